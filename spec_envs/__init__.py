@@ -1,0 +1,47 @@
+"""Gymnasium environments that can be forked, and whose waiting can be predicted.
+
+Importing this package registers the environments (``SpecChess-v0``).
+"""
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, CancelToken, Effect, Guess, Guesser, Handler, Usage
+from spec_envs.errors import (
+    CallCancelled,
+    CallPending,
+    EnvClosed,
+    HandlerFailed,
+    InvalidAction,
+    InvalidConfiguration,
+    NotForkable,
+    RecordMissing,
+    ResetNeeded,
+    SpecEnvsError,
+    UnknownHandler,
+)
+from spec_envs.forking import fork
+from spec_envs.registration import register_envs
+
+__all__ = [
+    "Call",
+    "CallCancelled",
+    "CallEnv",
+    "CallPending",
+    "CancelToken",
+    "Effect",
+    "EnvClosed",
+    "Guess",
+    "Guesser",
+    "Handler",
+    "HandlerFailed",
+    "InvalidAction",
+    "InvalidConfiguration",
+    "NotForkable",
+    "RecordMissing",
+    "ResetNeeded",
+    "SpecEnvsError",
+    "UnknownHandler",
+    "Usage",
+    "fork",
+]
+
+register_envs()

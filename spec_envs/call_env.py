@@ -1,0 +1,176 @@
+"""``CallEnv``: a Gymnasium environment that asks for what it has to wait for.
+
+An author writes ``step`` as straight-line code and calls ``self.ask(call)`` wherever the episode depends on something
+slow. On the real environment ``ask`` runs the handler. On a fork it takes the next response of a script instead, and
+past the end of the script raises ``CallPending``: the step is then run again, from the same state, with a longer script.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+import gymnasium as gym
+import numpy as np
+
+from spec_envs.calls import Call, CancelToken, Handler, as_handler
+from spec_envs.errors import CallPending, EnvClosed, UnknownHandler
+
+ObsType = TypeVar("ObsType")
+ActType = TypeVar("ActType")
+
+Answer = Callable[[Call], Any]
+
+
+class Script:
+    """Answers the calls of one step from a list of responses; raises ``CallPending`` past its end."""
+
+    def __init__(self, responses: Iterable[Any] = ()) -> None:
+        self._responses = iter(tuple(responses))
+
+    def __call__(self, call: Call) -> Any:
+        for response in self._responses:
+            return response
+        raise CallPending(call)
+
+
+class CallEnv(gym.Env[ObsType, ActType]):
+    """Base class of environments that wait for named handlers, and can be forked.
+
+    A subclass keeps three rules:
+
+    1. ``step`` and ``reset`` are deterministic functions of the state, the action and the responses of ``ask``.
+    2. All randomness comes from ``self.np_random``; what a handler needs of it goes into the query (a seed).
+    3. State changes only after the last ``ask`` of a step, so that a handler's error leaves the environment as it was.
+
+    Args:
+        handlers: The handlers by name. A callable with a ``cancel`` parameter receives the call's ``CancelToken``.
+
+    Forking:
+        ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest.
+        Handlers are shared by all forks; those with a ``close`` method that are named in ``owned`` are closed with the
+        last fork that uses them.
+    """
+
+    #: Attributes that are never changed in place, so that a fork may share them.
+    shared_on_fork: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, handlers: Mapping[str, Callable[..., Any]], *, owned: Iterable[str] = ()) -> None:
+        self.handlers: dict[str, Handler] = {name: as_handler(handler) for name, handler in handlers.items()}
+        self._answer: Answer | None = None
+        self._rng_state: dict[str, Any] | None = None
+        self._closed = False
+        self._shared = _Shared([handlers[name] for name in owned])
+        self._shared.users.add(self)
+
+    def ask(self, call: Call) -> Any:
+        """The response to ``call``: from its handler, or from the script when this is a fork.
+
+        Raises:
+            CallPending: On a fork, past the end of its script.
+            UnknownHandler: No handler has that name.
+        """
+        if self._closed:
+            raise EnvClosed(f"{type(self).__name__} was closed; make a new one")
+        if self._answer is not None:
+            return self._answer(call)
+        return self.handler(call.handler)(call.query, CancelToken())
+
+    def handler(self, name: str) -> Handler:
+        """The handler called ``name``.
+
+        Raises:
+            UnknownHandler: There is none; the message lists those there are.
+        """
+        try:
+            return self.handlers[name]
+        except KeyError:
+            known = ", ".join(sorted(self.handlers)) or "none"
+            raise UnknownHandler(f"{type(self).__name__} has no handler {name!r}; it has: {known}") from None
+
+    def answer_with(self, answer: Answer | None) -> None:
+        """Have ``ask`` call ``answer`` instead of the handlers; ``None`` goes back to the handlers."""
+        self._answer = answer
+
+    def fork(self) -> Self:
+        """An independent environment in the same state, random generator included.
+
+        Works before ``reset`` too. Either may be closed first.
+
+        Raises:
+            EnvClosed: The environment was closed.
+        """
+        if self._closed:
+            raise EnvClosed(f"{type(self).__name__} was closed and cannot be forked; make a new one")
+        twin = object.__new__(type(self))
+        state = twin.__dict__
+        state.update(self.__dict__)
+        shared = self.shared_on_fork
+        for name, value in self.__dict__.items():
+            if type(value) not in _IMMUTABLE and name not in shared and name not in _SHARED_BY_ALL:
+                state[name] = copy.deepcopy(value)
+        if self._np_random is not None:
+            state["_rng_state"] = self._np_random.bit_generator.state
+            state["_np_random"] = None
+        self._shared.users.add(twin)
+        return twin
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        """The environment's random generator; a fork's starts where its parent's stood."""
+        if self._np_random is None and self._rng_state is not None:
+            # Built on first use: most forks never draw, and a generator costs more than the rest of a fork.
+            bits = getattr(np.random, self._rng_state["bit_generator"])(0)
+            bits.state = self._rng_state
+            self._np_random = np.random.Generator(bits)
+        return super().np_random
+
+    @np_random.setter
+    def np_random(self, value: np.random.Generator) -> None:
+        self._np_random = value
+        self._np_random_seed = -1
+
+    def close(self) -> None:
+        """Let go of what this environment holds; shared handlers are closed with their last user. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._shared.leave(self)
+
+
+class _Shared:
+    """Handlers that an environment and all its forks own together."""
+
+    def __init__(self, resources: list[Any]) -> None:
+        self.users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
+        # A fork that is dropped without close() leaves with the garbage collector; then this closes what is left.
+        self._close = weakref.finalize(self, _close_all, resources)
+
+    def leave(self, user: CallEnv[Any, Any]) -> None:
+        self.users.discard(user)
+        if not self.users:
+            self._close()
+
+
+def _close_all(resources: list[Any]) -> None:
+    for resource in resources:
+        close = getattr(resource, "close", None)
+        if close is not None:
+            close()
+
+
+_SHARED_BY_ALL = frozenset(
+    {
+        "handlers",
+        "action_space",
+        "observation_space",
+        "metadata",
+        "spec",
+        "_answer",
+        "_shared",
+        "_np_random",
+        "_rng_state",
+    }
+)
+_IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, frozenset, type})

@@ -1,0 +1,282 @@
+"""What an episode waits for, as data: calls, guesses of their responses, and what they cost.
+
+A ``Call`` names a handler and a query. Its response depends on the query and the outside world alone, never on hidden
+state of the environment or of the handler; that is what makes it safe to run a call on another thread, on a branch, or
+ahead of time. Nothing here knows environments, trees or runtimes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+import math
+import pickle
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from spec_envs.errors import CallCancelled, InvalidConfiguration
+
+__all__ = ["Call", "CancelToken", "Effect", "Guess", "Guesser", "Handler", "Usage", "as_handler", "key_of"]
+
+
+class Effect(enum.Enum):
+    """May a call be made speculatively?
+
+    ``READ``: yes, and equal calls may share one execution. ``SAMPLE``: yes, but each committed step has a draw of its
+    own (a language model). ``WRITE``: no, only when the episode has really come to it (an order, asking a person).
+    The response of any call may be guessed.
+    """
+
+    READ = "read"
+    SAMPLE = "sample"
+    WRITE = "write"
+
+
+def key_of(value: Any) -> Hashable:
+    """An immutable key of ``value``: two values with equal keys cannot be told apart by what comes later.
+
+    Types count (``1``, ``1.0`` and ``True`` differ), so does the order of a mapping, and arrays count with dtype and shape.
+
+    Raises:
+        TypeError: ``value`` holds an object that is neither hashable nor picklable.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bytes:
+        return value  # type: ignore[no-any-return]
+    if kind is float:
+        return ("float", value.hex())
+    if kind is int or kind is bool:
+        return (kind.__name__, value)
+    if isinstance(value, np.ndarray):
+        return (
+            "array",
+            value.dtype.str,
+            value.shape,
+            key_of(value.tolist()) if value.dtype.hasobject else value.tobytes(),
+        )
+    if isinstance(value, np.generic):
+        return (kind.__name__, value.tobytes())
+    if isinstance(value, enum.Enum):
+        return (kind.__qualname__, value.name)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_value(kind):
+        return (kind.__qualname__, *(key_of(getattr(value, field.name)) for field in dataclasses.fields(value)))
+    if isinstance(value, Mapping):
+        return (kind.__name__, *((key_of(k), key_of(v)) for k, v in value.items()))
+    if isinstance(value, AbstractSet):
+        return (kind.__name__, frozenset(key_of(item) for item in value))
+    if isinstance(value, Sequence):
+        return (kind.__name__, *(key_of(item) for item in value))
+    return _key_of_object(value)
+
+
+def _hashes_by_value(kind: type) -> bool:
+    return getattr(kind, "__hash__", None) not in (None, object.__hash__)
+
+
+def _key_of_object(value: Any) -> Hashable:
+    kind = type(value)
+    if _hashes_by_value(kind):
+        return (kind.__qualname__, value)
+    try:
+        return (kind.__qualname__, pickle.dumps(value, protocol=5))
+    except Exception as error:
+        raise TypeError(
+            f"{value!r} of type {kind.__name__} can be neither hashed nor pickled, so a call cannot be compared by it; "
+            f"give the class __eq__ and __hash__"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A request to a named handler. Compared, and hashed, by handler and key of the query.
+
+    Args:
+        handler: Name of the handler in ``env.handlers``; ``"policy"`` is the agent's own decision.
+        query: All that the response may depend on, besides the outside world. Picklable, never changed afterwards.
+        effect: Whether the call may be made ahead of time.
+        touches: The part of the outside world that the call reads or changes. A ``WRITE`` makes the results of
+            earlier ``READ`` calls on the same part stale, and ``READ`` calls behind it wait for it. ``None`` means
+            everything.
+    """
+
+    handler: str
+    query: Any
+    effect: Effect = Effect.SAMPLE
+    touches: str | None = None
+    _key: list[Hashable] = dataclasses.field(default_factory=list, init=False, repr=False)
+
+    @property
+    def key(self) -> Hashable:
+        """The handler's name and the key of the query; computed once."""
+        if not self._key:
+            self._key.append((self.handler, key_of(self.query)))
+        return self._key[0]
+
+    def conflicts(self, other: Call) -> bool:
+        """Whether the two calls may touch the same part of the outside world."""
+        return self.touches is None or other.touches is None or self.touches == other.touches
+
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Call) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guess:
+    """A possible response to a call, with the probability (0 to 1) that it is the one."""
+
+    response: Any
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call costs: tokens read, tokens written, and money (in the currency of your price table)."""
+
+    tokens_in: float = 0
+    tokens_out: float = 0
+    money: float = 0.0
+
+    @property
+    def tokens(self) -> float:
+        """Tokens read and written."""
+        return self.tokens_in + self.tokens_out
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out, self.money + other.money)
+
+    def __mul__(self, share: float) -> Usage:
+        return Usage(self.tokens_in * share, self.tokens_out * share, self.money * share)
+
+    def __bool__(self) -> bool:
+        return bool(self.tokens_in or self.tokens_out or self.money)
+
+
+class CancelToken:
+    """A handler's view of its own call: whether anybody still waits for it, how to wait, and a meter.
+
+    Everything is optional: a handler that never looks at its token is correct, only slower to stop. This class lives
+    on the wall clock; the simulation runtime has one with the same methods on its own clock.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._event: threading.Event | None = None
+        self._cancelled = False
+        self._callbacks: list[Callable[[], None]] = []
+        self._spent: list[tuple[Usage, float, float]] = []
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the response will be thrown away."""
+        return self._cancelled
+
+    def raise_if_cancelled(self) -> None:
+        """Raise ``CallCancelled`` once the call has been cancelled."""
+        if self._cancelled:
+            raise CallCancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called, once and from another thread, when the call is cancelled (now, if it already is)."""
+        with self._lock:
+            if not self._cancelled:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def sleep(self, seconds: float, spending: Usage | None = None) -> None:
+        """Wait for ``seconds``, spending ``spending`` evenly over that time.
+
+        Raises:
+            CallCancelled: The call was cancelled before or meanwhile.
+        """
+        if spending is not None:
+            self._spent.append((spending, self._now(), seconds))
+        if seconds > 0:
+            self._wait(seconds)
+        self.raise_if_cancelled()
+
+    def spend(self, usage: Usage) -> None:
+        """Add ``usage`` to what this call has cost so far."""
+        self._spent.append((usage, self._now(), 0.0))
+
+    def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
+        """What the call had cost by the time ``at`` (default: now), and what it costs when it runs to its end."""
+        now = self._now() if at is None else at
+        partial, full = Usage(), Usage()
+        for usage, start, seconds in tuple(self._spent):
+            share = 1.0 if seconds <= 0 else min(1.0, max(0.0, now - start) / seconds)
+            partial, full = partial + usage * share, full + usage
+        return partial, full
+
+    def cancel(self) -> None:
+        """Tell the handler that its response is not wanted any more. Idempotent."""
+        with self._lock:
+            if self._cancelled:
+                return
+            self._cancelled = True
+            callbacks, self._callbacks = self._callbacks, []
+            if self._event is not None:
+                self._event.set()
+        for callback in callbacks:
+            callback()
+
+    def _now(self) -> float:
+        return time.monotonic()
+
+    def _wait(self, seconds: float) -> None:
+        with self._lock:
+            if self._cancelled:
+                return
+            self._event = self._event or threading.Event()
+        self._event.wait(None if math.isinf(seconds) else seconds)
+
+
+@runtime_checkable
+class Handler(Protocol):
+    """Answers the calls of one name. Called from several threads at once."""
+
+    def __call__(self, query: Any, cancel: CancelToken) -> Any:
+        """The response to ``query``."""
+
+
+class Guesser(Protocol):
+    """Predicts responses: fast, cheap, often free, and allowed to be wrong, slow or broken.
+
+    ``guess`` runs beside the episode, on any thread. A guesser may also have ``observe(call, response)``, called in
+    order with what really happened, and learn from it.
+    """
+
+    def guess(self, call: Call, k: int) -> Sequence[Guess]:
+        """At most ``k`` guesses of the response to ``call``; a third parameter named ``cancel`` receives the token."""
+
+
+def as_handler(function: Callable[..., Any]) -> Handler:
+    """``function`` as a handler: a callable with no parameter named ``cancel`` is called with the query alone."""
+    if accepts_cancel(function):
+        return function
+
+    def handler(query: Any, cancel: CancelToken) -> Any:
+        return function(query)
+
+    return handler
+
+
+def accepts_cancel(function: Callable[..., Any]) -> bool:
+    """Whether ``function`` has a parameter named ``cancel``."""
+    try:
+        return "cancel" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some builtins have no signature
+        return False
