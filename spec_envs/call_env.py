@@ -2,12 +2,13 @@
 
 An author writes ``step`` as straight-line code and calls ``self.ask(call)`` wherever the episode depends on something
 slow. On the real environment ``ask`` runs the handler. On a fork it takes the next response of a script instead, and
-past the end of the script raises ``CallPending``: the step is then run again, from the same state, with a longer script.
+past the end of the script raises ``CallPending``: the step is then run again, from the same state, with a longer
+script.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
@@ -15,8 +16,10 @@ from typing import Any, ClassVar, Self, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from spec_envs._generators import Snapshot, restored, snapshot
 from spec_envs.calls import Call, CancelToken, Handler, as_handler
-from spec_envs.errors import CallPending, EnvClosed, UnknownHandler
+from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
+from spec_envs.forking import copy_attributes
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -31,6 +34,7 @@ class Script:
         self._responses = iter(tuple(responses))
 
     def __call__(self, call: Call) -> Any:
+        """The next response, whatever ``call`` asks."""
         for response in self._responses:
             return response
         raise CallPending(call)
@@ -51,18 +55,21 @@ class CallEnv(gym.Env[ObsType, ActType]):
     Forking:
         ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest.
         Handlers are shared by all forks; those with a ``close`` method that are named in ``owned`` are closed with the
-        last fork that uses them.
+        last fork that uses them: when that is closed, or is dropped and collected.
     """
 
     #: Attributes that are never changed in place, so that a fork may share them.
     shared_on_fork: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, handlers: Mapping[str, Callable[..., Any]], *, owned: Iterable[str] = ()) -> None:
+        owned = tuple(owned)
+        if unknown := set(owned) - set(handlers):
+            raise InvalidConfiguration(f"owned names {sorted(unknown)}, but the handlers are {sorted(handlers)}")
         self.handlers: dict[str, Handler] = {name: as_handler(handler) for name, handler in handlers.items()}
         self._answer: Answer | None = None
-        self._rng_state: dict[str, Any] | None = None
+        self._rng_snapshot: Snapshot | None = None
         self._closed = False
-        self._shared = _Shared([handlers[name] for name in owned])
+        self._shared: _Shared | None = _Shared([handlers[name] for name in owned])
         self._shared.users.add(self)
 
     def ask(self, call: Call) -> Any:
@@ -71,6 +78,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         Raises:
             CallPending: On a fork, past the end of its script.
             UnknownHandler: No handler has that name.
+            EnvClosed: The environment was closed.
         """
         if self._closed:
             raise EnvClosed(f"{type(self).__name__} was closed; make a new one")
@@ -101,18 +109,23 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
         Raises:
             EnvClosed: The environment was closed.
+            NotForkable: An attribute cannot be copied; the message says which.
         """
-        if self._closed:
+        if self._shared is None:
             raise EnvClosed(f"{type(self).__name__} was closed and cannot be forked; make a new one")
         twin = object.__new__(type(self))
         state = twin.__dict__
         state.update(self.__dict__)
         shared = self.shared_on_fork
-        for name, value in self.__dict__.items():
-            if type(value) not in _IMMUTABLE and name not in shared and name not in _SHARED_BY_ALL:
-                state[name] = copy.deepcopy(value)
+        changing = [
+            (name, value)
+            for name, value in self.__dict__.items()
+            if type(value) not in _IMMUTABLE and name not in shared and name not in _SHARED_BY_ALL
+        ]
+        if changing:
+            copy_attributes(self, twin, changing)
         if self._np_random is not None:
-            state["_rng_state"] = self._np_random.bit_generator.state
+            state["_rng_snapshot"] = snapshot(self._np_random.bit_generator)
             state["_np_random"] = None
         self._shared.users.add(twin)
         return twin
@@ -120,11 +133,9 @@ class CallEnv(gym.Env[ObsType, ActType]):
     @property
     def np_random(self) -> np.random.Generator:
         """The environment's random generator; a fork's starts where its parent's stood."""
-        if self._np_random is None and self._rng_state is not None:
+        if self._np_random is None and self._rng_snapshot is not None:
             # Built on first use: most forks never draw, and a generator costs more than the rest of a fork.
-            bits = getattr(np.random, self._rng_state["bit_generator"])(0)
-            bits.state = self._rng_state
-            self._np_random = np.random.Generator(bits)
+            self._np_random = np.random.Generator(restored(*self._rng_snapshot))
         return super().np_random
 
     @np_random.setter
@@ -132,11 +143,23 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._np_random = value
         self._np_random_seed = -1
 
+    def rng_state(self) -> Mapping[str, Any] | None:
+        """The state of the random generator, for a ``fingerprint()``; ``None`` if there is none yet.
+
+        Unlike ``np_random``, this does not create one.
+        """
+        if self._np_random is not None:
+            return self._np_random.bit_generator.state
+        return None if self._rng_snapshot is None else self._rng_snapshot.state
+
     def close(self) -> None:
         """Let go of what this environment holds; shared handlers are closed with their last user. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._shared.leave(self)
+        self._closed = True
+        # Let go of, not only left: a closed environment that somebody still holds must not keep the handlers open
+        # when the last fork is dropped.
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.leave(self)
 
 
 class _Shared:
@@ -154,10 +177,11 @@ class _Shared:
 
 
 def _close_all(resources: list[Any]) -> None:
-    for resource in resources:
-        close = getattr(resource, "close", None)
-        if close is not None:
-            close()
+    with contextlib.ExitStack() as stack:  # closes all of them, also when one of them fails
+        for resource in resources:
+            close = getattr(resource, "close", None)
+            if close is not None:
+                stack.callback(close)
 
 
 _SHARED_BY_ALL = frozenset(
@@ -170,7 +194,7 @@ _SHARED_BY_ALL = frozenset(
         "_answer",
         "_shared",
         "_np_random",
-        "_rng_state",
+        "_rng_snapshot",
     }
 )
 _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, frozenset, type})

@@ -7,6 +7,7 @@ ahead of time. Nothing here knows environments, trees or runtimes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import inspect
@@ -14,6 +15,7 @@ import math
 import pickle
 import threading
 import time
+import types
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, runtime_checkable
@@ -41,7 +43,9 @@ class Effect(enum.Enum):
 def key_of(value: Any) -> Hashable:
     """An immutable key of ``value``: two values with equal keys cannot be told apart by what comes later.
 
-    Types count (``1``, ``1.0`` and ``True`` differ), so does the order of a mapping, and arrays count with dtype and shape.
+    Types count (``1``, ``1.0`` and ``True`` differ), so does the order of a mapping, and arrays count with dtype and
+    shape. NaN is equal to itself. Fields of a dataclass that it does not compare do not count. A class that defines
+    ``__eq__`` and ``__hash__`` itself is taken at its word.
 
     Raises:
         TypeError: ``value`` holds an object that is neither hashable nor picklable.
@@ -53,38 +57,58 @@ def key_of(value: Any) -> Hashable:
         return ("float", value.hex())
     if kind is int or kind is bool:
         return (kind.__name__, value)
-    if isinstance(value, np.ndarray):
-        return (
-            "array",
-            value.dtype.str,
-            value.shape,
-            key_of(value.tolist()) if value.dtype.hasobject else value.tobytes(),
-        )
+    if kind is tuple or kind is list:
+        return (kind.__name__, *map(key_of, value))
+    if kind is np.ndarray:
+        content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
+        return ("array", _dtype_name(value.dtype), value.shape, content)
     if isinstance(value, np.generic):
-        return (kind.__name__, value.tobytes())
+        return (kind.__name__, _dtype_name(value.dtype), value.tobytes())
     if isinstance(value, enum.Enum):
-        return (kind.__qualname__, value.name)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_value(kind):
-        return (kind.__qualname__, *(key_of(getattr(value, field.name)) for field in dataclasses.fields(value)))
+        # A combination of flags need not have a name.
+        return (_name(kind), value.name if value.name is not None else key_of(value.value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_own_rule(kind):
+        fields = (field for field in dataclasses.fields(value) if field.compare)
+        return (_name(kind), *(key_of(getattr(value, field.name)) for field in fields))
     if isinstance(value, Mapping):
-        return (kind.__name__, *((key_of(k), key_of(v)) for k, v in value.items()))
+        return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()))
     if isinstance(value, AbstractSet):
-        return (kind.__name__, frozenset(key_of(item) for item in value))
-    if isinstance(value, Sequence):
-        return (kind.__name__, *(key_of(item) for item in value))
+        return (_name(kind), frozenset(key_of(item) for item in value))
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
+        return (_name(kind), *map(key_of, value))
     return _key_of_object(value)
+
+
+def _name(kind: type) -> str:
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return dtype.str if dtype.fields is None else str(dtype.descr)
 
 
 def _hashes_by_value(kind: type) -> bool:
     return getattr(kind, "__hash__", None) not in (None, object.__hash__)
 
 
+def _hashes_by_own_rule(kind: type) -> bool:
+    # The methods that @dataclass makes do not count as one: they would take 1, 1.0 and True for equal.
+    methods = (getattr(kind, "__hash__", None), kind.__eq__)
+    return _hashes_by_value(kind) and not all(
+        isinstance(method, types.FunctionType) and method.__code__.co_filename == "<string>" for method in methods
+    )
+
+
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
     if _hashes_by_value(kind):
-        return (kind.__qualname__, value)
+        try:
+            hash(value)
+            return (_name(kind), value)
+        except TypeError:  # it holds something that cannot be hashed
+            pass
     try:
-        return (kind.__qualname__, pickle.dumps(value, protocol=5))
+        return (_name(kind), pickle.dumps(value, protocol=5))
     except Exception as error:
         raise TypeError(
             f"{value!r} of type {kind.__name__} can be neither hashed nor pickled, so a call cannot be compared by it; "
@@ -164,6 +188,23 @@ class Usage:
         return bool(self.tokens_in or self.tokens_out or self.money)
 
 
+@dataclasses.dataclass(slots=True)
+class _Spending:
+    """A cost that arises evenly between ``start`` and ``start + seconds``, unless it ends at ``until``."""
+
+    usage: Usage
+    start: float
+    seconds: float
+    until: float = math.inf
+
+    def share(self, now: float) -> float:
+        """The share of the cost that has arisen by ``now``."""
+        passed = min(now, self.until) - self.start
+        if passed >= self.seconds:
+            return 1.0
+        return max(0.0, passed / self.seconds) if self.seconds else 0.0
+
+
 class CancelToken:
     """A handler's view of its own call: whether anybody still waits for it, how to wait, and a meter.
 
@@ -176,7 +217,7 @@ class CancelToken:
         self._event: threading.Event | None = None
         self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
-        self._spent: list[tuple[Usage, float, float]] = []
+        self._spent: list[_Spending] = []
 
     @property
     def cancelled(self) -> bool:
@@ -189,12 +230,16 @@ class CancelToken:
             raise CallCancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called, once and from another thread, when the call is cancelled (now, if it already is)."""
+        """Have ``callback`` called once, from another thread, when the call is cancelled; now, if it already is."""
         with self._lock:
             if not self._cancelled:
                 self._callbacks.append(callback)
                 return
         callback()
+
+    def now(self) -> float:
+        """The time on this call's clock, in seconds; only differences mean something."""
+        return self._now()
 
     def sleep(self, seconds: float, spending: Usage | None = None) -> None:
         """Wait for ``seconds``, spending ``spending`` evenly over that time.
@@ -202,23 +247,26 @@ class CancelToken:
         Raises:
             CallCancelled: The call was cancelled before or meanwhile.
         """
+        self.raise_if_cancelled()
+        spent = _Spending(spending or Usage(), self._now(), max(0.0, seconds))
         if spending is not None:
-            self._spent.append((spending, self._now(), seconds))
+            self._spent.append(spent)
         if seconds > 0:
             self._wait(seconds)
-        self.raise_if_cancelled()
+        if self._cancelled:
+            spent.until = self._now()  # the rest of it is never spent
+            raise CallCancelled
 
     def spend(self, usage: Usage) -> None:
         """Add ``usage`` to what this call has cost so far."""
-        self._spent.append((usage, self._now(), 0.0))
+        self._spent.append(_Spending(usage, self._now(), 0.0))
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """What the call had cost by the time ``at`` (default: now), and what it costs when it runs to its end."""
         now = self._now() if at is None else at
         partial, full = Usage(), Usage()
-        for usage, start, seconds in tuple(self._spent):
-            share = 1.0 if seconds <= 0 else min(1.0, max(0.0, now - start) / seconds)
-            partial, full = partial + usage * share, full + usage
+        for spent in tuple(self._spent):
+            partial, full = partial + spent.usage * spent.share(now), full + spent.usage
         return partial, full
 
     def cancel(self) -> None:
@@ -230,8 +278,9 @@ class CancelToken:
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
-        for callback in callbacks:
-            callback()
+        with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
     def _now(self) -> float:
         return time.monotonic()
@@ -264,19 +313,28 @@ class Guesser(Protocol):
 
 
 def as_handler(function: Callable[..., Any]) -> Handler:
-    """``function`` as a handler: a callable with no parameter named ``cancel`` is called with the query alone."""
-    if accepts_cancel(function):
+    """``function`` as a handler: a callable with no parameter named ``cancel`` is called with the query alone.
+
+    Raises:
+        InvalidConfiguration: ``function`` cannot be called.
+    """
+    if not callable(function):
+        raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
+    names = list(_parameters(function))
+    if names[1:2] == ["cancel"] and _parameters(function)["cancel"].kind is not inspect.Parameter.KEYWORD_ONLY:
         return function
-
-    def handler(query: Any, cancel: CancelToken) -> Any:
-        return function(query)
-
-    return handler
+    if "cancel" in names:
+        return lambda query, cancel: function(query, cancel=cancel)
+    return lambda query, cancel: function(query)
 
 
 def accepts_cancel(function: Callable[..., Any]) -> bool:
     """Whether ``function`` has a parameter named ``cancel``."""
+    return "cancel" in _parameters(function)
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
-        return "cancel" in inspect.signature(function).parameters
+        return inspect.signature(function).parameters
     except (TypeError, ValueError):  # some builtins have no signature
-        return False
+        return {}

@@ -8,7 +8,8 @@
     ├── NotForkable (TypeError)           an environment, or a wrapper around it, that cannot be copied faithfully
     ├── UnknownHandler (LookupError)      a call to a handler that the environment does not have
     ├── HandlerFailed (RuntimeError)      a handler gave up; ``__cause__`` says why
-    └── RecordMissing (LookupError)       a replay was asked for a query that its record does not hold
+    ├── RecordMissing (LookupError)       a replay was asked for a query that its record does not hold
+    └── ForkCheckFailed (AssertionError)  ``testing.check_fork`` found a fork that differs from its original
 
 Two signals are not errors and are never seen by a caller of ``step``:
 
@@ -58,6 +59,10 @@ class HandlerFailed(SpecEnvsError, RuntimeError):
 
 class RecordMissing(SpecEnvsError, LookupError):
     """A replay was asked for a query that the record does not hold."""
+
+
+class ForkCheckFailed(SpecEnvsError, AssertionError):
+    """An environment's forks do not keep the contract; the message says what was done and what differed."""
 
 
 class CallPending(BaseException):

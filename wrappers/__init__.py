@@ -1,0 +1,25 @@
+"""Wrappers for environments and decorators for handlers."""
+
+from spec_envs.wrappers.certify import Certificate, Difference, Verdict, certify
+from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
+from spec_envs.wrappers.speculation.simulation import SimulationRuntime
+from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.threads import ThreadRuntime
+from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
+from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper
+
+__all__ = [
+    "BoundPolicy",
+    "Certificate",
+    "Difference",
+    "HandlerLimit",
+    "Limits",
+    "SimulationRuntime",
+    "SpeculativeWrapper",
+    "Statistics",
+    "ThreadRuntime",
+    "Trace",
+    "TraceEvent",
+    "Verdict",
+    "certify",
+]

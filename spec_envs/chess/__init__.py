@@ -1,0 +1,1 @@
+"""Chess: ``SpecChess-v0``, its positions, encodings, engines and opponents."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -42,11 +43,38 @@ class Position:
         return _replay(self.start_fen, self.moves).copy()
 
 
-@functools.lru_cache(maxsize=4096)
+_MAX_BOARDS = 1024
+_MAX_STEPS_BACK = 4
+
+# Boards by start and moves, the least recently used first. Nobody plays on them, so they need no lock of their own.
+_boards: OrderedDict[tuple[str, tuple[str, ...]], chess.Board] = OrderedDict()
+_lock = threading.Lock()
+
+
 def _replay(start_fen: str, moves: tuple[str, ...]) -> chess.Board:
-    # Positions come one move after another, so the parent is nearly always in the cache.
-    if not moves:
-        return chess.Board(start_fen)
-    board = _replay(start_fen, moves[:-1]).copy()
-    board.push_uci(moves[-1])
+    """The board after ``moves``, to be read only.
+
+    Positions come one or two moves after another, so one that has been seen is usually near; if not, the game is
+    replayed from its start.
+    """
+    board, rest = _nearest(start_fen, moves)
+    if rest:
+        board = board.copy()
+        for uci in rest:
+            board.push_uci(uci)
+    with _lock:
+        _boards[start_fen, moves] = board
+        _boards.move_to_end((start_fen, moves))
+        while len(_boards) > _MAX_BOARDS:
+            _boards.popitem(last=False)
     return board
+
+
+def _nearest(start_fen: str, moves: tuple[str, ...]) -> tuple[chess.Board, tuple[str, ...]]:
+    """A board on the way to the position, and the moves that are missing from it."""
+    for back in range(min(len(moves), _MAX_STEPS_BACK) + 1):
+        known = len(moves) - back
+        board = _boards.get((start_fen, moves[:known]))
+        if board is not None:
+            return board, moves[known:]
+    return chess.Board(start_fen), moves

@@ -1,0 +1,1 @@
+../../spec_envs/__init__.py

@@ -1,0 +1,43 @@
+# `make demo` and `make test` need python3 with venv, and nothing else. Run `make help` for the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+
+.PHONY: help demo test check clean
+.DELETE_ON_ERROR:
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapper; no key, browser, Stockfish or root
+	@$(BIN)/spec-envs demo
+
+test: $(VENV)/.installed-test ## Run the tests; installs Debian's stockfish and libcairo2 first, where it can
+	@scripts/system-packages
+	@$(BIN)/python -m pytest -m "not docs"
+
+check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and examples
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy examples tests
+	$(BIN)/python -m pytest -q -m docs
+
+clean: ## Remove what the targets above made
+	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each set of dependencies; a changed pyproject.toml installs again.
+$(VENV)/.installed-base: EXTRA =
+$(VENV)/.installed-test: EXTRA = [test]
+$(VENV)/.installed-dev: EXTRA = [dev]
+$(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	@echo "installing spec-envs$(EXTRA) into $(VENV) ..."
+	@$(PIP) install --editable '.$(EXTRA)'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,347 @@
+"""``spec-envs bench chess``: recorded games played again through ``SpeculativeWrapper``.
+
+Both players are replayed with their recorded thinking times, so a run without speculation would take exactly the sum of
+them. ``saved`` is the share of that sum that the run did not need, on its own clock: with a virtual clock in recorded
+seconds, with the wall clock in real ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+import chess
+import gymnasium as gym
+
+import spec_envs  # noqa: F401  (registers SpecChess-v0)
+from spec_envs.agents import BuiltinGuesser, RecordedGuesser, StockfishGuesser, UnionGuesser
+from spec_envs.calls import Call, CancelToken, Guess, Guesser
+from spec_envs.chess.engine import EnginePool
+from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.runtime import Runtime
+
+Guesses = Literal["recorded", "stockfish", "builtin", "union"]
+Rules = Literal["tree", "paper"]
+Clock = Literal["virtual", "wall"]
+#: Told all the moves so far, after each step.
+OnMoves = Callable[[tuple[str, ...]], None]
+
+#: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
+STOCKFISH_S = 0.001
+BUILTIN_S = 0.005
+#: Branches less probable than this are not followed; see ``ReplaySettings.min_probability``.
+MIN_PROBABILITY = 0.003
+_MAX_NODES = 100_000
+
+
+def _ignore(moves: tuple[str, ...]) -> None:
+    """Nobody is told."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ReplaySettings:
+    """How the games are replayed.
+
+    Args:
+        plies: Half moves of each game, from its start.
+        guesses: Who guesses: those of the record, Stockfish, the built-in engine, or all of these in union.
+        k: Guesses for one call.
+        max_inflight: Speculative calls at once. Default: 4, or ``k`` with the paper's rules.
+        max_depth: How many responses ahead a call may be started. Default: any number.
+        rules: ``"tree"``, or ``"paper"`` for Algorithm 1 of "Speculative Actions" (arXiv 2510.04371): depth 1, and a
+            call that was itself started ahead is not guessed.
+        clock: ``"virtual"`` (one thread, recorded seconds pass in no time), or ``"wall"`` (threads, real waiting).
+        speed: On the wall clock: recorded seconds that pass in one second.
+        seed: Of everything that draws.
+        min_probability: Branches less probable than this are not followed. It matters where places are plentiful, and
+            bounds the work there: half of it saves a little more time for about twice as many calls.
+
+    Raises:
+        InvalidConfiguration: A value makes no sense; says which.
+    """
+
+    plies: int = 30
+    guesses: Guesses = "stockfish"
+    k: int = 3
+    max_inflight: int | None = None
+    max_depth: int | None = None
+    rules: Rules = "tree"
+    clock: Clock = "virtual"
+    speed: float = 2000.0
+    seed: int = 0
+    min_probability: float = MIN_PROBABILITY
+
+    def __post_init__(self) -> None:
+        for name, least in (("plies", 1), ("k", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InvalidConfiguration(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+        for name, choices in (("guesses", Guesses), ("rules", Rules), ("clock", Clock)):
+            if getattr(self, name) not in get_args(choices):
+                raise InvalidConfiguration(f"{name} must be one of {get_args(choices)}, not {getattr(self, name)!r}")
+        if not 0 < self.speed < float("inf"):
+            raise InvalidConfiguration(f"speed must be above 0 and finite, not {self.speed!r}")
+        if self.rules == "paper" and self.max_depth not in (None, 1):
+            raise InvalidConfiguration(f"rules 'paper' have depth 1, so max_depth cannot be {self.max_depth!r}")
+        _ = self.limits  # checks the others
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the speculation."""
+        paper = self.rules == "paper"
+        default = self.k if paper else 4
+        return Limits(
+            max_inflight=default if self.max_inflight is None else self.max_inflight,
+            max_nodes=_MAX_NODES,
+            max_depth=1 if paper else self.max_depth,
+            # The paper's rules start every guess, however improbable.
+            min_probability=0.0 if paper else self.min_probability,
+            windows_ahead=not paper,
+        )
+
+    @property
+    def time_scale(self) -> float:
+        """Recorded seconds in one second of the clock."""
+        return self.speed if self.clock == "wall" else 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Replay:
+    """What became of one game. Times are seconds of the run's clock; tokens are relative to a run without speculation.
+
+    Args:
+        game: Name of the game.
+        plies: Half moves played.
+        saved: Share of ``sequential_seconds`` that was saved.
+        hit_rate: Share of the guessed calls (``windows``) whose response was among the guesses (``hits``).
+        hits, windows: See ``hit_rate``.
+        tokens_full: A cancelled call charged in full; calls of guessers included.
+        tokens_partial: A cancelled call charged for the part that ran; calls of guessers included.
+        calls: Calls by outcome, as in ``Statistics``.
+        guesses: Calls of the guessers by outcome.
+        divergences: Branches whose prediction of the environment was wrong.
+        seconds: How long the game took.
+        sequential_seconds: The recorded thinking times, one after the other.
+        lossless: 1 if the game played is the recorded one, else 0.
+    """
+
+    game: str
+    plies: int
+    saved: float
+    hit_rate: float
+    hits: int
+    windows: int
+    tokens_full: float
+    tokens_partial: float
+    calls: dict[str, int]
+    guesses: dict[str, int]
+    divergences: int
+    seconds: float
+    sequential_seconds: float
+    lossless: int
+
+
+class ChessBench:
+    """Replays games with the same settings; each with a guesser of its own, so that no game learns from another.
+
+    Use it in ``with``, or ``close`` it: it may own a chess engine.
+
+    Args:
+        games: What to replay.
+        settings: How.
+
+    Raises:
+        InvalidConfiguration: A game does not have what the settings ask for.
+        DependencyNotInstalled: Stockfish is to guess, and is not there.
+    """
+
+    def __init__(self, games: Sequence[RecordedGame], settings: ReplaySettings) -> None:
+        for game in games:
+            _check(game, settings)
+        self.games = tuple(games)
+        self.settings = settings
+        self._pool: EnginePool | None = None
+        if settings.guesses in ("stockfish", "union"):
+            # One engine, and that one awake: to start it takes long, measured in seconds of a thousandfold speed.
+            self._pool = EnginePool(max_engines=1)
+            self._pool.analyse(chess.Board(), depth=1)
+
+    def run(self, on_moves: OnMoves = _ignore) -> list[Replay]:
+        """Replay all games."""
+        return [self.replay(game, on_moves) for game in self.games]
+
+    def replay(self, game: RecordedGame, on_moves: OnMoves = _ignore) -> Replay:
+        """Replay one game.
+
+        Raises:
+            InvalidConfiguration: The game is over by the rules before the plies asked for.
+        """
+        runtime: Runtime = SimulationRuntime() if self.settings.clock == "virtual" else ThreadRuntime()
+        with speculative_env(game, self.settings, self.guesser(game), runtime) as env:
+            start = runtime.now()
+            played = play(env, env.act, self.settings.seed, on_moves)
+            seconds = runtime.now() - start
+        # The statistics come after close: only then has every cancelled call ended, and is charged.
+        return _replay(game, self.settings, played, seconds, env.statistics)
+
+    def guesser(self, game: RecordedGame) -> Guesser:
+        """A new guesser that has learned nothing."""
+        makers: dict[str, Callable[[], Guesser]] = {
+            "stockfish": lambda: self._charged(StockfishGuesser(pool=self._pool), STOCKFISH_S),
+            "builtin": lambda: self._charged(BuiltinGuesser(), BUILTIN_S),
+            "recorded": lambda: RecordedGuesser(game, self.settings.k, speed=self.settings.time_scale),
+        }
+        if self.settings.guesses == "union":
+            return UnionGuesser([make() for make in makers.values()])
+        return makers[self.settings.guesses]()
+
+    def _charged(self, guesser: Guesser, seconds: float) -> Guesser:
+        return TimedGuesser(guesser, seconds) if self.settings.clock == "virtual" else guesser
+
+    def close(self) -> None:
+        """Stop the engine. Idempotent."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TimedGuesser:
+    """A guesser whose every guess takes a declared time, for clocks on which computing takes none."""
+
+    def __init__(self, inner: Guesser, seconds: float) -> None:
+        self._inner: Any = inner
+        self._seconds = seconds
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """The inner guesses, after the declared time."""
+        cancel.sleep(self._seconds)
+        guesses: Sequence[Guess] = self._inner.guess(call, k, cancel)
+        return guesses
+
+    def observe(self, call: Call, response: Any) -> None:
+        """Have the inner guesser learn."""
+        self._inner.observe(call, response)
+
+
+def plain_env(game: RecordedGame, settings: ReplaySettings) -> gym.Env[Any, Any]:
+    """The environment of a replay: the agent has the side that moves first, the record plays the other."""
+    first = "white" if chess.Board(game.start_fen).turn else "black"
+    return gym.make(
+        "SpecChess-v0",
+        opponent=player_of(game, settings).opponent,
+        max_plies=settings.plies,
+        fen=game.start_fen,
+        color=first,
+        claim_draw=False,  # the players went on, so they did not claim
+    )
+
+
+def speculative_env(
+    game: RecordedGame, settings: ReplaySettings, guesser: Guesser, runtime: Runtime
+) -> SpeculativeWrapper[Any, Any]:
+    """The same with speculation; the record plays both sides."""
+    return SpeculativeWrapper(
+        plain_env(game, settings),
+        policy=player_of(game, settings).policy,
+        guessers={"opponent": guesser, "policy": guesser},
+        k=settings.k,
+        limits=settings.limits,
+        runtime=runtime,
+    )
+
+
+def player_of(game: RecordedGame, settings: ReplaySettings) -> RecordedPlayer:
+    """The player of both sides."""
+    return RecordedPlayer(game, settings.time_scale, settings.seed)
+
+
+def play(
+    env: gym.Env[Any, Any], act: Callable[[Any], str], seed: int, on_moves: OnMoves = _ignore
+) -> tuple[str, ...]:
+    """Play an episode to its end; ``on_moves`` is told all moves so far after each step. Returns the moves."""
+    observation, _ = env.reset(seed=seed)
+    moves: tuple[str, ...] = ()
+    done = False
+    while not done:
+        observation, _, terminated, truncated, _ = env.step(act(observation))
+        done = terminated or truncated
+        moves = tuple(observation["history"].split())
+        on_moves(moves)
+    return moves
+
+
+def sequential_seconds(game: RecordedGame, settings: ReplaySettings) -> float:
+    """How long the replay takes without speculation, on the clock of the settings."""
+    return sum(ply.seconds for ply in game.plies[: settings.plies]) / settings.time_scale
+
+
+def mean_of(replays: Sequence[Replay]) -> dict[str, Any]:
+    """The mean of every figure over the games."""
+    entries = [{name: value for name, value in dataclasses.asdict(each).items() if name != "game"} for each in replays]
+    return _mean(entries)
+
+
+def _mean(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    names = dict.fromkeys(name for entry in entries for name in entry)
+    if any(isinstance(value, dict) for entry in entries for value in entry.values()):
+        return {
+            name: _mean([e[name] for e in entries])
+            if isinstance(entries[0][name], dict)
+            else statistics.fmean(e[name] for e in entries)
+            for name in names
+        }
+    # An outcome that a game does not have it has not had.
+    return {name: statistics.fmean(entry.get(name, 0) for entry in entries) for name in names}
+
+
+def _replay(
+    game: RecordedGame, settings: ReplaySettings, moves: tuple[str, ...], seconds: float, figures: Statistics
+) -> Replay:
+    recorded = game.moves[: settings.plies]
+    if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
+        raise InvalidConfiguration(
+            f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {settings.plies}"
+        )
+    sequential = sequential_seconds(game, settings)
+    return Replay(
+        game=game_name(game),
+        plies=len(moves),
+        saved=1 - seconds / sequential if sequential else 0.0,
+        hit_rate=figures.hit_rate,
+        hits=figures.hits,
+        windows=figures.windows,
+        tokens_full=figures.tokens_full,
+        tokens_partial=figures.tokens_partial,
+        calls=figures.calls,
+        guesses=figures.guesses,
+        divergences=figures.divergences,
+        seconds=seconds,
+        sequential_seconds=sequential,
+        lossless=int(moves == recorded),
+    )
+
+
+def game_name(game: RecordedGame) -> str:
+    """A short name: that of the file, without folders and ending."""
+    return Path(game.name).stem
+
+
+def _check(game: RecordedGame, settings: ReplaySettings) -> None:
+    if settings.plies > len(game.plies):
+        raise InvalidConfiguration(f"{game.name} has {len(game.plies)} plies, so plies cannot be {settings.plies}")
+    if settings.guesses in ("recorded", "union"):
+        known = sorted({k for ply in game.plies for k in ply.guesses})
+        if settings.k not in known:
+            among = f"those made for k = {', '.join(map(str, known))}" if known else "none"
+            raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, but {among}")

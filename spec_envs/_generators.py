@@ -1,0 +1,46 @@
+"""The exact state of numpy's random bit generators, cheap to take and to hold.
+
+``copy.deepcopy`` of a generator costs more than the rest of a fork, and most forks never draw: so a fork takes a
+snapshot, and builds its generator from it only when it is asked for one.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Snapshot(NamedTuple):
+    """State of a bit generator; holds nothing of the generator itself."""
+
+    kind: type[np.random.BitGenerator]
+    state: Any
+    seeds: Any  # what spawn() goes on from
+
+
+def snapshot(bits: np.random.BitGenerator) -> Snapshot:
+    """The state of ``bits`` now."""
+    return Snapshot(type(bits), bits.state, seeds_of(bits))
+
+
+def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any) -> np.random.BitGenerator:
+    """A new bit generator in the state of a snapshot."""
+    if isinstance(seeds, tuple):
+        entropy, spawn_key, pool_size, spawned = seeds
+        sequence = np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=pool_size, n_children_spawned=spawned)
+        bits = kind(sequence)
+    else:
+        # 0 spares the operating system's entropy; the state is overwritten below.
+        bits = kind(0 if seeds is None else copy.deepcopy(seeds))
+    bits.state = state
+    return bits
+
+
+def seeds_of(bits: np.random.BitGenerator) -> Any:
+    """What ``bits`` spawns children from, as a value; ``None`` if it was seeded the old way."""
+    sequence = getattr(bits, "seed_seq", None)
+    if type(sequence) is np.random.SeedSequence:
+        return (sequence.entropy, sequence.spawn_key, sequence.pool_size, sequence.n_children_spawned)
+    return copy.deepcopy(sequence)

@@ -1,0 +1,153 @@
+"""Moves and positions as arrays: AlphaZero's 8x8x73 moves and 8x8x111 planes, as in PettingZoo's ``chess_v6``.
+
+Both look at the board from the side of the player concerned: for black, ranks are counted from the other end. An agent
+that was trained there plays here, and the other way round.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import chess
+import numpy as np
+from numpy.typing import NDArray
+
+from spec_envs.chess.game import MAX_FRAMES, Game
+
+#: Moves from one square: 56 of a queen (7 distances in 8 directions), 8 of a knight, 9 underpromotions.
+PLANES_PER_SQUARE = 73
+NUM_ACTIONS = 64 * PLANES_PER_SQUARE
+
+PLANES_SHAPE = (8, 8, 111)
+
+_KNIGHT = 56
+_UNDERPROMOTION = 64
+_UNDERPROMOTIONS = (chess.KNIGHT, chess.BISHOP, chess.ROOK)
+_DIRECTIONS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)]
+_JUMPS = [(dx, dy) for dx in range(-2, 3) for dy in range(-2, 3) if abs(dx) + abs(dy) == 3]
+_ALL = chess.BB_ALL
+
+
+def _first_action(square: chess.Square) -> int:
+    # Files come first: the action is (file, rank, plane) flattened.
+    return (chess.square_file(square) * 8 + chess.square_rank(square)) * PLANES_PER_SQUARE
+
+
+def _targets(square: chess.Square) -> list[tuple[int, chess.Square]]:
+    """Where a queen or a knight could go from ``square`` on an empty board, with the plane of each."""
+    steps = [
+        (distance * 8 + direction, dx * (distance + 1), dy * (distance + 1))
+        for distance in range(7)
+        for direction, (dx, dy) in enumerate(_DIRECTIONS)
+    ]
+    steps += [(_KNIGHT + jump, dx, dy) for jump, (dx, dy) in enumerate(_JUMPS)]
+    file, rank = chess.square_file(square), chess.square_rank(square)
+    return [
+        (plane, chess.square(file + dx, rank + dy))
+        for plane, dx, dy in steps
+        if 0 <= file + dx < 8 and 0 <= rank + dy < 8
+    ]
+
+
+@functools.cache
+def _tables() -> tuple[dict[tuple[int, int, int | None], int], dict[int, tuple[int, int, int | None]]]:
+    """From (from, to, underpromotion) to action and back, seen from the player's own side."""
+    actions: dict[tuple[int, int, int | None], int] = {}
+    for square in chess.SQUARES:
+        for plane, target in _targets(square):
+            actions[square, target, None] = _first_action(square) + plane
+            if chess.square_rank(square) == 6 and chess.square_rank(target) == 7 and plane < _KNIGHT:
+                sideways = chess.square_file(target) - chess.square_file(square)
+                if abs(sideways) <= 1:
+                    for number, piece in enumerate(_UNDERPROMOTIONS):
+                        plane = _UNDERPROMOTION + 3 * (sideways + 1) + number
+                        actions[square, target, piece] = _first_action(square) + plane
+    return actions, {action: move for move, action in actions.items()}
+
+
+@functools.cache
+def possible_moves() -> tuple[str, ...]:
+    """Every move that has an action, in UCI notation, as white would make it."""
+    return tuple(chess.Move(*move).uci() for move in _tables()[0])
+
+
+def encode_move(move: chess.Move, turn: chess.Color) -> int:
+    """The action (0 to 4671) for ``move`` by the player ``turn``.
+
+    Raises:
+        ValueError: No piece moves like that.
+    """
+    flip = 0 if turn == chess.WHITE else 56
+    promotion = None if move.promotion == chess.QUEEN else move.promotion
+    try:
+        return _tables()[0][move.from_square ^ flip, move.to_square ^ flip, promotion]
+    except KeyError:
+        raise ValueError(f"{move.uci()!r} has no index: no piece moves like that") from None
+
+
+def decode_action(action: int, board: chess.Board) -> chess.Move:
+    """The move that ``action`` is for the player to move. It need not be legal.
+
+    A pawn that reaches the last rank becomes a queen, unless the action is one of the underpromotions.
+
+    Raises:
+        ValueError: ``action`` is outside 0 to 4671, or leads off the board.
+    """
+    try:
+        source, target, promotion = _tables()[1][action]
+    except KeyError:
+        reason = "leads off the board" if 0 <= action < NUM_ACTIONS else f"is not in 0 to {NUM_ACTIONS - 1}"
+        raise ValueError(f"action {action} {reason}") from None
+    last_rank = chess.square_rank(source) == 6 and chess.square_rank(target) == 7
+    flip = 0 if board.turn == chess.WHITE else 56
+    if promotion is None and last_rank and board.piece_type_at(source ^ flip) == chess.PAWN:
+        promotion = chess.QUEEN
+    return chess.Move(source ^ flip, target ^ flip, promotion)
+
+
+def action_mask(game: Game, color: chess.Color) -> NDArray[np.int8]:
+    """A new array with 1 at each legal action of ``color``; all 0 when it is not to move or the game has ended."""
+    mask = np.zeros(NUM_ACTIONS, np.int8)
+    if game.board.turn == color:
+        mask[[encode_move(move, color) for move in game.legal]] = 1
+    return mask
+
+
+def planes(game: Game, color: chess.Color) -> NDArray[np.bool_]:
+    """A new array of shape (8, 8, 111): the position and those before it, from the side of ``color``.
+
+    Planes 0 to 6: own castling rights (king's side, queen's side), the opponent's; all ones for black; one square for
+    half the half-move clock; all ones. Then 13 planes for each of the last 8 positions, newest first: own pawns,
+    knights, bishops, rooks, queens, king, the same of the opponent, and all ones if the position is a repetition. A
+    pawn that has just moved two squares is drawn on the first rank of its own side.
+    """
+    layers = np.zeros(PLANES_SHAPE[2], np.uint64)
+    layers[:7] = _auxiliary(game.board, color)
+    for number, (board, repeated) in enumerate(game.frames[:MAX_FRAMES]):
+        layers[7 + 13 * number : 20 + 13 * number] = _frame(board, repeated, color)
+    bits = np.unpackbits(layers.astype("<u8").view(np.uint8), bitorder="little").reshape(-1, 8, 8)
+    # Row 0 of the array is the far side of the board.
+    rows = bits[:, ::-1] if color == chess.WHITE else bits
+    return np.ascontiguousarray(rows.transpose(1, 2, 0)).astype(bool)
+
+
+def _auxiliary(board: chess.Board, color: chess.Color) -> list[int]:
+    corners = [chess.BB_H1, chess.BB_A1, chess.BB_H8, chess.BB_A8]
+    if color == chess.BLACK:
+        corners = corners[2:] + corners[:2]
+    # There are 64 squares to show the clock on, and without claims or from a FEN it can run further.
+    clock = min(board.halfmove_clock // 2, 63)
+    castling = [_ALL if board.castling_rights & corner else 0 for corner in corners]
+    return [*castling, 0 if color == chess.WHITE else _ALL, chess.BB_SQUARES[clock], _ALL]
+
+
+def _frame(board: chess.Board, repeated: bool, color: chess.Color) -> list[int]:
+    pieces = {
+        side: [board.pieces_mask(piece, side) for piece in chess.PIECE_TYPES] for side in (chess.WHITE, chess.BLACK)
+    }
+    square = board.ep_square
+    if square is not None:
+        side = chess.square_rank(square) == 2  # white's pawn, that is
+        pawn, home = (square + 8, square % 8) if side else (square - 8, 56 + square % 8)
+        pieces[side][0] = pieces[side][0] & ~chess.BB_SQUARES[pawn] | chess.BB_SQUARES[home]
+    return [*pieces[color], *pieces[not color], _ALL if repeated else 0]

@@ -1,0 +1,378 @@
+"""``SpecChess-v0``: the agent plays one side of a game of chess, a handler the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import chess
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, Effect
+from spec_envs.chess import encoding, render, spaces
+from spec_envs.chess.position import Position
+from spec_envs.chess.start import Start, first_moves, read_options
+from spec_envs.errors import EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+
+if TYPE_CHECKING:
+    from spec_envs.chess.game import Game
+
+Observation = dict[str, str] | NDArray[np.bool_]
+Action = str | int | np.integer[Any]
+
+_COLORS = {"white": chess.WHITE, "black": chess.BLACK}
+
+
+class ChessEnv(CallEnv[Observation, Action]):
+    """The agent plays one side of a game of chess against an opponent that takes its time.
+
+    ## Description
+    Chess by the rules of FIDE, as python-chess has them. The agent plays one side; the other one is a handler named
+    ``"opponent"``: an engine, a language model, a person, any function. One step is the agent's move and the opponent's
+    reply to it.
+
+    ## Action Space
+    With ``action_format="uci"`` (the default) a ``Text``: a move in UCI notation, such as ``"e2e4"``, ``"e1g1"``
+    (castling) or ``"a7a8q"`` (promotion). With ``action_format="index"`` a ``Discrete(4672)``: AlphaZero's 8x8x73
+    encoding in exactly the order of PettingZoo's ``chess_v6``, mirrored for black; ``info["action_mask"]`` holds the
+    legal ones, and ``spec_envs.chess.encoding`` translates. ``action_space.sample()`` draws a *legal* move.
+
+    ## Observation Space
+    With ``observation="text"`` (the default) a ``Dict`` of ``Text``, all that there is to know about the game:
+
+    | key           | value                                                                    |
+    |---------------|--------------------------------------------------------------------------|
+    | `fen`         | the position                                                             |
+    | `turn`        | "white" or "black": whose move it is                                     |
+    | `history`     | the moves since `start_fen` in UCI notation, separated by spaces         |
+    | `legal_moves` | the legal moves in UCI notation, sorted, separated by spaces             |
+    | `start_fen`   | the position that `history` starts from                                  |
+
+    With ``observation="planes"`` a ``Box(0, 1, (8, 8, 111), bool)``: exactly the planes of PettingZoo's ``chess_v6``,
+    from the agent's side (see ``spec_envs.chess.encoding.planes``). As there, the usual start position shows no pieces
+    before the first move. Another start position is shown, which PettingZoo does not have.
+
+    ## Starting State
+    The usual position, or that of ``fen``; or the end of the main line of ``pgn``, or of a named ``opening``. The moves
+    of a PGN or an opening count as played: they are in ``history``, and repetitions of their positions are repetitions.
+    ``opening="random"`` draws one in each ``reset``. If it is not the agent's turn, ``reset`` asks for the opponent's
+    first move. ``reset(options=...)`` takes ``fen``, ``pgn`` or ``opening``, and ``color``, for one game.
+
+    ## Rewards
+    +1 for a win, -1 for a loss (or a forfeit), 0 for a draw and as long as the game goes on.
+
+    ## Episode End
+    *Terminated*: checkmate, stalemate, insufficient material, seventy-five moves, fivefold repetition; with
+    ``claim_draw`` also fifty moves and threefold repetition, claimed at once by the player to move, also when the move
+    that completes it is still to be made; with ``illegal="forfeit"`` an illegal or unreadable move of the agent.
+    *Truncated*: after ``max_plies`` half moves of this episode, those of both sides counted.
+
+    Should the opponent's first move in ``reset`` end the game, the next ``step`` says so, whatever its action.
+
+    ## Info
+    | key             | value                                                                               |
+    |-----------------|-------------------------------------------------------------------------------------|
+    | `color`         | "white" or "black": the agent's side                                                |
+    | `ply`           | half moves played in this episode                                                   |
+    | `last_move`     | the last move of either side in UCI notation, or None                               |
+    | `opponent_move` | the opponent's move in this step, or None                                           |
+    | `outcome`       | None, the name of a `chess.Termination` such as "CHECKMATE", or "FORFEIT"           |
+    | `winner`        | "white", "black" or None                                                            |
+    | `action_mask`   | with `action_format="index"`: int8 array of 4672, 1 where the agent's move is legal |
+    | `legal_moves`   | with planes and UCI moves, as in the text observation                               |
+
+    ## Arguments
+    - ``opponent``: "builtin" (default), "stockfish", "random", "human", or a callable ``opponent(position, cancel)``
+      (or ``opponent(position)``) that takes a ``Position`` and returns a move in UCI notation. Its attribute
+      ``effect``, if it has one, says whether it may be asked ahead of time. A callable stays yours to close.
+    - ``color``: the agent's side, "white" (default) or "black".
+    - ``max_plies``: truncate after so many half moves; ``None`` (default) never does.
+    - ``fen``, ``pgn``, ``opening``: the start; at most one of them.
+    - ``action_format``: "uci" (default) or "index". ``observation``: "text" (default) or "planes".
+    - ``illegal``: "raise" (default) raises ``InvalidAction`` and leaves the game as it is; "forfeit" loses it.
+    - ``claim_draw``: whether draws that can be claimed are (default ``True``).
+    - ``render_mode``: ``None``, "ansi" (text) or "rgb_array" (a picture; needs the extra ``render``).
+
+    ## Forking
+    A game is an immutable value, so a fork shares all of it: a few microseconds, however long the game is. A fork has a
+    generator in the same state and an action space of its own. Handlers are shared.
+
+    ## Latency
+    One call a step, ``Call("opponent", Position(...))``; none when the agent's move ends the game. The position holds a
+    seed, a function of the episode's seed and the ply, so equal games ask equal questions.
+
+    ## Version History
+    - v0: initial version.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}
+    shared_on_fork: ClassVar[frozenset[str]] = frozenset({"game", "_start", "_effect", "_action_space"})
+
+    def __init__(
+        self,
+        *,
+        opponent: str | Callable[..., str] = "builtin",
+        color: str = "white",
+        max_plies: int | None = None,
+        fen: str | None = None,
+        pgn: str | None = None,
+        opening: str | None = None,
+        action_format: str = "uci",
+        observation: str = "text",
+        illegal: str = "raise",
+        claim_draw: bool = True,
+        render_mode: str | None = None,
+    ) -> None:
+        _check_choices(color=color, action_format=action_format, observation=observation, illegal=illegal)
+        if max_plies is not None and (type(max_plies) is not int or max_plies < 1):
+            raise InvalidConfiguration(f"max_plies must be None or an integer of at least 1, not {max_plies!r}")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise InvalidConfiguration(f"render_mode must be None, 'ansi' or 'rgb_array', not {render_mode!r}")
+        self._start = Start.of(claim_draw=claim_draw, fen=fen, pgn=pgn, opening=opening)
+        handler, owned = _resolve(opponent)
+        super().__init__({"opponent": handler}, owned=owned)
+        self._opponent_name = opponent if isinstance(opponent, str) else getattr(opponent, "__name__", "opponent")
+        self._effect = _effect_of(handler)
+        self._default_color = color
+        #: The agent's side in this episode.
+        self.color: chess.Color = _COLORS[color]
+        self._max_plies = max_plies
+        self._claim_draw = claim_draw
+        self._by_index = action_format == "index"
+        self._as_planes = observation == "planes"
+        self._forfeits = illegal == "forfeit"
+        self.render_mode = render_mode
+        self.observation_space = spaces.observation_space(observation)
+        self._action_space: spaces.MoveText | spaces.MoveIndex | None = None
+        #: The game so far; ``None`` before the first ``reset``. Immutable.
+        self.game: Game | None = None
+        self._plies_given = 0
+        self._episode_seed = 0
+        self._is_over = False
+        self._forfeited = False
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start a new game; ``options`` may hold ``fen``, ``pgn`` or ``opening``, and ``color``, for this game only.
+
+        Raises:
+            InvalidConfiguration: An option is unknown or has a value that makes no sense.
+            HandlerFailed: The opponent has the first move, and it is illegal.
+        """
+        self._check_open()
+        given = read_options(options)
+        color = given.pop("color", self._default_color)
+        _check_choices(color=color)
+        start = Start.of(claim_draw=self._claim_draw, **given) if given else self._start
+        super().reset(seed=seed)
+        episode_seed = int(self.np_random.integers(2**32))
+        game = start.draw(self.np_random)
+        plies_given, reply = len(game.moves), None
+        if game.board.turn != _COLORS[color]:
+            reply = self._ask_opponent(game, episode_seed)
+            game = game.after(reply)
+        self._episode_seed, self._plies_given = episode_seed, plies_given
+        self.game, self.color = game, _COLORS[color]
+        self._is_over = self._forfeited = False
+        return self._observation(), self._info(reply)
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Make the agent's move, and the opponent's after it.
+
+        Raises:
+            InvalidAction: The action cannot be read or is illegal, and ``illegal`` is "raise".
+            ResetNeeded: No game is under way.
+            HandlerFailed: The opponent's move is illegal.
+        """
+        game, reply = self._game_under_way(), None
+        if not self._ends(game):  # it may have ended with the opponent's first move, in reset
+            try:
+                move = self._read(action, game)
+            except InvalidAction:
+                if not self._forfeits:
+                    raise
+                self._forfeited = self._is_over = True
+                return self._observation(), -1.0, True, False, self._info(None)
+            game = game.after(move)
+            if not self._ends(game):
+                reply = self._ask_opponent(game, self._episode_seed)
+                game = game.after(reply)
+        self.game = game
+        terminated = game.outcome is not None
+        truncated = not terminated and self._ends(game)
+        self._is_over = terminated or truncated
+        return self._observation(), self._reward(), terminated, truncated, self._info(reply)
+
+    @property
+    def position(self) -> Position:
+        """The position that a policy is asked about, or the opponent: an immutable value.
+
+        Raises:
+            ResetNeeded: Before the first ``reset``.
+        """
+        return self._position(self._game(), self._episode_seed)
+
+    @property
+    def action_space(self) -> spaces.MoveText | spaces.MoveIndex:  # type: ignore[override]  # made when asked for
+        """The moves; ``sample()`` draws a legal one. Each fork has a space, and a generator for it, of its own."""
+        if self._action_space is None:
+            self._action_space = spaces.MoveIndex(self) if self._by_index else spaces.MoveText(self)
+        return self._action_space
+
+    def fork(self) -> Self:
+        """An independent game in the same position; see *Forking* in the class."""
+        twin = super().fork()
+        twin._action_space = None
+        return twin
+
+    def first_moves(self) -> tuple[str, ...]:
+        """The moves that are sure to be legal after ``reset()``, whatever is drawn and whatever the opponent does."""
+        return first_moves(self._start, _COLORS[self._default_color])
+
+    def render(self) -> Any:
+        """The board from the agent's side: text for "ansi", an array of shape (480, 480, 3) for "rgb_array"."""
+        if self.render_mode is None:
+            gym.logger.warn('ChessEnv was made without a render_mode; give render_mode="ansi" or "rgb_array"')
+            return None
+        draw = render.text if self.render_mode == "ansi" else render.picture
+        return draw(self._game(), self.color)
+
+    def pgn(self) -> str:
+        """The game so far as PGN; its result is "*" unless the game has come to its end.
+
+        Raises:
+            ResetNeeded: Before the first ``reset``.
+        """
+        game = self._game()
+        result = game.outcome.result() if game.outcome else "*"
+        termination = "normal" if game.outcome else "unterminated"
+        if self._forfeited:
+            result, termination = ("0-1" if self.color == chess.WHITE else "1-0"), "rules infraction"
+        names = {self.color: "agent", not self.color: self._opponent_name}
+        white, black = names[chess.WHITE], names[chess.BLACK]
+        return render.pgn(game, white=white, black=black, result=result, termination=termination)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvClosed("ChessEnv was closed; make a new one")
+
+    def _game(self) -> Game:
+        if self.game is None:
+            raise ResetNeeded("there is no game yet; call reset() first")
+        return self.game
+
+    def _game_under_way(self) -> Game:
+        self._check_open()
+        game = self._game()
+        if self._is_over:
+            raise ResetNeeded(
+                f"the game is over ({self._outcome() or 'max_plies reached'}); call reset() for a new one"
+            )
+        return game
+
+    def _ends(self, game: Game) -> bool:
+        limit = self._max_plies
+        return game.outcome is not None or (limit is not None and len(game.moves) - self._plies_given >= limit)
+
+    def _read(self, action: Action, game: Game) -> str:
+        if not self._by_index:
+            try:
+                return game.read(action)
+            except ValueError as error:
+                raise InvalidAction(str(error)) from None
+        if isinstance(action, bool) or not isinstance(action, int | np.integer):
+            raise InvalidAction(f"an action is an integer from 0 to {encoding.NUM_ACTIONS - 1}, not {action!r}")
+        try:
+            return game.read(encoding.decode_action(int(action), game.board).uci())
+        except ValueError as error:
+            raise InvalidAction(f"action {action}: {error}") from None
+
+    def _position(self, game: Game, episode_seed: int) -> Position:
+        # From the episode's seed and the ply, so that every fork that comes to this ply asks with the same seed.
+        digest = hashlib.blake2b(f"{episode_seed}/{len(game.moves)}".encode(), digest_size=4).digest()
+        return Position(game.start_fen, game.moves, int.from_bytes(digest, "little"))
+
+    def _ask_opponent(self, game: Game, episode_seed: int) -> str:
+        query = self._position(game, episode_seed)
+        reply = self.ask(Call("opponent", query, self._effect, touches="opponent"))
+        try:
+            return game.read(reply)
+        except ValueError as error:
+            raise HandlerFailed(f"the opponent's move cannot be played: {error}") from None
+
+    def _reward(self) -> float:
+        outcome = self._game().outcome
+        if outcome is None or outcome.winner is None:
+            return 0.0
+        return 1.0 if outcome.winner == self.color else -1.0
+
+    def _outcome(self) -> str | None:
+        outcome = self._game().outcome
+        return "FORFEIT" if self._forfeited else outcome.termination.name if outcome else None
+
+    def _observation(self) -> Observation:
+        game = self._game()
+        if self._as_planes:
+            return encoding.planes(game, self.color)
+        return {
+            "fen": game.board.fen(),
+            "turn": chess.COLOR_NAMES[game.board.turn],
+            "history": " ".join(game.moves),
+            "legal_moves": " ".join(game.legal_moves),
+            "start_fen": game.start_fen,
+        }
+
+    def _info(self, reply: str | None) -> dict[str, Any]:
+        game = self._game()
+        winner = (not self.color) if self._forfeited else game.outcome.winner if game.outcome else None
+        info: dict[str, Any] = {
+            "color": chess.COLOR_NAMES[self.color],
+            "ply": len(game.moves) - self._plies_given,
+            "last_move": game.moves[-1] if game.moves else None,
+            "opponent_move": reply,
+            "outcome": self._outcome(),
+            "winner": None if winner is None else chess.COLOR_NAMES[winner],
+        }
+        if self._by_index:
+            info["action_mask"] = encoding.action_mask(game, self.color)
+        elif self._as_planes:
+            info["legal_moves"] = " ".join(game.legal_moves)
+        return info
+
+
+_CHOICES = {
+    "color": ("white", "black"),
+    "action_format": ("uci", "index"),
+    "observation": ("text", "planes"),
+    "illegal": ("raise", "forfeit"),
+}
+
+
+def _check_choices(**arguments: object) -> None:
+    for name, value in arguments.items():
+        choices = _CHOICES[name]
+        if value not in choices:
+            raise InvalidConfiguration(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+def _resolve(opponent: str | Callable[..., str]) -> tuple[Callable[..., str], tuple[str, ...]]:
+    """The handler, and the names of those that the environment owns: a user's own callable stays the user's."""
+    if isinstance(opponent, str):
+        from spec_envs.chess.opponents import make_opponent  # late: engines are heavier than the rules
+
+        return make_opponent(opponent), ("opponent",)
+    if not callable(opponent):
+        raise InvalidConfiguration(f"opponent must be a name or a callable, not {opponent!r}")
+    return opponent, ()
+
+
+def _effect_of(handler: object) -> Effect:
+    effect = getattr(handler, "effect", Effect.SAMPLE)
+    if not isinstance(effect, Effect):
+        raise InvalidConfiguration(f"effect of the opponent {handler!r} must be an Effect, not {effect!r}")
+    return effect

@@ -1,0 +1,250 @@
+"""The other side of the board: engines, a random mover, and a person at the terminal.
+
+Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation, that says by ``effect`` how it may be called:
+
+* ``BuiltinOpponent``, ``StockfishOpponent`` and ``RandomOpponent`` are pure functions of the query, so ``READ``: equal
+  calls may share one execution, since a second one could only give the same answer.
+* ``HumanOpponent`` is ``WRITE``: a person is asked once, for a position that has really come up.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from typing import Any, ClassVar, Protocol, Self, TextIO
+
+import chess
+
+from spec_envs.calls import CancelToken, Effect
+from spec_envs.chess.builtin import best_move
+from spec_envs.chess.engine import EnginePool, Line
+from spec_envs.chess.position import Position
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+
+__all__ = ["BuiltinOpponent", "HumanOpponent", "Opponent", "RandomOpponent", "StockfishOpponent", "make_opponent"]
+
+
+class Opponent(Protocol):
+    """A handler that answers a position with a move in UCI notation."""
+
+    effect: ClassVar[Effect]
+
+    def __call__(self, query: Any, cancel: CancelToken) -> str:
+        """The move to play in ``query``."""
+
+
+class BuiltinOpponent:
+    """Plays what the built-in engine plays.
+
+    Args:
+        depth: Plies searched before only captures count.
+    """
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __init__(self, depth: int = 1) -> None:
+        self.depth = _at_least("depth", depth, 1)
+
+    def __call__(self, query: Any, cancel: CancelToken) -> str:
+        """The move to play in ``query``.
+
+        Raises:
+            InvalidConfiguration: The game is over in the position.
+        """
+        cancel.raise_if_cancelled()
+        return best_move(Position.of(query).board(), self.depth).uci()
+
+
+class RandomOpponent:
+    """Plays any legal move, all equally likely, drawn from the query's own seed: equal queries have equal answers.
+
+    Args:
+        seed: Added to the query's; other seeds play other games.
+    """
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def __call__(self, query: Any, cancel: CancelToken) -> str:
+        """The move to play in ``query``.
+
+        Raises:
+            InvalidConfiguration: The game is over in the position.
+        """
+        position = Position.of(query)
+        moves = sorted(move.uci() for move in _legal_moves(position.board()))
+        return _rng(position, self.seed).choice(moves)
+
+
+class StockfishOpponent:
+    """Plays what Stockfish plays, limited by nodes or depth, never by time, so that equal queries have equal answers.
+
+    A weaker player: Stockfish's own skill levels draw from the clock, so this one searches as deep as the level allows
+    and picks a move by the same rule, with a draw from the query's seed.
+
+    Args:
+        depth: Plies to search. Default: 8, if ``nodes`` is not given either.
+        nodes: Nodes to search.
+        skill: Skill level from 0 (weak) to 20 (full strength).
+        elo: Instead of ``skill``: a rating from 1350 to 2850, translated as Stockfish does.
+        pool: The engines to use; closed by whoever made it. Default: a pool of its own, closed with ``close``.
+    """
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __init__(
+        self,
+        *,
+        depth: int | None = None,
+        nodes: int | None = None,
+        skill: float | None = None,
+        elo: int | None = None,
+        pool: EnginePool | None = None,
+    ) -> None:
+        if skill is not None and elo is not None:
+            raise InvalidConfiguration(f"give skill or elo, not both (skill={skill!r}, elo={elo!r})")
+        if skill is not None and not 0 <= skill <= 20:
+            raise InvalidConfiguration(f"skill must lie in [0, 20], not {skill!r}")
+        if elo is not None and not 1350 <= elo <= 2850:
+            raise InvalidConfiguration(f"elo must lie in [1350, 2850], not {elo!r}")
+        self.nodes = None if nodes is None else _at_least("nodes", nodes, 1)
+        self.depth = _at_least("depth", depth, 1) if depth is not None else (8 if nodes is None else None)
+        self.skill = ((elo - 1346.6) / 143.4) ** (1 / 0.806) if elo is not None else (20.0 if skill is None else skill)
+        self._pool = pool or EnginePool()
+        self._owns_pool = pool is None
+
+    def __call__(self, query: Any, cancel: CancelToken) -> str:
+        """The move to play in ``query``.
+
+        Raises:
+            InvalidConfiguration: The game is over in the position.
+            HandlerFailed: The engine gave no answer.
+            CallCancelled: The call was cancelled meanwhile.
+        """
+        position = Position.of(query)
+        _legal_moves(position.board())
+        if self.skill >= 20:
+            return self._pool.analyse(position, depth=self.depth, nodes=self.nodes, cancel=cancel)[0].move
+        depth = min(self.depth or 20, 1 + int(self.skill))
+        lines = self._pool.analyse(position, depth=depth, nodes=self.nodes, multipv=4, cancel=cancel)
+        return _weakened(lines, self.skill, _rng(position, 0))
+
+    def close(self) -> None:
+        """Stop the engines, if they are this player's own. Idempotent."""
+        if self._owns_pool:
+            self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class HumanOpponent:
+    """Asks a person at the terminal; asks again until the answer is a legal move.
+
+    Args:
+        input: Where answers are read from, line by line. Default: standard input.
+        output: Where the board and the questions go. Default: standard output.
+    """
+
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
+        self._input = input
+        self._output = output
+        self._lock = threading.Lock()
+
+    def __call__(self, query: Any, cancel: CancelToken) -> str:
+        """The move that the person types, as UCI (``g1f3``) or in the usual notation (``Nf3``).
+
+        Raises:
+            HandlerFailed: The input ended.
+            InvalidConfiguration: The game is over in the position.
+        """
+        board = Position.of(query).board()
+        _legal_moves(board)
+        with self._lock:  # one question at a time
+            cancel.raise_if_cancelled()
+            side = "White" if board.turn else "Black"
+            self._say(f"\n{board}\n\n{side} to move.")
+            while True:
+                self._say("Your move (? lists the legal ones): ", end="")
+                line = (self._input or sys.stdin).readline()
+                if not line:
+                    raise HandlerFailed(f"the input ended while it was {side}'s move in {board.fen()}")
+                move = self._read(board, line.strip())
+                if move is not None:
+                    return move.uci()
+
+    def _read(self, board: chess.Board, text: str) -> chess.Move | None:
+        if text in ("", "?"):
+            self._say("Legal: " + " ".join(f"{board.san(move)} ({move.uci()})" for move in board.legal_moves))
+            return None
+        for parse in (board.parse_uci, board.parse_san):
+            try:
+                move = parse(text)
+            except ValueError:
+                continue
+            if move:  # not the null move
+                return move
+        self._say(f"{text!r} is not a legal move here. Type a move such as {next(iter(board.legal_moves)).uci()}.")
+        return None
+
+    def _say(self, text: str, end: str = "\n") -> None:
+        output = self._output or sys.stdout
+        output.write(text + end)
+        output.flush()
+
+
+_OPPONENTS: dict[str, type[Opponent]] = {
+    "builtin": BuiltinOpponent,
+    "stockfish": StockfishOpponent,
+    "random": RandomOpponent,
+    "human": HumanOpponent,
+}
+
+
+def make_opponent(name: str) -> Opponent:
+    """A new opponent by name: ``"builtin"``, ``"stockfish"``, ``"random"`` or ``"human"``.
+
+    Raises:
+        InvalidConfiguration: There is no opponent of that name.
+    """
+    if not isinstance(name, str) or name not in _OPPONENTS:
+        known = ", ".join(repr(known) for known in _OPPONENTS)
+        raise InvalidConfiguration(f"opponent must be a callable or one of {known}, not {name!r}")
+    return _OPPONENTS[name]()
+
+
+def _legal_moves(board: chess.Board) -> list[chess.Move]:
+    moves = list(board.legal_moves)
+    if not moves:
+        raise InvalidConfiguration(f"there is no legal move to choose from in {board.fen()}")
+    return moves
+
+
+def _rng(position: Position, seed: int) -> random.Random:
+    # Seeded by text: stable over processes, which the hash of a tuple of texts is not.
+    return random.Random(f"{seed}|{position.seed}|{position.start_fen}|{' '.join(position.moves)}")
+
+
+def _weakened(lines: list[Line], level: float, rng: random.Random) -> str:
+    """Stockfish's rule for skill levels: the weaker, the more a bad move may be pushed past a better one."""
+    top, weakness = lines[0].score, 120 - 2 * level
+    spread = min(top - lines[-1].score, 100)
+
+    def pushed(line: Line) -> float:
+        return line.score + (weakness * (top - line.score) + spread * rng.randrange(int(weakness))) / 128
+
+    return max([(pushed(line), line.move) for line in lines])[1]
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    if value < least:
+        raise InvalidConfiguration(f"{name} must be at least {least}, not {value!r}")
+    return value

@@ -1,0 +1,96 @@
+"""What an episode looks like: text for a terminal, a picture, and PGN. Nothing here changes a game."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from typing import TYPE_CHECKING, Any
+
+import chess
+import chess.pgn
+import chess.svg
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
+
+from spec_envs.chess.position import Position
+
+if TYPE_CHECKING:
+    from spec_envs.chess.game import Game
+
+_PICTURE_SIZE = 480  # pixels
+
+
+def text(game: Game, color: chess.Color) -> str:
+    """The board from the side of ``color`` in Unicode, the last move in brackets, and a line that says where we are."""
+    board, last = game.board, _last_move(game)
+    marked = {last.from_square, last.to_square} if last else set()
+    ranks = range(7, -1, -1) if color == chess.WHITE else range(8)
+    files = range(8) if color == chess.WHITE else range(7, -1, -1)
+    lines = [_headline(game)]
+    for rank in ranks:
+        cells = []
+        for square in (chess.square(file, rank) for file in files):
+            piece = board.piece_at(square)
+            symbol = piece.unicode_symbol() if piece else "·"
+            cells.append(f"[{symbol}]" if square in marked else f" {symbol} ")
+        lines.append(f"{rank + 1} {''.join(cells)}".rstrip())
+    lines.append("   " + "  ".join(chess.FILE_NAMES[file] for file in files))
+    return "\n".join(lines)
+
+
+def _headline(game: Game) -> str:
+    last = f", last move {game.moves[-1]}" if game.moves else ""
+    if game.outcome:
+        return f"{game.outcome.result()} {game.outcome.termination.name}{last}"
+    check = " (in check)" if game.board.is_check() else ""
+    return f"{chess.COLOR_NAMES[game.board.turn]} to move{check}, move {game.board.fullmove_number}{last}"
+
+
+def picture(game: Game, color: chess.Color) -> NDArray[np.uint8]:
+    """The board from the side of ``color`` as an RGB array, with the last move and a check marked.
+
+    Raises:
+        DependencyNotInstalled: cairosvg, or the cairo library that it needs, is missing.
+    """
+    cairosvg, image = _import_cairosvg()
+    board = game.board
+    svg = chess.svg.board(
+        board,
+        orientation=color,
+        lastmove=_last_move(game),
+        check=board.king(board.turn) if board.is_check() else None,
+        size=_PICTURE_SIZE,
+    )
+    png = cairosvg.svg2png(bytestring=svg.encode())
+    with image.open(io.BytesIO(png)) as picture:
+        return np.array(picture.convert("RGB"), np.uint8)
+
+
+def _import_cairosvg() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("cairosvg"), importlib.import_module("PIL.Image")
+    except ImportError as error:
+        raise DependencyNotInstalled(
+            'render_mode "rgb_array" of SpecChess-v0 draws with cairosvg; run: pip install "spec-envs[render]"'
+        ) from error
+    except OSError as error:  # how cairocffi says that the shared library is missing
+        raise DependencyNotInstalled(
+            'render_mode "rgb_array" of SpecChess-v0 needs the cairo library; on Debian or Ubuntu run: '
+            'apt-get install libcairo2 (and pip install "spec-envs[render]")'
+        ) from error
+
+
+def pgn(game: Game, *, white: str, black: str, result: str, termination: str) -> str:
+    """The game as PGN, with the tags that the standard asks for. No date: equal games have equal PGN."""
+    record = chess.pgn.Game.from_board(Position(game.start_fen, game.moves).board())
+    headers = record.headers
+    headers["Event"] = "SpecChess-v0"
+    headers["White"], headers["Black"] = white, black
+    headers["Result"] = result
+    headers["Termination"] = termination
+    return str(record)
+
+
+def _last_move(game: Game) -> chess.Move | None:
+    return chess.Move.from_uci(game.moves[-1]) if game.moves else None

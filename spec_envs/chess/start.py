@@ -1,0 +1,143 @@
+"""Where a game starts: a FEN, the end of a PGN's main line, a named opening, or the usual position."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+from collections.abc import Mapping
+from typing import Any, Self
+
+import chess
+import chess.pgn
+import numpy as np
+
+from spec_envs.chess.game import Game
+from spec_envs.chess.openings import OPENINGS
+from spec_envs.errors import InvalidConfiguration
+
+_WAYS = ("fen", "pgn", "opening")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    """Start positions that have been checked; each episode draws one of ``games``.
+
+    A game from a PGN or an opening begins where *that* begins, and its moves count as played: they are part of the
+    history, and of repetitions.
+    """
+
+    games: tuple[Game, ...]
+
+    @classmethod
+    def of(cls, *, claim_draw: bool, **ways: str | None) -> Self:
+        """The start that ``fen``, ``pgn`` or ``opening`` describes; the usual position if none is given.
+
+        Raises:
+            InvalidConfiguration: More than one is given, or the one that is cannot be read, is not a legal position,
+                or is one in which the game is over already.
+        """
+        given = {way: text for way, text in ways.items() if text is not None}
+        if len(given) > 1:
+            raise InvalidConfiguration(f"give one start position, not {' and '.join(given)}")
+        for way, text in given.items():
+            if not isinstance(text, str):
+                raise InvalidConfiguration(f"{way} must be a string, not {text!r}")
+        if given.get("opening") == "random":
+            return cls(_all_openings(claim_draw))
+        game = Game.at(chess.Board(), claim_draw=claim_draw)
+        if "fen" in given:
+            game = Game.at(_read_fen(given["fen"]), claim_draw=claim_draw)
+        elif "pgn" in given:
+            game = _read_pgn(given["pgn"], claim_draw)
+        elif "opening" in given:
+            game = _play(game, _moves_of(given["opening"]))
+        if game.outcome is not None:
+            name = game.outcome.termination.name
+            raise InvalidConfiguration(f"the game is over at its start position {game.board.fen()}: {name}")
+        return cls((game,))
+
+    def draw(self, rng: np.random.Generator) -> Game:
+        """The game to start an episode with."""
+        return self.games[int(rng.integers(len(self.games)))] if len(self.games) > 1 else self.games[0]
+
+
+@functools.lru_cache(maxsize=64)
+def first_moves(start: Start, color: chess.Color) -> tuple[str, ...]:
+    """The moves that are legal when ``color`` first has the move, whichever start is drawn and whatever went before."""
+    common: set[str] | None = None
+    for game in start.games:
+        firsts = [game] if game.board.turn == color else [game.after(uci) for uci in game.legal_moves]
+        for first in firsts:
+            if not first.outcome:
+                common = set(first.legal_moves) if common is None else common & set(first.legal_moves)
+    return tuple(sorted(common or ()))
+
+
+def read_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of ``reset`` that are not ``None``.
+
+    Raises:
+        InvalidConfiguration: One of them is unknown.
+    """
+    known = (*_WAYS, "color")
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    unknown = sorted(map(str, given.keys() - set(known)))
+    if unknown:
+        raise InvalidConfiguration(f"unknown option of reset: {', '.join(unknown)}; known are {', '.join(known)}")
+    return given
+
+
+def _play(game: Game, moves: list[str]) -> Game:
+    for uci in moves:
+        game = game.after(uci)
+    return game
+
+
+@functools.cache
+def _all_openings(claim_draw: bool) -> tuple[Game, ...]:
+    start = Game.at(chess.Board(), claim_draw=claim_draw)
+    return tuple(_play(start, OPENINGS[name].split()) for name in sorted(OPENINGS))
+
+
+def _moves_of(opening: str) -> list[str]:
+    try:
+        return OPENINGS[opening].split()
+    except KeyError:
+        known = ", ".join(sorted(OPENINGS))
+        raise InvalidConfiguration(f"unknown opening {opening!r}; known are random, {known}") from None
+
+
+def _read_fen(fen: str) -> chess.Board:
+    try:
+        board = chess.Board(fen)
+    except ValueError as error:
+        raise InvalidConfiguration(f"cannot read the FEN {fen!r}: {error}") from None
+    if not board.is_valid():
+        raise InvalidConfiguration(f"the FEN {fen!r} is not a legal chess position: {board.status()!r}")
+    return board
+
+
+class _QuietBuilder(chess.pgn.GameBuilder[chess.pgn.Game]):
+    """Keeps errors for us; the one of python-chess writes them to the log as well."""
+
+    def handle_error(self, error: Exception) -> None:
+        self.game.errors.append(error)
+
+
+def _read_pgn(pgn: str, claim_draw: bool) -> Game:
+    record = chess.pgn.read_game(io.StringIO(pgn), Visitor=_QuietBuilder)
+    if record is not None and record.errors:
+        raise InvalidConfiguration(f"cannot read the PGN: {record.errors[0]}")
+    if record is None or (not record.variations and "FEN" not in record.headers):
+        raise InvalidConfiguration("the PGN holds no game: expected moves, or a FEN header")
+    try:
+        board = record.board()
+    except ValueError as error:
+        raise InvalidConfiguration(f"cannot set up the PGN's start position: {error}") from None
+    if board.uci_variant != "chess" or board.chess960:
+        raise InvalidConfiguration(
+            f"the PGN is of a game of {record.headers.get('Variant')}; only usual chess is played here"
+        )
+    game = Game.at(_read_fen(board.fen()), claim_draw=claim_draw)
+    return _play(game, [move.uci() for move in record.mainline_moves()])

@@ -1,0 +1,162 @@
+import collections
+import io
+
+import chess
+import pytest
+
+from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration
+from spec_envs.chess.engine import DependencyNotInstalled, find_stockfish
+from spec_envs.chess.opponents import (
+    BuiltinOpponent,
+    HumanOpponent,
+    RandomOpponent,
+    StockfishOpponent,
+    make_opponent,
+)
+from spec_envs.chess.position import Position
+
+MATED = Position("7k/6Q1/6K1/8/8/8/8/8 b - - 0 1")
+OPENING = Position(moves=("e2e4", "e7e5"))
+
+
+def stockfish_is_missing():
+    try:
+        find_stockfish()
+    except DependencyNotInstalled:
+        return True
+    return False
+
+
+needs_stockfish = pytest.mark.skipif(stockfish_is_missing(), reason="Stockfish is not installed")
+ENGINES = [
+    pytest.param(BuiltinOpponent, id="builtin"),
+    pytest.param(RandomOpponent, id="random"),
+    pytest.param(lambda: StockfishOpponent(depth=4), id="stockfish", marks=needs_stockfish),
+    pytest.param(lambda: StockfishOpponent(nodes=500), id="stockfish by nodes", marks=needs_stockfish),
+    pytest.param(lambda: StockfishOpponent(skill=2), id="stockfish by skill", marks=needs_stockfish),
+    pytest.param(lambda: StockfishOpponent(elo=1400), id="stockfish by elo", marks=needs_stockfish),
+]
+
+
+@pytest.fixture
+def closing():
+    opponents = []
+    yield lambda opponent: opponents.append(opponent) or opponent
+    for opponent in opponents:
+        getattr(opponent, "close", lambda: None)()
+
+
+@pytest.mark.parametrize("make", ENGINES)
+def test_engines_are_pure_functions_of_the_query(make, closing):
+    one, two = closing(make()), closing(make())
+    assert one.effect is Effect.READ
+    board = chess.Board()
+    while board.ply() < 12:
+        position = Position(moves=tuple(move.uci() for move in board.move_stack), seed=board.ply())
+        move = one(position, CancelToken())
+        assert move == two(position, CancelToken()) == one(position, CancelToken())
+        assert board.is_legal(chess.Move.from_uci(move))
+        board.push_uci(move)
+
+
+@pytest.mark.parametrize(
+    "make", [*ENGINES, pytest.param(lambda: HumanOpponent(io.StringIO(), io.StringIO()), id="human")]
+)
+def test_a_finished_game_is_an_error(make, closing):
+    with pytest.raises(InvalidConfiguration, match="no legal move to choose from in 7k/6Q1/6K1"):
+        closing(make())(MATED, CancelToken())
+
+
+def test_random_moves_are_uniform_over_seeds():
+    opponent = RandomOpponent()
+    drawn = collections.Counter(opponent(Position(seed=seed), CancelToken()) for seed in range(4000))
+    assert len(drawn) == 20
+    # 200 expected of each; five standard deviations.
+    assert all(130 < count < 270 for count in drawn.values())
+    other = RandomOpponent(seed=1)
+    assert [other(Position(seed=seed), CancelToken()) for seed in range(20)] != [
+        opponent(Position(seed=seed), CancelToken()) for seed in range(20)
+    ]
+
+
+@needs_stockfish
+def test_weaker_stockfish_varies_with_the_seed_and_full_strength_does_not():
+    with StockfishOpponent(skill=0) as weak, StockfishOpponent(depth=3) as strong:
+        assert len({weak(Position(seed=seed), CancelToken()) for seed in range(12)}) > 1
+        assert len({strong(Position(seed=seed), CancelToken()) for seed in range(3)}) == 1
+
+
+def test_a_cancelled_call_does_no_work():
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(CallCancelled):
+        BuiltinOpponent(depth=50)(Position(), token)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"skill": 21}, r"skill must lie in \[0, 20\], not 21"),
+        ({"elo": 5000}, r"elo must lie in \[1350, 2850\], not 5000"),
+        ({"skill": 3, "elo": 1500}, "give skill or elo, not both"),
+        ({"depth": 0}, "depth must be at least 1, not 0"),
+        ({"nodes": 0}, "nodes must be at least 1, not 0"),
+    ],
+)
+def test_stockfish_options_are_checked(options, message):
+    with pytest.raises(InvalidConfiguration, match=message):
+        StockfishOpponent(**options)
+
+
+def ask_human(typed, position=OPENING):
+    output = io.StringIO()
+    return HumanOpponent(io.StringIO(typed), output)(position, CancelToken()), output.getvalue()
+
+
+@pytest.mark.parametrize("typed", ["g1f3\n", "Nf3\n", "  g1f3  \n", "Nf3"])
+def test_a_person_may_type_either_notation(typed):
+    move, shown = ask_human(typed)
+    assert move == "g1f3"
+    assert "White to move" in shown
+    assert str(OPENING.board()) in shown
+
+
+def test_a_person_is_asked_again_until_the_move_is_legal():
+    move, shown = ask_human("hello\ne2e4\n0000\n--\n?\nd2d4\nf1c4\n")
+    assert move == "d2d4"
+    assert shown.count("Your move") == 6
+    assert "'hello' is not a legal move here" in shown
+    assert "'0000' is not a legal move here" in shown
+    assert "Nf3 (g1f3)" in shown
+
+
+def test_the_end_of_the_input_is_an_error():
+    with pytest.raises(HandlerFailed, match="the input ended while it was White's move in rnbqkbnr"):
+        ask_human("e2e5\n")
+
+
+def test_a_person_is_asked_only_for_real(monkeypatch, capsys):
+    human = make_opponent("human")
+    assert human.effect is Effect.WRITE
+    monkeypatch.setattr("sys.stdin", io.StringIO("d2d4\n"))
+    assert human(Position(), CancelToken()) == "d2d4"
+    assert "Your move" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("builtin", BuiltinOpponent),
+        ("random", RandomOpponent),
+        ("stockfish", StockfishOpponent),
+        ("human", HumanOpponent),
+    ],
+)
+def test_opponents_by_name(name, kind):
+    assert type(make_opponent(name)) is kind
+
+
+@pytest.mark.parametrize("name", ["Stockfish", "", None, []])
+def test_an_unknown_name_is_an_error(name):
+    with pytest.raises(InvalidConfiguration, match="one of 'builtin', 'stockfish', 'random', 'human', not"):
+        make_opponent(name)

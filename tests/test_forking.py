@@ -1,0 +1,688 @@
+"""``fork(env)``: which environments and wrappers it copies, which it refuses, and why."""
+
+import collections
+import copy
+import functools
+import random
+import threading
+import warnings
+import weakref
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces, wrappers
+from gymnasium.utils import EzPickle
+
+from spec_envs import NotForkable, fork
+from spec_envs.testing import FakeEnv, check_fork
+
+TOY_ENVS = [
+    "CartPole",
+    "FrozenLake",
+    "Taxi",
+    "Blackjack",
+    "Pendulum",
+    "MountainCar",
+    "MountainCarContinuous",
+    "Acrobot",
+    "CliffWalking",
+]
+
+
+class Foreign(gym.Env):
+    """An environment that is not ours: no fork(), state of many kinds."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,))
+    action_space = spaces.Discrete(3)
+    metadata = {"render_modes": ["rgb_array", "human"]}
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+        self.position = np.zeros(3, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position = self.np_random.normal(size=3).astype(np.float32)
+        return self.position.copy(), {}
+
+    def step(self, action):
+        self.position[action] += self.np_random.normal()
+        return self.position.copy(), float(self.position.sum()), bool(abs(self.position).max() > 4), False, {}
+
+    def render(self):
+        return np.full((8, 8, 3), np.clip(self.position * 50, 0, 255), np.uint8)
+
+
+class Pixels(Foreign):
+    observation_space = spaces.Box(0, 255, (8, 8, 3), np.uint8)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.render(), {}
+
+    def step(self, action):
+        _, *rest = super().step(action)
+        return self.render(), *rest
+
+
+class Corner(Pixels):
+    observation_space = spaces.Box(0, 255, (2,), np.uint8)
+
+    def render(self):
+        return super().render()[0, 0, :2]
+
+
+class Continuous(Foreign):
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+
+    def step(self, action):
+        self.position[0] += action[0]
+        return super().step(1)
+
+
+class Dictionary(Foreign):
+    observation_space = spaces.Dict({"position": Foreign.observation_space, "sum": spaces.Box(-np.inf, np.inf, ())})
+
+    def reset(self, *, seed=None, options=None):
+        position, info = super().reset(seed=seed)
+        return {"position": position, "sum": np.float32(position.sum())}, info
+
+    def step(self, action):
+        position, *rest = super().step(action)
+        return {"position": position, "sum": np.float32(position.sum())}, *rest
+
+
+def foreign(cls=Foreign, **attributes):
+    env = cls()
+    env.reset(seed=1)
+    for name, value in attributes.items():
+        setattr(env, name, value)
+    return env
+
+
+W = wrappers
+WRAPPED = {
+    "AddRenderObservation": lambda: W.AddRenderObservation(Foreign("rgb_array"), render_only=False),
+    "AddWhiteNoise": lambda: W.AddRenderObservation(W.AddWhiteNoise(Foreign("rgb_array"), 0.5)),
+    "ArrayConversion": None,  # needs array_api_compat, as do the three after it
+    "JaxToNumpy": None,
+    "JaxToTorch": None,
+    "NumpyToTorch": None,
+    "AtariPreprocessing": None,  # needs ale_py, whose emulator is not copied
+    "Autoreset": lambda: W.Autoreset(Foreign()),
+    "ClipAction": lambda: W.ClipAction(Continuous()),
+    "ClipReward": lambda: W.ClipReward(Foreign(), -1, 1),
+    "DelayObservation": lambda: W.DelayObservation(Foreign(), 2),
+    "DiscretizeAction": lambda: W.DiscretizeAction(Continuous(), 5),
+    "DiscretizeObservation": lambda: W.DiscretizeObservation(Corner(), 4),
+    "DtypeObservation": lambda: W.DtypeObservation(Foreign(), np.float64),
+    "FilterObservation": lambda: W.FilterObservation(Dictionary(), ["sum"]),
+    "FlattenObservation": lambda: W.FlattenObservation(Dictionary()),
+    "FrameStackObservation": lambda: W.FrameStackObservation(Foreign(), 3),
+    "GrayscaleObservation": lambda: W.GrayscaleObservation(Pixels()),
+    "HumanRendering": None,  # refused; tested below
+    "MaxAndSkipObservation": lambda: W.MaxAndSkipObservation(Foreign(), 2),
+    "NormalizeObservation": lambda: W.NormalizeObservation(Foreign()),
+    "NormalizeReward": lambda: W.NormalizeReward(Foreign()),
+    "ObstructView": lambda: W.AddRenderObservation(W.ObstructView(Foreign("rgb_array"), 0.5, 2)),
+    "OrderEnforcing": lambda: W.OrderEnforcing(Foreign()),
+    "PassiveEnvChecker": lambda: W.PassiveEnvChecker(Foreign()),
+    "RecordEpisodeStatistics": lambda: W.RecordEpisodeStatistics(Foreign()),
+    "RecordVideo": None,  # refused; tested below
+    "RenderCollection": lambda: W.RenderCollection(Foreign("rgb_array")),
+    "RepeatAction": lambda: W.RepeatAction(Foreign(), 2),
+    "RescaleAction": lambda: W.RescaleAction(Continuous(), np.float32(-2), np.float32(2)),
+    "RescaleObservation": lambda: W.RescaleObservation(Pixels(), 0.0, 1.0),
+    "ReshapeObservation": lambda: W.ReshapeObservation(Pixels(), (64, 3)),
+    "ResizeObservation": None,  # needs opencv; like the other functions of the observation
+    "StickyAction": lambda: W.StickyAction(Foreign(), 0.5),
+    "TimeAwareObservation": lambda: W.TimeAwareObservation(W.TimeLimit(Foreign(), 9)),
+    "TimeLimit": lambda: W.TimeLimit(Foreign(), 7),
+    "TransformAction": lambda: W.TransformAction(Foreign(), lambda action: 2 - action, Foreign.action_space),
+    "TransformObservation": lambda: W.TransformObservation(Foreign(), lambda o: o / 2, Foreign.observation_space),
+    "TransformReward": lambda: W.TransformReward(Foreign(), lambda reward: -reward),
+}
+
+
+def test_every_wrapper_of_gymnasium_is_in_the_table():
+    assert set(wrappers.__all__) - {"vector"} <= set(WRAPPED)
+
+
+@pytest.mark.parametrize("name", [name for name, make in WRAPPED.items() if make])
+def test_wrappers_of_gymnasium_are_forked(name):
+    check_fork(WRAPPED[name](), steps=15)
+
+
+@pytest.mark.parametrize("name", TOY_ENVS)
+def test_toy_environments_are_forked(name):
+    newest = max(spec.id for spec in gym.registry.values() if spec.name == name and spec.namespace is None)
+    check_fork(gym.make(newest), steps=15)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3])
+def test_a_call_env_is_forked_under_the_wrappers_of_make(calls):
+    env = gym.make("spec_envs/Fake-v0", calls_in_reset=calls, calls_per_step=calls)
+    check_fork(W.RecordEpisodeStatistics(W.StickyAction(env, 0.3)), steps=12)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fake_env_registered():
+    gym.register("spec_envs/Fake-v0", FakeEnv, max_episode_steps=7)
+    yield
+    del gym.registry["spec_envs/Fake-v0"]
+
+
+def test_the_stack_keeps_its_types_and_its_state():
+    env = gym.make("spec_envs/Fake-v0")
+    env.reset(seed=0)
+    env.step(1)
+    twin = fork(env)
+    assert str(twin) == str(env)
+    assert twin.get_wrapper_attr("_elapsed_steps") == 1
+    assert twin.unwrapped is not env.unwrapped
+    assert twin.spec == env.spec
+
+
+def test_what_the_layers_do_not_change_is_shared():
+    env = gym.make("spec_envs/Fake-v0")
+    env.reset(seed=0)
+    twin = fork(env)
+    assert twin.action_space is env.action_space
+    assert twin.unwrapped.handlers is env.unwrapped.handlers
+
+
+# --- what wrappers hold -----------------------------------------------------------------------------------------
+
+
+class Holder(gym.Wrapper):
+    """A wrapper with an attribute of the test's choice."""
+
+    def __init__(self, env, make):
+        super().__init__(env)
+        self.held = make(self)
+
+
+def held(make, env=None):
+    wrapper = Holder(env or FakeEnv(), make)
+    wrapper.reset(seed=0)
+    return wrapper, fork(wrapper)
+
+
+def test_a_closure_over_the_wrapper_is_bound_to_the_fork():
+    wrapper, twin = held(lambda self: lambda: (self, self.env, self.unwrapped))
+    assert twin.held() == (twin, twin.env, twin.unwrapped)
+    assert wrapper.held() == (wrapper, wrapper.env, wrapper.unwrapped)
+
+
+def test_a_bound_method_is_bound_to_the_fork():
+    _, twin = held(lambda self: (self.env.step, functools.partial(self.env.step, 1)))
+    assert twin.held[0].__self__ is twin.env
+    assert twin.held[1].func.__self__ is twin.env
+
+
+def test_a_function_in_a_container_is_bound_to_the_fork():
+    _, twin = held(lambda self: {"hooks": [lambda: self.unwrapped]})
+    assert twin.held["hooks"][0]() is twin.unwrapped
+
+
+def test_a_counter_in_a_closure_is_copied():
+    def counter(self):
+        count = 0
+
+        def increase():
+            nonlocal count
+            count += 1
+            return count
+
+        return increase
+
+    wrapper, twin = held(counter)
+    assert [twin.held(), twin.held(), wrapper.held(), fork(twin).held()] == [1, 2, 1, 3]
+
+
+def test_two_closures_still_share_their_variable():
+    def pair(self):
+        seen = []
+        return seen.append, lambda: list(seen)
+
+    wrapper, twin = held(pair)
+    twin.held[0]("x")
+    assert (twin.held[1](), wrapper.held[1]()) == (["x"], [])
+
+
+def test_a_recursive_closure_is_copied():
+    def recursive(self):
+        def countdown(n):
+            return [self] if n == 0 else countdown(n - 1)
+
+        return countdown
+
+    _, twin = held(recursive)
+    assert twin.held(3) == [twin]
+
+
+def test_a_function_that_closes_over_nothing_that_changes_is_shared():
+    wrapper, twin = held(lambda self: (lambda scale: lambda reward: reward * scale)(2.0))
+    assert twin.held is wrapper.held
+
+
+def test_a_generator_of_a_wrapper_is_copied_exactly():
+    for make in (lambda self: np.random.default_rng(1), lambda self: np.random.RandomState(1)):
+        wrapper, twin = held(make)
+        assert twin.held is not wrapper.held
+        assert twin.held.normal() == wrapper.held.normal()
+    wrapper, twin = held(lambda self: random.Random(1))
+    assert twin.held.random() == wrapper.held.random()
+
+
+def test_a_view_stays_a_view():
+    def buffer_and_view(self):
+        buffer = np.zeros((4, 3), order="F")
+        return buffer, buffer[1:, ::2], buffer.T
+
+    wrapper, twin = held(buffer_and_view)
+    twin.held[0][1, 2] = 7
+    assert twin.held[1][0, 1] == 7 and twin.held[2][2, 1] == 7
+    assert not wrapper.held[1].any()
+
+
+def test_a_weak_reference_to_a_layer_is_bound_to_the_fork():
+    _, twin = held(lambda self: weakref.ref(self.unwrapped))
+    assert twin.held() is twin.unwrapped
+
+
+def test_a_second_environment_inside_a_wrapper_is_forked_too():
+    second = foreign()
+    for make in (lambda self: (second, W.TimeLimit(second, 5)), lambda self: (W.TimeLimit(second, 5), second)):
+        wrapper, twin = held(make)
+        assert twin.held[0].unwrapped is twin.held[1].unwrapped
+        assert twin.held[0].unwrapped is not second
+        assert twin.held[0].np_random.random() == wrapper.held[0].np_random.random()
+        second.np_random.random()
+
+
+def test_slots_and_cycles_are_copied():
+    class Node:
+        __slots__ = ("__hidden", "next")
+
+        def __init__(self):
+            self.__hidden, self.next = [1], self
+
+    wrapper, twin = held(lambda self: Node())
+    assert twin.held.next is twin.held is not wrapper.held
+    assert twin.held._Node__hidden == [1] and twin.held._Node__hidden is not wrapper.held._Node__hidden
+
+
+def test_a_space_that_was_sampled_from_is_copied_with_its_generator():
+    space = spaces.Dict({"a": spaces.Discrete(100), "b": spaces.Tuple([spaces.Box(0, 1)])})
+    wrapper, twin = held(lambda self: space)
+    assert twin.held is space
+    space.seed(3)
+    twin = fork(wrapper)
+    assert twin.held == space
+    drawn = twin.held.sample()
+    assert repr(drawn) == repr(space.sample())
+
+
+def test_a_wrapper_with_a_fork_of_its_own_is_asked():
+    class Own(gym.Wrapper):
+        def fork(self):
+            twin = Own(fork(self.env))
+            twin.asked = True
+            return twin
+
+    assert W.OrderEnforcing(Own(FakeEnv())).env is not None
+    assert fork(W.OrderEnforcing(Own(FakeEnv()))).env.asked
+
+
+@pytest.mark.parametrize("answer", [lambda self: self, lambda self: fork(self.env), lambda self: None])
+def test_a_fork_that_returns_something_else_is_refused(answer):
+    class Wrong(gym.Wrapper):
+        fork = answer
+
+    with pytest.raises(NotForkable, match=r"Wrong in <Wrong<FakeEnv.*its fork\(\) returned .*, not another Wrong"):
+        fork(Wrong(FakeEnv()))
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+OUTSIDE = "put it outside SpeculativeWrapper, where it sees only what really happened"
+
+
+def test_record_video_is_refused(tmp_path):
+    env = object.__new__(W.RecordVideo)  # its constructor needs moviepy
+    gym.Wrapper.__init__(env, Foreign("rgb_array"))
+    with pytest.raises(NotForkable, match=f"RecordVideo in <RecordVideo<Foreign.*writes video files; {OUTSIDE}"):
+        fork(W.TimeLimit(env, 5))
+
+
+def test_human_rendering_is_refused():
+    env = Foreign("rgb_array")
+    env.metadata = {"render_modes": ["rgb_array"], "render_fps": 4}
+    with pytest.raises(NotForkable, match=f"HumanRendering in .* shows the episode in a window; {OUTSIDE}"):
+        fork(W.HumanRendering(env))
+
+
+@pytest.mark.parametrize("env", [Foreign("human"), FakeEnv()], ids=["foreign", "ours"])
+def test_an_environment_that_a_person_watches_is_refused(env):
+    env.render_mode = "human"
+    with pytest.raises(NotForkable, match="shows the episode to a person; make it with another render_mode"):
+        fork(W.TimeLimit(env, 5))
+
+
+def test_a_wrapper_that_writes_to_a_file_is_refused(tmp_path):
+    class Monitor(gym.Wrapper):  # as stable-baselines3's
+        def __init__(self, env, file):
+            super().__init__(env)
+            self.results = collections.OrderedDict(writer=file)
+
+    with (tmp_path / "monitor.csv").open("w") as file:
+        env = W.TimeLimit(Monitor(FakeEnv(), file), 5)
+        with pytest.raises(NotForkable, match=rf"Monitor in <Monitor<F.*Monitor\.results\['writer'\] is a .*{OUTSIDE}"):
+            fork(env)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda self: threading.Lock(), lambda self: threading.Thread(), lambda self: (i for i in ()), lambda self: [open]],
+    ids=["lock", "thread", "generator", "builtin"],
+)
+def test_what_cannot_be_copied_is_refused_and_builtins_are_not(make):
+    wrapper = Holder(FakeEnv(), make)
+    if wrapper.held == [open]:
+        assert fork(wrapper).held == [open]
+        return
+    with pytest.raises(NotForkable, match=rf"Holder\.held.* cannot be copied .*{OUTSIDE}"):
+        fork(wrapper)
+
+
+def test_a_weak_reference_to_something_else_is_refused():
+    class Thing:
+        pass
+
+    thing = Thing()
+    with pytest.raises(NotForkable, match="is a weak reference to a Thing that is not copied with it"):
+        held(lambda self: weakref.ref(thing))
+
+
+def test_only_environments_are_forked():
+    with pytest.raises(NotForkable, match=r"fork\(\) takes a gymnasium.Env, not \[\]"):
+        fork([])
+
+
+# --- environments whose copies are not copies ------------------------------------------------------------------
+
+
+class Rebuilt(EzPickle):
+    def __init__(self, size):
+        EzPickle.__init__(self, size)
+        self.board = [0] * size
+
+
+def test_ez_pickle_anywhere_in_an_environment_is_refused():
+    env = foreign(game=[Rebuilt(3)])
+    with pytest.raises(NotForkable, match=r"env\.game\[0\] is built on EzPickle: a copy of it is a new Rebuilt"):
+        fork(env)
+    with pytest.raises(NotForkable, match=r"Holder\.held is built on EzPickle"):
+        held(lambda self: Rebuilt(3))
+
+
+def test_an_ez_pickle_class_with_hooks_of_its_own_is_looked_at_instead():
+    class Careful(Rebuilt):
+        def __deepcopy__(self, memo):
+            twin = Careful(len(self.board))
+            twin.board[:] = self.board
+            return twin
+
+    env = foreign(game=Careful(3))
+    env.game.board[1] = 5
+    assert fork(env).game.board == [0, 5, 0]
+
+
+class Forgetful:
+    def __init__(self):
+        self.moves = []
+
+    def __deepcopy__(self, memo):
+        return Forgetful()
+
+
+class Sharing:
+    def __init__(self):
+        self.moves = ["e4"]
+
+    def __deepcopy__(self, memo):
+        twin = copy.copy(self)
+        return twin
+
+
+class HalfReduced:
+    def __init__(self):
+        self.a, self.b = 1, 2
+
+    def __getstate__(self):
+        return {"a": self.a}
+
+
+class Reduced:
+    def __init__(self):
+        self.value = 0
+
+    def __reduce__(self):
+        return Reduced, ()
+
+
+class Claimed:
+    """Says that it is a global, and keeps state."""
+
+    def __init__(self):
+        self.state = []
+
+    def __reduce__(self):
+        return "Claimed"
+
+
+class Torn:
+    def __init__(self):
+        self.a = self.b = [1]
+
+    def __deepcopy__(self, memo):
+        twin = Torn()
+        twin.b = [1]
+        return twin
+
+
+class Singleton:
+    def __init__(self):
+        self.state = 1
+
+    def __deepcopy__(self, memo):
+        return self
+
+
+class Nan:
+    def __init__(self, value):
+        self.value = value
+
+    def __deepcopy__(self, memo):
+        return Nan(0.0)
+
+
+def with_value(thing, value):
+    thing.value = value
+    return thing
+
+
+def with_moves(thing):
+    thing.moves.append("d4")
+    return thing
+
+
+SHARED = "that the original and the copy share"
+WRONG_COPIES = {
+    "forgets": (with_moves(Forgetful()), r"env\.part\.moves has 1 items, and its copy 0"),
+    "shares": (Sharing(), rf"env\.part\.moves is a list {SHARED}"),
+    "half": (HalfReduced(), r"env\.part has not the same attributes as its copy: b"),
+    "reduced": (with_value(Reduced(), 4), r"env\.part\.value is 4, and its copy 0"),
+    "global": (Claimed(), rf"env\.part is a Claimed {SHARED}"),
+    "torn": (Torn(), r"env\.part\.[ab] was one object with another part of the original, and is not in the copy"),
+    "singleton": (Singleton(), rf"env\.part is a Singleton {SHARED}"),
+    "nan": (Nan(float("nan")), r"env\.part\.value is nan, and its copy 0\.0"),
+    "zero": (Nan(-0.0), r"env\.part\.value is -0\.0, and its copy 0\.0"),
+    "type": (Nan(0), r"env\.part\.value is a int, and its copy a float"),
+    "array": (Nan(np.zeros(2)), r"env\.part\.value is a ndarray, and its copy a float"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_COPIES)
+def test_a_wrong_copy_is_found_out_and_its_place_named(name):
+    part, message = WRONG_COPIES[name]
+    with pytest.raises(
+        NotForkable, match=message + ".*; give it a fork.. of its own, or build it on spec_envs.CallEnv"
+    ):
+        fork(foreign(part=part))
+    with pytest.raises(NotForkable, match=message.removeprefix(r"env\.part")):
+        held(lambda self: part)
+
+
+def lossy(original, **changes):
+    """An object whose copy has some attributes changed."""
+
+    class Lossy:
+        def __init__(self, value):
+            self.value = value
+
+        def __deepcopy__(self, memo):
+            return Lossy(changes["copy"])
+
+    return Lossy(original)
+
+
+@pytest.mark.parametrize(
+    ("original", "copied", "message"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, r"env\.part\.value\['b'\] is 2, and its copy 1"),
+        ({"a": [1]}, {"a": [2]}, r"value\['a'\]\[0\] is 1, and its copy 2"),
+        ({1, 2}, {1, 3}, "is a set with other members"),
+        (np.arange(3), np.arange(3) + 1, "is an array with other values"),
+        (np.arange(3), np.arange(3.0), "is an array int64"),
+        (np.array([1, [2]], dtype=object), np.array([1, [3]], dtype=object), r"value\.flat\[1\]\[0\] is 2"),
+        (np.random.default_rng(1), np.random.default_rng(2), r"bit_generator is a random generator in another state"),
+        (random.Random(1), random.Random(2), "is a random generator in another state"),
+        (np.random.RandomState(1), np.random.RandomState(2), "is a random generator in another state"),
+        (collections.deque([1], 2), collections.deque([1], 3), "has 1 items, and its copy 1"),
+        (collections.defaultdict(list), collections.defaultdict(set), r"value\.default_factory is <class 'list'>"),
+        (spaces.Discrete(2), spaces.Discrete(3), r"is Discrete\(2\), and its copy Discrete\(3\)"),
+        (lambda: 1, lambda: 1, "is another function than its copy"),
+        ([].append, [1].append, r"value\.__self__ has 0 items, and its copy 1"),
+        ([].append, [].pop, "is another method than its copy"),
+        (functools.partial(int, 1), functools.partial(int, 2), r"value\.args\[0\] is 1"),
+        (bytearray(b"a"), bytearray(b"b"), r"is bytearray\(b'a'\), and its copy bytearray\(b'b'\)"),
+        (ValueError(1), ValueError(2), r"value.* is 1, and its copy 2"),
+        ({frozenset({1})}, {frozenset({2})}, "is a set with other members"),
+        ({object(): 1}, {object(): 1}, "key"),
+        ({lambda: 1}, {lambda: 1}, "is a set of things that may change"),
+    ],
+)
+def test_every_kind_of_state_is_compared(original, copied, message):
+    with pytest.raises(NotForkable, match=message):
+        fork(foreign(part=lossy(original, copy=copied)))
+
+
+def test_shared_state_that_a_default_copy_would_leave_is_not_there():
+    state = [1]
+    env = foreign(state=state, read=lambda: list(state), push=state.append)
+    twin = fork(env)
+    twin.push(2)
+    assert (twin.read(), env.read()) == ([1, 2], [1])
+
+
+def test_parts_shared_across_the_two_graphs_are_found():
+    class Crossed:
+        def __init__(self, mine, other):
+            self.mine, self.other = mine, other
+
+        def __deepcopy__(self, memo):
+            return Crossed(self.other, self.mine)
+
+    with pytest.raises(NotForkable, match="is shared by the original and the copy"):
+        fork(foreign(part=Crossed([1], [1])))
+
+
+def test_state_outside_python_is_compared_by_what_would_be_pickled():
+    import array
+
+    env = foreign(numbers=array.array("d", [1.0, 2.0]), error=KeyError("x"), when=collections.Counter("abca"))
+    twin = fork(env)
+    twin.numbers[0] = 9.0
+    assert env.numbers[0] == 1.0
+    assert twin.error.args == ("x",) and twin.when == env.when
+
+
+def test_state_outside_python_that_cannot_be_seen_is_refused():
+    class Hidden(BaseException):  # stands for a class that keeps state in C
+        def __reduce__(self):
+            return Hidden, ()
+
+    with pytest.raises(NotForkable, match="keeps state outside Python, and cannot be compared"):
+        fork(foreign(part=Hidden()))
+
+
+def test_the_parent_is_not_changed():
+    env = Foreign()
+    fork(env)
+    assert env._np_random is None and env.action_space._np_random is None
+    env.reset(seed=4)
+    state, attributes = env.np_random.bit_generator.state, set(env.__dict__)
+    fork(env)
+    assert env.np_random.bit_generator.state == state and set(env.__dict__) == attributes
+
+
+def test_a_deep_structure_does_not_overflow_the_comparison():
+    env = foreign(table={(i, j): [(1.0, i, -1, False)] for i in range(50) for j in range(50)})
+    assert fork(env).table == env.table
+
+
+class ChessShim(gym.Env):
+    """PettingZoo's chess as a Gymnasium environment for one player who plays both sides."""
+
+    def __init__(self):
+        from pettingzoo.classic import chess_v6
+
+        self.game = chess_v6.env()
+        self.game.reset(seed=0)
+        self.observation_space = self.game.observation_space("player_0")
+        self.action_space = self.game.action_space("player_0")
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.game.reset(seed=seed)
+        observation, *_ = self.game.last()
+        return observation, {}
+
+    def step(self, action):
+        self.game.step(action)
+        observation, reward, terminated, truncated, info = self.game.last()
+        return observation, reward, terminated, truncated, info
+
+
+@pytest.fixture
+def pettingzoo_chess():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pygame's
+        pytest.importorskip("pygame", reason="PettingZoo's chess imports pygame")
+        return ChessShim()
+
+
+def test_pettingzoos_chess_is_found_out(pettingzoo_chess):
+    env = pettingzoo_chess
+    observation, _ = env.reset(seed=0)
+    env.step(int(np.flatnonzero(observation["action_mask"])[0]))
+    moves = len(env.game.unwrapped.board.move_stack)
+    assert moves == 1 and len(copy.deepcopy(env).game.unwrapped.board.move_stack) == 0  # what is to be found out
+    with pytest.raises(
+        NotForkable, match=r"ChessShim in .*env\.game.* is built on EzPickle: a copy of it is a new raw_env"
+    ):
+        fork(W.TimeLimit(env, 5))
+    assert len(env.game.unwrapped.board.move_stack) == 1

@@ -1,0 +1,100 @@
+"""Who may import whom, read from the source: dependencies go one way, and the core stays pure."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: Folder of the repository -> package that it installs as.
+FOLDERS = {
+    "spec_envs": "spec_envs",
+    "agents": "spec_envs.agents",
+    "wrappers": "spec_envs.wrappers",
+    "benchmarks": "spec_envs.benchmarks",
+}
+SOURCES = {
+    path.relative_to(ROOT).as_posix(): path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+FORBIDDEN = {
+    "spec_envs": ("spec_envs.agents", "spec_envs.wrappers", "spec_envs.benchmarks"),
+    "agents": ("spec_envs.wrappers", "spec_envs.benchmarks"),
+    "wrappers": ("spec_envs.agents", "spec_envs.benchmarks"),
+    "benchmarks": (),
+}
+
+#: What starts threads or processes, waits, or reads a clock.
+WAITING = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "sched", "threading", "time"}
+#: A lock protects what several threads use; it starts none.
+LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
+#: The modules that may: everything else gets its time from a token or a runtime.
+MAY_WAIT = {
+    "spec_envs/calls.py": "the token of the wall clock",
+    "spec_envs/chess/engine.py": "talks to a chess engine's process",
+    "wrappers/speculation/threads.py": "the runtime of threads",
+}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Absolute names of the modules that a file imports, wherever in it; ``from a import b`` gives ``a.b``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def waiting_of(path: Path) -> set[str]:
+    """The names by which a file waits, starts threads or reads a clock; locks are not among them."""
+    names = {name for name in imports_of(path) if name.partition(".")[0] in WAITING}
+    if "threading" in names:
+        names.remove("threading")
+        names |= {
+            f"threading.{node.attr}"
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "threading"
+        }
+    return names - LOCKS
+
+
+def test_the_folders_are_found():
+    assert {name.partition("/")[0] for name in SOURCES} == set(FOLDERS)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_go_one_way(name):
+    forbidden = FORBIDDEN[name.partition("/")[0]]
+    wrong = [
+        module for module in imports_of(SOURCES[name]) if f"{module}.".startswith(tuple(f"{f}." for f in forbidden))
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nothing_is_imported_by_the_name_of_its_folder(name):
+    # It would work in a checkout, and nowhere else.
+    wrong = [
+        module for module in imports_of(SOURCES[name]) if module.partition(".")[0] in FOLDERS.keys() - {"spec_envs"}
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if not name.startswith("benchmarks/")])
+def test_only_the_runtimes_wait(name):
+    assert name in MAY_WAIT or not waiting_of(SOURCES[name])
+
+
+def test_no_module_is_excused_without_need():
+    assert {name for name in MAY_WAIT if waiting_of(SOURCES[name])} == set(MAY_WAIT)
+
+
+@pytest.mark.parametrize("name", ["wrappers/speculation/tree.py"])
+def test_the_tree_is_pure(name):
+    impure = WAITING | {"logging", "os", "random", "secrets", "socket", "subprocess", "sys", "uuid"}
+    assert not [module for module in imports_of(SOURCES[name]) if module.partition(".")[0] in impure]

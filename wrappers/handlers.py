@@ -1,0 +1,273 @@
+"""Decorators of handlers: latency, recording, replay, retry, rate limits and metering.
+
+A handler is ``handler(query, cancel) -> response``. Each function here takes one (or a callable of the query alone) and
+returns another that keeps the inner one's ``effect`` and forwards ``close``, so they can be stacked in any order. All
+waiting and all time goes through the call's ``CancelToken``: the same handler runs on the wall clock and in virtual
+time, and a call that nobody waits for any more stops at its next wait.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from spec_envs.calls import CancelToken, Effect, Handler, Usage, as_handler
+from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
+from spec_envs.wrappers.recording import Record, Recording
+
+__all__ = [
+    "DecoratedHandler",
+    "metered",
+    "rate_limited",
+    "record",
+    "replay",
+    "retry",
+    "with_latency",
+]
+
+Around = Callable[[Handler, Any, CancelToken], Any]
+
+
+class DecoratedHandler:
+    """A handler around another: answers with ``around(inner, query, cancel)``.
+
+    Has the ``effect`` of the inner handler, where that has one.
+    """
+
+    def __init__(self, inner: Callable[..., Any], around: Around) -> None:
+        self._inner = inner
+        self._handler = as_handler(inner)
+        self._around = around
+        effect = getattr(inner, "effect", None)
+        if effect is not None:
+            self.effect: Effect = effect
+
+    def __call__(self, query: Any, cancel: CancelToken) -> Any:
+        """The response to ``query``."""
+        return self._around(self._handler, query, cancel)
+
+    def close(self) -> None:
+        """Close the inner handler, if it can be closed."""
+        close = getattr(self._inner, "close", None)
+        if close is not None:
+            close()
+
+
+def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], float]) -> DecoratedHandler:
+    """``handler``, answering ``seconds`` later than it would.
+
+    The wait comes first, so that a call cancelled meanwhile does no work.
+
+    Args:
+        handler: The handler to slow down.
+        seconds: The time to wait (>= 0), or a function of the query that gives it, such as ``exponential(2.0)``.
+
+    Raises:
+        InvalidConfiguration: The time is negative or not a number.
+    """
+    seconds_of = seconds if callable(seconds) else _constant(_duration(seconds))
+
+    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+        cancel.sleep(_duration(seconds_of(query)))
+        return inner(query, cancel)
+
+    return DecoratedHandler(handler, around)
+
+
+def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandler:
+    """``handler``, with each response put into ``recording`` beside its query, its time and its cost.
+
+    A call that fails or is cancelled is not recorded.
+    """
+
+    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+        start, (_, spent_before) = cancel.now(), cancel.usage()
+        response = inner(query, cancel)
+        usage = cancel.usage()[1] + spent_before * -1
+        recording.add(Record(query, response, cancel.now() - start, usage))
+        return response
+
+    return DecoratedHandler(handler, around)
+
+
+def replay(
+    recording: Recording, missing: Literal["raise"] | Callable[..., Any] = "raise", *, speed: float = 1.0
+) -> DecoratedHandler:
+    """A handler that answers from ``recording``, after the recorded time and at the recorded cost.
+
+    A query that was recorded more than once has its first response, so that the handler stays a function of the query.
+
+    Args:
+        recording: What to answer from; it may grow meanwhile.
+        missing: The handler for queries that the recording does not hold; by default they are an error.
+        speed: How many times faster than recorded; ``math.inf`` answers at once.
+
+    Raises:
+        InvalidConfiguration: ``speed`` is not positive.
+    """
+    if not speed > 0:
+        raise InvalidConfiguration(f"speed of a replay must be positive, not {speed!r}")
+
+    def around(otherwise: Handler, query: Any, cancel: CancelToken) -> Any:
+        found = recording.find(query)
+        if found is None:
+            return otherwise(query, cancel)
+        cancel.sleep(found.seconds / speed, found.usage)
+        return found.response
+
+    def refuse(query: Any, cancel: CancelToken) -> Any:
+        raise RecordMissing(
+            f"the recording (of {len(recording)} calls) has no response to {query!r}; "
+            f"record it, or name a handler for such queries: replay(recording, missing=...)"
+        )
+
+    return DecoratedHandler(refuse if missing == "raise" else missing, around)
+
+
+def retry(
+    handler: Callable[..., Any],
+    attempts: int,
+    on: tuple[type[Exception], ...] = (Exception,),
+    *,
+    backoff_s: float = 1.0,
+) -> DecoratedHandler:
+    """``handler``, called again when it fails, at most ``attempts`` times in all.
+
+    The wait before the n-th repetition is ``backoff_s * 2**(n-1)``. A cancelled call is never repeated.
+
+    Args:
+        handler: The handler to repeat. Not one whose ``effect`` is ``WRITE``: what failed may have had its effect.
+        attempts: How often to try (>= 1).
+        on: The errors after which to try again; any other is raised as it is.
+        backoff_s: The wait before the first repetition, in seconds (>= 0).
+
+    Raises:
+        InvalidConfiguration: An argument is out of range, or the handler writes.
+        HandlerFailed: (By the handler.) The last attempt failed too; its error is the ``__cause__``.
+    """
+    if attempts < 1:
+        raise InvalidConfiguration(f"attempts must be at least 1, not {attempts!r}")
+    if getattr(handler, "effect", None) is Effect.WRITE:
+        raise InvalidConfiguration(
+            f"{handler!r} writes, and a failed attempt may have been carried out; repeat it where that can be checked"
+        )
+    _duration(backoff_s)
+
+    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+        for attempt in itertools.count(1):
+            try:
+                return inner(query, cancel)
+            except CallCancelled:
+                raise
+            except on as error:
+                cancel.raise_if_cancelled()  # closing a connection under a cancelled call looks like an error
+                if attempt == attempts:
+                    raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
+            cancel.sleep(backoff_s * 2 ** (attempt - 1))
+
+    return DecoratedHandler(handler, around)
+
+
+def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> DecoratedHandler:
+    """``handler``, started at most ``max_calls`` times in any ``per_s`` seconds; calls above that wait for their turn.
+
+    Turns are given in the order of the calls. A call that is cancelled while it waits gives its turn back. So that
+    speculation leaves room for what has really been come to, tell its ``Limits`` of the same limit (``HandlerLimit``).
+
+    Args:
+        handler: The handler to hold back.
+        max_calls: Calls that may start in one window (>= 1).
+        per_s: Length of the window, in seconds (> 0).
+
+    Raises:
+        InvalidConfiguration: An argument is out of range.
+    """
+    if max_calls < 1:
+        raise InvalidConfiguration(f"max_calls must be at least 1, not {max_calls!r}")
+    if not 0 < per_s < math.inf:
+        raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
+    window = _Window(max_calls, per_s)
+
+    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+        start, now = window.take(cancel.now)
+        try:
+            cancel.sleep(start - now)
+        except CallCancelled:
+            window.give_back(start)
+            raise
+        return inner(query, cancel)
+
+    return DecoratedHandler(handler, around)
+
+
+class _Window:
+    """The start times of calls, past and to come, such that no window holds more than ``max_calls``. Thread-safe."""
+
+    def __init__(self, max_calls: int, per_s: float) -> None:
+        self._max_calls = max_calls
+        self._per_s = per_s
+        self._starts: list[float] = []
+        # On a virtual clock calls come a little out of order, so more is remembered than one window.
+        self._kept = 2 * max_calls + 10_000
+        self._lock = threading.Lock()
+
+    def take(self, clock: Callable[[], float]) -> tuple[float, float]:
+        """The earliest start from now on that keeps the limit, now taken; and the time now."""
+        with self._lock:
+            now = clock()
+            start = next(time for time in self._candidates(now) if self._fits(time))
+            bisect.insort(self._starts, start)
+            del self._starts[: -self._kept]
+        return start, now
+
+    def give_back(self, start: float) -> None:
+        with self._lock:
+            if start in self._starts:
+                self._starts.remove(start)
+
+    def _candidates(self, now: float) -> Iterator[float]:
+        yield now
+        # From twice the window back, so that rounding cannot hide the last start, whose candidate always fits.
+        for start in self._starts[bisect.bisect_left(self._starts, now - 2 * self._per_s) :]:
+            if start + self._per_s > now:
+                yield start + self._per_s
+
+    def _fits(self, time: float) -> bool:
+        at = bisect.bisect_right(self._starts, time)
+        before, after = self._starts[max(0, at - self._max_calls) : at], self._starts[at : at + self._max_calls]
+        near = [*before, time, *after]
+        return all(last >= first + self._per_s for first, last in zip(near, near[self._max_calls :], strict=False))
+
+
+def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usage]) -> DecoratedHandler:
+    """``handler``, with what it costs told to the call's meter.
+
+    Args:
+        handler: The handler that costs something.
+        usage: The cost of a call, charged when it starts, so also when it fails or is cancelled; or a function of query
+            and response that gives it, charged when the response is there.
+    """
+
+    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+        if isinstance(usage, Usage):
+            cancel.spend(usage)
+            return inner(query, cancel)
+        response = inner(query, cancel)
+        cancel.spend(usage(query, response))
+        return response
+
+    return DecoratedHandler(handler, around)
+
+
+def _constant(seconds: float) -> Callable[[Any], float]:
+    return lambda query: seconds
+
+
+def _duration(seconds: float) -> float:
+    if not seconds >= 0:
+        raise InvalidConfiguration(f"a waiting time must be a number of at least 0 (seconds), not {seconds!r}")
+    return seconds

@@ -1,0 +1,56 @@
+"""Distributions of latency, for ``with_latency`` and for simulations: functions of a query that give seconds.
+
+They are drawn by the query: equal queries take equally long, in every process, so that a handler with a simulated
+latency is still a function of its query.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+from collections.abc import Callable, Hashable
+from hashlib import blake2b
+from statistics import NormalDist
+from typing import Any
+
+from spec_envs.calls import key_of
+from spec_envs.errors import InvalidConfiguration
+
+__all__ = ["exponential", "lognormal"]
+
+
+def exponential(mean_s: float, seed: int = 0) -> Callable[[Any], float]:
+    """Exponentially distributed latencies of mean ``mean_s`` seconds."""
+    _check("mean_s", mean_s)
+    return lambda query: -mean_s * math.log1p(-_uniform(query, seed))
+
+
+def lognormal(median_s: float, sigma: float, seed: int = 0) -> Callable[[Any], float]:
+    """Latencies of ``median_s * exp(N(0, sigma^2))`` seconds."""
+    _check("median_s", median_s)
+    _check("sigma", sigma)
+    return lambda query: median_s * math.exp(sigma * NormalDist().inv_cdf(_uniform(query, seed)))
+
+
+def _check(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise InvalidConfiguration(f"{name} must be finite and at least 0, not {value!r}")
+
+
+def _uniform(query: Any, seed: int) -> float:
+    """A number in (0, 1) that depends on the query and the seed alone: not on the process, whose ``hash`` is salted."""
+    digest = blake2b(_canonical(key_of(query)), digest_size=8, key=str(seed).encode()).digest()
+    return ((int.from_bytes(digest, "big") >> 12) + 0.5) / 2**52
+
+
+def _canonical(key: Hashable) -> bytes:
+    if isinstance(key, tuple):
+        parts = [_canonical(part) for part in key]
+    elif isinstance(key, frozenset):
+        parts = sorted(_canonical(part) for part in key)
+    elif dataclasses.is_dataclass(key) and not isinstance(key, type):
+        parts = [_canonical(key_of(getattr(key, field.name))) for field in dataclasses.fields(key)]
+    else:
+        return pickle.dumps(key, protocol=5)  # atoms: no sharing inside that two equal ones could differ in
+    return b"(" + b"".join(len(part).to_bytes(8, "big") + part for part in parts) + b")"

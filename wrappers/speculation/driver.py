@@ -1,0 +1,249 @@
+"""The driver: carries out what the tree says on a runtime, asks the guessers, and keeps the books.
+
+Every event goes through ``_apply``: under the lock the tree is told, its commands are carried out, and whoever waits is
+woken. Only cancelling happens after the lock is released, because it calls into handlers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, assert_never, TYPE_CHECKING
+
+from spec_envs.calls import CancelToken, Guess, Guesser, Handler, accepts_cancel, key_of
+from spec_envs.wrappers.speculation.nodes import (
+    Ask,
+    Cancel,
+    Command,
+    Committed,
+    Discarded,
+    Node,
+    Process,
+    Run,
+    RunState,
+    Start,
+    Unask,
+)
+from spec_envs.wrappers.speculation.runtime import Job, Runtime
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.statistics import Statistics
+    from spec_envs.wrappers.speculation.tree import SpeculationTree
+    from spec_envs.wrappers.speculation.ledger import Ledger
+
+
+class Driver:
+    """Runs one tree.
+
+    Args:
+        tree: The tree.
+        runtime: Where calls run.
+        handler: Gives the handler of a name; raises for a name that there is none for.
+        guessers: By handler name.
+        k: Guesses to ask for at once.
+        ledger: Trace and statistics.
+    """
+
+    def __init__(
+        self,
+        tree: SpeculationTree,
+        runtime: Runtime,
+        handler: Callable[[str], Handler],
+        guessers: Mapping[str, Guesser],
+        k: int,
+        ledger: Ledger,
+    ) -> None:
+        self._tree = tree
+        self._runtime = runtime
+        self._handler = handler
+        self._guessers = {name: (guesser, accepts_cancel(guesser.guess)) for name, guesser in guessers.items()}
+        self._k = k
+        self._ledger = ledger
+        self._jobs: dict[Run | Node, Job] = {}
+        self._authoritative: Job | None = None
+        self._to_cancel: list[CancelToken] = []
+
+    # -- for the wrapper -----------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Process | None:
+        """Where the episode stands."""
+        return None if self._tree.root is None else self._tree.root.process
+
+    def answer(self) -> Any:
+        """The root's response if it is known already, else ``None``."""
+        root = self._tree.root
+        return root.run.response if root is not None and root.run is not None and root.answered else None
+
+    def rebase(self, process: Process | None) -> None:
+        """Discard everything and go on from ``process``."""
+        self._apply(lambda now: self._tree.rebase(process, now))
+
+    def commit(self, response: Any) -> None:
+        """``response`` is the root's final response."""
+        self._apply(lambda now: self._tree.commit(response, now))
+
+    def obtain(self) -> Any:
+        """The response to the root's call, which is authoritative from now on.
+
+        Raises:
+            Exception: Whatever its handler raised.
+        """
+        self._ledger.wait_begins(self._runtime.now())
+        try:
+            self._apply(self._tree.demand)
+            return self._await_root()
+        finally:
+            self._ledger.wait_ends(self._runtime.now())
+
+    def statistics(self) -> Statistics:
+        """A snapshot of counts and sums."""
+        with self._runtime.lock:
+            root = self._tree.root
+            nodes = root.subtree() if root is not None else ()
+            alive = {node.run for node in nodes if node.run is not None and node.answered and not node.run.committed}
+            return self._ledger.statistics(len(alive))
+
+    def diverged(self) -> None:
+        """The real environment did not do what the branch predicted."""
+        with self._runtime.lock:
+            self._ledger.diverged(self._runtime.now(), self._tree.root)
+
+    def close(self) -> None:
+        """Cancel everything in flight and end the runtime's threads."""
+        self._apply(self._tree.close)
+        self._runtime.close()
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def _await_root(self) -> Any:
+        while True:
+            with self._runtime.lock:
+                job, self._authoritative = self._authoritative, None
+                if job is None:
+                    run = self._tree.root.run if self._tree.root is not None else None
+                    if run is not None and run.state is RunState.DONE:
+                        return run.response
+                    if run is not None and run.state is RunState.FAILED:
+                        assert run.error is not None
+                        raise run.error
+                    self._wait()
+            if job is not None:
+                self._runtime.run(job)
+
+    def _wait(self) -> None:
+        wake_at = self._tree.wake_at(self._runtime.now())
+        self._runtime.wait(None if wake_at is None or math.isinf(wake_at) else wake_at)
+        if wake_at is not None and self._runtime.now() >= wake_at:
+            self._apply(self._tree.tick)
+
+    # -- events and commands -------------------------------------------------------------------------------------
+
+    def _apply(self, event: Callable[[float], list[Command]]) -> None:
+        with self._runtime.lock:
+            for command in event(self._runtime.now()):
+                self._carry_out(command)
+            self._runtime.wake()
+            tokens, self._to_cancel = self._to_cancel, []
+        for token in tokens:
+            token.cancel()
+
+    def _carry_out(self, command: Command) -> None:
+        now = self._runtime.now()
+        match command:
+            case Start(run):
+                self._ledger.started(now, run, self._tree.root)
+                self._start(run)
+            case Cancel(run):
+                self._ledger.cancelled(now, run)
+                self._to_cancel.append(self._jobs[run].token)
+            case Ask(node):
+                self._ask(node)
+            case Unask(node):
+                self._to_cancel.append(self._jobs[node].token)
+            case Committed(node, _, response, _):
+                self._ledger.committed(now, command)
+                self._observe(node, response)
+            case Discarded(node):
+                self._ledger.discarded(now, node)
+            case _:
+                assert_never(command)
+
+    def _start(self, run: Run) -> None:
+        token = self._runtime.token()
+        process, call = run.process, run.call
+
+        def function(cancel: CancelToken) -> Any:
+            handler = process.handler or self._handler(call.handler)
+            return handler(call.query, cancel)
+
+        def deliver(response: Any, error: BaseException | None) -> None:
+            self._apply(lambda now: self._ended(run, token, response, error, now))
+
+        job = self._jobs[run] = Job(call.handler, function, deliver, token)
+        if run.speculative:
+            self._runtime.spawn(job)
+        else:
+            self._authoritative = job
+
+    def _ended(
+        self, run: Run, token: CancelToken, response: Any, error: BaseException | None, now: float
+    ) -> list[Command]:
+        del self._jobs[run]
+        partial, full = token.usage()
+        if run.state is RunState.CANCELLED:
+            commands = self._tree.stopped(run, partial, now)
+        elif error is not None:
+            commands = self._tree.failed(run, error, partial, now)
+        else:
+            commands = self._tree.responded(run, response, partial, now)
+        self._ledger.ended(now, run, full)
+        return commands
+
+    # -- guessers ------------------------------------------------------------------------------------------------
+
+    def _ask(self, node: Node) -> None:
+        assert node.call is not None
+        call = node.call
+        guesser, with_cancel = self._guessers[call.handler]
+        token = self._runtime.token()
+
+        def function(cancel: CancelToken) -> Sequence[Guess]:
+            options = {"cancel": cancel} if with_cancel else {}
+            guesses = tuple(guesser.guess(call, self._k, **options))
+            for guess in guesses:
+                if not isinstance(guess, Guess):
+                    raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
+                key_of(guess.response)
+            return guesses[: self._k]
+
+        def deliver(guesses: Any, error: BaseException | None) -> None:
+            self._apply(lambda now: self._guessed(node, token, guesses, error, now))
+
+        self._ledger.asked()
+        self._jobs[node] = job = Job(f"guess-{call.handler}", function, deliver, token)
+        self._runtime.spawn(job)
+
+    def _guessed(
+        self, node: Node, token: CancelToken, guesses: Any, error: BaseException | None, now: float
+    ) -> list[Command]:
+        del self._jobs[node]
+        self._ledger.guessed(now, node, token, error)
+        return self._tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
+
+    def _observe(self, node: Node, response: Any) -> None:
+        call = node.call
+        if call is None or call.handler not in self._guessers:
+            return
+        guesser, _ = self._guessers[call.handler]
+        observe = getattr(guesser, "observe", None)
+        if observe is not None:
+            self._runtime.learn(lambda: self._teach(observe, call, response))
+
+    def _teach(self, observe: Callable[..., None], call: Any, response: Any) -> None:
+        try:
+            observe(call, response)
+        except Exception:
+            # A guesser that cannot learn still guesses; the episode must not notice.
+            with self._runtime.lock:
+                self._ledger.not_learned()

@@ -1,0 +1,223 @@
+"""A Gymnasium environment as what the speculation tree holds at its nodes: snapshots that advance by responses.
+
+A snapshot is never stepped: ``advance`` forks it and steps the fork. An environment that asks (``CallEnv``) is stepped
+with a script of the responses so far, and either ends the step or says which call it waits for. For any other
+environment the step itself is the call: it runs on a fork, beside the episode, and the fork is what comes back.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TYPE_CHECKING
+
+import gymnasium as gym
+
+from spec_envs.call_env import CallEnv, Script
+from spec_envs.calls import Call, CancelToken, Effect, Handler, key_of
+from spec_envs.errors import CallPending
+from spec_envs.forking import fork
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.nodes import Process
+
+AnyEnv = gym.Env[Any, Any]
+
+POLICY = "policy"
+STEP = "step"
+
+
+def is_call_env(env: AnyEnv) -> bool:
+    """Whether the environment under all wrappers asks for what it waits for."""
+    return isinstance(env.unwrapped, CallEnv)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transition:
+    """What a step, or a reset, returned. After a reset, ``reward`` is 0 and the flags are False."""
+
+    observation: Any
+    reward: Any
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended."""
+        return self.terminated or self.truncated
+
+    def agrees_with(self, other: Transition) -> bool:
+        """Whether observation, reward and flags are the same. (An info may hold times and counters.)"""
+        return _key(self) == _key(other)
+
+
+def _key(transition: Transition) -> Any:
+    return key_of(
+        (transition.observation, float(transition.reward), bool(transition.terminated), bool(transition.truncated))
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Agent:
+    """How actions are chosen: the policy as a handler, and, for one that has state of its own, the policy itself.
+
+    A policy with ``fork()`` may change when it is called. Each branch then calls a fork of its own, and an action whose
+    policy is not known (a guess, before the policy has answered) leads to a state that waits for no policy call.
+    """
+
+    handler: Handler | None = None
+    effect: Effect = Effect.SAMPLE
+    stateful: Any = None
+    is_known: bool = True
+
+    def after(self, response: Any) -> Agent:
+        """The agent once ``response`` was its decision."""
+        if self.stateful is None:
+            return self
+        if isinstance(response, Decision):
+            return dataclasses.replace(self, stateful=response.policy, is_known=True)
+        return dataclasses.replace(self, is_known=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """An action, with the state that choosing it left the policy in. Equal to itself alone."""
+
+    action: Any
+    policy: Any
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def action_of(response: Any) -> Any:
+    """The action that a policy's response stands for."""
+    return response.action if isinstance(response, Decision) else response
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Deciding:
+    """Between two steps: waits for the policy."""
+
+    env: AnyEnv
+    agent: Agent
+    transition: Transition
+
+    @property
+    def call(self) -> Call | None:
+        """The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known."""
+        if self.transition.done or not self.agent.is_known:
+            return None
+        return Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY)
+
+    @property
+    def handler(self) -> Handler | None:
+        """The policy; for one with state, a fork of it."""
+        stateful = self.agent.stateful
+        if stateful is None:
+            return self.agent.handler
+        return _ForkedPolicy(stateful)
+
+    def advance(self, response: Any) -> Process:
+        """The episode after the action: inside the next step, or behind it when nothing has to be waited for."""
+        agent, action = self.agent.after(response), action_of(response)
+        if not is_call_env(self.env):
+            return Stepping(self.env, agent, action)
+        return attempt(self.env, agent, lambda env: Transition(*env.step(action)))
+
+
+class _ForkedPolicy:
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+
+    def __call__(self, query: Any, cancel: CancelToken) -> Decision:
+        policy = self._policy.fork()
+        return Decision(policy(query), policy)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Acting:
+    """Inside a step, or a reset, of a ``CallEnv``: waits for one of its calls."""
+
+    env: AnyEnv
+    agent: Agent
+    method: Callable[[AnyEnv], Transition]
+    responses: tuple[Any, ...]
+    call: Call
+
+    @property
+    def handler(self) -> Handler | None:
+        """``None``: the environment's own handler makes the call."""
+        return None
+
+    def advance(self, response: Any) -> Process:
+        """Run the step again, with one more response."""
+        return attempt(self.env, self.agent, self.method, (*self.responses, response))
+
+
+def attempt(
+    env: AnyEnv, agent: Agent, method: Callable[[AnyEnv], Transition], responses: tuple[Any, ...] = ()
+) -> Deciding | Acting:
+    """Run ``method`` on a fork of ``env``, with ``responses`` for its calls: to its end, or to the next call."""
+    twin = fork(env)
+    unwrapped = twin.unwrapped
+    assert isinstance(unwrapped, CallEnv)
+    unwrapped.answer_with(Script(responses))
+    try:
+        transition = method(twin)
+    except CallPending as pending:
+        return Acting(env, agent, method, responses, pending.call)
+    return Deciding(twin, agent, transition)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stepping:
+    """Inside a step of an environment that is not a ``CallEnv``: waits for the step, made on a fork."""
+
+    env: AnyEnv
+    agent: Agent
+    action: Any
+
+    @property
+    def call(self) -> Call:
+        """The step as a call. Nothing outside the fork depends on it, so it may be made ahead of time."""
+        return Call(STEP, (id(self.env), self.action), Effect.SAMPLE, touches=STEP)
+
+    @property
+    def handler(self) -> Handler:
+        """Steps a fork."""
+        return self._step
+
+    def _step(self, query: Any, cancel: CancelToken) -> Stepped:
+        env = fork(self.env)
+        return Stepped(env, Transition(*env.step(self.action)))
+
+    def advance(self, response: Any) -> Process:
+        """The fork, after its step."""
+        return Deciding(response.env, self.agent, response.transition)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Stepped:
+    """A fork that has made its step, and what the step returned. Equal to itself alone."""
+
+    env: AnyEnv
+    transition: Transition
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def private_copy(transition: Transition) -> Transition:
+    """A copy that its receiver may change: no branch and no query shares an object with it."""
+    return dataclasses.replace(
+        transition, observation=copy.deepcopy(transition.observation), info=copy.deepcopy(transition.info)
+    )

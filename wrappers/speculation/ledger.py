@@ -1,0 +1,154 @@
+"""The books: turns what the driver does into trace events and statistics."""
+
+from __future__ import annotations
+
+import collections
+
+from spec_envs.calls import CancelToken, Usage, key_of
+from spec_envs.wrappers.speculation.nodes import Committed, Node, Run, RunState
+from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.trace import Trace, usage_fields
+
+
+class Ledger:
+    """Counts calls, times and costs of one wrapper, and writes its trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._calls: collections.Counter[RunState] = collections.Counter()
+        self._guesses: collections.Counter[str] = collections.Counter()
+        self._usage: dict[str, Usage] = collections.defaultdict(Usage)
+        self._sequential_s = 0.0
+        self._waited_s = 0.0
+        self._waiting_since: float | None = None
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def started(self, now: float, run: Run, root: Node | None) -> None:
+        """The call of ``run`` begins."""
+        self._calls[RunState.RUNNING] += 1
+        probability = None
+        if run.nodes and root is not None and run.speculative:
+            probability = run.nodes[0].probability_from(root)
+        self.trace.add(now, "start", run=run, speculative=run.speculative, probability=probability)
+
+    def cancelled(self, now: float, run: Run) -> None:
+        """The handler of ``run`` was told to stop."""
+        self.trace.add(now, "cancel", run=run)
+
+    def ended(self, now: float, run: Run, full: Usage) -> None:
+        """The call of ``run`` has ended; ``full`` is what it would have cost when run to its end."""
+        self._calls[RunState.RUNNING] -= 1
+        self._calls[run.state] += 1
+        self._usage["all"] += run.usage
+        self._usage["all_full"] += full
+        error = None if run.error is None else repr(run.error)
+        self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, **usage_fields(run.usage))
+        if run.shadow_of is not None and run.state is RunState.DONE:
+            self._shadow(now, run, run.shadow_of)
+
+    def _shadow(self, now: float, run: Run, original: Run) -> None:
+        same = key_of(run.response) == key_of(original.response)
+        self._counts["shadow_checks"] += 1
+        self._counts["shadow_differences"] += not same
+        self.trace.add(now, "shadow", run=run, outcome="same" if same else "other")
+
+    def committed(self, now: float, command: Committed) -> None:
+        """The episode has moved on."""
+        node, run = command.node, command.node.run
+        self._counts["commits"] += 1
+        self._counts["windows"] += node.asked
+        self._counts["hits"] += node.hit
+        self._counts["loose_matches"] += command.child.lossy
+        outcome = ("hit" if node.hit else "miss") if node.asked else "unguessed"
+        self.trace.add(now, "commit", node=node, outcome=outcome)
+        if run is None or not command.used:
+            return
+        self._sequential_s += run.ended_at - run.started_at
+        if run.committed:
+            self._counts["shared"] += 1
+        else:
+            run.committed = True
+            self._counts["committed"] += 1
+            self._usage["committed"] += run.usage
+
+    def discarded(self, now: float, node: Node) -> None:
+        """``node`` cannot be reached any more."""
+        if node.run is not None:
+            self.trace.add(now, "discard", node=node)
+
+    def diverged(self, now: float, root: Node | None) -> None:
+        """The real environment did not do what the branch predicted."""
+        self._counts["divergences"] += 1
+        self.trace.add(now, "divergence", node=root)
+
+    # -- guessers ------------------------------------------------------------------------------------------------
+
+    def asked(self) -> None:
+        """A guesser begins."""
+        self._guesses["open"] += 1
+
+    def guessed(self, now: float, node: Node, token: CancelToken, error: BaseException | None) -> None:
+        """A guesser has returned."""
+        outcome = "cancelled" if token.cancelled else "failed" if error is not None else "done"
+        self._guesses["open"] -= 1
+        self._guesses[outcome] += 1
+        partial, full = token.usage()
+        self._usage["guessing"] += partial
+        self._usage["guessing_full"] += full
+        text = None if error is None else repr(error)
+        self.trace.add(now, "guess", node=node, outcome=outcome, error=text, **usage_fields(partial))
+
+    def not_learned(self) -> None:
+        """A guesser could not learn from what it was shown."""
+        self._guesses["not_learned"] += 1
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def wait_begins(self, now: float) -> None:
+        """The episode needs a response."""
+        self._waiting_since = now
+
+    def wait_ends(self, now: float) -> None:
+        """It has it."""
+        if self._waiting_since is not None:
+            self._waited_s += now - self._waiting_since
+            self._waiting_since = None
+
+    # -- figures -------------------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Commits, windows and hits so far."""
+        return self._counts["commits"], self._counts["windows"], self._counts["hits"]
+
+    def statistics(self, num_alive: int) -> Statistics:
+        """A snapshot; ``num_alive`` finished calls stand on branches that may still be committed."""
+        counts, calls, usage = self._counts, self._calls, self._usage
+        unused = calls[RunState.DONE] - counts["committed"]
+        return Statistics(
+            commits=counts["commits"],
+            windows=counts["windows"],
+            hits=counts["hits"],
+            calls={
+                "committed": counts["committed"],
+                "wasted": max(0, unused - num_alive),
+                "cancelled": calls[RunState.STOPPED],
+                "failed": calls[RunState.FAILED],
+                "open": calls[RunState.RUNNING] + min(unused, num_alive),
+            },
+            shared=counts["shared"],
+            guesses=dict(self._guesses),
+            divergences=counts["divergences"],
+            sequential_s=self._sequential_s,
+            waited_s=self._waited_s,
+            committed=usage["committed"],
+            wasted=usage["all"] + usage["committed"] * -1,
+            wasted_full=usage["all_full"] + usage["committed"] * -1,
+            guessing=usage["guessing"],
+            guessing_full=usage["guessing_full"],
+            loose_matches=counts["loose_matches"],
+            shadow_checks=counts["shadow_checks"],
+            shadow_differences=counts["shadow_differences"],
+        )

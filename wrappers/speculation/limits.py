@@ -1,0 +1,83 @@
+"""What speculation may use."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from spec_envs.errors import InvalidConfiguration
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HandlerLimit:
+    """What one handler can take, speculative and authoritative calls together.
+
+    One place is always kept for the authoritative call: with ``max_inflight=1`` nothing is speculated on the handler.
+
+    Args:
+        max_inflight: Calls in flight at once.
+        max_calls: Calls begun within any ``per_s`` seconds. Speculation leaves as many of them as the authoritative
+            calls lately needed, and one.
+        per_s: Length of that window in seconds.
+    """
+
+    max_inflight: int | None = None
+    max_calls: int | None = None
+    per_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        _require_at_least("max_inflight", self.max_inflight, 1)
+        _require_at_least("max_calls", self.max_calls, 1)
+        if self.per_s <= 0:
+            raise InvalidConfiguration(f"per_s must be above 0 seconds, not {self.per_s!r}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the speculation of one wrapper.
+
+    Args:
+        max_inflight: Speculative calls in flight at once; the authoritative call has a place of its own beside them.
+            A cancelled call counts until its handler has returned. Guessers have as many places, and one.
+        max_nodes: Nodes of the tree alive at once.
+        max_depth: How many responses ahead of the authoritative call a call may be started; ``None``: any number.
+        min_probability: A call is not started on a branch that is less probable than this.
+        per_handler: Limits of single handlers, by name.
+        max_tokens: Tokens that speculation may waste over the life of the wrapper. A call in flight is charged at the
+            greatest usage seen of its handler; what is committed is not charged.
+        max_money: The same for money.
+        money_per_s: What a second of waiting is worth to you. With it, a call is started only where probability times
+            the seconds it would save is worth more than the money it is expected to cost.
+        read_ttl_s: For how many seconds the result of a ``READ`` call may be shared with an equal call.
+        max_reads: Results of ``READ`` calls kept for sharing.
+        windows_ahead: Guess the responses of calls that were started ahead too. ``False``, with ``max_depth=1``, gives
+            the rules of Algorithm 1 of "Speculative Actions" (arXiv 2510.04371).
+    """
+
+    max_inflight: int = 4
+    max_nodes: int = 1000
+    max_depth: int | None = None
+    min_probability: float = 0.01
+    per_handler: Mapping[str, HandlerLimit] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    max_tokens: float | None = None
+    max_money: float | None = None
+    money_per_s: float | None = None
+    read_ttl_s: float = 60.0
+    max_reads: int = 1000
+    windows_ahead: bool = True
+
+    def __post_init__(self) -> None:
+        _require_at_least("max_inflight", self.max_inflight, 0)
+        _require_at_least("max_nodes", self.max_nodes, 1)
+        _require_at_least("max_depth", self.max_depth, 0)
+        _require_at_least("max_reads", self.max_reads, 0)
+        for name in ("max_tokens", "max_money", "money_per_s", "read_ttl_s"):
+            _require_at_least(name, getattr(self, name), 0)
+        if not 0.0 <= self.min_probability <= 1.0:
+            raise InvalidConfiguration(f"min_probability must lie in [0, 1], not {self.min_probability!r}")
+
+
+def _require_at_least(name: str, value: float | None, least: float) -> None:
+    if value is not None and value < least:
+        raise InvalidConfiguration(f"{name} must be at least {least}, not {value!r}")

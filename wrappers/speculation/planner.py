@@ -1,0 +1,195 @@
+"""Which call to start next, and whether there is room for it: estimates, places, rates and budgets.
+
+Pure, like the tree that owns it: time only enters as a number.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import heapq
+import itertools
+import math
+
+from spec_envs.calls import Call, Usage
+from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
+from spec_envs.wrappers.speculation.nodes import Node, Run, RunState
+
+_UNLIMITED = HandlerLimit()
+
+
+@dataclasses.dataclass(slots=True)
+class _Estimate:
+    """What is known of one handler's calls."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    money: float = 0.0
+    most: Usage = Usage()
+
+    def add(self, seconds: float, usage: Usage) -> None:
+        self.calls += 1
+        self.seconds += (seconds - self.seconds) / self.calls
+        self.money += (usage.money - self.money) / self.calls
+        self.most = Usage(
+            max(self.most.tokens_in, usage.tokens_in),
+            max(self.most.tokens_out, usage.tokens_out),
+            max(self.most.money, usage.money),
+        )
+
+
+class Planner:
+    """Keeps the queue of calls that could be started, best first, and says which may.
+
+    The expected gain of a call is the probability of its path times the time it would save, which is about as long as
+    it takes; what it costs is a place for as long as it takes. So places go by probability, also between handlers of
+    different speed; money, where ``money_per_s`` says what time is worth, decides whether a call is started at all.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._estimates: dict[str, _Estimate] = {}
+        self._queues: dict[str, list[tuple[float, int, Node]]] = {}
+        self._later: dict[Node, None] = {}
+        self._sequence = itertools.count()
+        self._inflight: dict[str, int] = collections.Counter()
+        self._speculative: dict[str, int] = collections.Counter()
+        self._begun: dict[str, collections.deque[Run]] = {}
+        self._charged = Usage()
+
+    @property
+    def num_speculative(self) -> int:
+        """Speculative calls in flight, with those that were cancelled and have not returned."""
+        return sum(self._speculative.values())
+
+    def limit(self, handler: str) -> HandlerLimit:
+        """The limit of ``handler``."""
+        return self._limits.per_handler.get(handler, _UNLIMITED)
+
+    # -- the queue -----------------------------------------------------------------------------------------------
+
+    def enqueue(self, node: Node) -> None:
+        """Consider ``node`` for a start, at its present probability."""
+        assert node.call is not None
+        queue = self._queues.setdefault(node.call.handler, [])
+        ahead = 1 + sum(1 for ancestor in node.ancestors() if not ancestor.answered)
+        node.rank = node.score + math.log(ahead / (ahead + 1))
+        heapq.heappush(queue, (-node.rank, next(self._sequence), node))
+
+    def postpone(self, node: Node) -> None:
+        """Put ``node`` aside until ``reconsider``: it may not start now, and no free place would change that."""
+        self._later[node] = None
+
+    def reconsider(self) -> None:
+        """Look again at all that was put aside: the root has moved, or a ``WRITE`` is done."""
+        later, self._later = self._later, {}
+        for node in later:
+            if node.alive and node.run is None:
+                self.enqueue(node)
+
+    def next(self, now: float) -> Node | None:
+        """Take the best node that has room to start, if there is one and a place is free."""
+        if self.num_speculative >= self._limits.max_inflight:
+            return None
+        best: list[tuple[float, int, Node]] | None = None
+        for handler, queue in self._queues.items():
+            while queue and not self._is_current(queue[0]):
+                heapq.heappop(queue)
+            if queue and (best is None or queue[0] < best[0]) and self._has_room(handler, now):
+                best = queue
+        return heapq.heappop(best)[2] if best is not None else None
+
+    @staticmethod
+    def _is_current(entry: tuple[float, int, Node]) -> bool:
+        rank, _, node = entry
+        return node.alive and node.run is None and rank == -node.rank
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a node waits for a place."""
+        return any(self._is_current(entry) for queue in self._queues.values() for entry in queue[:1])
+
+    # -- room ----------------------------------------------------------------------------------------------------
+
+    def _has_room(self, handler: str, now: float) -> bool:
+        limit = self.limit(handler)
+        if limit.max_inflight is not None and self._speculative[handler] >= limit.max_inflight - 1:
+            return False
+        if limit.max_calls is None:
+            return True
+        begun = self._recent(handler, now)
+        needed = sum(1 for run in begun if not run.speculative)
+        return len(begun) + needed + 1 < limit.max_calls
+
+    def _recent(self, handler: str, now: float) -> collections.deque[Run]:
+        begun = self._begun.setdefault(handler, collections.deque())
+        while begun and begun[0].started_at <= now - self.limit(handler).per_s:
+            begun.popleft()
+        return begun
+
+    def wait_for_authoritative(self, handler: str, now: float) -> float | None:
+        """When the authoritative call may start, as a time on the clock; ``None``: now."""
+        limit = self.limit(handler)
+        if limit.max_inflight is not None and self._inflight[handler] >= limit.max_inflight:
+            return math.inf
+        if limit.max_calls is None:
+            return None
+        begun = self._recent(handler, now)
+        if len(begun) < limit.max_calls:
+            return None
+        return begun[len(begun) - limit.max_calls].started_at + limit.per_s
+
+    def is_worth_it(self, call: Call, probability: float) -> bool:
+        """Whether the time that ``call`` may save is worth its money, and the budget holds its usage."""
+        estimate = self._estimates.get(call.handler)
+        if estimate is not None and self._limits.money_per_s is not None:
+            if probability * estimate.seconds * self._limits.money_per_s < estimate.money:
+                return False
+        if self._limits.max_tokens is None and self._limits.max_money is None:
+            return True
+        charge = self._charge_of(call)
+        if charge is None:  # nothing is known of the handler: one call at a time, while anything is left
+            return not self._speculative[call.handler] and self._fits(self._charged)
+        return self._fits(self._charged + charge)
+
+    def _charge_of(self, call: Call) -> Usage | None:
+        estimate = self._estimates.get(call.handler)
+        return None if estimate is None else estimate.most
+
+    def _fits(self, usage: Usage) -> bool:
+        tokens, money = self._limits.max_tokens, self._limits.max_money
+        return (tokens is None or usage.tokens <= tokens) and (money is None or usage.money <= money)
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    def started(self, run: Run) -> None:
+        """``run`` begins."""
+        handler = run.call.handler
+        self._inflight[handler] += 1
+        if self.limit(handler).max_calls is not None:
+            self._begun.setdefault(handler, collections.deque()).append(run)
+        if run.speculative:
+            self._speculative[handler] += 1
+            self._charge(run, self._charge_of(run.call) or Usage())
+
+    def promoted(self, run: Run) -> None:
+        """The speculative ``run`` became the authoritative call: it gives back its place and its charge."""
+        if run.speculative:
+            run.speculative = False
+            if run.in_flight:
+                self._speculative[run.call.handler] -= 1
+            self._charge(run, Usage())
+
+    def ended(self, run: Run) -> None:
+        """``run`` has returned."""
+        self._inflight[run.call.handler] -= 1
+        if run.state is RunState.DONE:
+            estimate = self._estimates.setdefault(run.call.handler, _Estimate())
+            estimate.add(run.ended_at - run.started_at, run.usage)
+        if run.speculative:
+            self._speculative[run.call.handler] -= 1
+            self._charge(run, run.usage)
+
+    def _charge(self, run: Run, usage: Usage) -> None:
+        self._charged = self._charged + usage + run.charge * -1
+        run.charge = usage

@@ -1,0 +1,69 @@
+"""What a runtime offers the driver: a clock, jobs that run beside the episode, and a way to wait for them.
+
+There are two: ``threads`` (blocking handlers, the wall clock) and ``simulation`` (one thread, a virtual clock). One for
+asyncio has its place beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from spec_envs.calls import CancelToken
+
+
+class Job:
+    """A function to run with a token, and where to deliver what becomes of it.
+
+    ``deliver(value, error)`` is called once, when the function has returned or raised; in a runtime's own thread, if it
+    has any.
+    """
+
+    __slots__ = ("deliver", "function", "name", "token")
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[CancelToken], Any],
+        deliver: Callable[[Any, BaseException | None], None],
+        token: CancelToken,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.deliver = deliver
+        self.token = token
+
+
+class Runtime(Protocol):
+    """Where calls run, and by which clock."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held by the driver while it touches the tree; re-entrant."""
+
+    def now(self) -> float:
+        """Seconds on this runtime's clock."""
+
+    def token(self) -> CancelToken:
+        """A new token on this runtime's clock."""
+
+    def spawn(self, job: Job) -> None:
+        """Run ``job`` beside the episode."""
+
+    def run(self, job: Job) -> None:
+        """Run ``job`` for the caller, who waits for it anyway."""
+
+    def learn(self, task: Callable[[], None]) -> None:
+        """Run ``task`` beside the episode, after all tasks given before it."""
+
+    def wait(self, until: float | None) -> None:
+        """Return once something was delivered, or at the time ``until``. Called with the lock held."""
+
+    def wake(self) -> None:
+        """Something was delivered: whoever waits should look."""
+
+    def close(self) -> None:
+        """End every thread. Idempotent."""

@@ -1,0 +1,126 @@
+"""The simulation runtime: one thread, a virtual clock, the same handlers.
+
+A handler is run at once when its call starts. Every ``cancel.sleep`` in it only adds up, and its response is delivered
+when the clock has come that far. So hours pass in milliseconds, and a run is the same every time. Computing takes no
+virtual time; only sleeping does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, TYPE_CHECKING
+
+from spec_envs.calls import CancelToken, Usage
+from spec_envs.errors import HandlerFailed
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.runtime import Job
+
+
+class VirtualToken(CancelToken):
+    """A token whose sleep takes no time, only counts it."""
+
+    def __init__(self, runtime: SimulationRuntime) -> None:
+        super().__init__()
+        self._runtime = runtime
+        self.elapsed_s = 0.0
+
+    def _now(self) -> float:
+        return self._runtime.now() + self.elapsed_s
+
+    def _wait(self, seconds: float) -> None:
+        self.elapsed_s += seconds
+
+    def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
+        """See ``CancelToken.usage``; by default what had been spent by the present time of the virtual clock."""
+        return super().usage(self._runtime.now() if at is None else at)
+
+
+class SimulationRuntime:
+    """Runs an episode in virtual time. May be shared by wrappers that are used one after the other."""
+
+    def __init__(self) -> None:
+        self.lock = contextlib.nullcontext()
+        self._clock = 0.0
+        self._sequence = itertools.count()
+        self._due: list[tuple[float, int, Job, Callable[[], None]]] = []
+
+    def now(self) -> float:
+        """Seconds of virtual time since the runtime was made."""
+        return self._clock
+
+    def token(self) -> VirtualToken:
+        """A new token on the virtual clock."""
+        return VirtualToken(self)
+
+    def spawn(self, job: Job) -> None:
+        """Compute the job's outcome, and deliver it when its time has come; at once when it is cancelled before."""
+        token = job.token
+        assert isinstance(token, VirtualToken)
+        value, error = None, None
+        try:
+            value = job.function(token)
+        except Exception as raised:
+            error = raised
+        pending = [True]
+
+        def deliver() -> None:
+            if pending:
+                pending.clear()
+                job.deliver(value, error)
+
+        self._schedule(self._clock + token.elapsed_s, job, deliver)
+        token.on_cancel(lambda: self._schedule(self._clock, job, deliver))
+
+    def run(self, job: Job) -> None:
+        """Like ``spawn``: the caller waits for it with ``wait``."""
+        self.spawn(job)
+
+    def learn(self, task: Callable[[], None]) -> None:
+        """Run ``task`` now."""
+        task()
+
+    def wait(self, until: float | None) -> None:
+        """Let the clock run to the next delivery, or to ``until``.
+
+        Raises:
+            HandlerFailed: Nothing will ever be delivered: the call that the episode waits for never returns.
+        """
+        limit = math.inf if until is None else until
+        if self._due and self._due[0][0] <= limit and not math.isinf(self._due[0][0]):
+            self._deliver_next()
+        elif not math.isinf(limit):
+            self._clock = max(self._clock, limit)
+        else:
+            names = sorted({job.name for _, _, job, _ in self._due}) or ["none"]
+            raise HandlerFailed(f"no call in flight ever returns in virtual time; in flight: {', '.join(names)}")
+
+    def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass, as when a policy outside the wrapper is thinking."""
+        until = self._clock + seconds
+        while self._due and self._due[0][0] <= until:
+            self._deliver_next()
+        self._clock = until
+
+    def wake(self) -> None:
+        """Nothing to do: nobody else is waiting."""
+
+    def close(self) -> None:
+        """Deliver what is due now, so that every cancelled call has ended; forget what never returns."""
+        while self._due and self._due[0][0] <= self._clock:
+            self._deliver_next()
+
+    def _schedule(self, at: float, job: Job, deliver: Callable[[], None]) -> None:
+        heapq.heappush(self._due, (at, next(self._sequence), job, deliver))
+
+    def _deliver_next(self) -> None:
+        at, _, _, deliver = heapq.heappop(self._due)
+        self._clock = max(self._clock, at)
+        deliver()
+
+
+__all__: list[Any] = ["SimulationRuntime", "VirtualToken"]

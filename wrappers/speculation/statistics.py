@@ -1,0 +1,110 @@
+"""Counts and sums over the life of a wrapper, and the figures made from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from spec_envs.calls import Usage
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Statistics:
+    """A snapshot; times are on the runtime's clock.
+
+    Args:
+        commits: Responses that became final.
+        windows: Of them, those that a guesser was asked about.
+        hits: Of those, the ones that it had guessed in time.
+        calls: Calls started, by what became of them: ``committed`` (used by the episode), ``wasted`` (finished for
+            nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
+        shared: Times that a ``READ`` call was answered by an execution that another one had begun.
+        guesses: Calls of guessers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
+        divergences: Branches dropped because the real environment did not do what they predicted.
+        sequential_s: How long the committed calls took, one after the other.
+        waited_s: How long the episode really waited for them.
+        committed: Usage of the committed calls.
+        wasted: Usage of all other calls, until each was stopped.
+        wasted_full: The same, had each been charged to its end.
+        guessing: Usage of the guessers, until each was stopped; ``guessing_full`` likewise to the end.
+        loose_matches: Branches committed by a looser match (lossy).
+        shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
+            had another response.
+    """
+
+    commits: int = 0
+    windows: int = 0
+    hits: int = 0
+    calls: dict[str, int] = dataclasses.field(default_factory=dict)
+    shared: int = 0
+    guesses: dict[str, int] = dataclasses.field(default_factory=dict)
+    divergences: int = 0
+    sequential_s: float = 0.0
+    waited_s: float = 0.0
+    committed: Usage = Usage()
+    wasted: Usage = Usage()
+    wasted_full: Usage = Usage()
+    guessing: Usage = Usage()
+    guessing_full: Usage = Usage()
+    loose_matches: int = 0
+    shadow_checks: int = 0
+    shadow_differences: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """Share of the windows in which the response had been guessed."""
+        return self.hits / self.windows if self.windows else 0.0
+
+    @property
+    def saved_s(self) -> float:
+        """Seconds of waiting that speculation saved."""
+        return self.sequential_s - self.waited_s
+
+    @property
+    def saved(self) -> float:
+        """The same as a share of the sequential time."""
+        return self.saved_s / self.sequential_s if self.sequential_s > 0 else 0.0
+
+    @property
+    def tokens_partial(self) -> float:
+        """Tokens relative to no speculation, a cancelled call charged for the part that ran. 1 without any tokens."""
+        return self._relative(self.wasted + self.guessing)
+
+    @property
+    def tokens_full(self) -> float:
+        """Tokens relative to no speculation, a cancelled call charged in full. 1 without any tokens."""
+        return self._relative(self.wasted_full + self.guessing_full)
+
+    def _relative(self, extra: Usage) -> float:
+        plain = self.committed.tokens
+        return (plain + extra.tokens) / plain if plain else 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, the figures included, as JSON can hold it."""
+        figures = {
+            name: getattr(self, name) for name in ("hit_rate", "saved_s", "saved", "tokens_partial", "tokens_full")
+        }
+        return dataclasses.asdict(self) | figures
+
+    def __str__(self) -> str:
+        calls = ", ".join(f"{count} {outcome}" for outcome, count in self.calls.items() if count) or "none"
+        lines = [
+            f"time      {self.waited_s:.3g} s waited, {self.sequential_s:.3g} s one after the other: {self.saved:.1%} saved",
+            f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
+            f"calls     {calls}",
+        ]
+        if self.committed.tokens:
+            lines.append(
+                f"tokens    {self.committed.tokens:,.0f} used; with speculation x{self.tokens_partial:.2f}"
+                f" (x{self.tokens_full:.2f} if cancelled calls are charged in full)"
+            )
+        if self.committed.money or self.wasted.money:
+            lines.append(f"money     {self.committed.money:.4g} used, {(self.wasted + self.guessing).money:.4g} wasted")
+        if self.divergences:
+            lines.append(f"diverged  {self.divergences} branches dropped")
+        if self.loose_matches:
+            lines.append(
+                f"LOSSY     {self.loose_matches} loose matches; "
+                f"{self.shadow_differences} of {self.shadow_checks} checked gave another response"
+            )
+        return "\n".join(lines)

@@ -1,0 +1,152 @@
+"""The thread runtime: blocking handlers on the wall clock.
+
+The authoritative call runs in the caller's own thread, just as without speculation; everything else runs on workers. A
+worker is made when none is idle, so their number is bounded by the tree's limits on calls and guesses in flight.
+"""
+
+from __future__ import annotations
+
+import collections
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable
+
+from spec_envs.calls import CancelToken
+from spec_envs.wrappers.speculation.runtime import Job
+
+_IDLE_S = 10.0
+_CLOSE_S = 5.0
+
+
+class ThreadRuntime:
+    """Runs an episode on the wall clock, with worker threads that end when they are idle or closed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._delivered = threading.Condition(self.lock)
+        self._guard = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._workers: set[_Worker] = set()
+        self._lessons: collections.deque[Callable[[], None]] = collections.deque()
+        self._learning = False
+        self._closed = False
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        return time.monotonic()
+
+    def token(self) -> CancelToken:
+        """A new token."""
+        return CancelToken()
+
+    def spawn(self, job: Job) -> None:
+        """Run ``job`` on a worker."""
+        with self._guard:
+            if self._closed:
+                raise RuntimeError(f"the runtime was closed; {job.name} cannot start")
+            if self._idle:
+                self._idle.pop().inbox.put(job)
+                return
+            worker = _Worker(self, job)
+            self._workers.add(worker)
+        worker.start()
+
+    def run(self, job: Job) -> None:
+        """Run ``job`` in the calling thread."""
+        _carry_out(job)
+
+    def learn(self, task: Callable[[], None]) -> None:
+        """Run ``task`` on a worker, after those before it."""
+        with self._guard:
+            self._lessons.append(task)
+            if self._learning or self._closed:
+                return
+            self._learning = True
+        self.spawn(Job("observe", self._learn, lambda value, error: None, CancelToken()))
+
+    def _learn(self, cancel: CancelToken) -> None:
+        while True:
+            with self._guard:
+                if not self._lessons:
+                    self._learning = False
+                    return
+                task = self._lessons.popleft()
+            task()
+
+    def wait(self, until: float | None) -> None:
+        """Wait for a delivery."""
+        self._delivered.wait(None if until is None else max(0.0, until - self.now()))
+
+    def wake(self) -> None:
+        """Wake whoever waits."""
+        with self._delivered:
+            self._delivered.notify_all()
+
+    def close(self) -> None:
+        """End the workers, and wait for them; one whose handler ignores its token is left behind with a warning."""
+        with self._guard:
+            self._closed = True
+            workers = tuple(self._workers)
+            for worker in workers:
+                worker.inbox.put(None)
+        deadline = self.now() + _CLOSE_S
+        for worker in workers:
+            if worker is not threading.current_thread():
+                worker.join(max(0.0, deadline - self.now()))
+        stuck = sorted(worker.job_name for worker in workers if worker.is_alive())
+        if stuck:
+            warnings.warn(
+                f"{len(stuck)} call(s) ignore their cancel token and still run after close(): {', '.join(stuck)}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _rest(self, worker: _Worker) -> None:
+        with self._guard:
+            if not self._closed:
+                self._idle.append(worker)
+
+    def _leave(self, worker: _Worker) -> bool:
+        """Whether ``worker`` may end: nobody has given it a job meanwhile."""
+        with self._guard:
+            if worker not in self._idle:
+                return False
+            self._idle.remove(worker)
+            self._workers.discard(worker)
+            return True
+
+
+class _Worker(threading.Thread):
+    def __init__(self, runtime: ThreadRuntime, job: Job) -> None:
+        super().__init__(name=f"speculation-{job.name}", daemon=True)
+        self.inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self.job_name = job.name
+        self._runtime = runtime
+        self.inbox.put(job)
+
+    def run(self) -> None:
+        while True:
+            try:
+                job = self.inbox.get(timeout=_IDLE_S)
+            except queue.Empty:
+                if self._runtime._leave(self):
+                    return
+                continue
+            if job is None:
+                return
+            self.job_name = job.name
+            _carry_out(job)
+            self._runtime._rest(self)
+
+
+def _carry_out(job: Job) -> None:
+    try:
+        value, error = job.function(job.token), None
+    except Exception as raised:
+        value, error = None, raised
+    except BaseException as raised:  # Ctrl-C in the caller's thread: the call has ended, and the signal goes on
+        job.deliver(None, raised)
+        raise
+    job.deliver(value, error)

@@ -1,0 +1,137 @@
+"""What happened, event by event: every call that was started, why, and what became of it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.nodes import Node, Run
+    from spec_envs.calls import Usage
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TraceEvent:
+    """One thing that happened.
+
+    Args:
+        time_s: On the runtime's clock.
+        kind: ``start`` and ``end`` of a call, ``cancel`` (its handler was told to stop), ``commit`` (the episode moved
+            on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the real environment did not do
+            what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a loose match was checked).
+        handler: Name of the handler.
+        node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
+            episode's first node.
+        call: Number of the execution; nodes may share one (a ``READ``).
+        outcome: Of ``end``: done, failed or stopped. Of ``commit``: hit, miss or unguessed. Of ``shadow``: same or other.
+        speculative: Whether the call was made ahead of time, when it started.
+        probability: Of the branch at that time.
+        tokens_in, tokens_out, money: Spent by the call until it ended.
+        error: Text of what was raised.
+    """
+
+    time_s: float
+    kind: str
+    handler: str
+    node: int | None = None
+    parent: int | None = None
+    level: int | None = None
+    call: int | None = None
+    outcome: str | None = None
+    speculative: bool | None = None
+    probability: float | None = None
+    tokens_in: float = 0
+    tokens_out: float = 0
+    money: float = 0.0
+    error: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that say something."""
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None and value != 0}
+
+
+class Trace:
+    """The last ``max_events`` events of a wrapper, oldest first."""
+
+    def __init__(self, max_events: int = 100_000) -> None:
+        self._events: collections.deque[TraceEvent] = collections.deque(maxlen=max_events)
+
+    def __iter__(self) -> Iterator[TraceEvent]:
+        return iter(tuple(self._events))
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def add(self, time_s: float, kind: str, *, node: Node | None = None, run: Run | None = None, **fields: Any) -> None:
+        """Note what happened to ``node`` and ``run``."""
+        if node is None and run is not None and run.nodes:
+            node = run.nodes[0]
+        if node is not None:
+            parent = None if node.parent is None else node.parent.id
+            fields = {"node": node.id, "parent": parent, "level": node.level, **fields}
+            if run is None:
+                run = node.run
+        if run is not None:
+            fields = {"call": run.id, "handler": run.call.handler, **fields}
+        fields.setdefault("handler", node.call.handler if node is not None and node.call is not None else "")
+        self._events.append(TraceEvent(time_s, kind, **fields))
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write one JSON object a line."""
+        with open(path, "w", encoding="utf-8") as file:
+            for event in self:
+                file.write(json.dumps(event.as_dict()) + "\n")
+
+    def to_chrome(self, path: str | Path) -> None:
+        """Write a file for Perfetto (ui.perfetto.dev) or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
+        Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
+
+
+_AUTHORITATIVE_LANE = 0
+
+
+def _chrome_events(events: Iterable[TraceEvent]) -> Iterator[dict[str, Any]]:
+    events = tuple(events)
+    ends = {event.call: event for event in events if event.kind == "end"}
+    last = events[-1].time_s if events else 0.0
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []
+    lanes = 0
+    for event in events:
+        if event.kind in ("commit", "divergence"):
+            name = f"{event.kind} {event.outcome or ''}".strip()
+            yield {"name": name, "ph": "i", "s": "p", "ts": event.time_s * 1e6, "pid": 1, "tid": _AUTHORITATIVE_LANE}
+        if event.kind != "start":
+            continue
+        end = ends.get(event.call)
+        until = last if end is None else end.time_s
+        lane = _AUTHORITATIVE_LANE
+        if event.speculative:
+            while busy and busy[0][0] <= event.time_s:
+                heapq.heappush(free, heapq.heappop(busy)[1])
+            if not free:
+                lanes += 1
+                free.append(lanes)
+            lane = heapq.heappop(free)
+            heapq.heappush(busy, (until, lane))
+        yield {
+            "name": event.handler,
+            "cat": "speculative" if event.speculative else "authoritative",
+            "ph": "X",
+            "ts": event.time_s * 1e6,
+            "dur": (until - event.time_s) * 1e6,
+            "pid": 1,
+            "tid": lane,
+            "args": event.as_dict() | ({} if end is None else {"end": end.as_dict()}),
+        }
+
+
+def usage_fields(usage: Usage) -> dict[str, float]:
+    """``usage`` as fields of an event."""
+    return {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "money": usage.money}

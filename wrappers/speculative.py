@@ -1,0 +1,430 @@
+"""``SpeculativeWrapper``: the same episode, sooner."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar, TYPE_CHECKING
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import RecordConstructorArgs
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, Effect, Guesser, Handler, as_handler, key_of
+from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
+from spec_envs.forking import fork
+from spec_envs.wrappers.speculation.driver import Driver
+from spec_envs.wrappers.speculation.episode import (
+    POLICY,
+    Acting,
+    Agent,
+    AnyEnv,
+    Deciding,
+    Decision,
+    Transition,
+    action_of,
+    attempt,
+    is_call_env,
+    private_copy,
+)
+from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.limits import Limits
+from spec_envs.wrappers.speculation.simulation import SimulationRuntime
+from spec_envs.wrappers.speculation.threads import ThreadRuntime
+from spec_envs.wrappers.speculation.trace import Trace
+from spec_envs.wrappers.speculation.tree import SpeculationTree
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.statistics import Statistics
+    from spec_envs.wrappers.speculation.runtime import Runtime
+
+ObsType = TypeVar("ObsType")
+ActType = TypeVar("ActType")
+
+
+class SpeculativeWrapper(
+    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+):
+    """Makes an agent faster without changing what it does.
+
+    While a real call (the policy, an opponent, a user, a page, a measurement) is under way, its response is guessed, the
+    episode runs ahead on forks, and the next calls are started there. When the real response comes, the fork that
+    guessed it is kept, with its calls, and the others are dropped. What ``reset``, ``step`` and ``act`` return is what
+    they would have returned without the wrapper: it never comes from a guess.
+
+    The idea is from "Speculative Actions: A Lossless Framework for Faster AI Agents" (arXiv 2510.04371).
+
+    Args:
+        env: Any environment that can be forked. One that asks for its calls (``CallEnv``) has those guessed too; of any
+            other, the policy's actions are guessed, and its steps run ahead on copies.
+        policy: ``policy(observation) -> action``, with a second parameter named ``cancel`` if it wants to know when its
+            answer is no longer needed. It is called from several threads at once, and may depend on the observation
+            alone; one with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
+            ahead of time; default ``Effect.SAMPLE``. Without a policy, actions come from outside, through ``step``.
+        guessers: By handler: ``"policy"``, and the names in ``env.unwrapped.handlers``.
+        k: Guesses to ask for, for one call.
+        max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
+        limits: All the limits at once, instead of ``max_inflight``.
+        runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
+        canonical: Looser matching, by handler: responses with the same canonical form count as equal. **Lossy**: the
+            next call may then have been made with a slightly different query. Every ``shadow_every``-th such call is
+            made again with the true one, and ``statistics`` say how often the response was another.
+        shadow_every: See ``canonical``.
+        max_trace_events: Events kept in ``trace``.
+
+    Info:
+        ``info["speculation"]`` holds, for this step (the policy's decision included), ``commits``: responses that became
+        final, ``windows``: those that a guesser was asked about, and ``hits``: those that it had guessed in time.
+
+    Raises:
+        NotForkable: ``env`` cannot be copied faithfully; the message names the layer and the way out.
+        UnknownHandler: A guesser is for a handler that neither the wrapper nor the environment has.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[ObsType, ActType],
+        policy: Callable[..., ActType] | None = None,
+        *,
+        guessers: Mapping[str, Guesser] | None = None,
+        k: int = 3,
+        max_inflight: int | None = None,
+        limits: Limits | None = None,
+        runtime: Literal["threads", "simulation"] | Runtime = "threads",
+        canonical: Mapping[str, Callable[[Any], Hashable]] | None = None,
+        shadow_every: int = 10,
+        max_trace_events: int = 100_000,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self,
+            _disable_deepcopy=True,  # policies and guessers are shared, not copied: they hold locks, engines, models
+            policy=policy,
+            guessers=guessers,
+            k=k,
+            max_inflight=max_inflight,
+            limits=limits,
+            runtime=runtime,
+            canonical=canonical,
+            shadow_every=shadow_every,
+            max_trace_events=max_trace_events,
+        )
+        gym.Wrapper.__init__(self, env)
+        fork(env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
+        self._asks = is_call_env(env)
+        self._agent = _agent(policy)
+        self._ledger = Ledger(Trace(max_trace_events))
+        self._driver = Driver(
+            SpeculationTree(
+                _limits(limits, max_inflight),
+                guessable=frozenset(self._checked_guessers(guessers or {})),
+                external=frozenset() if policy is not None else frozenset({POLICY}),
+                canonical=canonical,
+                shadow_every=_at_least_one("shadow_every", shadow_every),
+            ),
+            make_runtime(runtime),
+            self._handler,
+            guessers or {},
+            _at_least_one("k", k),
+            self._ledger,
+        )
+        self._last: Transition | None = None
+        self._base: AnyEnv = env
+        self._method: Callable[[AnyEnv], Transition] | None = None
+        self._responses: list[Any] = []
+        self._counted = (0, 0, 0)
+        self._closed = False
+
+    # -- Gymnasium -----------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Begin an episode, as the environment does."""
+        self._check_open()
+        self._driver.rebase(None)
+
+        def method(env: AnyEnv) -> Transition:
+            observation, info = env.reset(seed=seed, options=options)
+            return Transition(observation, 0.0, False, False, info)
+
+        if not self._asks:
+            transition = self._go_on_from(method(self.env))
+        else:
+            _ = self.env.unwrapped.np_random  # drawn from entropy now, so that a fork without a seed resets alike
+            self._base = fork(self.env)
+            self._expect(lambda: attempt(self._base, self._agent, method))
+            transition = self._really(method)
+        return transition.observation, self._with_figures(transition.info)
+
+    def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Make the step, as the environment does; at once where the action was foreseen and its calls are done."""
+        self._check_open()
+        root = self._driver.root
+        if not isinstance(root, Deciding):
+            # Before reset, or after a failed one: the environment says so itself.
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            self._go_on_from(Transition(observation, reward, terminated, truncated, info))
+            return observation, reward, terminated, truncated, info
+        self._base = root.env
+        if root.transition.done:
+            transition = self._step_after_the_end(action)
+        elif self._asks:
+            self._decide(root, action)
+            transition = self._really(lambda env: Transition(*env.step(action)))
+        else:
+            transition = self._adopt_step(root, action)
+        return (
+            transition.observation,
+            transition.reward,
+            transition.terminated,
+            transition.truncated,
+            self._with_figures(transition.info),
+        )
+
+    def close(self) -> None:
+        """Cancel every call in flight, end all threads and close the environment. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._driver.close()
+            self.env.close()
+
+    # -- the agent -----------------------------------------------------------------------------------------------
+
+    def act(self, observation: ObsType) -> ActType:
+        """The policy's action: at once when it was foreseen, else as soon as the policy has it.
+
+        Raises:
+            ResetNeeded: There is no episode, or it has ended.
+            InvalidConfiguration: The wrapper was made without a policy.
+            Exception: Whatever the policy raises; calling again asks it again.
+        """
+        self._check_open()
+        if self._agent.handler is None:
+            raise InvalidConfiguration("act() needs a policy: SpeculativeWrapper(env, policy=...); this one has None")
+        root = self._driver.root
+        if not isinstance(root, Deciding) or root.transition.done:
+            state = "the episode has ended" if isinstance(root, Deciding) else "there is no episode"
+            raise ResetNeeded(f"act(): {state}; call reset() first")
+        if key_of(observation) != key_of(root.transition.observation):
+            # An observation that a wrapper outside has changed: the policy must see that one.
+            transition = dataclasses.replace(root.transition, observation=observation)
+            self._driver.rebase(dataclasses.replace(root, transition=transition))
+        action: ActType = action_of(self._driver.obtain())
+        return action
+
+    @property
+    def policy(self) -> BoundPolicy:
+        """The policy in the shape that evaluation loops expect: ``policy(observation)`` and ``policy.predict(...)``."""
+        return BoundPolicy(self)
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was saved and what it cost, over the life of the wrapper."""
+        return self._driver.statistics()
+
+    @property
+    def trace(self) -> Trace:
+        """What happened, event by event."""
+        return self._ledger.trace
+
+    def fork(self) -> NoReturn:
+        """Refuses: the wrapper itself lives on forks.
+
+        Raises:
+            NotForkable: Always.
+        """
+        raise NotForkable("SpeculativeWrapper cannot be forked; fork the environment inside it: fork(wrapper.env)")
+
+    # -- the real environment ------------------------------------------------------------------------------------
+
+    def _really(self, method: Callable[[AnyEnv], Transition]) -> Transition:
+        """Run ``method`` on the real environment; its calls are answered through the tree."""
+        unwrapped = self.env.unwrapped
+        assert isinstance(unwrapped, CallEnv)
+        self._method, self._responses = method, []
+        unwrapped.answer_with(self._answer)
+        try:
+            transition = method(self.env)
+        except BaseException:
+            self._resume()
+            raise
+        finally:
+            unwrapped.answer_with(None)
+        expected = self._driver.root
+        if not isinstance(expected, Deciding) or not expected.transition.agrees_with(transition):
+            self._driver.diverged()
+            return self._go_on_from(transition)
+        self._last = transition
+        return transition
+
+    def _answer(self, call: Call) -> Any:
+        """The response to a call that the real environment asks for."""
+        root = self._driver.root
+        if not isinstance(root, Acting) or root.call != call:
+            assert self._method is not None
+            self._driver.diverged()
+            self._driver.rebase(Acting(self._base, self._agent, self._method, tuple(self._responses), call))
+        response = self._driver.obtain()
+        self._driver.commit(response)
+        self._responses.append(response)
+        return response
+
+    def _adopt_step(self, root: Deciding, action: ActType) -> Transition:
+        """Step an environment that does not ask: a fork has made the step, or makes it now, and takes its place."""
+        self._decide(root, action)
+        try:
+            stepped = self._driver.obtain()
+        except BaseException:
+            self._driver.rebase(dataclasses.replace(root, agent=self._agent))
+            raise
+        self._driver.commit(stepped)
+        self.env = stepped.env
+        self._last = private_copy(stepped.transition)
+        return self._last
+
+    def _step_after_the_end(self, action: ActType) -> Transition:
+        self._driver.rebase(None)
+        return self._go_on_from(Transition(*self.env.step(action)))
+
+    def _go_on_from(self, transition: Transition) -> Transition:
+        """The real environment is here: speculate from now on from a fork of it."""
+        self._last = transition
+        self._driver.rebase(Deciding(fork(self.env), self._agent, private_copy(transition)))
+        return transition
+
+    def _resume(self) -> None:
+        """A step failed: the environment is as it was before it, or as its author left it."""
+        self._driver.rebase(None)
+        if self._last is not None:
+            self._go_on_from(self._last)
+
+    def _expect(self, process: Callable[[], Deciding | Acting]) -> None:
+        """Put the root at what a reset is about to do; nowhere, when it fails: the real reset then says why."""
+        self._last = None
+        try:
+            self._driver.rebase(process())
+        except Exception:
+            self._driver.rebase(None)
+
+    # -- small things --------------------------------------------------------------------------------------------
+
+    def _decide(self, root: Deciding, action: ActType) -> None:
+        """Commit the decision: the policy's own response when the user steps with its action, else the user's action."""
+        answer = self._driver.answer()
+        if answer is None or key_of(action_of(answer)) != key_of(action):
+            stateful = root.agent.stateful
+            answer = action if stateful is None else Decision(action, stateful)
+        self._agent = root.agent.after(answer)
+        self._driver.commit(answer)
+
+    def _handler(self, name: str) -> Handler:
+        if name == POLICY and self._agent.handler is not None:
+            return self._agent.handler
+        unwrapped = self.env.unwrapped
+        if not isinstance(unwrapped, CallEnv):
+            raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
+        return unwrapped.handler(name)
+
+    def _checked_guessers(self, guessers: Mapping[str, Guesser]) -> Mapping[str, Guesser]:
+        unwrapped = self.env.unwrapped
+        known = {POLICY, *(unwrapped.handlers if isinstance(unwrapped, CallEnv) else ())}
+        for name, guesser in guessers.items():
+            if name not in known:
+                raise UnknownHandler(f"guessers has {name!r}, but the calls here are: {', '.join(sorted(known))}")
+            if not callable(getattr(guesser, "guess", None)):
+                raise InvalidConfiguration(f"guessers[{name!r}] is {guesser!r}, which has no method guess(call, k)")
+        return guessers
+
+    def _with_figures(self, info: dict[str, Any]) -> dict[str, Any]:
+        before, self._counted = self._counted, self._ledger.counts
+        commits, windows, hits = (new - old for new, old in zip(self._counted, before, strict=True))
+        return info | {"speculation": {"commits": commits, "windows": windows, "hits": hits}}
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvClosed(f"{self} was closed; make a new one")
+
+
+class BoundPolicy:
+    """A wrapper's policy for evaluation loops that own the loop.
+
+    Its observations must be those of its wrapper's episode; others are answered too, but were not foreseen.
+    """
+
+    def __init__(self, wrapper: SpeculativeWrapper[Any, Any]) -> None:
+        self._wrapper = wrapper
+
+    def __call__(self, observation: Any) -> Any:
+        """``wrapper.act(observation)``."""
+        return self._wrapper.act(observation)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """The action in the form of stable-baselines3: for one observation, or for a batch of one.
+
+        Args:
+            observation: An observation, or a batch of one (an array with a first axis of length 1, or a mapping of such).
+            state: Returned as it is; a policy here has no recurrent state outside the observation.
+            episode_start: Ignored, as by non-recurrent policies of stable-baselines3.
+            deterministic: Ignored: the policy decides.
+
+        Returns:
+            The action (in an array of length 1 for a batch) and ``state``.
+
+        Raises:
+            InvalidConfiguration: The batch holds more than one observation; a wrapper is one episode.
+        """
+        if self._wrapper.observation_space.contains(observation):
+            return self._wrapper.act(observation), state
+        return np.asarray([self._wrapper.act(_only_one(observation))]), state
+
+
+def _only_one(batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return {name: _only_one(value) for name, value in batch.items()}
+    if len(batch) != 1:
+        raise InvalidConfiguration(
+            f"predict() was given {len(batch)} observations; a SpeculativeWrapper is one episode"
+        )
+    return batch[0]
+
+
+def _agent(policy: Callable[..., Any] | None) -> Agent:
+    if policy is None:
+        return Agent()
+    if not callable(policy):
+        raise InvalidConfiguration(f"policy must be callable as policy(observation), not {policy!r}")
+    stateful = policy if inspect.ismethod(getattr(policy, "fork", None)) else None
+    return Agent(as_handler(policy), getattr(policy, "effect", Effect.SAMPLE), stateful)
+
+
+def _limits(limits: Limits | None, max_inflight: int | None) -> Limits:
+    if limits is not None and max_inflight is not None:
+        raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
+    if limits is not None:
+        return limits
+    return Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
+
+
+def make_runtime(runtime: str | Runtime) -> Runtime:
+    """The runtime of that name, or ``runtime`` itself."""
+    if not isinstance(runtime, str):
+        return runtime
+    if runtime == "threads":
+        return ThreadRuntime()
+    if runtime == "simulation":
+        return SimulationRuntime()
+    raise InvalidConfiguration(f"runtime must be 'threads', 'simulation' or a runtime object, not {runtime!r}")
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
+    return value
