@@ -8,107 +8,35 @@ seconds, with the wall clock in real ones.
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, assert_never
 
 import chess
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinGuesser, RecordedGuesser, StockfishGuesser, UnionGuesser
-from spec_envs.calls import Call, CancelToken, Guess, Guesser
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
+from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
 
 if TYPE_CHECKING:
+    from spec_envs.benchmarks.chess_settings import ReplaySettings
+    from spec_envs.calls import Call, CancelToken, Guess, Guesser
     from spec_envs.wrappers.speculation.runtime import Runtime
 
-Guesses = Literal["recorded", "stockfish", "builtin", "union"]
-Rules = Literal["tree", "paper"]
-Clock = Literal["virtual", "wall"]
 #: Told all the moves so far, after each step.
 OnMoves = Callable[[tuple[str, ...]], None]
 
 #: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
 STOCKFISH_S = 0.001
 BUILTIN_S = 0.005
-#: Branches less probable than this are not followed; see ``ReplaySettings.min_probability``.
-MIN_PROBABILITY = 0.003
-_MAX_NODES = 100_000
 
 
 def _ignore(moves: tuple[str, ...]) -> None:
     """Nobody is told."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class ReplaySettings:
-    """How the games are replayed.
-
-    Args:
-        plies: Half moves of each game, from its start.
-        guesses: Who guesses: those of the record, Stockfish, the built-in engine, or all of these in union.
-        k: Guesses for one call.
-        max_inflight: Speculative calls at once. Default: 4, or ``k`` with the paper's rules.
-        max_depth: How many responses ahead a call may be started. Default: any number.
-        rules: ``"tree"``, or ``"paper"`` for Algorithm 1 of "Speculative Actions" (arXiv 2510.04371): depth 1, and a
-            call that was itself started ahead is not guessed.
-        clock: ``"virtual"`` (one thread, recorded seconds pass in no time), or ``"wall"`` (threads, real waiting).
-        speed: On the wall clock: recorded seconds that pass in one second.
-        seed: Of everything that draws.
-        min_probability: Branches less probable than this are not followed. It matters where places are plentiful, and
-            bounds the work there: half of it saves a little more time for about twice as many calls.
-
-    Raises:
-        InvalidConfiguration: A value makes no sense; says which.
-    """
-
-    plies: int = 30
-    guesses: Guesses = "stockfish"
-    k: int = 3
-    max_inflight: int | None = None
-    max_depth: int | None = None
-    rules: Rules = "tree"
-    clock: Clock = "virtual"
-    speed: float = 2000.0
-    seed: int = 0
-    min_probability: float = MIN_PROBABILITY
-
-    def __post_init__(self) -> None:
-        for name, least in (("plies", 1), ("k", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InvalidConfiguration(f"{name} must be at least {least}, not {getattr(self, name)!r}")
-        for name, choices in (("guesses", Guesses), ("rules", Rules), ("clock", Clock)):
-            if getattr(self, name) not in get_args(choices):
-                raise InvalidConfiguration(f"{name} must be one of {get_args(choices)}, not {getattr(self, name)!r}")
-        if not 0 < self.speed < float("inf"):
-            raise InvalidConfiguration(f"speed must be above 0 and finite, not {self.speed!r}")
-        if self.rules == "paper" and self.max_depth not in (None, 1):
-            raise InvalidConfiguration(f"rules 'paper' have depth 1, so max_depth cannot be {self.max_depth!r}")
-        _ = self.limits  # checks the others
-
-    @property
-    def limits(self) -> Limits:
-        """The limits of the speculation."""
-        paper = self.rules == "paper"
-        default = self.k if paper else 4
-        return Limits(
-            max_inflight=default if self.max_inflight is None else self.max_inflight,
-            max_nodes=_MAX_NODES,
-            max_depth=1 if paper else self.max_depth,
-            # The paper's rules start every guess, however improbable.
-            min_probability=0.0 if paper else self.min_probability,
-            windows_ahead=not paper,
-        )
-
-    @property
-    def time_scale(self) -> float:
-        """Recorded seconds in one second of the clock."""
-        return self.speed if self.clock == "wall" else 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,10 +100,6 @@ class ChessBench:
             self._pool = EnginePool(max_engines=1)
             self._pool.analyse(chess.Board(), depth=1)
 
-    def run(self, on_moves: OnMoves = _ignore) -> list[Replay]:
-        """Replay all games."""
-        return [self.replay(game, on_moves) for game in self.games]
-
     def replay(self, game: RecordedGame, on_moves: OnMoves = _ignore) -> Replay:
         """Replay one game.
 
@@ -192,14 +116,23 @@ class ChessBench:
 
     def guesser(self, game: RecordedGame) -> Guesser:
         """A new guesser that has learned nothing."""
-        makers: dict[str, Callable[[], Guesser]] = {
-            "stockfish": lambda: self._charged(StockfishGuesser(pool=self._pool), STOCKFISH_S),
-            "builtin": lambda: self._charged(BuiltinGuesser(), BUILTIN_S),
-            "recorded": lambda: RecordedGuesser(game, self.settings.k, speed=self.settings.time_scale),
-        }
-        if self.settings.guesses == "union":
-            return UnionGuesser([make() for make in makers.values()])
-        return makers[self.settings.guesses]()
+        match self.settings.guesses:
+            case "recorded":
+                return RecordedGuesser(game, self.settings.k, speed=self.settings.time_scale)
+            case "stockfish":
+                return self._stockfish()
+            case "builtin":
+                return self._builtin()
+            case "union":
+                return UnionGuesser([self._stockfish(), self._builtin()])
+            case unknown:
+                assert_never(unknown)
+
+    def _stockfish(self) -> Guesser:
+        return self._charged(StockfishGuesser(pool=self._pool), STOCKFISH_S)
+
+    def _builtin(self) -> Guesser:
+        return self._charged(BuiltinGuesser(), BUILTIN_S)
 
     def _charged(self, guesser: Guesser, seconds: float) -> Guesser:
         return TimedGuesser(guesser, seconds) if self.settings.clock == "virtual" else guesser
@@ -266,9 +199,7 @@ def player_of(game: RecordedGame, settings: ReplaySettings) -> RecordedPlayer:
     return RecordedPlayer(game, settings.time_scale, settings.seed)
 
 
-def play(
-    env: gym.Env[Any, Any], act: Callable[[Any], str], seed: int, on_moves: OnMoves = _ignore
-) -> tuple[str, ...]:
+def play(env: gym.Env[Any, Any], act: Callable[[Any], str], seed: int, on_moves: OnMoves = _ignore) -> tuple[str, ...]:
     """Play an episode to its end; ``on_moves`` is told all moves so far after each step. Returns the moves."""
     observation, _ = env.reset(seed=seed)
     moves: tuple[str, ...] = ()
@@ -284,25 +215,6 @@ def play(
 def sequential_seconds(game: RecordedGame, settings: ReplaySettings) -> float:
     """How long the replay takes without speculation, on the clock of the settings."""
     return sum(ply.seconds for ply in game.plies[: settings.plies]) / settings.time_scale
-
-
-def mean_of(replays: Sequence[Replay]) -> dict[str, Any]:
-    """The mean of every figure over the games."""
-    entries = [{name: value for name, value in dataclasses.asdict(each).items() if name != "game"} for each in replays]
-    return _mean(entries)
-
-
-def _mean(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    names = dict.fromkeys(name for entry in entries for name in entry)
-    if any(isinstance(value, dict) for entry in entries for value in entry.values()):
-        return {
-            name: _mean([e[name] for e in entries])
-            if isinstance(entries[0][name], dict)
-            else statistics.fmean(e[name] for e in entries)
-            for name in names
-        }
-    # An outcome that a game does not have it has not had.
-    return {name: statistics.fmean(entry.get(name, 0) for entry in entries) for name in names}
 
 
 def _replay(
@@ -340,7 +252,7 @@ def game_name(game: RecordedGame) -> str:
 def _check(game: RecordedGame, settings: ReplaySettings) -> None:
     if settings.plies > len(game.plies):
         raise InvalidConfiguration(f"{game.name} has {len(game.plies)} plies, so plies cannot be {settings.plies}")
-    if settings.guesses in ("recorded", "union"):
+    if settings.guesses == "recorded":
         known = sorted({k for ply in game.plies for k in ply.guesses})
         if settings.k not in known:
             among = f"those made for k = {', '.join(map(str, known))}" if known else "none"

@@ -5,14 +5,10 @@ at what the policy did in the most similar situations so far.
 """
 
 import gymnasium as gym
-from gymnasium.wrappers import TimeLimit
 
 from spec_envs.agents import NearestGuesser
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
-
-SECONDS = 0.02
-STEPS = 120
 
 
 def balance(observation: list[float]) -> int:
@@ -23,14 +19,12 @@ def balance(observation: list[float]) -> int:
 
 def main() -> None:
     """Play one episode and say what speculation saved."""
-    env = SpeculativeWrapper(
-        TimeLimit(gym.make("CartPole-v1"), STEPS),
-        policy=with_latency(balance, SECONDS),
+    with SpeculativeWrapper(
+        gym.make("CartPole-v1", max_episode_steps=120),
+        policy=with_latency(balance, 0.02),
         guessers={"policy": NearestGuesser()},
         k=2,
-        max_inflight=4,
-    )
-    with env:
+    ) as env:
         observation, _ = env.reset(seed=0)
         done, total = False, 0.0
         while not done:

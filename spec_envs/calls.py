@@ -308,8 +308,9 @@ class Guesser(Protocol):
     order with what really happened, and learn from it.
     """
 
-    def guess(self, call: Call, k: int) -> Sequence[Guess]:
-        """At most ``k`` guesses of the response to ``call``; a third parameter named ``cancel`` receives the token."""
+    @property
+    def guess(self) -> Callable[..., Sequence[Guess]]:
+        """``guess(call, k)``: at most ``k`` guesses of the response; a parameter named ``cancel`` receives the token."""
 
 
 def as_handler(function: Callable[..., Any]) -> Handler:

@@ -6,14 +6,16 @@ import dataclasses
 import enum
 import itertools
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Guesser, as_handler, key_of
-from spec_envs.wrappers.speculation.runtime import Runtime
 from spec_envs.wrappers.speculative import SpeculativeWrapper, make_runtime
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.runtime import Runtime
 
 AnyEnv = gym.Env[Any, Any]
 Policy = Callable[..., Any]
@@ -34,8 +36,8 @@ class Difference:
     Args:
         seed: Of the episode.
         step: 0 is the reset, 1 the first step.
-        field: ``action``, ``observation``, ``reward``, ``terminated``, ``truncated``, ``info``, ``error``, or ``end`` where
-            one run has ended and the other goes on.
+        field: ``action``, ``observation``, ``reward``, ``terminated``, ``truncated``, ``info``, ``error``, or ``end``
+            where one run has ended and the other goes on.
         first: The value in the first run; ``second`` in the other.
     """
 
@@ -46,7 +48,8 @@ class Difference:
     second: Any
 
     def __str__(self) -> str:
-        return f"seed {self.seed}, step {self.step}: {self.field} is {self.first!r} in one run and {self.second!r} in the other"
+        where = f"seed {self.seed}, step {self.step}"
+        return f"{where}: {self.field} is {self.first!r} in one run and {self.second!r} in the other"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Certificate:
 
     Args:
         verdict: ``LOSSLESS`` if no seed showed a difference; ``NONDETERMINISTIC_CONTROL`` if two plain runs of a seed
-            already differ, so that nothing can be said; ``DIVERGED`` if the plain runs agree and the speculative one differs.
+            already differ, so that nothing can be said; ``DIVERGED`` if they agree and the speculative one differs.
         seeds: How many were compared, up to and with the one that decided.
         difference: The first one found, if any.
     """
@@ -92,12 +95,13 @@ def certify(
         guessers: As for ``SpeculativeWrapper``.
         seeds: Seeds for ``reset``, one episode each.
         max_steps: An episode is compared up to here.
-        **options: For ``SpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ``runtime``, …. A runtime is given by
+        **options: For ``SpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ``runtime``, …. A runtime goes by
             its name or, since each seed needs a fresh one, as a callable that makes it.
     """
     count = 0
     for count, seed in enumerate(seeds, start=1):
-        first, second = (_plain(env_factory, policy, seed, max_steps, _runtime_of(options)) for _ in range(2))
+        first = _plain(env_factory, policy, seed, max_steps, _runtime_of(options))
+        second = _plain(env_factory, policy, seed, max_steps, _runtime_of(options))
         if (difference := _first_difference(seed, first, second)) is not None:
             return Certificate(Verdict.NONDETERMINISTIC_CONTROL, count, difference)
         speculative = _speculative(env_factory, policy, guessers, seed, max_steps, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -37,8 +37,8 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.statistics import Statistics
     from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.speculation.statistics import Statistics
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -49,8 +49,8 @@ class SpeculativeWrapper(
 ):
     """Makes an agent faster without changing what it does.
 
-    While a real call (the policy, an opponent, a user, a page, a measurement) is under way, its response is guessed, the
-    episode runs ahead on forks, and the next calls are started there. When the real response comes, the fork that
+    While a real call (the policy, an opponent, a user, a page, a measurement) is under way, its response is guessed,
+    the episode runs ahead on forks, and the next calls are started there. When the real response comes, the fork that
     guessed it is kept, with its calls, and the others are dropped. What ``reset``, ``step`` and ``act`` return is what
     they would have returned without the wrapper: it never comes from a guess.
 
@@ -75,8 +75,8 @@ class SpeculativeWrapper(
         max_trace_events: Events kept in ``trace``.
 
     Info:
-        ``info["speculation"]`` holds, for this step (the policy's decision included), ``commits``: responses that became
-        final, ``windows``: those that a guesser was asked about, and ``hits``: those that it had guessed in time.
+        ``info["speculation"]`` holds, for this step (the policy's decision included), ``commits``: responses that
+        became final, ``windows``: those that a guesser was asked about, ``hits``: those that it had guessed in time.
 
     Raises:
         NotForkable: ``env`` cannot be copied faithfully; the message names the layer and the way out.
@@ -113,6 +113,8 @@ class SpeculativeWrapper(
         gym.Wrapper.__init__(self, env)
         fork(env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
         self._asks = is_call_env(env)
+        # An adopted fork has spaces of its own; sampling goes on with those that the user knows.
+        self.action_space, self.observation_space = env.action_space, env.observation_space
         self._agent = _agent(policy)
         self._ledger = Ledger(Trace(max_trace_events))
         self._driver = Driver(
@@ -311,7 +313,7 @@ class SpeculativeWrapper(
     # -- small things --------------------------------------------------------------------------------------------
 
     def _decide(self, root: Deciding, action: ActType) -> None:
-        """Commit the decision: the policy's own response when the user steps with its action, else the user's action."""
+        """Commit the decision: the policy's response when the user steps with its action, else the user's action."""
         answer = self._driver.answer()
         if answer is None or key_of(action_of(answer)) != key_of(action):
             stateful = root.agent.stateful
@@ -370,7 +372,8 @@ class BoundPolicy:
         """The action in the form of stable-baselines3: for one observation, or for a batch of one.
 
         Args:
-            observation: An observation, or a batch of one (an array with a first axis of length 1, or a mapping of such).
+            observation: An observation, or a batch of one (an array with a first axis of length 1, or a mapping of
+                such).
             state: Returned as it is; a policy here has no recurrent state outside the observation.
             episode_start: Ignored, as by non-recurrent policies of stable-baselines3.
             deterministic: Ignored: the policy decides.

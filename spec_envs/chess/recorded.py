@@ -31,7 +31,10 @@ _SPREAD = 0.4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RecordedGuesses:
-    """What one guessing call predicted for a ply, most likely first, and what the call took."""
+    """What one guessing call predicted for a ply, most likely first, and what the call took.
+
+    A record may hold how sure the guesser said it was of each move; then that decides what is most likely.
+    """
 
     moves: tuple[str, ...]
     seconds: float
@@ -201,14 +204,24 @@ def _ply(data: Any) -> RecordedPly:
         _text(data["move"], "move"),
         _number(data["actor_seconds"], "actor_seconds"),
         _usage(data["actor_tokens"], "actor_tokens"),
-        {_count(k): _guesses(entry, k) for k, entry in guesses.items()},
+        {_count(k): _guesses(entry, k, _scores(data)) for k, entry in guesses.items()},
     )
 
 
-def _guesses(data: Any, k: str) -> RecordedGuesses:
+def _scores(data: Mapping[str, Any]) -> Mapping[str, float]:
+    """How sure the guesser said it was of its moves, where the record says so."""
+    confidence = data.get("confidence", {"moves": [], "scores": []})
+    if not isinstance(confidence, Mapping):
+        raise TypeError(f"'confidence' must be an object with 'moves' and 'scores', not {confidence!r}")
+    return dict(zip(confidence["moves"], confidence["scores"], strict=True))
+
+
+def _guesses(data: Any, k: str, scores: Mapping[str, float]) -> RecordedGuesses:
     if not isinstance(data, Mapping) or not isinstance(data.get("moves"), list):
         raise TypeError(f"guesses[{k!r}] must be an object with a list 'moves', not {data!r}")
     moves = tuple(_text(move, f"guesses[{k!r}].moves") for move in data["moves"])
+    if set(moves) == set(scores):  # the scores belong to these guesses, and not to those of another call
+        moves = tuple(sorted(moves, key=lambda move: -scores[move]))
     seconds = _number(data["seconds"], f"guesses[{k!r}].seconds")
     return RecordedGuesses(moves, seconds, _usage(data["tokens"], f"guesses[{k!r}].tokens"))
 

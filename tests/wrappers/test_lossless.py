@@ -76,7 +76,7 @@ class StatefulPolicy:
 LIMITS = st.builds(
     Limits,
     max_inflight=st.integers(0, 6),
-    max_nodes=st.integers(1, 40),
+    max_nodes=st.integers(2, 40),
     max_depth=st.none() | st.integers(0, 4),
     min_probability=st.sampled_from([0.0, 0.01, 0.3]),
     per_handler=st.sampled_from(
@@ -205,7 +205,9 @@ EPISODES = {
 
 @settings(max_examples=150, deadline=None)
 @given(**EPISODES)
-def test_a_write_is_made_once_and_never_ahead_of_time(setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
+def test_a_write_is_made_once_and_never_ahead_of_time(
+    setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+) -> None:
     setup = setup | {"effects": (Effect.WRITE,), "random": True}
     episode = Watched(setup, limits, kind, seed)
     starts = [event for event in episode.trace if event.kind == "start" and event.handler == "world"]
@@ -256,7 +258,9 @@ def test_every_call_started_is_accounted_for(setup: dict[str, Any], limits: Limi
 
 @settings(max_examples=150, deadline=None)
 @given(**EPISODES)
-def test_speculation_is_never_later_than_the_plain_loop(setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
+def test_speculation_is_never_later_than_the_plain_loop(
+    setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+) -> None:
     if any(limit.max_calls is not None for limit in limits.per_handler.values()):
         return  # the plain loop would wait for the rate too
     statistics = Watched(setup, limits, kind, seed).env.statistics

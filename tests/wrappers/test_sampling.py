@@ -14,12 +14,12 @@ from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import Limits, SpeculativeWrapper
 from tests.wrappers import guessers_for_tests as kinds
 
-EPISODES = 1500
+EPISODES = 500
 LENGTH = 4
 
 
 class Talkative:
-    """A random policy: the greater its answer, the longer it takes. Whoever dropped slow draws would hear small answers."""
+    """A random policy: the greater its answer, the longer it takes. Dropping slow draws would favour small answers."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)

@@ -1,4 +1,4 @@
-"""``SpeculativeWrapper`` through its public API, on environments that ask (``FakeEnv``, ``SpecChess-v0``), in virtual time."""
+"""``SpeculativeWrapper`` through its public API, on environments that ask (``FakeEnv``, ``SpecChess-v0``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import Call, CancelToken, Effect, Guess
-from spec_envs.agents import BuiltinGuesser, RandomPolicy
+from spec_envs.agents import BuiltinGuesser, FrequencyGuesser, RandomPolicy
 from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime
@@ -147,6 +147,20 @@ def test_an_observation_changed_outside_is_the_one_that_the_policy_sees():
 # Policies with state, and effects.
 
 
+class SlowCounter:
+    """Like ``Counter``, but takes a second."""
+
+    def __init__(self, counter: Counter | None = None) -> None:
+        self._counter = Counter() if counter is None else counter
+
+    def __call__(self, observation: Any, cancel: CancelToken) -> int:
+        cancel.sleep(1.0)
+        return self._counter(observation)
+
+    def fork(self) -> SlowCounter:
+        return SlowCounter(self._counter.fork())
+
+
 class Numbered:
     """Guesses every action with the same probability."""
 
@@ -170,6 +184,30 @@ def test_a_policy_with_state_has_decided_whatever_the_user_does_then():
         for _ in range(5):
             assert env.act(observation) == policy(observation)
             observation = env.step(0)[0]
+
+
+def test_guessers_learn_the_actions_of_a_policy_with_state_and_nothing_of_its_state():
+    learned = []
+
+    class Learner(Numbered):
+        def observe(self, call: Call, response: Any) -> None:
+            learned.append(response)
+
+    with make(policy=Counter(), guessers={"policy": Learner()}) as env:
+        observation, _ = env.reset(seed=0)
+        actions = []
+        for _ in range(5):
+            actions.append(env.act(observation))
+            observation = env.step(actions[-1])[0]
+    assert learned == actions
+
+
+def test_a_slow_policy_with_state_and_a_guesser_that_learns():
+    with make(slow_fake(), SlowCounter(), guessers={"policy": FrequencyGuesser()}, k=4) as env:
+        counter = Counter()
+        for seed in range(5):
+            assert play(env, env.act, seed) == play(FakeEnv(), counter, seed)
+        assert env.statistics.hits > 0
 
 
 def test_a_policy_that_writes_is_never_called_ahead():

@@ -12,6 +12,7 @@ import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.agents import BuiltinGuesser
 from spec_envs.calls import key_of
+from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import Limits
 from spec_envs.wrappers.handlers import with_latency
@@ -47,7 +48,7 @@ def test_nothing_works_after_close():
             use()
     assert env.statistics.calls["open"] == 0
     with pytest.raises(EnvClosed):
-        env.env.unwrapped.fork()  # the environment inside is closed too
+        fork(env.env)  # the environment inside is closed too
 
 
 def test_act_needs_a_policy():
@@ -93,7 +94,8 @@ def test_an_illegal_move_raises_and_the_game_goes_on(action):
 
     with make(make_chess(), policy, guessers={"opponent": guesser, "policy": guesser}) as env:
         observation, info = env.reset(seed=0)
-        seen, done = [key_of((observation, plain(info)))], False
+        done = False
+        seen: list[Any] = [key_of((observation, plain(info)))]
         while not done:
             with pytest.raises(InvalidAction, match=action):
                 env.step(action)

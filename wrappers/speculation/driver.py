@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, assert_never, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, assert_never
 
 from spec_envs.calls import CancelToken, Guess, Guesser, Handler, accepts_cancel, key_of
+from spec_envs.wrappers.speculation.episode import action_of
 from spec_envs.wrappers.speculation.nodes import (
     Ask,
     Cancel,
@@ -27,9 +28,9 @@ from spec_envs.wrappers.speculation.nodes import (
 from spec_envs.wrappers.speculation.runtime import Job, Runtime
 
 if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.ledger import Ledger
     from spec_envs.wrappers.speculation.statistics import Statistics
     from spec_envs.wrappers.speculation.tree import SpeculationTree
-    from spec_envs.wrappers.speculation.ledger import Ledger
 
 
 class Driver:
@@ -62,6 +63,7 @@ class Driver:
         self._jobs: dict[Run | Node, Job] = {}
         self._authoritative: Job | None = None
         self._to_cancel: list[CancelToken] = []
+        self._broken: Exception | None = None
 
     # -- for the wrapper -----------------------------------------------------------------------------------------
 
@@ -119,6 +121,8 @@ class Driver:
     def _await_root(self) -> Any:
         while True:
             with self._runtime.lock:
+                if self._broken is not None:
+                    raise self._broken
                 job, self._authoritative = self._authoritative, None
                 if job is None:
                     run = self._tree.root.run if self._tree.root is not None else None
@@ -147,6 +151,15 @@ class Driver:
             tokens, self._to_cancel = self._to_cancel, []
         for token in tokens:
             token.cancel()
+
+    def _deliver(self, event: Callable[[float], list[Command]]) -> None:
+        """Like ``_apply``, on a worker: an error must reach whoever waits, not die with the worker."""
+        try:
+            self._apply(event)
+        except Exception as error:
+            with self._runtime.lock:
+                self._broken = error
+                self._runtime.wake()
 
     def _carry_out(self, command: Command) -> None:
         now = self._runtime.now()
@@ -178,7 +191,7 @@ class Driver:
             return handler(call.query, cancel)
 
         def deliver(response: Any, error: BaseException | None) -> None:
-            self._apply(lambda now: self._ended(run, token, response, error, now))
+            self._deliver(lambda now: self._ended(run, token, response, error, now))
 
         job = self._jobs[run] = Job(call.handler, function, deliver, token)
         if run.speculative:
@@ -218,7 +231,7 @@ class Driver:
             return guesses[: self._k]
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._apply(lambda now: self._guessed(node, token, guesses, error, now))
+            self._deliver(lambda now: self._guessed(node, token, guesses, error, now))
 
         self._ledger.asked()
         self._jobs[node] = job = Job(f"guess-{call.handler}", function, deliver, token)
@@ -238,7 +251,7 @@ class Driver:
         guesser, _ = self._guessers[call.handler]
         observe = getattr(guesser, "observe", None)
         if observe is not None:
-            self._runtime.learn(lambda: self._teach(observe, call, response))
+            self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
 
     def _teach(self, observe: Callable[..., None], call: Any, response: Any) -> None:
         try:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable
-from typing import Any, TYPE_CHECKING
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
@@ -49,11 +49,11 @@ class Transition:
         return self.terminated or self.truncated
 
     def agrees_with(self, other: Transition) -> bool:
-        """Whether observation, reward and flags are the same. (An info may hold times and counters.)"""
+        """Whether observation, reward and flags are the same; an info may hold times and counters."""
         return _key(self) == _key(other)
 
 
-def _key(transition: Transition) -> Any:
+def _key(transition: Transition) -> Hashable:
     return key_of(
         (transition.observation, float(transition.reward), bool(transition.terminated), bool(transition.truncated))
     )
@@ -107,13 +107,13 @@ class Deciding:
     env: AnyEnv
     agent: Agent
     transition: Transition
+    #: The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known.
+    call: Call | None = dataclasses.field(init=False)
 
-    @property
-    def call(self) -> Call | None:
-        """The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known."""
-        if self.transition.done or not self.agent.is_known:
-            return None
-        return Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY)
+    def __post_init__(self) -> None:
+        waits = self.agent.is_known and not self.transition.done
+        call = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY) if waits else None
+        object.__setattr__(self, "call", call)
 
     @property
     def handler(self) -> Handler | None:
@@ -182,11 +182,11 @@ class Stepping:
     env: AnyEnv
     agent: Agent
     action: Any
+    #: The step as a call. Nothing outside the fork depends on it, so it may be made ahead of time.
+    call: Call = dataclasses.field(init=False)
 
-    @property
-    def call(self) -> Call:
-        """The step as a call. Nothing outside the fork depends on it, so it may be made ahead of time."""
-        return Call(STEP, (id(self.env), self.action), Effect.SAMPLE, touches=STEP)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "call", Call(STEP, (id(self.env), self.action), Effect.SAMPLE, touches=STEP))
 
     @property
     def handler(self) -> Handler:

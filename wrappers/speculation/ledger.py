@@ -7,7 +7,10 @@ import collections
 from spec_envs.calls import CancelToken, Usage, key_of
 from spec_envs.wrappers.speculation.nodes import Committed, Node, Run, RunState
 from spec_envs.wrappers.speculation.statistics import Statistics
-from spec_envs.wrappers.speculation.trace import Trace, usage_fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.trace import Trace
 
 
 class Ledger:
@@ -44,7 +47,7 @@ class Ledger:
         self._usage["all"] += run.usage
         self._usage["all_full"] += full
         error = None if run.error is None else repr(run.error)
-        self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, **usage_fields(run.usage))
+        self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
             self._shadow(now, run, run.shadow_of)
 
@@ -98,7 +101,7 @@ class Ledger:
         self._usage["guessing"] += partial
         self._usage["guessing_full"] += full
         text = None if error is None else repr(error)
-        self.trace.add(now, "guess", node=node, outcome=outcome, error=text, **usage_fields(partial))
+        self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 
     def not_learned(self) -> None:
         """A guesser could not learn from what it was shown."""

@@ -40,12 +40,13 @@ class Limits:
     Args:
         max_inflight: Speculative calls in flight at once; the authoritative call has a place of its own beside them.
             A cancelled call counts until its handler has returned. Guessers have as many places, and one.
-        max_nodes: Nodes of the tree alive at once.
+        max_nodes: Nodes of the tree alive at once; at least 2, where the episode stands and where it goes next.
         max_depth: How many responses ahead of the authoritative call a call may be started; ``None``: any number.
         min_probability: A call is not started on a branch that is less probable than this.
         per_handler: Limits of single handlers, by name.
         max_tokens: Tokens that speculation may waste over the life of the wrapper. A call in flight is charged at the
-            greatest usage seen of its handler; what is committed is not charged.
+            greatest usage seen of its handler, so with a budget a handler must have answered once before it is
+            speculated on; what is committed is not charged.
         max_money: The same for money.
         money_per_s: What a second of waiting is worth to you. With it, a call is started only where probability times
             the seconds it would save is worth more than the money it is expected to cost.
@@ -69,7 +70,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         _require_at_least("max_inflight", self.max_inflight, 0)
-        _require_at_least("max_nodes", self.max_nodes, 1)
+        _require_at_least("max_nodes", self.max_nodes, 2)
         _require_at_least("max_depth", self.max_depth, 0)
         _require_at_least("max_reads", self.max_reads, 0)
         for name in ("max_tokens", "max_money", "money_per_s", "read_ttl_s"):

@@ -81,7 +81,7 @@ class Node:
     """A point of an episode, reached by guessed and known responses, with one outstanding call.
 
     ``score`` is the logarithm of the probability of the path from the first root there was. Every path to a live node
-    leads through the present root, so ``score - root.score`` is its probability now, and moving the root changes no order.
+    leads through the present root, so ``score - root.score`` is that of now, and moving the root changes no order.
     """
 
     id: int
@@ -103,7 +103,7 @@ class Node:
 
     @property
     def call(self) -> Call | None:
-        """What the node waits for; ``None`` at the end of an episode, and where the environment refused the response."""
+        """What the node waits for; ``None`` at the end of an episode, or where the environment refused the response."""
         return None if self.process is None else self.process.call
 
     @property

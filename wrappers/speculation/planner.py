@@ -148,9 +148,7 @@ class Planner:
         if self._limits.max_tokens is None and self._limits.max_money is None:
             return True
         charge = self._charge_of(call)
-        if charge is None:  # nothing is known of the handler: one call at a time, while anything is left
-            return not self._speculative[call.handler] and self._fits(self._charged)
-        return self._fits(self._charged + charge)
+        return charge is not None and self._fits(self._charged + charge)
 
     def _charge_of(self, call: Call) -> Usage | None:
         estimate = self._estimates.get(call.handler)

@@ -12,7 +12,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import CancelToken, Usage
 from spec_envs.errors import HandlerFailed

@@ -89,7 +89,7 @@ class Statistics:
     def __str__(self) -> str:
         calls = ", ".join(f"{count} {outcome}" for outcome, count in self.calls.items() if count) or "none"
         lines = [
-            f"time      {self.waited_s:.3g} s waited, {self.sequential_s:.3g} s one after the other: {self.saved:.1%} saved",
+            f"time      {self.waited_s:.3g} s waited instead of {self.sequential_s:.3g} s: {self.saved:.1%} saved",
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",
         ]

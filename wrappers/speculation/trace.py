@@ -8,12 +8,11 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.nodes import Node, Run
     from spec_envs.calls import Usage
+    from spec_envs.wrappers.speculation.nodes import Node, Run
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,7 +28,8 @@ class TraceEvent:
         node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
             episode's first node.
         call: Number of the execution; nodes may share one (a ``READ``).
-        outcome: Of ``end``: done, failed or stopped. Of ``commit``: hit, miss or unguessed. Of ``shadow``: same or other.
+        outcome: Of ``end``: done, failed or stopped. Of ``commit``: hit, miss or unguessed. Of ``shadow``: same or
+            other.
         speculative: Whether the call was made ahead of time, when it started.
         probability: Of the branch at that time.
         tokens_in, tokens_out, money: Spent by the call until it ended.
@@ -68,7 +68,16 @@ class Trace:
     def __len__(self) -> int:
         return len(self._events)
 
-    def add(self, time_s: float, kind: str, *, node: Node | None = None, run: Run | None = None, **fields: Any) -> None:
+    def add(
+        self,
+        time_s: float,
+        kind: str,
+        *,
+        node: Node | None = None,
+        run: Run | None = None,
+        usage: Usage | None = None,
+        **fields: Any,
+    ) -> None:
         """Note what happened to ``node`` and ``run``."""
         if node is None and run is not None and run.nodes:
             node = run.nodes[0]
@@ -79,6 +88,8 @@ class Trace:
                 run = node.run
         if run is not None:
             fields = {"call": run.id, "handler": run.call.handler, **fields}
+        if usage is not None:
+            fields |= {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "money": usage.money}
         fields.setdefault("handler", node.call.handler if node is not None and node.call is not None else "")
         self._events.append(TraceEvent(time_s, kind, **fields))
 
@@ -89,7 +100,7 @@ class Trace:
                 file.write(json.dumps(event.as_dict()) + "\n")
 
     def to_chrome(self, path: str | Path) -> None:
-        """Write a file for Perfetto (ui.perfetto.dev) or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
+        """Write a file for Perfetto or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
         Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
 
 
@@ -130,8 +141,3 @@ def _chrome_events(events: Iterable[TraceEvent]) -> Iterator[dict[str, Any]]:
             "tid": lane,
             "args": event.as_dict() | ({} if end is None else {"end": end.as_dict()}),
         }
-
-
-def usage_fields(usage: Usage) -> dict[str, float]:
-    """``usage`` as fields of an event."""
-    return {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "money": usage.money}

@@ -1,7 +1,7 @@
 """The speculation tree: which guessed steps exist and what becomes of them.
 
 Pure: no threads, clocks, randomness or I/O; time only enters as a number on an event. Every event is a method; it
-returns the commands that its driver carries out, in order. An event that does not fit the state raises and changes nothing.
+returns the commands that its driver carries out, in order. One that does not fit the state raises and changes nothing.
 
 The root is where the real episode stands. ``demand`` makes its call the authoritative one; ``commit`` moves the root on
 once its response is final. Between the two, the root and every started branch are guessed (``Ask``, ``guessed``), and
@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Call, Effect, Guess, Usage, key_of
 from spec_envs.wrappers.speculation.nodes import (
@@ -128,7 +128,7 @@ class SpeculationTree:
         return self._settle(now)
 
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> list[Command]:
-        """The handler of ``run`` has raised. A failure of a call that was started ahead is made good by calling again."""
+        """The handler of ``run`` has raised. If the call was speculative, it is made again once it is authoritative."""
         if self._end(run, RunState.FAILED, usage, now):
             run.error = error
             if run.call.effect is Effect.WRITE:
@@ -151,7 +151,7 @@ class SpeculationTree:
         root = self._root()
         if root.call is None:
             raise ValueError("the root waits for nothing: the episode has ended")
-        used = root.run is not None and root.answered and key_of(root.run.response) == key_of(response)
+        used = root.run is not None and root.answered and _key(root.run.response) == _key(response)
         child = self._settle_on(root, response)
         root.children = {}
         self._leave(root)
@@ -192,7 +192,7 @@ class SpeculationTree:
     # -- guesses -------------------------------------------------------------------------------------------------
 
     def _consider_asking(self, node: Node) -> None:
-        """Have ``node`` guessed, if that can lead to a start: once its own call is under way, or is not ours to make yet."""
+        """Have ``node`` guessed, once its own call is under way, or if that is not ours to make (yet)."""
         call = node.call
         if call is None or node.asked or node.answered or call.handler not in self._guessable:
             return
@@ -228,7 +228,7 @@ class SpeculationTree:
     def _add_guesses(self, node: Node, guesses: Sequence[Guess]) -> None:
         merged: dict[Hashable, Guess] = {}
         for guess in guesses:
-            key = key_of(guess.response)
+            key = _key(guess.response)
             known = merged.get(key)
             merged[key] = (
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
@@ -251,7 +251,7 @@ class SpeculationTree:
 
     def _grow(self, parent: Node, response: Any, probability: float, process: Process | None) -> Node:
         node = self._node(parent, response, probability, process)
-        parent.children[key_of(response)] = node
+        parent.children[_key(response)] = node
         if node.call is not None:
             if self._is_startable(node.call):
                 self._planner.enqueue(node)
@@ -284,7 +284,7 @@ class SpeculationTree:
 
     def _settle_on(self, node: Node, response: Any) -> Node:
         """Make the child of ``node`` that has ``response`` its only one, with the whole probability of ``node``."""
-        key = key_of(response)
+        key = _key(response)
         child = node.children.get(key)
         if child is None:
             process = _advance(node, response)
@@ -306,7 +306,7 @@ class SpeculationTree:
         return child
 
     def _match(self, node: Node, response: Any, process: Process | None) -> Node | None:
-        """The child that ``response`` leads to although it was not guessed literally: the same next call, or a loose match."""
+        """The child that ``response`` leads to although it was not guessed: the same next call, or a loose match."""
         if process is None or process.call is None:
             return None
         for child in node.children.values():
@@ -495,6 +495,14 @@ class SpeculationTree:
         if self.root is None:
             raise ValueError("there is no episode; call rebase first")
         return self.root
+
+
+def _key(response: Any) -> Hashable:
+    """The key of a response; one that has none is like no other."""
+    try:
+        return key_of(response)
+    except TypeError:
+        return ("object", id(response))
 
 
 def _advance(node: Node, response: Any) -> Process | None:

@@ -1,0 +1,158 @@
+"""A log-linear model of which row of a decision is the right one, learned online, with rows that share statistics."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Ints = NDArray[np.int32]
+_Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(slots=True)
+class Rows:
+    """Rows to choose from: the features of each, and the contexts in which they count."""
+
+    contexts: _Ints  # one row of contexts for all rows, or one for each
+    features: _Ints  # of all rows, one after the other
+    starts: _Ints  # where each row's features start
+
+    @property
+    def lengths(self) -> _Ints:
+        """How many features each row has."""
+        return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
+
+
+def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
+    """Rows with at least one feature each; ``contexts`` are for all rows, or a list for each."""
+    starts = np.zeros(len(features), np.int32)
+    np.cumsum([len(row) for row in features[:-1]], out=starts[1:])
+    flat = np.array([each for row in features for each in row], np.int32)
+    return Rows(np.atleast_2d(np.array(contexts, np.int32)), flat, starts)
+
+
+class Ranker:
+    """``P(row) ~ exp(sum of weight[context, feature])``: a feature has a weight in each of its row's contexts.
+
+    A decision about ``reservation_id`` of a tool, say, has the contexts "any argument", "an argument of this name" and
+    "this tool's argument", so what is new in the last backs off to the first two. Learned by AdaGrad with decay.
+
+    Args:
+        rate: Step size.
+        decay: Pull of each weight to 0 whenever its feature is learned from.
+    """
+
+    def __init__(self, rate: float = 0.15, decay: float = 1e-3) -> None:
+        self._rate = rate
+        self._decay = decay
+        self._contexts: dict[str, int] = {}
+        self._features: dict[str, int] = {"": 0}  # whatever was not known at the time; its weight stays 0
+        self._weights: _Floats = np.zeros((8, 256))
+        self._squares: _Floats = np.zeros((8, 256))
+
+    def feature(self, name: str, *, new: bool = False) -> int:
+        """The number of a feature; 0 if it is not known and not to be made ``new``."""
+        found = self._features.get(name)
+        if found is None:
+            if not new:
+                return 0
+            found = self._features[name] = len(self._features)
+        return found
+
+    def context(self, name: str, *, new: bool = False) -> int:
+        """The number of a context; -1 if it is not known and not to be made ``new``."""
+        found = self._contexts.get(name)
+        if found is None:
+            if not new:
+                return -1
+            found = self._contexts[name] = len(self._contexts)
+        return found
+
+    def scores(self, rows: Rows) -> _Floats:
+        """The logarithm, up to a constant, of the probability of each row."""
+        if not len(rows.starts):
+            return np.zeros(0)
+        self._grow()
+        if len(rows.contexts) == 1:
+            summed = self._weights[rows.contexts[0]].sum(axis=0)
+            return np.asarray(np.add.reduceat(summed[rows.features], rows.starts))
+        contexts = np.repeat(rows.contexts, rows.lengths, axis=0)
+        return np.asarray(np.add.reduceat(self._weights[contexts, rows.features[:, None]].sum(axis=1), rows.starts))
+
+    def weights(self, contexts: Sequence[int]) -> _Floats:
+        """The weight of every feature in ``contexts`` together."""
+        self._grow()
+        total: _Floats = self._weights[list(contexts)].sum(axis=0)
+        return total
+
+    def learn(self, rows: Rows, right: int) -> None:
+        """One step towards the row ``right``."""
+        self._grow()
+        error = softmax(self.scores(rows))
+        error[right] -= 1.0
+        slopes = np.repeat(error, rows.lengths)
+        for column in range(rows.contexts.shape[1]):
+            contexts = rows.contexts[:, column]
+            rows_of_weights = contexts[0] if len(contexts) == 1 else np.repeat(contexts, rows.lengths)
+            places, inverse = np.unique(
+                rows_of_weights.astype(np.int64) * self._weights.shape[1] + rows.features, return_inverse=True
+            )
+            slope = np.bincount(inverse, weights=slopes, minlength=len(places))
+            self._step(places, slope)
+        self._weights[:, 0] = 0.0
+
+    def _step(self, places: NDArray[np.int64], slope: _Floats) -> None:
+        weights, squares = self._weights.reshape(-1), self._squares.reshape(-1)
+        slope = slope + self._decay * weights[places]
+        squares[places] += slope**2
+        weights[places] -= self._rate * slope / (np.sqrt(squares[places]) + 1e-2)
+
+    def _grow(self) -> None:
+        # Context -1, of what was never learned, is the last row, which is always free.
+        height, width = self._weights.shape
+        if len(self._contexts) < height and len(self._features) <= width:
+            return
+        shape = (max(height, 2 * len(self._contexts) + 2), max(width, 2 * len(self._features)))
+        for name in ("_weights", "_squares"):
+            grown = np.zeros(shape)
+            grown[:height, :width] = getattr(self, name)
+            setattr(self, name, grown)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON data: for each context the features' weights and sums of squared slopes."""
+        used = [np.flatnonzero(self._squares[number]).tolist() for number in range(len(self._contexts))]
+        return {
+            "rate": self._rate,
+            "decay": self._decay,
+            "features": list(self._features),
+            "contexts": {
+                name: {
+                    "features": used[number],
+                    "weights": self._weights[number, used[number]].tolist(),
+                    "squares": self._squares[number, used[number]].tolist(),
+                }
+                for name, number in self._contexts.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Ranker:
+        """What ``to_json`` gave."""
+        ranker = cls(data["rate"], data["decay"])
+        ranker._features = {name: number for number, name in enumerate(data["features"])}
+        ranker._contexts = {name: number for number, name in enumerate(data["contexts"])}
+        ranker._grow()
+        for number, entry in enumerate(data["contexts"].values()):
+            ranker._weights[number, entry["features"]] = entry["weights"]
+            ranker._squares[number, entry["features"]] = entry["squares"]
+        return ranker
+
+
+def softmax(scores: _Floats) -> _Floats:
+    """The probabilities that ``scores`` are the logarithms of, up to a constant."""
+    raised = np.exp(scores - scores.max())
+    return np.asarray(raised / raised.sum())

@@ -1,0 +1,163 @@
+"""What a text holds that could be an argument: ids, e-mails, numbers, dates, quoted words, names, codes.
+
+Generic: no regular expression here knows a domain. ``normal`` is the form in which values are looked for in texts, and
+``shape`` tells values of one kind from those of another without knowing the kind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = r"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DAY = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?"
+_YEAR = r"(?:,?\s+(?P<year>(?:19|20)\d\d))?"
+_DATES = [
+    re.compile(rf"\b{_MONTH}\s+{_DAY}\b{_YEAR}", re.IGNORECASE),
+    re.compile(rf"\b{_DAY}\s+(?:of\s+)?{_MONTH}\b{_YEAR}", re.IGNORECASE),
+]
+_PATTERNS = [
+    ("email", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
+    ("date", re.compile(r"\b(?:19|20)\d\d-[01]\d-[0-3]\d\b")),
+    ("id", re.compile(r"#?\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])\w[\w-]*\w\b")),
+    ("quoted", re.compile(r"[\"“]([^\"”\n]{1,80})[\"”]|(?<!\w)'([^'\n]{1,80})'(?!\w)")),
+    ("code", re.compile(r"\b[A-Z]{2,6}\b")),
+    ("name", re.compile(r"\b[A-Z][a-z]+(?:[ -][A-Z][a-z]+)*\b")),
+    ("number", re.compile(r"(?<![\w.,-])\$?\d+(?:,\d{3})*(?:\.\d+)?(?![\w-])")),
+]
+_NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+#: Longer texts are read from both ends: what matters is said first or last.
+_MAX_TEXT = 6000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entity:
+    """Something in a text that could be a value: where it stands, and the word before it."""
+
+    value: Any
+    kind: str
+    position: int
+    before: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Text:
+    """A message, read: its words, the same as one string to look values up in, and its entities."""
+
+    words: tuple[str, ...]
+    line: str
+    vocabulary: frozenset[str]
+    entities: tuple[Entity, ...]
+    names: tuple[str, ...]
+
+    def find(self, wanted: str) -> int:
+        """Where the value with the normal form ``wanted`` stands; -1 if it does not."""
+        if not wanted or (" " not in wanted and wanted not in self.vocabulary):
+            return -1
+        return self.line.find(f" {wanted} ")
+
+    def word_before(self, position: int) -> str:
+        """The word before a position that ``find`` gave."""
+        return self.line[:position].rpartition(" ")[2]
+
+
+def words_of(text: str) -> list[str]:
+    """The words of ``text``, in lower case; signs and underscores separate them."""
+    return _WORD.findall(text.lower())
+
+
+@functools.lru_cache(maxsize=65536)
+def _normal(value: str) -> str:
+    return " ".join(words_of(value))
+
+
+def normal(value: Any) -> str:
+    """The form of a value in which texts are searched for it; empty for what cannot be found in a text."""
+    if isinstance(value, str):
+        return _normal(value) if len(value) <= 120 else ""
+    if isinstance(value, bool) or value is None:
+        return ""
+    if isinstance(value, int | float):
+        return " ".join(words_of(f"{value:g}" if abs(value) < 1e6 else str(value)))
+    return ""
+
+
+@functools.lru_cache(maxsize=4096)
+def read(text: str) -> Text:
+    """Read a message."""
+    if len(text) > _MAX_TEXT:
+        text = f"{text[: _MAX_TEXT // 2]}\n{text[-_MAX_TEXT // 2 :]}"
+    words = words_of(text)
+    entities = sorted(_entities(text), key=lambda entity: (entity.position, str(entity.value)))
+    names = tuple(dict.fromkeys(str(each.value).lower() for each in entities if each.kind == "name"))
+    return Text(tuple(words), f" {' '.join(words)} ", frozenset(words), tuple(entities), names)
+
+
+def _entities(text: str) -> list[Entity]:
+    found: dict[tuple[str, str], Entity] = {}
+
+    def add(value: Any, kind: str, position: int) -> None:
+        before = words_of(text[max(0, position - 30) : position])
+        found.setdefault((type(value).__name__, str(value)), Entity(value, kind, position, before[-1] if before else ""))
+
+    taken = bytearray(len(text))
+    for pattern in _DATES:
+        for match in pattern.finditer(text):
+            month = _MONTHS.index(match["month"].lower()) + 1
+            add(f"{match['year'] or '????'}-{month:02d}-{int(match['day']):02d}", "date", match.start())
+            taken[match.start() : match.end()] = b"\1" * (match.end() - match.start())
+    for kind, pattern in _PATTERNS:
+        for match in pattern.finditer(text):
+            if kind in ("id", "number", "code") and any(taken[match.start() : match.end()]):
+                continue  # a part of something longer
+            if kind in ("email", "date", "id"):
+                taken[match.start() : match.end()] = b"\1" * (match.end() - match.start())
+            for value, sort in _values(kind, next(filter(None, match.groups()), match.group())):
+                add(value, sort, match.start())
+    for match in re.finditer(rf"\b(?:{'|'.join(_NUMBER_WORDS)})\b", text, re.IGNORECASE):
+        add(_NUMBER_WORDS.index(match.group().lower()) + 1, "number", match.start())
+    return list(found.values())
+
+
+def _values(kind: str, raw: str) -> list[tuple[Any, str]]:
+    if kind == "number":
+        plain = raw.strip("$").replace(",", "")
+        if "." in plain:
+            return [(float(plain), kind)]
+        return [(int(plain[:15]), kind), (plain, "digits")]
+    if kind == "id" and not raw.startswith("#") and re.fullmatch(r"[A-Z]\d{4,}", raw):
+        return [(raw, kind), (f"#{raw}", kind)]  # people drop the sign
+    if kind == "name" and " " in raw:
+        return [(raw, kind), *((part, kind) for part in raw.split(" "))]
+    return [(raw, kind)]
+
+
+@functools.lru_cache(maxsize=65536)
+def _shape(value: str) -> str:
+    if len(value) > 60 or value.count(" ") > 4:
+        return "text"
+    if re.fullmatch(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9]{4,12}", value):
+        return f"code{len(value)}"
+    collapsed = re.sub(r"[A-Z]+", lambda match: "A" if len(match[0]) == 1 else f"A{min(len(match[0]), 6)}", value)
+    collapsed = re.sub(r"[a-z]+", "a", collapsed)
+    return re.sub(r"(?<!A)\d+", "0", collapsed)
+
+
+def shape(value: Any) -> str:
+    """The form of a value: ``a_a_0`` for ``mia_li_3668``, ``code6`` for ``4WQ150``, ``[{date,id}]`` for records."""
+    if isinstance(value, str):
+        return _shape(value)
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, int | float):
+        return "number"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(sorted(map(str, value))) + "}"
+    if isinstance(value, list | tuple):
+        return f"[{shape(value[0])}]" if value else "[]"
+    return type(value).__name__

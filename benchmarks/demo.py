@@ -1,0 +1,201 @@
+"""``spec-envs demo``: a game of chess between two slow players, first plainly and then with speculation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import chess
+import click
+from gymnasium.error import DependencyNotInstalled
+from rich.columns import Columns
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from spec_envs.benchmarks.chess import (
+    ChessBench,
+    game_name,
+    plain_env,
+    play,
+    player_of,
+    sequential_seconds,
+    speculative_env,
+)
+from spec_envs.benchmarks.chess_settings import Guesses, ReplaySettings
+from spec_envs.benchmarks.reports import console
+from spec_envs.benchmarks.standin import made_up_game
+from spec_envs.calls import CancelToken
+from spec_envs.chess.engine import find_stockfish
+from spec_envs.chess.recorded import RecordedGame
+from spec_envs.wrappers import ThreadRuntime
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from spec_envs.wrappers import Statistics, Trace
+
+_PLIES = 30
+_PLAIN_S = 10.0
+#: Moves that the table on a terminal shows.
+_SHOWN = 18
+
+
+def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_inflight: int, out: Path) -> None:
+    """Play, show and compare.
+
+    Args:
+        game: A recorded game; ``None``: one that is made up.
+        plies: Half moves; ``None``: 30, or as many as there are.
+        speed: Recorded seconds in one second; ``None``: so that the plain run takes 10 s.
+        k: Guesses for one call.
+        max_inflight: Speculative calls at once.
+        out: Folder for the trace; made if need be.
+
+    Raises:
+        InvalidConfiguration: The file holds no game, or not so many plies.
+    """
+    record = made_up_game(plies or _PLIES) if game is None else RecordedGame.load(game)
+    plies = plies or min(_PLIES, len(record.plies))
+    total_s = sum(ply.seconds for ply in record.plies[:plies])
+    speed = speed or max(1.0, total_s / _PLAIN_S)
+    settings = ReplaySettings(
+        plies=plies, k=k, max_inflight=max_inflight, clock="wall", speed=speed, guesses=_best_guesser()
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    screen = console()
+    _introduce(screen, record, settings, made_up=game is None)
+    with ChessBench([record], settings) as bench, Board(screen, record, settings) as board:
+        plain = _play_plainly(record, settings, board)
+        ahead, statistics, trace = _play_ahead(bench, record, settings, board)
+    trace.to_chrome(out / "demo.trace.json")
+    trace.to_jsonl(out / "demo.jsonl")
+    same = plain == ahead == record.moves[:plies]
+    _conclude(screen, board.elapsed, sequential_seconds(record, settings), statistics, same)
+    screen.print(
+        f"\nWritten: {out / 'demo.trace.json'}: open it at https://ui.perfetto.dev; a call is a bar, a commit a mark"
+        f"\n         {out / 'demo.jsonl'}: the same, event by event",
+        soft_wrap=True,
+    )
+    if not same:
+        raise click.exceptions.Exit(1)
+
+
+def _best_guesser() -> Guesses:
+    try:
+        find_stockfish()
+    except DependencyNotInstalled:
+        return "builtin"
+    return "stockfish"
+
+
+def _play_plainly(record: RecordedGame, settings: ReplaySettings, board: Board) -> tuple[str, ...]:
+    player = player_of(record, settings)
+    with plain_env(record, settings) as env:
+        return play(env, lambda observation: player.policy(observation, CancelToken()), 0, board.start("plain"))
+
+
+def _play_ahead(
+    bench: ChessBench, record: RecordedGame, settings: ReplaySettings, board: Board
+) -> tuple[tuple[str, ...], Statistics, Trace]:
+    with speculative_env(record, settings, bench.guesser(record), ThreadRuntime()) as env:
+        moves = play(env, env.act, 0, board.start("speculative"))
+    return moves, env.statistics, env.trace
+
+
+class Board:
+    """What is seen of the two runs while they go on: on a terminal the board and a table, else a line for each move."""
+
+    def __init__(self, screen: Console, record: RecordedGame, settings: ReplaySettings) -> None:
+        self._screen = screen
+        self._record = record
+        self._plies = settings.plies
+        self._live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
+        self._times: dict[str, list[float]] = {}
+        self._run = ""
+
+    @property
+    def elapsed(self) -> dict[str, float]:
+        """Seconds that each run took."""
+        return {name: times[-1] for name, times in self._times.items()}
+
+    def start(self, name: str) -> Callable[[tuple[str, ...]], None]:
+        """A run begins; returns what to tell its moves."""
+        self._run, times = name, self._times.setdefault(name, [])
+        begin = time.perf_counter()
+        if self._live is None:
+            self._screen.print(f"\n{name}:")
+
+        def on_moves(moves: tuple[str, ...]) -> None:
+            now = time.perf_counter() - begin
+            new = range(len(times), len(moves))
+            times.extend(now for _ in new)
+            if self._live is not None:
+                self._live.update(self._picture(moves), refresh=True)
+            else:
+                text = "  ".join(_numbered(self._record, number) for number in new)
+                self._screen.print(f"{now:6.1f} s  {text}")
+
+        return on_moves
+
+    def _picture(self, moves: Sequence[str]) -> Columns:
+        position = chess.Board(self._record.start_fen)
+        for move in moves:
+            position.push_uci(move)
+        picture = Panel(Text(position.unicode(invert_color=True, empty_square="·")), title=self._run, expand=False)
+        table = Table("move", "plain", "speculative", box=None)
+        last = min(max(map(len, self._times.values())), max(len(moves), _SHOWN))
+        for number in range(max(0, last - _SHOWN), last):
+            cells = [times[number : number + 1] for times in (self._times.get(n, []) for n in ("plain", "speculative"))]
+            table.add_row(_numbered(self._record, number), *(f"{cell[0]:.1f} s" if cell else "" for cell in cells))
+        return Columns([picture, table])
+
+    def __enter__(self) -> Board:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _numbered(record: RecordedGame, number: int) -> str:
+    return f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {record.plies[number].move}"
+
+
+def _introduce(screen: Console, record: RecordedGame, settings: ReplaySettings, *, made_up: bool) -> None:
+    who = (
+        "Two made-up players, a stand-in for slow language models (moves by the built-in engine with some luck,\n"
+        "thinking times lognormal around 12 s)"
+        if made_up
+        else f"The recorded game {game_name(record)}, with its recorded thinking times"
+    )
+    guesser = {"stockfish": "Stockfish", "builtin": "the built-in engine"}[settings.guesses]
+    screen.print(
+        f"{who}: {settings.plies} plies, {settings.speed:.4g} times as fast as they were thought of.\n"
+        f"While a player thinks, {guesser} guesses {settings.k} moves, and what comes after each is started ahead of "
+        f"time: up to\n{settings.limits.max_inflight} calls at once.",
+        soft_wrap=True,
+    )
+
+
+def _conclude(
+    screen: Console, elapsed: dict[str, float], sequential_s: float, statistics: Statistics, same: bool
+) -> None:
+    plain, ahead = elapsed["plain"], elapsed["speculative"]
+    calls = ", ".join(f"{count} {outcome}" for outcome, count in statistics.calls.items() if count)
+    screen.print(
+        f"\nplain        {plain:6.2f} s  (the players' thinking alone: {sequential_s:.2f} s)"
+        f"\nspeculative  {ahead:6.2f} s"
+        f"\nsaved        {1 - ahead / plain:6.1%}"
+        f"\nhits         {statistics.hits} of {statistics.windows} moves were among the guesses"
+        f"\ncalls        {calls}"
+        f"\ntokens       x{statistics.tokens_partial:.2f} of the plain run's"
+        f" (x{statistics.tokens_full:.2f} if cancelled calls are charged in full)"
+        f"\nlossless: same game: {'yes' if same else 'NO'}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,66 @@
+"""What the command line prints: tables for people, JSON for programs, progress for the impatient."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: Width of tables where there is no terminal to ask for its own.
+_PLAIN_WIDTH = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where to print. Without a terminal: plain text of a fixed width, so that what is piped does not depend on it."""
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, footer: Sequence[str] = ()) -> Table:
+    """A table; the first column is text, the others are figures."""
+    result = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        result.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        result.add_row(*row)
+    if footer:
+        result.add_section()
+        result.add_row(*footer, style="bold")
+    return result
+
+
+@contextmanager
+def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's standard error, gone when done; yields what to tell how much is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    terminal = console(stderr=True)
+    with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def versions() -> dict[str, str]:
+    """What a figure may depend on besides the settings."""
+    packages = {name: metadata.version(name) for name in ("spec-envs", "chess", "gymnasium")}
+    return packages | {"python": platform.python_version(), "machine": platform.machine()}
+
+
+def write_json(data: dict[str, Any], target: Path) -> None:
+    """Write ``data`` to a file, or to standard output if that is ``-``."""
+    text = json.dumps(data, indent=2, allow_nan=False)
+    if str(target) == "-":
+        click.echo(text)
+    else:
+        target.write_text(text + "\n", encoding="utf-8")

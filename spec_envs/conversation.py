@@ -1,0 +1,297 @@
+"""Conversations of an agent with a user and with tools, in a neutral form: what was said, called and answered.
+
+Importers turn chat messages in the form of OpenAI's API (``from_chat``, and ``ChatReader`` for a dialogue that grows)
+and files of recorded conversations (``read_trajectories``) into it; ``write_trajectories`` writes our own JSON lines.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spec_envs.errors import InvalidConfiguration
+
+__all__ = [
+    "AssistantMessage",
+    "ChatReader",
+    "Conversation",
+    "Event",
+    "Tool",
+    "ToolCall",
+    "ToolResult",
+    "Trajectory",
+    "UserMessage",
+    "canonical",
+    "from_chat",
+    "read_trajectories",
+    "tools_from_schemas",
+    "write_trajectories",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UserMessage:
+    """What the user said."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AssistantMessage:
+    """What the agent said to the user."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool by the agent. ``arguments`` is JSON data and never changed."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    id: str = dataclasses.field(default="", compare=False)
+
+    @property
+    def key(self) -> str:
+        """Equal for calls that mean the same: name and arguments in canonical form."""
+        return f"{self.name}({canonical(self.arguments)})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered: JSON data or a text, or the text of an error.
+
+    It answers the earliest unanswered call of the same ``id``, or the earliest unanswered one if there is none.
+    """
+
+    content: Any
+    error: bool = False
+    id: str = dataclasses.field(default="", compare=False)
+
+
+Event = UserMessage | AssistantMessage | ToolCall | ToolResult
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tool:
+    """What is known of a tool: its description, and the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Conversation:
+    """Events in their order, and the tools that the agent has, as far as they are known."""
+
+    events: tuple[Event, ...] = ()
+    tools: tuple[Tool, ...] = ()
+
+    def until(self, length: int) -> Conversation:
+        """The conversation after its first ``length`` events."""
+        return Conversation(self.events[:length], self.tools)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trajectory:
+    """A finished conversation: of which task, and with which reward, if that is known."""
+
+    conversation: Conversation
+    task: str = ""
+    reward: float | None = None
+
+
+def canonical(value: Any) -> str:
+    """JSON text that is equal for equal data: keys are sorted, ``60.0`` is ``60``, and lists keep their order."""
+    kind = type(value)
+    if kind is str:
+        return json.dumps(value)
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def tools_from_schemas(schemas: Iterable[Any]) -> tuple[Tool, ...]:
+    """Tools from their schemas: OpenAI's form, or mappings with ``name``, ``description`` and ``parameters``."""
+    found = []
+    for schema in schemas:
+        if isinstance(schema, Tool):
+            found.append(schema)
+            continue
+        function = schema.get("function", schema)
+        parameters = function.get("parameters") or function.get("input_schema") or {}
+        found.append(Tool(str(function["name"]), str(function.get("description") or ""), parameters))
+    return tuple(found)
+
+
+def from_chat(messages: Iterable[Mapping[str, Any]], tools: Iterable[Any] = ()) -> Conversation:
+    """The conversation of a list of chat messages (``role``, ``content``, ``tool_calls``); system messages are left out.
+
+    Raises:
+        InvalidConfiguration: A message has no known role, or a tool call no name.
+    """
+    events = tuple(event for message in messages for event in _events_of(message))
+    return Conversation(events, tools_from_schemas(tools))
+
+
+class ChatReader:
+    """Reads a dialogue that grows: only the messages that were not there the last time are read. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._messages: list[Mapping[str, Any]] = []
+        self._events: list[Event] = []
+        self._ends: list[int] = []
+
+    def read(self, messages: Sequence[Mapping[str, Any]], tools: tuple[Tool, ...] = ()) -> Conversation:
+        """The conversation of ``messages``, which may also be shorter than before, or another dialogue."""
+        same = 0
+        for old, new in zip(self._messages, messages, strict=False):
+            if old is not new and old != new:
+                break
+            same += 1
+        del self._messages[same:], self._ends[same:]
+        del self._events[self._ends[-1] if self._ends else 0 :]
+        for message in messages[same:]:
+            self._events.extend(_events_of(message))
+            self._messages.append(dict(message))
+            self._ends.append(len(self._events))
+        return Conversation(tuple(self._events), tools)
+
+
+def _events_of(message: Mapping[str, Any]) -> Iterator[Event]:
+    role, content = message.get("role"), message.get("content")
+    if role == "user":
+        yield UserMessage(_text(content))
+    elif role == "assistant":
+        if content:
+            yield AssistantMessage(_text(content))
+        for call in message.get("tool_calls") or ():
+            yield _call(call)
+    elif role in ("tool", "function"):
+        yield _result(content, str(message.get("tool_call_id") or ""))
+    elif role not in ("system", "developer"):
+        raise InvalidConfiguration(
+            f"a chat message has the role user, assistant, tool or system, not {role!r}: {str(message)[:200]}"
+        )
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list | tuple):  # parts of a message, of which only texts matter here
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return "" if content is None else str(content)
+
+
+def _call(call: Mapping[str, Any]) -> ToolCall:
+    function = call.get("function", call)
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments or "{}")
+        except json.JSONDecodeError:
+            arguments = {"": arguments}  # a model's slip; the tool will have said so
+    if not isinstance(function.get("name"), str):
+        raise InvalidConfiguration(f"a tool call needs a name: {str(call)[:200]}")
+    if not isinstance(arguments, Mapping):
+        arguments = {"": arguments}
+    return ToolCall(function["name"], arguments, str(call.get("id") or ""))
+
+
+def _result(content: Any, call_id: str = "") -> ToolResult:
+    if isinstance(content, list | tuple) and content and all(isinstance(p, Mapping) and "text" in p for p in content):
+        content = _text(content)
+    if isinstance(content, str):
+        try:
+            content = json.loads(content)
+        except json.JSONDecodeError:
+            pass
+    failed = isinstance(content, str) and content.lstrip().lower().startswith("error")
+    if isinstance(content, Mapping) and set(content) <= {"error", "message", "code"} and "error" in content:
+        failed = bool(content["error"])
+    return ToolResult(content, failed, call_id)
+
+
+def read_trajectories(path: Path | str) -> list[Trajectory]:
+    """The trajectories in a file: tau-bench's (a JSON list of ``{task_id, reward, traj}``), or our own JSON lines.
+
+    A file of ours has one JSON object a line: ``{"task", "reward", "tools", "events"}``, an event being one of
+    ``{"user": text}``, ``{"assistant": text}``, ``{"call": name, "arguments": {…}}`` and
+    ``{"result": data, "error": bool}``; the last two may have an ``id``.
+
+    Raises:
+        InvalidConfiguration: The file holds something else; the message says where.
+        OSError: The file cannot be read.
+    """
+    path = Path(path)
+    text = path.read_text(encoding="utf-8")
+    try:
+        if text.lstrip().startswith("["):
+            return [_from_tau_bench(entry) for entry in json.loads(text)]
+        return [_from_json(json.loads(line)) for line in text.split("\n") if line.strip()]
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidConfiguration(f"{path} holds no trajectories: {type(error).__name__}: {error}") from error
+
+
+def write_trajectories(path: Path | str, trajectories: Iterable[Trajectory]) -> None:
+    """Write our own JSON lines, which ``read_trajectories`` reads."""
+    lines = (json.dumps(_to_json(trajectory), ensure_ascii=False) for trajectory in trajectories)
+    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _from_tau_bench(entry: Mapping[str, Any]) -> Trajectory:
+    reward = entry.get("reward")
+    return Trajectory(
+        from_chat(entry["traj"], entry.get("tools") or ()),
+        str(entry["task_id"]),
+        None if reward is None else float(reward),
+    )
+
+
+def _from_json(entry: Mapping[str, Any]) -> Trajectory:
+    events = tuple(_event_from_json(event) for event in entry["events"])
+    tools = tools_from_schemas(entry.get("tools") or ())
+    return Trajectory(Conversation(events, tools), str(entry.get("task", "")), entry.get("reward"))
+
+
+def _event_from_json(event: Mapping[str, Any]) -> Event:
+    identity = str(event.get("id") or "")
+    if "user" in event:
+        return UserMessage(event["user"])
+    if "assistant" in event:
+        return AssistantMessage(event["assistant"])
+    if "call" in event:
+        return ToolCall(event["call"], dict(event.get("arguments") or {}), identity)
+    return ToolResult(event["result"], bool(event.get("error", False)), identity)
+
+
+def _to_json(trajectory: Trajectory) -> dict[str, Any]:
+    conversation = trajectory.conversation
+    return {
+        "task": trajectory.task,
+        "reward": trajectory.reward,
+        "tools": [dataclasses.asdict(tool) for tool in conversation.tools],
+        "events": [_event_to_json(event) for event in conversation.events],
+    }
+
+
+def _event_to_json(event: Event) -> dict[str, Any]:
+    match event:
+        case UserMessage(text):
+            return {"user": text}
+        case AssistantMessage(text):
+            return {"assistant": text}
+        case ToolCall(name, arguments, identity):
+            return {"call": name, "arguments": dict(arguments)} | ({"id": identity} if identity else {})
+        case ToolResult(content, error, identity):
+            return {"result": content, "error": error} | ({"id": identity} if identity else {})

@@ -1,0 +1,352 @@
+"""The speculation tree alone, against a naive model: random events, and what must hold after each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from spec_envs import Call, Effect, Guess, Usage
+from spec_envs.wrappers import HandlerLimit, Limits
+from spec_envs.wrappers.speculation.nodes import (
+    Ask,
+    Cancel,
+    Command,
+    Committed,
+    Discarded,
+    Node,
+    Run,
+    RunState,
+    Start,
+    Unask,
+)
+from spec_envs.wrappers.speculation.tree import SpeculationTree
+
+LENGTH = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Chain:
+    """An episode that is nothing but its responses; ``None`` is refused, and the last few make the query."""
+
+    history: tuple[Any, ...] = ()
+    memory: int = LENGTH
+    effects: tuple[Effect, ...] = (Effect.SAMPLE, Effect.READ)
+
+    @property
+    def call(self) -> Call | None:
+        step = len(self.history)
+        if step == LENGTH:
+            return None
+        seen = self.history[-self.memory :] if self.memory else ()
+        return Call(f"handler{step % 4}", (step, seen), self.effects[step % len(self.effects)])
+
+    @property
+    def handler(self) -> None:
+        return None
+
+    def advance(self, response: Any) -> Chain:
+        if response is None:
+            raise ValueError("refused")
+        return dataclasses.replace(self, history=(*self.history, response))
+
+
+LIMITS = st.builds(
+    Limits,
+    max_inflight=st.integers(0, 5),
+    max_nodes=st.integers(2, 12),
+    max_depth=st.none() | st.integers(0, 3),
+    min_probability=st.sampled_from([0.0, 0.1]),
+    per_handler=st.sampled_from(
+        [{}, {"handler0": HandlerLimit(max_inflight=2), "handler2": HandlerLimit(max_inflight=1)}]
+    ),
+    read_ttl_s=st.sampled_from([0.0, 3.0, 1e9]),
+    max_reads=st.integers(0, 3),
+)
+
+
+RARELY = st.integers(0, 9).map(lambda number: number == 9)
+
+
+class TreeMachine(RuleBasedStateMachine):
+    """Drives a tree and keeps its own books."""
+
+    tree: SpeculationTree
+
+    @initialize(
+        limits=LIMITS,
+        memory=st.sampled_from([0, 1, LENGTH]),
+        effects=st.lists(st.sampled_from(Effect), min_size=1, max_size=4).map(tuple),
+        external=st.booleans(),
+        loose=st.booleans(),
+    )
+    def begin(self, limits: Limits, memory: int, effects: tuple[Effect, ...], external: bool, loose: bool) -> None:
+        self.limits = limits
+        self.start = Chain(memory=memory, effects=effects)
+        self.external = {"handler1"} if external else set()
+        self.tree = SpeculationTree(
+            limits,
+            guessable={"handler0", "handler1", "handler2"},
+            external=self.external,
+            canonical={"handler0": lambda response: response // 2 if response is not None else None} if loose else {},
+            shadow_every=2,
+        )
+        self.loose = loose
+        self.now = 0.0
+        self.history: list[Any] | None = None
+        self.running: dict[Run, bool] = {}  # in flight: whether it was cancelled
+        self.asking: set[Node] = set()
+        self.ever: set[Run | Node] = set()
+        self.demanded = False
+
+    def carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Start(run):
+                    assert run not in self.ever
+                    self.ever.add(run)
+                    self.running[run] = False
+                    if run.call.effect is Effect.WRITE:
+                        assert self.demanded and self.tree.root is not None and run is self.tree.root.run
+                case Cancel(run):
+                    assert self.running[run] is False
+                    self.running[run] = True
+                case Ask(node):
+                    assert node not in self.ever and node.alive
+                    self.ever.add(node)
+                    self.asking.add(node)
+                case Unask(node):
+                    assert node in self.asking
+                case Committed(node, child, _, _):
+                    assert child is self.tree.root and not node.alive
+                case Discarded(node):
+                    assert not node.alive and node is not self.tree.root
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    @rule(really=RARELY)
+    def rebase(self, really: bool) -> None:
+        if not really and self.history is not None:
+            return
+        self.history, self.demanded = [], False
+        self.carry_out(self.tree.rebase(self.start, self.now))
+
+    def waits(self) -> bool:
+        root = self.tree.root
+        return self.history is not None and root is not None and root.call is not None
+
+    @precondition(waits)
+    @rule()
+    def demand(self) -> None:
+        assert self.tree.root is not None and self.tree.root.call is not None
+        if self.tree.root.call.handler not in self.external:
+            self.demanded = True
+            self.carry_out(self.tree.demand(self.now))
+            run = self.tree.root.run
+            if run is None:
+                # Only former authoritative calls, whose handlers ignore that they were cancelled, can hold it up.
+                handler = self.tree.root.call.handler
+                assert any(not run.early and run.call.handler == handler for run in self.running)
+            else:
+                assert run.state in (RunState.RUNNING, RunState.DONE)
+
+    @precondition(lambda self: bool(self.running))
+    @rule(data=st.data(), response=st.integers(0, 3), fails=st.booleans())
+    def returns(self, data: st.DataObject, response: int, fails: bool) -> None:
+        run = data.draw(st.sampled_from(sorted(self.running, key=lambda run: run.id)))
+        usage = Usage(tokens_in=1)
+        if self.running.pop(run):
+            self.carry_out(self.tree.stopped(run, usage, self.now))
+        elif fails:
+            self.carry_out(self.tree.failed(run, RuntimeError("failed"), usage, self.now))
+        else:
+            self.carry_out(self.tree.responded(run, response, usage, self.now))
+
+    @precondition(lambda self: bool(self.asking))
+    @rule(
+        data=st.data(),
+        responses=st.lists(st.none() | st.integers(0, 3), max_size=4),
+        p=st.sampled_from([0.0, 0.3, 1.0]),
+    )
+    def guesses(self, data: st.DataObject, responses: list[int | None], p: float) -> None:
+        node = data.draw(st.sampled_from(sorted(self.asking, key=lambda node: node.id)))
+        self.asking.remove(node)
+        self.carry_out(self.tree.guessed(node, [Guess(response, p) for response in responses], self.now))
+
+    @precondition(waits)
+    @rule(own=st.booleans(), response=st.integers(0, 3))
+    def commits(self, own: bool, response: int) -> None:
+        """The episode moves on: with the response of its call, or with a choice from outside."""
+        root = self.tree.root
+        assert root is not None and root.call is not None and self.history is not None
+        if root.answered and not own:
+            assert root.run is not None
+            response = root.run.response
+        elif root.call.effect is Effect.WRITE and not root.answered:
+            return  # an effect of the real episode is never chosen, only awaited
+        self.history.append(response)
+        self.demanded = False
+        self.carry_out(self.tree.commit(response, self.now))
+
+    @rule(seconds=st.floats(0.1, 5.0))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out(self.tree.tick(self.now))
+
+    @rule(really=RARELY)
+    def close(self, really: bool) -> None:
+        if not really:
+            return
+        self.carry_out(self.tree.close(self.now))
+        self.history, self.demanded = None, False
+        assert all(self.running.values()), "closing cancels everything in flight"
+        assert self.tree.num_nodes == 0
+
+    # -- what must hold ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def nothing_leaks(self) -> None:
+        root = self.tree.root
+        nodes = list(root.subtree()) if root is not None else []
+        assert len(nodes) == self.tree.num_nodes <= self.limits.max_nodes
+        assert all(node.alive for node in nodes)
+        for run, cancelled in self.running.items():
+            if not cancelled and run.call.effect is not Effect.READ and run.shadow_of is None:
+                assert [node for node in run.nodes if node.alive], "a call in flight serves a node that can be reached"
+        for node in nodes:
+            if node.run is not None:
+                assert node in node.run.nodes
+
+    @invariant()
+    def limits_hold(self) -> None:
+        speculative = [run for run in self.running if run.speculative]
+        assert len(speculative) == self.tree.num_speculative <= self.limits.max_inflight
+        for name, limit in self.limits.per_handler.items():
+            assert limit.max_inflight is not None
+            running = [run for run in self.running if run.call.handler == name]
+            assert sum(1 for run in running if run.speculative) <= max(0, limit.max_inflight - 1)
+        assert len(self.asking) <= self.limits.max_inflight + 1
+
+    @invariant()
+    def the_root_is_where_the_episode_is(self) -> None:
+        if self.history is None:
+            assert self.tree.root is None
+            return
+        process = self.tree.root.process if self.tree.root is not None else None
+        assert isinstance(process, Chain)
+        assert list(process.history) == self.history
+
+    @invariant()
+    def known_beats_guessed(self) -> None:
+        if self.tree.root is None:
+            return
+        for node in self.tree.root.subtree():
+            total = sum(child.probability for child in node.children.values())
+            assert total <= 1 + 1e-9
+            for child in node.children.values():
+                assert child.parent is node
+                assert child.score <= node.score + 1e-9
+            if node.answered:
+                assert node.run is not None and len(node.children) <= 1
+                for child in node.children.values():
+                    assert child.probability == 1.0
+                    if isinstance(child.process, Chain):
+                        assert isinstance(node.process, Chain)
+                        expected = node.process.advance(node.run.response).history
+                        assert child.process.history == expected
+
+    @invariant()
+    def no_write_runs_ahead_and_no_read_overtakes_it(self) -> None:
+        if self.tree.root is None:
+            return
+        for node in self.tree.root.subtree():
+            call = node.call
+            if call is None or node.run is None or node is self.tree.root:
+                continue
+            assert call.effect is not Effect.WRITE
+            if call.effect is Effect.READ:
+                assert not [a for a in node.ancestors() if a.call and a.call.effect is Effect.WRITE and not a.answered]
+
+    @invariant()
+    def a_run_answers_the_call_of_its_node(self) -> None:
+        if self.tree.root is None:
+            return
+        for node in self.tree.root.subtree():
+            if node.run is not None and not node.lossy:
+                assert node.call == node.run.call
+            assert self.loose or not node.lossy
+
+
+TreeMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=80, deadline=None)
+TestTree = TreeMachine.TestCase
+
+
+def test_an_event_that_does_not_fit_raises_and_changes_nothing() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0"})
+    with pytest.raises(ValueError, match="no episode"):
+        tree.demand(0.0)
+    (ask,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(ask, Ask)
+    (start,) = tree.demand(0.0)
+    assert isinstance(start, Start)
+    tree.responded(start.run, 1, Usage(), 1.0)
+    with pytest.raises(ValueError, match="already ended"):
+        tree.responded(start.run, 2, Usage(), 2.0)
+    with pytest.raises(ValueError, match="only a cancelled run can stop"):
+        tree.stopped(start.run, Usage(), 2.0)
+    assert tree.root is not None and tree.root.run is start.run and start.run.response == 1
+
+
+def test_places_go_to_the_most_probable_branches() -> None:
+    tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0", "handler1"})
+    (ask,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(ask, Ask)
+    tree.demand(0.0)
+    commands = tree.guessed(ask.node, [Guess(1, 0.2), Guess(2, 0.5), Guess(3, 0.3)], 1.0)
+    started = [command.run.nodes[0].response for command in commands if isinstance(command, Start)]
+    assert started == [2, 3]
+
+
+def test_equal_guesses_are_one_branch_with_their_probabilities_added() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0"})
+    (ask,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(ask, Ask)
+    tree.guessed(ask.node, [Guess(1, 0.2), Guess(1, 0.3)], 1.0)
+    assert tree.root is not None
+    (child,) = tree.root.children.values()
+    assert child.probability == pytest.approx(0.5)
+
+
+def test_a_match_by_the_next_call_is_rebuilt_with_the_real_responses() -> None:
+    """Found by a policy with state: an ancestor matched later must not bring back the guess of its descendant."""
+    tree = SpeculationTree(Limits(), guessable={"handler0", "handler1"})
+    (ask,) = tree.rebase(Chain(memory=0), 0.0)
+    assert isinstance(ask, Ask)
+    (start,) = tree.demand(0.0)
+    assert isinstance(start, Start)
+    branch, ask = tree.guessed(ask.node, [Guess(1, 0.9)], 0.0)
+    assert isinstance(branch, Start) and isinstance(ask, Ask)
+    tree.guessed(ask.node, [Guess(1, 0.9)], 0.0)
+    tree.responded(branch.run, 2, Usage(), 1.0)  # not what was guessed, but the next call is the same
+    tree.responded(start.run, 3, Usage(), 2.0)
+    tree.commit(3, 2.0)
+    tree.commit(2, 2.0)
+    assert tree.root is not None and isinstance(tree.root.process, Chain)
+    assert tree.root.process.history == (3, 2)
+
+
+def test_money_decides_whether_a_call_is_worth_its_time() -> None:
+    for money_per_s, expected in ((0.01, 0), (1.0, 1)):
+        tree = SpeculationTree(Limits(money_per_s=money_per_s), guessable={"handler0"})
+        tree.rebase(Chain(), 0.0)
+        (start,) = (command for command in tree.demand(0.0) if isinstance(command, Start))
+        (start,) = (command for command in tree.responded(start.run, 1, Usage(), 10.0) if isinstance(command, Start))
+        # the call behind it, to handler1, takes 10 seconds and costs 1; from now on that is known
+        tree.responded(start.run, 1, Usage(money=1.0), 20.0)
+        ask, *_ = (command for command in tree.rebase(Chain(), 20.0) if isinstance(command, Ask))
+        commands = tree.guessed(ask.node, [Guess(5, 0.5)], 21.0)
+        assert sum(isinstance(command, Start) for command in commands) == expected
