@@ -12,7 +12,7 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapper; no key, browser, Stockfish or root
-	@$(BIN)/spec-envs demo
+	@$(BIN)/spec-envs demo $(if $(GAME),--game '$(GAME)')
 
 test: $(VENV)/.installed-test ## Run the tests; installs Debian's stockfish and libcairo2 first, where it can
 	@scripts/system-packages

@@ -36,8 +36,7 @@ def run(files: Sequence[Path], options: dict[str, Any], json_file: Path | None) 
     with ChessBench(games, settings) as bench, progress("replaying", len(games) * settings.plies, shown) as show:
         replays: list[Replay] = []
         for game in games:
-            before = len(replays) * settings.plies
-            replays.append(bench.replay(game, lambda moves, before=before: show(before + len(moves))))
+            replays.append(bench.replay(game, lambda moves: show(len(replays) * settings.plies + len(moves))))
     if json_file is None:
         _print(replays, settings)
         return

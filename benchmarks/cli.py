@@ -6,6 +6,7 @@ line; the exit code is 2 for an input that cannot be used, and 1 for a run that 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
-class _Failure(click.ClickException):
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+class _Failed(click.ClickException):
+    exit_code = 1
+
+
+class _BadInput(click.ClickException):
+    exit_code = 2
 
 
 class Commands(click.Group):
@@ -37,18 +40,18 @@ class Commands(click.Group):
             raise failure from error
 
 
-def _failure(error: Exception) -> _Failure | None:
+def _failure(error: Exception) -> click.ClickException | None:
     from gymnasium.error import DependencyNotInstalled
 
     from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 
     if isinstance(error, InvalidConfiguration | DependencyNotInstalled):
-        return _Failure(str(error), 2)
+        return _BadInput(str(error))
     if isinstance(error, BrokenPipeError):
         return None  # click's business: whoever read our output has stopped
     if isinstance(error, OSError) and error.filename is not None:
-        return _Failure(f"{error.filename}: {error.strerror}", 2)
-    return _Failure(f"{type(error).__name__}: {error}", 1) if isinstance(error, SpecEnvsError) else None
+        return _BadInput(f"{error.filename}: {error.strerror}")
+    return _Failed(f"{type(error).__name__}: {error}") if isinstance(error, SpecEnvsError) else None
 
 
 class OutputFile(click.Path):
@@ -59,9 +62,9 @@ class OutputFile(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path."""
-        path = super().convert(value, param, ctx)
-        if str(path) != "-" and not Path(path).parent.is_dir():
-            self.fail(f"there is no folder {str(Path(path).parent)!r}.", param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if str(path) != "-" and not path.parent.is_dir():
+            self.fail(f"there is no folder {str(path.parent)!r}.", param, ctx)
         return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,6 +28,7 @@ class Crowd:
         peak_threads: Threads at once in the whole process.
         max_threads: What ``peak_threads`` must stay below: for each wrapper its user, its calls, its guesses (one more
             than calls) and one that learns; and what there was before.
+        impatient: Wrappers whose ``close`` gave up waiting for their threads, with a warning.
         threads_left: Threads more than before, after all were closed.
         seconds: How long it took.
     """
@@ -37,6 +39,7 @@ class Crowd:
     fewest_inflight: int
     peak_threads: int
     max_threads: int
+    impatient: int
     threads_left: int
     seconds: float
 
@@ -69,13 +72,15 @@ class _Uniform:
         return [Guess(response, 1 / _NUM_ACTIONS) for response in range(_NUM_ACTIONS)]
 
 
-def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 1.0, steps: int = 2) -> Crowd:
+def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0, steps: int = 1) -> Crowd:
     """Run ``num_wrappers`` episodes at once, each on a thread of its own, with calls that take ``seconds``."""
     before, start = threading.active_count(), time.perf_counter()
     gauges = [_Gauge(seconds) for _ in range(num_wrappers)]
     peak = _Peak()
-    with ThreadPoolExecutor(num_wrappers) as pool, peak:
-        list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with ThreadPoolExecutor(num_wrappers) as pool, peak:
+            list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
     _wait_for_threads(before)
     most = [gauge.most - 1 for gauge in gauges]
     return Crowd(
@@ -85,6 +90,7 @@ def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 1.0,
         fewest_inflight=min(most),
         peak_threads=peak.most,
         max_threads=before + 1 + num_wrappers * (2 * max_inflight + 3),
+        impatient=len(caught),
         threads_left=threading.active_count() - before,
         seconds=time.perf_counter() - start,
     )

@@ -94,8 +94,11 @@ def _best_guesser() -> Guesses:
 
 def _play_plainly(record: RecordedGame, settings: ReplaySettings, board: Board) -> tuple[str, ...]:
     player = player_of(record, settings)
-    with plain_env(record, settings) as env:
+    env = plain_env(record, settings)
+    try:
         return play(env, lambda observation: player.policy(observation, CancelToken()), 0, board.start("plain"))
+    finally:
+        env.close()
 
 
 def _play_ahead(

@@ -30,7 +30,7 @@ def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
     """
     rng = random.Random(seed)
     board = chess.Board()
-    record = []
+    record: list[RecordedPly] = []
     while len(record) < plies and not board.is_game_over():
         ranked = rank_moves(board, len(_TASTE))
         ((move, _),) = rng.choices(ranked, _TASTE[: len(ranked)])

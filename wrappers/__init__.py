@@ -6,7 +6,7 @@ from spec_envs.wrappers.speculation.simulation import SimulationRuntime
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
-from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper
+from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper, StepFigures
 
 __all__ = [
     "BoundPolicy",
@@ -18,6 +18,7 @@ __all__ = [
     "SpeculativeWrapper",
     "Statistics",
     "ThreadRuntime",
+    "StepFigures",
     "Trace",
     "TraceEvent",
     "Verdict",

@@ -27,6 +27,7 @@ from spec_envs.wrappers.speculation.episode import (
     action_of,
     attempt,
     is_call_env,
+    plain,
     private_copy,
 )
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -42,6 +43,21 @@ if TYPE_CHECKING:
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StepFigures:
+    """What speculation did in one step. What depends on timing takes no part in comparisons.
+
+    Args:
+        commits: Responses that became final.
+        windows: Of them, those that a guesser was asked about.
+        hits: Of those, the ones that it had guessed in time.
+    """
+
+    commits: int
+    windows: int = dataclasses.field(compare=False)
+    hits: int = dataclasses.field(compare=False)
 
 
 class SpeculativeWrapper(
@@ -75,8 +91,7 @@ class SpeculativeWrapper(
         max_trace_events: Events kept in ``trace``.
 
     Info:
-        ``info["speculation"]`` holds, for this step (the policy's decision included), ``commits``: responses that
-        became final, ``windows``: those that a guesser was asked about, ``hits``: those that it had guessed in time.
+        ``info["speculation"]`` is a ``StepFigures``: what was guessed in this step, the policy's decision included.
 
     Raises:
         NotForkable: ``env`` cannot be copied faithfully; the message names the layer and the way out.
@@ -135,6 +150,7 @@ class SpeculativeWrapper(
         self._base: AnyEnv = env
         self._method: Callable[[AnyEnv], Transition] | None = None
         self._responses: list[Any] = []
+        self._acted: Any = None
         self._counted = (0, 0, 0)
         self._closed = False
 
@@ -146,6 +162,7 @@ class SpeculativeWrapper(
         """Begin an episode, as the environment does."""
         self._check_open()
         self._driver.rebase(None)
+        self._acted = None
 
         def method(env: AnyEnv) -> Transition:
             observation, info = env.reset(seed=seed, options=options)
@@ -189,8 +206,10 @@ class SpeculativeWrapper(
         """Cancel every call in flight, end all threads and close the environment. Idempotent."""
         if not self._closed:
             self._closed = True
-            self._driver.close()
-            self.env.close()
+            try:
+                self._driver.close()
+            finally:
+                self.env.close()
 
     # -- the agent -----------------------------------------------------------------------------------------------
 
@@ -209,11 +228,12 @@ class SpeculativeWrapper(
         if not isinstance(root, Deciding) or root.transition.done:
             state = "the episode has ended" if isinstance(root, Deciding) else "there is no episode"
             raise ResetNeeded(f"act(): {state}; call reset() first")
-        if key_of(observation) != key_of(root.transition.observation):
+        if not _same(observation, root.transition.observation):
             # An observation that a wrapper outside has changed: the policy must see that one.
             transition = dataclasses.replace(root.transition, observation=observation)
             self._driver.rebase(dataclasses.replace(root, transition=transition))
-        action: ActType = action_of(self._driver.obtain())
+        self._acted = self._driver.obtain()
+        action: ActType = action_of(self._acted)
         return action
 
     @property
@@ -314,10 +334,13 @@ class SpeculativeWrapper(
 
     def _decide(self, root: Deciding, action: ActType) -> None:
         """Commit the decision: the policy's response when the user steps with its action, else the user's action."""
-        answer = self._driver.answer()
-        if answer is None or key_of(action_of(answer)) != key_of(action):
-            stateful = root.agent.stateful
-            answer = action if stateful is None else Decision(action, stateful)
+        acted, self._acted = self._acted, None
+        if acted is not None and _same(action_of(acted), action):
+            answer = acted
+        elif root.agent.stateful is None:
+            answer = action
+        else:  # a policy with state is as its last decision left it, whether that was followed or not
+            answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
         self._agent = root.agent.after(answer)
         self._driver.commit(answer)
 
@@ -341,8 +364,7 @@ class SpeculativeWrapper(
 
     def _with_figures(self, info: dict[str, Any]) -> dict[str, Any]:
         before, self._counted = self._counted, self._ledger.counts
-        commits, windows, hits = (new - old for new, old in zip(self._counted, before, strict=True))
-        return info | {"speculation": {"commits": commits, "windows": windows, "hits": hits}}
+        return info | {"speculation": StepFigures(*(new - old for new, old in zip(self._counted, before, strict=True)))}
 
     def _check_open(self) -> None:
         if self._closed:
@@ -387,6 +409,10 @@ class BoundPolicy:
         if self._wrapper.observation_space.contains(observation):
             return self._wrapper.act(observation), state
         return np.asarray([self._wrapper.act(_only_one(observation))]), state
+
+
+def _same(one: Any, other: Any) -> bool:
+    return key_of(plain(one)) == key_of(plain(other))
 
 
 def _only_one(batch: Any) -> Any:

@@ -29,6 +29,8 @@ _PATTERNS = [
     ("name", re.compile(r"\b[A-Z][a-z]+(?:[ -][A-Z][a-z]+)*\b")),
     ("number", re.compile(r"(?<![\w.,-])\$?\d+(?:,\d{3})*(?:\.\d+)?(?![\w-])")),
 ]
+_ISO = re.compile(r"\d{4} \d\d \d\d")
+_GLOSS = re.compile(r"\b([A-Z][a-z]+(?:[ /-][A-Z][a-z]+)*)\W{1,4}\(([\w#-]{2,24})\)")
 _NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 #: Longer texts are read from both ends: what matters is said first or last.
@@ -54,15 +56,24 @@ class Text:
     vocabulary: frozenset[str]
     entities: tuple[Entity, ...]
     names: tuple[str, ...]
+    dates: Mapping[str, Entity]  # by month and day
+    glosses: tuple[tuple[str, str], ...]
 
     def find(self, wanted: str) -> int:
         """Where the value with the normal form ``wanted`` stands; -1 if it does not."""
         if not wanted or (" " not in wanted and wanted not in self.vocabulary):
-            return -1
-        return self.line.find(f" {wanted} ")
+            date = self.dates.get(wanted[5:].replace(" ", "-")) if _ISO.fullmatch(wanted) else None
+            return -1 if date is None else date.position
+        position = self.line.find(f" {wanted} ")
+        if position < 0 and _ISO.fullmatch(wanted):
+            date = self.dates.get(wanted[5:].replace(" ", "-"))
+            return -1 if date is None else date.position
+        return position
 
-    def word_before(self, position: int) -> str:
+    def word_before(self, position: int, wanted: str = "") -> str:
         """The word before a position that ``find`` gave."""
+        if _ISO.fullmatch(wanted) and self.line[position + 1 : position + 1 + len(wanted)] != wanted:
+            return self.dates[wanted[5:].replace(" ", "-")].before
         return self.line[:position].rpartition(" ")[2]
 
 
@@ -95,7 +106,9 @@ def read(text: str) -> Text:
     words = words_of(text)
     entities = sorted(_entities(text), key=lambda entity: (entity.position, str(entity.value)))
     names = tuple(dict.fromkeys(str(each.value).lower() for each in entities if each.kind == "name"))
-    return Text(tuple(words), f" {' '.join(words)} ", frozenset(words), tuple(entities), names)
+    dates = {str(each.value)[5:]: each for each in reversed(entities) if each.kind == "date"}
+    glosses = tuple((name.lower(), code) for name, code in _GLOSS.findall(text))
+    return Text(tuple(words), f" {' '.join(words)} ", frozenset(words), tuple(entities), names, dates, glosses)
 
 
 def _entities(text: str) -> list[Entity]:

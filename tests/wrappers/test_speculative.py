@@ -103,10 +103,10 @@ def test_a_foreseen_action_from_elsewhere_is_a_hit():
         observation, _ = env.reset(seed=0)
         runtime.advance(0.75)  # somebody thinks; meanwhile the call behind the guessed action is under way
         info = env.step(2)[-1]
-        assert info["speculation"]["hits"] == 1
+        assert info["speculation"].hits == 1
         assert env.statistics.waited_s == 0.25
         runtime.advance(5)
-        assert env.step(1)[-1]["speculation"]["hits"] == 0
+        assert env.step(1)[-1]["speculation"].hits == 0
         assert env.statistics.waited_s == 1.25
         starts = [event for event in env.trace if event.kind == "start" and event.handler == "policy"]
         assert starts == []  # it is not ours to call

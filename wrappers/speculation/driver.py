@@ -6,6 +6,7 @@ woken. Only cancelling happens after the lock is released, because it calls into
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
@@ -63,6 +64,7 @@ class Driver:
         self._jobs: dict[Run | Node, Job] = {}
         self._authoritative: Job | None = None
         self._to_cancel: list[CancelToken] = []
+        self._commands: collections.deque[Command] = collections.deque()
         self._broken: Exception | None = None
 
     # -- for the wrapper -----------------------------------------------------------------------------------------
@@ -74,8 +76,9 @@ class Driver:
 
     def answer(self) -> Any:
         """The root's response if it is known already, else ``None``."""
-        root = self._tree.root
-        return root.run.response if root is not None and root.run is not None and root.answered else None
+        with self._runtime.lock:
+            root = self._tree.root
+            return root.run.response if root is not None and root.run is not None and root.answered else None
 
     def rebase(self, process: Process | None) -> None:
         """Discard everything and go on from ``process``."""
@@ -145,8 +148,9 @@ class Driver:
 
     def _apply(self, event: Callable[[float], list[Command]]) -> None:
         with self._runtime.lock:
-            for command in event(self._runtime.now()):
-                self._carry_out(command)
+            self._commands.extend(event(self._runtime.now()))
+            while self._commands:  # what an interrupted round has left comes first
+                self._carry_out(self._commands.popleft())
             self._runtime.wake()
             tokens, self._to_cancel = self._to_cancel, []
         for token in tokens:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 
 from spec_envs.call_env import CallEnv, Script
-from spec_envs.calls import Call, CancelToken, Effect, Handler, key_of
+from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, key_of
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 
@@ -100,6 +101,11 @@ def action_of(response: Any) -> Any:
     return response.action if isinstance(response, Decision) else response
 
 
+def plain(value: Any) -> Any:
+    """``value``, a numpy integer as Python's: loops that batch (``predict``) turn one into the other."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Deciding:
     """Between two steps: waits for the policy."""
@@ -137,7 +143,7 @@ class _ForkedPolicy:
 
     def __call__(self, query: Any, cancel: CancelToken) -> Decision:
         policy = self._policy.fork()
-        return Decision(policy(query), policy)
+        return Decision(as_handler(policy)(query, cancel), policy)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -186,7 +192,8 @@ class Stepping:
     call: Call = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "call", Call(STEP, (id(self.env), self.action), Effect.SAMPLE, touches=STEP))
+        query = (id(self.env), plain(self.action))
+        object.__setattr__(self, "call", Call(STEP, query, Effect.SAMPLE, touches=STEP))
 
     @property
     def handler(self) -> Handler:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import collections
+from typing import TYPE_CHECKING
 
 from spec_envs.calls import CancelToken, Usage, key_of
 from spec_envs.wrappers.speculation.nodes import Committed, Node, Run, RunState
 from spec_envs.wrappers.speculation.statistics import Statistics
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.trace import Trace

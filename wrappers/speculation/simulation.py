@@ -66,6 +66,9 @@ class SimulationRuntime:
             value = job.function(token)
         except Exception as raised:
             error = raised
+        except BaseException as raised:  # Ctrl-C: the call has ended, and the signal goes on
+            job.deliver(None, raised)
+            raise
         pending = [True]
 
         def deliver() -> None:

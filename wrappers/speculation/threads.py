@@ -137,11 +137,11 @@ class _Worker(threading.Thread):
             if job is None:
                 return
             self.job_name = job.name
-            _carry_out(job)
-            self._runtime._rest(self)
+            # Idle before it delivers: what the delivery starts can then be this worker's next job.
+            _carry_out(job, lambda: self._runtime._rest(self))
 
 
-def _carry_out(job: Job) -> None:
+def _carry_out(job: Job, returned: Callable[[], None] = lambda: None) -> None:
     try:
         value, error = job.function(job.token), None
     except Exception as raised:
@@ -149,4 +149,5 @@ def _carry_out(job: Job) -> None:
     except BaseException as raised:  # Ctrl-C in the caller's thread: the call has ended, and the signal goes on
         job.deliver(None, raised)
         raise
+    returned()
     job.deliver(value, error)

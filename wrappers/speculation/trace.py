@@ -53,7 +53,7 @@ class TraceEvent:
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that say something."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None and value != 0}
+        return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
 class Trace:

@@ -118,9 +118,7 @@ class SpeculationTree:
 
     def responded(self, run: Run, response: Any, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has returned its response."""
-        wanted = self._end(run, RunState.DONE, usage, now)
-        run.response = response
-        if wanted:
+        if self._end(run, RunState.DONE, usage, now, response):
             for node in tuple(run.nodes):
                 self._answered(node)
             if run.call.effect is Effect.WRITE:
@@ -470,11 +468,12 @@ class SpeculationTree:
             run = Run(next(self._ids), node.call, node.process, True, now, ahead=True, shadow_of=node.run)
             self._launch(run)
 
-    def _end(self, run: Run, state: RunState, usage: Usage, now: float) -> bool:
+    def _end(self, run: Run, state: RunState, usage: Usage, now: float, response: Any = None) -> bool:
         """``run`` has returned. Whether anybody waited for it."""
         if not run.in_flight:
             raise ValueError(f"run {run.id} has already ended: it is {run.state.value}")
         wanted = run.state is RunState.RUNNING
+        run.response = response
         run.state = state if wanted else RunState.STOPPED
         run.ended_at, run.usage = now, usage
         self._runs.discard(run)

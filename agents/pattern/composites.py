@@ -1,0 +1,145 @@
+"""Arguments that stand nowhere as they are: lists of ids, and records with the fields that the tool wants."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from spec_envs.agents.pattern import text as texts
+from spec_envs.agents.pattern.index import Index
+from spec_envs.conversation import canonical
+
+#: Records and values looked at for one shape: the latest.
+_MAX_RECORDS = 150
+_MAX_GROUPS = 24
+#: Ways to put a list together from what was said that are tried.
+_MAX_LENGTH = 12
+
+#: A value, its source, the record that it is from, and when that was seen.
+_Made = tuple[Any, str, tuple[int, int] | None, int]
+_Projected = dict[tuple[int, int], dict[str, Any]]
+
+
+@dataclasses.dataclass(slots=True)
+class Composite:
+    """A value that was put together: from what, from within which records, and when the latest of that was seen."""
+
+    value: Any
+    sources: list[str]
+    records: set[tuple[int, int]]
+    last: int
+
+
+def composites(index: Index, shape: str) -> dict[str, Composite]:
+    """Values of ``shape`` (a list, a record or a list of records) that can be put together, by their canonical form."""
+    found: dict[str, Composite] = {}
+    inner = shape[1:-1] if shape.startswith("[") else shape
+    if inner.startswith("{"):
+        made = _of_records(index, inner[1:-1].split(","), shape.startswith("["))
+    else:
+        made = _of_scalars(index, inner)
+    for value, source, record, time in made:
+        each = found.setdefault(canonical(value), Composite(value, [], set(), time))
+        each.last = max(each.last, time)
+        if record is not None:
+            each.records.add(record)
+        if source not in each.sources:
+            each.sources.append(source)
+    return found
+
+
+def _of_scalars(index: Index, shape: str) -> Iterator[_Made]:
+    values = [each for each in index.values.values() if each.shape == shape]
+    for each in values[-20:]:
+        source = next(reversed(each.sources), "")
+        yield [each.value], f"one {source}", next(reversed(each.records), None), each.last
+    for who, text, time in _recent(index):
+        said = sorted((position, each.value) for each in values if (position := text.find(each.normal)) >= 0)
+        if 1 <= len(said) <= _MAX_LENGTH:
+            yield [value for _, value in said], f"said {who}", None, time
+
+
+def _of_records(index: Index, fields: list[str], listed: bool) -> Iterator[_Made]:
+    projected = _project_all(index, fields)
+    if not listed:
+        for record, each in projected.items():
+            yield each, _source(index, record), record, index.results[record[0]][0]
+        return
+    groups = 0
+    for number in range(len(index.results) - 1, -1, -1):
+        time, _, expansion, _ = index.results[number]
+        for path, members in expansion.groups:
+            rows = [projected.get((number, member)) for member in members]
+            if groups < _MAX_GROUPS and len(rows) <= _MAX_LENGTH and None not in rows:
+                groups += 1
+                parent = expansion.nodes[members[0]].parent
+                yield rows, f"all {path}", (number, parent) if parent >= 0 else None, time
+    for record, each in list(projected.items())[:40]:
+        yield [each], f"one {_source(index, record)}", record, index.results[record[0]][0]
+    for who, text, time in _recent(index):
+        said = _said(index, projected, text)
+        if 1 <= len(said) <= _MAX_LENGTH:
+            yield said, f"said {who}", None, time
+
+
+def _said(index: Index, projected: _Projected, text: texts.Text) -> list[dict[str, Any]]:
+    """The records that ``text`` names by an id of theirs, in the order of the text; the latest record of each id."""
+    found: dict[str, tuple[int, dict[str, Any]]] = {}
+    for each in projected.values():
+        for value in each.values():
+            if isinstance(value, str) and re.search(r"\d", value) and re.search(r"[A-Za-z]", value):
+                wanted = texts.normal(value)
+                position = text.find(wanted)
+                if position >= 0 and wanted not in found:
+                    found[wanted] = (position, each)
+    rows = [each for _, each in sorted(found.values(), key=lambda item: item[0])]
+    return [each for number, each in enumerate(rows) if each not in rows[:number]]
+
+
+def _recent(index: Index) -> list[tuple[str, texts.Text, int]]:
+    recent = [(f"a{age}", text, time) for age, (time, text) in enumerate(reversed(index.agents[-2:]))]
+    return recent + [(f"u{age}", text, time) for age, (time, text) in enumerate(reversed(index.users[-2:]))]
+
+
+def _project_all(index: Index, fields: list[str]) -> _Projected:
+    """Every record that has ``fields``, reduced to them: the latest first."""
+    found: _Projected = {}
+    for number in range(len(index.results) - 1, -1, -1):
+        arguments = index.results[number][3]
+        for member in range(len(index.results[number][2].nodes)):
+            projected = _project(index, (number, member), fields, arguments)
+            if projected is not None:
+                found[number, member] = projected
+                if len(found) >= _MAX_RECORDS:
+                    return found
+    return found
+
+
+def _project(
+    index: Index, record: tuple[int, int], fields: list[str], arguments: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The fields of a record: its own, of records in it, of those around it, or what the tool was asked with."""
+    own, result = 0, {}
+    for field in fields:
+        number = record[1]
+        while number >= 0:
+            node = index.results[record[0]][2].nodes[number]
+            place = node.own if field in node.own else node.inner
+            if field in place:
+                own += number == record[1]
+                result[field] = place[field]
+                break
+            number = node.parent
+        else:
+            value = arguments.get(field)
+            if value is None or isinstance(value, Mapping | list):
+                return None
+            result[field] = value
+    return result if own else None
+
+
+def _source(index: Index, record: tuple[int, int]) -> str:
+    _, tool, expansion, _ = index.results[record[0]]
+    return f"{tool}:{expansion.nodes[record[1]].path}"

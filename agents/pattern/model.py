@@ -1,0 +1,69 @@
+"""The two models of one window, joined: the most likely next calls with all their arguments."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from spec_envs.agents.pattern.ranker import Ranker, Rows
+from spec_envs.agents.pattern.state import State
+from spec_envs.agents.pattern.tools import MESSAGE, CallModel
+from spec_envs.agents.pattern.values import ArgumentModel
+from spec_envs.conversation import ToolCall
+
+#: Tools that are less likely than this are not completed: it would take time, and gain next to nothing.
+_MIN_SHARE = 0.01
+_MAX_TOOLS = 6
+
+Lesson = tuple[Ranker, Rows, int]
+
+
+class WindowModel:
+    """Predicts the next call in one window: while the agent thinks (``seen``), or while the user types."""
+
+    def __init__(self, seen: bool) -> None:
+        self.seen = seen
+        self.calls = CallModel(seen=seen)
+        self.arguments = ArgumentModel()
+
+    def lessons(self, state: State, action: ToolCall | None) -> list[Lesson]:
+        """What is to be learned from ``action`` (``None``: a message) having come at ``state``."""
+        rows, right = self.calls.decision(state, MESSAGE if action is None else action.name)
+        lessons: list[Lesson] = [(self.calls.ranker, rows, right)]
+        if action is not None:
+            lessons += [(self.arguments.ranker, *each) for each in self.arguments.decisions(state, action)]
+        return lessons
+
+    def predict(self, state: State, count: int) -> list[tuple[ToolCall, float]]:
+        """At most ``count`` calls, most likely first, with the probability that the model gives them."""
+        tools = self.calls.probabilities(state)
+        tools.pop(MESSAGE)
+        likely = sorted(tools.items(), key=lambda item: -item[1])[:_MAX_TOOLS]
+        found: list[tuple[ToolCall, float]] = []
+        for tool, share in likely:
+            worst = sorted((p for _, p in found), reverse=True)[count - 1] if len(found) >= count else 0.0
+            if share < worst or (share < _MIN_SHARE and len(found) >= count):
+                break
+            found += [(ToolCall(tool, arguments), share * p) for arguments, p in self.arguments.complete(state, tool)]
+        return sorted(found, key=lambda item: -item[1])[:count]
+
+    def to_json(self) -> dict[str, Any]:
+        """The weights, as JSON data."""
+        return {"calls": self.calls.ranker.to_json(), "arguments": self.arguments.ranker.to_json()}
+
+    def load(self, data: dict[str, Any]) -> None:
+        """Take the weights of ``to_json``."""
+        self.calls.ranker = Ranker.from_json(data["calls"])
+        self.arguments.ranker = Ranker.from_json(data["arguments"])
+
+
+def study(lessons: Sequence[Sequence[Lesson]], rounds: int, seed: int) -> None:
+    """Learn ``lessons`` (grouped by decision) in several rounds, each in another order."""
+    order = random.Random(seed)
+    groups = list(lessons)
+    for _ in range(rounds):
+        order.shuffle(groups)
+        for group in groups:
+            for ranker, rows, right in group:
+                ranker.learn(rows, right)

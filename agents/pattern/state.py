@@ -1,0 +1,237 @@
+"""A moment of a conversation, as features: what is known of each value, whatever argument it may be for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from typing import Any
+
+from spec_envs.agents.pattern import text as texts
+from spec_envs.agents.pattern.composites import composites
+from spec_envs.agents.pattern.index import Done, Index, Value
+from spec_envs.agents.pattern.memory import Memory
+from spec_envs.conversation import AssistantMessage, UserMessage, canonical
+
+#: Sources of one value that count: the latest.
+_MAX_SOURCES = 5
+#: A constant is a value that so many tasks have used; one conversation proves nothing.
+_MIN_TASKS = 2
+
+
+#: Where something was said: when, where in the message, and after which word.
+Mention = tuple[int, int, str]
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Candidate:
+    """A value that may be an argument. ``features`` say what is known of it anyway, ``mention`` where it was said."""
+
+    value: Any
+    key: str
+    shape: str
+    features: list[str]
+    records: frozenset[tuple[int, int]]
+    fields: frozenset[str]
+    lists: tuple[tuple[str, int], ...]
+    mention: tuple[int, int] = (-1, -1)
+    last: int = -1
+
+
+class State:
+    """What can be said about the values at the end of an indexed conversation.
+
+    Args:
+        index: The conversation so far. Not changed, and not to be changed while the state is in use.
+        memory: What arguments looked like in the past.
+        task: The task of the conversation, if ``memory`` may have learned from it: it does not count here.
+    """
+
+    def __init__(self, index: Index, memory: Memory, task: str | None = None) -> None:
+        self.index, self.memory, self.task = index, memory, task
+        self.now = len(index.events)
+        last = index.events[-1] if index.events else None
+        self.after = {UserMessage: "user", AssistantMessage: "agent"}.get(type(last), "tool")
+        self.user = index.users[-1] if index.users else (-1, texts.read(""))
+        self.agent = index.agents[-1] if index.agents else (-1, texts.read(""))
+        self.uses: dict[str, list[tuple[str, str]]] = {}
+        self.latest: dict[str, Done] = {}
+        for done in index.calls:
+            self.latest[done.call.name] = done
+            for name, key in done.arguments.items():
+                self.uses.setdefault(key, []).append((done.call.name, name))
+        self._candidates: dict[str, Candidate] = {}
+        self._composed: dict[str, list[Candidate]] = {}
+        self._names: dict[str, tuple[float, Mention]] | None = None
+        self._values = self._dated()
+
+    def candidates(self, tool: str, argument: str) -> list[Candidate]:
+        """Everything that may be this argument, each value once."""
+        shapes, start, choices = self.memory.admits(tool, argument)
+        found: dict[str, Candidate] = {}
+        for key, value in self._values.items():
+            if value.shape in shapes or (start is not None and value.shape.startswith(start)):
+                found[key] = self._candidate(value)
+        for shape in shapes:
+            if shape[0] in "[{":
+                for each in self._compose(shape):
+                    if each.key in found:
+                        known = found[each.key]
+                        extra = [name for name in each.features if name not in known.features]
+                        found[each.key] = dataclasses.replace(
+                            known, features=known.features + extra, records=known.records | each.records
+                        )
+                    else:
+                        found[each.key] = each
+        for key, features in self._constants(tool, argument, choices).items():
+            known = found.get(key) or self._unseen(key)
+            called = self._called().get(key)
+            mention = known.mention if called is None or known.mention[0] >= called[1][0] else called[1][:2]
+            found[key] = dataclasses.replace(known, features=known.features + features, mention=mention)
+        return list(found.values())
+
+    def _dated(self) -> dict[str, Value]:
+        """All values; days without a year are of the usual one, or else of the latest that was mentioned."""
+        values, index = self.index.values, self.index
+        open_days = [each for key, each in values.items() if key.startswith('"????-')]
+        if not open_days:
+            return values
+        year = self.memory.year(self.task)
+        if year is None:
+            years = [key[1:5] for key in values if re.fullmatch(r'"(19|20)\d\d-\d\d-\d\d.*"', key)]
+            year = max(years, default="????")
+        values = dict(values)
+        for each in open_days:
+            del values[each.key]
+            date = f"{year}{each.value[4:]}"
+            known = index.values.get(canonical(date))
+            merged = Value(date, canonical(date), texts.shape(date), texts.normal(date), each.first, each.last)
+            merged.sources = each.sources | (known.sources if known else {})
+            if known:
+                merged.last, merged.fields, merged.records = max(each.last, known.last), known.fields, known.records
+            values[merged.key] = merged
+        return values
+
+    def _candidate(self, value: Value) -> Candidate:
+        made = self._candidates.get(value.key)
+        if made is None:
+            made = self._candidates[value.key] = self._describe(value)
+        return made
+
+    def _describe(self, value: Value) -> Candidate:
+        index, features = self.index, ["any"]
+        sources = sorted(value.sources.items(), key=lambda item: (-item[1][0], item[0]))[:_MAX_SOURCES]
+        for source, (time, place, length) in sources:
+            features.append(f"from {source}")
+            if length > 1:
+                features.append("first" if place == 0 else "last" if place == length - 1 else "middle")
+                if time == self.now - 1:
+                    features.append(f"place {min(place, 4)} of last result")
+        features.append(f"age {_bucket(self.now - value.last)}")
+        features.append(f"times {min(2, len(self.uses.get(value.key, ())))}")
+        mention = (-1, -1)
+        for time, who, position, message in index.mentions(value.normal):
+            if mention[0] < 0:
+                mention = (time, position)
+                features.append(f"latest {who}{_bucket(self.now - time)}")
+                features.append(f"after {message.word_before(position, value.normal)}")
+            if who == "u" and time == self.user[0]:
+                features.append("said last")
+                features.append(f"said after {message.word_before(position, value.normal)}")
+            elif who == "a" and time == self.agent[0]:
+                features.append("written last")
+        if mention[0] < 0:
+            features.append("never said")
+        features += self._siblings(value) + self._words(value)
+        lists = tuple((source, place) for source, (_, place, length) in value.sources.items() if length > 1)
+        records, fields = frozenset(value.records), frozenset(value.fields)
+        return Candidate(value.value, value.key, value.shape, features, records, fields, lists, mention, value.last)
+
+    def _words(self, value: Value) -> list[str]:
+        """Are the words in an id said, such as those of ``gift_card_123``?"""
+        words = [word for word in value.normal.split(" ") if word.isalpha() and len(word) > 2]
+        if not words or len(words) == value.normal.count(" ") + 1:
+            return []
+        said = all(word in self.user[1].vocabulary for word in words)
+        written = all(word in self.agent[1].vocabulary for word in words)
+        earlier = any(all(word in text.vocabulary for word in words) for _, text in self.index.users[:-1])
+        return [f"words {'said' if said else 'written' if written else 'said earlier' if earlier else 'not said'}"]
+
+    def _siblings(self, value: Value) -> list[str]:
+        """Is anything else said of the record that ``value`` is in, such as a card's last four digits?"""
+        said = written = 0
+        for record in list(value.records)[-3:]:
+            words = self.index.node(record).words - {value.normal}
+            said = max(said, sum(self.user[1].find(each) >= 0 for each in words))
+            written = max(written, sum(self.agent[1].find(each) >= 0 for each in words))
+        return [f"sibling said {min(said, 3)}", f"sibling written {min(written, 3)}"]
+
+    def _unseen(self, key: str) -> Candidate:
+        value = json.loads(key)
+        known = Value(value, key, texts.shape(value), texts.normal(value), -1, -1)
+        return self._candidate(known)
+
+    def _constants(self, tool: str, argument: str, choices: tuple[Any, ...]) -> dict[str, list[str]]:
+        memory, found = self.memory, dict[str, list[str]]()
+        for place, name in ((f"{tool}.{argument}", "constant"), (argument, "constant elsewhere")):
+            tally = memory.constants.get(place)
+            for key in tally.tasks if tally is not None else ():
+                count = tally.count(key, self.task) if tally is not None else 0
+                if count >= _MIN_TASKS:
+                    features = found.setdefault(key, [f"is {key}"])
+                    share = count / max(1, memory.given.count(f"{tool}.{argument}", self.task))
+                    features.append(f"{name} {min(9, int(10 * share))}")
+        for choice in choices:
+            found.setdefault(canonical(choice), []).append("choice")
+        tally = memory.constants.get(argument)
+        for key, (share, (time, _, before)) in self._called().items() if tally is not None else ():
+            known = share > 1 and texts.shape(json.loads(key)) in memory.admits(tool, argument)[0]
+            if known or (tally is not None and tally.count(key, self.task)):
+                when = "now" if time == self.user[0] else "before"
+                found.setdefault(key, []).extend(
+                    [f"called {min(12, int(10 * share))} {when}", f"called after {before}, {when}"]
+                )
+        return found
+
+    def _called(self) -> dict[str, tuple[float, Mention]]:
+        """Values that go by names that the user said: how sure that is, and where the name was said."""
+        if self._names is None:
+            self._names = {}
+            for time, text in reversed(self.index.users[-4:]):
+                for name in text.names:
+                    position = text.find(texts.normal(name))
+                    for key, share in self._meanings(name).items():
+                        known = self._names.get(key)
+                        if known is None or (known[1][0] == time and known[0] < share):
+                            self._names[key] = (share, (time, position, text.word_before(position)))
+        return self._names
+
+    def _meanings(self, name: str) -> dict[str, float]:
+        meanings = self.memory.associations(name, self.task)
+        known = self.memory.glosses.get(name)
+        for key in known.tasks if known is not None else ():
+            if known is not None and known.count(key, self.task):
+                meanings[key] = 1.1
+        if name in self.index.glosses:
+            meanings[canonical(self.index.glosses[name])] = 1.2
+        return meanings
+
+    def _compose(self, shape: str) -> list[Candidate]:
+        made = self._composed.get(shape)
+        if made is None:
+            made = []
+            for key, each in composites(self.index, shape).items():
+                features = ["any", f"like {shape}", *(f"from {source}" for source in each.sources)]
+                features.append(f"times {min(2, len(self.uses.get(key, ())))}")
+                features.append(f"long {min(5, len(each.value))}")
+                features.append(f"age {_bucket(self.now - each.last)}")
+                records = frozenset(each.records)
+                made.append(
+                    Candidate(each.value, key, shape, features, records, frozenset(), (), last=each.last)
+                )
+            self._composed[shape] = made
+        return made
+
+
+def _bucket(age: int) -> str:
+    return "0" if age <= 1 else "1" if age <= 3 else "2" if age <= 6 else "3" if age <= 12 else "4"

@@ -1,0 +1,184 @@
+"""``spec-envs bench overhead``: what the machinery costs where it saves nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+
+from spec_envs.benchmarks.chess import ChessBench
+from spec_envs.benchmarks.chess_settings import ReplaySettings
+from spec_envs.benchmarks.crowd import crowd
+from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.benchmarks.standin import made_up_game
+from spec_envs.calls import Call, Guess
+from spec_envs.chess.position import Position
+from spec_envs.forking import fork
+from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.wrappers import SpeculativeWrapper
+
+_PLIES = 30
+_FORKS = 2000
+_EPISODES = 15
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure, and what it should be at most; ``target`` is ``None`` where there is none."""
+
+    name: str
+    unit: str
+    measured: float
+    target: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure is at most the target."""
+        return self.target is None or self.measured <= self.target
+
+
+def run(json_file: Path | None) -> None:
+    """Measure everything and report."""
+    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _steps, _replay, _crowd]
+    figures: list[Measured] = []
+    with progress("measuring", len(parts), shown=json_file is None) as show:
+        for done, part in enumerate(parts, start=1):
+            figures += part()
+            show(done)
+    if json_file is not None:
+        entries = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
+        write_json({"config": {"versions": versions()}, "figures": entries}, json_file)
+        return
+    rows = [_row(figure) for figure in figures]
+    console().print(table("What the machinery costs", ("figure", "target", "measured", ""), rows))
+
+
+def _row(figure: Measured) -> list[str]:
+    target = "" if figure.target is None else f"<= {figure.target:g} {figure.unit}"
+    verdict = "" if figure.target is None else "yes" if figure.met else "NO"
+    return [figure.name, target.strip(), f"{figure.measured:.4g} {figure.unit}".strip(), verdict]
+
+
+# -- forks ---------------------------------------------------------------------------------------------------------
+
+
+def _forks() -> Iterator[Measured]:
+    """A fork of everything that ``gym.make`` builds, in the middle of a game."""
+    with _chess_env() as env:
+        _play_some(env, _PLIES // 3)
+        times = []
+        for _ in range(_FORKS):
+            start = time.perf_counter_ns()
+            twin = fork(env)
+            times.append(time.perf_counter_ns() - start)
+            twin.close()
+    yield Measured("fork of the gym.make chess stack (median)", "us", statistics.median(times) / 1e3, 20)
+
+
+def _play_some(env: gym.Env[Any, Any], steps: int) -> None:
+    """Reset, and play the first steps of the record."""
+    observation, _ = env.reset(seed=0)
+    for _ in range(steps):
+        observation, *_ = env.step(_recorded(observation))
+
+
+# -- steps ---------------------------------------------------------------------------------------------------------
+
+_GAME = made_up_game(_PLIES)
+
+
+def _recorded(query: Any) -> str:
+    """The recorded move, at once; as an opponent and as a policy."""
+    return _GAME.moves[len(Position.of(query).moves)]
+
+
+class _Perfect:
+    """Guesses, at once, what will be."""
+
+    def __init__(self, response: Callable[[Any], Any]) -> None:
+        self._response = response
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        """The response."""
+        return [Guess(self._response(call.query), 0.9)]
+
+
+def _chess_env() -> gym.Env[Any, Any]:
+    return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
+
+
+def _steps() -> Iterator[Measured]:
+    """A step with the wrapper against one without, side by side, where every handler answers at once."""
+    cases: list[tuple[str, Callable[[], gym.Env[Any, Any]], Callable[[Any], Any]]] = [
+        ("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response),
+        ("chess", _chess_env, _recorded),
+    ]
+    runtimes: list[tuple[Literal["threads", "simulation"], float]] = [("threads", 1.0), ("simulation", 0.3)]
+    for case, make, policy in cases:
+        for runtime, target in runtimes:
+            for guessed in (False, True):
+                plain, wrapped = _step_times(make, policy, runtime, guessed)
+                name = f"wrapper per step, {runtime}, {case}, {'perfect' if guessed else 'no'} guesses"
+                yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+
+
+def _step_times(
+    make: Callable[[], gym.Env[Any, Any]],
+    policy: Callable[[Any], Any],
+    runtime: Literal["threads", "simulation"],
+    guessed: bool,
+) -> tuple[float, float]:
+    """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
+    name = "world" if isinstance(make(), FakeEnv) else "opponent"
+    response = pure_response if name == "world" else _recorded
+    guessers = {"policy": _Perfect(policy), name: _Perfect(response)} if guessed else {}
+    plain, wrapped = [], []
+    with make() as env, SpeculativeWrapper(make(), policy=policy, guessers=guessers, k=1, runtime=runtime) as wrapper:
+        for _ in range(_EPISODES):
+            plain.append(_step_ms(env, policy))
+            wrapped.append(_step_ms(wrapper, wrapper.act))
+    return statistics.median(plain), statistics.median(wrapped)
+
+
+def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
+    observation, _ = env.reset(seed=0)
+    done, steps, start = False, 0, time.perf_counter()
+    while not done:
+        observation, _, terminated, truncated, _ = env.step(act(observation))
+        done, steps = terminated or truncated, steps + 1
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+# -- whole runs ----------------------------------------------------------------------------------------------------
+
+
+def _replay() -> Iterator[Measured]:
+    """A game in virtual time: real seconds of all the computing, guesses included."""
+    for guesses in ("builtin", "stockfish"):
+        settings = ReplaySettings(plies=_PLIES, max_inflight=8, guesses=guesses)
+        try:
+            bench = ChessBench([_GAME], settings)
+        except gym.error.DependencyNotInstalled:
+            continue
+        with bench:
+            start = time.perf_counter()
+            bench.replay(_GAME)
+            seconds = time.perf_counter() - start
+        yield Measured(f"{_PLIES}-ply replay in virtual time, 8 calls at once, guesses: {guesses}", "s", seconds, 2)
+
+
+def _crowd() -> Iterator[Measured]:
+    """Many wrappers at once."""
+    seen = crowd()
+    name = f"{seen.num_wrappers} wrappers at once"
+    yield Measured(f"{name}: speculative calls in flight, of one", "", seen.most_inflight, seen.max_inflight)
+    yield Measured(f"{name}: the same, of the one that had the fewest", "", seen.fewest_inflight)
+    yield Measured(f"{name}: threads", "", seen.peak_threads, seen.max_threads)
+    yield Measured(f"{name}: those whose close() did not wait for all their threads", "", seen.impatient, 0)
+    yield Measured(f"{name}: threads left after close", "", seen.threads_left, 0)
+    yield Measured(f"{name}: one step, with calls of 5 s", "s", seen.seconds)

@@ -1,0 +1,1 @@
+"""Retail customer service: the shop's data, tools and tasks, in the form of tau-bench's retail domain."""

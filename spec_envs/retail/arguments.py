@@ -1,0 +1,173 @@
+"""The arguments of each tool: what they are called, what type they have, and what the agent is told about them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+
+OrderId = Annotated[
+    StrictStr,
+    Field(description="Id of the order with its leading '#', for example '#W0000000'.", examples=["#W0000000"]),
+]
+UserId = Annotated[StrictStr, Field(description="Id of the user, for example 'sara_doe_496'.")]
+PaymentId = Annotated[
+    StrictStr,
+    Field(
+        description="Id of one of the user's payment methods, for example 'gift_card_0000000' or "
+        "'credit_card_0000000'; the details of the user list them."
+    ),
+]
+ItemIds = Annotated[
+    list[StrictStr],
+    Field(
+        description="Ids of items of the order, each like '1008292230'; an item that is meant twice is listed twice."
+    ),
+]
+NewItemIds = Annotated[
+    list[StrictStr],
+    Field(
+        description="Ids of the items to have instead, in the order of item_ids: each must be an available item of the "
+        "same product as the one it replaces."
+    ),
+]
+
+REASONS = ("no longer needed", "ordered by mistake")
+
+
+class Arguments(BaseModel):
+    """Arguments of a tool: nothing missing, nothing unknown, no type changed on the way."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoArguments(Arguments):
+    """Of a tool that takes none."""
+
+
+class Calculate(Arguments):
+    """Of ``calculate``."""
+
+    expression: StrictStr = Field(
+        description="What to calculate, for example '2 + 2': numbers, the operators +, -, * and /, parentheses, spaces."
+    )
+
+
+class Think(Arguments):
+    """Of ``think``."""
+
+    thought: StrictStr = Field(description="The thought.")
+
+
+class Transfer(Arguments):
+    """Of ``transfer_to_human_agents``."""
+
+    summary: StrictStr = Field(description="What the user wants and how far it has come.")
+
+
+class Email(Arguments):
+    """Of ``find_user_id_by_email``."""
+
+    email: StrictStr = Field(description="The user's e-mail address, for example 'something@example.com'.")
+
+
+class NameZip(Arguments):
+    """Of ``find_user_id_by_name_zip``."""
+
+    first_name: StrictStr = Field(description="First name, for example 'John'.")
+    last_name: StrictStr = Field(description="Last name, for example 'Doe'.")
+    zip: StrictStr = Field(description="Zip code, for example '12345'.")
+
+
+class User(Arguments):
+    """Of a tool about one user."""
+
+    user_id: UserId
+
+
+class Order(Arguments):
+    """Of a tool about one order."""
+
+    order_id: OrderId
+
+
+class Product(Arguments):
+    """Of a tool about one product."""
+
+    product_id: StrictStr = Field(
+        description="Id of the product, for example '6086499569'; not the same as the id of an item."
+    )
+
+
+class Cancel(Order):
+    """Of ``cancel_pending_order``."""
+
+    # Not an enum to the validation: tau-bench looks at the order first, and so do the errors.
+    reason: StrictStr = Field(description="Why the order is cancelled.", json_schema_extra={"enum": list(REASONS)})
+
+
+class Payment(Order):
+    """Of ``modify_pending_order_payment``."""
+
+    payment_method_id: PaymentId
+
+
+class Return(Order):
+    """Of ``return_delivered_order_items``."""
+
+    item_ids: ItemIds
+    payment_method_id: PaymentId
+
+
+class Replace(Order):
+    """Of the tools that put new items in the place of old ones."""
+
+    item_ids: ItemIds
+    new_item_ids: NewItemIds
+    payment_method_id: PaymentId
+
+
+class _Address(Arguments):
+    address1: StrictStr = Field(description="First line of the address, for example '123 Main St'.")
+    address2: StrictStr = Field(description="Second line of the address, for example 'Apt 1', or ''.")
+    city: StrictStr = Field(description="City, for example 'San Francisco'.")
+    state: StrictStr = Field(description="State, for example 'CA'.")
+    country: StrictStr = Field(description="Country, for example 'USA'.")
+    zip: StrictStr = Field(description="Zip code, for example '12345'.")
+
+    def record(self) -> dict[str, str]:
+        """The address as orders and users hold it."""
+        return {name: getattr(self, name) for name in ("address1", "address2", "city", "state", "country", "zip")}
+
+
+class OrderAddress(_Address, Order):
+    """Of ``modify_pending_order_address``."""
+
+
+class UserAddress(_Address, User):
+    """Of ``modify_user_address``."""
+
+
+def schema_of(arguments: type[Arguments]) -> dict[str, Any]:
+    """The JSON schema of the arguments, without what says nothing to a model."""
+    schema = arguments.model_json_schema()
+    properties: dict[str, Any] = schema.get("properties", {})
+    for description in properties.values():
+        description.pop("title", None)
+        description.pop("examples", None)
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": schema.get("required", []),
+        "additionalProperties": False,
+    }
+
+
+def explain(error: ValidationError) -> str:
+    """What is wrong with the arguments, one sentence for all of it."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(map(str, problem["loc"])) or "arguments"
+        what = {"missing": "is missing", "extra_forbidden": "is not an argument of this tool"}.get(problem["type"])
+        problems.append(f"{place} {what}" if what else f"{place}: {problem['msg']}")
+    return "; ".join(problems)

@@ -1,0 +1,47 @@
+"""Draws that are the same on every machine and in every version of Python.
+
+Of ``random.Random`` only ``random()`` promises that; ``choice``, ``sample`` and ``shuffle`` have changed before.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Draws:
+    """A stream of draws named by its seed: any text."""
+
+    def __init__(self, *seed: object) -> None:
+        self._random = random.Random(":".join(map(str, seed))).random
+
+    def below(self, end: int) -> int:
+        """A whole number from 0 to ``end`` - 1."""
+        return int(self._random() * end)
+
+    def between(self, low: int, high: int) -> int:
+        """A whole number from ``low`` to ``high``."""
+        return low + self.below(high - low + 1)
+
+    def chance(self, probability: float) -> bool:
+        """``True`` that often."""
+        return self._random() < probability
+
+    def pick(self, values: Sequence[T]) -> T:
+        """One of the values."""
+        return values[self.below(len(values))]
+
+    def shuffled(self, values: Sequence[T]) -> list[T]:
+        """The values in another order."""
+        mixed = list(values)
+        for last in range(len(mixed) - 1, 0, -1):
+            other = self.below(last + 1)
+            mixed[last], mixed[other] = mixed[other], mixed[last]
+        return mixed
+
+    def digits(self, count: int) -> str:
+        """So many digits, the first of them not 0."""
+        return str(self.between(1, 9)) + "".join(str(self.below(10)) for _ in range(count - 1))

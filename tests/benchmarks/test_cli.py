@@ -1,0 +1,151 @@
+"""The command ``spec-envs``: help, version, the demonstration, and errors without tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from spec_envs.benchmarks import overhead
+from spec_envs.benchmarks.cli import Commands, main
+from spec_envs.benchmarks.crowd import crowd
+from spec_envs.benchmarks.standin import made_up_game
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def without_stockfish(monkeypatch):
+    monkeypatch.setenv("SPEC_ENVS_STOCKFISH", "/not/installed")
+
+
+def run(*args: object):
+    return CliRunner().invoke(main, list(map(str, args)))
+
+
+class TestMain:
+    def test_help_lists_the_commands(self):
+        result = run("--help")
+        assert result.exit_code == 0
+        assert "bench" in result.output and "demo" in result.output
+        assert "chess" in run("bench", "--help").output
+
+    def test_help_imports_no_tables_engines_or_models(self):
+        code = (
+            "import sys\nfrom spec_envs.benchmarks.cli import main\nmain(['--help'], standalone_mode=False)\n"
+            "print([name for name in ('rich', 'openai', 'selenium', 'chess') if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+        assert done.stdout.endswith("[]\n"), done.stdout + done.stderr
+
+    def test_version(self):
+        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+        assert version in run("--version").output
+
+    @pytest.mark.parametrize("args", [["nothing"], ["bench", "nothing"], ["bench", "chess", "--nothing"]])
+    def test_what_does_not_exist_is_a_usage_error(self, args):
+        assert run(*args).exit_code == 2
+
+    @pytest.mark.parametrize(
+        "error, code",
+        [
+            (InvalidConfiguration("k must be odd"), 2),
+            (HandlerFailed("the opponent left"), 1),
+            (FileNotFoundError(2, "No such file", "game.json"), 2),
+        ],
+    )
+    def test_an_error_is_one_line(self, error, code):
+        @click.group(cls=Commands)
+        def group() -> None: ...
+
+        @group.command()
+        def fail() -> None:
+            raise error
+
+        result = CliRunner().invoke(group, ["fail"])
+        assert result.exit_code == code
+        assert result.stderr.count("\n") == 1
+        assert str(error.args[-1]) in result.stderr
+
+    def test_a_bug_of_ours_is_not_hidden(self):
+        @click.group(cls=Commands)
+        def group() -> None: ...
+
+        @group.command()
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        assert isinstance(CliRunner().invoke(group, ["fail"]).exception, ZeroDivisionError)
+
+
+class TestDemo:
+    def test_plays_the_same_game_twice_and_writes_the_trace(self, tmp_path):
+        result = run("demo", "--plies", 6, "--speed", 2000, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert "made-up" in result.stdout and "built-in engine" in result.stdout
+        assert "lossless: same game: yes" in result.stdout
+        for number, move in enumerate(made_up_game(6).moves):
+            line = f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {move}"
+            assert result.stdout.count(line) == 2
+        events = json.loads((tmp_path / "out" / "demo.trace.json").read_text())["traceEvents"]
+        assert sum(event["name"].startswith("commit") for event in events) == 6
+        lines = (tmp_path / "out" / "demo.jsonl").read_text().splitlines()
+        assert sum(json.loads(line)["kind"] == "commit" for line in lines) == 6
+
+    def test_plays_a_recorded_game(self, tmp_path):
+        plies = [
+            {"move": move, "actor_seconds": 5, "actor_tokens": {"in": 1, "out": 2}} for move in ("e2e4", "e7e5", "g1f3")
+        ]
+        path = tmp_path / "short.json"
+        path.write_text(json.dumps({"plies": plies}))
+        result = run("demo", "--game", path, "--speed", 2000, "--out", tmp_path / "out")
+        assert result.exit_code == 0, result.output
+        assert "short" in result.stdout and "2. g1f3" in result.stdout
+        assert "lossless: same game: yes" in result.stdout
+
+    @pytest.mark.parametrize("args", [["--game", "missing.json"], ["--speed", 0], ["--plies", 0], ["--plies", 5000]])
+    def test_refuses_what_makes_no_sense(self, args, tmp_path):
+        result = run("demo", *args, "--out", tmp_path)
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output
+
+
+class TestStandIn:
+    def test_is_a_legal_game_and_the_same_every_time(self):
+        game = made_up_game(40, seed=3)
+        assert len(game.plies) == 40
+        assert game == made_up_game(40, seed=3) != made_up_game(40, seed=4)
+        assert made_up_game(20, seed=3).plies == game.plies[:20]
+
+
+class TestOverhead:
+    def test_crowd_keeps_its_limits_and_leaves_nothing(self):
+        seen = crowd(num_wrappers=3, max_inflight=5, seconds=0.1)
+        assert seen.most_inflight <= 5
+        assert seen.peak_threads <= seen.max_threads
+        assert seen.threads_left == 0
+
+    def test_reports_what_was_measured(self, monkeypatch):
+        monkeypatch.setattr(overhead, "_FORKS", 5)
+        monkeypatch.setattr(overhead, "_EPISODES", 1)
+        monkeypatch.setattr(overhead, "crowd", lambda: crowd(num_wrappers=2, max_inflight=3, seconds=0.01))
+        result = run("bench", "overhead", "--json", "-")
+        assert result.exit_code == 0, result.output
+        figures = json.loads(result.stdout)["figures"]
+        assert len(figures) >= 10
+        assert all(figure["measured"] >= 0 or "per step" in figure["name"] for figure in figures)
+        assert {"name", "unit", "measured", "target", "met"} == set(figures[0])
+
+    def test_shows_targets_in_a_table(self, monkeypatch):
+        monkeypatch.setattr(overhead, "_steps", lambda: iter([overhead.Measured("a step", "ms", 2.0, 1.0)]))
+        for name in ("_forks", "_replay", "_crowd"):
+            monkeypatch.setattr(overhead, name, lambda: iter([]))
+        result = run("bench", "overhead")
+        assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout
