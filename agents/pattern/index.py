@@ -171,7 +171,8 @@ class Index:
         self.results: list[tuple[int, str, Expansion, Mapping[str, Any]]] = []  # time, tool, content, arguments
         self.glosses: dict[str, str] = {}  # a name, in lower case, and what stood in brackets behind it
         self._pending: list[Done] = []
-        self._expanded: dict[tuple[str, int], int] = {}
+        self._expanded: dict[tuple[str, str], int] = {}
+        self._own: set[str] = set()
 
     @classmethod
     def of(cls, conversation: Conversation) -> Index:
@@ -201,7 +202,8 @@ class Index:
         """An index that can be extended without changing this one."""
         other = Index()
         other.events = list(self.events)
-        other.values = {key: value.copy() for key, value in self.values.items()}
+        other.values = dict(self.values)
+        self._own = set()  # from now on, a value that changes is copied first
         other.users, other.agents = list(self.users), list(self.agents)
         other._expanded = dict(self._expanded)
         other.results, other.glosses = list(self.results), dict(self.glosses)
@@ -220,6 +222,9 @@ class Index:
         if found is None:
             found = Value(value, key, texts.shape(value), texts.normal(value), time, time)
             self.values[key] = found
+        elif key not in self._own:
+            found = self.values[key] = found.copy()
+        self._own.add(key)
         found.last = time
         return found
 
@@ -251,8 +256,9 @@ class Index:
         done.answered, done.error = True, result.error
         if result.error:
             return
-        expansion = _expand(done.call.name, json.dumps(result.content))
-        number = self._expanded.setdefault((done.key, id(expansion)), len(self.results))
+        content = json.dumps(result.content)
+        expansion = _expand(done.call.name, content)
+        number = self._expanded.setdefault((done.key, content), len(self.results))
         if number == len(self.results):
             self.results.append((time, done.call.name, expansion, done.call.arguments))
         else:  # the same call with the same result: nothing new, but it is recent again

@@ -141,8 +141,7 @@ class Memory:
             "names": _tally_to_json(self.names),
             "years": _tally_to_json(self.years),
             **{
-                part: {place: _tally_to_json(tally) for place, tally in getattr(self, part).items()}
-                for part in _PLACES
+                part: {place: _tally_to_json(tally) for place, tally in getattr(self, part).items()} for part in _PLACES
             },
             "schemas": [
                 {"name": tool.name, "description": tool.description, "parameters": tool.parameters}

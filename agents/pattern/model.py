@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from spec_envs.agents.pattern.curve import Curve
 from spec_envs.agents.pattern.ranker import Ranker, Rows
 from spec_envs.agents.pattern.state import State
 from spec_envs.agents.pattern.tools import MESSAGE, CallModel
@@ -26,6 +27,7 @@ class WindowModel:
         self.seen = seen
         self.calls = CallModel(seen=seen)
         self.arguments = ArgumentModel()
+        self.curve = Curve()
 
     def lessons(self, state: State, action: ToolCall | None) -> list[Lesson]:
         """What is to be learned from ``action`` (``None``: a message) having come at ``state``."""
@@ -42,20 +44,25 @@ class WindowModel:
         likely = sorted(tools.items(), key=lambda item: -item[1])[:_MAX_TOOLS]
         found: list[tuple[ToolCall, float]] = []
         for tool, share in likely:
-            worst = sorted((p for _, p in found), reverse=True)[count - 1] if len(found) >= count else 0.0
-            if share < worst or (share < _MIN_SHARE and len(found) >= count):
-                break
+            enough = len(found) >= count
+            if enough and share < max(_MIN_SHARE, sorted((p for _, p in found), reverse=True)[count - 1]):
+                break  # not even a certain completion would be among the first
             found += [(ToolCall(tool, arguments), share * p) for arguments, p in self.arguments.complete(state, tool)]
         return sorted(found, key=lambda item: -item[1])[:count]
 
     def to_json(self) -> dict[str, Any]:
         """The weights, as JSON data."""
-        return {"calls": self.calls.ranker.to_json(), "arguments": self.arguments.ranker.to_json()}
+        return {
+            "calls": self.calls.ranker.to_json(),
+            "arguments": self.arguments.ranker.to_json(),
+            "curve": self.curve.to_json(),
+        }
 
     def load(self, data: dict[str, Any]) -> None:
         """Take the weights of ``to_json``."""
         self.calls.ranker = Ranker.from_json(data["calls"])
         self.arguments.ranker = Ranker.from_json(data["arguments"])
+        self.curve = Curve.from_json(data["curve"])
 
 
 def study(lessons: Sequence[Sequence[Lesson]], rounds: int, seed: int) -> None:

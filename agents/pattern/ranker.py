@@ -20,11 +20,25 @@ class Rows:
     contexts: _Ints  # one row of contexts for all rows, or one for each
     features: _Ints  # of all rows, one after the other
     starts: _Ints  # where each row's features start
+    weighed: list[tuple[Any, _Ints, NDArray[np.intp]]] = dataclasses.field(default_factory=list)
 
     @property
     def lengths(self) -> _Ints:
         """How many features each row has."""
         return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
+
+    def places(self) -> list[tuple[Any, _Ints, NDArray[np.intp]]]:
+        """The weights that count here, by column of contexts: contexts, features, and which one each feature uses."""
+        if not self.weighed:
+            features, inverse = np.unique(self.features, return_inverse=True)
+            for column in self.contexts.T:
+                if len(column) == 1:
+                    self.weighed.append((column[0], features, inverse))
+                else:
+                    pairs = np.repeat(column, self.lengths).astype(np.int64) << 32 | self.features
+                    found, used = np.unique(pairs, return_inverse=True)
+                    self.weighed.append(((found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), used))
+        return self.weighed
 
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
@@ -95,21 +109,14 @@ class Ranker:
         error = softmax(self.scores(rows))
         error[right] -= 1.0
         slopes = np.repeat(error, rows.lengths)
-        for column in range(rows.contexts.shape[1]):
-            contexts = rows.contexts[:, column]
-            rows_of_weights = contexts[0] if len(contexts) == 1 else np.repeat(contexts, rows.lengths)
-            places, inverse = np.unique(
-                rows_of_weights.astype(np.int64) * self._weights.shape[1] + rows.features, return_inverse=True
-            )
-            slope = np.bincount(inverse, weights=slopes, minlength=len(places))
-            self._step(places, slope)
+        for contexts, features, used in rows.places():
+            slope = np.bincount(used, weights=slopes, minlength=len(features))
+            weights = self._weights[contexts, features]
+            slope += self._decay * weights
+            squares = self._squares[contexts, features] + slope**2
+            self._squares[contexts, features] = squares
+            self._weights[contexts, features] = weights - self._rate * slope / (np.sqrt(squares) + 1e-2)
         self._weights[:, 0] = 0.0
-
-    def _step(self, places: NDArray[np.int64], slope: _Floats) -> None:
-        weights, squares = self._weights.reshape(-1), self._squares.reshape(-1)
-        slope = slope + self._decay * weights[places]
-        squares[places] += slope**2
-        weights[places] -= self._rate * slope / (np.sqrt(squares[places]) + 1e-2)
 
     def _grow(self) -> None:
         # Context -1, of what was never learned, is the last row, which is always free.

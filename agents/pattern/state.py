@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
 from spec_envs.agents.pattern.index import Done, Index, Value
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.conversation import AssistantMessage, UserMessage, canonical
+from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
 
 #: Sources of one value that count: the latest.
 _MAX_SOURCES = 5
@@ -21,6 +22,8 @@ _MIN_TASKS = 2
 
 #: Where something was said: when, where in the message, and after which word.
 Mention = tuple[int, int, str]
+#: A domain's own candidates for an argument of a tool.
+Extra = Callable[[Conversation, str, str], Iterable[Any]]
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -45,10 +48,12 @@ class State:
         index: The conversation so far. Not changed, and not to be changed while the state is in use.
         memory: What arguments looked like in the past.
         task: The task of the conversation, if ``memory`` may have learned from it: it does not count here.
+        extra: A domain's own candidates.
     """
 
-    def __init__(self, index: Index, memory: Memory, task: str | None = None) -> None:
+    def __init__(self, index: Index, memory: Memory, task: str | None = None, extra: Extra | None = None) -> None:
         self.index, self.memory, self.task = index, memory, task
+        self._extra = extra
         self.now = len(index.events)
         last = index.events[-1] if index.events else None
         self.after = {UserMessage: "user", AssistantMessage: "agent"}.get(type(last), "tool")
@@ -88,6 +93,10 @@ class State:
             called = self._called().get(key)
             mention = known.mention if called is None or known.mention[0] >= called[1][0] else called[1][:2]
             found[key] = dataclasses.replace(known, features=known.features + features, mention=mention)
+        for value in self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ():
+            key = canonical(value)
+            known = found.get(key) or self._unseen(key)
+            found[key] = dataclasses.replace(known, features=[*known.features, "from extra"])
         return list(found.values())
 
     def _dated(self) -> dict[str, Value]:
@@ -226,9 +235,7 @@ class State:
                 features.append(f"long {min(5, len(each.value))}")
                 features.append(f"age {_bucket(self.now - each.last)}")
                 records = frozenset(each.records)
-                made.append(
-                    Candidate(each.value, key, shape, features, records, frozenset(), (), last=each.last)
-                )
+                made.append(Candidate(each.value, key, shape, features, records, frozenset(), (), last=each.last))
             self._composed[shape] = made
         return made
 

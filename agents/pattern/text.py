@@ -116,7 +116,9 @@ def _entities(text: str) -> list[Entity]:
 
     def add(value: Any, kind: str, position: int) -> None:
         before = words_of(text[max(0, position - 30) : position])
-        found.setdefault((type(value).__name__, str(value)), Entity(value, kind, position, before[-1] if before else ""))
+        found.setdefault(
+            (type(value).__name__, str(value)), Entity(value, kind, position, before[-1] if before else "")
+        )
 
     taken = bytearray(len(text))
     for pattern in _DATES:

@@ -14,7 +14,9 @@ from spec_envs.conversation import Tool
 #: The outcome that the agent answers the user instead of calling a tool.
 MESSAGE = "(message)"
 #: Words that are in every conversation; what they say, other features say better.
-_STOP = frozenset("a an and are as at be but by for from have i i'd i'm in is it me my of on or so that the to you your".split())
+_STOP = frozenset(
+    "a an and are as at be but by for from have i i'd i'm in is it me my of on or so that the to you your".split()
+)
 
 
 class CallModel:

@@ -140,7 +140,9 @@ def slot_of(state: State, tool: str, argument: str) -> Slot:
 def _features(state: State, tool: str, argument: str, candidates: Sequence[Candidate]) -> list[list[str]]:
     done = state.latest.get(tool)
     previous = None if done is None else done.arguments.get(argument)
-    elsewhere = next((each.arguments[argument] for each in reversed(state.index.calls) if argument in each.arguments), "")
+    elsewhere = next(
+        (each.arguments[argument] for each in reversed(state.index.calls) if argument in each.arguments), ""
+    )
     mentions = _ranks({each.mention: each for each in candidates if each.mention[0] >= 0})
     ages = _ranks({(each.last,): each for each in candidates if each.last >= 0})
     fresh = _fresh(state, tool, argument, candidates)
@@ -149,7 +151,10 @@ def _features(state: State, tool: str, argument: str, candidates: Sequence[Candi
         places.setdefault(each.mention[0], []).append(each.mention[1])
     orders = {time: sorted(set(found)) for time, found in places.items()}
     unused = {
-        time: min((c.mention[1] for c in candidates if c.mention[0] == time and not _used(state, tool, argument, c)), default=-1)
+        time: min(
+            (c.mention[1] for c in candidates if c.mention[0] == time and not _used(state, tool, argument, c)),
+            default=-1,
+        )
         for time in orders
     }
     rows = []
@@ -264,9 +269,7 @@ def given(
     return features
 
 
-def _completes(
-    state: State, slot: Slot, candidate: Candidate, chosen: Mapping[str, Candidate | None]
-) -> list[str]:
+def _completes(state: State, slot: Slot, candidate: Candidate, chosen: Mapping[str, Candidate | None]) -> list[str]:
     keys = {name: each.key for name, each in chosen.items() if each is not None} | {slot.argument: candidate.key}
     made = [done for done in state.index.calls if done.call.name == slot.tool and done.arguments == keys]
     if not made:

@@ -320,7 +320,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         if self._as_planes:
             return encoding.planes(game, self.color)
         return {
-            "fen": game.board.fen(),
+            "fen": game.fen,
             "turn": chess.COLOR_NAMES[game.board.turn],
             "history": " ".join(game.moves),
             "legal_moves": " ".join(game.legal_moves),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import weakref
 from typing import Self
 
 import chess
@@ -41,6 +42,10 @@ class Game:
     claim_draw: bool
     seen: tuple[_Key, ...]
     frames: tuple[tuple[chess.Board, bool], ...]
+    #: The games one move on that somebody still holds: branches and the real episode make the same moves.
+    _after: weakref.WeakValueDictionary[str, Self] = dataclasses.field(
+        default_factory=weakref.WeakValueDictionary, init=False, repr=False
+    )
 
     @classmethod
     def at(cls, board: chess.Board, *, claim_draw: bool = True) -> Self:
@@ -55,6 +60,12 @@ class Game:
 
     def after(self, uci: str) -> Self:
         """The game after one more move, which must be legal (see ``read``)."""
+        game = self._after.get(uci)
+        if game is None:
+            game = self._after[uci] = self._move(uci)
+        return game
+
+    def _move(self, uci: str) -> Self:
         board = self.board.copy(stack=False)
         move = chess.Move.from_uci(uci)
         irreversible = board.is_irreversible(move)
@@ -64,9 +75,8 @@ class Game:
         seen = (key,) if irreversible else (*self.seen, key)
         outcome = _outcome(board, seen, self.claim_draw)
         frames = ((board, seen.count(key) > 1), *self.frames[: MAX_FRAMES - 1])
-        return dataclasses.replace(
-            self, moves=(*self.moves, uci), board=board, outcome=outcome, seen=seen, frames=frames
-        )
+        moves = (*self.moves, uci)
+        return type(self)(self.start_fen, moves, board, outcome, self.claim_draw, seen, frames)
 
     def read(self, uci: object) -> str:
         """``uci`` as a legal move of the player to move, in UCI notation.
@@ -76,17 +86,16 @@ class Game:
         """
         if not isinstance(uci, str):
             raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {uci!r}")
-        fen = self.board.fen()
         try:
             move = self.board.parse_uci(uci)
         except chess.IllegalMoveError:
-            raise ValueError(f"{uci!r} is not a legal move in {fen}{self._hint(uci)}") from None
+            raise ValueError(f"{uci!r} is not a legal move in {self.fen}{self._hint(uci)}") from None
         except chess.InvalidMoveError:
             raise ValueError(
-                f"{uci!r} is not a move in UCI notation, such as 'e2e4', in {fen}{self._hint(uci)}"
+                f"{uci!r} is not a move in UCI notation, such as 'e2e4', in {self.fen}{self._hint(uci)}"
             ) from None
         if not move:
-            raise ValueError(f"{uci!r} is the null move, which is not a legal move in {fen}")
+            raise ValueError(f"{uci!r} is the null move, which is not a legal move in {self.fen}")
         return move.uci()
 
     def _hint(self, text: str) -> str:
@@ -96,6 +105,11 @@ class Game:
             return f"; in UCI notation that is {self.board.parse_san(text.strip()).uci()!r}"
         except ValueError:
             return ""
+
+    @functools.cached_property
+    def fen(self) -> str:
+        """The position as FEN, with all six fields."""
+        return self.board.fen()
 
     @functools.cached_property
     def legal(self) -> tuple[chess.Move, ...]:

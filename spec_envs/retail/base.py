@@ -57,13 +57,19 @@ class Base:
         return known
 
     @functools.cached_property
+    def table_digests(self) -> dict[Table, int]:
+        """The digest of each table: the sum of those of its records and of their order."""
+        return {
+            table: (order_digest(table, tuple(records)) + sum(self.digest_of(table, key) for key in records)) % MODULUS
+            for table, records in self.tables.items()
+        }
+
+    @functools.cached_property
     def digest(self) -> int:
-        """The digest of everything: the sum of those of the records and of the tables' orders."""
-        total = 0
-        for table, records in self.tables.items():
-            total += order_digest(table, tuple(records)) + sum(self.digest_of(table, key) for key in records)
-        _BASES.setdefault(total % MODULUS, self)
-        return total % MODULUS
+        """The digest of everything: the sum of those of the tables."""
+        total = sum(self.table_digests.values()) % MODULUS
+        _BASES.setdefault(total, self)
+        return total
 
     @functools.cached_property
     def user_index(self) -> UserIndex:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spec_envs.retail.base import Table
 from spec_envs.retail.catalogue import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS
 from spec_envs.retail.draws import Draws
+
+if TYPE_CHECKING:
+    from spec_envs.retail.base import Table
 
 #: The seed of ``data="embedded"``.
 SEED = 20240

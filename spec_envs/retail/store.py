@@ -90,6 +90,19 @@ class StoreSnapshot:
         """128 bits that are equal for equal data; kept up to date by every change, so it costs nothing to ask."""
         return (self.base.digest + self._shift) % MODULUS
 
+    def record_digest(self, table: Table, key: str) -> int | None:
+        """The digest of one record, or ``None`` where there is none."""
+        changed = self._overlay.get((table, key))
+        if changed is not None:
+            return changed[1]
+        return self.base.digest_of(table, key) if key in self.base.tables[table] else None
+
+    def table_digest(self, table: Table) -> int:
+        """The digest of a whole table."""
+        digest_of = self.base.digest_of
+        shift = sum(digest - digest_of(*at) for at, (_, digest) in self._overlay.items() if at[0] == table)
+        return (self.base.table_digests[table] + shift) % MODULUS
+
     def changes(self) -> Patch:
         """What differs from the base, in the order in which it was first changed."""
         return tuple(Change(table, key, record) for (table, key), (record, _) in self._overlay.items())

@@ -8,13 +8,15 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.store import StoreSnapshot
 from spec_envs.retail.tools import run_tool
 
-__all__ = ["Action", "Identity", "Request", "Scenario", "Task", "load_tasks", "replay", "was_said"]
+if TYPE_CHECKING:
+    from spec_envs.retail.store import StoreSnapshot
+
+__all__ = ["Action", "Identity", "Request", "Scenario", "Task", "check_tasks", "load_tasks", "replay", "was_said"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -172,6 +174,20 @@ def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], 
         if result.patch:
             store = store.patched(result.patch)
     return outputs, store
+
+
+def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
+    """Notice tasks that belong to other data.
+
+    Raises:
+        InvalidConfiguration: None of the tasks' customers is a user of this shop.
+    """
+    users = [task.user_id for task in tasks]
+    if users and all(store.get("users", user_id) is None for user_id in users):
+        raise InvalidConfiguration(
+            f"the tasks belong to other data: {users[0]!r} and the other customers are no users of this shop; give "
+            f"data and tasks that belong together"
+        )
 
 
 def was_said(output: str, message: str) -> bool:

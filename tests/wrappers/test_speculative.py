@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 import gymnasium as gym
@@ -69,13 +70,13 @@ def test_statistics_of_perfect_guesses():
 def test_info_says_what_speculation_did_in_this_step():
     with make(slow_fake(calls_in_reset=2), with_latency(choose, 1.0), guessers=PERFECT) as env:
         observation, info = env.reset(seed=0)
-        assert info["speculation"] == {"commits": 2, "windows": 2, "hits": 2}
+        assert astuple(info["speculation"]) == (2, 2, 2)
         info = env.step(env.act(observation))[-1]
-        assert info["speculation"] == {"commits": 2, "windows": 2, "hits": 2}  # the decision and the world
+        assert astuple(info["speculation"]) == (2, 2, 2)  # the decision and the world
     with make() as env:
         observation, info = env.reset(seed=0)
-        assert info["speculation"] == {"commits": 0, "windows": 0, "hits": 0}
-        assert env.step(env.act(observation))[-1]["speculation"] == {"commits": 2, "windows": 0, "hits": 0}
+        assert astuple(info["speculation"]) == (0, 0, 0)
+        assert astuple(env.step(env.act(observation))[-1]["speculation"]) == (2, 0, 0)
 
 
 def test_act_again_gives_the_same_action_without_asking_again():

@@ -38,12 +38,34 @@ class _Estimate:
         )
 
 
+@dataclasses.dataclass(slots=True)
+class _GuessEstimate:
+    """What is known of one handler's guesser."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    best: float = 0.0
+
+    def add(self, seconds: float, best: float) -> None:
+        self.calls += 1
+        self.seconds += (seconds - self.seconds) / self.calls
+        self.best += (best - self.best) / self.calls
+
+
+#: How many times its usual time a guesser is waited for with a place kept free.
+_PATIENCE = 2.0
+
+
 class Planner:
     """Keeps the queue of calls that could be started, best first, and says which may.
 
     The expected gain of a call is the probability of its path times the time it would save, which is about as long as
     it takes; what it costs is a place for as long as it takes. So places go by probability, also between handlers of
     different speed; money, where ``money_per_s`` says what time is worth, decides whether a call is started at all.
+
+    A call that was started keeps its place until it is done or impossible, so a place is not given away while a guesser
+    is about to return something better: it is held for what that guesser usually returns, for about as long as it
+    usually takes.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -56,6 +78,9 @@ class Planner:
         self._speculative: dict[str, int] = collections.Counter()
         self._begun: dict[str, collections.deque[Run]] = {}
         self._charged = Usage()
+        self._guessing: dict[Node, float] = {}
+        self._guessers: dict[str, _GuessEstimate] = collections.defaultdict(_GuessEstimate)
+        self.held_until = math.inf
 
     @property
     def num_speculative(self) -> int:
@@ -72,8 +97,7 @@ class Planner:
         """Consider ``node`` for a start, at its present probability."""
         assert node.call is not None
         queue = self._queues.setdefault(node.call.handler, [])
-        ahead = 1 + sum(1 for ancestor in node.ancestors() if not ancestor.answered)
-        node.rank = node.score + math.log(ahead / (ahead + 1))
+        node.rank = node.score + _log_share(node)
         heapq.heappush(queue, (-node.rank, next(self._sequence), node))
 
     def postpone(self, node: Node) -> None:
@@ -88,8 +112,10 @@ class Planner:
                 self.enqueue(node)
 
     def next(self, now: float) -> Node | None:
-        """Take the best node that has room to start, if there is one and a place is free."""
-        if self.num_speculative >= self._limits.max_inflight:
+        """Take the best node that has room to start, if there is one and a place is free and not held."""
+        self.held_until = math.inf
+        free = self._limits.max_inflight - self.num_speculative
+        if free <= 0:
             return None
         best: list[tuple[float, int, Node]] | None = None
         for handler, queue in self._queues.items():
@@ -97,7 +123,22 @@ class Planner:
                 heapq.heappop(queue)
             if queue and (best is None or queue[0] < best[0]) and self._has_room(handler, now):
                 best = queue
-        return heapq.heappop(best)[2] if best is not None else None
+        if best is None or self._num_held(best[0][2], now) >= free:
+            return None
+        return heapq.heappop(best)[2]
+
+    def _num_held(self, candidate: Node, now: float) -> int:
+        """For how many better nodes, that are being guessed at this moment, a place is held."""
+        held = 0
+        for node, asked_at in self._guessing.items():
+            assert node.call is not None
+            guesser = self._guessers[node.call.handler]
+            until = asked_at + _PATIENCE * guesser.seconds
+            if now < until and guesser.best > 0 and node.alive and not node.answered:
+                if node.score + math.log(guesser.best) + _log_share(node, behind=1) > candidate.rank:
+                    held += 1
+                    self.held_until = min(self.held_until, until)
+        return held
 
     @staticmethod
     def _is_current(entry: tuple[float, int, Node]) -> bool:
@@ -160,6 +201,16 @@ class Planner:
 
     # -- what happened -------------------------------------------------------------------------------------------
 
+    def asked(self, node: Node, now: float) -> None:
+        """A guesser begins."""
+        self._guessing[node] = now
+
+    def guessed(self, node: Node, best: float, now: float) -> None:
+        """It has returned, with a guess of probability ``best``."""
+        asked_at = self._guessing.pop(node)
+        if node.call is not None:
+            self._guessers[node.call.handler].add(now - asked_at, best)
+
     def started(self, run: Run) -> None:
         """``run`` begins."""
         handler = run.call.handler
@@ -191,3 +242,12 @@ class Planner:
     def _charge(self, run: Run, usage: Usage) -> None:
         self._charged = self._charged + usage + run.charge * -1
         run.charge = usage
+
+
+def _log_share(node: Node, behind: int = 0) -> float:
+    """How much of a call at ``node``, or ``behind`` calls behind it, fits in before it is needed, as a logarithm.
+
+    With ``d`` unanswered calls before it, all memoryless and of one kind, it is d/(d+1) in the mean.
+    """
+    ahead = behind + sum(1 for ancestor in node.ancestors() if not ancestor.answered)
+    return math.log(max(1, ahead) / (max(1, ahead) + 1))

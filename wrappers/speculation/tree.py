@@ -111,6 +111,7 @@ class SpeculationTree:
         if node not in self._asking:
             raise ValueError(f"node {node.id} is not being guessed")
         self._asking.discard(node)
+        self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
         node.asking = False
         if node.alive and not node.answered and node.guessed is None:
             self._add_guesses(node, guesses)
@@ -181,10 +182,12 @@ class SpeculationTree:
         return self._planner.num_speculative
 
     def wake_at(self, now: float) -> float | None:
-        """When a rate limit lets the authoritative call start, if it waits for one: send ``tick`` then."""
+        """When to send ``tick``: a rate limit lets the authoritative call start, or a place is no longer held."""
         root = self.root
-        if root is None or not self._demanded or root.call is None or self._is_under_way(root):
+        if root is None or not self._demanded or root.call is None:
             return None
+        if self._is_under_way(root):
+            return self._planner.held_until
         return self._planner.wait_for_authoritative(root.call.handler, now)
 
     # -- guesses -------------------------------------------------------------------------------------------------
@@ -198,7 +201,7 @@ class SpeculationTree:
         if waits or node.run is not None:
             self._to_ask[node] = None
 
-    def _ask(self) -> None:
+    def _ask(self, now: float) -> None:
         """Ask for the most probable nodes, as far as there are places for guessers."""
         places = self._limits.max_inflight + 1 if self._limits.max_inflight else 0
         self._to_ask = {node: None for node in self._to_ask if node.alive and not node.asked and not node.answered}
@@ -209,6 +212,7 @@ class SpeculationTree:
                 continue
             node.asked = node.asking = True
             self._asking.add(node)
+            self._planner.asked(node, now)
             self._commands.append(Ask(node))
 
     def _may_ask(self, node: Node) -> bool:
@@ -383,9 +387,9 @@ class SpeculationTree:
     def _settle(self, now: float) -> list[Command]:
         """Start and ask for whatever there is room for, and hand over the commands."""
         self._serve_root(now)
-        self._ask()
+        self._ask(now)
         self._fill(now)
-        self._ask()
+        self._ask(now)
         commands, self._commands = self._commands, []
         return commands
 

@@ -1,0 +1,234 @@
+"""``PatternGuesser``: predicts an agent's next tool call with all its arguments, in milliseconds and without a model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spec_envs.agents.guessers import Recent
+from spec_envs.agents.pattern.index import Index
+from spec_envs.agents.pattern.memory import Memory
+from spec_envs.agents.pattern.model import WindowModel
+from spec_envs.agents.pattern.state import Extra, State
+from spec_envs.agents.pattern.training import rank_of, remember, remember_all, train
+from spec_envs.calls import Call, Guess
+from spec_envs.conversation import ChatReader, Conversation, ToolCall, Trajectory, UserMessage, tools_from_schemas
+from spec_envs.errors import InvalidConfiguration
+
+__all__ = ["PatternGuesser"]
+
+_VERSION = 1
+#: Predictions that are made whatever ``k`` is, so that what is learned of their ranks does not depend on it.
+_WIDTH = 8
+
+
+class PatternGuesser:
+    """Guesses the next tool call of an agent from what it and others did before; learns offline and online.
+
+    Which call, and which value for each argument, are two log-linear models joined by a beam; values are explained by
+    where they come from (a path into an earlier result, an entity in the user's text, an earlier argument, a constant
+    that two tasks have used), so that what is learned holds for other users and ids. Messages to the user are not
+    guessed, but they take their share of the probability. Thread-safe.
+
+    ``guess`` and ``observe`` serve calls of a policy whose query is an observation that holds the dialogue; ``predict``
+    and ``learn`` take conversations.
+
+    Args:
+        rounds: How often ``learn`` goes over what it is given.
+        seed: Of the order in which it does.
+        dialogue: What turns a query into a ``Conversation``. Default: a ``Conversation``, a list of chat messages, or a
+            mapping (or an object) with ``messages`` or ``dialogue``, and ``tools`` if there are any.
+        action: What turns a predicted call into a response. Default: ``{"name": …, "arguments": …}``.
+        outcome: The inverse: the ``ToolCall`` of a response, ``None`` if it is a message.
+        extra: A domain's own candidates: ``extra(conversation, tool, argument)`` gives values. Not saved.
+        capacity: Conversations whose index is kept, and calls that are remembered until they are observed.
+    """
+
+    def __init__(
+        self,
+        *,
+        rounds: int = 4,
+        seed: int = 0,
+        dialogue: Callable[[Any], Conversation] | None = None,
+        action: Callable[[ToolCall], Any] | None = None,
+        outcome: Callable[[Any], ToolCall | None] | None = None,
+        extra: Extra | None = None,
+        capacity: int = 64,
+    ) -> None:
+        if rounds < 1:
+            raise InvalidConfiguration(f"rounds must be at least 1, not {rounds!r}")
+        self._rounds, self._seed = rounds, seed
+        self._reader = ChatReader()
+        self._dialogue = dialogue or self._read
+        self._action = action or _as_action
+        self._outcome = outcome or _as_call
+        self._extra = extra
+        self._lock = threading.RLock()
+        self._memory = Memory()
+        self._windows = {seen: WindowModel(seen) for seen in (True, False)}
+        self._indices: list[Index] = []
+        self._capacity = capacity
+        self._offers: Recent[list[tuple[ToolCall, float]]] = Recent(capacity)
+
+    def predict(self, conversation: Conversation, k: int, *, seen: bool = True) -> list[tuple[ToolCall, float]]:
+        """At most ``k`` likely next calls, most likely first, each with the probability that it is exactly the next act.
+
+        Args:
+            conversation: All that happened so far.
+            k: How many.
+            seen: The agent is about to act. If false, the user is about to say something first.
+        """
+        with self._lock:
+            claims = self._predict(conversation, seen)
+            probabilities = self._windows[seen].curve.corrected([p for _, p in claims])
+        return [(call, p) for (call, _), p in zip(claims, probabilities, strict=True)][:k]
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        """At most ``k`` guesses of what the agent does, most likely first."""
+        with self._lock:
+            conversation = self._dialogue(call.query)
+            claims = self._predict(conversation, True)
+            self._offers.put(call.key, claims)
+            probabilities = self._windows[True].curve.corrected([p for _, p in claims])
+        guesses = zip(claims, probabilities, strict=True)
+        return [Guess(self._action(predicted), p) for (predicted, _), p in guesses][:k]
+
+    def observe(self, call: Call, response: Any) -> None:
+        """Learn what the agent really did."""
+        with self._lock:
+            conversation = self._dialogue(call.query)
+            action = self._outcome(response)
+            claims = self._offers.get(call.key)
+            if claims is not None:
+                right = None if action is None else rank_of(claims, action)
+                self._windows[True].curve.observe(right, [p for _, p in claims])
+            self._learn_online(conversation, action)
+
+    def learn(self, trajectories: Trajectory | Iterable[Trajectory]) -> None:
+        """Learn from finished conversations; those of one task should say so, and count as one."""
+        given = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+        with self._lock:
+            remember_all(self._memory, given)
+            for model in self._windows.values():
+                train(model, self._memory, given, self._rounds, self._seed)
+
+    def _predict(self, conversation: Conversation, seen: bool) -> list[tuple[ToolCall, float]]:
+        self._memory.meet(conversation.tools)
+        state = State(self._index(conversation), self._memory, extra=self._extra)
+        return self._windows[seen].predict(state, _WIDTH)
+
+    def _learn_online(self, conversation: Conversation, action: ToolCall | None) -> None:
+        self._memory.meet(conversation.tools)
+        events = conversation.events
+        task = f"seen {_digest(events[:1])}"
+        if action is not None:
+            events = (*events, action)
+        index = Index()
+        for event in events:  # what is known already counts once, as it is counted by task
+            index.extend([event])
+            remember(self._memory, index, task)
+        if action is not None and action.name not in self._memory.tools:
+            return
+        self._step(conversation, action, True, task)
+        if conversation.events and isinstance(conversation.events[-1], UserMessage):
+            self._step(conversation.until(len(conversation.events) - 1), action, False, task)
+
+    def _step(self, conversation: Conversation, action: ToolCall | None, seen: bool, task: str) -> None:
+        state = State(self._index(conversation), self._memory, task, extra=self._extra)
+        for ranker, rows, right in self._windows[seen].lessons(state, action):
+            ranker.learn(rows, right)
+
+    def _index(self, conversation: Conversation) -> Index:
+        """The index of ``conversation``: kept from before, or that of its longest known beginning, extended."""
+        events = conversation.events
+        best = None
+        for index in reversed(self._indices):
+            length = len(index.events)
+            if length <= len(events) and (best is None or length > len(best.events)):
+                if tuple(index.events) == events[:length]:
+                    best = index
+        if best is not None and len(best.events) == len(events):
+            return best
+        index = Index() if best is None else best.copy()
+        index.extend(events[len(index.events) :])
+        self._indices = [*self._indices[-self._capacity + 1 :], index]
+        return index
+
+    def _read(self, query: Any) -> Conversation:
+        if isinstance(query, Conversation):
+            return query
+        tools: Iterable[Any] = ()
+        if not isinstance(query, list | tuple):
+            get = query.get if isinstance(query, Mapping) else lambda name: getattr(query, name, None)
+            tools = get("tools") or ()
+            messages = get("messages") if get("messages") is not None else get("dialogue")
+            if isinstance(messages, Conversation):
+                return messages
+            if messages is None:
+                raise InvalidConfiguration(
+                    f"a query of type {type(query).__name__} holds no messages; pass dialogue= to say where they are"
+                )
+            query = messages
+        return self._reader.read(query, tools_from_schemas(tools))
+
+    def to_json(self) -> dict[str, Any]:
+        """All that was learned, as JSON data; functions that were passed to the constructor are not part of it."""
+        with self._lock:
+            return {
+                "version": _VERSION,
+                "rounds": self._rounds,
+                "seed": self._seed,
+                "memory": self._memory.to_json(),
+                "seen": self._windows[True].to_json(),
+                "unseen": self._windows[False].to_json(),
+            }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], **options: Any) -> PatternGuesser:
+        """A guesser that predicts and learns as the one that ``to_json`` was called on.
+
+        Args:
+            data: What ``to_json`` gave.
+            options: More arguments of the constructor.
+
+        Raises:
+            InvalidConfiguration: ``data`` is of another version, or something else.
+        """
+        if data.get("version") != _VERSION:
+            raise InvalidConfiguration(
+                f"not a PatternGuesser of version {_VERSION}: version is {data.get('version')!r}"
+            )
+        guesser = cls(rounds=data["rounds"], seed=data["seed"], **options)
+        guesser._memory = Memory.from_json(data["memory"])
+        guesser._windows[True].load(data["seen"])
+        guesser._windows[False].load(data["unseen"])
+        return guesser
+
+    def save(self, path: Path | str) -> None:
+        """Write ``to_json`` to a file."""
+        Path(path).write_text(json.dumps(self.to_json()), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path | str, **options: Any) -> PatternGuesser:
+        """Read what ``save`` wrote."""
+        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")), **options)
+
+
+def _digest(events: Sequence[Any]) -> str:
+    return hashlib.sha256(repr(events).encode()).hexdigest()[:12]
+
+
+def _as_action(call: ToolCall) -> dict[str, Any]:
+    return {"name": call.name, "arguments": dict(call.arguments)}
+
+
+def _as_call(response: Any) -> ToolCall | None:
+    if isinstance(response, ToolCall):
+        return response
+    if isinstance(response, Mapping) and response.get("name"):
+        return ToolCall(str(response["name"]), dict(response.get("arguments") or {}))
+    return None
