@@ -167,6 +167,20 @@ def overhead(json_file: Path | None) -> None:
     run(json_file)
 
 
+@bench.command()
+@click.option("--trajectories", type=_FILE, required=True, help="Recorded conversations: tau-bench's JSON, or ours.")
+@click.option("--train", type=_FILE, help="Learn from this file.  [default: from the other tasks of --trajectories]")
+@click.option("--guesser", type=click.Choice(["pattern"]), default="pattern", show_default=True, help="Who guesses.")
+@click.option("--folds", type=click.IntRange(min=2), default=5, show_default=True, help="Without --train: parts.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the guesser.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write JSON here (-: standard output), and no table.")
+def guess(trajectories: Path, json_file: Path | None, **options: Any) -> None:
+    """Count how often the next tool call of recorded conversations is among the first guesses."""
+    from spec_envs.benchmarks.guess import run
+
+    run(trajectories, json_file=json_file, **options)
+
+
 @main.command()
 @click.option("--game", type=_FILE, help="A recorded game.  [default: one made up for the occasion]")
 @click.option("--plies", type=click.IntRange(min=1), help="Half moves.  [default: 30, or the whole game if shorter]")

@@ -137,7 +137,7 @@ def tools_from_schemas(schemas: Iterable[Any]) -> tuple[Tool, ...]:
 
 
 def from_chat(messages: Iterable[Mapping[str, Any]], tools: Iterable[Any] = ()) -> Conversation:
-    """The conversation of a list of chat messages (``role``, ``content``, ``tool_calls``); system messages are left out.
+    """The conversation of chat messages (``role``, ``content``, ``tool_calls``); system messages are left out.
 
     Raises:
         InvalidConfiguration: A message has no known role, or a tool call no name.

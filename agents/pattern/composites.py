@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern import text as texts
-from spec_envs.agents.pattern.index import Index
 from spec_envs.conversation import canonical
+
+if TYPE_CHECKING:
+    from spec_envs.agents.pattern.index import Index
 
 #: Records and values looked at for one shape: the latest.
 _MAX_RECORDS = 150

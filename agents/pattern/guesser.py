@@ -1,11 +1,11 @@
-"""``PatternGuesser``: predicts an agent's next tool call with all its arguments, in milliseconds and without a model."""
+"""``PatternGuesser``: an agent's next tool call with all its arguments, in milliseconds and without an LLM."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class PatternGuesser:
     def __init__(
         self,
         *,
-        rounds: int = 4,
+        rounds: int = 5,
         seed: int = 0,
         dialogue: Callable[[Any], Conversation] | None = None,
         action: Callable[[ToolCall], Any] | None = None,
@@ -75,7 +75,7 @@ class PatternGuesser:
         self._offers: Recent[list[tuple[ToolCall, float]]] = Recent(capacity)
 
     def predict(self, conversation: Conversation, k: int, *, seen: bool = True) -> list[tuple[ToolCall, float]]:
-        """At most ``k`` likely next calls, most likely first, each with the probability that it is exactly the next act.
+        """At most ``k`` likely next calls, most likely first, with the probability that the agent does exactly that.
 
         Args:
             conversation: All that happened so far.
@@ -118,13 +118,13 @@ class PatternGuesser:
 
     def _predict(self, conversation: Conversation, seen: bool) -> list[tuple[ToolCall, float]]:
         self._memory.meet(conversation.tools)
-        state = State(self._index(conversation), self._memory, extra=self._extra)
+        state = State(self._index(conversation), self._memory, _online_task(conversation), self._extra)
         return self._windows[seen].predict(state, _WIDTH)
 
     def _learn_online(self, conversation: Conversation, action: ToolCall | None) -> None:
         self._memory.meet(conversation.tools)
         events = conversation.events
-        task = f"seen {_digest(events[:1])}"
+        task = _online_task(conversation)
         if action is not None:
             events = (*events, action)
         index = Index()
@@ -138,7 +138,7 @@ class PatternGuesser:
             self._step(conversation.until(len(conversation.events) - 1), action, False, task)
 
     def _step(self, conversation: Conversation, action: ToolCall | None, seen: bool, task: str) -> None:
-        state = State(self._index(conversation), self._memory, task, extra=self._extra)
+        state = State(self._index(conversation), self._memory, task, self._extra)
         for ranker, rows, right in self._windows[seen].lessons(state, action):
             ranker.learn(rows, right)
 
@@ -218,8 +218,9 @@ class PatternGuesser:
         return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")), **options)
 
 
-def _digest(events: Sequence[Any]) -> str:
-    return hashlib.sha256(repr(events).encode()).hexdigest()[:12]
+def _online_task(conversation: Conversation) -> str:
+    """A name for a conversation that goes on: what was learned from its beginning does not count in the rest of it."""
+    return f"seen {hashlib.sha256(repr(conversation.events[:3]).encode()).hexdigest()[:12]}"
 
 
 def _as_action(call: ToolCall) -> dict[str, Any]:

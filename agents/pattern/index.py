@@ -1,4 +1,4 @@
-"""An index of a conversation, kept while it grows: every value that could become an argument, and where it came from."""
+"""An index of a conversation, kept while it grows: every value that could become an argument, and where it is from."""
 
 from __future__ import annotations
 

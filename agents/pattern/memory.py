@@ -15,6 +15,8 @@ from spec_envs.conversation import Tool, ToolCall, canonical
 
 #: Constants and names of an argument that are kept; an argument with more different values has none.
 _MAX_CONSTANTS = 400
+#: A constant is a value that so many tasks have used; one conversation proves nothing.
+_MIN_TASKS = 2
 
 _PLACES = ("shapes", "constants", "aliases", "glosses")
 _TYPES = {"string": "", "integer": "number", "number": "number", "boolean": "True", "array": "[", "object": "{"}
@@ -25,12 +27,20 @@ class Tally:
 
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, None]] = {}
+        self._common: dict[str, None] | None = None
 
     def add(self, what: str, task: str) -> None:
         """``what`` was seen in ``task``."""
         tasks = self.tasks.setdefault(what, {})
         if len(tasks) < 50:  # beyond that the number makes no difference
             tasks[task] = None
+            self._common = None
+
+    def common(self, without: str | None = None) -> list[str]:
+        """What was seen in at least two tasks, other than ``without``."""
+        if self._common is None:
+            self._common = {what: None for what, tasks in self.tasks.items() if len(tasks) >= _MIN_TASKS}
+        return [what for what in self._common if self.count(what, without) >= _MIN_TASKS]
 
     def count(self, what: str, without: str | None = None) -> int:
         """In how many tasks ``what`` was seen, other than ``without``."""
@@ -112,7 +122,7 @@ class Memory:
         return self.given.count(f"{tool}.{argument}", without) < self.calls.count(tool, without)
 
     def admits(self, tool: str, argument: str) -> tuple[frozenset[str], str | None, tuple[Any, ...]]:
-        """What may be a value: shapes that were seen, or (if none were) how a shape starts; and the schema's choices."""
+        """What may be a value: shapes that were seen, or (if none) how a shape starts; and the schema's choices."""
         schema = self.schemas.get(tool)
         properties: Mapping[str, Any] = {} if schema is None else schema.parameters.get("properties", {})
         declared = properties.get(argument, {})

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern.curve import Curve
 from spec_envs.agents.pattern.ranker import Ranker, Rows
-from spec_envs.agents.pattern.state import State
 from spec_envs.agents.pattern.tools import MESSAGE, CallModel
 from spec_envs.agents.pattern.values import ArgumentModel
 from spec_envs.conversation import ToolCall
 
+if TYPE_CHECKING:
+    from spec_envs.agents.pattern.state import State
+
 #: Tools that are less likely than this are not completed: it would take time, and gain next to nothing.
-_MIN_SHARE = 0.01
-_MAX_TOOLS = 6
+_MIN_SHARE = 0.02
+_MIN_TOOLS, _MAX_TOOLS = 2, 6
+#: And calls that are less likely than this are not worth the time either.
+_LEAST = 1e-5
 
 Lesson = tuple[Ranker, Rows, int]
 
@@ -43,11 +47,14 @@ class WindowModel:
         tools.pop(MESSAGE)
         likely = sorted(tools.items(), key=lambda item: -item[1])[:_MAX_TOOLS]
         found: list[tuple[ToolCall, float]] = []
-        for tool, share in likely:
-            enough = len(found) >= count
-            if enough and share < max(_MIN_SHARE, sorted((p for _, p in found), reverse=True)[count - 1]):
-                break  # not even a certain completion would be among the first
-            found += [(ToolCall(tool, arguments), share * p) for arguments, p in self.arguments.complete(state, tool)]
+        for number, (tool, share) in enumerate(likely):
+            if number >= _MIN_TOOLS and share < _MIN_SHARE:
+                break
+            best = sorted((p for _, p in found), reverse=True)
+            least = best[count - 1] if len(best) >= count else _LEAST
+            if share > least:
+                completed = self.arguments.complete(state, tool, least / share)
+                found += [(ToolCall(tool, arguments), share * p) for arguments, p in completed]
         return sorted(found, key=lambda item: -item[1])[:count]
 
     def to_json(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Ranker:
         decay: Pull of each weight to 0 whenever its feature is learned from.
     """
 
-    def __init__(self, rate: float = 0.15, decay: float = 1e-3) -> None:
+    def __init__(self, rate: float = 0.05, decay: float = 1e-2) -> None:
         self._rate = rate
         self._decay = decay
         self._contexts: dict[str, int] = {}
@@ -76,6 +76,11 @@ class Ranker:
                 return 0
             found = self._features[name] = len(self._features)
         return found
+
+    @property
+    def known(self) -> Mapping[str, int]:
+        """The numbers of the features that are known."""
+        return self._features
 
     def context(self, name: str, *, new: bool = False) -> int:
         """The number of a context; -1 if it is not known and not to be made ``new``."""

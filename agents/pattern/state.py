@@ -6,18 +6,20 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
 from spec_envs.agents.pattern.index import Done, Index, Value
-from spec_envs.agents.pattern.memory import Memory
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
+
+if TYPE_CHECKING:
+    from spec_envs.agents.pattern.memory import Memory
 
 #: Sources of one value that count: the latest.
 _MAX_SOURCES = 5
-#: A constant is a value that so many tasks have used; one conversation proves nothing.
-_MIN_TASKS = 2
+#: A name may stand for a value that went with it in more than this share of its tasks.
+_MIN_SHARE = 0.2
 
 
 #: Where something was said: when, where in the message, and after which word.
@@ -39,6 +41,13 @@ class Candidate:
     lists: tuple[tuple[str, int], ...]
     mention: tuple[int, int] = (-1, -1)
     last: int = -1
+
+    def plus(self, features: list[str], mention: tuple[int, int]) -> Candidate:
+        """The same candidate with more features."""
+        features = self.features + features
+        return Candidate(
+            self.value, self.key, self.shape, features, self.records, self.fields, self.lists, mention, self.last
+        )
 
 
 class State:
@@ -68,15 +77,17 @@ class State:
         self._candidates: dict[str, Candidate] = {}
         self._composed: dict[str, list[Candidate]] = {}
         self._names: dict[str, tuple[float, Mention]] | None = None
-        self._values = self._dated()
+        self._by_shape: dict[str, list[Value]] = {}
+        for value in self._dated().values():
+            self._by_shape.setdefault(value.shape, []).append(value)
 
     def candidates(self, tool: str, argument: str) -> list[Candidate]:
         """Everything that may be this argument, each value once."""
         shapes, start, choices = self.memory.admits(tool, argument)
         found: dict[str, Candidate] = {}
-        for key, value in self._values.items():
-            if value.shape in shapes or (start is not None and value.shape.startswith(start)):
-                found[key] = self._candidate(value)
+        for form, values in self._by_shape.items():
+            if form in shapes or (start is not None and form.startswith(start)):
+                found.update((value.key, self._candidate(value)) for value in values)
         for shape in shapes:
             if shape[0] in "[{":
                 for each in self._compose(shape):
@@ -88,15 +99,16 @@ class State:
                         )
                     else:
                         found[each.key] = each
+        names = self._called()
         for key, features in self._constants(tool, argument, choices).items():
             known = found.get(key) or self._unseen(key)
-            called = self._called().get(key)
+            called = names.get(key)
             mention = known.mention if called is None or known.mention[0] >= called[1][0] else called[1][:2]
-            found[key] = dataclasses.replace(known, features=known.features + features, mention=mention)
+            found[key] = known.plus(features, mention)
         for value in self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ():
             key = canonical(value)
             known = found.get(key) or self._unseen(key)
-            found[key] = dataclasses.replace(known, features=[*known.features, "from extra"])
+            found[key] = known.plus(["from extra"], known.mention)
         return list(found.values())
 
     def _dated(self) -> dict[str, Value]:
@@ -176,20 +188,22 @@ class State:
         return [f"sibling said {min(said, 3)}", f"sibling written {min(written, 3)}"]
 
     def _unseen(self, key: str) -> Candidate:
+        made = self._candidates.get(key)
+        if made is not None:
+            return made
         value = json.loads(key)
         known = Value(value, key, texts.shape(value), texts.normal(value), -1, -1)
         return self._candidate(known)
 
     def _constants(self, tool: str, argument: str, choices: tuple[Any, ...]) -> dict[str, list[str]]:
         memory, found = self.memory, dict[str, list[str]]()
+        used = max(1, memory.given.count(f"{tool}.{argument}", self.task))
         for place, name in ((f"{tool}.{argument}", "constant"), (argument, "constant elsewhere")):
             tally = memory.constants.get(place)
-            for key in tally.tasks if tally is not None else ():
-                count = tally.count(key, self.task) if tally is not None else 0
-                if count >= _MIN_TASKS:
-                    features = found.setdefault(key, [f"is {key}"])
-                    share = count / max(1, memory.given.count(f"{tool}.{argument}", self.task))
-                    features.append(f"{name} {min(9, int(10 * share))}")
+            for key in tally.common(self.task) if tally is not None else ():
+                features = found.setdefault(key, [f"is {key}"])
+                share = tally.count(key, self.task) / used if tally is not None else 0.0
+                features.append(f"{name} {min(9, int(10 * share))}")
         for choice in choices:
             found.setdefault(canonical(choice), []).append("choice")
         tally = memory.constants.get(argument)
@@ -211,7 +225,7 @@ class State:
                     position = text.find(texts.normal(name))
                     for key, share in self._meanings(name).items():
                         known = self._names.get(key)
-                        if known is None or (known[1][0] == time and known[0] < share):
+                        if share > _MIN_SHARE and (known is None or (known[1][0] == time and known[0] < share)):
                             self._names[key] = (share, (time, position, text.word_before(position)))
         return self._names
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.ranker import Ranker, Rows, softmax
-from spec_envs.agents.pattern.state import State
-from spec_envs.conversation import Tool
+
+if TYPE_CHECKING:
+    from spec_envs.agents.pattern.state import State
+    from spec_envs.conversation import Tool
 
 #: The outcome that the agent answers the user instead of calling a tool.
 MESSAGE = "(message)"
@@ -28,7 +31,7 @@ class CallModel:
     """
 
     def __init__(self, ranker: Ranker | None = None, *, seen: bool = True) -> None:
-        self.ranker = ranker or Ranker(rate=0.1, decay=3e-3)
+        self.ranker = ranker or Ranker(rate=0.05, decay=3e-2)
         self._seen = seen
 
     def outcomes(self, state: State) -> list[str]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from spec_envs.agents.pattern.index import Index
-from spec_envs.agents.pattern.memory import Memory
 from spec_envs.agents.pattern.model import Lesson, WindowModel, study
 from spec_envs.agents.pattern.state import State
 from spec_envs.conversation import AssistantMessage, Event, ToolCall, Trajectory, UserMessage
 
+if TYPE_CHECKING:
+    from spec_envs.agents.pattern.memory import Memory
+
 #: Parts that the tasks are divided into to see how well a model does on tasks that it has not learned from.
 _FOLDS = 3
 #: Predictions that are made for that, at most.
-_MAX_TRIALS = 400
+_MAX_TRIALS = 240
 
 
 class Decision(NamedTuple):

@@ -46,6 +46,8 @@ class Game:
     _after: weakref.WeakValueDictionary[str, Self] = dataclasses.field(
         default_factory=weakref.WeakValueDictionary, init=False, repr=False
     )
+    #: The last of them, held: a step that is run again with one more response makes its first move again.
+    _latest: list[Self] = dataclasses.field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def at(cls, board: chess.Board, *, claim_draw: bool = True) -> Self:
@@ -63,6 +65,7 @@ class Game:
         game = self._after.get(uci)
         if game is None:
             game = self._after[uci] = self._move(uci)
+        self._latest[:] = [game]
         return game
 
     def _move(self, uci: str) -> Self:

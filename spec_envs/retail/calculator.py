@@ -17,7 +17,7 @@ _MAX_BITS = 10_000  # a float ends at 1024, but a quotient of two larger integer
 
 _ALLOWED = frozenset("0123456789+-*/(). ")
 # Python's numbers, where an integer has no leading zero, and its operators.
-_TOKEN = re.compile(r" *(?:(?P<number>\d+\.\d*|\.\d+|[1-9]\d*(?!\d*\.)|0+(?!\d))|(?P<symbol>\*\*|//|[-+*/()]))")
+_TOKEN = re.compile(r" *(?:(?P<number>\d+\.\d*|\.\d+|[1-9]\d*|0+(?!\d))|(?P<symbol>\*\*|//|[-+*/()]))")
 _BINARY: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "+": (1, operator.add),
     "-": (1, operator.sub),
@@ -113,7 +113,8 @@ class _Parser:
 
 
 def _power(base: _Number, exponent: _Number) -> _Number:
-    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _MAX_BITS:
-        raise OverflowError("result too large")
+    if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1:
+        if base.bit_length() * exponent > _MAX_BITS:
+            raise OverflowError("result too large")
     result: _Number = base**exponent
     return result

@@ -57,7 +57,7 @@ def find_by_name_zip(store: StoreSnapshot, given: args.NameZip) -> ToolResult:
 
 def user_details(store: StoreSnapshot, given: args.User) -> ToolResult:
     """A user's record."""
-    return ToolResult(json.dumps(_found("user", store.get("users", given.user_id))))
+    return ToolResult(json.dumps(_user(store, given.user_id)))
 
 
 def order_details(store: StoreSnapshot, given: args.Order) -> ToolResult:
@@ -78,7 +78,7 @@ def list_products(store: StoreSnapshot, given: args.NoArguments) -> ToolResult:
 
 def modify_user_address(store: StoreSnapshot, given: args.UserAddress) -> ToolResult:
     """A new default address."""
-    user = _found("user", store.get("users", given.user_id))
+    user = _user(store, given.user_id)
     return _changed("users", given.user_id, {**user, "address": given.record()})
 
 
@@ -94,7 +94,7 @@ def cancel(store: StoreSnapshot, given: args.Cancel) -> ToolResult:
     if given.reason not in args.REASONS:
         raise ToolError("invalid reason")
     user_id, history = order["user_id"], order["payment_history"]
-    user = store.get("users", user_id)
+    user = _user(store, user_id)
     for payment in history:
         if "gift_card" in payment["payment_method_id"]:
             user = _credited(user, payment["payment_method_id"], payment["amount"])
@@ -114,7 +114,7 @@ def modify_payment(store: StoreSnapshot, given: args.Payment) -> ToolResult:
     if old_id == given.payment_method_id:
         raise ToolError("the new payment method should be different from the current one")
     _check_balance(method, amount, "the order")
-    user = store.get("users", user_id)
+    user = _user(store, user_id)
     if method["source"] == "gift_card":
         user = _credited(user, given.payment_method_id, -amount)
     if "gift_card" in old_id:
@@ -130,7 +130,7 @@ def modify_items(store: StoreSnapshot, given: args.Replace) -> ToolResult:
     difference = _price_difference(store, order, given)
     method = _method(store, user_id, given.payment_method_id)
     _check_balance(method, difference, "the new item")
-    user = store.get("users", user_id)
+    user = _user(store, user_id)
     if method["source"] == "gift_card":
         user = _credited(user, given.payment_method_id, -difference)
     payment = _payment("payment" if difference > 0 else "refund", abs(difference), given.payment_method_id)
@@ -184,6 +184,11 @@ def _found(what: str, value: Any) -> Any:
     return value
 
 
+def _user(store: StoreSnapshot, user_id: str) -> Record:
+    user: Record = _found("user", store.get("users", user_id))
+    return user
+
+
 def _order(store: StoreSnapshot, order_id: str, status: str = "", to_be: str = "") -> Record:
     order: Record = _found("order", store.get("orders", order_id))
     if status and order["status"] != status:
@@ -192,8 +197,7 @@ def _order(store: StoreSnapshot, order_id: str, status: str = "", to_be: str = "
 
 
 def _method(store: StoreSnapshot, user_id: str, method_id: str) -> Record:
-    user: Any = store.get("users", user_id)
-    method: Record = _found("payment method", user["payment_methods"].get(method_id))
+    method: Record = _found("payment method", _user(store, user_id)["payment_methods"].get(method_id))
     return method
 
 
@@ -204,8 +208,7 @@ def _not_in(order: Record, item_ids: Sequence[str]) -> str | None:
 
 
 def _variants(store: StoreSnapshot, item: Record) -> Record:
-    product: Any = store.get("products", item["product_id"])
-    variants: Record = product["variants"]
+    variants: Record = _found("product", store.get("products", item["product_id"]))["variants"]
     return variants
 
 

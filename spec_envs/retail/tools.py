@@ -189,7 +189,7 @@ def run_tool(store: Store | StoreSnapshot, name: str, arguments: Mapping[str, An
     A call that makes no sense is answered with a text that begins with "Error: " (or "Unknown action "), and has no
     patch. Never raises.
     """
-    tool = TOOLS.get(name)
+    tool = TOOLS.get(name) if isinstance(name, str) else None
     if tool is None:
         return ToolResult(f"Unknown action {name}")
     try:

@@ -1,0 +1,243 @@
+"""The store behaves as dicts that are deep-copied for each fork would, and its digests are worth their name."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import pickle
+import subprocess
+import sys
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spec_envs import Call
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.base import Base, find_base
+from spec_envs.retail.data import load
+from spec_envs.retail.hashing import nested
+from spec_envs.retail.store import Change, Store, StoreSnapshot
+from spec_envs.retail.views import view_of
+from tests.retail.shops import AWAY, shop, tables
+
+KEYS = {"orders": ("a", "b", ""), "products": ("a", "ab"), "users": ("a",)}
+# Few values, so that different ways lead to equal states; and those that JSON or Python confuses.
+VALUES = st.sampled_from(
+    [0, 1, 1.0, True, False, None, "1", [], {}, [1, [2]], {"x": 1, "y": 2}, {"y": 2, "x": 1}, -0.0]
+)
+RECORDS = st.dictionaries(st.sampled_from(["x", "y"]), VALUES, max_size=2)
+ADDRESSES = st.sampled_from([(table, key) for table, keys in KEYS.items() for key in keys])
+# Write to one of the stores, or fork one of them.
+STEPS = st.lists(st.tuples(st.integers(0, 7), st.none() | st.tuples(ADDRESSES, RECORDS)), max_size=25)
+
+
+def start():
+    return {table: {key: {"x": 0} for key in keys} for table, keys in KEYS.items()}
+
+
+@given(STEPS)
+def test_behaves_as_dicts_that_each_fork_copies(steps):
+    stores, models = [Store(StoreSnapshot(Base(start())))], [start()]
+    for number, write in steps:
+        number %= len(stores)
+        if write is None:
+            stores.append(stores[number].fork())
+            models.append(copy.deepcopy(models[number]))
+        else:
+            (table, key), record = write
+            stores[number].apply([Change(table, key, record)])
+            models[number][table][key] = record
+    for store, model in zip(stores, models, strict=True):
+        assert json.dumps(store.snapshot.as_dict()) == json.dumps(model)
+        assert all(store.get(table, key) is not None for table, keys in KEYS.items() for key in keys)
+        assert StoreSnapshot(Base(model)).digest == store.digest  # kept up to date is as good as computed anew
+        for table in KEYS:
+            assert StoreSnapshot(Base(model)).table_digest(table) == store.snapshot.table_digest(table)
+    for store, model in zip(stores, models, strict=True):
+        for other, its_model in zip(stores, models, strict=True):
+            equal = json.dumps(model) == json.dumps(its_model)  # knows 1 from 1.0 and true, and the order of fields
+            assert (store.digest == other.digest) == equal == (store.snapshot == other.snapshot)
+            alike = nested(model) == nested(its_model)
+            assert (store.tau_hash() == other.tau_hash()) == alike == store.snapshot.matches(other.snapshot)
+
+
+@given(STEPS)
+def test_pickles_and_copies_are_equal(steps):
+    store = Store(StoreSnapshot(Base(start())))
+    for _, write in steps:
+        if write is not None:
+            store.apply([Change(*write[0], write[1])])
+    twin = pickle.loads(pickle.dumps(store.snapshot))
+    assert twin == store.snapshot and hash(twin) == hash(store.snapshot)
+    assert json.dumps(twin.as_dict()) == json.dumps(store.snapshot.as_dict())
+    assert copy.deepcopy(store.snapshot) is store.snapshot is copy.copy(store.snapshot)
+
+
+class TestSnapshot:
+    def test_a_patch_leaves_the_snapshot_as_it_was(self):
+        before = shop()
+        after = before.patched([Change("users", "ann_lee_1", {"new": 1})])
+        assert before.as_dict() == tables() and before == shop()
+        assert after != before and after.get("users", "ann_lee_1") == {"new": 1}
+        assert (
+            dict(after.items("users"))["ann_lee_1"] == {"new": 1} and list(dict(after.items("users")))[1] == "ann_lee_2"
+        )
+        assert after.changes() == (Change("users", "ann_lee_1", {"new": 1}),)
+
+    def test_back_to_the_start_is_the_start(self):
+        before = shop()
+        old = before.get("users", "ann_lee_1")
+        after = before.patched([Change("users", "ann_lee_1", {})]).patched([Change("users", "ann_lee_1", old)])
+        assert after == before and after.changes() == ()
+
+    def test_an_unknown_record_cannot_be_changed_and_nothing_is(self):
+        store = Store(shop())
+        with pytest.raises(KeyError, match="nobody"):
+            store.apply([Change("users", "ann_lee_1", {}), Change("users", "nobody", {})])
+        assert store.snapshot == shop() and store.get("users", "nobody") is None
+
+    def test_the_order_of_records_counts(self):
+        turned = tables()
+        turned["users"] = dict(reversed(turned["users"].items()))
+        assert StoreSnapshot(Base(turned)) != shop()
+        assert StoreSnapshot(Base(turned)).matches(shop())  # tau-bench sorts
+
+    def test_says_what_it_is(self):
+        assert f"{shop().digest:032x}" in repr(shop()) and repr(shop()) in repr(Store(shop()))
+        assert shop() != 1
+
+    def test_is_what_a_call_is_compared_by(self):
+        one, other = Call("tool", ("think", shop())), Call("tool", ("think", shop()))
+        assert one == other and hash(one) == hash(other)
+        assert one != Call("tool", ("think", shop().patched([Change("users", "ann_lee_1", {})])))
+
+    def test_finds_users_as_they_are_now(self):
+        store = shop()
+        assert store.find_user(email="ANN@example.COM") == "ann_lee_1"
+        assert store.find_user(email="an@example.com") is None
+        assert store.find_user(name=("ann", "LEE"), zip="76701") == "ann_lee_2"
+        assert store.find_user(name=("ann", "LEE"), zip="76702") is None
+        moved = store.patched([Change("users", "ann_lee_1", {**store.get("users", "ann_lee_1"), "address": AWAY})])
+        assert moved.find_user(name=("Ann", "Lee"), zip="76701") == "ann_lee_1"  # the first of the two
+        assert moved.find_user(name=("Ann", "Lee"), zip="89501") is None
+        renamed = store.patched([Change("users", "ann_lee_2", {**store.get("users", "ann_lee_2"), "email": "x@y.z"})])
+        assert renamed.find_user(email="X@y.z") == "ann_lee_2" and renamed.find_user(email="ann2@example.com") is None
+
+
+class TestForks:
+    def test_share_everything(self):
+        store = Store(shop())
+        fork = store.fork()
+        assert fork.snapshot is store.snapshot  # so the size of the data does not matter
+        fork.apply([Change("users", "ann_lee_1", {})])
+        assert store.snapshot == shop() and fork.snapshot != store.snapshot
+        assert fork.get("users", "ann_lee_2") is store.get("users", "ann_lee_2")
+
+    def test_with_five_writes_each_are_small(self):
+        from spec_envs.retail.tools import run_tool
+
+        store = Store(StoreSnapshot(load()))
+        orders = [key for key, order in store.snapshot.items("orders") if order["status"] == "pending"][:5]
+        assert store.digest  # the base's part of the memory is not the forks'
+        forks = []
+        tracemalloc.start()
+        try:
+            for number in range(1000):
+                fork = store.fork()
+                for order_id in orders:
+                    arguments = {**AWAY, "zip": str(number), "order_id": order_id}
+                    fork.apply(run_tool(fork, "modify_pending_order_address", arguments).patch)
+                forks.append(fork)
+            gc.collect()
+            used = tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+        assert len({fork.digest for fork in forks}) == 1000
+        assert used < 10e6  # 10,000 of them may take 200 MB; they take about 50
+
+
+class TestPickles:
+    def test_of_data_with_a_source_are_small(self):
+        snapshot = StoreSnapshot(load())
+        assert len(pickle.dumps(snapshot)) < 300
+        assert pickle.loads(pickle.dumps(snapshot)).base is snapshot.base
+
+    def test_are_read_by_another_process(self):
+        snapshots = [StoreSnapshot(load()), shop()]
+        users = [next(iter(dict(snapshot.items("users")))) for snapshot in snapshots]
+        changed = [s.patched([Change("users", user, {"x": 1})]) for s, user in zip(snapshots, users, strict=True)]
+        code = (
+            "import pickle, sys\n"
+            "for snapshot in pickle.load(sys.stdin.buffer): print(snapshot.digest, snapshot.tau_hash())"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], input=pickle.dumps(changed), capture_output=True, timeout=60, check=True
+        )
+        assert done.stdout.decode().splitlines() == [f"{s.digest} {s.tau_hash()}" for s in changed]
+
+    def test_of_a_base_too(self):
+        base = shop().base
+        assert StoreSnapshot(pickle.loads(pickle.dumps(base))) == StoreSnapshot(base)
+        assert copy.deepcopy(base) is base
+
+    def test_of_other_data_are_refused(self):
+        with pytest.raises(InvalidConfiguration, match="the data differ between the two processes"):
+            find_base(12345, "embedded", None)
+
+
+class TestTauBenchHash:
+    def test_of_the_example_in_its_documentation(self):
+        value = {"b": [1, 2.0, "it's"], "a": {"z": None, "y": [True]}, "c": []}
+        assert nested(value) == "(('a', (('y', (True,)), ('z', None))), ('b', (1, 2.0, \"it's\")), ('c', ()))"
+
+    @given(
+        st.recursive(VALUES, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v, max_size=3))
+    )
+    def test_pieces_make_the_whole(self, value):
+        from hashlib import sha256
+
+        data = {"orders": {"x": value, "'": value}, "products": {"one": value}, "users": {}}
+        plain = sha256(nested(data).encode()).hexdigest()
+        store = StoreSnapshot(Base(data))
+        assert store.tau_hash() == plain
+        assert store.patched([Change("orders", "x", {}), Change("orders", "x", value)]).tau_hash() == plain
+
+
+class TestViews:
+    LOOK = ("get_user_details", {"user_id": "ann_lee_1"})
+
+    def test_a_read_stays_good_until_what_it_read_is_written(self):
+        before = shop()
+        after = before.patched([Change("orders", "#W1", {})])
+        assert view_of(before, *self.LOOK) == view_of(after, *self.LOOK)
+        assert view_of(before, "list_all_product_types", {}) == view_of(after, "list_all_product_types", {})
+        email = ("find_user_id_by_email", {"email": "x"})
+        assert view_of(before, *email) == view_of(after, *email)
+        order = ("get_order_details", {"order_id": "#W1"})
+        assert view_of(before, *order) != view_of(after, *order)
+        moved = after.patched([Change("users", "ann_lee_1", {})])
+        assert view_of(moved, *self.LOOK) != view_of(after, *self.LOOK)
+        assert view_of(moved, *email) != view_of(after, *email)
+
+    def test_a_write_sees_everything_and_nonsense_nothing(self):
+        before = shop()
+        after = before.patched([Change("orders", "#W1", {})])
+        cancel = ("cancel_pending_order", {"order_id": "#W2", "reason": "no longer needed"})
+        assert view_of(before, *cancel) != view_of(after, *cancel)
+        assert view_of(before, "get_order_details", {}) == view_of(after, "get_order_details", {"order_id": 1})
+        assert view_of(before, "think", {"thought": ""}) == view_of(after, "think", {"thought": ""})
+
+    def test_counts_in_a_call_and_keeps_the_data(self):
+        before = shop()
+        after = before.patched([Change("orders", "#W1", {})])
+        one, other = (Call("tool", (*self.LOOK, view_of(store, *self.LOOK))) for store in (before, after))
+        assert one == other and hash(one) == hash(other) and other.query[2].snapshot is after
+        assert pickle.loads(pickle.dumps(one)) == other
+        assert "users" in repr(one) and view_of(before, *self.LOOK) != 1
+
+    def test_of_a_record_that_is_not_there(self):
+        nobody = ("get_user_details", {"user_id": "nobody"})
+        assert view_of(shop(), *nobody) == view_of(shop(), *nobody) != view_of(shop(), *self.LOOK)
