@@ -30,8 +30,10 @@ _VALUES = {
 }
 _PHASE = {chess.KNIGHT: 1, chess.BISHOP: 1, chess.ROOK: 2, chess.QUEEN: 4}
 _FULL_PHASE = 24
-#: Checks are answered in full for this many plies past the nominal depth; captures have no limit.
+#: Checks are answered in full for this many plies past the nominal depth.
 _CHECK_PLIES = 2
+#: How many captures in a row are followed beyond the depth; longer exchanges are rare, and cost most of the time.
+_CAPTURE_PLIES = 5
 #: Moves of the past that a search looks at for repetitions.
 _HISTORY = 8
 
@@ -151,7 +153,7 @@ class _Search:
             best, moves = -MATE + ply, board.generate_legal_moves()
         else:
             best = score  # the side to move need not capture anything
-            if best >= beta:
+            if best >= beta or depth <= -_CAPTURE_PLIES:
                 return best
             moves = board.generate_legal_captures()
         alpha = max(alpha, best)

@@ -44,8 +44,9 @@ class Ledger:
         """The call of ``run`` has ended; ``full`` is what it would have cost when run to its end."""
         self._calls[RunState.RUNNING] -= 1
         self._calls[run.state] += 1
-        self._usage["all"] += run.usage
-        self._usage["all_full"] += full
+        if full:
+            self._usage["all"] += run.usage
+            self._usage["all_full"] += full
         error = None if run.error is None else repr(run.error)
         self.trace.add(now, "end", run=run, outcome=run.state.value, error=error, usage=run.usage)
         if run.shadow_of is not None and run.state is RunState.DONE:
@@ -98,8 +99,9 @@ class Ledger:
         self._guesses["open"] -= 1
         self._guesses[outcome] += 1
         partial, full = token.usage()
-        self._usage["guessing"] += partial
-        self._usage["guessing_full"] += full
+        if full:
+            self._usage["guessing"] += partial
+            self._usage["guessing_full"] += full
         text = None if error is None else repr(error)
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 

@@ -57,6 +57,7 @@ class Run:
     early: bool = dataclasses.field(init=False)
     state: RunState = RunState.RUNNING
     response: Any = None
+    key: Hashable = None
     error: BaseException | None = None
     ended_at: float = math.nan
     usage: Usage = Usage()

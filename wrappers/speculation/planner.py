@@ -16,6 +16,7 @@ from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.nodes import Node, Run, RunState
 
 _UNLIMITED = HandlerLimit()
+_NOTHING = Usage()
 
 
 @dataclasses.dataclass(slots=True)
@@ -31,11 +32,12 @@ class _Estimate:
         self.calls += 1
         self.seconds += (seconds - self.seconds) / self.calls
         self.money += (usage.money - self.money) / self.calls
-        self.most = Usage(
-            max(self.most.tokens_in, usage.tokens_in),
-            max(self.most.tokens_out, usage.tokens_out),
-            max(self.most.money, usage.money),
-        )
+        if usage:
+            self.most = Usage(
+                max(self.most.tokens_in, usage.tokens_in),
+                max(self.most.tokens_out, usage.tokens_out),
+                max(self.most.money, usage.money),
+            )
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,6 +78,7 @@ class Planner:
         self._sequence = itertools.count()
         self._inflight: dict[str, int] = collections.Counter()
         self._speculative: dict[str, int] = collections.Counter()
+        self._num_speculative = 0
         self._begun: dict[str, collections.deque[Run]] = {}
         self._charged = Usage()
         self._guessing: dict[Node, float] = {}
@@ -85,7 +88,7 @@ class Planner:
     @property
     def num_speculative(self) -> int:
         """Speculative calls in flight, with those that were cancelled and have not returned."""
-        return sum(self._speculative.values())
+        return self._num_speculative
 
     def limit(self, handler: str) -> HandlerLimit:
         """The limit of ``handler``."""
@@ -218,16 +221,16 @@ class Planner:
         if self.limit(handler).max_calls is not None:
             self._begun.setdefault(handler, collections.deque()).append(run)
         if run.speculative:
-            self._speculative[handler] += 1
-            self._charge(run, self._charge_of(run.call) or Usage())
+            self._count(handler, 1)
+            self._charge(run, self._charge_of(run.call) or _NOTHING)
 
     def promoted(self, run: Run) -> None:
         """The speculative ``run`` became the authoritative call: it gives back its place and its charge."""
         if run.speculative:
             run.speculative = False
             if run.in_flight:
-                self._speculative[run.call.handler] -= 1
-            self._charge(run, Usage())
+                self._count(run.call.handler, -1)
+            self._charge(run, _NOTHING)
 
     def ended(self, run: Run) -> None:
         """``run`` has returned."""
@@ -236,12 +239,17 @@ class Planner:
             estimate = self._estimates.setdefault(run.call.handler, _Estimate())
             estimate.add(run.ended_at - run.started_at, run.usage)
         if run.speculative:
-            self._speculative[run.call.handler] -= 1
+            self._count(run.call.handler, -1)
             self._charge(run, run.usage)
 
+    def _count(self, handler: str, change: int) -> None:
+        self._speculative[handler] += change
+        self._num_speculative += change
+
     def _charge(self, run: Run, usage: Usage) -> None:
-        self._charged = self._charged + usage + run.charge * -1
-        run.charge = usage
+        if usage or run.charge:
+            self._charged = self._charged + usage + run.charge * -1
+            run.charge = usage
 
 
 def _log_share(node: Node, behind: int = 0) -> float:

@@ -17,7 +17,7 @@ from spec_envs.calls import CancelToken
 from spec_envs.wrappers.speculation.runtime import Job
 
 _IDLE_S = 10.0
-_CLOSE_S = 5.0
+_CLOSE_S = 10.0
 
 
 class ThreadRuntime:

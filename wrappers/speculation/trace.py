@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spec_envs.calls import Usage
+
 if TYPE_CHECKING:
-    from spec_envs.calls import Usage
     from spec_envs.wrappers.speculation.nodes import Node, Run
 
 
@@ -56,14 +57,17 @@ class TraceEvent:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
+_NOTHING = Usage()
+
+
 class Trace:
     """The last ``max_events`` events of a wrapper, oldest first."""
 
     def __init__(self, max_events: int = 100_000) -> None:
-        self._events: collections.deque[TraceEvent] = collections.deque(maxlen=max_events)
+        self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
 
     def __iter__(self) -> Iterator[TraceEvent]:
-        return iter(tuple(self._events))
+        return (TraceEvent(*fields) for fields in tuple(self._events))
 
     def __len__(self) -> int:
         return len(self._events)
@@ -76,22 +80,38 @@ class Trace:
         node: Node | None = None,
         run: Run | None = None,
         usage: Usage | None = None,
-        **fields: Any,
+        outcome: str | None = None,
+        speculative: bool | None = None,
+        probability: float | None = None,
+        error: str | None = None,
     ) -> None:
         """Note what happened to ``node`` and ``run``."""
         if node is None and run is not None and run.nodes:
             node = run.nodes[0]
+        if run is None and node is not None:
+            run = node.run
+        call = run.call if run is not None else node.call if node is not None else None
+        usage = usage or _NOTHING
+        place: tuple[int | None, ...] = (None, None, None)
         if node is not None:
-            parent = None if node.parent is None else node.parent.id
-            fields = {"node": node.id, "parent": parent, "level": node.level, **fields}
-            if run is None:
-                run = node.run
-        if run is not None:
-            fields = {"call": run.id, "handler": run.call.handler, **fields}
-        if usage is not None:
-            fields |= {"tokens_in": usage.tokens_in, "tokens_out": usage.tokens_out, "money": usage.money}
-        fields.setdefault("handler", node.call.handler if node is not None and node.call is not None else "")
-        self._events.append(TraceEvent(time_s, kind, **fields))
+            place = (node.id, None if node.parent is None else node.parent.id, node.level)
+        # Plain tuples: most events are never looked at, and a run writes thousands of them.
+        self._events.append(
+            (
+                time_s,
+                kind,
+                "" if call is None else call.handler,
+                *place,
+                None if run is None else run.id,
+                outcome,
+                speculative,
+                probability,
+                usage.tokens_in,
+                usage.tokens_out,
+                usage.money,
+                error,
+            )
+        )
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write one JSON object a line."""

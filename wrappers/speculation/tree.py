@@ -150,8 +150,9 @@ class SpeculationTree:
         root = self._root()
         if root.call is None:
             raise ValueError("the root waits for nothing: the episode has ended")
-        used = root.run is not None and root.answered and _key(root.run.response) == _key(response)
-        child = self._settle_on(root, response)
+        key = _key(response)
+        used = root.run is not None and root.answered and (root.run.response is response or root.run.key == key)
+        child = self._settle_on(root, response, key)
         root.children = {}
         self._leave(root)
         child.parent = None
@@ -203,6 +204,8 @@ class SpeculationTree:
 
     def _ask(self, now: float) -> None:
         """Ask for the most probable nodes, as far as there are places for guessers."""
+        if not self._to_ask:
+            return
         places = self._limits.max_inflight + 1 if self._limits.max_inflight else 0
         self._to_ask = {node: None for node in self._to_ask if node.alive and not node.asked and not node.answered}
         for node in sorted(self._to_ask, key=lambda node: -node.score):
@@ -237,11 +240,12 @@ class SpeculationTree:
             )
         total = max(1.0, sum(guess.probability for guess in merged.values()))
         node.guessed = frozenset(merged)
-        for guess in sorted(merged.values(), key=lambda guess: -guess.probability):
+        for key, guess in sorted(merged.items(), key=lambda item: -item[1].probability):
             if self.num_nodes >= self._limits.max_nodes:
                 break
             if guess.probability > 0:
-                self._grow(node, guess.response, guess.probability / total, _advance(node, guess.response))
+                process = _advance(node, guess.response)
+                self._grow(node, key, guess.response, guess.probability / total, process)
 
     # -- growing and cutting -------------------------------------------------------------------------------------
 
@@ -251,9 +255,9 @@ class SpeculationTree:
         self.num_nodes += 1
         return Node(next(self._ids), parent, response, probability, process, score, level)
 
-    def _grow(self, parent: Node, response: Any, probability: float, process: Process | None) -> Node:
+    def _grow(self, parent: Node, key: Hashable, response: Any, probability: float, process: Process | None) -> Node:
         node = self._node(parent, response, probability, process)
-        parent.children[_key(response)] = node
+        parent.children[key] = node
         if node.call is not None:
             if self._is_startable(node.call):
                 self._planner.enqueue(node)
@@ -276,7 +280,7 @@ class SpeculationTree:
         if node is not self.root and not node.children and self.num_nodes >= self._limits.max_nodes:
             self._unexpanded.append(node)
         else:
-            self._settle_on(node, node.run.response)
+            self._settle_on(node, node.run.response, node.run.key)
 
     def _expand_again(self) -> None:
         waiting, self._unexpanded = self._unexpanded, []
@@ -284,9 +288,8 @@ class SpeculationTree:
             if node.alive and not node.children:
                 self._expand(node)
 
-    def _settle_on(self, node: Node, response: Any) -> Node:
+    def _settle_on(self, node: Node, response: Any, key: Hashable) -> Node:
         """Make the child of ``node`` that has ``response`` its only one, with the whole probability of ``node``."""
-        key = _key(response)
         child = node.children.get(key)
         if child is None:
             process = _advance(node, response)
@@ -301,7 +304,7 @@ class SpeculationTree:
             if other is not child:
                 self._discard(other)
         if child is None:
-            child = self._grow(node, response, 1.0, process)
+            child = self._grow(node, key, response, 1.0, process)
         elif child.probability < 1.0:
             self._rescore(child)
         node.children = {key: child}
@@ -424,8 +427,9 @@ class SpeculationTree:
             else:
                 self._begin(node, now, speculative=True)
                 self._consider_asking(node)
-        if self._planner.has_waiting:
-            for run in self._reads.orphans():
+        orphans = self._reads.orphans()
+        if orphans and self._planner.has_waiting:
+            for run in orphans:
                 self._reads.drop(run)
                 self._cancel(run)
 
@@ -477,7 +481,8 @@ class SpeculationTree:
         if not run.in_flight:
             raise ValueError(f"run {run.id} has already ended: it is {run.state.value}")
         wanted = run.state is RunState.RUNNING
-        run.response = response
+        if state is RunState.DONE:
+            run.response, run.key = response, _key(response)
         run.state = state if wanted else RunState.STOPPED
         run.ended_at, run.usage = now, usage
         self._runs.discard(run)
