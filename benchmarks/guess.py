@@ -103,7 +103,7 @@ def measure(
     for known, unknown in _splits(trajectories, train, folds):
         guesser = PatternGuesser(seed=seed)
         start = time.perf_counter()
-        guesser.learn(known)
+        guesser.learn(known, seen=True)
         learning += time.perf_counter() - start
         for trajectory in unknown:
             trials += trials_of(guesser, trajectory)

@@ -40,6 +40,21 @@ class Effect(enum.Enum):
     WRITE = "write"
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether nothing that comes later can tell the two values apart: whether their keys are equal."""
+    kind = type(one)
+    if one is other:
+        return True
+    if kind is str and type(other) is str:
+        return bool(one == other)
+    if kind is dict and type(other) is dict:  # observations; no need to build the keys of all that they hold
+        return len(one) == len(other) and all(
+            same(name, name_there) and same(value, there)
+            for (name, value), (name_there, there) in zip(one.items(), other.items(), strict=True)
+        )
+    return bool(key_of(one) == key_of(other))
+
+
 def key_of(value: Any) -> Hashable:
     """An immutable key of ``value``: two values with equal keys cannot be told apart by what comes later.
 
@@ -310,7 +325,7 @@ class Guesser(Protocol):
 
     @property
     def guess(self) -> Callable[..., Sequence[Guess]]:
-        """``guess(call, k)``: at most ``k`` guesses of the response; a parameter named ``cancel`` receives the token."""
+        """``guess(call, k)``: at most ``k`` guesses of the response; a parameter named ``cancel`` gets the token."""
 
 
 def as_handler(function: Callable[..., Any]) -> Handler:

@@ -17,7 +17,7 @@ import numpy as np
 from spec_envs._fake_env import FakeEnv, pure_response
 from spec_envs._kinds import is_atomic
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, key_of
+from spec_envs.calls import Call, CancelToken, key_of, same
 from spec_envs.errors import ForkCheckFailed, SpecEnvsError
 from spec_envs.forking import fork
 
@@ -25,11 +25,6 @@ __all__ = ["FakeEnv", "check_fork", "pure_response", "same"]
 
 AnyEnv = gym.Env[Any, Any]
 Chooser = Callable[[Any, dict[str, Any], np.random.Generator], Any]
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether nothing can tell ``a`` from ``b``: by value and type, NaN equal to itself; see ``calls.key_of``."""
-    return key_of(a) == key_of(b)
 
 
 def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser | None = None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, Guesser, Handler, as_handler, key_of
+from spec_envs.calls import Call, Effect, Guesser, Handler, as_handler, same
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
@@ -412,7 +412,7 @@ class BoundPolicy:
 
 
 def _same(one: Any, other: Any) -> bool:
-    return key_of(plain(one)) == key_of(plain(other))
+    return same(plain(one), plain(other))
 
 
 def _only_one(batch: Any) -> Any:

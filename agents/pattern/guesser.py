@@ -108,13 +108,19 @@ class PatternGuesser:
                 self._windows[True].curve.observe(right, [p for _, p in claims])
             self._learn_online(conversation, action)
 
-    def learn(self, trajectories: Trajectory | Iterable[Trajectory]) -> None:
-        """Learn from finished conversations; those of one task should say so, and count as one."""
+    def learn(self, trajectories: Trajectory | Iterable[Trajectory], *, seen: bool | None = None) -> None:
+        """Learn from finished conversations; those of one task should say so, and count as one.
+
+        Args:
+            trajectories: The conversations. Better all at once: what is learned last counts for more.
+            seen: Only for predictions with this ``seen``, in less time. Default: for both.
+        """
         given = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
         with self._lock:
             remember_all(self._memory, given)
             for model in self._windows.values():
-                train(model, self._memory, given, self._rounds, self._seed)
+                if seen is None or model.seen is seen:
+                    train(model, self._memory, given, self._rounds, self._seed)
 
     def _predict(self, conversation: Conversation, seen: bool) -> list[tuple[ToolCall, float]]:
         self._memory.meet(conversation.tools)
@@ -199,9 +205,7 @@ class PatternGuesser:
             InvalidConfiguration: ``data`` is of another version, or something else.
         """
         if data.get("version") != _VERSION:
-            raise InvalidConfiguration(
-                f"not a PatternGuesser of version {_VERSION}: version is {data.get('version')!r}"
-            )
+            raise InvalidConfiguration(f"not a PatternGuesser of version {_VERSION}, but {data.get('version')!r}")
         guesser = cls(rounds=data["rounds"], seed=data["seed"], **options)
         guesser._memory = Memory.from_json(data["memory"])
         guesser._windows[True].load(data["seen"])

@@ -139,8 +139,7 @@ class Memory:
         if tally is None:
             return {}
         said = self.names.count(name, without)
-        counts = {key: tally.count(key, without) for key in tally.tasks}
-        return {key: count / (said + 0.5) for key, count in counts.items() if count}
+        return {key: tally.count(key, without) / (said + 0.5) for key in tally.common(without)}
 
     def to_json(self) -> dict[str, Any]:
         """Everything, as JSON data."""

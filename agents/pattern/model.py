@@ -20,6 +20,8 @@ _MIN_SHARE = 0.02
 _MIN_TOOLS, _MAX_TOOLS = 2, 6
 #: And calls that are less likely than this are not worth the time either.
 _LEAST = 1e-5
+#: A model makes at least so many steps, if that does not take more rounds than this.
+_MIN_STEPS, _MAX_ROUNDS = 3000, 40
 
 Lesson = tuple[Ranker, Rows, int]
 
@@ -73,10 +75,11 @@ class WindowModel:
 
 
 def study(lessons: Sequence[Sequence[Lesson]], rounds: int, seed: int) -> None:
-    """Learn ``lessons`` (grouped by decision) in several rounds, each in another order."""
+    """Learn ``lessons`` (grouped by decision) in several rounds, each in another order; few of them in more rounds."""
     order = random.Random(seed)
     groups = list(lessons)
-    for _ in range(rounds):
+    few = min(_MAX_ROUNDS, _MIN_STEPS // max(1, len(groups)))
+    for _ in range(max(rounds, few)):
         order.shuffle(groups)
         for group in groups:
             for ranker, rows, right in group:

@@ -20,12 +20,15 @@ class Rows:
     contexts: _Ints  # one row of contexts for all rows, or one for each
     features: _Ints  # of all rows, one after the other
     starts: _Ints  # where each row's features start
+    counted: _Ints | None = None  # this and the next are made when they are first needed
     weighed: list[tuple[Any, _Ints, NDArray[np.intp]]] = dataclasses.field(default_factory=list)
 
     @property
     def lengths(self) -> _Ints:
         """How many features each row has."""
-        return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
+        if self.counted is None:
+            self.counted = np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
+        return self.counted
 
     def places(self) -> list[tuple[Any, _Ints, NDArray[np.intp]]]:
         """The weights that count here, by column of contexts: contexts, features, and which one each feature uses."""
@@ -60,7 +63,7 @@ class Ranker:
         decay: Pull of each weight to 0 whenever its feature is learned from.
     """
 
-    def __init__(self, rate: float = 0.05, decay: float = 1e-2) -> None:
+    def __init__(self, rate: float = 0.03, decay: float = 0.03) -> None:
         self._rate = rate
         self._decay = decay
         self._contexts: dict[str, int] = {}
@@ -111,12 +114,14 @@ class Ranker:
     def learn(self, rows: Rows, right: int) -> None:
         """One step towards the row ``right``."""
         self._grow()
-        error = softmax(self.scores(rows))
+        places = rows.places()
+        before = [self._weights[contexts, features] for contexts, features, _ in places]
+        total = sum(weights[used] for weights, (_, _, used) in zip(before, places, strict=True))
+        error = softmax(np.add.reduceat(np.asarray(total), rows.starts))
         error[right] -= 1.0
         slopes = np.repeat(error, rows.lengths)
-        for contexts, features, used in rows.places():
+        for weights, (contexts, features, used) in zip(before, places, strict=True):
             slope = np.bincount(used, weights=slopes, minlength=len(features))
-            weights = self._weights[contexts, features]
             slope += self._decay * weights
             squares = self._squares[contexts, features] + slope**2
             self._squares[contexts, features] = squares

@@ -32,7 +32,14 @@ _PATTERNS = [
 _ISO = re.compile(r"\d{4} \d\d \d\d")
 _GLOSS = re.compile(r"\b([A-Z][a-z]+(?:[ /-][A-Z][a-z]+)*)\W{1,4}\(([\w#-]{2,24})\)")
 _NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_RUN = re.compile(r"[A-Z]+|[a-z]+|[0-9]+")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+#: Words that start sentences and fill them; they say little, and are no names.
+COMMON = frozenset(
+    """a an and are as at be but by can could do for from great have here hello hi how i i'd i'll i'm in is it it's let
+    me my no not of ok okay on or please so sure thank thanks that the then there these they this to was we what when
+    which will with would yes you your""".split()
+)
 #: Longer texts are read from both ends: what matters is said first or last.
 _MAX_TEXT = 6000
 
@@ -105,7 +112,8 @@ def read(text: str) -> Text:
         text = f"{text[: _MAX_TEXT // 2]}\n{text[-_MAX_TEXT // 2 :]}"
     words = words_of(text)
     entities = sorted(_entities(text), key=lambda entity: (entity.position, str(entity.value)))
-    names = tuple(dict.fromkeys(str(each.value).lower() for each in entities if each.kind == "name"))
+    found = (str(each.value).lower() for each in entities if each.kind == "name")
+    names = tuple(dict.fromkeys(name for name in found if name not in COMMON))
     dates = {str(each.value)[5:]: each for each in reversed(entities) if each.kind == "date"}
     glosses = tuple((name.lower(), code) for name, code in _GLOSS.findall(text))
     return Text(tuple(words), f" {' '.join(words)} ", frozenset(words), tuple(entities), names, dates, glosses)
@@ -158,9 +166,12 @@ def _shape(value: str) -> str:
         return "text"
     if re.fullmatch(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9]{4,12}", value):
         return f"code{len(value)}"
-    collapsed = re.sub(r"[A-Z]+", lambda match: "A" if len(match[0]) == 1 else f"A{min(len(match[0]), 6)}", value)
-    collapsed = re.sub(r"[a-z]+", "a", collapsed)
-    return re.sub(r"(?<!A)\d+", "0", collapsed)
+    return _RUN.sub(_run, value)
+
+
+def _run(match: re.Match[str]) -> str:
+    run = match[0]
+    return "0" if run.isdigit() else "a" if run.islower() else "A" if len(run) == 1 else f"A{min(len(run), 6)}"
 
 
 def shape(value: Any) -> str:

@@ -16,10 +16,8 @@ if TYPE_CHECKING:
 
 #: The outcome that the agent answers the user instead of calling a tool.
 MESSAGE = "(message)"
-#: Words that are in every conversation; what they say, other features say better.
-_STOP = frozenset(
-    "a an and are as at be but by for from have i i'd i'm in is it me my of on or so that the to you your".split()
-)
+#: Words that are in every message. ``yes``, ``no`` and ``please`` are not among them: here they matter.
+_FILLERS = texts.COMMON - frozenset("yes no not please thank thanks sure ok okay great".split())
 
 
 class CallModel:
@@ -31,7 +29,7 @@ class CallModel:
     """
 
     def __init__(self, ranker: Ranker | None = None, *, seen: bool = True) -> None:
-        self.ranker = ranker or Ranker(rate=0.05, decay=3e-2)
+        self.ranker = ranker or Ranker()
         self._seen = seen
 
     def outcomes(self, state: State) -> list[str]:
@@ -75,12 +73,12 @@ class CallModel:
         since = sum(done.time > state.user[0] for done in calls)
         features.append(f"since user {min(4, since)}")
         here = "" if state.after != "tool" else "later "
-        words = frozenset(state.user[1].words) - _STOP
+        words = frozenset(state.user[1].words) - _FILLERS
         features += [f"{here}said {word}" for word in sorted(words) if not word.isdigit()]
         features += [f"{here}said a {kind}" for kind in sorted({entity.kind for entity in state.user[1].entities})]
         features.append(f"{here}said {min(5, len(state.user[1].words) // 6)} long")
         if state.after != "tool" or not self._seen:
-            words = frozenset(state.agent[1].words) - _STOP
+            words = frozenset(state.agent[1].words) - _FILLERS
             features += [f"written {word}" for word in sorted(words) if not word.isdigit()]
         return features
 
@@ -105,7 +103,7 @@ class CallModel:
 
 def _words_of_tool(name: str, tool: Tool | None) -> frozenset[str]:
     described = "" if tool is None else tool.description.partition(".")[0]
-    return frozenset(texts.words_of(f"{name.replace('_', ' ')} {described}")) - _STOP
+    return frozenset(texts.words_of(f"{name.replace('_', ' ')} {described}")) - _FILLERS
 
 
 def _remaining(state: State, arguments: dict[str, str]) -> int:

@@ -65,18 +65,19 @@ def remember_all(memory: Memory, trajectories: Sequence[Trajectory]) -> None:
 def train(model: WindowModel, memory: Memory, trajectories: Sequence[Trajectory], rounds: int, seed: int) -> None:
     """Teach ``model`` what ``trajectories`` show, after ``memory`` has seen them."""
     groups: list[tuple[Decision, list[Lesson]]] = []
-    for decision, state in _moments(memory, trajectories, model.seen):
+    for decision, index in _moments(trajectories, model.seen):
+        state = State(index, memory, trajectories[decision.trajectory].task)
         groups.append((decision, model.lessons(state, decision.action)))
     _calibrate(model, memory, trajectories, groups, rounds, seed)
     study([lessons for _, lessons in groups], rounds, seed)
 
 
-def _moments(memory: Memory, trajectories: Sequence[Trajectory], seen: bool) -> Iterator[tuple[Decision, State]]:
+def _moments(trajectories: Sequence[Trajectory], seen: bool) -> Iterator[tuple[Decision, Index]]:
     for number, trajectory in enumerate(trajectories):
         index, events = Index(), trajectory.conversation.events
         for decision in decisions(events, seen, number):
             index.extend(events[len(index.events) : decision.length])
-            yield decision, State(index, memory, trajectory.task)
+            yield decision, index
 
 
 def _calibrate(
@@ -94,7 +95,7 @@ def _calibrate(
     rng = random.Random(seed)
     rng.shuffle(tasks)
     fold_of = {task: number % _FOLDS for number, task in enumerate(tasks)}
-    chosen = set(rng.sample(range(len(groups)), min(len(groups), _MAX_TRIALS)))
+    trials = []
     for fold in range(_FOLDS):
         trial = copy.deepcopy(model)
         rankers = {id(model.calls.ranker): trial.calls.ranker, id(model.arguments.ranker): trial.arguments.ranker}
@@ -104,11 +105,14 @@ def _calibrate(
             if fold_of[trajectories[decision.trajectory].task] != fold
         ]
         study(others, rounds, seed)
-        for number, (decision, state) in enumerate(_moments(memory, trajectories, model.seen)):
-            if number in chosen and fold_of[trajectories[decision.trajectory].task] == fold:
-                found = trial.predict(state, 8)
-                right = None if decision.action is None else rank_of(found, decision.action)
-                model.curve.observe(right, [p for _, p in found])
+        trials.append(trial)
+    chosen = set(rng.sample(range(len(groups)), min(len(groups), _MAX_TRIALS)))
+    for number, (decision, index) in enumerate(_moments(trajectories, model.seen)):
+        if number in chosen:
+            task = trajectories[decision.trajectory].task
+            found = trials[fold_of[task]].predict(State(index, memory, task), 8)
+            right = None if decision.action is None else rank_of(found, decision.action)
+            model.curve.observe(right, [p for _, p in found])
 
 
 def rank_of(predicted: Sequence[tuple[ToolCall, float]], action: ToolCall) -> int | None:

@@ -25,7 +25,7 @@ def order_digest(table: str, keys: tuple[str, ...]) -> int:
 
 def nested(value: Any) -> str:
     """How tau-bench writes a value before hashing: ``str`` of tuples, where a mapping is its pairs sorted by key."""
-    return str(_as_tuples(value))
+    return repr(_as_tuples(value))  # which `str` of what is around it writes
 
 
 def nested_pair(key: str, text: str) -> str:

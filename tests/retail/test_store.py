@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,11 +20,11 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.base import Base, find_base
 from spec_envs.retail.data import load
 from spec_envs.retail.hashing import nested
-from spec_envs.retail.store import Change, Store, StoreSnapshot
+from spec_envs.retail.store import Change, Store, StoreSnapshot, Table
 from spec_envs.retail.views import view_of
 from tests.retail.shops import AWAY, shop, tables
 
-KEYS = {"orders": ("a", "b", ""), "products": ("a", "ab"), "users": ("a",)}
+KEYS: dict[Table, tuple[str, ...]] = {"orders": ("a", "b", ""), "products": ("a", "ab"), "users": ("a",)}
 # Few values, so that different ways lead to equal states; and those that JSON or Python confuses.
 VALUES = st.sampled_from(
     [0, 1, 1.0, True, False, None, "1", [], {}, [1, [2]], {"x": 1, "y": 2}, {"y": 2, "x": 1}, -0.0]
@@ -69,7 +70,8 @@ def test_pickles_and_copies_are_equal(steps):
     store = Store(StoreSnapshot(Base(start())))
     for _, write in steps:
         if write is not None:
-            store.apply([Change(*write[0], write[1])])
+            (table, key), record = write
+            store.apply([Change(table, key, record)])
     twin = pickle.loads(pickle.dumps(store.snapshot))
     assert twin == store.snapshot and hash(twin) == hash(store.snapshot)
     assert json.dumps(twin.as_dict()) == json.dumps(store.snapshot.as_dict())
@@ -199,7 +201,7 @@ class TestTauBenchHash:
     def test_pieces_make_the_whole(self, value):
         from hashlib import sha256
 
-        data = {"orders": {"x": value, "'": value}, "products": {"one": value}, "users": {}}
+        data: Any = {"orders": {"x": value, "'": value}, "products": {"one": value}, "users": {}}
         plain = sha256(nested(data).encode()).hexdigest()
         store = StoreSnapshot(Base(data))
         assert store.tau_hash() == plain

@@ -34,7 +34,7 @@ class TestEveryTask:
 
     def test_is_what_its_scenario_says(self, task):
         identity, requests = task.scenario.identity, task.scenario.requests
-        user = STORE.get("users", task.user_id)
+        user = dict(STORE.items("users"))[task.user_id]
         assert identity.user_id == task.user_id and identity.email == user["email"]
         assert (identity.first_name, identity.last_name) == (user["name"]["first_name"], user["name"]["last_name"])
         email, name = {"email": identity.email}, {**user["name"], "zip": identity.zip}

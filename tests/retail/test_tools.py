@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from typing import Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -277,7 +278,8 @@ class TestCalls:
 
     def test_of_no_tool(self):
         assert call("sing", song="la") == ("Unknown action sing", ())
-        assert run_tool(shop(), ["think"], {}).output == "Unknown action ['think']"
+        nonsense: Any = ["think"]
+        assert run_tool(shop(), nonsense, {}).output == "Unknown action ['think']"
 
     def test_with_contradictory_data(self):
         store = shop()

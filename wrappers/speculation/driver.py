@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
-from spec_envs.calls import CancelToken, Guess, Guesser, Handler, accepts_cancel, key_of
+from spec_envs.calls import CancelToken, Guess, Guesser, Handler, accepts_cancel
 from spec_envs.wrappers.speculation.episode import action_of
 from spec_envs.wrappers.speculation.nodes import (
     Ask,
@@ -231,7 +231,6 @@ class Driver:
             for guess in guesses:
                 if not isinstance(guess, Guess):
                     raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
-                key_of(guess.response)
             return guesses[: self._k]
 
         def deliver(guesses: Any, error: BaseException | None) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
 from spec_envs.call_env import CallEnv, Script
-from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, key_of
+from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, same
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 
@@ -51,13 +51,11 @@ class Transition:
 
     def agrees_with(self, other: Transition) -> bool:
         """Whether observation, reward and flags are the same; an info may hold times and counters."""
-        return _key(self) == _key(other)
+        return same(_flags(self), _flags(other)) and same(self.observation, other.observation)
 
 
-def _key(transition: Transition) -> Hashable:
-    return key_of(
-        (transition.observation, float(transition.reward), bool(transition.terminated), bool(transition.truncated))
-    )
+def _flags(transition: Transition) -> tuple[float, bool, bool]:
+    return float(transition.reward), bool(transition.terminated), bool(transition.truncated)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

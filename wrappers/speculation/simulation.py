@@ -8,6 +8,7 @@ virtual time; only sleeping does.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import heapq
 import itertools
 import math
@@ -47,7 +48,7 @@ class SimulationRuntime:
         self.lock = contextlib.nullcontext()
         self._clock = 0.0
         self._sequence = itertools.count()
-        self._due: list[tuple[float, int, Job, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, _Outcome]] = []
 
     def now(self) -> float:
         """Seconds of virtual time since the runtime was made."""
@@ -69,15 +70,9 @@ class SimulationRuntime:
         except BaseException as raised:  # Ctrl-C: the call has ended, and the signal goes on
             job.deliver(None, raised)
             raise
-        pending = [True]
-
-        def deliver() -> None:
-            if pending:
-                pending.clear()
-                job.deliver(value, error)
-
-        self._schedule(self._clock + token.elapsed_s, job, deliver)
-        token.on_cancel(lambda: self._schedule(self._clock, job, deliver))
+        outcome = _Outcome(job, value, error)
+        self._schedule(self._clock + token.elapsed_s, outcome)
+        token.on_cancel(lambda: self._schedule(self._clock, outcome))
 
     def run(self, job: Job) -> None:
         """Like ``spawn``: the caller waits for it with ``wait``."""
@@ -94,12 +89,13 @@ class SimulationRuntime:
             HandlerFailed: Nothing will ever be delivered: the call that the episode waits for never returns.
         """
         limit = math.inf if until is None else until
-        if self._due and self._due[0][0] <= limit and not math.isinf(self._due[0][0]):
-            self._deliver_next()
-        elif not math.isinf(limit):
+        while self._due and self._due[0][0] <= limit and not math.isinf(self._due[0][0]):
+            if self._deliver_next():
+                return
+        if not math.isinf(limit):
             self._clock = max(self._clock, limit)
         else:
-            names = sorted({job.name for _, _, job, _ in self._due}) or ["none"]
+            names = sorted({outcome.job.name for _, _, outcome in self._due if not outcome.delivered}) or ["none"]
             raise HandlerFailed(f"no call in flight ever returns in virtual time; in flight: {', '.join(names)}")
 
     def advance(self, seconds: float) -> None:
@@ -117,13 +113,25 @@ class SimulationRuntime:
         while self._due and self._due[0][0] <= self._clock:
             self._deliver_next()
 
-    def _schedule(self, at: float, job: Job, deliver: Callable[[], None]) -> None:
-        heapq.heappush(self._due, (at, next(self._sequence), job, deliver))
+    def _schedule(self, at: float, outcome: _Outcome) -> None:
+        heapq.heappush(self._due, (at, next(self._sequence), outcome))
 
-    def _deliver_next(self) -> None:
-        at, _, _, deliver = heapq.heappop(self._due)
+    def _deliver_next(self) -> bool:
+        """Whether there was anything left to deliver: a job that was cancelled has been delivered before its time."""
+        at, _, outcome = heapq.heappop(self._due)
+        if outcome.delivered:
+            return False
+        outcome.delivered = True
         self._clock = max(self._clock, at)
-        deliver()
+        outcome.job.deliver(outcome.value, outcome.error)
+        return True
 
 
-__all__: list[Any] = ["SimulationRuntime", "VirtualToken"]
+@dataclasses.dataclass(slots=True)
+class _Outcome:
+    """What became of a job, until it is delivered."""
+
+    job: Job
+    value: Any
+    error: BaseException | None
+    delivered: bool = False

@@ -391,8 +391,8 @@ class SpeculationTree:
         """Start and ask for whatever there is room for, and hand over the commands."""
         self._serve_root(now)
         self._ask(now)
-        self._fill(now)
-        self._ask(now)
+        if self._fill(now):
+            self._ask(now)
         commands, self._commands = self._commands, []
         return commands
 
@@ -413,9 +413,11 @@ class SpeculationTree:
             self._planner.promoted(root.run)
             self._shadow(root, now)
 
-    def _fill(self, now: float) -> None:
+    def _fill(self, now: float) -> bool:
+        """Start what there are places for; whether anything was started."""
         if self.root is None:
-            return
+            return False
+        started = False
         while (node := self._planner.next(now)) is not None:
             assert node.call is not None
             if node is self.root:
@@ -427,11 +429,13 @@ class SpeculationTree:
             else:
                 self._begin(node, now, speculative=True)
                 self._consider_asking(node)
+                started = True
         orphans = self._reads.orphans()
         if orphans and self._planner.has_waiting:
             for run in orphans:
                 self._reads.drop(run)
                 self._cancel(run)
+        return started
 
     def _waits_for_write(self, node: Node) -> bool:
         """Whether a ``WRITE`` before ``node`` is not done whose effect its call would see."""

@@ -1,0 +1,73 @@
+"""What the environment asks: the customer what to say next, and a tool what it answers. Immutable values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from spec_envs.retail.tasks import Task
+from spec_envs.retail.tools import ToolResult, run_tool
+from spec_envs.retail.views import StoreView
+
+__all__ = ["GREETING", "STOP", "CustomerQuery", "ToolQuery", "instant_tools"]
+
+#: What the customer is greeted with; not a message of the agent.
+GREETING = "Hi! How can I help you today?"
+#: In a message of the customer: that was all. The environment ends the episode.
+STOP = "###STOP###"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class CustomerQuery:
+    """What does this customer say next?
+
+    Attributes:
+        said: All that was said between the two so far, in turns: ``GREETING``, customer, agent, customer, …, agent. Tool
+            calls are not in it, since a customer does not see them: so paths that differ in them alone ask the same.
+        task: The customer's part; a model that plays it reads ``task.instruction``.
+        seed: Of the episode; for a customer that draws.
+    """
+
+    said: tuple[str, ...]
+    task: Task
+    seed: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CustomerQuery):
+            return NotImplemented
+        same_task = self.task is other.task or self.task == other.task
+        return self.seed == other.seed and self.said == other.said and same_task
+
+    def __hash__(self) -> int:
+        return hash((self.said, self.seed, self.task.split, self.task.index))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class ToolQuery:
+    """What does this tool answer?
+
+    Attributes:
+        name: The tool, which may not exist.
+        text: The arguments as JSON text.
+        store: The data, of which only the part counts that the tool looks at; ``store.snapshot`` has all.
+        arguments: The arguments. Never to be changed.
+    """
+
+    name: str
+    text: str
+    store: StoreView
+    arguments: Mapping[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ToolQuery):
+            return NotImplemented
+        return self.name == other.name and self.text == other.text and self.store == other.store
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.text, self.store))
+
+
+def instant_tools(query: ToolQuery) -> ToolResult:
+    """The tools on the data in the query: nothing outside the episode is changed."""
+    return run_tool(query.store.snapshot, query.name, query.arguments)
