@@ -174,7 +174,7 @@ class StockfishGuesser(_EngineGuesser):
         *,
         depth: int | None = None,
         nodes: int | None = None,
-        multipv: int = 8,
+        multipv: int = 5,
         action_format: ActionFormat = "uci",
         pool: EnginePool | None = None,
         calibration: ScoreCalibration | None = None,
