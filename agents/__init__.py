@@ -1,5 +1,7 @@
 """Policies and guessers for the environments of ``spec_envs``."""
 
+from typing import TYPE_CHECKING, Any
+
 from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
 from spec_envs.agents.chess import (
     BuiltinGuesser,
@@ -10,20 +12,38 @@ from spec_envs.agents.chess import (
     StockfishPolicy,
 )
 from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
+from spec_envs.agents.pattern import PatternGuesser
 from spec_envs.agents.union import UnionGuesser
+
+if TYPE_CHECKING:
+    from spec_envs.agents.retail import GoldReplay, RetailPolicy
 
 __all__ = [
     "BuiltinGuesser",
     "BuiltinPolicy",
     "CallableGuesser",
     "FrequencyGuesser",
+    "GoldReplay",
     "NearestGuesser",
+    "PatternGuesser",
     "RandomPolicy",
     "RankCalibration",
     "RecordedGuesser",
     "Reliability",
+    "RetailPolicy",
     "ScoreCalibration",
     "StockfishGuesser",
     "StockfishPolicy",
     "UnionGuesser",
 ]
+
+_RETAIL = frozenset({"GoldReplay", "RetailPolicy"})
+
+
+def __getattr__(name: str) -> Any:
+    # Late: the shop's tools bring pydantic along, which nobody else here needs.
+    if name in _RETAIL:
+        from spec_envs.agents import retail
+
+        return getattr(retail, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

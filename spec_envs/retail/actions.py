@@ -66,7 +66,7 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
         return str(arguments["content"])
     try:
         text = json.dumps(arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
     # A copy: the caller may change what it gave, and the query must stay what it is.
     return CallAction(str(name), json.loads(text), text)

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import gymnasium as gym
 from gymnasium import spaces
@@ -63,18 +63,19 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
     and tools are handlers.
 
     ## Action Space
-    Text: a message to the customer; or a tool call as JSON text, ``{"name": "get_user_details", "arguments": {"user_id":
-    "…"}}``. A mapping like that works, too, and so does tau-bench's form (``kwargs``, ``respond``). A call that makes
-    no sense is answered with an error, and changes nothing. ``sample()`` draws a few that change nothing.
+    Text: a message to the customer; or a tool call as JSON text,
+    ``{"name": "get_user_details", "arguments": {"user_id": "…"}}``. A mapping like that works, too, and so does
+    tau-bench's form (``kwargs``, ``respond``). A call that makes no sense is answered with an error, and changes
+    nothing. ``sample()`` draws one of a few that change nothing.
 
     ## Observation Space
     A ``Dict`` of ``Text``, all that the agent may know:
 
-    | key        | value                                                                                  |
-    |------------|----------------------------------------------------------------------------------------|
+    | key        | value                                                                                        |
+    |------------|----------------------------------------------------------------------------------------------|
     | `dialogue` | JSON list of chat messages in OpenAI's form: `user`, `assistant` (also `tool_calls`), `tool` |
-    | `tools`    | JSON list of the tools' schemas in OpenAI's form; the same in every step               |
-    | `policy`   | the policy text; the same in every step                                                |
+    | `tools`    | JSON list of the tools' schemas in OpenAI's form; the same in every step                     |
+    | `policy`   | the policy text; the same in every step                                                      |
 
     ``env.unwrapped.dialogue`` is the parsed dialogue.
 
@@ -108,28 +109,30 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
       generated shop; for a folder its ``tasks.json``.
     - ``split``: "train", "dev", "test" (default), or ``None`` for all. A sequence of tasks is taken as it is.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
-    - ``customer``: "scripted" (default), or a callable ``customer(query)`` or ``customer(query, cancel)`` that takes a
-      ``CustomerQuery`` and returns a message. Its attribute ``effect``, if it has one, says whether it may be asked ahead
-      of time (``SAMPLE`` if not).
-    - ``tools``: ``None`` (default) for instant tools on the episode's own data, or a callable that takes a ``ToolQuery``
-      and returns a ``ToolResult``: the answer, and the changes for the episode's own data, which the score is computed
-      from. A tool that writes is then a ``WRITE``, unless the callable has an attribute ``effect``.
+    - ``customer``: "scripted" (default; plays the generated tasks only), or a callable ``customer(query)`` or
+      ``customer(query, cancel)`` that takes a ``CustomerQuery`` and returns a message. Its attribute ``effect``, if it
+      has one, says whether it may be asked ahead of time (``SAMPLE`` if not).
+    - ``tools``: ``None`` (default) for instant tools on the episode's own data, or a callable that takes a
+      ``ToolQuery`` and returns a ``ToolResult``: the answer, and the changes for the episode's own data, which the
+      score is computed from. Tools that write are then ``WRITE``; if the callable has an attribute ``effect``, this
+      holds for all of them.
     - ``max_steps``: truncate after so many actions (default 100); ``None`` never does.
     - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy.POLICY``.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
 
     ## Forking
-    An episode is an immutable value, and so are the data: a fork shares all of it, whatever its size. Handlers are shared.
+    An episode is an immutable value, and so are the data: a fork shares all of it, whatever its size, in some
+    microseconds. Handlers are shared.
 
     ## Latency
-    One call a step: ``Call("user", CustomerQuery(…))`` for a message and in ``reset``, ``Call("tool", ToolQuery(…))`` for
-    a tool call. With the instant tools all of them are ``READ``, since their changes are private to the fork.
+    One call a step: ``Call("user", CustomerQuery(…))`` for a message and in ``reset``, ``Call("tool", ToolQuery(…))``
+    for a tool call. With the instant tools all of them are ``READ``, since their changes are private to the fork.
 
     ## Version History
     - v0: initial version.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"]}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
     shared_on_fork: ClassVar[frozenset[str]] = frozenset(
         {"episode", "tasks", "_start", "_customer_effect", "_tools_effect"}
     )
@@ -157,8 +160,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         tools = tools or instant_tools
         super().__init__({"user": customer, "tool": tools})
         self._customer_effect = _effect_of("customer", customer) or Effect.SAMPLE
-        # The instant tools change nothing outside the fork, so also those that write may run ahead.
-        self._tools_effect = Effect.READ if tools is instant_tools else _effect_of("tools", tools)
+        self._tools_effect = _effect_of("tools", tools)  # ``None``: by tool
         self._start = StoreSnapshot(load(data))
         #: The tasks to draw from.
         self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split)
@@ -169,7 +171,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         self.render_mode = render_mode
         self.action_space = actions.ActionText()
         texts: dict[str, spaces.Space[Any]] = {name: actions.AnyText() for name in ("dialogue", "tools", "policy")}
-        self.observation_space = spaces.Dict(texts)
+        self.observation_space = cast("spaces.Space[Observation]", spaces.Dict(texts))
         #: The episode under way, or the last one; ``None`` before the first ``reset``. Immutable.
         self.episode: Episode | None = None
 
@@ -306,7 +308,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         return episode
 
     def _observation(self, episode: Episode) -> Observation:
-        # Joined anew, not kept: a message's JSON is made once, and ten thousand forks need not hold the whole text each.
+        # Each message's JSON is made once; the whole text is not kept, since thousands of forks would hold it each.
         return {"dialogue": f"[{', '.join(episode.messages)}]", "tools": _TOOLS, "policy": self._policy}
 
     def _info(self, episode: Episode) -> dict[str, Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from spec_envs.retail.tasks import Task
+from spec_envs.calls import Effect
 from spec_envs.retail.tools import ToolResult, run_tool
-from spec_envs.retail.views import StoreView
+
+if TYPE_CHECKING:
+    from spec_envs.retail.tasks import Task
+    from spec_envs.retail.views import StoreView
 
 __all__ = ["GREETING", "STOP", "CustomerQuery", "ToolQuery", "instant_tools"]
 
@@ -23,8 +26,8 @@ class CustomerQuery:
     """What does this customer say next?
 
     Attributes:
-        said: All that was said between the two so far, in turns: ``GREETING``, customer, agent, customer, …, agent. Tool
-            calls are not in it, since a customer does not see them: so paths that differ in them alone ask the same.
+        said: All that was said between the two so far, in turns: ``GREETING``, customer, agent, customer, …, agent.
+            A customer does not see tool calls, so they are not in it: paths that differ in them alone ask the same.
         task: The customer's part; a model that plays it reads ``task.instruction``.
         seed: Of the episode; for a customer that draws.
     """
@@ -68,6 +71,13 @@ class ToolQuery:
         return hash((self.name, self.text, self.store))
 
 
-def instant_tools(query: ToolQuery) -> ToolResult:
-    """The tools on the data in the query: nothing outside the episode is changed."""
-    return run_tool(query.store.snapshot, query.name, query.arguments)
+class _InstantTools:
+    # What they change is private to the fork that asks, so also those that write may run ahead.
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __call__(self, query: ToolQuery) -> ToolResult:
+        return run_tool(query.store.snapshot, query.name, query.arguments)
+
+
+#: The handler of tools that work on the data in the query, and change nothing outside the episode.
+instant_tools = _InstantTools()
