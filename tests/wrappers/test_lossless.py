@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, CancelToken, Effect, Usage
+from spec_envs import Call, CancelToken, Effect, Guess, Usage
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, Trace, certify
 from tests.wrappers import guessers_for_tests as kinds
@@ -324,7 +324,7 @@ def test_a_guess_of_an_equal_next_call_is_a_hit() -> None:
     env = SpeculativeWrapper(
         Rounding({"world": lambda query, cancel: (cancel.sleep(5.0), 3)[1]}, length=4),
         policy,
-        guessers={"world": kinds.Scripted(lambda call, k: [kinds.Guess(2, 1.0)])},
+        guessers={"world": kinds.Scripted(lambda call, k: [Guess(2, 1.0)])},
         runtime="simulation",
     )
     observation, _ = env.reset(seed=0)

@@ -254,6 +254,7 @@ class TreeMachine(RuleBasedStateMachine):
                 assert node.run is not None and len(node.children) <= 1
                 for child in node.children.values():
                     assert child.probability == 1.0
+                    assert child.score == pytest.approx(node.score)
                     if isinstance(child.process, Chain):
                         assert isinstance(node.process, Chain)
                         expected = node.process.advance(node.run.response).history
@@ -337,6 +338,32 @@ def test_a_match_by_the_next_call_is_rebuilt_with_the_real_responses() -> None:
     tree.commit(2, 2.0)
     assert tree.root is not None and isinstance(tree.root.process, Chain)
     assert tree.root.process.history == (3, 2)
+
+
+def test_a_read_behind_a_write_waits_until_the_write_is_done() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0"})
+    (ask,) = tree.rebase(Chain(effects=(Effect.WRITE, Effect.READ)), 0.0)
+    assert isinstance(ask, Ask)
+    (write,) = tree.demand(0.0)
+    assert isinstance(write, Start)
+    assert tree.guessed(ask.node, [Guess(1, 0.9)], 1.0) == []
+    started = [
+        command.run.call.effect for command in tree.responded(write.run, 1, Usage(), 2.0) if isinstance(command, Start)
+    ]
+    assert started == [Effect.READ]
+
+
+def test_a_known_future_is_as_probable_as_its_branch() -> None:
+    tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0", "handler1"})
+    (ask,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
+    assert isinstance(ask, Ask)
+    tree.demand(0.0)
+    likely, _, ask, *_ = tree.guessed(ask.node, [Guess(1, 0.6), Guess(2, 0.4)], 0.0)
+    assert isinstance(likely, Start) and isinstance(ask, Ask)
+    tree.guessed(ask.node, [Guess(5, 0.1)], 0.0)  # behind the likely branch: 0.06, and no place for it
+    (start,) = (command for command in tree.responded(likely.run, 5, Usage(), 1.0) if isinstance(command, Start))
+    assert tree.root is not None
+    assert start.run.nodes[0].probability_from(tree.root) == pytest.approx(0.6)
 
 
 def test_money_decides_whether_a_call_is_worth_its_time() -> None:
