@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -52,17 +53,17 @@ def test_fake_env_passes_gymnasiums_own_check():
 
 
 def test_ask_runs_the_handler_with_the_query():
-    env = CallEnv({"double": lambda query: 2 * query})
+    env: CallEnv = CallEnv({"double": lambda query: 2 * query})
     assert env.ask(Call("double", 21)) == 42
 
 
 def test_a_handler_with_a_cancel_parameter_gets_a_token():
-    env = CallEnv({"tool": lambda query, cancel: cancel})
+    env: CallEnv = CallEnv({"tool": lambda query, cancel: cancel})
     assert isinstance(env.ask(Call("tool", 1)), CancelToken)
 
 
 def test_an_unknown_handler_is_named_with_those_there_are():
-    env = CallEnv({"tool": str, "fetch": str})
+    env: CallEnv = CallEnv({"tool": str, "fetch": str})
     with pytest.raises(UnknownHandler, match="CallEnv has no handler 'user'; it has: fetch, tool"):
         env.ask(Call("user", 1))
     with pytest.raises(UnknownHandler, match="it has: none"):
@@ -75,7 +76,7 @@ def test_owned_names_must_be_handlers():
 
 
 def test_a_script_answers_in_order_and_then_says_which_call_is_pending():
-    env = CallEnv({"tool": str})
+    env: CallEnv = CallEnv({"tool": str})
     env.answer_with(Script(["a", "b"]))
     assert [env.ask(Call("tool", 1)), env.ask(Call("tool", 2))] == ["a", "b"]
     with pytest.raises(CallPending) as pending:
@@ -94,7 +95,8 @@ def test_a_step_is_replayed_from_its_snapshot_with_a_longer_script():
     env.reset(seed=5)
     snapshot = env.fork()
     expected = env.step(2)
-    script, asked = [], []
+    script: list[int] = []
+    asked = []
     while True:
         branch = snapshot.fork()
         branch.answer_with(Script(script))
@@ -167,7 +169,7 @@ def test_all_owned_handlers_are_closed_when_one_of_them_fails(resource):
         def close(self):
             raise OSError("stuck")
 
-    env = CallEnv({"a": resource, "b": Broken(), "c": (third := Resource())}, owned=["a", "b", "c"])
+    env: CallEnv = CallEnv({"a": resource, "b": Broken(), "c": (third := Resource())}, owned=["a", "b", "c"])
     with pytest.raises(OSError, match="stuck"):
         env.close()
     assert (resource.closed, third.closed) == (1, 1)
@@ -239,7 +241,7 @@ def test_a_fork_copies_what_changes_and_shares_what_does_not():
 
 
 def test_an_attribute_that_cannot_be_copied_is_named():
-    env = Rich()
+    env: Any = Rich()
     env.lines = (line for line in "ab")
     with pytest.raises(NotForkable, match=r"Rich.lines is a builtins.generator, which cannot be copied"):
         env.fork()

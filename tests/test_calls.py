@@ -158,7 +158,7 @@ def test_what_cannot_be_told_apart_has_equal_keys(a, b):
 
 
 def test_an_object_that_can_be_neither_hashed_nor_pickled_is_named():
-    NoPickle.__hash__ = None
+    NoPickle.__hash__ = None  # type: ignore[assignment, method-assign]  # what makes it unhashable
     with pytest.raises(TypeError, match=r"of type NoPickle can be neither hashed nor pickled.*__eq__ and __hash__"):
         key_of({"deep": [NoPickle()]})
 
@@ -187,7 +187,7 @@ def test_a_pickled_call_is_equal_before_and_after_its_key_was_computed():
 
 def test_a_call_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Call("fetch", 1).handler = "tool"
+        Call("fetch", 1).handler = "tool"  # type: ignore[misc]  # what is tested
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_on_cancel_after_the_cancel_calls_back_at_once():
 
 def test_a_failing_callback_does_not_keep_the_others_from_running():
     token, seen = CancelToken(), []
-    token.on_cancel(lambda: 1 / 0)
+    token.on_cancel(lambda: 1 / 0)  # type: ignore[arg-type]  # never returns
     token.on_cancel(lambda: seen.append("second"))
     with pytest.raises(ZeroDivisionError):
         token.cancel()
@@ -355,10 +355,10 @@ class Bound:
     ],
 )
 def test_a_handler_gets_the_token_if_it_has_a_parameter_for_it(function, result):
-    assert as_handler(function)(1, "token") == result
+    assert as_handler(function)(1, "token") == result  # type: ignore[arg-type]  # stands for a token
     assert accepts_cancel(function) is (result not in (1, "1"))
 
 
 def test_what_cannot_be_called_is_no_handler():
     with pytest.raises(InvalidConfiguration, match="a handler must be callable, and 'stockfish' is not"):
-        as_handler("stockfish")
+        as_handler("stockfish")  # type: ignore[arg-type]  # what is tested

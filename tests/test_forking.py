@@ -7,6 +7,7 @@ import random
 import threading
 import warnings
 import weakref
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -33,8 +34,8 @@ TOY_ENVS = [
 class Foreign(gym.Env):
     """An environment that is not ours: no fork(), state of many kinds."""
 
-    observation_space = spaces.Box(-np.inf, np.inf, (3,))
-    action_space = spaces.Discrete(3)
+    observation_space: Any = spaces.Box(-np.inf, np.inf, (3,))
+    action_space: Any = spaces.Discrete(3)
     metadata = {"render_modes": ["rgb_array", "human"]}
 
     def __init__(self, render_mode=None):
@@ -102,7 +103,7 @@ def foreign(cls=Foreign, **attributes):
 
 
 W = wrappers
-WRAPPED = {
+WRAPPED: dict[str, Any] = {
     "AddRenderObservation": lambda: W.AddRenderObservation(Foreign("rgb_array"), render_only=False),
     "AddWhiteNoise": lambda: W.AddRenderObservation(W.AddWhiteNoise(Foreign("rgb_array"), 0.5)),
     "ArrayConversion": None,  # needs array_api_compat, as do the three after it
@@ -133,7 +134,7 @@ WRAPPED = {
     "RenderCollection": lambda: W.RenderCollection(Foreign("rgb_array")),
     "RepeatAction": lambda: W.RepeatAction(Foreign(), 2),
     "RescaleAction": lambda: W.RescaleAction(Continuous(), np.float32(-2), np.float32(2)),
-    "RescaleObservation": lambda: W.RescaleObservation(Pixels(), 0.0, 1.0),
+    "RescaleObservation": lambda: W.RescaleObservation(Pixels(), np.float64(0), np.float64(1)),
     "ReshapeObservation": lambda: W.ReshapeObservation(Pixels(), (64, 3)),
     "ResizeObservation": None,  # needs opencv; like the other functions of the observation
     "StickyAction": lambda: W.StickyAction(Foreign(), 0.5),
@@ -141,7 +142,7 @@ WRAPPED = {
     "TimeLimit": lambda: W.TimeLimit(Foreign(), 7),
     "TransformAction": lambda: W.TransformAction(Foreign(), lambda action: 2 - action, Foreign.action_space),
     "TransformObservation": lambda: W.TransformObservation(Foreign(), lambda o: o / 2, Foreign.observation_space),
-    "TransformReward": lambda: W.TransformReward(Foreign(), lambda reward: -reward),
+    "TransformReward": lambda: W.TransformReward(Foreign(), lambda reward: -float(reward)),
 }
 
 
@@ -168,7 +169,8 @@ def test_a_call_env_is_forked_under_the_wrappers_of_make(calls):
 
 @pytest.fixture(autouse=True, scope="module")
 def fake_env_registered():
-    gym.register("spec_envs/Fake-v0", FakeEnv, max_episode_steps=7)
+    make: Any = FakeEnv  # EnvCreator wants **kwargs
+    gym.register("spec_envs/Fake-v0", make, max_episode_steps=7)
     yield
     del gym.registry["spec_envs/Fake-v0"]
 
@@ -185,7 +187,7 @@ def test_the_stack_keeps_its_types_and_its_state():
 
 
 def test_what_the_layers_do_not_change_is_shared():
-    env = gym.make("spec_envs/Fake-v0")
+    env: Any = gym.make("spec_envs/Fake-v0")
     env.reset(seed=0)
     twin = fork(env)
     assert twin.action_space is env.action_space
@@ -243,7 +245,7 @@ def test_a_counter_in_a_closure_is_copied():
 
 def test_two_closures_still_share_their_variable():
     def pair(self):
-        seen = []
+        seen: list[str] = []
         return seen.append, lambda: list(seen)
 
     wrapper, twin = held(pair)
@@ -328,12 +330,13 @@ def test_a_space_that_was_sampled_from_is_copied_with_its_generator():
 def test_a_wrapper_with_a_fork_of_its_own_is_asked():
     class Own(gym.Wrapper):
         def fork(self):
-            twin = Own(fork(self.env))
+            twin: Any = Own(fork(self.env))
             twin.asked = True
             return twin
 
     assert W.OrderEnforcing(Own(FakeEnv())).env is not None
-    assert fork(W.OrderEnforcing(Own(FakeEnv()))).env.asked
+    twin: Any = fork(W.OrderEnforcing(Own(FakeEnv())))
+    assert twin.env.asked
 
 
 @pytest.mark.parametrize("answer", [lambda self: self, lambda self: fork(self.env), lambda self: None])
@@ -385,7 +388,7 @@ def test_a_wrapper_that_writes_to_a_file_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "make",
-    [lambda self: threading.Lock(), lambda self: threading.Thread(), lambda self: (i for i in ()), lambda self: [open]],
+    [lambda self: threading.Lock(), lambda self: threading.Thread(), lambda self: (i for i in ""), lambda self: [open]],
     ids=["lock", "thread", "generator", "builtin"],
 )
 def test_what_cannot_be_copied_is_refused_and_builtins_are_not(make):
@@ -408,7 +411,7 @@ def test_a_weak_reference_to_something_else_is_refused():
 
 def test_only_environments_are_forked():
     with pytest.raises(NotForkable, match=r"fork\(\) takes a gymnasium.Env, not \[\]"):
-        fork([])
+        fork([])  # type: ignore[type-var]  # what is tested
 
 
 # --- environments whose copies are not copies ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -120,7 +121,7 @@ def test_a_failure_is_an_assertion_and_one_of_our_errors():
 
 class RaisesBeforeReset(Counter):
     def fork(self):
-        return super().fork() if self._np_random is not None else self.nothing
+        return super().fork() if self._np_random is not None else self.nothing  # type: ignore[attr-defined]  # raises
 
 
 class ResetsTheParent(Counter):
@@ -347,6 +348,8 @@ def test_a_fork_that_asks_another_question_is_found_out():
 
 
 class WithState(gym.Wrapper):
+    env: Any
+
     def __init__(self, env):
         super().__init__(env)
         self.elapsed, self.history = 3, [1]
@@ -406,7 +409,7 @@ def test_a_fork_that_changes_a_wrapper_of_the_original_is_found_out():
 
 
 def test_what_cannot_be_forked_is_said_with_its_reason():
-    env = WithState(Counter())
+    env: Any = WithState(Counter())
     env.lines = (line for line in "")
     with pytest.raises(ForkCheckFailed, match=r"fork\(\) raised NotForkable: WithState in .*WithState.lines is a"):
         check_fork(env)
@@ -419,7 +422,8 @@ def test_fake_env_tells_everything_that_happened():
     env = FakeEnv({"a": lambda q: q[2], "b": lambda q: 2}, calls_per_step=2, calls_in_reset=1, length=2)
     assert env.reset(seed=0) == ("0;", {"responses": (0,)})
     assert env.step(2) == ("0;2:0,2;", 0.5, False, False, {"responses": (0, 2)})
-    assert env.step(np.int64(1)) == ("0;2:0,2;1:0,2;", 0.0, True, False, {"responses": (0, 2)})
+    sampled: Any = np.int64(1)
+    assert env.step(sampled) == ("0;2:0,2;1:0,2;", 0.0, True, False, {"responses": (0, 2)})
     with pytest.raises(ResetNeeded, match=r"FakeEnv has done 2 of 2 steps; call reset\(\)"):
         env.step(0)
 

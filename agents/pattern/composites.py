@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern import text as texts
@@ -34,12 +35,18 @@ class Composite:
     last: int
 
 
-def composites(index: Index, shape: str) -> dict[str, Composite]:
-    """Values of ``shape`` (a list, a record or a list of records) that can be put together, by their canonical form."""
+def composites(index: Index, shape: str, order: Mapping[str, list[str]] = MappingProxyType({})) -> dict[str, Composite]:
+    """Values of ``shape`` (a list, a record or a list of records) that can be put together, by their canonical form.
+
+    Args:
+        index: What they are put together from.
+        shape: Their form.
+        order: For the form of a record, its fields in the order in which they are to be written.
+    """
     found: dict[str, Composite] = {}
     inner = shape[1:-1] if shape.startswith("[") else shape
     if inner.startswith("{"):
-        made = _of_records(index, inner[1:-1].split(","), shape.startswith("["))
+        made = _of_records(index, order.get(inner, inner[1:-1].split(",")), shape.startswith("["))
     else:
         made = _of_scalars(index, inner)
     for value, source, record, time in made:

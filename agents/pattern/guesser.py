@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import threading
@@ -16,7 +17,7 @@ from spec_envs.agents.pattern.model import WindowModel
 from spec_envs.agents.pattern.state import Extra, State
 from spec_envs.agents.pattern.training import rank_of, remember, remember_all, train
 from spec_envs.calls import Call, Guess
-from spec_envs.conversation import ChatReader, Conversation, ToolCall, Trajectory, UserMessage, tools_from_schemas
+from spec_envs.conversation import ChatReader, Conversation, Tool, ToolCall, Trajectory, UserMessage, tools_from_schemas
 from spec_envs.errors import InvalidConfiguration
 
 __all__ = ["PatternGuesser"]
@@ -41,9 +42,11 @@ class PatternGuesser:
         rounds: How often ``learn`` goes over what it is given.
         seed: Of the order in which it does.
         dialogue: What turns a query into a ``Conversation``. Default: a ``Conversation``, a list of chat messages, or a
-            mapping (or an object) with ``messages`` or ``dialogue``, and ``tools`` if there are any.
+            mapping (or an object) with ``messages`` or ``dialogue``, and ``tools`` if there are any; these may also be
+            JSON text, as in the observations of ``SpecRetail-v0``.
         action: What turns a predicted call into a response. Default: ``{"name": …, "arguments": …}``.
-        outcome: The inverse: the ``ToolCall`` of a response, ``None`` if it is a message.
+        outcome: The inverse: the ``ToolCall`` of a response, ``None`` if it is a message. Default: a mapping with a
+            ``name``, or this as JSON text, is a call.
         extra: A domain's own candidates: ``extra(conversation, tool, argument)`` gives values. Not saved.
         capacity: Conversations whose index is kept, and calls that are remembered until they are observed.
     """
@@ -51,7 +54,7 @@ class PatternGuesser:
     def __init__(
         self,
         *,
-        rounds: int = 5,
+        rounds: int = 3,
         seed: int = 0,
         dialogue: Callable[[Any], Conversation] | None = None,
         action: Callable[[ToolCall], Any] | None = None,
@@ -167,11 +170,13 @@ class PatternGuesser:
     def _read(self, query: Any) -> Conversation:
         if isinstance(query, Conversation):
             return query
-        tools: Iterable[Any] = ()
+        tools: tuple[Tool, ...] = ()
         if not isinstance(query, list | tuple):
-            get = query.get if isinstance(query, Mapping) else lambda name: getattr(query, name, None)
-            tools = get("tools") or ()
-            messages = get("messages") if get("messages") is not None else get("dialogue")
+            tools = _tools(_part(query, "tools"))
+            messages = _part(query, "messages")
+            messages = _part(query, "dialogue") if messages is None else messages
+            if isinstance(messages, str):
+                messages = json.loads(messages)
             if isinstance(messages, Conversation):
                 return messages
             if messages is None:
@@ -179,7 +184,7 @@ class PatternGuesser:
                     f"a query of type {type(query).__name__} holds no messages; pass dialogue= to say where they are"
                 )
             query = messages
-        return self._reader.read(query, tools_from_schemas(tools))
+        return self._reader.read(query, tools)
 
     def to_json(self) -> dict[str, Any]:
         """All that was learned, as JSON data; functions that were passed to the constructor are not part of it."""
@@ -222,6 +227,19 @@ class PatternGuesser:
         return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")), **options)
 
 
+def _part(query: Any, name: str) -> Any:
+    return query.get(name) if isinstance(query, Mapping) else getattr(query, name, None)
+
+
+def _tools(schemas: Any) -> tuple[Tool, ...]:
+    return _parsed_tools(schemas) if isinstance(schemas, str) else tools_from_schemas(schemas or ())
+
+
+@functools.lru_cache(maxsize=16)
+def _parsed_tools(schemas: str) -> tuple[Tool, ...]:
+    return tools_from_schemas(json.loads(schemas))
+
+
 def _online_task(conversation: Conversation) -> str:
     """A name for a conversation that goes on: what was learned from its beginning does not count in the rest of it."""
     return f"seen {hashlib.sha256(repr(conversation.events[:3]).encode()).hexdigest()[:12]}"
@@ -234,6 +252,12 @@ def _as_action(call: ToolCall) -> dict[str, Any]:
 def _as_call(response: Any) -> ToolCall | None:
     if isinstance(response, ToolCall):
         return response
-    if isinstance(response, Mapping) and response.get("name"):
-        return ToolCall(str(response["name"]), dict(response.get("arguments") or {}))
-    return None
+    if isinstance(response, str) and response.lstrip().startswith("{"):
+        try:
+            response = json.loads(response)
+        except json.JSONDecodeError:
+            return None  # a message that looks strange
+    if not isinstance(response, Mapping) or not isinstance(response.get("name"), str) or response["name"] == "respond":
+        return None
+    arguments = response.get("arguments", response.get("kwargs"))
+    return ToolCall(response["name"], dict(arguments) if isinstance(arguments, Mapping) else {})

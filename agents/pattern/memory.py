@@ -56,6 +56,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.tools: dict[str, dict[str, None]] = {}  # name -> names of arguments, in the order of first use
+        self.order: dict[str, list[str]] = {}  # tool, or shape of a record -> names in the order of the last use
         self.calls = Tally()
         self.given = Tally()  # "tool.argument"
         self.shapes: dict[str, Tally] = {}  # "tool.argument" and "argument"
@@ -69,7 +70,7 @@ class Memory:
     def meet(self, tools: Iterable[Tool]) -> None:
         """Take note of the schemas of ``tools``."""
         for tool in tools:
-            if self.schemas.get(tool.name) is not tool:
+            if self.schemas.get(tool.name) != tool:
                 self.schemas[tool.name] = tool
                 arguments = self.tools.setdefault(tool.name, {})
                 for name in tool.parameters.get("properties", {}):
@@ -78,10 +79,14 @@ class Memory:
     def add(self, call: ToolCall, task: str, names: Iterable[str]) -> None:
         """Learn the arguments of ``call``, made when the user had said ``names``."""
         arguments = self.tools.setdefault(call.name, {})
+        self.order[call.name] = list(call.arguments)
         self.calls.add(call.name, task)
         names = tuple(names)
         for name, value in call.arguments.items():
             arguments.setdefault(name)
+            record = value[0] if isinstance(value, list) and value else value
+            if isinstance(record, Mapping):
+                self.order[texts.shape(record)] = list(record)
             self.given.add(f"{call.name}.{name}", task)
             for place in (f"{call.name}.{name}", name):
                 self.shapes.setdefault(place, Tally()).add(texts.shape(value), task)
@@ -145,6 +150,7 @@ class Memory:
         """Everything, as JSON data."""
         return {
             "tools": {name: list(arguments) for name, arguments in self.tools.items()},
+            "order": dict(self.order),
             "calls": _tally_to_json(self.calls),
             "given": _tally_to_json(self.given),
             "names": _tally_to_json(self.names),
@@ -163,6 +169,7 @@ class Memory:
         """What ``to_json`` gave."""
         memory = cls()
         memory.tools = {name: dict.fromkeys(arguments) for name, arguments in data["tools"].items()}
+        memory.order = dict(data["order"])
         for part in ("calls", "given", "names", "years"):
             setattr(memory, part, _tally(data[part]))
         for part in _PLACES:

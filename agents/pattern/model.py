@@ -21,7 +21,7 @@ _MIN_TOOLS, _MAX_TOOLS = 2, 6
 #: And calls that are less likely than this are not worth the time either.
 _LEAST = 1e-5
 #: A model makes at least so many steps, if that does not take more rounds than this.
-_MIN_STEPS, _MAX_ROUNDS = 3000, 40
+_MIN_STEPS, _MAX_ROUNDS = 2000, 40
 
 Lesson = tuple[Ranker, Rows, int]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 _Ints = NDArray[np.int32]
 _Floats = NDArray[np.float64]
+_Places = tuple[_Ints, _Ints, NDArray[np.intp]]
 
 
 @dataclasses.dataclass(slots=True)
@@ -21,7 +22,7 @@ class Rows:
     features: _Ints  # of all rows, one after the other
     starts: _Ints  # where each row's features start
     counted: _Ints | None = None  # this and the next are made when they are first needed
-    weighed: list[tuple[Any, _Ints, NDArray[np.intp]]] = dataclasses.field(default_factory=list)
+    weighed: list[_Places] = dataclasses.field(default_factory=list)
 
     @property
     def lengths(self) -> _Ints:
@@ -30,17 +31,16 @@ class Rows:
             self.counted = np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
         return self.counted
 
-    def places(self) -> list[tuple[Any, _Ints, NDArray[np.intp]]]:
-        """The weights that count here, by column of contexts: contexts, features, and which one each feature uses."""
+    def places(self) -> list[_Places]:
+        """The weights that count here: contexts and features to index them by, and which of them each feature uses."""
         if not self.weighed:
-            features, inverse = np.unique(self.features, return_inverse=True)
+            if len(self.contexts) == 1:
+                self.weighed.append((self.contexts.T, *np.unique(self.features, return_inverse=True)))
+                return self.weighed
             for column in self.contexts.T:
-                if len(column) == 1:
-                    self.weighed.append((column[0], features, inverse))
-                else:
-                    pairs = np.repeat(column, self.lengths).astype(np.int64) << 32 | self.features
-                    found, used = np.unique(pairs, return_inverse=True)
-                    self.weighed.append(((found >> 32).astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), used))
+                pairs = np.repeat(column, self.lengths).astype(np.int64) << 32 | self.features
+                found, used = np.unique(pairs, return_inverse=True)
+                self.weighed.append(((found >> 32)[None].astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), used))
         return self.weighed
 
 
@@ -116,13 +116,12 @@ class Ranker:
         self._grow()
         places = rows.places()
         before = [self._weights[contexts, features] for contexts, features, _ in places]
-        total = sum(weights[used] for weights, (_, _, used) in zip(before, places, strict=True))
+        total = sum(weights.sum(axis=0)[used] for weights, (_, _, used) in zip(before, places, strict=True))
         error = softmax(np.add.reduceat(np.asarray(total), rows.starts))
         error[right] -= 1.0
         slopes = np.repeat(error, rows.lengths)
         for weights, (contexts, features, used) in zip(before, places, strict=True):
-            slope = np.bincount(used, weights=slopes, minlength=len(features))
-            slope += self._decay * weights
+            slope = np.bincount(used, weights=slopes, minlength=len(features)) + self._decay * weights
             squares = self._squares[contexts, features] + slope**2
             self._squares[contexts, features] = squares
             self._weights[contexts, features] = weights - self._rate * slope / (np.sqrt(squares) + 1e-2)

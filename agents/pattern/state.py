@@ -89,7 +89,7 @@ class State:
             if form in shapes or (start is not None and form.startswith(start)):
                 found.update((value.key, self._candidate(value)) for value in values)
         for shape in shapes:
-            if shape[0] in "[{":
+            if shape.startswith(("[", "{")):
                 for each in self._compose(shape):
                     if each.key in found:
                         known = found[each.key]
@@ -243,7 +243,7 @@ class State:
         made = self._composed.get(shape)
         if made is None:
             made = []
-            for key, each in composites(self.index, shape).items():
+            for key, each in composites(self.index, shape, self.memory.order).items():
                 features = ["any", f"like {shape}", *(f"from {source}" for source in each.sources)]
                 features.append(f"times {min(2, len(self.uses.get(key, ())))}")
                 features.append(f"long {min(5, len(each.value))}")

@@ -166,7 +166,7 @@ def _shape(value: str) -> str:
         return "text"
     if re.fullmatch(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9]{4,12}", value):
         return f"code{len(value)}"
-    return _RUN.sub(_run, value)
+    return _RUN.sub(_run, value) or "empty"
 
 
 def _run(match: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Parts that the tasks are divided into to see how well a model does on tasks that it has not learned from.
 _FOLDS = 3
 #: Predictions that are made for that, at most.
-_MAX_TRIALS = 240
+_MAX_TRIALS = 200
 
 
 class Decision(NamedTuple):

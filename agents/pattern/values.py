@@ -79,10 +79,14 @@ class ArgumentModel:
             slot = slot_of(state, tool, argument)
             beam = self._extend(state, slot, beam, position == len(names) - 1)
             beam = [each for each in beam if each.score >= floor]
-        return [
-            ({name: each.value for name, each in partial.chosen.items() if each is not None}, math.exp(partial.score))
-            for partial in beam
-        ]
+        written = [name for name in state.memory.order.get(tool, ()) if name in names]
+        written += [name for name in names if name not in written]
+        found = []
+        for partial in beam:
+            chosen = {name: partial.chosen[name] for name in written}
+            arguments = {name: each.value for name, each in chosen.items() if each is not None}
+            found.append((arguments, math.exp(partial.score)))
+        return found
 
     def _extend(self, state: State, slot: Slot, beam: Sequence[Partial], final: bool) -> list[Partial]:
         ranker = self.ranker

@@ -3,6 +3,7 @@ from pathlib import Path
 import chess
 import numpy as np
 import pytest
+from gymnasium.error import DependencyNotInstalled
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
 from spec_envs.agents import (
@@ -16,7 +17,7 @@ from spec_envs.agents import (
     UnionGuesser,
 )
 from spec_envs.chess.encoding import encode_move
-from spec_envs.chess.engine import DependencyNotInstalled, EnginePool, find_stockfish
+from spec_envs.chess.engine import EnginePool, find_stockfish
 from spec_envs.chess.position import Position
 from spec_envs.chess.recorded import RecordedGame
 
@@ -174,7 +175,7 @@ def test_a_shared_pool_is_left_to_its_owner():
 
 def test_arguments_are_checked():
     with pytest.raises(InvalidConfiguration, match="action_format must be 'uci' or 'index', not 'san'"):
-        BuiltinGuesser(action_format="san")
+        BuiltinGuesser(action_format="san")  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidConfiguration, match="must be at least 1, not 0"):
         StockfishGuesser(multipv=0)
     with pytest.raises(InvalidConfiguration, match=r"k_recorded must be one of \[3\] for record, not 2"):

@@ -2,6 +2,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import chess
 import psutil
@@ -53,7 +54,7 @@ def in_thread(function, *args, **kwargs):
         except Exception as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=run)
+    thread: Any = threading.Thread(target=run)
     thread.start()
     thread.outcome = outcome
     return thread

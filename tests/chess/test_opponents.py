@@ -3,9 +3,10 @@ import io
 
 import chess
 import pytest
+from gymnasium.error import DependencyNotInstalled
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration
-from spec_envs.chess.engine import DependencyNotInstalled, find_stockfish
+from spec_envs.chess.engine import find_stockfish
 from spec_envs.chess.opponents import (
     BuiltinOpponent,
     HumanOpponent,
