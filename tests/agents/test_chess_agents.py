@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import chess
 import numpy as np
 import pytest
-from gymnasium.error import DependencyNotInstalled
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
 from spec_envs.agents import (
@@ -17,22 +14,11 @@ from spec_envs.agents import (
     UnionGuesser,
 )
 from spec_envs.chess.encoding import encode_move
-from spec_envs.chess.engine import EnginePool, find_stockfish
+from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.position import Position
 from spec_envs.chess.recorded import RecordedGame
+from tests.players import RECORDED_GAMES, NotingToken, needs_stockfish
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "chess_gpt5"
-
-
-def stockfish_is_missing():
-    try:
-        find_stockfish()
-    except DependencyNotInstalled:
-        return True
-    return False
-
-
-needs_stockfish = pytest.mark.skipif(stockfish_is_missing(), reason="Stockfish is not installed")
 POLICIES = [
     pytest.param(BuiltinPolicy, id="builtin"),
     pytest.param(RandomPolicy, id="random"),
@@ -182,20 +168,8 @@ def test_arguments_are_checked():
         RecordedGuesser(GAME, 2)
 
 
-class VirtualToken(CancelToken):
-    """Notes sleeps instead of sleeping."""
-
-    def __init__(self):
-        super().__init__()
-        self.slept = []
-
-    def sleep(self, seconds, spending=None):
-        self.raise_if_cancelled()
-        self.slept.append((seconds, spending))
-
-
 def test_recorded_guesses_come_after_their_time_and_tokens():
-    token = VirtualToken()
+    token = NotingToken()
     guesses = RecordedGuesser(GAME, speed=2.0).guess(Call("opponent", Position(moves=("e2e4",), seed=4)), 2, token)
     assert [guess.response for guess in guesses] == ["c7c5", "e7e5"]
     assert [guess.probability for guess in guesses] == RankCalibration().probabilities(3)[:2]
@@ -203,13 +177,13 @@ def test_recorded_guesses_come_after_their_time_and_tokens():
 
 
 def test_recorded_guesses_are_of_both_sides_and_distinct():
-    token = VirtualToken()
+    token = NotingToken()
     guesses = RecordedGuesser(GAME).guess(Call("policy", observe()), 3, token)
     assert [guess.response for guess in guesses] == ["d2d4", "e2e4"]
 
 
 def test_off_the_record_there_is_no_guess_and_no_wait():
-    token, guesser = VirtualToken(), RecordedGuesser(GAME)
+    token, guesser = NotingToken(), RecordedGuesser(GAME)
     for call in [Call("opponent", Position(moves=("d2d4",))), Call("policy", np.zeros(3))]:
         assert guesser.guess(call, 3, token) == []
         guesser.observe(call, "e2e4")
@@ -220,12 +194,12 @@ def test_recorded_guesses_learn_which_rank_is_right():
     guesser, call = RecordedGuesser(GAME), Call("opponent", Position(moves=("e2e4",)))
     for _ in range(100):
         guesser.observe(call, "e7e5")
-    first, second, _ = guesser.guess(call, 3, VirtualToken())
+    first, second, _ = guesser.guess(call, 3, NotingToken())
     assert first.probability < 0.1
     assert second.probability > 0.8
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no recorded games in {DATA}")
+@pytest.mark.skipif(not RECORDED_GAMES.is_dir(), reason=f"no recorded games in {RECORDED_GAMES}")
 @pytest.mark.parametrize(
     "make",
     [
@@ -235,7 +209,7 @@ def test_recorded_guesses_learn_which_rank_is_right():
 )
 def test_a_free_guesser_names_most_moves_of_a_language_model(make, closing):
     hits = []
-    for path in sorted(DATA.glob("*.json")):
+    for path in sorted(RECORDED_GAMES.glob("*.json")):
         guesser, moves = closing(make()), RecordedGame.load(path).moves
         for ply in range(30):
             call = Call("opponent", Position(moves=moves[:ply]))

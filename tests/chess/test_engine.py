@@ -13,17 +13,7 @@ from spec_envs import CallCancelled, CancelToken, EnvClosed, HandlerFailed, Inva
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.engine import STOCKFISH_VARIABLE, EnginePool, find_stockfish
 from spec_envs.chess.position import Position
-
-
-def stockfish_is_missing():
-    try:
-        find_stockfish()
-    except DependencyNotInstalled:
-        return True
-    return False
-
-
-needs_stockfish = pytest.mark.skipif(stockfish_is_missing(), reason="Stockfish is not installed")
+from tests.players import needs_stockfish
 
 
 @pytest.fixture

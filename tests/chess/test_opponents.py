@@ -3,10 +3,8 @@ import io
 
 import chess
 import pytest
-from gymnasium.error import DependencyNotInstalled
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration
-from spec_envs.chess.engine import find_stockfish
 from spec_envs.chess.opponents import (
     BuiltinOpponent,
     HumanOpponent,
@@ -15,20 +13,12 @@ from spec_envs.chess.opponents import (
     make_opponent,
 )
 from spec_envs.chess.position import Position
+from tests.players import needs_stockfish
 
 MATED = Position("7k/6Q1/6K1/8/8/8/8/8 b - - 0 1")
 OPENING = Position(moves=("e2e4", "e7e5"))
 
 
-def stockfish_is_missing():
-    try:
-        find_stockfish()
-    except DependencyNotInstalled:
-        return True
-    return False
-
-
-needs_stockfish = pytest.mark.skipif(stockfish_is_missing(), reason="Stockfish is not installed")
 ENGINES = [
     pytest.param(BuiltinOpponent, id="builtin"),
     pytest.param(RandomOpponent, id="random"),

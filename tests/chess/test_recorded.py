@@ -2,7 +2,6 @@ import copy
 import json
 import math
 import pickle
-from pathlib import Path
 
 import chess
 import pytest
@@ -11,8 +10,7 @@ from spec_envs import CallCancelled, CancelToken, Effect, InvalidConfiguration, 
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.position import Position
 from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
-
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "chess_gpt5"
+from tests.players import RECORDED_GAMES, NotingToken
 
 RECORD = {
     "game": "small",
@@ -28,25 +26,13 @@ RECORD = {
 }
 
 
-class VirtualToken(CancelToken):
-    """Notes sleeps instead of sleeping."""
-
-    def __init__(self):
-        super().__init__()
-        self.slept = []
-
-    def sleep(self, seconds, spending=None):
-        self.raise_if_cancelled()
-        self.slept.append((seconds, spending))
-
-
 @pytest.fixture
 def game():
     return RecordedGame.of(RECORD, source="small")
 
 
 def ask(player, position):
-    token = VirtualToken()
+    token = NotingToken()
     move = player(position, token)
     ((seconds, usage),) = token.slept
     return move, seconds, usage
@@ -65,10 +51,10 @@ def test_the_record_is_read(tmp_path):
     assert pickle.loads(pickle.dumps(game)) == game
 
 
-@pytest.mark.parametrize("path", sorted(DATA.glob("*.json")) or [None], ids=lambda path: path and path.stem)
+@pytest.mark.parametrize("path", sorted(RECORDED_GAMES.glob("*.json")) or [None], ids=lambda path: path and path.stem)
 def test_real_records_are_read(path):
     if path is None:
-        pytest.skip(f"no recorded games in {DATA}")
+        pytest.skip(f"no recorded games in {RECORDED_GAMES}")
     game = RecordedGame.load(path)
     assert len(game.plies) == 50
     assert all(ply.seconds > 0 and ply.usage for ply in game.plies)
