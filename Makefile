@@ -11,6 +11,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
+# A recording beside the checkout, as the tests use it, if there is one; else a made-up game, and the demo says so.
+GAME ?= $(firstword $(sort $(wildcard ../shared/data/chess_gpt5/*.json)))
+
 demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapper; no key, browser, Stockfish or root
 	@$(BIN)/spec-envs demo $(if $(GAME),--game '$(GAME)')
 
