@@ -353,6 +353,23 @@ def test_a_read_behind_a_write_waits_until_the_write_is_done() -> None:
     assert started == [Effect.READ]
 
 
+def test_a_call_that_fails_after_it_became_authoritative_is_made_again() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0"})
+    (ask,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
+    assert isinstance(ask, Ask)
+    (first,) = tree.demand(0.0)
+    assert isinstance(first, Start)
+    (early,) = tree.guessed(ask.node, [Guess(1, 0.9)], 0.0)
+    assert isinstance(early, Start)
+    tree.responded(first.run, 1, Usage(), 1.0)
+    tree.commit(1, 1.0)
+    assert tree.demand(1.0) == []  # it is under way already
+    (again,) = tree.failed(early.run, RuntimeError("on the branch"), Usage(), 2.0)
+    assert isinstance(again, Start) and not again.run.speculative
+    assert tree.failed(again.run, RuntimeError("for good"), Usage(), 3.0) == []
+    assert tree.root is not None and tree.root.run is again.run
+
+
 def test_a_known_future_is_as_probable_as_its_branch() -> None:
     tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0", "handler1"})
     (ask,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
