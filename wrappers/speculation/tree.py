@@ -122,16 +122,12 @@ class SpeculationTree:
         if self._end(run, RunState.DONE, usage, now, response):
             for node in tuple(run.nodes):
                 self._answered(node)
-            if run.call.effect is Effect.WRITE:
-                self._invalidate(run.call)
         return self._settle(now)
 
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has raised. If the call was speculative, it is made again once it is authoritative."""
         if self._end(run, RunState.FAILED, usage, now):
             run.error = error
-            if run.call.effect is Effect.WRITE:
-                self._invalidate(run.call)
         self._reads.drop(run)
         return self._settle(now)
 
@@ -499,6 +495,7 @@ class SpeculationTree:
             self._commands.append(Cancel(run))
 
     def _invalidate(self, write: Call) -> None:
+        """Forget what ``write``, which begins now, may make stale; until it is done no such ``READ`` starts."""
         for run in self._reads.touched_by(write):
             if not run.nodes:
                 self._cancel(run)
