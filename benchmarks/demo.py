@@ -115,7 +115,6 @@ class Board:
     def __init__(self, screen: Console, record: RecordedGame, settings: ReplaySettings) -> None:
         self._screen = screen
         self._record = record
-        self._plies = settings.plies
         self._live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
         self._times: dict[str, list[float]] = {}
         self._run = ""

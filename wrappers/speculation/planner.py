@@ -111,7 +111,7 @@ class Planner:
         """Look again at all that was put aside: the root has moved, or a ``WRITE`` is done."""
         later, self._later = self._later, {}
         for node in later:
-            if node.alive and node.run is None:
+            if node.alive and node.run is None and node.call is not None:
                 self.enqueue(node)
 
     def next(self, now: float) -> Node | None:
@@ -134,7 +134,8 @@ class Planner:
         """For how many better nodes, that are being guessed at this moment, a place is held."""
         held = 0
         for node, asked_at in self._guessing.items():
-            assert node.call is not None
+            if node.call is None:  # a loose match has led it to where the environment refuses
+                continue
             guesser = self._guessers[node.call.handler]
             until = asked_at + _PATIENCE * guesser.seconds
             if now < until and guesser.best > 0 and node.alive and not node.answered:
@@ -146,7 +147,7 @@ class Planner:
     @staticmethod
     def _is_current(entry: tuple[float, int, Node]) -> bool:
         rank, _, node = entry
-        return node.alive and node.run is None and rank == -node.rank
+        return node.alive and node.run is None and node.call is not None and rank == -node.rank
 
     @property
     def has_waiting(self) -> bool:

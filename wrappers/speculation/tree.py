@@ -203,7 +203,9 @@ class SpeculationTree:
         if not self._to_ask:
             return
         places = self._limits.max_inflight + 1 if self._limits.max_inflight else 0
-        self._to_ask = {node: None for node in self._to_ask if node.alive and not node.asked and not node.answered}
+        self._to_ask = {
+            node: None for node in self._to_ask if node.alive and node.call and not node.asked and not node.answered
+        }
         for node in sorted(self._to_ask, key=lambda node: -node.score):
             if len(self._asking) >= places:
                 return
