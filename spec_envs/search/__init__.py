@@ -1,0 +1,1 @@
+"""Multi-hop web search: ``SpecSearch-v0``."""
