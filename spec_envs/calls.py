@@ -16,7 +16,7 @@ import pickle
 import threading
 import time
 import types
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,7 +24,19 @@ import numpy as np
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 
-__all__ = ["Call", "CancelToken", "Effect", "Guess", "Guesser", "Handler", "Usage", "as_handler", "key_of"]
+__all__ = [
+    "AsyncGuesser",
+    "Call",
+    "CancelToken",
+    "Effect",
+    "Guess",
+    "Guesser",
+    "Handler",
+    "Usage",
+    "as_handler",
+    "is_async",
+    "key_of",
+]
 
 
 class Effect(enum.Enum):
@@ -349,6 +361,17 @@ class Guesser(Protocol):
         """``guess(call, k)``: at most ``k`` guesses of the response; a parameter named ``cancel`` gets the token."""
 
 
+class AsyncGuesser(Protocol):
+    """A guesser that lives on an event loop, for ``AsyncSpeculativeWrapper``: everything of it is called there.
+
+    So its ``observe``, if it has one, is a plain function that returns at once.
+    """
+
+    @property
+    def guess(self) -> Callable[..., Awaitable[Sequence[Guess]]]:
+        """A coroutine function, otherwise like ``Guesser.guess``."""
+
+
 def as_handler(function: Callable[..., Any]) -> Handler:
     """``function`` as a handler: a callable with no parameter named ``cancel`` is called with the query alone.
 
@@ -385,7 +408,8 @@ def is_async(function: Any) -> bool:
     declared = getattr(function, "is_async", None)
     if isinstance(declared, bool):
         return declared
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))
+    call = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def accepts_cancel(function: Callable[..., Any]) -> bool:

@@ -16,13 +16,13 @@ from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import PERFECT, Answers, Counter, choose, make, plain, play, slow_fake
+from tests.wrappers.loops import PERFECT, RUNTIMES, Answers, Counter, choose, make, plain, play, slow_fake
 
 # Episodes.
 
 
 @pytest.mark.parametrize("options", [{}, {"calls_per_step": 3}, {"calls_in_reset": 2}, {"calls_per_step": 0}], ids=str)
-@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_same_episodes_as_the_plain_loop(runtime, options):
     env, other = make(FakeEnv(**options), guessers=PERFECT, runtime=runtime), FakeEnv(**options)
     with env:
@@ -169,7 +169,7 @@ class Numbered:
         return [Guess(action, 0.25) for action in range(4)]
 
 
-@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_policy_with_state_is_forked(runtime):
     policy = Counter()
     guessers = {"world": Answers(pure_response), "policy": Numbered()}

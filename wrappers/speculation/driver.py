@@ -11,8 +11,8 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
-from spec_envs.calls import CancelToken, Guess, Guesser, Handler, accepts_cancel, is_async
-from spec_envs.errors import UnknownHandler
+from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, accepts_cancel, is_async
+from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.wrappers.speculation.episode import action_of
 from spec_envs.wrappers.speculation.nodes import (
     Ask,
@@ -52,14 +52,14 @@ class Driver:
         tree: SpeculationTree,
         runtime: Runtime,
         handler: Callable[[str], Handler],
-        guessers: Mapping[str, Guesser],
+        guessers: Mapping[str, Guesser | AsyncGuesser],
         k: int,
         ledger: Ledger,
     ) -> None:
         self._tree = tree
         self._runtime = runtime
         self._handler = handler
-        self._guessers = {
+        self._guessers: dict[str, tuple[Any, bool, bool]] = {
             name: (guesser, accepts_cancel(guesser.guess), is_async(guesser.guess))
             for name, guesser in guessers.items()
         }
@@ -140,7 +140,8 @@ class Driver:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
     def close(self) -> None:
-        """Cancel everything in flight and end the runtime's threads."""
+        """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""
+        self._broken = EnvClosed("the wrapper was closed while a response was awaited; make a new one")
         self._apply(self._tree.close)
         self._runtime.close()
 
@@ -276,7 +277,7 @@ class Driver:
         )
         self._runtime.spawn(job)
 
-    def _checked(self, guesser: Guesser, guesses: Iterable[Any]) -> Sequence[Guess]:
+    def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
         guesses = tuple(guesses)
         for guess in guesses:
             if not isinstance(guess, Guess):

@@ -43,7 +43,7 @@ class TaskToken(CancelToken):
     def _wait(self, seconds: float) -> None:
         if _running_loop() is self._loop:
             raise InvalidConfiguration(
-                "cancel.sleep() would stop the event loop; in an async handler, await cancel.asleep() or asyncio.sleep()"
+                "cancel.sleep() would stop the event loop; an async handler awaits asyncio.sleep() or cancel.asleep()"
             )
         super()._wait(seconds)
 
