@@ -248,6 +248,7 @@ def _run(env: AnyEnv, act: Callable[[Any], Any], seed: int, max_steps: int) -> R
     episode = _episode(record, seed, max_steps)
     try:
         method, argument = next(episode)
+        result: Any
         while True:
             match method:
                 case "reset":

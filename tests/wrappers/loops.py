@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
+import pytest
 
 from spec_envs import Call, CallEnv, Guess
 from spec_envs.calls import key_of
@@ -42,13 +43,27 @@ def slow_fake(seconds: float = 1.0, **options: Any) -> FakeEnv:
     return FakeEnv({"world": with_latency(pure_response, seconds)}, **options)
 
 
+@pytest.fixture(params=VIRTUAL)
+def virtual(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each of ``VIRTUAL`` in turn is what ``make`` makes, where it is not told."""
+    monkeypatch.setitem(_default, "runtime", request.param)
+    _open.clear()
+    yield request.param
+    for env in _open:  # those that a test has not closed itself
+        env.close()
+
+
+_default = {"runtime": "simulation"}
+_open: list[OnLoop] = []
+
+
 def make(env: gym.Env | None = None, policy: Any = choose, **options: Any) -> SpeculativeWrapper[Any, Any]:
-    options.setdefault("runtime", "simulation")
+    options = _default | options
     env = slow_fake() if env is None else env
     if options["runtime"] == "asyncio":
         del options["runtime"]
         on_loop: Any = OnLoop(env, policy, **options)
-        return on_loop  # type: ignore[no-any-return]  # it has the same methods
+        return on_loop  # it has the same methods
     return SpeculativeWrapper(env, policy, **options)
 
 
@@ -64,6 +79,7 @@ class OnLoop(gym.Env[Any, Any]):
             _asynchronous_env(env), _asynchronous_policy(policy), **options
         )
         self.action_space, self.observation_space = env.action_space, env.observation_space
+        _open.append(self)
         self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=virtual_time.VirtualLoop)
 
     def _run(self, coroutine: Any) -> Any:

@@ -13,7 +13,7 @@ from spec_envs import Call, CancelToken, Guess
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import Limits
 from tests.wrappers import guessers_for_tests as kinds
-from tests.wrappers.loops import VIRTUAL, make
+from tests.wrappers.loops import make
 
 EPISODES = 500
 LENGTH = 4
@@ -62,11 +62,15 @@ def speculatively(runtime: str, limits: Limits, k: int) -> Callable[[FakeEnv, Ta
     return play
 
 
-@pytest.mark.parametrize("runtime", VIRTUAL)
 @pytest.mark.parametrize(
-    ("limits", "k"),
-    [(Limits(max_inflight=2), 4), (Limits(max_inflight=8), 2), (Limits(max_inflight=3, max_nodes=6), 4)],
-    ids=["few places", "many places", "few nodes"],
+    ("runtime", "limits", "k"),
+    [
+        ("simulation", Limits(max_inflight=2), 4),
+        ("simulation", Limits(max_inflight=8), 2),
+        ("simulation", Limits(max_inflight=3, max_nodes=6), 4),
+        ("asyncio", Limits(max_inflight=2), 4),
+    ],
+    ids=["few places", "many places", "few nodes", "few places, asyncio"],
 )
 def test_slow_draws_are_as_frequent_with_speculation_as_without(runtime: str, limits: Limits, k: int) -> None:
     counts = actions(speculatively(runtime, limits, k))

@@ -16,7 +16,9 @@ from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import PERFECT, RUNTIMES, Answers, Counter, choose, make, plain, play, slow_fake
+from tests.wrappers.loops import PERFECT, RUNTIMES, Answers, Counter, choose, make, plain, play, slow_fake, virtual  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.usefixtures("virtual")
 
 # Episodes.
 
@@ -277,7 +279,7 @@ def test_observations_and_infos_may_be_changed_by_their_receiver():
 
 
 def test_the_policy_may_change_its_observation_no_more_than_the_user():
-    with make(gym.make("CartPole-v1"), lambda observation: int(observation[2] > 0)) as env:
+    with make(gym.make("CartPole-v1"), lambda observation: int(observation[2] > 0), runtime="simulation") as env:
         other = gym.make("CartPole-v1")
         observation, _ = env.reset(seed=0)
         other.reset(seed=0)

@@ -14,9 +14,10 @@ from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SpeculativeWrapper, Trace
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import RUNTIMES, Answers, choose, make, play
+from tests.wrappers.loops import RUNTIMES, Answers, choose, make, play, virtual  # noqa: F401  (a fixture)
 
 WORLD_S, POLICY_S = 3.0, 4.0
+pytestmark = pytest.mark.usefixtures("virtual")
 
 
 class Half:

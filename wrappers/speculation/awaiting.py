@@ -2,14 +2,17 @@
 
 Its calls are awaited outside of it. Where it comes to one whose response is not there yet, it is left, as on a fork,
 and run again from its beginning with one response more. The three rules of ``CallEnv`` make that safe: a step is
-deterministic, draws from its own generator (which is put back) and changes nothing before its last call is answered.
+deterministic, draws from its own generator, which is put back, and changes nothing before its last call is answered.
+Wrappers around it do change by then (a counter, a flag), so the attributes of every layer are put back too.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.errors import CallPending, NotForkable
@@ -59,7 +62,7 @@ async def awaited(
         return method(env)
     answers = [] if answers is None else answers
     while True:
-        drawn = unwrapped.rng_state()
+        put_back = _snapshot(env, unwrapped)
         asked = _Asked(answers)
         unwrapped.answer_with(asked)
         try:
@@ -68,8 +71,7 @@ async def awaited(
             call = pending.call
         finally:
             unwrapped.answer_with(None)
-        if drawn is not None:
-            unwrapped.np_random.bit_generator.state = dict(drawn)
+        put_back()
         if asked.count < len(answers) and not answers[asked.count].foreseen:
             raise NotForkable(
                 f"{env} asked for {call} where it had asked for {answers[asked.count].call}, in the same state and "
@@ -77,6 +79,27 @@ async def awaited(
             )
         del answers[asked.count :]
         answers.append(await _outcome(call, answers, answer))
+
+
+def _snapshot(env: AnyEnv, unwrapped: CallEnv[Any, Any]) -> Callable[[], None]:
+    """Gives every layer the attributes back that it has now, and the random generator its state."""
+    layers = [unwrapped, *_wrappers(env)]
+    attributes, drawn = [dict(vars(layer)) for layer in layers], unwrapped.rng_state()
+
+    def put_back() -> None:
+        for layer, known in zip(layers, attributes, strict=True):
+            vars(layer).clear()
+            vars(layer).update(known)
+        if drawn is not None:
+            unwrapped.np_random.bit_generator.state = dict(drawn)
+
+    return put_back
+
+
+def _wrappers(env: AnyEnv) -> Iterator[AnyEnv]:
+    while isinstance(env, gym.Wrapper):
+        yield env
+        env = env.env
 
 
 async def _outcome(
