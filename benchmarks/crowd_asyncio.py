@@ -36,9 +36,9 @@ class CrowdSettings:
     """
 
     episodes: int = 1000
-    steps: int = 5
-    seconds: float = 2.0
-    max_inflight: int = 8
+    steps: int = 3
+    seconds: float = 8.0
+    max_inflight: int = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
