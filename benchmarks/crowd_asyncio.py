@@ -7,9 +7,11 @@ import contextlib
 import dataclasses
 import gc
 import hashlib
+import multiprocessing
 import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,7 @@ class CrowdResult:
         seconds: From the first reset to the last close.
         waited_s: The mean of what an episode waited for its calls.
         peak_tasks: Tasks at once, in the whole process; one of them is each episode's own.
+        max_tasks: What ``peak_tasks`` must not pass: for each episode its own, its calls and its guesses.
         most_inflight: Calls in flight at once in one episode, the authoritative one included; the greatest.
         fewest_inflight: The same for the episode that had the fewest.
         mb_per_episode: Growth of the process at its greatest, by episode, in MB.
@@ -62,6 +65,7 @@ class CrowdResult:
     seconds: float
     waited_s: float
     peak_tasks: int
+    max_tasks: int
     most_inflight: int
     fewest_inflight: int
     mb_per_episode: float
@@ -142,6 +146,7 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
         seconds=seconds,
         waited_s=sum(figures.waited_s for figures in statistics) / len(statistics),
         peak_tasks=watch.tasks,
+        max_tasks=settings.episodes * (1 + (2 * (settings.max_inflight + 1) if speculative else 1)),
         most_inflight=max(most),
         fewest_inflight=min(most),
         mb_per_episode=watch.grown / settings.episodes / 1e6,
@@ -171,12 +176,15 @@ def run(settings: CrowdSettings, json_file: Path | None) -> None:
     results: dict[str, CrowdResult] = {}
     with progress("running", 2, shown=json_file is None) as show:
         for done, name in enumerate(("plain", "speculative"), start=1):
-            results[name] = asyncio.run(crowd(settings, speculative=name == "speculative"))
+            # A process of its own for each, so that neither grows into memory that the other has left.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                results[name] = process.submit(_measure, settings, name == "speculative").result()
             show(done)
     plain, ahead = results["plain"], results["speculative"]
     checks = {
         "same_observations": plain.observations == ahead.observations,
-        "limits_kept": ahead.most_inflight <= settings.max_inflight + 1,
+        "limits_kept": ahead.most_inflight <= settings.max_inflight + 1
+        and all(result.peak_tasks <= result.max_tasks for result in results.values()),
         "nothing_left": not any(result.tasks_left or result.threads_left for result in results.values()),
     }
     saved = 1 - ahead.seconds / plain.seconds
@@ -196,5 +204,9 @@ def run(settings: CrowdSettings, json_file: Path | None) -> None:
     )
 
 
+def _measure(settings: CrowdSettings, speculative: bool) -> CrowdResult:
+    return asyncio.run(crowd(settings, speculative=speculative))
+
+
 def _text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
