@@ -286,7 +286,8 @@ def _only_one(batch: Any) -> Any:
 
 def _refuse_async(env: AnyEnv, policy: Any, guessers: Mapping[str, Guesser]) -> None:
     unwrapped = env.unwrapped
-    waits = {f"handler {name!r}": handler for name, handler in getattr(unwrapped, "handlers", {}).items()}
+    handlers = unwrapped.handlers if isinstance(unwrapped, CallEnv) else {}
+    waits: dict[str, Any] = {f"handler {name!r}": handler for name, handler in handlers.items()}
     waits |= {f"guesser for {name!r}": getattr(guesser, "guess", None) for name, guesser in guessers.items()}
     for name, function in {"policy": policy, **waits}.items():
         if is_async(function):

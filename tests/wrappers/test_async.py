@@ -411,6 +411,26 @@ def test_a_plain_function_may_return_something_to_await():
     asyncio.run(main())
 
 
+def test_close_awaits_a_guesser_that_is_slow_to_learn():
+    learning, release = threading.Event(), threading.Event()
+
+    class Learner(Answers):
+        def observe(self, call: Call, response: Any) -> None:
+            learning.set()
+            assert release.wait(30.0)
+
+    async def main() -> None:
+        env = make(FakeEnv(length=1), choose, guessers={"world": Learner(pure_response)})
+        await episode(env)
+        closing = asyncio.create_task(env.close())
+        assert await asyncio.to_thread(learning.wait, 30.0)  # the loop is free
+        release.set()
+        await closing
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("speculation-")]
+
+    asyncio.run(main())
+
+
 def test_an_async_guesser_learns_on_the_loop():
     guesser = Guesses(pure_response)
 
@@ -442,6 +462,13 @@ def test_async_functions_are_refused_where_nothing_awaits_them():
             SpeculativeWrapper(FakeEnv(), **options)
     with pytest.raises(InvalidConfiguration, match="the handler 'world' is a coroutine function, which"):
         SpeculativeWrapper(FakeEnv({"world": Slow()}))
+
+    class Learner(Guesses):
+        async def observe(self, call: Call, response: Any) -> None:  # type: ignore[override]
+            pass
+
+    with pytest.raises(InvalidConfiguration, match="guessers\\['world'\\].observe is a coroutine function"):
+        make(guessers={"world": Learner(pure_response)})
     env = FakeEnv({"world": Slow()})
     env.reset(seed=0)
     with pytest.raises(

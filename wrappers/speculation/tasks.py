@@ -112,12 +112,21 @@ class AsyncioRuntime:
         self.spawn(Job(name, lambda cancel: handler(query, cancel), deliver, token, is_async(handler)))
         try:
             return await answer
-        finally:
+        except BaseException:
             token.cancel()
+            raise
 
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` on a worker thread, after those before it."""
-        self._threads.learn(task)
+        lesson = Job("observe", lambda cancel: task(), lambda value, error: None, CancelToken())
+        self._open.add(lesson)
+        returned = self._from_thread(lesson)
+
+        def teach() -> None:
+            task()
+            returned(None, None)
+
+        self._threads.learn(teach)
 
     def wait(self, until: float | None) -> None:
         """Refuses: this runtime is awaited.

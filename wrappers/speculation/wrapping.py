@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import AsyncGuesser, Effect, Guesser, Handler, as_handler, same
+from spec_envs.calls import AsyncGuesser, Effect, Guesser, Handler, as_handler, is_async, same
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
@@ -189,6 +189,8 @@ class Speculation:
                 raise UnknownHandler(f"guessers has {name!r}, but the calls here are: {', '.join(sorted(known))}")
             if not callable(getattr(guesser, "guess", None)):
                 raise InvalidConfiguration(f"guessers[{name!r}] is {guesser!r}, which has no method guess(call, k)")
+            if is_async(getattr(guesser, "observe", None)):
+                raise InvalidConfiguration(f"guessers[{name!r}].observe is a coroutine function; make it a plain one")
         return guessers
 
     def _results(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
