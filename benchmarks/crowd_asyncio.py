@@ -19,7 +19,7 @@ import psutil
 
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.calls import Call, CancelToken, Guess
-from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
 
 _WAYS = 4
@@ -77,9 +77,10 @@ class CrowdResult:
 
 
 class _Slow:
-    """Answers by the query alone, after a time; counts the calls inside."""
+    """Answers by its seed and the query, after a time; counts the calls inside."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seed: int, seconds: float) -> None:
+        self._seed = seed
         self._seconds = seconds
         self._now = 0
         self.most = 0
@@ -88,11 +89,11 @@ class _Slow:
         self._now += 1
         self.most = max(self.most, self._now)
         try:
-            digest = hashlib.blake2b(repr(query).encode(), digest_size=4).digest()
+            digest = hashlib.blake2b(repr((self._seed, query)).encode(), digest_size=4).digest()
             await asyncio.sleep(self._seconds * (0.5 + int.from_bytes(digest, "big") / 2**32))
         finally:
             self._now -= 1
-        return pure_response(query)
+        return digest[0] % _WAYS
 
 
 class _Uniform:
@@ -132,12 +133,10 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
     """Run all episodes at once, with speculation or without."""
     gc.collect()
     threads, watch = threading.active_count(), _Watch()
-    handlers = [_Slow(settings.seconds) for _ in range(settings.episodes)]
+    handlers = [_Slow(seed, settings.seconds) for seed in range(settings.episodes)]
     start = time.perf_counter()
     async with watch.watching():
-        played = await asyncio.gather(
-            *(_episode(seed, handler, settings, speculative) for seed, handler in enumerate(handlers))
-        )
+        played = await asyncio.gather(*(_episode(handler, settings, speculative) for handler in handlers))
     seconds = time.perf_counter() - start
     digest = hashlib.blake2b("\n".join(observation for observation, _ in played).encode(), digest_size=8)
     statistics = [figures for _, figures in played]
@@ -158,12 +157,12 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
     )
 
 
-async def _episode(seed: int, handler: _Slow, settings: CrowdSettings, speculative: bool) -> tuple[str, Any]:
-    env = FakeEnv({"world": handler}, num_actions=_WAYS, length=settings.steps)
+async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -> tuple[str, Any]:
+    env = FakeEnv({"world": handler}, num_actions=_WAYS, length=settings.steps, random=False)
     guessers = {"policy": _Uniform(), "world": _Uniform()} if speculative else {}
     limits = Limits(max_inflight=settings.max_inflight if speculative else 0, min_probability=0.0)
     async with AsyncSpeculativeWrapper(env, handler, guessers=guessers, k=_WAYS, limits=limits) as wrapper:
-        observation, _ = await wrapper.reset(seed=seed)
+        observation, _ = await wrapper.reset(seed=0)
         done = False
         while not done:
             observation, _, terminated, truncated, _ = await wrapper.step(await wrapper.act(observation))
