@@ -73,13 +73,18 @@ def _forks() -> Iterator[Measured]:
     """A fork of everything that ``gym.make`` builds, in the middle of a game."""
     with _chess_env() as env:
         _play_some(env, _PLIES // 3)
-        times = []
-        for _ in range(_FORKS):
-            start = time.perf_counter_ns()
-            twin = fork(env)
-            times.append(time.perf_counter_ns() - start)
-            twin.close()
-    yield Measured("fork of the gym.make chess stack (median)", "us", statistics.median(times) / 1e3, 20)
+        microseconds = _fork_us(env)
+    yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 20)
+
+
+def _fork_us(env: gym.Env[Any, Any]) -> float:
+    times = []
+    for _ in range(_FORKS):
+        start = time.perf_counter_ns()
+        twin = fork(env)
+        times.append(time.perf_counter_ns() - start)
+        twin.close()
+    return statistics.median(times) / 1e3
 
 
 def _search_forks() -> Iterator[Measured]:
@@ -89,19 +94,14 @@ def _search_forks() -> Iterator[Measured]:
         observation, _ = env.reset(seed=0)
         for _ in range(2):
             observation, *_ = env.step(policy(observation))
-        times = []
-        for _ in range(_FORKS):
-            start = time.perf_counter_ns()
-            twin = fork(env)
-            times.append(time.perf_counter_ns() - start)
-            twin.close()
+        microseconds = _fork_us(env)
         tracemalloc.start()
         twins = [fork(env) for _ in range(1000)]
         for twin in twins:
             twin.step("search[Merrow]")
         megabytes = tracemalloc.get_traced_memory()[0] / 1e6
         tracemalloc.stop()
-    yield Measured("fork of the gym.make search stack (median)", "us", statistics.median(times) / 1e3, 30)
+    yield Measured("fork of the gym.make search stack (median)", "us", microseconds, 30)
     yield Measured("1,000 forks of one search episode, each a step on", "MB", megabytes, 20)
 
 
