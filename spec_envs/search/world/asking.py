@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from spec_envs.retail.draws import Draws
+from spec_envs.draws import Draws
 from spec_envs.search.questions import Question
 from spec_envs.search.world.phrases import ASKED, REFERRED
 from spec_envs.search.world.prose import date

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spec_envs.search.world.things import Thing, World
 
 if TYPE_CHECKING:
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
     from spec_envs.search.world.namer import Namer
 
 __all__ = ["NOW", "make_companies", "make_marriages", "make_organisations", "make_people", "make_prizes", "was_alive"]
