@@ -126,4 +126,5 @@ def make_works(world: World, draws: Draws, namer: Namer) -> None:
     maker.ascents()
     maker.conductors()
     for person in world.people:
-        person["works"].sort(key=lambda work: work["year"])
+        for works in (person["works"], person.get("films") or []):
+            works.sort(key=lambda work: work["year"])
