@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,15 +19,19 @@ from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
-from spec_envs.calls import Call, Guess
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, Guess, as_handler
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 
 _PLIES = 30
 _FORKS = 2000
 _EPISODES = 15
+_CANCELS = 200
+
+_RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Measured:
 
 def run(json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _replay, _crowd]
+    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _cancels, _replay, _crowd]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as show:
         for done, part in enumerate(parts, start=1):
@@ -133,6 +138,14 @@ class _Perfect:
         return [Guess(self._response(call.query), 0.9)]
 
 
+class _PerfectAsync(_Perfect):
+    """The same, on the event loop."""
+
+    async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # it is no Guesser any more
+        """The response."""
+        return super().guess(call, k)
+
+
 def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
@@ -143,7 +156,7 @@ def _steps() -> Iterator[Measured]:
         ("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response),
         ("chess", _chess_env, _recorded),
     ]
-    runtimes: list[tuple[Literal["threads", "simulation"], float]] = [("threads", 1.0), ("simulation", 0.3)]
+    runtimes: list[tuple[_RuntimeName, float]] = [("threads", 1.0), ("asyncio", 1.0), ("simulation", 0.3)]
     for case, make, policy in cases:
         for runtime, target in runtimes:
             for guessed in (False, True):
@@ -155,10 +168,12 @@ def _steps() -> Iterator[Measured]:
 def _step_times(
     make: Callable[[], gym.Env[Any, Any]],
     policy: Callable[[Any], Any],
-    runtime: Literal["threads", "simulation"],
+    runtime: _RuntimeName,
     guessed: bool,
 ) -> tuple[float, float]:
     """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
+    if runtime == "asyncio":
+        return asyncio.run(_step_times_async(make, policy, guessed))
     name = "world" if isinstance(make(), FakeEnv) else "opponent"
     response = pure_response if name == "world" else _recorded
     guessers = {"policy": _Perfect(policy), name: _Perfect(response)} if guessed else {}
@@ -170,6 +185,41 @@ def _step_times(
     return statistics.median(plain), statistics.median(wrapped)
 
 
+async def _step_times_async(
+    make: Callable[[], gym.Env[Any, Any]], policy: Callable[[Any], Any], guessed: bool
+) -> tuple[float, float]:
+    """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
+    name, env = "world" if isinstance(make(), FakeEnv) else "opponent", make()
+    response = pure_response if name == "world" else _recorded
+    guessers = {"policy": _PerfectAsync(policy), name: _PerfectAsync(response)} if guessed else {}
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, CallEnv)
+    unwrapped.handlers = {name: as_handler(_coroutine_of(response))}
+    plain, wrapped = [], []
+    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(policy), guessers=guessers, k=1) as wrapper:
+        with make() as other:
+            for _ in range(_EPISODES):
+                plain.append(_step_ms(other, policy))
+                wrapped.append(await _step_ms_async(wrapper))
+    return statistics.median(plain), statistics.median(wrapped)
+
+
+async def _step_ms_async(env: AsyncSpeculativeWrapper[Any, Any]) -> float:
+    observation, _ = await env.reset(seed=0)
+    done, steps, start = False, 0, time.perf_counter()
+    while not done:
+        observation, _, terminated, truncated, _ = await env.step(await env.act(observation))
+        done, steps = terminated or truncated, steps + 1
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+def _coroutine_of(function: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    async def call(query: Any) -> Any:
+        return function(query)
+
+    return call
+
+
 def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
     observation, _ = env.reset(seed=0)
     done, steps, start = False, 0, time.perf_counter()
@@ -177,6 +227,37 @@ def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
         observation, _, terminated, truncated, _ = env.step(act(observation))
         done, steps = terminated or truncated, steps + 1
     return (time.perf_counter() - start) / steps * 1e3
+
+
+# -- cancelling ----------------------------------------------------------------------------------------------------
+
+
+def _cancels() -> Iterator[Measured]:
+    """From the user's step, which discards a branch, to the ``CancelledError`` in the handler of its call."""
+    times = asyncio.run(_cancel_times())
+    yield Measured("cancelling the task of a discarded branch (median)", "ms", statistics.median(times) * 1e3, 1)
+
+
+async def _cancel_times() -> list[float]:
+    times: list[float] = []
+
+    async def world(query: Any) -> int:
+        if query[1] != 0:  # on the branch, for ever
+            try:
+                await asyncio.Event().wait()
+            finally:
+                times.append(time.perf_counter() - start)
+        return 0
+
+    env = FakeEnv({"world": world}, length=_CANCELS)
+    guessers = {"policy": _PerfectAsync(lambda query: 1)}
+    async with AsyncSpeculativeWrapper(env, guessers=guessers) as wrapper:
+        await wrapper.reset(seed=0)
+        for _ in range(_CANCELS):
+            await asyncio.sleep(0.001)  # the guessed action's call begins
+            start = time.perf_counter()
+            await wrapper.step(0)
+    return times
 
 
 # -- whole runs ----------------------------------------------------------------------------------------------------
