@@ -25,7 +25,7 @@ class ChatRequest:
         output: ``"text"``, or ``"json"`` for one JSON object.
         max_tokens: Of the answer; ``None``: as many as the model likes.
         temperature: ``None``: the model's own.
-        top_logprobs: How many alternatives of each token to report, with their log-probabilities; 0: none.
+        logprobs: Whether to report the log-probability of each token of the answer.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -33,7 +33,7 @@ class ChatRequest:
     output: Literal["text", "json"] = "text"
     max_tokens: int | None = None
     temperature: float | None = None
-    top_logprobs: int = 0
+    logprobs: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

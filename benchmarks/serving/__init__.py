@@ -1,0 +1,1 @@
+"""A chat model\x27s server to measure against."""
