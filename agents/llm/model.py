@@ -90,8 +90,10 @@ class ChatModel:
             InvalidConfiguration: There is no key in the environment.
             CallCancelled: The token was cancelled.
         """
+        thread = self._loop_thread()
+        client = self._client(thread.loop)  # made here: meanwhile the loop serves others
         cancel.raise_if_cancelled()
-        return self._loop_thread().run(lambda: self.acall(query, cancel), cancel)
+        return thread.run(lambda: self._answered(client, query, cancel), cancel)
 
     async def acall(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """The answer to ``query``, on the running event loop; ends when its task is cancelled.
@@ -100,7 +102,12 @@ class ChatModel:
             HandlerFailed: As above.
             InvalidConfiguration: As above.
         """
-        client, answer = self._client(), Answer(query, cancel.now())
+        import asyncio
+
+        return await self._answered(self._client(asyncio.get_running_loop()), query, cancel)
+
+    async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
+        answer = Answer(query, cancel.now())
         failure: str | None = None
         try:
             stream = await self._open(client, query)
@@ -143,10 +150,7 @@ class ChatModel:
             **optional,
         )
 
-    def _client(self) -> AsyncOpenAI:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
+    def _client(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
         with self._lock:
             if self._closed:
                 raise EnvClosed(f"{self!r} was closed; make a new one")

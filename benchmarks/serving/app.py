@@ -84,11 +84,12 @@ class ModelApp:
         served = self.counter.begin()
         try:
             if fault.status is not None:
-                raise wire.BadRequest("as the test wanted", status=fault.status)
+                self.counter.end(served, "failed")
+                return _error("as was wished for", fault.status, fault.retry_after_s)
             asked = wire.read_request(json.loads(await request.body()), self._name)
         except wire.BadRequest as error:
             self.counter.end(served, "failed")
-            return _error(str(error), error.status, fault.retry_after_s, param=error.param, code=error.code)
+            return _refusal(error)
         except ValueError as error:
             self.counter.end(served, "failed")
             return _error(f"the body is no JSON: {error}", 400)
@@ -165,9 +166,9 @@ class Answering:
                     return "done"
                 sent.append(token)
                 await _event(send, wire.chunk(self._head, token, self._asked.request.logprobs))
-        except Exception as error:  # the model's; nothing was sent yet
-            await _error(f"{type(error).__name__}: {error}", 500)(scope, receive, send)
-        return "failed"  # without an end: the server drops the connection
+        except Exception as error:  # the model's: nothing was sent yet
+            await _refusal(error)(scope, receive, send)
+        return "failed"  # a stream without an end: the server drops the connection
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> str:
         tokens: list[wire.Token] = []
@@ -180,7 +181,7 @@ class Answering:
                     return "done"
                 tokens.append(token)
         except Exception as error:
-            await _error(f"{type(error).__name__}: {error}", 500)(scope, receive, send)
+            await _refusal(error)(scope, receive, send)
         return "failed"
 
 
@@ -223,6 +224,12 @@ def _error(
     if retry_after_s is not None:
         headers = {"retry-after": str(math.ceil(retry_after_s)), "retry-after-ms": str(math.ceil(retry_after_s * 1e3))}
     return JSONResponse(wire.error_body(message, status, param=param, code=code), status, headers)
+
+
+def _refusal(error: Exception) -> JSONResponse:
+    if isinstance(error, wire.BadRequest):
+        return _error(str(error), error.status, param=error.param, code=error.code)
+    return _error(f"{type(error).__name__}: {error}", 500)
 
 
 async def _not_found(request: Request, error: Exception) -> Response:
