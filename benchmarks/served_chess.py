@@ -1,17 +1,18 @@
 """``spec-envs bench served-chess``: chess between two players that ask a model over HTTP; what speculation saves of it.
 
 The same game is played plainly and with speculation, side by side, each against a server of its own. Both players are
-``ChatPolicy`` over ``ChatModel``; the servers' model is Stockfish at the pace of a language model, equally slow for equal
+``ChatPolicy`` over ``ChatModel``; the servers' model is Stockfish at the pace of a language model, as slow for equal
 requests. The tokens that the speculative run's server has produced are compared with those that ``statistics`` reports.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
@@ -21,11 +22,13 @@ from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess import play
 from spec_envs.benchmarks.reports import console, table, versions, write_json
 from spec_envs.benchmarks.serving.behaviour import Pace
-from spec_envs.benchmarks.serving.counting import ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.benchmarks.serving.server import ModelServer
-from spec_envs.calls import Guesser
 from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
+
+if TYPE_CHECKING:
+    from spec_envs.benchmarks.serving.counting import ServerStatistics
+    from spec_envs.calls import Guesser
 
 _FIRST_TOKEN_S = 0.3
 
@@ -106,8 +109,6 @@ def run(json_file: Path | None, **options: Any) -> None:
 
 def _guesser(settings: Settings) -> Any:
     if settings.guesses == "builtin":
-        import contextlib
-
         return contextlib.nullcontext(BuiltinGuesser())
     return StockfishGuesser()
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.llm.messages import ChatRequest, Completion, ToolRequest
-from spec_envs.agents.llm.prices import Price
-from spec_envs.calls import Usage
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
+
+    from spec_envs.agents.llm.prices import Price
+    from spec_envs.calls import Usage
 
 #: Where there is nothing better to go by: characters of a token.
 _CHARACTERS = 4

@@ -11,10 +11,12 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled
+
+if TYPE_CHECKING:
+    from spec_envs.calls import CancelToken
 
 Result = TypeVar("Result")
 

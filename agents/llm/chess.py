@@ -7,7 +7,7 @@ from typing import Any
 
 import chess
 
-from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompts import GuessPrompt, Past, PolicyPrompt, best_first, user_message
 from spec_envs.chess.position import Position
 

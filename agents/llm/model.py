@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from spec_envs.agents.llm._answer import Answer, TokenRates
 from spec_envs.agents.llm._loop import LoopThread
-from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.calls import CancelToken, Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from openai import AsyncOpenAI
+
+    from spec_envs.agents.llm.messages import ChatRequest, Completion
 
 __all__ = ["ChatModel"]
 
@@ -36,7 +37,7 @@ class ChatModel:
 
     Args:
         name: The model, as its server calls it.
-        base_url: Of the server, such as ``http://localhost:8000/v1``. Default: what ``OPENAI_BASE_URL`` says, or OpenAI.
+        base_url: Of the server, such as ``http://localhost:8000/v1``. Default: ``OPENAI_BASE_URL``, or else OpenAI's.
         key_variable: The environment variable that holds the key. A server named by ``base_url`` may need none.
         timeout_s: An attempt fails when the server is silent for so long, in seconds (> 0).
         max_retries: How often the client tries again where a server cannot be reached, is busy or fails before the
@@ -128,27 +129,26 @@ class ChatModel:
         return answer.completion(usage)
 
     async def _open(self, client: AsyncOpenAI, query: ChatRequest) -> Any:
-        optional: dict[str, Any] = {}
+        parameters: dict[str, Any] = {
+            "model": self.name,
+            "messages": list(query.messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "extra_body": self._options or None,
+        }
         if query.tools:
-            optional["tools"] = list(query.tools)
+            parameters["tools"] = list(query.tools)
         if query.output == "json":
-            optional["response_format"] = {"type": "json_object"}
+            parameters["response_format"] = {"type": "json_object"}
         if query.max_tokens is not None:
             # OpenAI's reasoning models refuse the old name, and many other servers do not know the new one.
             is_openai = "openai.com" in str(client.base_url)
-            optional["max_completion_tokens" if is_openai else "max_tokens"] = query.max_tokens
+            parameters["max_completion_tokens" if is_openai else "max_tokens"] = query.max_tokens
         if query.temperature is not None:
-            optional["temperature"] = query.temperature
+            parameters["temperature"] = query.temperature
         if query.logprobs:
-            optional["logprobs"] = True
-        return await client.chat.completions.create(
-            model=self.name,
-            messages=list(query.messages),  # type: ignore[arg-type]  # chat messages as plain data
-            stream=True,
-            stream_options={"include_usage": True},
-            extra_body=self._options or None,
-            **optional,
-        )
+            parameters["logprobs"] = True
+        return await client.chat.completions.create(**parameters)
 
     def _client(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
         with self._lock:
@@ -213,7 +213,6 @@ class ChatModel:
     def __repr__(self) -> str:
         where = f", base_url={re.sub(r'//[^/@]*@', '//', self.base_url)!r}" if self.base_url else ""
         return f"ChatModel({self.name!r}{where})"
-
 
 
 def _told(error: Exception, key: str) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spec_envs.agents.llm.messages import ChatRequest, Completion
+if TYPE_CHECKING:
+    from spec_envs.agents.llm.messages import ChatRequest, Completion
 
 __all__ = ["GuessPrompt", "PolicyPrompt", "corrected", "user_message"]
 
@@ -62,7 +63,11 @@ def corrected(request: ChatRequest, completion: Completion, wrong: str) -> ChatR
     complaint = f"That cannot be used: {wrong}. Answer again, in the form that was asked for."
     # A tool call must be answered as one.
     results = [{"role": "tool", "tool_call_id": call["id"], "content": complaint} for call in calls]
-    messages = [*request.messages, answer, *(results or [user_message(complaint)])]
+    messages: list[Mapping[str, Any]] = [
+        *request.messages,
+        answer,
+        *(results or [{"role": "user", "content": complaint}]),
+    ]
     return dataclasses.replace(request, messages=messages)
 
 

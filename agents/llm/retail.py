@@ -13,11 +13,13 @@ __all__ = ["RETAIL", "RETAIL_GUESSES"]
 
 
 def _ask(observation: Mapping[str, str]) -> ChatRequest:
-    messages = [{"role": "system", "content": observation["policy"]}]
-    # The environment's messages are OpenAI's, less what some servers refuse in a tool's answer.
-    for message in json.loads(observation["dialogue"]):
-        messages.append({key: value for key, value in message.items() if key != "name"})
-    return ChatRequest(messages=messages, tools=json.loads(observation["tools"]))
+    policy = {"role": "system", "content": observation["policy"]}
+    # The environment's messages are OpenAI's, but for a name in a tool's answer, which some servers refuse.
+    dialogue = [
+        {key: value for key, value in message.items() if key != "name"}
+        for message in json.loads(observation["dialogue"])
+    ]
+    return ChatRequest(messages=[policy, *dialogue], tools=json.loads(observation["tools"]))
 
 
 def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any]:
@@ -49,7 +51,9 @@ def _ask_action(observation: Any, k: int, past: Past) -> ChatRequest:
         f"The agent's policy:\n{observation['policy']}\n\nIts tools (JSON):\n{observation['tools']}"
     )
     form = 'as JSON: a tool call as {"name": "…", "arguments": {…}}, a message to the customer as "…"'
-    text = f"The dialogue so far (JSON):\n{observation['dialogue']}\n\n{best_first(k, 'next actions of the agent', form)}"
+    text = (
+        f"The dialogue so far (JSON):\n{observation['dialogue']}\n\n{best_first(k, 'next actions of the agent', form)}"
+    )
     return ChatRequest(messages=({"role": "system", "content": system}, user_message(text)))
 
 

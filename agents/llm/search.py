@@ -1,4 +1,4 @@
-"""Looking up answers in an encyclopedia, as a chat model is asked to predict it. (The policy is ``ReActPolicy``.)"""
+"""Looking up answers in an encyclopedia, as a chat model is asked to predict it. (The policy is ``ReActPolicy``.)."""
 
 from __future__ import annotations
 

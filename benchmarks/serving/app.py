@@ -40,9 +40,7 @@ class ModelApp:
         executor: Where the model thinks; each request that is being answered takes a thread of it until it begins.
     """
 
-    def __init__(
-        self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor
-    ) -> None:
+    def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
         self.counter = Counter()
         #: What goes wrong with the next requests, one after the other.
         self.faults: collections.deque[Fault] = collections.deque()
@@ -153,7 +151,7 @@ class Answering:
             self._app.counter.end(self._served, outcome)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> str:
-        sent = []
+        sent: list[wire.Token] = []
         try:
             async for token in self._tokens:
                 if not sent:
@@ -195,7 +193,7 @@ async def _until_hang_up(work: Callable[[], Coroutine[Any, Any, str]], receive: 
     Raises:
         _HungUp: The client hung up first.
     """
-    working, listening = asyncio.ensure_future(work()), asyncio.ensure_future(receive())  # type: ignore[arg-type]
+    working, listening = asyncio.ensure_future(work()), asyncio.ensure_future(receive())
     try:
         await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
         if not working.done():

@@ -70,7 +70,9 @@ class RateLimit:
 
     def __init__(self, max_calls: int, per_s: float) -> None:
         if max_calls < 1 or not 0 < per_s < math.inf:
-            raise InvalidConfiguration(f"a rate limit is at least 1 call in a positive time, not {max_calls} in {per_s} s")
+            raise InvalidConfiguration(
+                f"a rate limit is at least 1 call in a positive time, not {max_calls} in {per_s} s"
+            )
         self._per_s = per_s
         self._times: collections.deque[float] = collections.deque(maxlen=max_calls)
         self._lock = threading.Lock()

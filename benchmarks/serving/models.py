@@ -52,7 +52,7 @@ def served_model(name: str) -> Callable[..., Any]:
 
 
 class ChessModel:
-    """Plays as Stockfish does, or as the built-in engine where there is none, and guesses what an engine ranks first."""
+    """Plays as Stockfish does, or as the built-in engine without one, and guesses what an engine ranks first."""
 
     def __init__(self) -> None:
         self._pool: EnginePool | None = EnginePool()
@@ -138,7 +138,9 @@ def _position(request: ChatRequest) -> Position:
     text = _all_text(request)
     start, moves = _START.search(text), _MOVES.search(text)
     if start is None or moves is None:
-        raise BadRequest("this model plays chess, and found no position of ChatPolicy's or ChatGuesser's in the messages")
+        raise BadRequest(
+            "this model plays chess, and found no position of ChatPolicy's or ChatGuesser's in the messages"
+        )
     return Position(start[1], tuple(move for move in moves[1].split() if move != "-"))
 
 

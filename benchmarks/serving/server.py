@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from spec_envs._serving import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
-from spec_envs.benchmarks.serving.counting import ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
 from spec_envs.calls import as_handler
+
+if TYPE_CHECKING:
+    from spec_envs.benchmarks.serving.counting import ServerStatistics
 
 __all__ = ["ModelServer"]
 

@@ -116,9 +116,7 @@ def chunk(head: Mapping[str, Any], token: Token, logprobs: bool) -> dict[str, An
     return {**head, "object": "chat.completion.chunk", "choices": [choice]}
 
 
-def last_chunks(
-    head: Mapping[str, Any], reason: str, usage: Mapping[str, Any] | None
-) -> Iterator[dict[str, Any]]:
+def last_chunks(head: Mapping[str, Any], reason: str, usage: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
     """The chunks after the last token."""
     head = {**head, "object": "chat.completion.chunk"}
     yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason, "logprobs": None}]}
