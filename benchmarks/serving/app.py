@@ -78,13 +78,14 @@ class ModelApp:
         if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s()) > 0:
             self.counter.refused()
             return _error("too many requests; come back later", 429, wait_s, code="rate_limit_exceeded")
+        body = await request.body()  # a client that hangs up before that has asked for nothing
         fault = self.faults.popleft() if self.faults else Fault()
         served = self.counter.begin()
         try:
             if fault.status is not None:
                 self.counter.end(served, "failed")
                 return _error("as was wished for", fault.status, fault.retry_after_s)
-            asked = wire.read_request(json.loads(await request.body()), self._name)
+            asked = wire.read_request(json.loads(body), self._name)
         except wire.BadRequest as error:
             self.counter.end(served, "failed")
             return _refusal(error)

@@ -445,5 +445,3 @@ def test_openai_is_imported_late():
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=os.environ)
     assert done.stdout == "[]\n", done.stdout + done.stderr
-
-
