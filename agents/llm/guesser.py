@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import math
 import re
+import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ __all__ = ["ChatGuesser"]
 
 #: What models put before the items of a list, and around them.
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+[.):]\s+)?`*\s*(.*?)\s*`*\s*$", re.DOTALL)
+#: Responses of a handler that are remembered as examples.
 _PAST = 8
 
 
@@ -65,6 +67,7 @@ class ChatGuesser:
         self.reliability = Reliability()
         self._asking = Asking(model)
         self._offers: Recent[_Offer] = Recent(capacity)
+        self._lock = threading.Lock()
         self._past: dict[str, collections.deque[tuple[Any, Any]]] = {}
 
     def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
@@ -82,7 +85,8 @@ class ChatGuesser:
 
     def observe(self, call: Call, response: Any) -> None:
         """Learn which guess was right, if this call was guessed, and remember the response as an example."""
-        self._past.setdefault(call.handler, collections.deque(maxlen=_PAST)).append((call.query, response))
+        with self._lock:
+            self._past.setdefault(call.handler, collections.deque(maxlen=_PAST)).append((call.query, response))
         offer = self._offers.get(call.key)
         if offer is None or not offer.keys:
             return
@@ -96,8 +100,10 @@ class ChatGuesser:
         prompt = self.prompts.get(call.handler) or self.prompts.get("*")
         if prompt is None:
             return []
+        with self._lock:
+            past = tuple(self._past.get(call.handler, ()))
         try:
-            request = prompt.ask(call.query, k, tuple(self._past.get(call.handler, ())))
+            request = prompt.ask(call.query, k, past)
         except (TypeError, ValueError, LookupError):  # a query of another domain
             return []
         completion = yield from self._asked(request)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ChatModel"]
 
+#: What a server that needs no key is sent as one.
+_NO_KEY = "no-key-given"
+
 
 class ChatModel:
     """A chat model behind any server that speaks OpenAI's protocol, with the ``openai`` package as its client.
@@ -175,7 +178,7 @@ class ChatModel:
             )
         if not (key.isascii() and key.isprintable()):
             raise InvalidConfiguration(f"what the environment variable {self._key_variable} holds is no key")
-        return key or "none"
+        return key or _NO_KEY
 
     def _loop_thread(self) -> LoopThread:
         with self._lock:

@@ -16,7 +16,7 @@ _ACTION = re.compile(r"\b(search|lookup|finish)\[(.*)\]", re.IGNORECASE | re.DOT
 
 def _ask(observation: Any, k: int, past: Past) -> ChatRequest:
     steps = json.loads(observation["transcript"])
-    seen = [f"Action: {step['action']}\nObservation: {step['observation'].strip()}" for step in steps]
+    seen = [f"Action: {step['action']}\nObservation: {' '.join(step['observation'].split())}" for step in steps]
     what = (
         "An agent answers a question with an encyclopedia. Its actions: search[entity] shows the page of that name, "
         "lookup[keyword] the next sentence on it with the keyword, finish[answer] ends with the answer."

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.serving import wire
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
-from spec_envs.benchmarks.serving.counting import Counter, Served
+from spec_envs.benchmarks.serving.counting import AnsweredRequest, Counter
 from spec_envs.calls import CancelToken, Handler
 
 if TYPE_CHECKING:
@@ -96,11 +96,11 @@ class ModelApp:
 
     # -- answers -------------------------------------------------------------------------------------------------
 
-    def head(self, served: Served) -> dict[str, Any]:
+    def head(self, served: AnsweredRequest) -> dict[str, Any]:
         """What every chunk of an answer holds."""
         return {"id": f"chatcmpl-{served.number}", "created": int(time.time()), "model": self._name}
 
-    async def tokens(self, asked: wire.Asked, fault: Fault, served: Served) -> AsyncIterator[wire.Token | str]:
+    async def tokens(self, asked: wire.Asked, fault: Fault, served: AnsweredRequest) -> AsyncIterator[wire.Token | str]:
         """The tokens of the answer, each when its time has come, and in the end why it ends.
 
         Raises:
@@ -134,7 +134,7 @@ class ModelApp:
 class Answering:
     """The response to a request for completions: written as the tokens come, given up when the client hangs up."""
 
-    def __init__(self, app: ModelApp, asked: wire.Asked, fault: Fault, served: Served) -> None:
+    def __init__(self, app: ModelApp, asked: wire.Asked, fault: Fault, served: AnsweredRequest) -> None:
         self._app = app
         self._asked = asked
         self._served = served

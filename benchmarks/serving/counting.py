@@ -11,7 +11,7 @@ _KEPT = 10_000
 
 
 @dataclasses.dataclass(slots=True)
-class Served:
+class AnsweredRequest:
     """One request.
 
     Args:
@@ -29,7 +29,16 @@ class Served:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerStatistics:
-    """Sums over all requests for completions, and the last of them one by one."""
+    """What a server was asked and has produced so far.
+
+    Args:
+        requests: Requests for completions; of them ``running`` are being answered, and the others are ``done``, were
+            ``hung_up`` on, or ``failed``.
+        refused: Those that the rate limit turned away; they are not among ``requests``.
+        tokens_in: Tokens read.
+        tokens_out: Tokens produced, sent or not.
+        by_request: The last 10,000 requests one by one.
+    """
 
     requests: int
     running: int
@@ -39,7 +48,7 @@ class ServerStatistics:
     refused: int
     tokens_in: int
     tokens_out: int
-    by_request: tuple[Served, ...]
+    by_request: tuple[AnsweredRequest, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -51,16 +60,16 @@ class Counter:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._last: collections.deque[Served] = collections.deque(maxlen=_KEPT)
+        self._last: collections.deque[AnsweredRequest] = collections.deque(maxlen=_KEPT)
         self._number = self._refused = 0
         self._ended: collections.Counter[str] = collections.Counter()
         self._tokens = [0, 0]
 
-    def begin(self) -> Served:
+    def begin(self) -> AnsweredRequest:
         """A request has come."""
         with self._changed:
             self._number += 1
-            served = Served(self._number)
+            served = AnsweredRequest(self._number)
             self._last.append(served)
         return served
 
@@ -69,19 +78,19 @@ class Counter:
         with self._changed:
             self._refused += 1
 
-    def read(self, served: Served, tokens: int) -> None:
+    def read(self, served: AnsweredRequest, tokens: int) -> None:
         """So many tokens were read."""
         with self._changed:
             served.tokens_in += tokens
             self._tokens[0] += tokens
 
-    def produced(self, served: Served) -> None:
+    def produced(self, served: AnsweredRequest) -> None:
         """A token was produced."""
         with self._changed:
             served.tokens_out += 1
             self._tokens[1] += 1
 
-    def end(self, served: Served, outcome: str) -> None:
+    def end(self, served: AnsweredRequest, outcome: str) -> None:
         """The request is over."""
         with self._changed:
             served.outcome = outcome

@@ -27,6 +27,8 @@ _GUESSES = re.compile(r"Name the (\d+) most likely ")
 _START = re.compile(r"^The game began from \(FEN\): (.+)$", re.MULTILINE)
 _MOVES = re.compile(r"^Moves since then \(UCI\): (.+)$", re.MULTILINE)
 _TOOLS = re.compile(r"^Its tools \(JSON\):\n(.+)$", re.MULTILINE)
+_QUESTION = re.compile(r"^Question: (.+)$", re.MULTILINE)
+_READ = re.compile(r"^Action: (.+)\nObservation: (.*?)(?: This is your last action: finish\.)?$", re.MULTILINE)
 _DIALOGUE = re.compile(r"^The dialogue so far \(JSON\):\n(.+)$", re.MULTILINE)
 
 
@@ -36,7 +38,11 @@ def served_model(name: str) -> Callable[..., Any]:
     Raises:
         InvalidConfiguration: There is none.
     """
-    known: dict[str, Callable[[], Callable[..., Any]]] = {"chess": ChessModel, "retail": RetailModel}
+    known: dict[str, Callable[[], Callable[..., Any]]] = {
+        "chess": ChessModel,
+        "retail": RetailModel,
+        "search": SearchModel,
+    }
     if name in known:
         return known[name]()
     module, _, attribute = name.partition(":")
@@ -106,6 +112,34 @@ class RetailModel:
             raise BadRequest("this model serves a customer: after the system's message comes the customer's first")
         observation = {"dialogue": json.dumps(dialogue), "tools": json.dumps(tools), "policy": policy}
         return self._policy(observation)
+
+
+class SearchModel:
+    """Answers questions as ``SearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
+
+    def __init__(self) -> None:
+        from spec_envs.agents.search import SearchPolicy
+
+        self._policy = SearchPolicy()
+
+    def __call__(self, request: ChatRequest) -> Completion:
+        """A thought and an action, or a guess of the action."""
+        # The conversation of ReActPolicy and the one message of ChatGuesser hold the same lines.
+        text = "\n".join(str(message["content"]) for message in request.messages)
+        question, steps = _QUESTION.search(text), _READ.findall(text)
+        if question is None:
+            raise BadRequest("this model answers questions, and found no line 'Question: …' in the messages")
+        action = self._policy(
+            {
+                "question": question[1],
+                "transcript": json.dumps([{"action": action, "observation": read} for action, read in steps]),
+                "observation": steps[-1][1] if steps else "",
+                "steps_left": 1,
+            }
+        )
+        if _guesses_asked(request) is None:
+            return Completion(text=f"Thought: I go on with what I know.\nAction: {action}")
+        return _ranked([Guess(action, 0.95)])
 
 
 def _replies(text: str, k: int) -> Completion:

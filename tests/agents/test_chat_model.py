@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
 import pickle
@@ -357,6 +358,11 @@ class TestKeys:
         for text in (str(error), repr(error), "".join(traceback.format_exception(error))):
             assert KEY not in text
         assert KEY.encode() not in pickle.dumps(error)
+
+    def test_are_not_logged(self, echo, caplog):
+        with caplog.at_level(logging.DEBUG), pytest.raises(HandlerFailed):
+            echo(asking(), CancelToken())
+        assert "401" in caplog.text and KEY not in caplog.text
 
     def test_are_not_in_traces(self, echo, tmp_path):
         policy = ChatPolicy(echo, "chess")
