@@ -14,12 +14,13 @@ pace = Pace(first_token_s=0.05, tokens_per_s=500, reasoning_tokens=50)
 with ModelServer("chess", pace=pace) as server, ChatModel("chess", base_url=server.base_url) as model:
     player, guesser = ChatPolicy(model, "chess"), BuiltinGuesser()
     env = gym.make("SpecChess-v0", opponent=player, max_plies=10)
-    with SpeculativeWrapper(env, player, guessers={"policy": guesser, "opponent": guesser}, max_inflight=2) as env:
-        observation, _ = env.reset(seed=0)
+    guessers = {"policy": guesser, "opponent": guesser}
+    with SpeculativeWrapper(env, player, guessers=guessers, max_inflight=2) as wrapped:
+        observation, info = wrapped.reset(seed=0)
         done = False
         while not done:
-            observation, _, terminated, truncated, _ = env.step(env.act(observation))
+            observation, reward, terminated, truncated, info = wrapped.step(wrapped.act(observation))
             done = terminated or truncated
-    print(f"{observation['history']}\n{env.statistics}")
+    print(f"{observation['history']}\n{wrapped.statistics}")
     produced = server.settle()
     print(f"server    {produced.tokens_out:,} tokens out, {produced.hung_up} clients hung up")

@@ -7,7 +7,7 @@ import dataclasses
 import math
 import re
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.calibration import RankCalibration, Reliability, capped
@@ -18,7 +18,7 @@ from spec_envs.calls import Call, CancelToken, Guess, key_of
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
 if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import ChatRequest, Completion
+    from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 
 __all__ = ["ChatGuesser"]
 
@@ -46,7 +46,8 @@ class ChatGuesser:
     An answer without any usable line is sent back once, with what is wrong with it; then there is no guess.
 
     Args:
-        model: A model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``. Yours to close.
+        model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
+            coroutine function. Yours to close.
         prompts: "chess", "retail", "search", "generic" (any handler, by its last responses, which must be JSON data),
             or a ``GuessPrompt`` for each handler. Other handlers get no guesses.
         logprobs: Ask for log-probabilities. Where the server refuses, this is set to ``False``.
@@ -55,7 +56,7 @@ class ChatGuesser:
 
     def __init__(
         self,
-        model: Callable[..., Completion],
+        model: AnyModel,
         prompts: str | Mapping[str, GuessPrompt],
         *,
         logprobs: bool = True,

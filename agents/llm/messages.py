@@ -7,7 +7,7 @@ handlers (latency, recording, replay, retry, rate limits, metering) is a decorat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from spec_envs.calls import CancelToken, Usage
@@ -68,3 +68,7 @@ class Model(Protocol):
 
     def __call__(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """The answer to ``query``."""
+
+
+#: A model, or one whose answer is awaited.
+AnyModel = Callable[..., Completion] | Callable[..., Awaitable[Completion]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.agents.llm._steps import Asking, Steps
@@ -11,7 +10,7 @@ from spec_envs.calls import CancelToken, Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
 if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import Completion
+    from spec_envs.agents.llm.messages import AnyModel
 
 __all__ = ["ChatPolicy"]
 
@@ -22,13 +21,14 @@ class ChatPolicy:
     An answer that cannot be read is sent back once, with what is wrong with it. For chess it is an opponent, too.
 
     Args:
-        model: A model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``. Yours to close.
+        model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
+            coroutine function. Yours to close.
         prompt: "chess", "retail" (calls the tools of the observation), or a ``PolicyPrompt`` of your own.
     """
 
     effect: ClassVar[Effect] = Effect.SAMPLE
 
-    def __init__(self, model: Callable[..., Completion], prompt: str | PolicyPrompt) -> None:
+    def __init__(self, model: AnyModel, prompt: str | PolicyPrompt) -> None:
         self.prompt = policy_prompt(prompt) if isinstance(prompt, str) else prompt
         self._asking = Asking(model)
 

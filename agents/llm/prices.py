@@ -44,7 +44,7 @@ class Price:
 
 
 #: List prices of OpenAI's models in US dollars, as of June 2026. They change: give your own where it matters.
-PRICES: Mapping[str, Price] = MappingProxyType(
+PRICES: MappingProxyType[str, Price] = MappingProxyType(
     {
         "gpt-5": Price(1.25, 10.0, 0.125),
         "gpt-5-mini": Price(0.25, 2.0, 0.025),

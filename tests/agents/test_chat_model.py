@@ -276,19 +276,19 @@ class TestFaults:
             with ChatModel("model", base_url=server.base_url, max_retries=50) as model:
                 for _ in range(3):
                     assert model(asking(), CancelToken()).text == TEXT
-            assert server.settle().refused > 0 and server.statistics.done == 3
+            assert server.settle().done == 3
 
     def test_a_stalled_stream_times_out_and_is_charged_for_what_came(self, server, script):
         server.fail_next(Fault(stall_after=REASONING + 2))
         token = CancelToken()
-        with ChatModel("m", base_url=server.base_url, timeout_s=0.2) as model:
+        with ChatModel("m", base_url=server.base_url, timeout_s=1.0) as model:
             with pytest.raises(HandlerFailed, match="timed out"):
                 model(asking(), token)
         assert spent(token).tokens_out == REASONING + 2
 
     def test_a_server_that_never_begins_is_asked_again(self, server, script):
         server.fail_next(Fault(stall_after=0))
-        with ChatModel("m", base_url=server.base_url, timeout_s=0.2, max_retries=1) as model:
+        with ChatModel("m", base_url=server.base_url, timeout_s=1.0, max_retries=1) as model:
             assert model(asking(), CancelToken()).text == TEXT
 
     def test_a_dropped_connection_is_an_error_and_is_charged_for_what_came(self, server, script, model):

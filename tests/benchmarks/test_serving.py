@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from typing import Any
 
 import gymnasium as gym
 import openai
@@ -30,7 +31,7 @@ from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
 from tests.agents.scripted import Script, asking
 
-HELLO = [{"role": "user", "content": "Hello?"}]
+HELLO: Any = [{"role": "user", "content": "Hello?"}]
 ANSWER = Completion(text="Well, well.", tool_calls=(ToolRequest("look", '{"at": "it"}'),))
 
 
@@ -74,7 +75,7 @@ class TestProtocol:
         assert all(chunk.usage is None and chunk.choices for chunk in chunks)
 
     def test_calls_are_numbered_within_the_conversation(self, client):
-        before = [{"role": "tool", "tool_call_id": f"call_{n}", "content": ""} for n in range(2)]
+        before: Any = [{"role": "tool", "tool_call_id": f"call_{n}", "content": ""} for n in range(2)]
         answer = client.chat.completions.create(model="m", messages=[*HELLO, *before])
         assert answer.choices[0].message.tool_calls[0].id == "call_2"
 
@@ -241,4 +242,4 @@ class TestCommand:
     def test_a_port_that_is_taken(self, server):
         port = server.address.rpartition(":")[2]
         with pytest.raises(InvalidConfiguration, match=f"port {port} of 127.0.0.1 cannot be had"):
-            Served(None, port=int(port))
+            Served(server._app.asgi, port=int(port))
