@@ -45,9 +45,13 @@ def served_model(name: str) -> Callable[..., Any]:
     }
     if name in known:
         return known[name]()
-    module, _, attribute = name.partition(":")
-    if not attribute:
+    if ":" not in name:
         raise InvalidConfiguration(f"a policy to serve is one of {', '.join(known)} or MODULE:NAME, not {name!r}")
+    return _found(name)
+
+
+def _found(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
     try:
         found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
@@ -118,9 +122,7 @@ class SearchModel:
     """Answers questions as ``SearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.search import SearchPolicy
-
-        self._policy = SearchPolicy()
+        self._policy = _found("spec_envs.agents.search:SearchPolicy")()
 
     def __call__(self, request: ChatRequest) -> Completion:
         """A thought and an action, or a guess of the action."""

@@ -263,6 +263,18 @@ class TestFaults:
         after = server.settle()
         assert (after.failed - before.failed, after.done - before.done) == (2, 1)
 
+    def test_the_same_on_an_event_loop(self, server, script, model):
+        async def ask(*faults):
+            server.fail_next(*faults)
+            try:
+                return (await model.acall(asking(), CancelToken())).text
+            finally:
+                await model.aclose()
+
+        assert asyncio.run(ask(Fault(status=429, retry_after_s=0.01), Fault(status=500, retry_after_s=0.01))) == TEXT
+        with pytest.raises(HandlerFailed, match="Connection error"):
+            asyncio.run(ask(Fault(drop_after=3)))
+
     def test_and_given_up_after_so_many_retries(self, server, script):
         server.fail_next(*[Fault(status=429, retry_after_s=0.01)] * 2)
         token = CancelToken()

@@ -18,10 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spec_envs  # noqa: F401
+from spec_envs import CancelToken
 from spec_envs._serving import Served
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.chess import CHESS, CHESS_GUESSES
 from spec_envs.agents.llm.retail import RETAIL, RETAIL_GUESSES
+from spec_envs.agents.llm.search import SEARCH_GUESSES
 from spec_envs.agents.retail import RetailPolicy
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.behaviour import RateLimit
@@ -195,6 +197,24 @@ class TestModels:
                     assert RETAIL_GUESSES["policy"].read(guess, observation) == action
                     observation, _, terminated, truncated, _ = env.step(action)
                     done = terminated or truncated
+
+    def test_the_reader_decides_as_from_the_observation(self):
+        react = pytest.importorskip("spec_envs.agents.react")
+        search = pytest.importorskip("spec_envs.agents.search")
+        model, policy = served_model("search"), search.SearchPolicy()
+        reader = react.ReActPolicy(model)
+        with gym.make("SpecSearch-v0") as env:
+            for seed in range(3):
+                observation, _ = env.reset(seed=seed)
+                done = False
+                while not done:
+                    action = policy(observation)
+                    assert reader(observation, CancelToken()) == action
+                    guess = model(SEARCH_GUESSES["policy"].ask(observation, 3, ())).text
+                    assert SEARCH_GUESSES["policy"].read(guess, observation) == action
+                    observation, reward, terminated, truncated, _ = env.step(action)
+                    done = terminated or truncated
+                assert reward == 1.0
 
     def test_what_they_do_not_understand_is_a_bad_request(self, monkeypatch):
         monkeypatch.setenv("SPEC_ENVS_STOCKFISH", "/not/installed")
