@@ -45,13 +45,9 @@ def served_model(name: str) -> Callable[..., Any]:
     }
     if name in known:
         return known[name]()
-    if ":" not in name:
-        raise InvalidConfiguration(f"a policy to serve is one of {', '.join(known)} or MODULE:NAME, not {name!r}")
-    return _found(name)
-
-
-def _found(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
+    if not attribute:
+        raise InvalidConfiguration(f"a policy to serve is one of {', '.join(known)} or MODULE:NAME, not {name!r}")
     try:
         found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
@@ -122,7 +118,9 @@ class SearchModel:
     """Answers questions as ``SearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
 
     def __init__(self) -> None:
-        self._policy = _found("spec_envs.agents.search:SearchPolicy")()
+        from spec_envs.agents.search import SearchPolicy
+
+        self._policy = SearchPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:
         """A thought and an action, or a guess of the action."""

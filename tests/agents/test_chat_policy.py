@@ -11,7 +11,8 @@ import pytest
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect
 from spec_envs.agents import BuiltinGuesser, PatternGuesser, RetailPolicy
-from spec_envs.agents.llm import ChatModel, ChatPolicy, ChatRequest, Completion, PolicyPrompt, ToolRequest
+from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy, ChatRequest, Completion, PolicyPrompt, ToolRequest
+from spec_envs.agents.react import ReActPolicy
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
@@ -214,6 +215,15 @@ class TestOverHTTP:
             assert certificate, str(certificate)
             assert server.settle().failed == 0
             assert _rewards(policy) == _rewards(RetailPolicy()) == [1.0, 1.0]
+
+    def test_search_is_lossless(self):
+        with ModelServer("search") as server, ChatModel("search", base_url=server.base_url) as model:
+            guesser = ChatGuesser(model, "search")
+            certificate = certify(
+                lambda: gym.make("SpecSearch-v0"), ReActPolicy(model), {"policy": guesser}, range(2), max_inflight=3
+            )
+            assert certificate, str(certificate)
+            assert server.settle().failed == 0
 
     def test_what_speculation_reports_is_what_the_server_produced(self):
         with ModelServer("chess") as server, ChatModel("chess", base_url=server.base_url) as model:

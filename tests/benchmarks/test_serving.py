@@ -24,7 +24,9 @@ from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.chess import CHESS, CHESS_GUESSES
 from spec_envs.agents.llm.retail import RETAIL, RETAIL_GUESSES
 from spec_envs.agents.llm.search import SEARCH_GUESSES
+from spec_envs.agents.react import ReActPolicy
 from spec_envs.agents.retail import RetailPolicy
+from spec_envs.agents.search import SearchPolicy
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.behaviour import RateLimit
 from spec_envs.benchmarks.serving.models import _position, served_model
@@ -199,10 +201,8 @@ class TestModels:
                     done = terminated or truncated
 
     def test_the_reader_decides_as_from_the_observation(self):
-        react = pytest.importorskip("spec_envs.agents.react")
-        search = pytest.importorskip("spec_envs.agents.search")
-        model, policy = served_model("search"), search.SearchPolicy()
-        reader = react.ReActPolicy(model)
+        model, policy = served_model("search"), SearchPolicy()
+        reader = ReActPolicy(model)
         with gym.make("SpecSearch-v0") as env:
             for seed in range(3):
                 observation, _ = env.reset(seed=seed)
