@@ -133,10 +133,12 @@ def _play(model: ChessModel, settings: Settings, guesser: Guesser | None) -> Run
 
 def report_of(plain: Run, ahead: Run, settings: Settings) -> dict[str, Any]:
     """The figures of both runs."""
-    stopped = [event for event in ahead.trace if event.kind == "end" and event.outcome == "stopped"]
-    hung_up = [request for request in ahead.server.by_request if request.outcome == "hung up"]
+    ends = [event for event in ahead.trace if event.kind == "end"]
+    cut_reported = sum(event.tokens_out for event in ends if event.outcome == "stopped")
+    whole = sum(event.tokens_out for event in ends if event.outcome != "stopped")
     produced, reported = ahead.server.tokens_out, _all_tokens_out(ahead.statistics)
-    cut, cut_reported = sum(each.tokens_out for each in hung_up), sum(event.tokens_out for event in stopped)
+    # Not those that the server saw hang up: some are cancelled when it has written everything.
+    cut = produced - whole
     return {
         "config": {**dataclasses.asdict(settings), "versions": versions()},
         "plain": _figures(plain),
@@ -145,7 +147,7 @@ def report_of(plain: Run, ahead: Run, settings: Settings) -> dict[str, Any]:
         "same_game": plain.moves == ahead.moves,
         "tokens": {"produced": produced, "reported": reported, "difference": _difference(reported, produced)},
         "cancelled": {
-            "hung_up": len(hung_up),
+            "hung_up": ahead.server.hung_up,
             "produced": cut,
             "reported": cut_reported,
             "difference": _difference(cut_reported, cut),
@@ -191,7 +193,8 @@ def _print(report: dict[str, Any], settings: Settings) -> None:
         f"{report['saved']:.1%} saved, {report['speculative']['hit_rate']:.1%} of the responses guessed; "
         f"the same game: {'yes' if report['same_game'] else 'NO'}\n"
         f"Calls: {', '.join(f'{count} {outcome}' for outcome, count in calls.items() if count)}.\n"
-        f"Tokens reported against produced: {report['tokens']['difference']:+.1%}. Of the {cancelled['hung_up']} calls "
-        f"that were hung up on: {cancelled['reported']:,.0f} against {cancelled['produced']:,.0f}, "
+        f"Tokens reported against produced: {report['tokens']['difference']:+.1%}. Of the cancelled calls, "
+        f"{cancelled['hung_up']} of which the server saw hang up: "
+        f"{cancelled['reported']:,.0f} against {cancelled['produced']:,.0f}, "
         f"{cancelled['difference']:+.1%}."
     )
