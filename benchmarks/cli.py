@@ -10,7 +10,16 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, crowd, demo, guess, overhead, retail
+from spec_envs.benchmarks.commands import (
+    chess,
+    crowd,
+    demo,
+    guess,
+    overhead,
+    retail,
+    serve_model,
+    served_chess,
+)
 
 
 class _Failed(click.ClickException):
@@ -60,9 +69,20 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-for command in (chess.chess, crowd.crowd, guess.guess, overhead.overhead):
+for command in (
+    chess.chess,
+    crowd.crowd,
+    guess.guess,
+    overhead.overhead,
+    served_chess.served_chess,
+):
     bench.add_command(command)
-for command in (demo.demo, retail.retail):
+
+for command in (
+    demo.demo,
+    retail.retail,
+    serve_model.serve_model,
+):
     main.add_command(command)
 
 
