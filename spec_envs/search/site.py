@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WikiSite"]
 
+
 class WikiSite:
     """Serves ``corpus`` over HTTP from background threads, between ``start`` and ``close`` or within ``with``.
 

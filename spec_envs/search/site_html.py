@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from spec_envs.search.mediawiki import title_path
-from spec_envs.search.pages import Page
+
+if TYPE_CHECKING:
+    from spec_envs.search.pages import Page
 
 __all__ = ["article", "main_page", "missing", "results"]
 
@@ -133,7 +136,8 @@ def _disambiguation(paragraphs: Sequence[str]) -> str:
     entries = "\n".join(f"<li>{part}</li>" for part in paragraphs[1:])
     first = f"<p>{paragraphs[0]}</p>" if paragraphs else ""
     return (
-        f'{first}\n<ul>{entries}</ul>\n<div id="disambigbox" class="metadata plainlist dmbox dmbox-disambig" role="note">'
+        f"{first}\n<ul>{entries}</ul>\n"
+        '<div id="disambigbox" class="metadata plainlist dmbox dmbox-disambig" role="note">'
         "This page lists articles associated with the same title.</div>"
     )
 
