@@ -116,22 +116,20 @@ class Browser:
             BrowserDied: The browser crashed, was killed or hangs.
             HandlerFailed: The page, or where it led, was refused or failed.
         """
-        self._get("about:blank")  # whatever happens next, the page before is not taken for this one
+        before = self._shown()
         self._loop.call(self._gate.open)
         try:
-            failure = None
-            try:
-                self._get(url)
-            except HandlerFailed as error:
-                failure = error
+            self._get(url)
             address, html = self._document()
-            for reason in self._gate.failures_of(url if failure is not None else address):
-                raise reason
-            if failure is not None:
-                raise failure
+        except HandlerFailed as error:
+            raise self._gate.failure_of(url) or error from None
         finally:
             self._shut_gate()
+        if (failure := self._gate.failure_of(address)) is not None:
+            raise failure
         self._client.check(address)
+        if self._shown() == before:
+            raise HandlerFailed(f"{url} is nothing that a browser shows")  # what it shows is the page before
         return address, html
 
     def stop_loading(self) -> None:
@@ -191,6 +189,15 @@ class Browser:
     def _get(self, url: str) -> None:
         page_s = self._client.settings.page_s
         self._command(lambda driver: driver.get(url), url, page_s + _COMMAND_S)
+
+    def _shown(self) -> str:
+        """The id of the load that has led to what is shown now."""
+
+        def ask(driver: Chrome) -> str:
+            loader: str = driver.execute_cdp_cmd("Page.getFrameTree", {})["frameTree"]["frame"]["loaderId"]
+            return loader
+
+        return self._command(ask, "the document", _COMMAND_S)
 
     def _document(self) -> tuple[str, str]:
         """What is shown now. Asked of the debugger, since a page may change what its own objects say."""

@@ -48,11 +48,11 @@ class Gate:
         self._requests_left = _MAX_REQUESTS
         self._bytes_left = _PAGES_IN_A_TUNNEL * self._client.settings.max_bytes
 
-    def failures_of(self, url: str) -> list[HandlerFailed]:
-        """Why ``url`` was not let through since the gate was opened: one reason, or none if it was."""
+    def failure_of(self, url: str) -> HandlerFailed | None:
+        """Why ``url`` was not let through since the gate was opened last; ``None`` if it was."""
         parts = urllib.parse.urlsplit(url)
         names = (url, f"{parts.hostname}:{parts.port or 443}")  # encrypted, nothing but the host is seen
-        return [self._failures[name] for name in names if name in self._failures]
+        return next((self._failures[name] for name in names if name in self._failures), None)
 
     def shut(self) -> None:
         """End what is under way, and refuse everything until the gate is opened again."""
