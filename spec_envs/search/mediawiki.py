@@ -31,6 +31,8 @@ _CLUTTER = ", ".join(
 )
 _DISAMBIGUATION = "#disambigbox, #setindexbox, .dmbox-disambig"
 _MAY_MEAN = re.compile(r"\b(?:may|can|could)(?: also)? refer to:$")
+_LISTS = ("ul", "ol", "dl")
+_ITEMS = ("li", "dt", "dd")
 #: Sections that follow the text of an article; their entries are links at most.
 _BACK_MATTER = frozenset(
     {"see also", "references", "notes", "external links", "further reading", "bibliography", "sources", "citations"}
@@ -59,8 +61,9 @@ def title_path(title: str) -> str:
 def parse(html: str) -> Fetched:
     """What a page of a MediaWiki site says: an article, the titles that a search found, or that there is nothing.
 
-    Markup is left out, white space is one space. An article's text are its paragraphs and list items; tables, boxes,
-    notes and pictures are not. What a redirect leads to has the title of its target.
+    Markup is left out, white space is one space. An article's text are its paragraphs and lists, each list as one
+    paragraph with a line for each item; tables, boxes, notes and pictures are left out. What a redirect leads to has
+    the title of its target.
 
     Raises:
         HandlerFailed: It is not a page of a MediaWiki site.
@@ -101,16 +104,24 @@ def _page(title: str, content: Tag) -> Page:
     paragraphs: list[str] = []
     links: list[str] = []
     in_text = True
-    for tag in content.find_all(("h2", "p", "li", "dd", "dt", "a")):
+    for tag in content.find_all(("h2", "p", "a", *_LISTS)):
         if tag.name == "h2":
             in_text = disambiguation or _text(tag).casefold() not in _BACK_MATTER
         elif tag.name == "a":
             links.append(_title_of(tag) or "")
-        elif in_text and tag.find_parent(("p", "li", "dd", "dt")) is None:
-            paragraphs.append(_text(tag))
+        elif in_text and tag.find_parent(("p", *_LISTS)) is None:
+            paragraphs.append(_text(tag) if tag.name == "p" else "\n".join(_items(tag)))
     paragraphs = [text for text in paragraphs if text]
     disambiguation = disambiguation or bool(paragraphs and _MAY_MEAN.search(paragraphs[0]))
     return Page(title, tuple(paragraphs), tuple(dict.fromkeys(filter(None, links))), disambiguation)
+
+
+def _items(listing: Tag) -> Iterator[str]:
+    for item in listing.find_all(_ITEMS):
+        # What lists within it say comes as lines of its own.
+        text = "".join(part for part in item.strings if part.find_parent(_ITEMS) is item)
+        if line := " ".join(text.split()):
+            yield line
 
 
 def _title_of(link: Tag) -> str | None:

@@ -53,7 +53,12 @@ def article(page: Page, *, name: str) -> str:
             f'title="{escape(name)}">{escape(name)}</a>)</span>'
         )
     paragraphs, rest = _linked(page)
-    text = _disambiguation(paragraphs) if page.disambiguation else "\n".join(f"<p>{part}</p>" for part in paragraphs)
+    text = "\n".join(map(_block, paragraphs))
+    if page.disambiguation:
+        text += (
+            '\n<div id="disambigbox" class="metadata plainlist dmbox dmbox-disambig" role="note">'
+            "This page lists articles associated with the same title.</div>"
+        )
     if rest:
         entries = "\n".join(f"<li>{_link(title)}</li>" for title in rest)
         text += f'\n<div class="mw-heading"><h2 id="See_also">{_BACK_MATTER}</h2></div>\n<ul>{entries}</ul>'
@@ -132,14 +137,10 @@ def _find(paragraphs: Sequence[str], title: str, at: int, start: int) -> tuple[i
     return None
 
 
-def _disambiguation(paragraphs: Sequence[str]) -> str:
-    entries = "\n".join(f"<li>{part}</li>" for part in paragraphs[1:])
-    first = f"<p>{paragraphs[0]}</p>" if paragraphs else ""
-    return (
-        f"{first}\n<ul>{entries}</ul>\n"
-        '<div id="disambigbox" class="metadata plainlist dmbox dmbox-disambig" role="note">'
-        "This page lists articles associated with the same title.</div>"
-    )
+def _block(paragraph: str) -> str:
+    """A paragraph; one of several lines is a list."""
+    lines = paragraph.split("\n")
+    return f"<p>{paragraph}</p>" if len(lines) == 1 else f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 
 
 def _link(title: str, shown: str | None = None) -> str:
