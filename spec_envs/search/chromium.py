@@ -125,11 +125,13 @@ class Browser:
             raise self._gate.failure_of(url) or error from None
         finally:
             self._shut_gate()
+        if self._shown() == before:  # what is shown is the page before
+            raise self._gate.failure_of(url) or HandlerFailed(f"{url} is nothing that a browser shows")
         if (failure := self._gate.failure_of(address)) is not None:
             raise failure
+        if address.startswith("chrome-error:"):
+            raise HandlerFailed(f"{url} cannot be loaded: Chromium shows an error in its place")
         self._client.check(address)
-        if self._shown() == before:
-            raise HandlerFailed(f"{url} is nothing that a browser shows")  # what it shows is the page before
         return address, html
 
     def stop_loading(self) -> None:

@@ -105,7 +105,9 @@ class Gate:
 
     async def _pass_on(self, url: str, writer: asyncio.StreamWriter) -> None:
         answer = await self._client.get(url)
-        if answer.location is None:
+        if answer.location is not None:
+            self._client.check(answer.location)
+        else:
             try:
                 answer.check_page()
             except HandlerFailed as error:  # which counts where it is the document, and no part of one

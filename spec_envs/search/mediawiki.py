@@ -84,9 +84,10 @@ def parse(html: str) -> Fetched:
 
 
 def _found(soup: BeautifulSoup) -> Iterator[str]:
-    # The list of the wiki's own results; results from sister projects stand in lists of their own.
-    for link in soup.select(".mw-search-result-heading a[href]"):
-        if link.find_parent(id="mw-interwiki-results") is None:
+    for heading in soup.select(".mw-search-result-heading"):
+        # Results from sister projects stand in a list of their own; a second link is the redirect that matched.
+        link = heading.select_one("a[href]")
+        if link is not None and heading.find_parent(id="mw-interwiki-results") is None:
             yield _title_of(link) or _text(link)
 
 

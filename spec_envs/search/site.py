@@ -124,14 +124,13 @@ class WikiSite:
         return _html(site_html.results(text, [page for page in found if page is not None]))
 
     def _article(self, name: str) -> Response:
-        page = self._corpus.find(name)
-        if page is None and (page := self._corpus.find(name.replace("_", " "))) is not None:
-            name = name.replace("_", " ")
+        spaced = name.replace("_", " ")  # as MediaWiki takes it
+        page = self._corpus.find(name) or self._corpus.find(spaced)
         if page is None:
-            return _html(site_html.missing(name.replace("_", " ")), 404)
+            return _html(site_html.missing(spaced), 404)
         self._delay(page.title)
-        redirected = name in self._corpus.redirects and name != page.title
-        return _html(site_html.article(page, name=name if redirected else page.title))
+        redirect = next((each for each in (name, spaced) if each in self._corpus.redirects), page.title)
+        return _html(site_html.article(page, name=page.title if page.title in (name, spaced) else redirect))
 
     def _delay(self, title: str) -> None:
         self._closing.wait(self._latency_s(title) if callable(self._latency_s) else self._latency_s)
