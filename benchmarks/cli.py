@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail
+from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail, search
 
 
 class _Failed(click.ClickException):
@@ -60,7 +60,7 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-for command in (chess.chess, guess.guess, overhead.overhead):
+for command in (chess.chess, guess.guess, overhead.overhead, search.search):
     bench.add_command(command)
 for command in (demo.demo, retail.retail):
     main.add_command(command)

@@ -190,7 +190,7 @@ def fetched_of(text: str, observation: str) -> Fetched:
 class RecordedAgent:
     """Acts as recorded. Its times are not recorded, so they are drawn: ``median_s * exp(N(0, 0.4²))`` seconds.
 
-    On the record's observations: the recorded action. Elsewhere (a wrong branch): the first recorded action that was not
+    On the record's observations: the recorded action, as the environment writes it (``search[…]``). Elsewhere (a wrong branch): the first recorded action that was not
     taken yet, or an answer when there is none. A draw depends on the observation and ``seed`` alone. Tokens are
     estimated, as one for four characters: of the observation when it is read, of thought and action when they are
     written. The effect is ``SAMPLE``, since it stands for a language model: equal calls are not to share a draw.
@@ -221,7 +221,7 @@ class RecordedAgent:
         read = len(query["question"]) + len(query["transcript"])
         usage = _usage(read, len(step.thought) + len(step.action))
         cancel.sleep(self.seconds(query) / self.speed, spending=usage)
-        return step.action
+        return str(read_action(step.action))
 
     def seconds(self, observation: Mapping[str, Any]) -> float:
         """How long it thinks about ``observation``, in seconds of the episode."""
