@@ -47,6 +47,7 @@ class SearchRun:
         tokens_partial: A cancelled call charged for the part that ran; calls of guessers included.
         calls: Calls by outcome, as in ``Statistics``.
         guesses: Calls of the guessers by outcome.
+        not_asked: Responses for which no guesser was asked, because it was expected to take longer than the call.
         divergences: Branches whose prediction of the environment was wrong.
         seconds: How long the episode took.
         sequential_seconds: How long it takes without speculation.
@@ -69,6 +70,7 @@ class SearchRun:
     tokens_partial: float
     calls: dict[str, int]
     guesses: dict[str, int]
+    not_asked: int
     divergences: int
     seconds: float
     sequential_seconds: float
@@ -131,6 +133,7 @@ class SearchBench:
             tokens_partial=figures.tokens_partial,
             calls=figures.calls,
             guesses=figures.guesses,
+            not_asked=figures.not_asked,
             divergences=figures.divergences,
             seconds=seconds,
             sequential_seconds=sequential,
