@@ -31,10 +31,14 @@ _SHOWN = 200
 
 
 class Act(NamedTuple):
-    """An action that was understood: "search", "lookup" or "finish", and its argument, with single spaces."""
+    """An action that was understood: "search", "lookup" or "finish", and its argument, with single spaces.
+
+    ``thought`` is what the agent thought, if it wants to find it in the transcript again.
+    """
 
     name: str
     argument: str
+    thought: str = ""
 
     def __str__(self) -> str:
         return f"{self.name}[{self.argument}]"
@@ -53,7 +57,8 @@ class Mistake(NamedTuple):
 def read_action(action: object) -> Act | Mistake:
     """Read an action, given as text, as a mapping ``{name, arguments}``, or as such a mapping in JSON text.
 
-    Names are read in any case: ReAct's ``Search[…]`` is ``search[…]``. An action is the same however it is written.
+    Names are read in any case: ReAct's ``Search[…]`` is ``search[…]``. An action is the same however it is written. A
+    mapping may have a ``thought``, which is kept in the transcript and has no other effect.
 
     Raises:
         InvalidAction: It is neither text nor a mapping, or is longer than ``MAX_LENGTH`` characters.
@@ -106,18 +111,19 @@ def _read_call(call: Mapping[str, Any], text: str) -> Act | Mistake:
     argument = arguments.get(wanted) if isinstance(arguments, Mapping) else None
     if not isinstance(argument, str):
         return _mistake(text, f'{name.lower()} takes {{"{wanted}": text}}')
-    return _act(name, argument, text)
+    thought = call.get("thought", "")
+    return _act(name, argument, text, thought if isinstance(thought, str) else "")
 
 
-def _act(name: str, argument: str, text: str) -> Act | Mistake:
+def _act(name: str, argument: str, text: str, thought: str = "") -> Act | Mistake:
     name, argument = name.lower(), " ".join(argument.split())
     if name not in ARGUMENTS:
         return _mistake(text, f"there is no action {name[:_SHOWN]!r}; {_USAGE}")
-    if any("\ud800" <= char <= "\udfff" for char in argument):
+    if any("\ud800" <= char <= "\udfff" for char in argument + thought):
         return _mistake(text, "half a surrogate pair is no character")
     if not argument and name != "finish":
         return _mistake(text, f"{name} needs a text between the brackets")
-    return Act(name, argument)
+    return Act(name, argument, thought)
 
 
 def _mistake(text: str, reason: str) -> Mistake:

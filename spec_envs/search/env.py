@@ -62,7 +62,8 @@ class SearchEnv(CallEnv[Observation, Action]):
     | `observation` | what the last action returned; after `reset`, what there is to do               |
     | `steps_left`  | integer, 0 to `max_steps`                                                       |
 
-    Actions stand in the transcript in the first form, names in lower case, however they were given.
+    Actions stand in the transcript in the first form, names in lower case, however they were given. A tool call may
+    have a ``thought`` (text): it is kept there beside the action, and does nothing else.
 
     ## Starting State
     An empty transcript. The question is ``question_index``, or drawn in each ``reset``;

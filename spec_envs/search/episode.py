@@ -6,10 +6,11 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from spec_envs.search.actions import Act
 from spec_envs.search.reading import excerpt, found_sentence, not_found, sentences_with
 
 if TYPE_CHECKING:
-    from spec_envs.search.actions import Act, Mistake
+    from spec_envs.search.actions import Mistake
     from spec_envs.search.pages import Fetched, Page
     from spec_envs.search.questions import Question
 
@@ -73,11 +74,13 @@ class Episode:
         return [line for entry in entries for line in (entry["action"], f"  {entry['observation'].strip()}")]
 
     def _after(self, act: Act | Mistake, observation: str, **changes: object) -> Episode:
-        entry = json.dumps({"action": str(act), "observation": observation})
+        entry = {"action": str(act), "observation": observation}
+        if isinstance(act, Act) and act.thought:
+            entry["thought"] = act.thought
         return dataclasses.replace(
             self,
             observation=observation,
-            transcript=(*self.transcript, entry),
+            transcript=(*self.transcript, json.dumps(entry)),
             steps=self.steps + 1,
             **changes,  # type: ignore[arg-type]
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spec_envs.search.world.prose import Paragraphs, Writer, a, full_names, number
+from spec_envs.search.world.prose import Paragraphs, Writer, a, full_name, number
 
 if TYPE_CHECKING:
     from spec_envs.search.world.things import Thing
@@ -17,9 +17,9 @@ def write_novel(novel: Thing, writer: Writer) -> Paragraphs:
     author, year, publisher = novel["author"], novel["year"], writer.the(novel["publisher"])
     demonym, genre = author["country"]["demonym"], novel["genre"]
     lead = writer.pick(
-        f"{novel.name} is {a(genre)} by the {demonym} writer {writer.link(author)}, first published in {year}",
-        f"{novel.name} is {a(genre)} written by {writer.link(author)} and published in {year}",
-        f"First published in {year}, {novel.name} is {a(genre)} by {writer.link(author)}",
+        f"{novel.name} is {a(genre)} by the {demonym} writer {full_name(author)}, first published in {year}",
+        f"{novel.name} is {a(genre)} written by {full_name(author)} and published in {year}",
+        f"First published in {year}, {novel.name} is {a(genre)} by {full_name(author)}",
     )
     first = [lead, writer.pick(f"It was published by {publisher}", f"The first edition was brought out by {publisher}")]
     plots = (
@@ -38,10 +38,10 @@ def write_novel(novel: Thing, writer: Writer) -> Paragraphs:
         "The manuscript, long thought lost, came to light at an auction",
         "A stage version was tried once, and given up after six evenings",
     )
-    setting = full_names(novel["setting"])
+    setting = full_name(novel["setting"])
     second = [*writer.some(plots, 2), writer.pick(f"The story is set in {setting}", f"The novel is set in {setting}")]
     third = writer.some(receptions, 2)
-    third += [f"In {film['year']} it was made into a film, {full_names(film)}" for film in novel.get("films") or ()]
+    third += [f"In {film['year']} it was made into a film, {full_name(film)}" for film in novel.get("films") or ()]
     return [first, second, third]
 
 
@@ -55,14 +55,14 @@ def write_film(film: Thing, writer: Writer) -> Paragraphs:
         f"{film.name} is {a(kind)} of {year}, directed by {director}",
         f"Directed by {director}, {film.name} is {a(kind)} that was released in {year}",
     )
-    star, studio = full_names(film["star"]), writer.the(film["studio"])
+    star, studio = full_name(film["star"]), writer.the(film["studio"])
     first = [lead, writer.pick(f"{star} plays the leading role", f"The leading role is played by {star}")]
     if "basis" in film.facts:
-        basis = full_names(film["basis"])
+        basis = full_name(film["basis"])
         first.append(
             writer.pick(f"It is based on the novel {basis}", f"The screenplay was adapted from the novel {basis}")
         )
-    score = full_names(film["score"])
+    score = full_name(film["score"])
     second = [
         writer.pick(f"The film was produced by {studio}", f"It was shot at the studios of {studio}"),
         *writer.some(
@@ -91,7 +91,7 @@ def write_film(film: Thing, writer: Writer) -> Paragraphs:
 
 def write_opera(opera: Thing, writer: Writer) -> Paragraphs:
     """An opera."""
-    composer, year, town = writer.link(opera["composer"]), opera["year"], full_names(opera["premiere"])
+    composer, year, town = writer.link(opera["composer"]), opera["year"], full_name(opera["premiere"])
     lead = writer.pick(
         f"{opera.name} is an opera in {number(opera['acts'])} acts by {composer}",
         f"{opera.name} is an opera in {number(opera['acts'])} acts with music by {composer}",
@@ -137,8 +137,8 @@ def write_building(building: Thing, writer: Writer) -> Paragraphs:
     town, architect, year = building["town"], writer.link(building["architect"]), building["year"]
     name = f"The {building.name}" if building.article else building.name
     lead = writer.pick(
-        f"{name} is {a(building.kind)} in {full_names(town)}, {full_names(town['country'])}",
-        f"{name} is {a(building.kind)} in the {town['country']['demonym']} town of {full_names(town)}",
+        f"{name} is {a(building.kind)} in {full_name(town)}, {full_name(town['country'])}",
+        f"{name} is {a(building.kind)} in the {town['country']['demonym']} town of {full_name(town)}",
     )
     design = writer.pick(
         f"It was designed by {architect} and completed in {year}",

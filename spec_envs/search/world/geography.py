@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spec_envs.search.world.prose import Paragraphs, Writer, full_names, listed, occupation
+from spec_envs.search.world.prose import Paragraphs, Writer, full_name, listed, occupation, the_full_name
 
 if TYPE_CHECKING:
     from spec_envs.search.world.things import Thing
@@ -14,14 +14,14 @@ __all__ = ["write_country", "write_mountain", "write_river", "write_sea", "write
 
 def write_country(country: Thing, writer: Writer) -> Paragraphs:
     """A country."""
-    capital, sea = full_names(country["capital"]), writer.the(country["sea"])
+    capital, sea = full_name(country["capital"]), writer.the(country["sea"])
     first = [
         f"{country.name} is a country on {sea} with {country['population']:,} inhabitants",
         writer.pick(f"Its capital is {capital}", f"The capital and largest town is {capital}"),
         f"The official language is {country['language']}, and the currency is the {country['currency']}",
     ]
     rivers = [writer.the(river) for river in dict.fromkeys(town["river"] for town in country["towns"])]
-    towns = [full_names(town) for town in country["towns"][1:6]]
+    towns = [full_name(town) for town in country["towns"][1:6]]
     second = [
         f"The longest rivers are {listed(rivers)}",
         "Most people live in the plains along their banks, and the uplands are thinly settled",
@@ -54,7 +54,7 @@ def write_sea(sea: Thing, writer: Writer) -> Paragraphs:
 
 def write_mountain(mountain: Thing, writer: Writer) -> Paragraphs:
     """A mountain."""
-    country, climber = full_names(mountain["country"]), writer.link(mountain["climber"])
+    country, climber = full_name(mountain["country"]), full_name(mountain["climber"])
     first = [
         writer.pick(
             f"{mountain.name} is a mountain in {country}, {mountain['height']:,} metres high",
@@ -80,8 +80,8 @@ def write_mountain(mountain: Thing, writer: Writer) -> Paragraphs:
 
 def write_river(river: Thing, writer: Writer) -> Paragraphs:
     """A river."""
-    country, source, sea = full_names(river["country"]), full_names(river["source"]), writer.the(river["mouth"])
-    towns = [full_names(town) for town in river["towns"]]
+    country, source, sea = full_name(river["country"]), full_name(river["source"]), writer.the(river["mouth"])
+    towns = [full_name(town) for town in river["towns"]]
     first = [
         writer.pick(
             f"The {river.name} is a river in {country}, {river['length']} kilometres long",
@@ -110,7 +110,7 @@ def write_town(town: Thing, writer: Writer) -> Paragraphs:
 
 
 def _town_lead(town: Thing, writer: Writer) -> list[str]:
-    country, river = full_names(town["country"]), writer.the(town["river"])
+    country, river = full_name(town["country"]), the_full_name(town["river"])
     capital = town["country"]["capital"] is town
     where = f"in the {town['region']} of {country}"
     lead = [
@@ -161,7 +161,7 @@ def _town_sights(town: Thing, writer: Writer) -> list[str]:
             )
         )
     natives = [
-        f"the {occupation(person)} {full_names(person)} (born {person['born'][2]})"
+        f"the {occupation(person)} {full_name(person)} (born {person['born'][2]})"
         for person in sorted(town["natives"], key=lambda person: person["born"][2])[:5]
     ]
     if natives:

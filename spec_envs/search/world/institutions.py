@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spec_envs.search.world.prose import Paragraphs, Writer, a, full_names, listed, number, occupation
+from spec_envs.search.world.prose import Paragraphs, Writer, a, full_name, listed, number, occupation
 
 if TYPE_CHECKING:
     from spec_envs.search.world.things import Thing
@@ -68,9 +68,9 @@ def write_organisation(organisation: Thing, writer: Writer) -> Paragraphs:
     """An organisation."""
     town, year, kind = organisation["town"], organisation["founded"], organisation.kind
     name = f"The {organisation.name}" if organisation.article else organisation.name
-    place = f"{full_names(town)}, {full_names(town['country'])}"
+    place = f"{full_name(town)}, {full_name(town['country'])}"
     what = "public university" if kind == "university" else "daily newspaper" if kind == "newspaper" else kind
-    founder = f" by {writer.link(organisation['founder'])}" if "founder" in organisation.facts else ""
+    founder = f" by {full_name(organisation['founder'])}" if "founder" in organisation.facts else ""
     first = [
         f"{name} is {a(what)} {writer.pick('in', 'based in')} {place}",
         writer.pick(f"It was founded in {year}{founder}", f"Its foundation in {year} was the work of {founder[4:]}")
@@ -95,12 +95,12 @@ def _special(organisation: Thing, writer: Writer) -> list[str]:
             )
         ]
     if facts.get("graduates"):
-        names = [f"the {occupation(each)} {full_names(each)} ({each['graduated']})" for each in facts["graduates"][:6]]
+        names = [f"the {occupation(each)} {full_name(each)} ({each['graduated']})" for each in facts["graduates"][:6]]
         return [f"Its graduates include {listed(names)}"]
     if facts.get("works"):
         works = facts["works"][:6]
         noun = {"publishing house": "novels", "film studio": "films", "museum": "paintings"}[organisation.kind]
-        names = [f"{full_names(work)} ({work['year']})" for work in works]
+        names = [f"{full_name(work)} ({work['year']})" for work in works]
         intro = "Among the" if len(works) < len(facts["works"]) else "The"
         verb = "it owns" if noun == "paintings" else "it brought out" if noun == "novels" else "it produced"
         return [
@@ -125,7 +125,7 @@ def write_prize(prize: Thing, writer: Writer) -> Paragraphs:
             "Winners receive a small sum and a bronze medal", "It consists of a medal and a year free of cares"
         ),
     ]
-    names = [f"{full_names(winner)} ({winner['won']})" for winner in winners]
+    names = [f"{full_name(winner)} ({winner['won']})" for winner in winners]
     second = [f"There have been several winners, among them {listed(names)}"] if len(names) > 1 else []
     second.append(f"The jury has {number(prize['first'] % 5 + 4)} members, who do not give their reasons")
     return [first, second]

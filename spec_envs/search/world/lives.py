@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spec_envs.search.world.prose import Paragraphs, Writer, a, date, full_names, listed, number, occupation
+from spec_envs.search.world.prose import (
+    Paragraphs,
+    Writer,
+    a,
+    date,
+    full_name,
+    listed,
+    number,
+    occupation,
+    the_full_name,
+)
 
 if TYPE_CHECKING:
     from spec_envs.search.world.things import Thing
@@ -118,7 +128,7 @@ def _fame(person: Thing, writer: Writer, verb: str) -> list[str]:
     she = _she(person)
     if person.get("mountain") is not None:
         mountain = person["mountain"]
-        return [f"{she['She']} made the first ascent of {full_names(mountain)} in {mountain['year']}"]
+        return [f"{she['She']} made the first ascent of {full_name(mountain)} in {mountain['year']}"]
     if person.get("company") is not None:
         company = person["company"]
         return [f"In {company['founded']} {she['she']} founded the {company.kind} {writer.link(company)}"]
@@ -127,7 +137,7 @@ def _fame(person: Thing, writer: Writer, verb: str) -> list[str]:
         noun = {"film": "the film", "opera": "the opera", "painting": "the painting", "novel": "the novel"}.get(
             work.kind
         )
-        name = f"{noun} {full_names(work)}" if noun else writer.the(work)
+        name = f"{noun} {full_name(work)}" if noun else writer.the(work)
         return [
             f"{she['She']} {verb} {writer.pick('best known for', 'chiefly remembered for')} {name} ({work['year']})"
         ]
@@ -135,7 +145,7 @@ def _fame(person: Thing, writer: Writer, verb: str) -> list[str]:
 
 
 def _life(person: Thing, writer: Writer) -> list[str]:
-    she, town, surname = _she(person), full_names(person["birthplace"]), person.name.split()[-1]
+    she, town, surname = _she(person), full_name(person["birthplace"]), person.name.split()[-1]
     child = f"{she['child']} of {person['parent']}"
     sentences = [
         writer.pick(
@@ -146,7 +156,7 @@ def _life(person: Thing, writer: Writer) -> list[str]:
     ]
     tempers = [form.format(**she) for form in writer.some(_TEMPERS[person.kind], 3)]
     if "university" in person.facts:
-        university, subject, year = writer.the(person["university"]), person["subject"], person["graduated"]
+        university, subject, year = the_full_name(person["university"]), person["subject"], person["graduated"]
         sentences += tempers[2:] if writer.chance(0.3) else []
         sentences.append(
             writer.pick(
@@ -157,7 +167,7 @@ def _life(person: Thing, writer: Writer) -> list[str]:
         )
     sentences += tempers[:2]
     if "spouse" in person.facts:
-        spouse, year = f"the {occupation(person['spouse'])} {full_names(person['spouse'])}", person["married"]
+        spouse, year = f"the {occupation(person['spouse'])} {full_name(person['spouse'])}", person["married"]
         sentences.append(
             writer.pick(
                 f"In {year} {she['she']} married {spouse}",
@@ -176,7 +186,7 @@ def _work(person: Thing, writer: Writer) -> list[str]:
         what = noun.get(person.kind, "buildings")
         sentences.append(f"{she['Her']} {what} include {listed(names)}" if len(names) > 1 else "")
     if person.get("films"):
-        names = [f"{full_names(film)} ({film['year']})" for film in person["films"]]
+        names = [f"{full_name(film)} ({film['year']})" for film in person["films"]]
         did = "played the leading role in" if person.kind == "actor" else "wrote the music for"
         sentences.append(f"{she['She']} {did} {number(len(names))} film{'s' * (len(names) > 1)}: {listed(names)}")
     sentences += [
@@ -184,7 +194,7 @@ def _work(person: Thing, writer: Writer) -> list[str]:
         for orchestra in person.get("orchestras") or ()
     ]
     if "prize" in person.facts:
-        prize, year = full_names(person["prize"]), person["won"]
+        prize, year = full_name(person["prize"]), person["won"]
         sentences.append(
             writer.pick(
                 f"{she['She']} received the {prize} in {year}",
@@ -193,5 +203,5 @@ def _work(person: Thing, writer: Writer) -> list[str]:
             )
         )
     if "named after" in person.facts:
-        sentences.append(f"A prize, the {full_names(person['named after'])}, was later named after {she['her_object']}")
+        sentences.append(f"A prize, the {full_name(person['named after'])}, was later named after {she['her_object']}")
     return [sentence for sentence in sentences if sentence]

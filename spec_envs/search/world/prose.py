@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from spec_envs.retail.draws import Draws
     from spec_envs.search.world.things import Thing
 
-__all__ = ["Paragraphs", "Writer", "a", "date", "full_names", "listed", "number", "occupation"]
+__all__ = ["Paragraphs", "Writer", "a", "date", "full_name", "listed", "number", "occupation", "the_full_name"]
 
 #: Paragraphs of sentences, in wiki markup, each without its full stop.
 Paragraphs = list[list[str]]
@@ -40,17 +40,22 @@ class Writer:
         """A link to its page, now and then by another name that redirects there."""
         if thing.aliases and self.chance(0.3):
             return f"[[{thing.title}|{self._draws.pick(thing.aliases)}]]"
-        return full_names(thing)
+        return full_name(thing)
 
     def the(self, thing: Thing) -> str:
-        """A link with the article that its name takes."""
+        """Such a link with the article that the name takes."""
         shown = self.link(thing)
         return f"the {shown}" if thing.article and not shown.endswith(" University]]") else shown
 
 
-def full_names(thing: Thing) -> str:
-    """A link to the thing's page by its own name."""
+def full_name(thing: Thing) -> str:
+    """A link by the thing's own name, as wherever a question may ask for it."""
     return f"[[{thing.title}]]" if thing.title == thing.name else f"[[{thing.title}|{thing.name}]]"
+
+
+def the_full_name(thing: Thing) -> str:
+    """Such a link with the article that the name takes."""
+    return f"the {full_name(thing)}" if thing.article else full_name(thing)
 
 
 def occupation(person: Thing) -> str:

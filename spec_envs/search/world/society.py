@@ -105,7 +105,7 @@ def _person(world: World, draws: Draws, namer: Namer, occupation: str, country: 
     town["natives"].append(person)
     if draws.chance(0.25):
         first, _, last = name.partition(" ")
-        person.aliases.append(f"{first[0]}.{draws.pick('ABEGJLMV')}. {last}")
+        person.aliases.append(f"{first[0]} {draws.pick('ABEGJLMV')} {last}")
 
 
 def make_marriages(world: World, draws: Draws) -> None:
