@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
+from spec_envs.agents.search import SearchPolicy
 from spec_envs.search.embedded import embedded_corpus
 from spec_envs.search.questions import Question, load_questions
 from spec_envs.search.recorded import RecordedAgent, RecordedEpisode, RecordedSite
@@ -59,12 +60,10 @@ class Case:
     @classmethod
     def embedded(cls, split: str, settings: SearchSettings) -> list[Self]:
         """One case for each question of a split of the embedded wiki, with the scripted agent."""
-        from spec_envs.agents.search import ScriptedSearchPolicy
-
         speed, seed = settings.time_scale, settings.seed
         thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
         site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
-        policy = with_latency(ScriptedSearchPolicy(), thinking)
+        policy = with_latency(SearchPolicy(), thinking)
         return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", split)]
 
     def env(self) -> gym.Env[Any, Any]:

@@ -16,6 +16,8 @@ from typing import Any
 
 import click
 
+from spec_envs.agents.pattern.ranker import Ranker
+from spec_envs.agents.search import SearchPolicy
 from spec_envs.agents.search_guessers import SearchGuesser
 from spec_envs.agents.search_guessers.model import ActionModel, decide
 from spec_envs.agents.search_guessers.situation import Situation
@@ -25,11 +27,15 @@ from spec_envs.benchmarks.search_cases import Case
 from spec_envs.benchmarks.search_report import mean
 from spec_envs.benchmarks.search_settings import SearchSettings
 from spec_envs.search.actions import Act, read_action
+from spec_envs.search.env import SearchEnv
 from spec_envs.search.recorded import RecordedEpisode, load_episodes
 
 _ROUNDS = 5
-#: Digits of a weight that are kept; smaller ones are left out.
-_DIGITS = 3
+#: Actions of the scripted agent that are learned beside the recorded ones: about as many.
+_GENERATED = 200
+#: Digits of a weight that are kept, and the least weight that is.
+_DIGITS = 2
+_LEAST = 0.05
 
 Decision = tuple[Mapping[str, Any], str]
 
@@ -54,16 +60,32 @@ def decisions_of(episodes: Iterable[RecordedEpisode]) -> Iterator[Decision]:
         yield from zip(episode.observations, (step.action for step in episode.steps), strict=False)
 
 
+def generated_decisions(count: int, seed: int) -> list[Decision]:
+    """``count`` of the actions of the scripted agent on the train split of the generated questions."""
+    made: list[Decision] = []
+    policy = SearchPolicy()
+    with SearchEnv(split="train") as env:
+        for number in range(len(env.questions)):
+            observation, _ = env.reset(options={"question": number})
+            done = False
+            while not done:
+                made.append((observation, policy(observation)))
+                observation, _, terminated, truncated, _ = env.step(made[-1][1])
+                done = terminated or truncated
+    return random.Random(seed).sample(made, min(count, len(made)))
+
+
 def cross_validated(
     episodes: Sequence[RecordedEpisode], others: Sequence[Decision], settings: SearchSettings, folds: int
 ) -> list[SearchRun]:
     """The episodes, each run with weights that were fitted without it, in the order of the folds."""
     order = random.Random(settings.seed).sample(range(len(episodes)), len(episodes))
-    runs = []
+    runs: list[SearchRun] = []
     for fold in range(folds):
         held_out = set(order[fold::folds])
         known = [episode for number, episode in enumerate(episodes) if number not in held_out]
-        free = SearchGuesser(model=fit([*decisions_of(known), *others], seed=settings.seed))
+        weights = compact(fit([*decisions_of(known), *others], seed=settings.seed))
+        free = SearchGuesser(model=ActionModel(Ranker.from_json(weights)))
         cases = [Case.recorded(episodes, settings)[number] for number in sorted(held_out)]
         bench = SearchBench(cases, settings, free)
         runs.extend(bench.run(case) for case in cases)
@@ -73,15 +95,14 @@ def cross_validated(
 def compact(model: ActionModel) -> dict[str, Any]:
     """The model as JSON data, without what hardly counts."""
     data = model.to_json()
-    used = sorted({feature for each in data["contexts"].values() for feature in each["features"]})
-    return data | {"contexts": {name: _rounded(each) for name, each in data["contexts"].items()}} if used else data
+    return data | {"contexts": {name: _rounded(entry) for name, entry in data["contexts"].items()}}
 
 
 def _rounded(entry: dict[str, list[Any]]) -> dict[str, list[Any]]:
     rows = [
         (feature, round(weight, _DIGITS), round(square, _DIGITS))
         for feature, weight, square in zip(entry["features"], entry["weights"], entry["squares"], strict=True)
-        if abs(weight) >= 0.5 * 10**-_DIGITS
+        if abs(weight) >= _LEAST
     ]
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     return {name: list(column) for name, column in zip(("features", "weights", "squares"), columns, strict=True)}
@@ -95,7 +116,7 @@ def _rounded(entry: dict[str, list[Any]]) -> dict[str, list[Any]]:
 def main(episodes: Path, folds: int, out: Path | None, seed: int) -> None:
     """Fit weights to recorded EPISODES, and cross-validate them."""
     records = load_episodes(episodes)
-    others: list[Decision] = []
+    others = generated_decisions(_GENERATED, seed)
     if out is not None:
         model = fit([*decisions_of(records), *others], seed=seed)
         out.write_text(json.dumps(compact(model), separators=(",", ":")) + "\n", encoding="utf-8")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING
 
 from spec_envs.agents.guessers import Recent
-from spec_envs.agents.search_guessers.situation import Situation
-from spec_envs.search.actions import Act
+
+if TYPE_CHECKING:
+    from spec_envs.agents.search_guessers.situation import Situation
+    from spec_envs.search.actions import Act
 
 #: How often each kind of memory is right, before anything is known: as many times of so many.
 _PRIORS = ((2.0, 3.0), (1.0, 4.0))

@@ -1,14 +1,16 @@
-"""How probable each of an agent's possible actions is: a log-linear model over candidates, with a row for none of them."""
+"""How probable each of an agent's possible actions is: a log-linear model of candidates, with a row for none of them."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern.ranker import Ranker, Rows, rows_of, softmax
 from spec_envs.agents.search_guessers.candidates import Candidates
-from spec_envs.agents.search_guessers.situation import Situation
-from spec_envs.search.actions import Act
+
+if TYPE_CHECKING:
+    from spec_envs.agents.search_guessers.situation import Situation
+    from spec_envs.search.actions import Act
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

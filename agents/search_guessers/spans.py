@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 
 #: Words inside names: "Days of the New", "canton of St. Gallen", "Marco de la O".
 _CONNECTING = frozenset(
-    "a an and at by da de del della der des di do du e el et for from in la le of on or the to und van von vs with y &".split()
+    """a an and at by da de del della der des di do du e el et for from in la le of on or the to und van von vs with
+    y &""".split()
 )
 #: Words at which a chain of names may be several: each part is a span too.
 _SPLITTING = frozenset({"and", "or", "of", "in", "at", "by", "from", "for", "on", "with", "to", "&"})
 #: Capitalised only because they begin a sentence or question.
 _STARTERS = frozenset(
     """a about after also although an are as at before both but by can did do does during for from had has have he her
-    his how if in is it its many most of on one or she since some that their there these they this those to until was
+    his how if in is it its many most of on one or she since some that the their there these they this those to until was
     were what when where which while who whom whose why with you""".split()
 )
 _MAX_CUTS = 6
@@ -26,11 +27,11 @@ _TOKEN = re.compile(r"\w*\(\w+\)\w*|[^\s\"“”(),;:?!\[\]–—]+|[\"“”(),
 _QUOTED = re.compile(r"[\"“]([^\"“”]{2,120})[\"”]")
 _NOTES = re.compile(r"\[(?:\d+|[a-z]|citation needed|note \d+)\]")
 _YEAR = re.compile(r"\b(1[0-9]{3}|20[0-9]{2})\b")
-_DATE = re.compile(
-    r"\b(?:\d{1,2} )?(?:January|February|March|April|May|June|July|August|September|October|November|December)"
-    r"(?: \d{1,2})?(?:,? \d{4})?\b"
-)
+_MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
+_DATE = re.compile(rf"\b(?:\d{{1,2}} )?(?:{_MONTHS})(?: \d{{1,2}})?(?:,? \d{{4}})?\b")
 _NUMBER = re.compile(r"(?<![\w.,])[$€£]?\d[\d,]*(?:\.\d+)?(?: (?:million|billion|percent))?(?![\w,])")
+#: What dates and figures are made of.
+_NO_NAME = re.compile(rf"[\W\d]+(?:st|nd|rd|th|s)?|{_MONTHS}|of|the|and|or|to|from|in", re.IGNORECASE)
 _KIND_OF = re.compile(r"\b(?:is|was|are|were) (?:an?|the|one of the) ([^.,;:()]{3,90})")
 
 
@@ -191,12 +192,12 @@ def _forms(text: str, name: Sequence[_Token], before: str, after: str, part: str
 def _span(text: str, name: Sequence[_Token], before: str, after: str, part: str) -> Iterator[Span]:
     words = text[name[0].start : name[-1].start] + name[-1].text
     words = re.sub(r"['’]s$", "", words).strip(" .,'’-")
-    if len(words) >= 2 and any(letter.isalpha() for letter in words):
+    if len(words) >= 2 and not all(_NO_NAME.fullmatch(word) for word in words.split()):
         yield Span(words, "name", name[0].start, before, after, part)
 
 
 def _longer(text: str, tokens: Sequence[_Token], start: int, last: int, before: str) -> Iterator[Span]:
-    """Names that go on: after a comma ("Salisbury, South Australia"), around a quotation, with a word ("Rabi cycle")."""
+    """Names that go on: after a comma ("Salisbury, South Australia"), around a quotation, by a word ("Rabi cycle")."""
     begin = tokens[start].start
     if last + 2 < len(tokens) and tokens[last + 1].text == "," and tokens[last + 2].named:
         end = _end_of_name(tokens, last + 2)

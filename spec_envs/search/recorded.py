@@ -2,9 +2,9 @@
 
 A record is a JSON list of episodes. Each has ``id``, ``question``, ``answer``, ``agent`` and ``guesser`` (names of
 models), ``k``, and ``steps``: ``action`` (``Search[…]``, ``Lookup[…]``, ``Finish[…]``, or something malformed),
-``observation`` with the ``env_seconds`` of the real call, and what a guesser predicted: ``guessed_actions``, most likely
-first, and ``guessed_observation``, with the ``guess_seconds`` of guessing. What the agent's calls took and what anything
-cost is not recorded; see ``RecordedAgent``.
+``observation`` with the ``env_seconds`` of the real call, and what a guesser predicted: ``guessed_actions``, most
+likely first, and ``guessed_observation``, with the ``guess_seconds`` of guessing. What the agent's calls took and what
+anything cost is not recorded; see ``RecordedAgent``.
 """
 
 from __future__ import annotations
@@ -190,10 +190,11 @@ def fetched_of(text: str, observation: str) -> Fetched:
 class RecordedAgent:
     """Acts as recorded. Its times are not recorded, so they are drawn: ``median_s * exp(N(0, 0.4²))`` seconds.
 
-    On the record's observations: the recorded action, as the environment writes it (``search[…]``). Elsewhere (a wrong branch): the first recorded action that was not
-    taken yet, or an answer when there is none. A draw depends on the observation and ``seed`` alone. Tokens are
-    estimated, as one for four characters: of the observation when it is read, of thought and action when they are
-    written. The effect is ``SAMPLE``, since it stands for a language model: equal calls are not to share a draw.
+    On the record's observations: the recorded action, as the environment writes it (``search[…]``). Elsewhere (a wrong
+    branch): the first recorded action that was not taken yet, or the right answer when there is none. A draw depends on
+    the observation and ``seed`` alone. Tokens are estimated, as one for four characters: of the observation, which is
+    read, and of thought and action, which are written. The effect is ``SAMPLE``, since it stands for a language model:
+    equal calls are not to share a draw.
 
     Args:
         episode: The record.
