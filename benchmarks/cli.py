@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail, wiki
+from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail, search, search_web, wiki
 
 
 class _Failed(click.ClickException):
@@ -60,7 +60,7 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-for command in (chess.chess, guess.guess, overhead.overhead):
+for command in (chess.chess, guess.guess, overhead.overhead, search.search, search_web.search_web):
     bench.add_command(command)
 for command in (demo.demo, retail.retail, wiki.wiki):
     main.add_command(command)

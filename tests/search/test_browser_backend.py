@@ -38,8 +38,8 @@ def test_harmful_pages_do_no_harm():
         parts = (
             f'<img src="{url}/a"><script src="{url}/b"></script><iframe src="{url}/c"></iframe>'
             f'<object data="{url}/e"></object><video src="{url}/f" autoplay></video>'
-            '<iframe src="file:///etc/hostname"></iframe><form action="/w/index.php?search=posted" method="post"></form>'
-            f"<script>document.forms[0].submit(); fetch('/w/index.php?search=posted', {{method: 'POST'}})</script>"
+            '<iframe src="file:///etc/hostname"></iframe><form action="/w/index.php?search=me" method="post"></form>'
+            f"<script>document.forms[0].submit(); fetch('/w/index.php?search=me', {{method: 'POST'}})</script>"
             '<img name="documentElement"><form name="URL"></form>'
         )
         styles = f'<link rel="stylesheet" href="{url}/d"><link rel="preconnect" href="{url}"><base href="{url}">'
