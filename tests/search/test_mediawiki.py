@@ -22,9 +22,10 @@ ARTICLE = """<!DOCTYPE html>
 <header class="mw-body-header"><h1 id="firstHeading" class="firstHeading mw-first-heading"><span
  class="mw-page-title-main">Ada Quill</span></h1></header>
 <div id="bodyContent"><div id="siteSub" class="noprint">From Wikipedia, the free encyclopedia</div>
-<div id="contentSub"><div id="mw-content-subtitle"><span class="mw-redirectedfrom">(Redirected from <a
- class="mw-redirect" href="/w/index.php?title=A._Quill&amp;redirect=no" title="A. Quill">A. Quill</a>)</span></div>
-</div><div id="mw-content-text" class="mw-body-content"><div class="mw-content-ltr mw-parser-output" lang="en" dir="ltr">
+<div id="contentSub"><div id="mw-content-subtitle"><span class="mw-redirectedfrom">(Redirected from
+<a class="mw-redirect" href="/w/index.php?title=A._Quill&amp;redirect=no" title="A. Quill">A. Quill</a>)</span></div>
+</div>
+<div id="mw-content-text" class="mw-body-content"><div class="mw-content-ltr mw-parser-output" lang="en" dir="ltr">
 <div class="shortdescription nomobile noexcerpt noprint searchaux" style="display:none">Writer (1901–1977)</div>
 <style data-mw-deduplicate="TemplateStyles:r1">.mw-parser-output .hatnote{font-style:italic}</style>
 <div role="note" class="hatnote navigation-not-searchable">For the ship, see <a href="/wiki/Ada_Quill_(ship)"
