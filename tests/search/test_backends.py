@@ -37,7 +37,8 @@ def site():
 
 def play(env, act, **reset):
     observation, info = env.reset(**reset)
-    steps, done = [(observation, info)], False
+    steps: list = [(observation, info)]
+    done = False
     while not done:
         action = act(observation)
         observation, reward, terminated, truncated, info = env.step(action)
@@ -90,11 +91,9 @@ def test_backends_by_name_close_with_the_last_fork():
 
 def test_a_site_passes_the_checkers():
     with WikiSite(corpus()) as site:
-        arguments = {"backend": "http", "site": site.url, "questions": [QUESTION]}
-        with gym.make("SpecSearch-v0", **arguments) as env:
-            check_env(env.unwrapped, skip_render_check=True)
-        with gym.make("SpecSearch-v0", **arguments) as env:
-            check_fork(env)
+        for check in (lambda env: check_env(env.unwrapped, skip_render_check=True), check_fork):
+            with gym.make("SpecSearch-v0", backend="http", site=site.url, questions=[QUESTION]) as env:
+                check(env)
 
 
 @pytest.mark.parametrize(
