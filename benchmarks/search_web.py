@@ -96,11 +96,17 @@ def run(options: dict[str, Any], json_file: Path | None) -> None:
         report = {
             "config": dataclasses.asdict(settings) | {"versions": versions()},
             "episodes": [dataclasses.asdict(each) for each in runs],
-            "mean": mean_of(runs),
+            "mean": mean_of(runs) if runs else {},
             "certify": {"verdict": certificate.verdict.value, "seeds": certificate.seeds},
         }
         write_json(report, json_file)
         return
+    if runs:
+        _print(runs, settings)
+    console().print(f"certify: {certificate}")
+
+
+def _print(runs: list[WebRun], settings: WebBenchSettings) -> None:
     title = (
         f"Web search, backend {settings.backend}: pages of {settings.page_seconds:g} s, thoughts of "
         f"{settings.agent_seconds:g} s"
@@ -108,7 +114,6 @@ def run(options: dict[str, Any], json_file: Path | None) -> None:
     columns = ("question", "steps", "plain s", "s", "saved", "hit rate", "lossless")
     rows = [_row(each.question, dataclasses.asdict(each)) for each in runs]
     console().print(table(title, columns, rows, footer=_row("mean", mean_of(runs))))
-    console().print(f"certify: {certificate}")
 
 
 def _row(name: str, figures: dict[str, Any]) -> list[str]:
@@ -117,6 +122,8 @@ def _row(name: str, figures: dict[str, Any]) -> list[str]:
 
 
 def _measured(settings: WebBenchSettings) -> Iterator[WebRun]:
+    if not settings.episodes:
+        return
     guesser = SearchGuesser()
     policy = with_latency(SearchPolicy(), settings.agent_seconds)
     with (
