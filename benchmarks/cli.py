@@ -17,8 +17,11 @@ from spec_envs.benchmarks.commands import (
     guess,
     overhead,
     retail,
+    search,
+    search_web,
     serve_model,
     served_chess,
+    wiki,
 )
 
 
@@ -74,6 +77,8 @@ for command in (
     crowd.crowd,
     guess.guess,
     overhead.overhead,
+    search.search,
+    search_web.search_web,
     served_chess.served_chess,
 ):
     bench.add_command(command)
@@ -82,6 +87,7 @@ for command in (
     demo.demo,
     retail.retail,
     serve_model.serve_model,
+    wiki.wiki,
 ):
     main.add_command(command)
 

@@ -40,6 +40,12 @@ MAY_WAIT = {
     "spec_envs/calls.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/speculation/tasks.py": "the runtime of asyncio",
+    "spec_envs/_background.py": "an event loop for what asks the web",
+    "spec_envs/search/browser.py": "a pool of browsers, started ahead",
+    "spec_envs/search/chromium.py": "ends a browser's processes",
+    "spec_envs/search/client.py": "asks a site, and pauses between attempts",
+    "spec_envs/search/gate.py": "a browser's way to the web",
+    "spec_envs/search/site.py": "a server, and pages that take their time",
     "wrappers/speculation/threads.py": "the runtime of threads",
 }
 

@@ -132,7 +132,7 @@ class Driver:
             root = self._tree.root
             nodes = root.subtree() if root is not None else ()
             alive = {node.run for node in nodes if node.run is not None and node.answered and not node.run.committed}
-            return self._ledger.statistics(len(alive))
+            return self._ledger.statistics(len(alive), self._tree.num_not_asked)
 
     def diverged(self) -> None:
         """The real environment did not do what the branch predicted."""
