@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 from spec_envs.agents._search_notes import KEYWORDS, Fact, Notes, find_fact
 from spec_envs.agents._search_question import Asked, Compared, Named, Phrase, read_question
 from spec_envs.calls import Effect
+from spec_envs.draws import Draws
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.draws import Draws
 
 if TYPE_CHECKING:
     from spec_envs.search.questions import Question

@@ -69,7 +69,7 @@ def read_action(action: object) -> Act | Mistake:
         return _read_call(called, action) if isinstance(called, dict) else _read_text(action)
     if isinstance(action, Mapping):
         try:
-            text = json.dumps(dict(action))
+            text = json.dumps(dict(action), ensure_ascii=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidAction(f"a tool call must be JSON data, and this is none: {error}") from None
         _check_length(text)

@@ -32,8 +32,9 @@ class Corpus:
     def __init__(self, pages: Iterable[Page], redirects: Mapping[str, str] = MappingProxyType({})) -> None:
         self._pages: dict[str, Page] = {}
         for page in pages:
-            if self._pages.setdefault(page.title, page) is not page:
+            if page.title in self._pages:
                 raise InvalidConfiguration(f"there are two pages called {page.title!r}; titles must differ")
+            self._pages[page.title] = page
         for name, title in redirects.items():
             if title not in self._pages:
                 raise InvalidConfiguration(f"{name!r} redirects to {title!r}, and there is no such page")

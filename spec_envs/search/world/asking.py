@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from spec_envs.retail.draws import Draws
+from spec_envs.draws import Draws
 from spec_envs.search.questions import Question
 from spec_envs.search.world.phrases import ASKED, REFERRED
 from spec_envs.search.world.prose import date
@@ -125,11 +125,15 @@ class _Asker:
         nested = any(end in phrase for end in _ENDS)
         return self._draws.pick(open_ended if nested and open_ended else forms).format(phrase)
 
-    def comparison(self) -> _Draft | None:
+    def comparison(self) -> _Draft:
         """Between two of a kind."""
-        return self._draws.pick(
+        make: Callable[[], _Draft | None] = self._draws.pick(
             (self.births, self.nationalities, self.years, self.makers_births, self.makers_universities, self.numbers)
-        )()
+        )
+        made = None
+        while made is None:
+            made = make()
+        return made
 
     def births(self) -> _Draft | None:
         one, other = self._two(self._world.people)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spec_envs.search.world.prose import Paragraphs, Writer, a, full_name, number
+from spec_envs.search.world.society import NOW
 
 if TYPE_CHECKING:
     from spec_envs.search.world.things import Thing
@@ -64,7 +65,9 @@ def write_film(film: Thing, writer: Writer) -> Paragraphs:
         )
     score = full_name(film["score"])
     second = [
-        writer.pick(f"The film was produced by {studio}", f"It was shot at the studios of {studio}"),
+        f"The film was produced by {studio}"
+        if "Studio" in studio
+        else writer.pick(f"The film was produced by {studio}", f"It was shot at the studios of {studio}"),
         *writer.some(
             (
                 "Filming took eleven weeks, three of which were lost to rain",
@@ -77,16 +80,14 @@ def write_film(film: Thing, writer: Writer) -> Paragraphs:
         ),
         writer.pick(f"The music was written by {score}", f"{score} composed the score"),
     ]
-    third = writer.some(
-        (
-            "It ran for nineteen weeks in the capital",
-            "The critics were cool, the public was not",
-            "A restored version was shown for its fiftieth anniversary",
-            "It is often named among the finest films of its decade",
-        ),
-        1,
-    )
-    return [first, second, third]
+    receptions = [
+        "It ran for nineteen weeks in the capital",
+        "The critics were cool, the public was not",
+        "It is often named among the finest films of its decade",
+    ]
+    if year + 50 < NOW:
+        receptions.append("A restored version was shown for its fiftieth anniversary")
+    return [first, second, writer.some(receptions, 1)]
 
 
 def write_opera(opera: Thing, writer: Writer) -> Paragraphs:
@@ -146,15 +147,19 @@ def write_building(building: Thing, writer: Writer) -> Paragraphs:
         f"The design is by {architect}; the work was completed in {year}",
     )
     first = [lead, design]
-    if building.kind == "bridge":
-        first.append(f"It crosses {writer.the(town['river'])}")
-    remarks = (
+    remarks = [
         "Construction took four years and cost twice as much as planned",
-        "It is built of red brick on a base of granite",
-        "A fire damaged the roof, which was replaced in copper",
         "The ironwork was cast by a local foundry",
         "Since its renovation it has been a listed monument",
         "Postcards have made it the best-known sight of the town",
         "A plaque with the names of all the workmen was unveiled by the oldest of them",
-    )
+    ]
+    if building.kind == "bridge":
+        first.append(f"It crosses {writer.the(town['river'])}")
+        remarks += ["Its three arches are of granite", "Carts paid a toll there until the debt was settled"]
+    else:
+        remarks += [
+            "It is built of red brick on a base of granite",
+            "A fire damaged the roof, which was replaced in copper",
+        ]
     return [first, writer.some(remarks, 3)]

@@ -68,7 +68,7 @@ def write_mountain(mountain: Thing, writer: Writer) -> Paragraphs:
     second = writer.some(
         (
             "The normal route follows the south-east ridge and takes two days",
-            "Its glacier has lost half of its area since the first survey",
+            "Its northern face has been climbed only three times",
             "Chamois and marmots are common on the lower slopes",
             "A hut below the summit is open from June to September",
             "In clear weather the sea can be seen from the top",
@@ -156,9 +156,9 @@ def _town_sights(town: Thing, writer: Writer) -> list[str]:
     seats = [f"{writer.the(each)} ({each.get('founded') or each['year']})" for each in town["seats"][:4]]
     if seats:
         sentences.append(
-            writer.pick(
-                f"The town is home to {listed(seats)}", f"Among its sights and institutions are {listed(seats)}"
-            )
+            f"Among its sights and institutions are {listed(seats)}"
+            if len(seats) > 1 and writer.chance(0.5)
+            else f"The town is home to {listed(seats)}"
         )
     natives = [
         f"the {occupation(person)} {full_name(person)} (born {person['born'][2]})"

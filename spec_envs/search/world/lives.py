@@ -48,7 +48,7 @@ _TEMPERS = {
         "Audiences loved the dry wit that {she} brought to even the smallest part",
         "{She} was offered a contract abroad and turned it down",
         "Off the screen {she} bred horses and avoided reporters",
-        "In later years {she} returned to the theatre and gave readings on the radio",
+        "Between films {she} returned to the theatre and gave readings on the radio",
     ),
     "painter": (
         "{She} worked slowly, in thin layers, and sold few canvases in the first ten years",
@@ -131,7 +131,8 @@ def _fame(person: Thing, writer: Writer, verb: str) -> list[str]:
         return [f"{she['She']} made the first ascent of {full_name(mountain)} in {mountain['year']}"]
     if person.get("company") is not None:
         company = person["company"]
-        return [f"In {company['founded']} {she['she']} founded the {company.kind} {writer.link(company)}"]
+        name = writer.the(company) if company.article else f"the {company.kind} {writer.link(company)}"
+        return [f"In {company['founded']} {she['she']} founded {name}"]
     if person["works"]:
         work = person["works"][-1]
         noun = {"film": "the film", "opera": "the opera", "painting": "the painting", "novel": "the novel"}.get(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from spec_envs.retail.draws import Draws
+from spec_envs.draws import Draws
 from spec_envs.search.world.namer import Namer
 from spec_envs.search.world.places import make_places
 from spec_envs.search.world.society import make_companies, make_marriages, make_organisations, make_people, make_prizes

@@ -10,7 +10,7 @@ from spec_envs.search.world.names import COUNTRIES, CountryNames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
     from spec_envs.search.world.things import Thing
 
 __all__ = ["Namer", "names_of"]

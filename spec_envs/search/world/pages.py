@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from spec_envs.retail.draws import Draws
+from spec_envs.draws import Draws
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.loading import page_from_markup
 from spec_envs.search.world import creations, geography, institutions

@@ -9,7 +9,7 @@ from spec_envs.search.world.names import COUNTRIES
 from spec_envs.search.world.things import Thing, World
 
 if TYPE_CHECKING:
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
 
 __all__ = ["make_places"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
     from spec_envs.search.world.things import Thing
 
 __all__ = ["Paragraphs", "Writer", "a", "date", "full_name", "listed", "number", "occupation", "the_full_name"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from spec_envs.search.world.things import Thing, World
 
 if TYPE_CHECKING:
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
     from spec_envs.search.world.namer import Namer
 
 __all__ = ["NOW", "make_companies", "make_marriages", "make_organisations", "make_people", "make_prizes", "was_alive"]
@@ -123,7 +123,7 @@ def make_marriages(world: World, draws: Draws) -> None:
 
 
 def make_organisations(world: World, draws: Draws, namer: Namer) -> None:
-    """Add universities, museums, orchestras, newspapers and clubs; those with a founder come with ``make_people``."""
+    """Add universities, museums, orchestras, newspapers and clubs, which have no founder."""
     for country in world.of("country"):
         towns = draws.shuffled(country["towns"])
         for kind, form, first, last in (
@@ -178,25 +178,28 @@ def make_prizes(world: World, draws: Draws) -> None:
         ("painter", "painting"),
         ("architect", "architecture"),
     ):
-        people = world.of(occupation)
         for _ in range(2):
-            taken = {prize["namesake"].name.split()[-1] for prize in world.of("prize")}
-            namesake = draws.pick([each for each in people if _is_classic(each) and each.name.split()[-1] not in taken])
-            first = namesake["died"][2] + draws.between(1, 6)
-            facts = {"field": field, "occupation": occupation, "namesake": namesake, "first": first, "winners": []}
-            facts["giver"] = draws.pick(world.of("university", "newspaper"))
-            prize = world.add(Thing("prize", f"{namesake.name.split()[-1]} Prize", facts, article=True))
-            namesake.facts["named after"] = prize
-            for person in draws.shuffled(people):
-                year = max(first, person["born"][2] + 32) + draws.between(0, 14)
-                years = {winner["won"] for winner in facts["winners"]}
-                if "prize" in person.facts or year in years or year > NOW or not was_alive(person, year):
-                    continue
-                person.facts |= {"prize": prize, "won": year}
-                facts["winners"].append(person)
-                if len(facts["winners"]) == 6:
-                    break
-            facts["winners"].sort(key=lambda winner: winner["won"])
+            _prize(world, draws, occupation, field)
+
+
+def _prize(world: World, draws: Draws, occupation: str, field: str) -> None:
+    """Name a prize after somebody who is dead, and find winners, one a year at most."""
+    people = world.of(occupation)
+    taken = {prize["namesake"].name.split()[-1] for prize in world.of("prize")}
+    namesake = draws.pick([each for each in people if _is_classic(each) and each.name.split()[-1] not in taken])
+    first, winners = namesake["died"][2] + draws.between(1, 6), list[Thing]()
+    facts = {"field": field, "occupation": occupation, "namesake": namesake, "first": first, "winners": winners}
+    facts["giver"] = draws.pick(world.of("university", "newspaper"))
+    prize = world.add(Thing("prize", f"{namesake.name.split()[-1]} Prize", facts, article=True))
+    namesake.facts["named after"] = prize
+    for person in draws.shuffled(people):
+        year = max(first, person["born"][2] + 32) + draws.between(0, 14)
+        if "prize" in person.facts or year > NOW or not was_alive(person, year):
+            continue
+        if len(winners) < 6 and all(winner["won"] != year for winner in winners):
+            person.facts |= {"prize": prize, "won": year}
+            winners.append(person)
+    winners.sort(key=lambda winner: winner["won"])
 
 
 def _is_classic(person: Thing) -> bool:

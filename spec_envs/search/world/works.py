@@ -8,7 +8,7 @@ from spec_envs.search.world.society import NOW, was_alive
 from spec_envs.search.world.things import Thing, World
 
 if TYPE_CHECKING:
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
     from spec_envs.search.world.namer import Namer
 
 __all__ = ["make_works"]
@@ -126,4 +126,5 @@ def make_works(world: World, draws: Draws, namer: Namer) -> None:
     maker.ascents()
     maker.conductors()
     for person in world.people:
-        person["works"].sort(key=lambda work: work["year"])
+        for works in (person["works"], person.get("films") or []):
+            works.sort(key=lambda work: work["year"])
