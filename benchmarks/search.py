@@ -37,7 +37,7 @@ class SearchRun:
 
     Args:
         episode: Its name.
-        agent, guesser: Who acted, and who guessed.
+        agent, guesser: Who acted, and who guessed when the episode was recorded; "free" where that is not used.
         k: Guesses that were asked for when the episode was recorded; else now.
         steps: Actions taken.
         saved: Share of ``sequential_seconds`` that was saved.
@@ -122,7 +122,7 @@ class SearchBench:
         return SearchRun(
             episode=case.name,
             agent=case.agent,
-            guesser=case.record.guesser if case.record and self.settings.guesses == "recorded" else "free",
+            guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
             steps=len(played.actions),
             saved=1 - seconds / sequential if sequential else 0.0,

@@ -1,4 +1,4 @@
-"""What ``spec-envs bench search`` runs: recorded episodes, or an agent of ours on the questions of the embedded wiki."""
+"""What ``spec-envs bench search`` runs: recorded episodes, or an agent of ours on generated questions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents.search import SearchPolicy
 from spec_envs.search.embedded import embedded_corpus
 from spec_envs.search.questions import Question, load_questions
-from spec_envs.search.recorded import RecordedAgent, RecordedEpisode, RecordedSite
+from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search_settings import SearchSettings
     from spec_envs.calls import Handler
+    from spec_envs.search.recorded import RecordedEpisode
 
 #: Where it is not recorded: the median time of a page, as it is in the recorded episodes; and the spread of times.
 _FETCH_S = 0.35

@@ -1,4 +1,4 @@
-"""How episodes of web search are run: the options of ``spec-envs bench search``, and the limits that follow from them."""
+"""How episodes of web search are run: the options of ``spec-envs bench search``, and the limits that follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How probable each of an agent's possible actions is: a log-linear model of candidates, with a row for none of them."""
+"""How probable each of an agent's possible actions is: a log-linear model, with a row for none of them."""
 
 from __future__ import annotations
 

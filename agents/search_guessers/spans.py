@@ -17,8 +17,8 @@ _SPLITTING = frozenset({"and", "or", "of", "in", "at", "by", "from", "for", "on"
 #: Capitalised only because they begin a sentence or question.
 _STARTERS = frozenset(
     """a about after also although an are as at before both but by can did do does during for from had has have he her
-    his how if in is it its many most of on one or she since some that the their there these they this those to until was
-    were what when where which while who whom whose why with you""".split()
+    his how if in is it its many most of on one or she since some that the their there these they this those to until
+    was were what when where which while who whom whose why with you""".split()
 )
 _MAX_CUTS = 6
 _MAX_WORDS = 10

@@ -24,10 +24,10 @@ _PROBE_EVERY = 10
 class Pace:
     """Times by handler. A guesser that is slower than the call it predicts is not asked, but now and then.
 
-    A guess saves the time between its coming and that of the response; one that comes after it saves nothing, and costs
-    a place and whatever guessing costs. On a branch that is no different: once the branch's own call is under way its
-    response settles the matter. Only where that call has to wait (a ``WRITE``) there is more time: until those before it
-    are answered, and it is too.
+    A guess saves the time between its coming and that of the response; one that comes later saves nothing, and costs a
+    place and whatever guessing costs. On a branch that is no different: once the branch's own call is under way its
+    response settles the matter. Only where that call has to wait (a ``WRITE``) there is more time: until those before
+    it are answered, and it is too.
 
     What is expected is the mean over the last calls and guesses, each with each. A guess that the response overtook is
     one that comes too late for any call. One more is taken to come at once, so that a few late ones decide nothing.
@@ -80,7 +80,7 @@ class Pace:
         return (left / total + 1.0) / (len(guesses) + 1)
 
     def _delay(self, node: Node) -> float:
-        """In how many seconds the call at ``node`` begins, where that has to wait for others; what is unknown is long."""
+        """In how many seconds the call at ``node`` begins, where it has to wait for others; unknown times are long."""
         if node.run is not None:
             return 0.0
         waiting = [each.call.handler for each in node.ancestors() if each.call is not None and not each.answered]

@@ -201,7 +201,7 @@ class SpeculationTree:
     def _consider_asking(self, node: Node) -> None:
         """Have ``node`` guessed, once its own call is under way, or if that is not ours to make (yet)."""
         call = node.call
-        if call is None or node.asked or node.answered or call.handler not in self._guessable:
+        if call is None or node.asked or node.unasked or node.answered or call.handler not in self._guessable:
             return
         waits = call.effect is Effect.WRITE or call.handler in self._external or node is self.root
         if waits or node.run is not None:
@@ -221,6 +221,7 @@ class SpeculationTree:
             if not self._may_ask(node):
                 continue
             if not self._pace.pays(node):
+                node.unasked = True
                 del self._to_ask[node]
                 continue
             node.asked = node.asking = True
