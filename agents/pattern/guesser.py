@@ -13,9 +13,9 @@ from typing import Any
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.model import WindowModel
+from spec_envs.agents.pattern.model import Lesson, WindowModel
 from spec_envs.agents.pattern.state import Extra, State
-from spec_envs.agents.pattern.training import rank_of, remember, remember_all, train
+from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_moments
 from spec_envs.calls import Call, Guess
 from spec_envs.conversation import ChatReader, Conversation, Tool, ToolCall, Trajectory, UserMessage, tools_from_schemas
 from spec_envs.errors import InvalidConfiguration
@@ -78,16 +78,19 @@ class PatternGuesser:
         self._offers: Recent[list[tuple[ToolCall, float]]] = Recent(capacity)
 
     def predict(self, conversation: Conversation, k: int, *, seen: bool = True) -> list[tuple[ToolCall, float]]:
-        """At most ``k`` likely next calls, most likely first, with the probability that the agent does exactly that.
+        """At most ``k`` likely calls, most likely first, with their probabilities.
 
         Args:
             conversation: All that happened so far.
             k: How many.
-            seen: The agent is about to act. If false, the user is about to say something first.
+            seen: The agent is about to act: predict its next call, with the probability that it does exactly that. If
+                false, the user is saying something that is not known yet: predict what the agent calls before it
+                answers, in whatever order, each with the probability that it does. Such calls may have been made ahead,
+                and then stand at the end of ``conversation`` with their results: what is predicted goes on from them.
         """
         with self._lock:
             claims = self._predict(conversation, seen)
-            probabilities = self._windows[seen].curve.corrected([p for _, p in claims])
+            probabilities = self._windows[seen].curve.corrected([p for _, p in claims], exclusive=seen)
         return [(call, p) for (call, _), p in zip(claims, probabilities, strict=True)][:k]
 
     def guess(self, call: Call, k: int) -> list[Guess]:
@@ -107,8 +110,7 @@ class PatternGuesser:
             action = self._outcome(response)
             claims = self._offers.get(call.key)
             if claims is not None:
-                right = None if action is None else rank_of(claims, action)
-                self._windows[True].curve.observe(right, [p for _, p in claims])
+                self._windows[True].curve.observe(ranks_of(claims, [action]), [p for _, p in claims])
             self._learn_online(conversation, action)
 
     def learn(self, trajectories: Trajectory | Iterable[Trajectory], *, seen: bool | None = None) -> None:
@@ -142,14 +144,19 @@ class PatternGuesser:
             remember(self._memory, index, task)
         if action is not None and action.name not in self._memory.tools:
             return
-        self._step(conversation, action, True, task)
-        if conversation.events and isinstance(conversation.events[-1], UserMessage):
-            self._step(conversation.until(len(conversation.events) - 1), action, False, task)
-
-    def _step(self, conversation: Conversation, action: ToolCall | None, seen: bool, task: str) -> None:
         state = State(self._index(conversation), self._memory, task, self._extra)
-        for ranker, rows, right in self._windows[seen].lessons(state, action):
-            ranker.learn(rows, right)
+        _study(self._windows[True].lessons(state, [action]))
+        if action is None:
+            self._learn_turn(conversation, task)
+
+    def _learn_turn(self, conversation: Conversation, task: str) -> None:
+        """The agent answers the user: all that it did since the user's last message is known."""
+        places = (place for place, event in enumerate(conversation.events) if isinstance(event, UserMessage))
+        last = max(places, default=None)
+        if last is not None:
+            model = self._windows[False]
+            for moment in turn_moments(model, self._memory, Trajectory(conversation, task), last):
+                _study(model.lessons(State(moment.index, self._memory, task, self._extra), moment.right))
 
     def _index(self, conversation: Conversation) -> Index:
         """The index of ``conversation``: kept from before, or that of its longest known beginning, extended."""
@@ -225,6 +232,11 @@ class PatternGuesser:
     def load(cls, path: Path | str, **options: Any) -> PatternGuesser:
         """Read what ``save`` wrote."""
         return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")), **options)
+
+
+def _study(lessons: Iterable[Lesson]) -> None:
+    for ranker, rows, right in lessons:
+        ranker.learn(rows, right)
 
 
 def _part(query: Any, name: str) -> Any:
