@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
 
 import gymnasium as gym
@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, Guesser, Handler, as_handler, same
+from spec_envs.calls import Call, CancelToken, Effect, Guess, Guesser, Handler, accepts_cancel, as_handler, same
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
@@ -28,6 +28,7 @@ from spec_envs.wrappers.speculation.episode import (
     attempt,
     is_call_env,
     plain,
+    prefetch_of,
     private_copy,
 )
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -38,11 +39,13 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 
 if TYPE_CHECKING:
+    from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.speculation.runtime import Runtime
     from spec_envs.wrappers.speculation.statistics import Statistics
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
+Named = TypeVar("Named")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,7 +83,9 @@ class SpeculativeWrapper(
             alone; one with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
             ahead of time; default ``Effect.SAMPLE``. Without a policy, actions come from outside, through ``step``.
         guessers: By handler: ``"policy"``, and the names in ``env.unwrapped.handlers``.
-        k: Guesses to ask for, for one call.
+        prefetchers: By handler, as ``guessers``: while a call of that handler is under way, reads that are likely
+            whatever its response is are made ahead, and what they return is shared with equal calls.
+        k: Guesses to ask for, for one call; and actions of a prefetcher at once.
         max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
         limits: All the limits at once, instead of ``max_inflight``.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
@@ -104,6 +109,7 @@ class SpeculativeWrapper(
         policy: Callable[..., ActType] | None = None,
         *,
         guessers: Mapping[str, Guesser] | None = None,
+        prefetchers: Mapping[str, Prefetcher] | None = None,
         k: int = 3,
         max_inflight: int | None = None,
         limits: Limits | None = None,
@@ -117,6 +123,7 @@ class SpeculativeWrapper(
             _disable_deepcopy=True,  # policies and guessers are shared, not copied: they hold locks, engines, models
             policy=policy,
             guessers=guessers,
+            prefetchers=prefetchers,
             k=k,
             max_inflight=max_inflight,
             limits=limits,
@@ -131,18 +138,21 @@ class SpeculativeWrapper(
         # An adopted fork has spaces of its own; sampling goes on with those that the user knows.
         self.action_space, self.observation_space = env.action_space, env.observation_space
         self._agent = _agent(policy)
+        guessers = self._checked("guessers", guessers or {}, "guess")
+        prefetchers = self._checked("prefetchers", prefetchers or {}, "prefetch")
         self._ledger = Ledger(Trace(max_trace_events))
         self._driver = Driver(
             SpeculationTree(
                 _limits(limits, max_inflight),
-                guessable=frozenset(self._checked_guessers(guessers or {})),
+                guessable=frozenset(guessers),
+                prefetching=frozenset(prefetchers),
                 external=frozenset() if policy is not None else frozenset({POLICY}),
                 canonical=canonical,
                 shadow_every=_at_least_one("shadow_every", shadow_every),
             ),
             make_runtime(runtime),
             self._handler,
-            guessers or {},
+            {**guessers, **{prefetch_of(name): _Naming(each) for name, each in prefetchers.items()}},
             _at_least_one("k", k),
             self._ledger,
         )
@@ -352,15 +362,15 @@ class SpeculativeWrapper(
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
 
-    def _checked_guessers(self, guessers: Mapping[str, Guesser]) -> Mapping[str, Guesser]:
+    def _checked(self, what: str, given: Mapping[str, Named], method: str) -> Mapping[str, Named]:
         unwrapped = self.env.unwrapped
         known = {POLICY, *(unwrapped.handlers if isinstance(unwrapped, CallEnv) else ())}
-        for name, guesser in guessers.items():
+        for name, each in given.items():
             if name not in known:
-                raise UnknownHandler(f"guessers has {name!r}, but the calls here are: {', '.join(sorted(known))}")
-            if not callable(getattr(guesser, "guess", None)):
-                raise InvalidConfiguration(f"guessers[{name!r}] is {guesser!r}, which has no method guess(call, k)")
-        return guessers
+                raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(sorted(known))}")
+            if not callable(getattr(each, method, None)):
+                raise InvalidConfiguration(f"{what}[{name!r}] is {each!r}, which has no method {method}(…, k)")
+        return given
 
     def _with_figures(self, info: dict[str, Any]) -> dict[str, Any]:
         before, self._counted = self._counted, self._ledger.counts
@@ -409,6 +419,18 @@ class BoundPolicy:
         if self._wrapper.observation_space.contains(observation):
             return self._wrapper.act(observation), state
         return np.asarray([self._wrapper.act(_only_one(observation))]), state
+
+
+class _Naming:
+    """A prefetcher as the guesser of the action that a side branch waits to be told."""
+
+    def __init__(self, prefetcher: Prefetcher) -> None:
+        self._prefetch = prefetcher.prefetch
+        self._with_cancel = accepts_cancel(self._prefetch)
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """The actions."""
+        return self._prefetch(call.query, k, **({"cancel": cancel} if self._with_cancel else {}))
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -6,9 +6,9 @@ import functools
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.pattern.index import Index
@@ -17,8 +17,20 @@ from spec_envs.agents.pattern.model import Lesson, WindowModel
 from spec_envs.agents.pattern.state import Extra, State
 from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_moments
 from spec_envs.calls import Call, Guess
-from spec_envs.conversation import ChatReader, Conversation, Tool, ToolCall, Trajectory, UserMessage, tools_from_schemas
+from spec_envs.conversation import (
+    AssistantMessage,
+    ChatReader,
+    Conversation,
+    Tool,
+    ToolCall,
+    Trajectory,
+    UserMessage,
+    tools_from_schemas,
+)
 from spec_envs.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from spec_envs.prefetch import Situation
 
 __all__ = ["PatternGuesser"]
 
@@ -47,6 +59,7 @@ class PatternGuesser:
         action: What turns a predicted call into a response. Default: ``{"name": …, "arguments": …}``.
         outcome: The inverse: the ``ToolCall`` of a response, ``None`` if it is a message. Default: a mapping with a
             ``name``, or this as JSON text, is a call.
+        reads: The tools that change nothing, for ``prefetch``. Not saved.
         extra: A domain's own candidates: ``extra(conversation, tool, argument)`` gives values. Not saved.
         capacity: Conversations whose index is kept, and calls that are remembered until they are observed.
     """
@@ -59,6 +72,7 @@ class PatternGuesser:
         dialogue: Callable[[Any], Conversation] | None = None,
         action: Callable[[ToolCall], Any] | None = None,
         outcome: Callable[[Any], ToolCall | None] | None = None,
+        reads: Container[str] = (),
         extra: Extra | None = None,
         capacity: int = 64,
     ) -> None:
@@ -69,6 +83,7 @@ class PatternGuesser:
         self._dialogue = dialogue or self._read
         self._action = action or _as_action
         self._outcome = outcome or _as_call
+        self._reads = reads
         self._extra = extra
         self._lock = threading.RLock()
         self._memory = Memory()
@@ -102,6 +117,19 @@ class PatternGuesser:
             probabilities = self._windows[True].curve.corrected([p for _, p in claims])
         guesses = zip(claims, probabilities, strict=True)
         return [Guess(self._action(predicted), p) for (predicted, _), p in guesses][:k]
+
+    def prefetch(self, situation: Situation, k: int) -> list[Guess]:
+        """At most ``k`` calls of reading tools, most likely first: what ``predict`` says while the user types.
+
+        Makes this a ``Prefetcher`` for calls of the user (and for those of the policy, which have seen the message).
+        """
+        with self._lock:
+            before, now = self._dialogue(situation.before), self._dialogue(situation.now)
+            act = situation.action
+            said = () if act is None else (self._outcome(act) or AssistantMessage(str(act)),)
+            events = (*before.events, *said, *now.events[len(before.events) :])
+            predicted = self.predict(Conversation(events, now.tools), _WIDTH, seen=act is None)
+        return [Guess(self._action(call), p) for call, p in predicted if call.name in self._reads][:k]
 
     def observe(self, call: Call, response: Any) -> None:
         """Learn what the agent really did."""

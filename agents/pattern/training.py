@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.model import Lesson, WindowModel, study
@@ -22,7 +23,8 @@ _FOLDS = 3
 _MAX_TRIALS = 200
 
 
-class Moment(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Moment:
     """A moment at which something is to be predicted.
 
     Args:
@@ -116,9 +118,10 @@ def remember_all(memory: Memory, trajectories: Sequence[Trajectory]) -> None:
 
 def train(model: WindowModel, memory: Memory, trajectories: Sequence[Trajectory], rounds: int, seed: int) -> None:
     """Teach ``model`` what ``trajectories`` show, after ``memory`` has seen them."""
-    groups: list[tuple[str, list[Lesson]]] = []
-    for moment in _moments(model, memory, trajectories):
-        groups.append((moment.task, model.lessons(State(moment.index, memory, moment.task), moment.right)))
+    groups = [
+        (moment.task, model.lessons(State(moment.index, memory, moment.task), moment.right))
+        for moment in _moments(model, memory, trajectories)
+    ]
     _calibrate(model, memory, trajectories, groups, rounds, seed)
     study([lessons for _, lessons in groups], rounds, seed)
 
