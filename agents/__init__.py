@@ -13,6 +13,7 @@ from spec_envs.agents.chess import (
 )
 from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
 from spec_envs.agents.pattern import PatternGuesser
+from spec_envs.agents.replies import ReplyGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "RankCalibration",
     "RecordedGuesser",
     "Reliability",
+    "ReplyGuesser",
     "RetailPolicy",
     "ScoreCalibration",
     "StockfishGuesser",

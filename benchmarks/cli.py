@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail
+from spec_envs.benchmarks.commands import bench_retail, chess, demo, guess, overhead, retail
 
 
 class _Failed(click.ClickException):
@@ -60,7 +60,7 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-for command in (chess.chess, guess.guess, overhead.overhead):
+for command in (chess.chess, bench_retail.retail, guess.guess, overhead.overhead):
     bench.add_command(command)
 for command in (demo.demo, retail.retail):
     main.add_command(command)

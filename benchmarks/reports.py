@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -49,6 +50,19 @@ def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[[in
     with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of every figure, of those in mappings too. One that is ``None`` in a row does not count there."""
+    mean: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name, 0) for row in rows]  # an outcome that is not named did not occur
+        known = [value for value in values if value is not None]
+        if known and isinstance(known[0], dict):
+            mean[name] = mean_of_rows(known)
+        elif not known or not isinstance(known[0], str):
+            mean[name] = statistics.fmean(known) if known else None
+    return mean
 
 
 def versions() -> dict[str, str]:
