@@ -19,6 +19,8 @@ __all__ = ["ReplyGuesser", "normalised"]
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.?!\n]*\?")
 _MASKED = frozenset({"email", "date", "id", "number", "digits", "quoted"})
+#: Replies to one kind of message that are considered: the most frequent.
+_MAX_REPLIES = 50
 #: Stands in a template for what was said before; no message holds it.
 _GAP = "\x00"
 
@@ -110,6 +112,7 @@ class ReplyGuesser:
 
     def _mixed(self, counts: Counter[Template], prior: dict[Template, float]) -> dict[Template, float]:
         total = counts.total() + self._strength
+        counts = Counter(dict(counts.most_common(_MAX_REPLIES)))
         return {
             template: (counts[template] + self._strength * prior.get(template, 0.0)) / total
             for template in (*counts, *(each for each in prior if each not in counts))

@@ -8,7 +8,7 @@ customer waits is all the time but that of typing, which nothing can save.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
@@ -58,7 +58,8 @@ class TaskRun:
         prefetched, prefetch_used: Reads that were prefetched, and how many of them were used.
         divergences: Branches whose prediction of the environment was wrong.
         seconds: How long the episode took; ``wait_seconds`` without typing.
-        sequential_seconds: How long without speculation; ``sequential_wait_seconds`` without typing.
+        sequential_seconds: How long without speculation, measured too on the wall clock; ``sequential_wait_seconds``
+            without typing.
         api_correct_rate: See ``retail_foresight``; ``None`` where no tool was called, or nothing predicts calls.
         lossless: 1 if conversation and reward are those of the plain run, else 0.
     """
@@ -120,15 +121,14 @@ class Guessers:
             for run in runs:
                 self.replies.learn(dialogues(run.trajectory))
 
-    def options(self, virtual: bool) -> dict[str, Any]:
-        """The guessers and prefetchers of a ``SpeculativeWrapper``."""
-        guessers: dict[str, Any] = {}
+    def frozen(self) -> dict[str, Frozen]:
+        """What guesses the calls of each handler."""
+        found = {}
         if self.pattern is not None:
-            guessers["policy"] = Frozen(self.pattern, PATTERN_S if virtual else 0.0)
+            found["policy"] = Frozen(self.pattern, PATTERN_S)
         if self.replies is not None:
-            guessers["user"] = Frozen(self.replies, REPLY_S if virtual else 0.0)
-        prefetchers = {} if self.pattern is None else {"user": guessers["policy"]}
-        return {"guessers": guessers, "prefetchers": prefetchers}
+            found["user"] = Frozen(self.replies, REPLY_S)
+        return found
 
 
 class RetailBench:
@@ -177,7 +177,10 @@ class RetailBench:
             rate = api_correct_rate(guessers.pattern, plain.trajectory, plain.start, self.settings.turn_calls)
         if guessers.replies is not None:
             self.message_ranks += next_message(guessers.replies, plain.trajectory, plain.query)
-        return run_speculatively(task, self.settings, guessers, plain, rate)
+        frozen = guessers.frozen()
+        if self.settings.clock == "wall":  # have guessed, in virtual time, what will be asked
+            run_speculatively(task, dataclasses.replace(self.settings, clock="virtual"), frozen, plain)
+        return run_speculatively(task, self.settings, frozen, plain, rate)
 
 
 def run_plainly(task: Task, settings: RetailSettings) -> Plain:
@@ -193,15 +196,17 @@ def run_plainly(task: Task, settings: RetailSettings) -> Plain:
 
 
 def run_speculatively(
-    task: Task, settings: RetailSettings, guessers: Guessers, plain: Plain, rate: float | None
+    task: Task, settings: RetailSettings, guessers: Mapping[str, Frozen], plain: Plain, rate: float | None = None
 ) -> TaskRun:
     """Run a task with delays through ``SpeculativeWrapper``, and compare with the plain run."""
     env = timed_env(task, settings)
     runtime: Runtime = SimulationRuntime() if settings.clock == "virtual" else ThreadRuntime()
+    guessers = {name: each.faster(settings.time_scale) for name, each in guessers.items()}
     wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
         env,
         agent_of(task, settings),
-        **guessers.options(settings.clock == "virtual"),
+        guessers=guessers,
+        prefetchers={"user": guessers["policy"]} if "policy" in guessers else {},
         k=settings.k,
         limits=settings.limits,
         runtime=runtime,
@@ -213,6 +218,8 @@ def run_speculatively(
     conversation = from_chat(env.dialogue, SCHEMAS)
     figures = wrapper.statistics  # after close: only then has every cancelled call ended, and is charged
     typing, waits = sequential_times(plain.trajectory, settings)
+    if settings.clock == "wall":
+        waits = timed_plainly(task, settings) - typing
     return TaskRun(
         task=task.name,
         steps=steps,
@@ -236,6 +243,17 @@ def run_speculatively(
         api_correct_rate=rate,
         lossless=int(conversation == plain.trajectory.conversation and reward == plain.reward and steps == plain.steps),
     )
+
+
+def timed_plainly(task: Task, settings: RetailSettings) -> float:
+    """How long the plain loop takes on the wall clock, in seconds of the experiment."""
+    env, agent, runtime = timed_env(task, settings), agent_of(task, settings), ThreadRuntime()
+    start = runtime.now()
+    _play(env, lambda observation: agent(observation, runtime.token()), settings.seed)
+    seconds = runtime.now() - start
+    runtime.close()
+    env.close()
+    return seconds * settings.time_scale
 
 
 def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.agents.retail import GoldReplay, RetailPolicy
-from spec_envs.calls import CancelToken, Effect, Usage
+from spec_envs.calls import CancelToken, Effect, Usage, key_of
 from spec_envs.retail.actions import read_action
 from spec_envs.retail.customer import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Characters of a token, about.
 _TOKEN = 4.0
-#: What a guess costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
+#: How long a guess takes: measured, rounded up.
 PATTERN_S, REPLY_S = 0.005, 0.001
 
 
@@ -38,11 +38,12 @@ class Agent:
 
     def __call__(self, observation: Mapping[str, str], cancel: CancelToken) -> Any:
         """What the policy does."""
+        start = cancel.now()
         action = self._policy(observation)
         read = read_action(action)
         written = read if isinstance(read, str) else f"{read.name}{read.text}"
         usage = Usage(tokens_in=sum(map(len, observation.values())) / _TOKEN, tokens_out=len(written) / _TOKEN)
-        cancel.sleep(self._seconds, usage)
+        cancel.sleep(start + self._seconds - cancel.now(), usage)
         return action
 
 
@@ -57,8 +58,9 @@ class Customer:
 
     def __call__(self, query: CustomerQuery, cancel: CancelToken) -> str:
         """The next message."""
+        start = cancel.now()
         message = self._plays(query)
-        cancel.sleep(self._seconds_of(message))
+        cancel.sleep(start + self._seconds_of(message) - cancel.now())
         return message
 
 
@@ -125,20 +127,35 @@ def tools_of(settings: RetailSettings) -> DecoratedHandler:
 
 
 class Frozen:
-    """A guesser that has learned its lesson: no task learns from another. Takes ``seconds`` on the virtual clock."""
+    """A guesser that learns nothing more, so that no task learns from another, and takes ``seconds`` for a guess.
+
+    It remembers what it has guessed. On a wall clock that runs a hundred times faster than the experiment, computing
+    would count a hundredfold; so what a task needs is guessed beforehand, in virtual time.
+    """
 
     def __init__(self, inner: Any, seconds: float) -> None:
         self._inner = inner
         self._seconds = seconds
+        self._known: dict[Hashable, Sequence[Guess]] = {}
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """The inner guesses."""
-        cancel.sleep(self._seconds)
-        guesses: Sequence[Guess] = self._inner.guess(call, k)
-        return guesses
+        return self._answer((call.key, k), lambda: self._inner.guess(call, k), cancel)
 
     def prefetch(self, situation: Situation, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """What the inner guesser prefetches."""
-        cancel.sleep(self._seconds)
-        named: Sequence[Guess] = self._inner.prefetch(situation, k)
-        return named
+        return self._answer((key_of(situation), k), lambda: self._inner.prefetch(situation, k), cancel)
+
+    def _answer(self, key: Hashable, guess: Callable[[], Sequence[Guess]], cancel: CancelToken) -> Sequence[Guess]:
+        start = cancel.now()
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = guess()
+        cancel.sleep(start + self._seconds - cancel.now())
+        return found
+
+    def faster(self, speed: float) -> Frozen:
+        """The same with all that it remembers, that many times as fast."""
+        twin = Frozen(self._inner, self._seconds / speed)
+        twin._known = self._known
+        return twin
