@@ -23,6 +23,8 @@ _MASKED = frozenset({"email", "date", "id", "number", "digits", "quoted"})
 _MAX_REPLIES = 50
 #: Stands in a template for what was said before; no message holds it.
 _GAP = "\x00"
+#: The same for what nobody had said.
+_UNKNOWN = "\x01"
 
 #: A reply in which what was said before is a gap, and for each gap where it was said.
 Template = tuple[str, tuple["Place", ...]]
@@ -147,50 +149,65 @@ def _kinds(message: str) -> Iterator[str]:
 
 def _masked(message: str) -> str:
     """The message without what is special about this one."""
-    for entity in _entities(message):
-        message = message.replace(str(entity.value), _GAP)
-    return message
+    return _replaced(message, [_GAP for _ in _things(message)])
 
 
-def _entities(message: str) -> list[texts.Entity]:
-    """The ids, numbers and the like in a message, no one of them a part of another."""
-    found = [each for each in texts.read(message).entities if each.kind in _MASKED and str(each.value) in message]
-    found.sort(key=lambda each: -len(str(each.value)))
-    values: list[str] = []
-    kept = []
-    for each in found:
-        if not any(str(each.value) in value for value in values):
-            values.append(str(each.value))
-            kept.append(each)
-    return sorted(kept, key=lambda each: each.position)
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class _Thing:
+    """An id, a number or the like, and where it stands in a message."""
+
+    start: int
+    value: str
+    kind: str
+
+
+def _things(message: str) -> list[_Thing]:
+    """All of them, none overlapping another: of two that do, the longer one."""
+    taken = bytearray(len(message))
+    found = []
+    entities = {str(each.value): each.kind for each in texts.read(message).entities if each.kind in _MASKED}
+    for value, kind in sorted(entities.items(), key=lambda item: -len(item[0])):
+        start = message.find(value)
+        while start >= 0:
+            end = start + len(value)
+            if not any(taken[start:end]):
+                taken[start:end] = b"\1" * len(value)
+                found.append(_Thing(start, value, kind))
+            start = message.find(value, end)
+    return sorted(found)
+
+
+def _replaced(message: str, others: Sequence[str]) -> str:
+    """The message with ``others`` in place of its things."""
+    parts, end = [], 0
+    for thing, other in zip(_things(message), others, strict=True):
+        parts += [message[end : thing.start], other]
+        end = thing.start + len(thing.value)
+    return "".join((*parts, message[end:]))
 
 
 def _template(reply: str, said: Sequence[str]) -> Template:
-    places = []
     known = dict(reversed(list(_places(said))))  # of several, the first listed: the latest
-    for entity in _entities(reply):
-        value = str(entity.value)
-        if value in known:
-            reply = reply.replace(value, _GAP, 1)
-            places.append(known[value])
-    return reply, tuple(places)
+    values = [thing.value for thing in _things(reply)]
+    text = _replaced(reply, [_GAP if value in known else _UNKNOWN for value in values])
+    return text, tuple(known[value] for value in values if value in known)
 
 
 def _places(said: Sequence[str]) -> Iterator[tuple[str, Place]]:
     """Everything that can be referred to, latest message first."""
     for back, message in enumerate(reversed(said), start=1):
         numbers: Counter[str] = Counter()
-        for entity in _entities(message):
-            numbers[entity.kind] += 1
-            if back == len(said) - 1:
-                yield str(entity.value), Place(1, entity.kind, numbers[entity.kind])
-            else:
-                yield str(entity.value), Place(-back, entity.kind, numbers[entity.kind])
+        for thing in _things(message):
+            numbers[thing.kind] += 1
+            where = 1 if back == len(said) - 1 else -back
+            yield thing.value, Place(where, thing.kind, numbers[thing.kind])
 
 
 def _filled(template: Template, said: Sequence[str]) -> str | None:
-    """The reply that a template means in this dialogue; ``None`` if what it refers to was not said."""
+    """The reply that a template means in this dialogue; ``None`` if what it takes was not said."""
     reply, places = template
+    if _UNKNOWN in reply:
+        return None
     if not places:
         return reply
     values = {place: value for value, place in _places(said)}
@@ -202,7 +219,7 @@ def _filled(template: Template, said: Sequence[str]) -> str | None:
 
 
 def _own_replies(said: Sequence[str], kind: str) -> Iterator[Template]:
-    """What this user has already replied to messages of that kind."""
+    """What this user has already replied to messages of that kind, word by word."""
     for place in range(1, len(said) - 1, 2):
         if next(_kinds(said[place - 1])) == kind:
-            yield _template(said[place], said[:place])
+            yield said[place], ()

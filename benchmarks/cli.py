@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import bench_retail, chess, demo, guess, overhead, retail
+from spec_envs.benchmarks.commands import bench_retail, chess, demo, guess, overhead, retail, retail_certify
 
 
 class _Failed(click.ClickException):
@@ -64,6 +64,7 @@ for command in (chess.chess, bench_retail.retail, guess.guess, overhead.overhead
     bench.add_command(command)
 for command in (demo.demo, retail.retail):
     main.add_command(command)
+retail.retail.add_command(retail_certify.retail_certify)
 
 
 if __name__ == "__main__":
