@@ -36,6 +36,7 @@ LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 MAY_WAIT = {
     "spec_envs/calls.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
+    "spec_envs/retail/shop/server.py": "serves from a thread",
     "wrappers/speculation/threads.py": "the runtime of threads",
 }
 
