@@ -1,5 +1,6 @@
 """Policies and guessers for the environments of ``spec_envs``."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
@@ -16,12 +17,14 @@ from spec_envs.agents.pattern import PatternGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
+    from spec_envs.agents.customers import ChatCustomer
     from spec_envs.agents.retail import GoldReplay, RetailPolicy
 
 __all__ = [
     "BuiltinGuesser",
     "BuiltinPolicy",
     "CallableGuesser",
+    "ChatCustomer",
     "FrequencyGuesser",
     "GoldReplay",
     "NearestGuesser",
@@ -37,13 +40,11 @@ __all__ = [
     "UnionGuesser",
 ]
 
-_RETAIL = frozenset({"GoldReplay", "RetailPolicy"})
+_RETAIL = {"ChatCustomer": "customers", "GoldReplay": "retail", "RetailPolicy": "retail"}
 
 
 def __getattr__(name: str) -> Any:
     # Late: the shop's tools bring pydantic along, which nobody else here needs.
     if name in _RETAIL:
-        from spec_envs.agents import retail
-
-        return getattr(retail, name)
+        return getattr(import_module(f"spec_envs.agents.{_RETAIL[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
