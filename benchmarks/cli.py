@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail, shop
+from spec_envs.benchmarks.commands import chess, demo, guess, overhead, play, retail, shop
 
 
 class _Failed(click.ClickException):
@@ -62,7 +62,7 @@ def bench() -> None:
 
 for command in (chess.chess, guess.guess, overhead.overhead):
     bench.add_command(command)
-for command in (demo.demo, retail.retail, shop.shop):
+for command in (demo.demo, play.play, retail.retail, shop.shop):
     main.add_command(command)
 
 
