@@ -27,6 +27,7 @@ FOLDERS = {
     "benchmarks": "spec_envs/benchmarks",
 }
 HEAVY = ["openai", "selenium", "torch", "cairosvg", "matplotlib", "rich", "bs4", "pettingzoo", "stable_baselines3"]
+HEAVY += ["starlette", "uvicorn"]
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

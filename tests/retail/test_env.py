@@ -190,7 +190,10 @@ class TestActions:
         [
             ({"name": "refund", "arguments": {}}, "Unknown action refund"),
             (CANCEL_CALL, "Error: order not found"),
-            ({"name": "cancel_pending_order", "arguments": {}}, "Error: invalid arguments for cancel_pending_order"),
+            (
+                {"name": "cancel_pending_order", "arguments": {}},
+                "Error: CancelPendingOrder.invoke() missing 2 required positional arguments: 'order_id' and 'reason'",
+            ),
             ('{"name": "get_user_details", "arguments": 3}', "Error: invalid arguments for get_user_details"),
             ({"name": "get_user_details", "arguments": None}, "Error: invalid arguments for get_user_details"),
         ],
