@@ -53,15 +53,18 @@ def shop(
     from spec_envs.retail.data import load
     from spec_envs.retail.shop.database import ShopDatabase
     from spec_envs.retail.shop.faults import Faults
-    from spec_envs.retail.shop.server import listen, serve, shop_app, url_of
+    from spec_envs.retail.shop.server import serving
 
     faults = Faults(
         lost_before=lose_before, lost_after=lose_after, failed=fail, slow=slow, slow_s=slow_seconds, seed=seed
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, and so in order
     try:
-        with ShopDatabase(load(data), database) as opened, listen(host, port) as listener:
-            click.echo(url_of(listener))
-            serve(shop_app(opened, faults), listener)
+        with (
+            ShopDatabase(load(data), database) as opened,
+            serving(opened, faults=faults, host=host, port=port) as served,
+        ):
+            click.echo(served.address)
+            served.wait()
     except KeyboardInterrupt:
         pass

@@ -117,7 +117,7 @@ class TestOneWriteOnce:
     @pytest.mark.parametrize("faults", [None, TROUBLE], ids=["quiet", "trouble"])
     def test_plain_and_speculative_runs_leave_equal_databases(self, database, runtime, faults):
         policy = RetailPolicy(error_rate=0.2)
-        with serving(database, faults=faults) as url, HttpTools(url, attempts=30, backoff_s=0.0) as tools:
+        with serving(database, faults=faults) as served, HttpTools(served.address, attempts=30, backoff_s=0.0) as tools:
             ends: dict[str, list[Any]] = {"plain": [], "speculative": []}
             ahead = hits = 0
             for seed in range(5):
@@ -142,7 +142,10 @@ class TestOneWriteOnce:
 
     @pytest.mark.parametrize("runtime", ["simulation", "threads"])
     def test_certify(self, database, runtime):
-        with serving(database, faults=TROUBLE) as url, HttpTools(url, attempts=30, backoff_s=0.0) as tools:
+        with (
+            serving(database, faults=TROUBLE) as served,
+            HttpTools(served.address, attempts=30, backoff_s=0.0) as tools,
+        ):
             certificate = certify(
                 lambda: made(tools), RetailPolicy(), GUESSERS, range(4), runtime=runtime, k=2, max_inflight=4
             )
@@ -157,7 +160,7 @@ class TestOneWriteOnce:
 
         policy = RetailPolicy()
         guessers: dict[str, Any] = {"policy": CallableGuesser(lambda call, k: [policy(call.query)])}
-        with serving(database) as url, HttpTools(url) as tools:
+        with serving(database) as served, HttpTools(served.address) as tools:
             env = SpeculativeWrapper(
                 made(watched, task_index=CANCEL), policy=with_latency(policy, 0.02), guessers=guessers, k=1
             )
@@ -169,7 +172,7 @@ class TestOneWriteOnce:
 
     def test_the_answer_gets_lost_and_the_step_is_made_again(self, database):
         seed = next(s for s in itertools.count() if [draws(s).of(n) for n in (0, 1)] == ["lost_after", None])
-        with serving(database, faults=draws(seed)) as url, HttpTools(url, attempts=1) as tools:
+        with serving(database, faults=draws(seed)) as served, HttpTools(served.address, attempts=1) as tools:
             env, cancel = cancelling(tools)
             before = env.episode
             with pytest.raises(HandlerFailed, match=r"cancel_pending_order at http.* was not answered in 1 attempts"):
@@ -181,7 +184,7 @@ class TestOneWriteOnce:
 
     def test_after_a_lost_answer_another_write_is_refused(self, database):
         seed = next(s for s in itertools.count() if [draws(s).of(n) for n in (0, 1)] == ["lost_after", None])
-        with serving(database, faults=draws(seed)) as url, HttpTools(url, attempts=1) as tools:
+        with serving(database, faults=draws(seed)) as served, HttpTools(served.address, attempts=1) as tools:
             env, cancel = cancelling(tools)
             with pytest.raises(HandlerFailed):
                 env.step(cancel)
@@ -191,7 +194,7 @@ class TestOneWriteOnce:
                 env.step(cancel)
 
     def test_a_fork_that_writes_for_real_is_noticed(self, database):
-        with serving(database) as url, HttpTools(url) as tools:
+        with serving(database) as served, HttpTools(served.address) as tools:
             env, cancel = cancelling(tools)
             fork(env).step(cancel)
             env.step("Hello?")
@@ -199,7 +202,7 @@ class TestOneWriteOnce:
                 env.step(cancel)
 
     def test_each_episode_has_its_own_data(self, database):
-        with serving(database) as url, HttpTools(url) as tools:
+        with serving(database) as served, HttpTools(served.address) as tools:
             env, cancel = cancelling(tools)
             other, _ = cancelling(tools)
             env.step(cancel)
@@ -212,7 +215,7 @@ class TestOneWriteOnce:
                 check_agreement(database, each)
 
     def test_the_other_shop_has_other_data(self):
-        with ShopDatabase(load("embedded:1")) as other, serving(other) as url, HttpTools(url) as tools:
+        with ShopDatabase(load("embedded:1")) as other, serving(other) as served, HttpTools(served.address) as tools:
             env, _ = cancelling(tools)
             with pytest.raises(HandlerFailed, match="this shop's data have digest"):
                 env.step({"name": "list_all_product_types", "arguments": {}})
@@ -336,37 +339,40 @@ class TestApi:
         ],
     )
     def test_what_makes_no_sense(self, database, method, path, body, headers, status, message):
-        with serving(database) as url:
+        with serving(database) as served:
             path = f"/episodes/e/{path}".replace("e/../", "")
-            found, answer = ask(url, method, path, body, **headers)
+            found, answer = ask(served.address, method, path, body, **headers)
         assert (found, list(answer)) == (status, ["error"])
         assert message in answer["error"]
         assert database.writes("e") == []
 
     def test_calls_state_and_log(self, database):
         _, cancel = cancelling(None)
-        with serving(database) as url:
-            status, answer = ask(url, "POST", "/episodes/e/calls", cancel, Idempotency_Key="k")
+        with serving(database) as served:
+            status, answer = ask(served.address, "POST", "/episodes/e/calls", cancel, Idempotency_Key="k")
             assert (status, [change["table"] for change in answer["changes"]][:1]) == (200, ["orders"])
             store = database.snapshot("e")
             state = {"digest": f"{store.digest:032x}", "data_hash": store.tau_hash(), "writes": 1}
-            assert ask(url, "GET", "/episodes/e") == (200, state)
+            assert ask(served.address, "GET", "/episodes/e") == (200, state)
             log = [{"number": 1, "key": "k", **cancel, "output": answer["output"]}]
-            assert ask(url, "GET", "/episodes/e/writes") == (200, log)
-            assert ask(url, "GET", "/") == (200, {"data": f"{database.start_digest:032x}"})
-            assert ask(url, "POST", "/episodes/e/calls", {"name": "no_tool"})[1]["output"] == "Unknown action no_tool"
+            assert ask(served.address, "GET", "/episodes/e/writes") == (200, log)
+            assert ask(served.address, "GET", "/") == (200, {"data": f"{database.start_digest:032x}"})
+            assert (
+                ask(served.address, "POST", "/episodes/e/calls", {"name": "no_tool"})[1]["output"]
+                == "Unknown action no_tool"
+            )
 
     def test_numbers_that_json_does_not_know_are_answered_like_any_other(self, database):
-        with serving(database) as url, HttpTools(url) as tools:
+        with serving(database) as served, HttpTools(served.address) as tools:
             env, _ = cancelling(tools)
             env.step('{"name": "get_order_details", "arguments": {"order_id": NaN}}')
             assert env.dialogue[-1]["content"].startswith("Error: invalid arguments for get_order_details")
 
     def test_an_address_that_is_taken(self, database):
-        with serving(database) as url:
-            port = urllib.parse.urlsplit(url).port
+        with serving(database) as served:
+            port = urllib.parse.urlsplit(served.address).port
             with (
-                pytest.raises(InvalidConfiguration, match=f"cannot listen on 127.0.0.1:{port}"),
+                pytest.raises(InvalidConfiguration, match=f"port {port} of 127.0.0.1 cannot be had"),
                 serving(database, port=port or 0),
             ):
                 pass
@@ -394,8 +400,8 @@ class TestFaults:
         ids=str,
     )
     def test_a_dead_line_is_an_error_after_so_many_attempts(self, database, faults, writes):
-        with serving(database, faults=faults) as url:
-            with HttpTools(url, attempts=3, backoff_s=0.0) as tools:
+        with serving(database, faults=faults) as served:
+            with HttpTools(served.address, attempts=3, backoff_s=0.0) as tools:
                 env, cancel = cancelling(tools)
                 with pytest.raises(HandlerFailed, match="was not answered in 3 attempts"):
                     env.step(cancel)
@@ -452,9 +458,9 @@ class TestClient:
         with HttpTools("http://127.0.0.1:1") as nobody:
             assert nobody.url == "http://127.0.0.1:1"
         before = set(threading.enumerate())
-        with serving(database) as url:
-            port = urllib.parse.urlsplit(url).port or 0
-            tools = HttpTools(url, attempts=1)
+        with serving(database) as served:
+            port = urllib.parse.urlsplit(served.address).port or 0
+            tools = HttpTools(served.address, attempts=1)
             env, _ = cancelling(tools)
             look = {"name": "list_all_product_types", "arguments": {}}
             env.step(look)

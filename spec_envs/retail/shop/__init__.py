@@ -3,6 +3,6 @@
 from spec_envs.retail.shop.client import HttpTools
 from spec_envs.retail.shop.database import ShopDatabase
 from spec_envs.retail.shop.faults import Faults
-from spec_envs.retail.shop.server import serving, shop_app
+from spec_envs.retail.shop.server import serving
 
-__all__ = ["Faults", "HttpTools", "ShopDatabase", "serving", "shop_app"]
+__all__ = ["Faults", "HttpTools", "ShopDatabase", "serving"]

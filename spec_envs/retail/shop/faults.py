@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 import random
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-
-import anyio
 
 from spec_envs.errors import InvalidConfiguration
 
@@ -86,7 +85,7 @@ class Faulty:
                 await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"0")]})
                 await send({"type": "http.response.body"})
             case _:
-                await anyio.sleep(self._faults.slow_s if fault == "slow" else 0.0)
+                await asyncio.sleep(self._faults.slow_s if fault == "slow" else 0.0)
                 await self._app(scope, receive, send)
 
 
@@ -95,5 +94,5 @@ async def _swallow(message: Message) -> None:
 
 
 async def _hang_up(send: Any) -> None:
-    # A server closes the connection under an answer that is shorter than announced.
+    # The server closes the connection under an answer that is shorter than announced.
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})

@@ -1,212 +1,41 @@
-"""The shop's HTTP API, as an ASGI application, and what serves it.
-
-    POST /episodes/{episode}/calls    {"name", "arguments", "data"} -> {"output", "changes": [{table, key, record}]}
-    GET  /episodes/{episode}          {"digest", "data_hash", "writes"}: the data as they are, and how many writes
-    GET  /episodes/{episode}/writes   [{"number", "key", "name", "arguments", "output"}]: the log
-    GET  /                            {"data"}: the digest of what every episode begins with
-
-A call of a tool that writes needs the header ``Idempotency-Key``, and may have ``If-Match: "<digest>"``, the digest
-that the episode's data must have. ``data``, if it is there, is the digest of what the client believes that the episode
-began with. What cannot be done is answered with ``{"error"}`` and a status of 400 (no such call), 404, 405, 408 (too
-slow), 409 (other data), 412 (``If-Match``), 413 (too long) or 422 (a key that another call has had).
-"""
+"""Serves the shop's HTTP API from this process."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import dataclasses
-import json
-import logging
-import re
-import socket
-import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anyio
-import uvicorn
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Route
+from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.shop.database import Refused, ShopDatabase
-from spec_envs.retail.shop.faults import Faults, Faulty
+from spec_envs._serving import Served
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from spec_envs.retail.shop.database import ShopDatabase
+    from spec_envs.retail.shop.faults import Faults
 
-    from spec_envs.retail.tools import ToolResult
-
-__all__ = ["listen", "serve", "serving", "shop_app"]
-
-_MAX_BYTES = 1_000_000
-_BODY_TIMEOUT_S = 10.0
-_EPISODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
-_DIGEST = re.compile(r'"?([0-9a-f]{32})"?')
-
-
-def shop_app(database: ShopDatabase, faults: Faults | None = None) -> ASGIApp:
-    """The API over ``database``, as an ASGI application."""
-    shop = _Shop(database)
-    routes = [
-        Route("/", shop.about),
-        Route("/episodes/{episode}", shop.state),
-        Route("/episodes/{episode}/writes", shop.writes),
-        Route("/episodes/{episode}/calls", shop.call, methods=["POST"]),
-    ]
-    app = Starlette(routes=routes, exception_handlers={Refused: _refusal, HTTPException: _refusal})
-    return Faulty(app, faults) if faults is not None else app
-
-
-class _Shop:
-    """The endpoints."""
-
-    def __init__(self, database: ShopDatabase) -> None:
-        self._database = database
-
-    async def about(self, request: Request) -> Response:
-        return _json({"data": f"{self._database.start_digest:032x}"})
-
-    async def call(self, request: Request) -> Response:
-        episode, body = _episode(request), await _body(request)
-        name, arguments, data = body.get("name"), body.get("arguments", {}), body.get("data")
-        if not isinstance(name, str):
-            raise Refused(400, f'"name" must be the name of a tool, not {name!r:.100}')
-        if data is not None and data != f"{self._database.start_digest:032x}":
-            raise Refused(409, f"this shop's data have digest {self._database.start_digest:032x}, not {data!r:.100}")
-        key, match = request.headers.get("idempotency-key"), request.headers.get("if-match")
-        digest = _DIGEST.fullmatch(match) if match is not None else None
-        if match is not None and digest is None:
-            raise Refused(400, f"If-Match must be a digest of 32 hex digits, not {match!r:.100}")
-        wanted = int(digest[1], 16) if digest is not None else None
-
-        def carry_out() -> ToolResult:
-            return self._database.call(episode, name, arguments, key=key, digest=wanted)
-
-        result = await asyncio.to_thread(carry_out)
-        return _json({"output": result.output, "changes": [dataclasses.asdict(change) for change in result.patch]})
-
-    async def state(self, request: Request) -> Response:
-        episode = _episode(request)
-        store = await asyncio.to_thread(self._database.snapshot, episode)
-        data_hash = await asyncio.to_thread(store.tau_hash)
-        writes = await asyncio.to_thread(self._database.writes, episode)
-        return _json({"digest": f"{store.digest:032x}", "data_hash": data_hash, "writes": len(writes)})
-
-    async def writes(self, request: Request) -> Response:
-        writes = await asyncio.to_thread(self._database.writes, _episode(request))
-        return _json([dataclasses.asdict(write) for write in writes])
-
-
-def _episode(request: Request) -> str:
-    episode = str(request.path_params["episode"])
-    if _EPISODE.fullmatch(episode) is None:
-        raise Refused(400, f"an episode is named by up to 100 letters, digits, '_', '.' and '-', not {episode!r:.120}")
-    return episode
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    content = bytearray()
-    try:
-        with anyio.fail_after(_BODY_TIMEOUT_S):
-            async for chunk in request.stream():
-                content += chunk
-                if len(content) > _MAX_BYTES:
-                    raise Refused(413, f"a call has at most {_MAX_BYTES} bytes")
-    except TimeoutError:
-        raise Refused(408, f"the call was not there after {_BODY_TIMEOUT_S:g} s") from None
-    try:
-        body = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, f"the body is not JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise Refused(400, f"the body must be a JSON object, not {type(body).__name__}")
-    return body
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        text = f"{request.method} {request.url.path}: {error.detail}"
-        return _json({"error": text}, error.status_code, dict(error.headers or {}))
-    assert isinstance(error, Refused)
-    return _json({"error": str(error)}, error.status)
-
-
-def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    # Not Starlette's own: numbers such as NaN, which an agent may well name, have a JSON text in Python alone.
-    return Response(json.dumps(value), status, headers, media_type="application/json")
-
-
-# -- serving -------------------------------------------------------------------------------------------------------
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 takes a free one.
-
-    Raises:
-        InvalidConfiguration: It cannot be had.
-    """
-    try:
-        listener = socket.create_server((host, port), backlog=128)
-    except (OSError, OverflowError) as error:
-        raise InvalidConfiguration(f"cannot listen on {host}:{port}: {error}; port 0 takes a free one") from None
-    # Inherited by connections. asyncio does it for sockets of its own; without it an answer waits 40 ms for its end.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    """The address of what listens there."""
-    host, port = listener.getsockname()[:2]
-    return f"http://{host}:{port}"
-
-
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve ``app`` until a signal ends it; raised is then what the signal raises, ``KeyboardInterrupt`` for Ctrl-C."""
-    _server(app).run(sockets=[listener])
+__all__ = ["serving"]
 
 
 @contextlib.contextmanager
 def serving(
     database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0
-) -> Iterator[str]:
-    """Serve the shop from a thread of this process, for as long as the ``with`` block runs; gives its address.
+) -> Iterator[Served]:
+    """Serve the shop for as long as the ``with`` block runs; ``address`` of what it gives says where.
+
+    Args:
+        database: The shop's data.
+        faults: What goes wrong on purpose.
+        host: Where to listen. Nobody is asked who they are.
+        port: 0 takes a free one.
 
     Raises:
-        InvalidConfiguration: The address cannot be had.
+        InvalidConfiguration: The port cannot be had.
+        DependencyNotInstalled: The extra ``servers`` is missing.
     """
-    listener = listen(host, port)
-    server = _server(shop_app(database, faults))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="shop")
-    thread.start()
     try:
-        yield url_of(listener)
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
-def _server(app: ASGIApp) -> uvicorn.Server:
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-    return uvicorn.Server(config)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return "without completing response" not in record.getMessage()  # `faults` do that on purpose
+        from spec_envs.retail.shop.app import shop_app  # late: starlette is an extra
+    except ImportError as error:
+        raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
+    with Served(shop_app(database, faults), host=host, port=port) as served:
+        yield served
