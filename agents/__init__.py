@@ -19,6 +19,7 @@ from spec_envs.agents.replies import ReplyGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
+    from spec_envs.agents.customers import ChatCustomer
     from spec_envs.agents.react import ReActPolicy
     from spec_envs.agents.retail import GoldReplay, RetailPolicy
     from spec_envs.agents.search import SearchPolicy, SolutionReplay
@@ -27,6 +28,7 @@ __all__ = [
     "BuiltinGuesser",
     "BuiltinPolicy",
     "CallableGuesser",
+    "ChatCustomer",
     "ChatGuesser",
     "ChatModel",
     "ChatPolicy",
@@ -51,6 +53,7 @@ __all__ = [
 
 #: Names whose modules are imported on first use: what they bring along, nobody else here needs.
 _LATE = {
+    "ChatCustomer": "customers",
     "GoldReplay": "retail",
     "ReActPolicy": "react",
     "RetailPolicy": "retail",

@@ -17,11 +17,14 @@ from spec_envs.benchmarks.commands import (
     demo,
     guess,
     overhead,
+    play,
     retail,
+    retail_certify,
     search,
     search_web,
     serve_model,
     served_chess,
+    shop,
     wiki,
 )
 
@@ -87,11 +90,14 @@ for command in (
 
 for command in (
     demo.demo,
+    play.play,
     retail.retail,
     serve_model.serve_model,
+    shop.shop,
     wiki.wiki,
 ):
     main.add_command(command)
+retail.retail.add_command(retail_certify.retail_certify)
 
 
 if __name__ == "__main__":

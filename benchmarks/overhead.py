@@ -14,9 +14,11 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from spec_envs.agents import SearchPolicy
+from spec_envs.benchmarks import retail_overhead as retail
 from spec_envs.benchmarks.chess import ChessBench
 from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
+from spec_envs.benchmarks.measured import Measured
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.call_env import CallEnv
@@ -34,41 +36,33 @@ _CANCELS = 200
 _RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measured:
-    """One figure, and what it should be at most; ``target`` is ``None`` where there is none."""
-
-    name: str
-    unit: str
-    measured: float
-    target: float | None = None
-
-    @property
-    def met(self) -> bool:
-        """Whether the figure is at most the target."""
-        return self.target is None or self.measured <= self.target
-
-
 def run(json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _cancels, _replay, _crowd]
+    parts: list[Callable[[], Iterator[Measured]]] = [
+        _forks,
+        _search_forks,
+        _steps,
+        _cancels,
+        retail.figures,
+        _replay,
+        _crowd,
+    ]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as show:
         for done, part in enumerate(parts, start=1):
             figures += part()
             show(done)
+    yardstick = retail.tau_bench_figures()
+    figures += yardstick
+    note = None if yardstick else retail.WITHOUT_TAU_BENCH
     if json_file is not None:
         entries = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
-        write_json({"config": {"versions": versions()}, "figures": entries}, json_file)
+        write_json({"config": {"versions": versions()}, "figures": entries, "note": note}, json_file)
         return
-    rows = [_row(figure) for figure in figures]
+    rows = [figure.row() for figure in figures]
     console().print(table("What the machinery costs", ("figure", "target", "measured", ""), rows))
-
-
-def _row(figure: Measured) -> list[str]:
-    target = "" if figure.target is None else f"<= {figure.target:g} {figure.unit}"
-    verdict = "" if figure.target is None else "yes" if figure.met else "NO"
-    return [figure.name, target.strip(), f"{figure.measured:.4g} {figure.unit}".strip(), verdict]
+    if note is not None:
+        console().print(note, soft_wrap=True)
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------

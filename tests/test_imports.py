@@ -46,6 +46,8 @@ MAY_WAIT = {
     "spec_envs/search/client.py": "asks a site, and pauses between attempts",
     "spec_envs/search/gate.py": "a browser's way to the web",
     "spec_envs/search/site.py": "a server, and pages that take their time",
+    "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
+    "spec_envs/retail/shop/faults.py": "answers late on purpose",
     "wrappers/speculation/threads.py": "the runtime of threads",
 }
 

@@ -12,10 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks import crowd_asyncio, overhead
+from spec_envs.benchmarks import crowd_asyncio, overhead, retail_overhead
 from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import crowd
 from spec_envs.benchmarks.crowd_asyncio import CrowdSettings
+from spec_envs.benchmarks.measured import Measured
 from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from tests import virtual_time
@@ -137,6 +138,10 @@ class TestOverhead:
     def test_reports_what_was_measured(self, monkeypatch):
         monkeypatch.setattr(overhead, "_FORKS", 5)
         monkeypatch.setattr(overhead, "_EPISODES", 1)
+        monkeypatch.setattr(retail_overhead, "FORKS", 5)
+        monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
+        monkeypatch.setattr(retail_overhead, "EPISODES", 2)
+        monkeypatch.setattr(retail_overhead, "SIZES", (1, 2))
         monkeypatch.setattr(overhead, "crowd", lambda: crowd(num_wrappers=2, max_inflight=3, seconds=0.01))
         result = run("bench", "overhead", "--json", "-")
         assert result.exit_code == 0, result.output
@@ -146,9 +151,10 @@ class TestOverhead:
         assert {"name", "unit", "measured", "target", "met"} == set(figures[0])
 
     def test_shows_targets_in_a_table(self, monkeypatch):
-        monkeypatch.setattr(overhead, "_steps", lambda: iter([overhead.Measured("a step", "ms", 2.0, 1.0)]))
-        for name in ("_forks", "_cancels", "_replay", "_crowd"):
+        monkeypatch.setattr(overhead, "_steps", lambda: iter([Measured("a step", "ms", 2.0, 1.0)]))
+        for name in ("_forks", "_search_forks", "_cancels", "_replay", "_crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
+        monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout
 
