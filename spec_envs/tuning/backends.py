@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BACKENDS", "make_backend"]
 
-BACKENDS = ("simulated",)
+BACKENDS = ("simulated", "eevdf")
 
 
 def make_backend(name: str, *, workload: Workload | None = None, allow_system: bool = False) -> Backend:
@@ -24,4 +24,8 @@ def make_backend(name: str, *, workload: Workload | None = None, allow_system: b
         from spec_envs.tuning.simulated import SimulatedBackend
 
         return SimulatedBackend(workload)
+    if name == "eevdf":
+        from spec_envs.tuning.eevdf import EevdfBackend
+
+        return EevdfBackend(workload)
     raise InvalidConfiguration(f"backend must be one of {', '.join(BACKENDS)}, or a Backend, not {name!r}")

@@ -97,7 +97,9 @@ class Report:
         trials = []
         for window, row in enumerate(rows, start=last + 1 - len(rows)):
             setting = tuple((knob.name, knob.decode(float(at))) for knob, at in zip(knobs, row, strict=False))
-            figures = {name: float(figure) for name, figure in zip(METRICS, row[len(knobs) :], strict=True)}
+            figures: dict[str, Any] = {
+                name: float(figure) for name, figure in zip(METRICS, row[len(knobs) :], strict=True)
+            }
             trials.append(Trial(window, setting, Metrics(**figures | {"valid": bool(figures["valid"])})))
         return cls(tuple(trials), Machine(*(float(figure) for figure in arrays["machine"])))
 
