@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -13,8 +14,15 @@ from spec_envs.errors import EnvClosed, InvalidConfiguration
 
 if TYPE_CHECKING:
     from spec_envs.calls import CancelToken
+    from spec_envs.tuning.measuring import Metrics
 
-__all__ = ["CoreSet", "Places", "core_sets"]
+__all__ = ["LEAST_SHARE", "CoreSet", "Places", "core_sets", "cpu_ns", "undisturbed"]
+
+#: A window during which a workload had less of its cores' time was spoiled by something foreign.
+LEAST_SHARE = 0.95
+#: How often a window is measured until it is valid.
+_ATTEMPTS = 3
+_CPU_CLOCK = 2  # of a process: CPUCLOCK_SCHED
 
 CoreSet = tuple[int, ...]
 PlaceT = TypeVar("PlaceT")
@@ -49,6 +57,19 @@ def _siblings(core: int) -> set[int]:
         first, _, last = part.partition("-")
         found |= set(range(int(first), int(last or first) + 1))
     return found | {core}
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of a process so far, all of its threads together."""
+    return time.clock_gettime_ns((~pid << 3) | _CPU_CLOCK)
+
+
+def undisturbed(measure: Callable[[], Metrics]) -> tuple[Metrics, int]:
+    """What ``measure`` gives when it is valid, or the third time at the latest; and how often it was called."""
+    metrics, attempts = measure(), 1
+    while not metrics.valid and attempts < _ATTEMPTS:
+        metrics, attempts = measure(), attempts + 1
+    return metrics, attempts
 
 
 class Places(Generic[PlaceT]):

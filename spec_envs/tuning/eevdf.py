@@ -1,4 +1,4 @@
-"""The ``eevdf`` backend: real tasks on real cores under Linux's scheduler, with the slice that was set. Needs no root."""
+"""The ``eevdf`` backend: real tasks on real cores under Linux's scheduler, with the slice that was set; no root."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import threading
 from spec_envs.calls import CancelToken, Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.tuning import sched
-from spec_envs.tuning.cores import CoreSet, Places, core_sets
+from spec_envs.tuning.cores import LEAST_SHARE, CoreSet, Places, core_sets, undisturbed
 from spec_envs.tuning.machine import watch
 from spec_envs.tuning.measuring import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.program import Program
 from spec_envs.tuning.round_robin import SLICE, RoundRobin
 
 __all__ = ["EevdfBackend"]
-
-#: A window during which the tasks had less of their cores was spoiled by something foreign.
-LEAST_SHARE = 0.95
-#: How often a window is measured until it is valid.
-ATTEMPTS = 3
 
 
 class EevdfBackend:
@@ -63,11 +58,8 @@ class EevdfBackend:
         with self._places.lend(cancel) as spinner:
             seen = watch()
             program = spinner.prepare(workload.tasks, slice_ns)
-            for attempt in range(1, ATTEMPTS + 1):
-                metrics = _window(program, workload, query, cancel)
-                if metrics.valid:
-                    break
-            return Measurement(metrics, seen(), attempt)
+            metrics, attempts = undisturbed(lambda: _window(program, workload, query, cancel))
+            return Measurement(metrics, seen(), attempts)
 
     def best(self, workload: Workload) -> float | None:
         """What the closed form promises for the best slice: the real machine comes within some percent of it."""

@@ -82,7 +82,7 @@ def cpu_ns(tasks: list[Task]) -> int:
 
 
 class Host:
-    """The program: the tasks, and windows as they are ordered."""
+    """The tasks, and windows as they are ordered."""
 
     def __init__(self, tasks: int, cores: list[int]) -> None:
         self._orders = Orders()
@@ -91,6 +91,9 @@ class Host:
         numbered = enumerate(itertools.product(cores, range(tasks)))
         self._tasks = [start(core, number, self._done) for number, (core, _) in numbered]
         self._answers = [open(task.answers) for task in self._tasks]
+
+    def run(self) -> None:
+        """Say who the tasks are, and serve."""
         say({"pids": [task.pid for task in self._tasks]})
         serve(self._orders, self.window)
 
@@ -111,4 +114,4 @@ class Host:
 
 
 if __name__ == "__main__":
-    run(lambda: Host(int(sys.argv[1]), [int(core) for core in sys.argv[2:]]))
+    run(lambda: Host(int(sys.argv[1]), [int(core) for core in sys.argv[2:]]).run())

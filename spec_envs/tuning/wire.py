@@ -1,4 +1,4 @@
-"""How our programs talk with who started them: lines of JSON. Only the standard library, since a start has to be quick."""
+"""How our programs talk with who started them: in lines of JSON. Standard library only: a start is to be quick."""
 
 from __future__ import annotations
 
