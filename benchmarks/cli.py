@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, demo, guess, overhead, retail
+from spec_envs.benchmarks.commands import chess, demo, guess, machine, overhead, retail
 
 
 class _Failed(click.ClickException):
@@ -62,7 +62,7 @@ def bench() -> None:
 
 for command in (chess.chess, guess.guess, overhead.overhead):
     bench.add_command(command)
-for command in (demo.demo, retail.retail):
+for command in (demo.demo, machine.tuning, retail.retail):
     main.add_command(command)
 
 

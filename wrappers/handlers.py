@@ -35,16 +35,18 @@ Around = Callable[[Handler, Any, CancelToken], Any]
 class DecoratedHandler:
     """A handler around another: answers with ``around(inner, query, cancel)``.
 
-    Has the ``effect`` of the inner handler, where that has one.
+    Has the ``effect`` and the ``max_inflight`` of the inner handler, where that has them.
     """
 
     def __init__(self, inner: Callable[..., Any], around: Around) -> None:
         self._inner = inner
         self._handler = as_handler(inner)
         self._around = around
-        effect = getattr(inner, "effect", None)
+        effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
         if effect is not None:
             self.effect: Effect = effect
+        if max_inflight is not None:
+            self.max_inflight: int = max_inflight
 
     def __call__(self, query: Any, cancel: CancelToken) -> Any:
         """The response to ``query``."""

@@ -31,7 +31,7 @@ from spec_envs.wrappers.speculation.episode import (
     private_copy,
 )
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.limits import Limits
+from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.simulation import SimulationRuntime
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.trace import Trace
@@ -82,7 +82,8 @@ class SpeculativeWrapper(
         guessers: By handler: ``"policy"``, and the names in ``env.unwrapped.handlers``.
         k: Guesses to ask for, for one call.
         max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
-        limits: All the limits at once, instead of ``max_inflight``.
+        limits: All the limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
+            many of its calls it can take at once is held to that, unless ``limits.per_handler`` has a limit for it.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         canonical: Looser matching, by handler: responses with the same canonical form count as equal. **Lossy**: the
             next call may then have been made with a slightly different query. Every ``shadow_every``-th such call is
@@ -134,7 +135,7 @@ class SpeculativeWrapper(
         self._ledger = Ledger(Trace(max_trace_events))
         self._driver = Driver(
             SpeculationTree(
-                _limits(limits, max_inflight),
+                _limits(limits, max_inflight, getattr(env.unwrapped, "handlers", {})),
                 guessable=frozenset(self._checked_guessers(guessers or {})),
                 external=frozenset() if policy is not None else frozenset({POLICY}),
                 canonical=canonical,
@@ -434,12 +435,14 @@ def _agent(policy: Callable[..., Any] | None) -> Agent:
     return Agent(as_handler(policy), getattr(policy, "effect", Effect.SAMPLE), stateful)
 
 
-def _limits(limits: Limits | None, max_inflight: int | None) -> Limits:
+def _limits(limits: Limits | None, max_inflight: int | None, handlers: Mapping[str, Handler]) -> Limits:
     if limits is not None and max_inflight is not None:
         raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-    if limits is not None:
-        return limits
-    return Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
+    if limits is None:
+        limits = Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
+    declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
+    own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
+    return dataclasses.replace(limits, per_handler={**own, **limits.per_handler})
 
 
 def make_runtime(runtime: str | Runtime) -> Runtime:

@@ -87,7 +87,7 @@ class Journal:
             put_back, failed = {}, {}
             for path, old in reversed(list(self._old.items())):
                 try:
-                    _write(path, old)
+                    _put_back(path, old)
                 except HandlerFailed as error:
                     failed[path] = str(error)
                 else:
@@ -201,6 +201,12 @@ def read_file(path: str) -> str:
         raise HandlerFailed(f"{path} cannot be read: {error.strerror}") from error
     chosen = re.search(r"\[(\S+)\]", text)  # as in "always [madvise] never"
     return chosen[1] if chosen else text
+
+
+def _put_back(path: str, old: str) -> None:
+    _write(path, old)
+    if (found := read_file(path)).split() != old.split():
+        raise HandlerFailed(f"{path} was set back to {old!r}, but reads {found!r}")
 
 
 def _write(path: str, text: str) -> None:

@@ -20,7 +20,8 @@ __all__ = ["Loopback", "LoopbackBackend"]
 
 #: The greatest sizes of a connection's buffers: the third figures of ``net.ipv4.tcp_rmem`` and ``net.ipv4.tcp_wmem``.
 _LIMITS = tuple(
-    Knob(name, "int", 4096, 32 << 20, log=True, default=4096, steps=14, unit="B") for name in ("rmem_max", "wmem_max")
+    Knob(name, "int", 4096, 32 << 20, log=True, default=4096, steps=14, unit="B")
+    for name in ("tcp_rmem_max", "tcp_wmem_max")
 )
 
 

@@ -1,8 +1,9 @@
 """A program (see ``program.py``): TCP over the loopback device of a network namespace that nobody else is in.
 
-Its argument is the core to run on. First it says how the namespace was made. An order has the buffers' ``rmem_max`` and
-``wmem_max``, ``message_bytes``, ``settle_s`` and ``window_s``; the answer the ``latencies_ns`` of messages, each sent
-and acknowledged, the ``cpu_share`` of the core, and the limits as they ``read`` back. The namespace ends with it.
+Its argument is the core to run on. First it says how the namespace was made. An order has the buffers' limits
+``tcp_rmem_max`` and ``tcp_wmem_max``, ``message_bytes``, ``settle_s`` and ``window_s``; the answer the ``latencies_ns``
+of messages, each sent and acknowledged, the ``cpu_share`` of the core, and the limits as they ``read`` back. The
+namespace ends with it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from spec_envs.tuning.wire import Orders, run, say, serve
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _PR_SET_PDEATHSIG = 1
-_LIMITS = {"rmem_max": Path("/proc/sys/net/ipv4/tcp_rmem"), "wmem_max": Path("/proc/sys/net/ipv4/tcp_wmem")}
+_LIMITS = {"tcp_rmem_max": Path("/proc/sys/net/ipv4/tcp_rmem"), "tcp_wmem_max": Path("/proc/sys/net/ipv4/tcp_wmem")}
 #: What the kernel begins with: the least and the first size of a buffer.
-_LEAST, _FIRST = 4096, {"rmem_max": 131072, "wmem_max": 16384}
+_LEAST, _FIRST = 4096, {"tcp_rmem_max": 131072, "tcp_wmem_max": 16384}
 
 
 def enter_namespace() -> str:

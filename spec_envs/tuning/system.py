@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from spec_envs.calls import CancelToken, Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration
