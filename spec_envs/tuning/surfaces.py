@@ -29,7 +29,9 @@ _LEAST, _MOST = 2, len(_KNOBS)
 #: How far from the middle the best coordinate of a knob may lie, of 1.
 _INNER = 0.6
 #: Heights of the bowl and of the waves on it, as logarithms of p95.
-_STEEPNESS, _COUPLING, _WAVES = 1.6, 0.45, 0.04
+_STEEPNESS, _WAVES = 1.6, 0.04
+#: How much each two knobs depend on each other: a correlation, of either sign.
+_COUPLING = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,7 +91,6 @@ def _shape(num_knobs: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.f
     rng = np.random.default_rng((seed, num_knobs))
     knobs = _KNOBS[:num_knobs]
     optimum = np.array([knob.encode(knob.decode(float(rng.uniform(-_INNER, _INNER)))) for knob in knobs])
-    directions, _ = np.linalg.qr(rng.normal(size=(num_knobs, num_knobs)))
-    tilted = directions @ np.diag(rng.uniform(0.2, 1.8, num_knobs)) @ directions.T
-    bowl = (1.0 - _COUPLING) * np.diag(rng.uniform(0.5, 1.5, num_knobs)) + _COUPLING * tilted
-    return optimum, _STEEPNESS / math.sqrt(num_knobs) * bowl
+    signs, widths = rng.choice((-1.0, 1.0), num_knobs), rng.uniform(0.7, 1.2, num_knobs)
+    coupled = (1.0 - _COUPLING) * np.eye(num_knobs) + _COUPLING * np.outer(signs, signs)
+    return optimum, _STEEPNESS / math.sqrt(num_knobs) * np.outer(widths, widths) * coupled
