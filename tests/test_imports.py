@@ -36,6 +36,15 @@ LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 MAY_WAIT = {
     "spec_envs/calls.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
+    "spec_envs/tuning/cores.py": "calls wait for a place on the machine's cores",
+    "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
+    "spec_envs/tuning/machine.py": "measures the machine by the second",
+    "spec_envs/tuning/sysbench.py": "measures sysbench",
+    "spec_envs/tuning/system_workloads.py": "measures in the calling thread",
+    "spec_envs/tuning/loopback_program.py": "a program of its own that measures",
+    "spec_envs/tuning/spinner.py": "a program of its own that measures",
+    "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
+    "spec_envs/tuning/wire.py": "for programs of their own that measure",
     "wrappers/speculation/threads.py": "the runtime of threads",
 }
 

@@ -11,14 +11,16 @@ import itertools
 import json
 import mmap
 import os
+import select
 import signal
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from spec_envs.tuning.wire import Orders, run, say, serve
 
 _PR_SET_PDEATHSIG = 1
+_TICK_S = 0.1
 _CPU_CLOCK = 2  # of a process: CPUCLOCK_SCHED
 
 
@@ -68,6 +70,8 @@ def start(core: int, number: int, done: mmap.mmap) -> Task:
         os.close(answers[1])
         return Task(pid, orders[1], answers[0])
     try:
+        os.dup2(orders[0], 0)  # with the pipes of this process it would keep open what should end with it
+        os.dup2(answers[1], 1)
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() == parent:  # else it has died before it could be told
             os.sched_setaffinity(0, {core})
@@ -109,8 +113,15 @@ class Host:
         stopped = stopped or self._orders.wait(count_until)
         used, passed = cpu_ns(self._tasks) - used, time.monotonic_ns() - at
         self._done[-1] = stopped
-        latencies = [latency for answers in self._answers for latency in json.loads(answers.readline())]
+        latencies = [latency for answers in self._answers for latency in json.loads(self._heard(answers))]
         return {"latencies_ns": latencies, "cpu_share": used / max(passed, 1) / self._cores}
+
+    def _heard(self, answers: TextIO) -> str:
+        """A task's answer. Should any task have died the others wait for it, and there is nothing left to do."""
+        while not select.select([answers], [], [], _TICK_S)[0]:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                os._exit(1)
+        return answers.readline() or os._exit(1)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,12 @@ class SysbenchBackend:
         ) as process:
             cancel.on_cancel(process.kill)
             try:
-                used_ns = _watched(process, threads, slice_ns, seconds)
+                try:
+                    used_ns = _watched(process, threads, slice_ns, seconds)
+                except (OSError, HandlerFailed):  # a thread has gone, and with it what could be asked
+                    if not _ends(process, _TICK_S):
+                        raise
+                    used_ns = 0.0
                 output, _ = process.communicate(timeout=seconds + _SPARE_S)
             finally:
                 process.kill()

@@ -38,15 +38,15 @@ class Orders:
             if newline:
                 self._read = rest
                 return head
-            left = _GONE_S if until_ns is None else (until_ns - time.monotonic_ns()) / 1e9
-            if left <= 0:
-                return None
+            left = _GONE_S if until_ns is None else max(0.0, (until_ns - time.monotonic_ns()) / 1e9)
             if select.select([0], [], [], min(left, _GONE_S))[0]:
                 more = os.read(0, 1 << 16)
                 self._read += more
                 self.open = bool(more)
             elif os.getppid() != self._parent:
                 self.open = False
+            elif left == 0.0:
+                return None
         return None
 
 
@@ -61,6 +61,8 @@ def serve(orders: Orders, carry_out: Callable[[dict[str, Any]], dict[str, Any]])
     for order in orders:
         try:
             answer = carry_out(order)
+        except BrokenPipeError:
+            raise  # this program cannot go on
         except OSError as error:
             answer = {"error": str(error)}
         say(answer)
@@ -72,4 +74,4 @@ def run(program: Callable[[], None]) -> None:
     try:
         program()
     except BrokenPipeError:
-        os._exit(1)  # nobody listens any more
+        os._exit(1)  # nobody listens any more, or a child has died
