@@ -16,15 +16,18 @@ from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call, CancelToken, Guess
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.tuning.simulated import SimulatedBackend
 from spec_envs.wrappers import SpeculativeWrapper
 
 _PLIES = 30
 _FORKS = 2000
 _EPISODES = 15
+
+_Runtime = Literal["threads", "simulation"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Measured:
 
 def run(json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _steps, _replay, _crowd]
+    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _steps, _windows, _replay, _crowd]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as show:
         for done, part in enumerate(parts, start=1):
@@ -112,35 +115,60 @@ def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    """An environment whose handlers answer at once, and what answers in it."""
+
+    name: str
+    make: Callable[[], gym.Env[Any, Any]]
+    policy: Callable[[Any], Any]
+    handler: str
+    response: Callable[[Any], Any]
+    unit: str = "step"
+
+
 def _steps() -> Iterator[Measured]:
     """A step with the wrapper against one without, side by side, where every handler answers at once."""
-    cases: list[tuple[str, Callable[[], gym.Env[Any, Any]], Callable[[Any], Any]]] = [
-        ("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response),
-        ("chess", _chess_env, _recorded),
+    cases = [
+        _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
+        _Case("chess", _chess_env, _recorded, "opponent", _recorded),
     ]
-    runtimes: list[tuple[Literal["threads", "simulation"], float]] = [("threads", 1.0), ("simulation", 0.3)]
-    for case, make, policy in cases:
-        for runtime, target in runtimes:
-            for guessed in (False, True):
-                plain, wrapped = _step_times(make, policy, runtime, guessed)
-                name = f"wrapper per step, {runtime}, {case}, {'perfect' if guessed else 'no'} guesses"
-                yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+    for case in cases:
+        yield from _step_figures(case, {"threads": 1.0, "simulation": 0.3})
 
 
-def _step_times(
-    make: Callable[[], gym.Env[Any, Any]],
-    policy: Callable[[Any], Any],
-    runtime: Literal["threads", "simulation"],
-    guessed: bool,
-) -> tuple[float, float]:
+def _windows() -> Iterator[Measured]:
+    """A window of the simulated tuning, which takes no time either."""
+    backend, token = SimulatedBackend(), CancelToken()
+    case = _Case(
+        "tuning",
+        lambda: gym.make("SpecTuning-v0", backend=backend, windows=_PLIES),
+        lambda observation: {"slice_ms": 1.0 + int(observation["window"][0]) % 7},
+        "measure",
+        lambda query: backend(query, token),
+        "window",
+    )
+    yield from _step_figures(case, {"threads": 2.0, "simulation": 2.0})
+
+
+def _step_figures(case: _Case, targets: dict[_Runtime, float]) -> Iterator[Measured]:
+    for runtime, target in targets.items():
+        for guessed in (False, True):
+            plain, wrapped = _step_times(case, runtime, guessed)
+            name = f"wrapper per {case.unit}, {runtime}, {case.name}, {'perfect' if guessed else 'no'} guesses"
+            yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+
+
+def _step_times(case: _Case, runtime: _Runtime, guessed: bool) -> tuple[float, float]:
     """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
-    name = "world" if isinstance(make(), FakeEnv) else "opponent"
-    response = pure_response if name == "world" else _recorded
-    guessers = {"policy": _Perfect(policy), name: _Perfect(response)} if guessed else {}
+    guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
     plain, wrapped = [], []
-    with make() as env, SpeculativeWrapper(make(), policy=policy, guessers=guessers, k=1, runtime=runtime) as wrapper:
+    with (
+        case.make() as env,
+        SpeculativeWrapper(case.make(), policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper,
+    ):
         for _ in range(_EPISODES):
-            plain.append(_step_ms(env, policy))
+            plain.append(_step_ms(env, case.policy))
             wrapped.append(_step_ms(wrapper, wrapper.act))
     return statistics.median(plain), statistics.median(wrapped)
 
