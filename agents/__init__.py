@@ -1,5 +1,6 @@
 """Policies and guessers for the environments of ``spec_envs``."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
@@ -16,7 +17,9 @@ from spec_envs.agents.pattern import PatternGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
+    from spec_envs.agents.react import ReActPolicy
     from spec_envs.agents.retail import GoldReplay, RetailPolicy
+    from spec_envs.agents.search import SearchPolicy, SolutionReplay
 
 __all__ = [
     "BuiltinGuesser",
@@ -28,22 +31,29 @@ __all__ = [
     "PatternGuesser",
     "RandomPolicy",
     "RankCalibration",
+    "ReActPolicy",
     "RecordedGuesser",
     "Reliability",
     "RetailPolicy",
     "ScoreCalibration",
+    "SearchPolicy",
+    "SolutionReplay",
     "StockfishGuesser",
     "StockfishPolicy",
     "UnionGuesser",
 ]
 
-_RETAIL = frozenset({"GoldReplay", "RetailPolicy"})
+#: Names whose modules are imported on first use: what they bring along, nobody else here needs.
+_LATE = {
+    "GoldReplay": "retail",
+    "ReActPolicy": "react",
+    "RetailPolicy": "retail",
+    "SearchPolicy": "search",
+    "SolutionReplay": "search",
+}
 
 
 def __getattr__(name: str) -> Any:
-    # Late: the shop's tools bring pydantic along, which nobody else here needs.
-    if name in _RETAIL:
-        from spec_envs.agents import retail
-
-        return getattr(retail, name)
+    if name in _LATE:
+        return getattr(importlib.import_module(f"spec_envs.agents.{_LATE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.agents._retail_case import CONFIRM, MORE, Action, Case, Next, call, give_up
 from spec_envs.calls import Effect
+from spec_envs.draws import Draws
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.draws import Draws
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task

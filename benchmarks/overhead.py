@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
 
+from spec_envs.agents import SearchPolicy
 from spec_envs.benchmarks.chess import ChessBench
 from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
@@ -47,7 +49,7 @@ class Measured:
 
 def run(json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _steps, _windows, _replay, _crowd]
+    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _windows, _replay, _crowd]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as show:
         for done, part in enumerate(parts, start=1):
@@ -74,13 +76,36 @@ def _forks() -> Iterator[Measured]:
     """A fork of everything that ``gym.make`` builds, in the middle of a game."""
     with _chess_env() as env:
         _play_some(env, _PLIES // 3)
-        times = []
-        for _ in range(_FORKS):
-            start = time.perf_counter_ns()
-            twin = fork(env)
-            times.append(time.perf_counter_ns() - start)
-            twin.close()
-    yield Measured("fork of the gym.make chess stack (median)", "us", statistics.median(times) / 1e3, 20)
+        microseconds = _fork_us(env)
+    yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 20)
+
+
+def _fork_us(env: gym.Env[Any, Any]) -> float:
+    times = []
+    for _ in range(_FORKS):
+        start = time.perf_counter_ns()
+        twin = fork(env)
+        times.append(time.perf_counter_ns() - start)
+        twin.close()
+    return statistics.median(times) / 1e3
+
+
+def _search_forks() -> Iterator[Measured]:
+    """Forks of a search episode that has read two pages: time, and memory where a thousand are kept."""
+    with gym.make("SpecSearch-v0", split="train") as env:
+        policy = SearchPolicy()
+        observation, _ = env.reset(seed=0)
+        for _ in range(2):
+            observation, *_ = env.step(policy(observation))
+        microseconds = _fork_us(env)
+        tracemalloc.start()
+        twins = [fork(env) for _ in range(1000)]
+        for twin in twins:
+            twin.step("search[Merrow]")
+        megabytes = tracemalloc.get_traced_memory()[0] / 1e6
+        tracemalloc.stop()
+    yield Measured("fork of the gym.make search stack (median)", "us", microseconds, 30)
+    yield Measured("1,000 forks of one search episode, each a step on", "MB", megabytes, 20)
 
 
 def _play_some(env: gym.Env[Any, Any], steps: int) -> None:

@@ -27,7 +27,7 @@ import numpy as np
 
 from spec_envs.calls import Usage, key_of
 
-__all__ = ["Record", "Recording"]
+__all__ = ["Codec", "Record", "Recording"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Recording:
     """
 
     def __init__(self, records: Iterable[Record] = (), *, types: Iterable[type] = ()) -> None:
-        self._codec = _Codec(types)
+        self._codec = Codec(types)
         self._records: list[Record] = []
         self._first: dict[Hashable, Record] = {}
         for record in records:
@@ -110,7 +110,7 @@ class Recording:
         return Record(query, response, line.get("seconds", 0.0), usage)
 
 
-class _Codec:
+class Codec:
     """Values to JSON and back, as the module says."""
 
     def __init__(self, types: Iterable[type]) -> None:
@@ -120,6 +120,11 @@ class _Codec:
                 raise TypeError(f"types of a recording must be dataclasses, and {kind.__qualname__} is none")
 
     def encode(self, value: Any) -> Any:
+        """``value`` as what ``json`` can write.
+
+        Raises:
+            TypeError: It would not come back as the same.
+        """
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
             return value
@@ -146,6 +151,11 @@ class _Codec:
         )
 
     def decode(self, value: Any) -> Any:
+        """The value that ``encode`` was given.
+
+        Raises:
+            ValueError, TypeError, LookupError: ``encode`` has not made this, or with other types.
+        """
         if isinstance(value, list):
             return [self.decode(item) for item in value]
         if not isinstance(value, dict):

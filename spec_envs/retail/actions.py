@@ -6,16 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gymnasium import spaces
-
 from spec_envs.errors import InvalidAction
 
-__all__ = ["ActionText", "AnyText", "CallAction", "read_action"]
+__all__ = ["SAMPLES", "CallAction", "read_action"]
 
 Action = str | Mapping[str, Any]
 
-_MAX_LENGTH = 1 << 30
-_SAMPLES = (
+#: A few that change nothing.
+SAMPLES = (
     "Could you tell me your e-mail address?",
     "What can I do for you?",
     "Is there anything else I can help you with?",
@@ -77,32 +75,3 @@ def _parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-class AnyText(spaces.Text):
-    """Text of any characters."""
-
-    def __init__(self) -> None:
-        super().__init__(_MAX_LENGTH, min_length=0)
-
-    def contains(self, x: Any) -> bool:
-        """Whether ``x`` is text."""
-        return isinstance(x, str)
-
-
-class ActionText(AnyText):
-    """Messages and tool calls, as text or as mappings. ``sample()`` draws one of a few that change nothing."""
-
-    def contains(self, x: Any) -> bool:
-        """Whether ``x`` can be read as an action."""
-        try:
-            read_action(x)
-        except InvalidAction:
-            return False
-        return True
-
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A harmless message or tool call; with ``mask`` or ``probability``, as ``Text.sample``."""
-        if mask is not None or probability is not None:
-            return super().sample(mask, probability)
-        return _SAMPLES[int(self.np_random.integers(len(_SAMPLES)))]

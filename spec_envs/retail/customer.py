@@ -10,8 +10,8 @@ import dataclasses
 import re
 from collections.abc import Sequence
 
+from spec_envs.draws import Draws
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.draws import Draws
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
 

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spec_envs.draws import Draws
 from spec_envs.retail.catalogue import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS
-from spec_envs.retail.draws import Draws
 
 if TYPE_CHECKING:
     from spec_envs.retail.base import Table

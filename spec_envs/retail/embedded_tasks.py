@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from spec_envs.draws import Draws
 from spec_envs.retail import scenarios
 from spec_envs.retail.data import load
-from spec_envs.retail.draws import Draws
 from spec_envs.retail.store import StoreSnapshot
 from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
 from spec_envs.retail.wishes import Plan, Shop

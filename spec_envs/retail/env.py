@@ -24,6 +24,7 @@ from spec_envs.retail.store import StoreSnapshot
 from spec_envs.retail.tasks import Task, check_tasks, load_tasks, replay, was_said
 from spec_envs.retail.tools import SCHEMAS, TERMINAL, ToolResult, effect_of
 from spec_envs.retail.views import view_of
+from spec_envs.spaces import ActionText, AnyText
 
 Observation = dict[str, str]
 
@@ -169,8 +170,8 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         self._max_steps = max_steps
         self._policy = POLICY if policy is None else policy
         self.render_mode = render_mode
-        self.action_space = actions.ActionText()
-        texts: dict[str, spaces.Space[Any]] = {name: actions.AnyText() for name in ("dialogue", "tools", "policy")}
+        self.action_space = ActionText(actions.read_action, actions.SAMPLES)
+        texts: dict[str, spaces.Space[Any]] = {name: AnyText() for name in ("dialogue", "tools", "policy")}
         self.observation_space = cast("spaces.Space[Observation]", spaces.Dict(texts))
         #: The episode under way, or the last one; ``None`` before the first ``reset``. Immutable.
         self.episode: Episode | None = None

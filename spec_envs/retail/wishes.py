@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spec_envs.retail.tasks import Action, Request
 
 if TYPE_CHECKING:
-    from spec_envs.retail.draws import Draws
+    from spec_envs.draws import Draws
     from spec_envs.retail.store import Record, StoreSnapshot
 
 

@@ -13,7 +13,7 @@ class Page:
 
     Attributes:
         title: Its title, by which it is found; the canonical one also where a redirect led to it.
-        paragraphs: Its text, without markup.
+        paragraphs: Its text, without markup; a list is one paragraph with a line for each entry.
         links: Titles that it links to, in their order, each once.
         disambiguation: Whether it only lists what the title may mean.
     """
@@ -26,7 +26,7 @@ class Page:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FetchQuery:
-    """Look for the article of this name; compared letter by letter."""
+    """Look for the article called ``text``; compared letter by letter."""
 
     text: str
 

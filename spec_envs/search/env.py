@@ -1,0 +1,273 @@
+"""``SpecSearch-v0``: answer a question by reading an encyclopedia, as ReAct does on HotpotQA."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+import gymnasium as gym
+from gymnasium import spaces
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, Effect
+from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration, ResetNeeded
+from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
+from spec_envs.search.corpus import Corpus
+from spec_envs.search.episode import Episode
+from spec_envs.search.loading import load_corpus
+from spec_envs.search.pages import Fetched, FetchQuery
+from spec_envs.search.questions import Question, load_questions
+from spec_envs.search.scoring import exact_match, f1
+from spec_envs.spaces import ActionText, AnyText
+
+__all__ = ["START", "SearchEnv"]
+
+Observation = dict[str, Any]
+
+#: What ``reset`` shows in place of what an action returned.
+START = "Answer the question by search[entity], lookup[keyword] and finish[answer].\n"
+
+
+class SearchEnv(CallEnv[Observation, Action]):
+    """The agent answers a question by searching an encyclopedia and following what it finds.
+
+    ## Description
+    ReAct's Wikipedia environment (arXiv 2210.03629) with HotpotQA's questions and score (arXiv 1809.09600). The pages
+    come from a handler: a wiki and questions of a generated world come with the package; any collection of pages, or a
+    site, takes its place.
+
+    ## Action Space
+    Text, or the same as a tool call, as a mapping or as JSON text:
+
+    | text              | tool call                                           | returns                               |
+    |-------------------|-----------------------------------------------------|---------------------------------------|
+    | `search[entity]`  | `{"name": "search", "arguments": {"entity": "…"}}`  | the first five sentences of the page  |
+    | `lookup[keyword]` | `{"name": "lookup", "arguments": {"keyword": "…"}}` | its next sentence with the keyword    |
+    | `finish[answer]`  | `{"name": "finish", "arguments": {"answer": "…"}}`  | the end                               |
+
+    Names are read in any case. Where there is no such page, or it only lists what the name may mean, ``search`` returns
+    "Could not find …. Similar: […]." and the page stays the one before; ``lookup`` returns "(Result 1 / 2) …", and
+    "No more results." past the last one. What cannot be read as an action returns "Invalid action: …" and costs a step;
+    what has more than 2,000 characters, or is neither text nor JSON data, is refused. ``sample()`` draws one of a few.
+
+    ## Observation Space
+    A ``Dict``, all that the agent may know:
+
+    | key           | value                                                                           |
+    |---------------|---------------------------------------------------------------------------------|
+    | `question`    | text                                                                            |
+    | `transcript`  | JSON list of `{"action": text, "observation": text}`, oldest first              |
+    | `observation` | what the last action returned; after `reset`, what there is to do               |
+    | `steps_left`  | integer, 0 to `max_steps`                                                       |
+
+    Actions stand in the transcript in the first form, names in lower case, however they were given. A tool call may
+    have a ``thought`` (text): it is kept there beside the action, and does nothing else.
+
+    ## Starting State
+    An empty transcript. The question is ``question_index``, or drawn in each ``reset``;
+    ``reset(options={"question": …})`` takes an index, an id such as "test-12", or a ``Question``.
+
+    ## Rewards
+    0 until the end; for ``finish`` 1 if the answer is the right one after HotpotQA's normalisation (case, punctuation,
+    articles), else 0.
+
+    ## Episode End
+    *Terminated*: by ``finish``. *Truncated*: after ``max_steps`` actions without one.
+
+    ## Info
+    | key        | value                                                                   |
+    |------------|-------------------------------------------------------------------------|
+    | `question` | the question's id                                                       |
+    | `steps`    | actions taken                                                           |
+    | `outcome`  | None, "finish" or "max_steps"                                           |
+    | `answer`   | at the end: the agent's answer; "" if it gave none                      |
+    | `em`       | at the end: exact match, 0.0 or 1.0                                     |
+    | `f1`       | at the end: F1 over the words of the answer, 0.0 to 1.0                 |
+
+    ## Arguments
+    - ``backend``: "corpus" (default), or a callable ``backend(query)`` or ``backend(query, cancel)`` that takes a
+      ``FetchQuery`` and returns a ``Fetched``.
+    - ``corpus``: what the backend "corpus" reads: "embedded" (default), a folder, a ``.jsonl`` file or a HotpotQA file
+      with contexts (see ``load_corpus``), or a ``Corpus``.
+    - ``questions``: "embedded" (default), a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
+    - ``split``: of the embedded questions: "train", "dev", "test" (default), or ``None`` for all.
+    - ``question_index``: the question of every episode; ``None`` (default) draws one in each ``reset``.
+    - ``max_steps``: truncate after so many actions (default 10).
+    - ``render_mode``: ``None`` or "ansi" (question, actions and what they returned, as text).
+
+    ## Forking
+    An episode is an immutable value, and so are pages: a fork shares all of it, whatever its length, in some
+    microseconds. Handlers are shared.
+
+    ## Latency
+    ``search`` makes one call, ``Call("fetch", FetchQuery(entity), Effect.READ)``; ``lookup`` and ``finish`` make none.
+    Equal calls may share one execution, on all branches. The backend "corpus" answers at once;
+    ``spec_envs.wrappers.handlers.with_latency`` gives a backend the time of a real site.
+
+    ## Version History
+    - v0: initial version.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
+    shared_on_fork: ClassVar[frozenset[str]] = frozenset({"episode", "questions"})
+
+    def __init__(
+        self,
+        *,
+        backend: str | Callable[..., Fetched] = "corpus",
+        corpus: str | os.PathLike[str] | Corpus = "embedded",
+        questions: str | os.PathLike[str] | Sequence[Question] = "embedded",
+        split: str | None = "test",
+        question_index: int | None = None,
+        max_steps: int = 10,
+        render_mode: str | None = None,
+    ) -> None:
+        if type(max_steps) is not int or max_steps < 1:
+            raise InvalidConfiguration(f"max_steps must be an integer of at least 1, not {max_steps!r}")
+        if render_mode not in (None, "ansi"):
+            raise InvalidConfiguration(f"render_mode must be None or 'ansi', not {render_mode!r}")
+        super().__init__({"fetch": _backend(backend, corpus)})
+        #: The questions to draw from.
+        self.questions: tuple[Question, ...] = _questions(questions, split)
+        self._question_index = None if question_index is None else self._position(question_index)
+        self._max_steps = max_steps
+        self.render_mode = render_mode
+        self.action_space = ActionText(read_action, SAMPLES)
+        parts: dict[str, spaces.Space[Any]] = {name: AnyText() for name in ("question", "transcript", "observation")}
+        parts["steps_left"] = spaces.Discrete(max_steps + 1)
+        self.observation_space = cast("spaces.Space[Observation]", spaces.Dict(parts))
+        #: The episode under way, or the last one; ``None`` before the first ``reset``. Immutable.
+        self.episode: Episode | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin with a question; ``options`` may hold ``question``: an index, an id, or a ``Question``.
+
+        Raises:
+            InvalidConfiguration: An option is unknown, or there is no such question.
+        """
+        self._check_open()
+        if unknown := set(options or ()) - {"question"}:
+            raise InvalidConfiguration(f"options of reset() may hold 'question', not {sorted(map(str, unknown))}")
+        chosen = self._find((options or {}).get("question"))
+        super().reset(seed=seed)
+        question = chosen or self.questions[int(self.np_random.integers(len(self.questions)))]
+        self.episode = Episode(question, START)
+        return self._observation(self.episode), _info(self.episode)
+
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Search, look up, or finish.
+
+        Raises:
+            InvalidAction: The action is neither text nor a tool call, or too long.
+            ResetNeeded: No episode is under way.
+            HandlerFailed: The backend returned something else than a ``Fetched``.
+        """
+        episode = self._under_way()
+        act, reward = read_action(action), 0.0
+        if isinstance(act, Mistake):
+            episode = episode.mistaken(act)
+        elif act.name == "search":
+            episode = episode.found(act, self._fetch(act))
+        elif act.name == "lookup":
+            episode = episode.looked_up(act)
+        else:
+            reward = float(exact_match(act.argument, episode.question.answer))
+            episode = episode.finished(act, reward)
+        if episode.outcome is None and episode.steps == self._max_steps:
+            episode = dataclasses.replace(episode, outcome="max_steps")
+        self.episode = episode
+        terminated, truncated = episode.outcome == "finish", episode.outcome == "max_steps"
+        return self._observation(episode), reward, terminated, truncated, _info(episode)
+
+    def render(self) -> Any:
+        """Question, actions and what they returned, as text.
+
+        Raises:
+            ResetNeeded: Before the first ``reset``.
+        """
+        if self.render_mode is None:
+            gym.logger.warn('SearchEnv was made without a render_mode; give render_mode="ansi"')
+            return None
+        episode = self._episode()
+        return "\n".join((f"Question: {episode.question.text}", *episode.lines()))
+
+    def _fetch(self, act: Act) -> Fetched:
+        fetched = self.ask(Call("fetch", FetchQuery(act.argument), Effect.READ, touches="fetch"))
+        if not isinstance(fetched, Fetched):
+            raise HandlerFailed(f"the backend must return a Fetched for {act.argument!r}, not {fetched!r:.200}")
+        return fetched
+
+    def _find(self, question: int | str | Question | None) -> Question | None:
+        if question is None:
+            return None if self._question_index is None else self.questions[self._question_index]
+        if isinstance(question, Question):
+            return question
+        if isinstance(question, str):
+            for each in self.questions:
+                if each.id == question:
+                    return each
+            raise InvalidConfiguration(f"there is no question {question!r}; ids are {self.questions[0].id!r} and so on")
+        return self.questions[self._position(question)]
+
+    def _position(self, index: int) -> int:
+        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.questions):
+            end = len(self.questions) - 1
+            raise InvalidConfiguration(f"a question's index is an integer from 0 to {end}, not {index!r}")
+        return index
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvClosed("SearchEnv was closed; make a new one")
+
+    def _episode(self) -> Episode:
+        if self.episode is None:
+            raise ResetNeeded("there is no question yet; call reset() first")
+        return self.episode
+
+    def _under_way(self) -> Episode:
+        self._check_open()
+        episode = self._episode()
+        if episode.outcome is not None:
+            raise ResetNeeded(f"the episode is over ({episode.outcome}); call reset() for a new one")
+        return episode
+
+    def _observation(self, episode: Episode) -> Observation:
+        # Each entry's JSON is made once; the whole text is not kept, since thousands of forks would hold it each.
+        return {
+            "question": episode.question.text,
+            "transcript": f"[{', '.join(episode.transcript)}]",
+            "observation": episode.observation,
+            "steps_left": self._max_steps - episode.steps,
+        }
+
+
+def _backend(backend: str | Callable[..., Fetched], corpus: str | os.PathLike[str] | Corpus) -> Callable[..., Fetched]:
+    if callable(backend):
+        if corpus != "embedded":
+            raise InvalidConfiguration(f"corpus={corpus!r} is for backend='corpus', and backend is {backend!r}")
+        return backend
+    if backend != "corpus":
+        raise InvalidConfiguration(f'backend must be "corpus" or a callable, not {backend!r}')
+    return corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+
+
+def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:
+    if isinstance(source, (str, os.PathLike)):
+        return load_questions(source, split)
+    if not source:
+        raise InvalidConfiguration("questions must hold at least one question")
+    return tuple(source)
+
+
+def _info(episode: Episode) -> dict[str, Any]:
+    info: dict[str, Any] = {"question": episode.question.id, "steps": episode.steps, "outcome": episode.outcome}
+    if episode.outcome is not None:
+        answer, gold = episode.answer, episode.question.answer
+        info["answer"] = answer or ""
+        info["em"] = float(answer is not None and exact_match(answer, gold))
+        info["f1"] = 0.0 if answer is None else f1(answer, gold)
+    return info

@@ -1,0 +1,34 @@
+"""How an answer is scored: exact match and F1 after HotpotQA's normalisation (arXiv 1809.09600)."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+
+__all__ = ["exact_match", "f1", "normalize_answer"]
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+#: Answers that are right or wrong as a whole.
+_WHOLE = frozenset({"yes", "no", "noanswer"})
+
+
+def normalize_answer(answer: str) -> str:
+    """``answer`` in lower case, without punctuation and English articles, with single spaces."""
+    return " ".join(_ARTICLES.sub(" ", answer.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(answer: str, gold: str) -> bool:
+    """Whether both are the same after normalisation."""
+    return normalize_answer(answer) == normalize_answer(gold)
+
+
+def f1(answer: str, gold: str) -> float:
+    """Harmonic mean of the shares of words in common, from 0 to 1; "yes", "no" and "noanswer" match as a whole only."""
+    answer, gold = normalize_answer(answer), normalize_answer(gold)
+    if answer != gold and (answer in _WHOLE or gold in _WHOLE):
+        return 0.0
+    words, wanted = answer.split(), gold.split()
+    common = sum((Counter(words) & Counter(wanted)).values())
+    return 2 * common / (len(words) + len(wanted)) if common else 0.0

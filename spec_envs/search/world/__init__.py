@@ -1,0 +1,1 @@
+"""A made-up world: its places, people, organisations and works, the pages about them, and questions."""

@@ -1,0 +1,145 @@
+"""``cached``: responses are kept on disk for a while, and no longer."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pickle
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from spec_envs import CancelToken, Effect
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.cache import cached
+
+diskcache = pytest.importorskip("diskcache")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+    text: str
+
+
+class Site:
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.closed = 0
+
+    def __call__(self, query: Query) -> tuple[str, ...]:
+        self.asked.append(query.text)
+        if query.text == "broken":
+            raise OSError("broken")
+        return (query.text.upper(), "x" * 2000)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Iterator[list[float]]:
+    """The time that diskcache sees."""
+    now = [1_000_000.0]
+    monkeypatch.setattr(diskcache.core.time, "time", lambda: now[0])
+    yield now
+
+
+def ask(handler: Any, text: str) -> Any:
+    return handler(Query(text), CancelToken())
+
+
+def test_asks_once_and_again_after_the_time_to_live(tmp_path, clock):
+    site = Site()
+    handler = cached(site, tmp_path, types=[Query], ttl_s=60.0)
+    assert ask(handler, "a") == ask(handler, "a") == ("A", "x" * 2000)
+    clock[0] += 59.0
+    ask(handler, "a")
+    assert site.asked == ["a"]
+    clock[0] += 2.0
+    ask(handler, "a")
+    assert site.asked == ["a", "a"]
+
+
+def test_is_shared_between_handlers_on_one_folder(tmp_path):
+    site, other = Site(), Site()
+    ask(cached(site, tmp_path, types=[Query]), "a")
+    assert ask(cached(other, tmp_path, types=[Query]), "a")[0] == "A"
+    assert other.asked == []
+
+
+def test_is_bounded(tmp_path):
+    site = Site()
+    handler = cached(site, tmp_path, types=[Query], max_bytes=100_000)
+    for number in range(100):
+        ask(handler, str(number))
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 150_000
+    ask(handler, "99")
+    assert len(site.asked) == 100
+    ask(handler, "0")
+    assert len(site.asked) == 101
+
+
+def test_failures_are_not_kept(tmp_path):
+    site = Site()
+    handler = cached(site, tmp_path, types=[Query])
+    for _ in range(2):
+        with pytest.raises(OSError, match="broken"):
+            ask(handler, "broken")
+    assert site.asked == ["broken", "broken"]
+
+
+def test_from_many_threads(tmp_path):
+    handler = cached(Site(), tmp_path, types=[Query])
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: ask(handler, str(number % 5))[0], range(40)))
+    assert found == [str(number % 5) for number in range(40)]
+
+
+def test_a_temporary_folder_goes_with_the_handler():
+    site = Site()
+    handler = cached(site, types=[Query])
+    ask(handler, "a")
+    folder = handler._cache.directory
+    assert os.path.isdir(folder)
+    handler.close()
+    handler.close()
+    assert not os.path.exists(folder) and site.closed == 2
+
+
+def test_pickles_are_not_loaded(tmp_path):
+    handler = cached(Site(), tmp_path, types=[Query])
+    ask(handler, "a")
+    with sqlite3.connect(tmp_path / "cache.db") as database:
+        database.execute(
+            "UPDATE Cache SET mode = ?, value = ?, filename = NULL",
+            (diskcache.core.MODE_PICKLE, pickle.dumps("evil")),
+        )
+    database.close()
+    with pytest.raises(ValueError, match="holds a pickle"):
+        ask(handler, "a")
+
+
+def test_only_what_reads_is_cached(tmp_path):
+    def order(query: Query) -> str:
+        return "done"
+
+    for effect in (Effect.WRITE, Effect.SAMPLE):
+        order.effect = effect  # type: ignore[attr-defined]
+        with pytest.raises(InvalidConfiguration, match="only what reads"):
+            cached(order, tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [{"ttl_s": 0.0}, {"ttl_s": float("nan")}, {"max_bytes": 0}])
+def test_arguments_are_checked(tmp_path, arguments):
+    with pytest.raises(InvalidConfiguration, match=next(iter(arguments))):
+        cached(Site(), tmp_path, **arguments)
+
+
+def test_values_that_would_come_back_as_others_are_refused(tmp_path):
+    with pytest.raises(TypeError):
+        cached(lambda query: object(), tmp_path)("a", CancelToken())

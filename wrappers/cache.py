@@ -1,0 +1,119 @@
+"""``cached``: a handler whose responses are kept on disk for a while, by diskcache (SQLite)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.calls import CancelToken, Effect, Handler
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.handlers import DecoratedHandler
+from spec_envs.wrappers.recording import Codec
+
+__all__ = ["CachedHandler", "cached"]
+
+
+def cached(
+    handler: Callable[..., Any],
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    types: Iterable[type] = (),
+    ttl_s: float = 3600.0,
+    max_bytes: int = 100_000_000,
+) -> CachedHandler:
+    """``handler``, asked again for the same query only after ``ttl_s`` seconds.
+
+    ``SpeculativeWrapper`` itself shares equal ``READ`` calls that are in flight or lately done (``Limits.read_ttl_s``,
+    ``Limits.max_reads``): in memory, within one wrapper, and also while they run. This one is for what is to be shared
+    beyond that: between wrappers, processes and runs, and with loops that have no wrapper. The time to live is that of
+    the wall clock, also in the simulation runtime. A call that fails is not kept.
+
+    Args:
+        handler: A handler that only reads, such as ``fetch``.
+        folder: Where to keep the responses; several processes may use it at once. ``None``: a temporary folder, which
+            ``close()`` removes.
+        types: The dataclasses that queries and responses are made of, as for ``Recording``.
+        ttl_s: For how long a response is used (> 0), in seconds.
+        max_bytes: How large the folder may become (>= 1), roughly; then what was used least recently goes.
+
+    Raises:
+        InvalidConfiguration: A number is out of range, or the handler does more than read.
+        DependencyNotInstalled: diskcache is missing; the message has the command that installs it.
+    """
+    return CachedHandler(handler, folder, types=types, ttl_s=ttl_s, max_bytes=max_bytes)
+
+
+class CachedHandler(DecoratedHandler):
+    """What ``cached`` returns. ``close()`` lets go of the folder, and closes the inner handler."""
+
+    def __init__(
+        self,
+        handler: Callable[..., Any],
+        folder: str | os.PathLike[str] | None,
+        *,
+        types: Iterable[type],
+        ttl_s: float,
+        max_bytes: int,
+    ) -> None:
+        if not ttl_s > 0:
+            raise InvalidConfiguration(f"ttl_s must be positive, not {ttl_s!r}")
+        if max_bytes < 1:
+            raise InvalidConfiguration(f"max_bytes must be at least 1, not {max_bytes!r}")
+        effect = getattr(handler, "effect", Effect.READ)
+        if effect is not Effect.READ:
+            raise InvalidConfiguration(f"only what reads can be cached, and the effect of {handler!r} is {effect}")
+        super().__init__(handler, self._answer)
+        self._codec = Codec(types)
+        self._ttl_s = None if ttl_s == float("inf") else ttl_s
+        self._temporary = None if folder is not None else tempfile.mkdtemp(prefix="spec-envs-cache-")
+        self._cache = _open(folder if folder is not None else self._temporary, max_bytes)
+
+    def close(self) -> None:
+        """Remove a temporary folder, and close the inner handler. Idempotent."""
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        super().close()
+
+    def _answer(self, inner: Handler, query: Any, cancel: CancelToken) -> Any:
+        key = json.dumps(self._codec.encode(query))
+        # The connection of this thread is closed each time: threads come and go, and must leave no open file behind.
+        with self._cache as cache:
+            found = cache.get(key)
+        if found is not None:
+            return self._codec.decode(json.loads(found))
+        response = inner(query, cancel)
+        with self._cache as cache:
+            cache.set(key, json.dumps(self._codec.encode(response)), expire=self._ttl_s)
+        return response
+
+
+def _open(folder: Any, max_bytes: int) -> Any:
+    try:
+        import diskcache  # late: an extra
+    except ImportError as error:
+        raise DependencyNotInstalled('cached() needs diskcache: pip install "spec-envs[cache]"') from error
+
+    class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
+        """Holds text only: a pickle, which somebody else may have put there, is never loaded."""
+
+        def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
+            if mode == diskcache.core.MODE_PICKLE:
+                raise ValueError(f"{folder} holds a pickle, which is not one of ours; remove that folder")
+            return super().fetch(mode, filename, value, read)
+
+        def get(self, key: Any, raw: bool) -> Any:
+            if not raw:
+                raise ValueError(f"{folder} holds a pickle, which is not one of ours; remove that folder")
+            return super().get(key, raw)
+
+    cache = diskcache.Cache(
+        os.fspath(folder), disk=TextDisk, size_limit=max_bytes, eviction_policy="least-recently-used"
+    )
+    cache.close()
+    return cache
