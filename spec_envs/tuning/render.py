@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Knob
     from spec_envs.tuning.report import Trial
 
+#: Outside, above the curves: they may be anywhere.
+_LEGEND: dict[str, Any] = {
+    "fontsize": "small",
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "borderaxespad": 0,
+    "frameon": False,
+}
 _SIZE, _DPI = (640, 480), 100  # pixels
 
 
@@ -50,7 +58,7 @@ def picture(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) 
     if all(trial.metrics.p50 > 0 for trial in trials):
         above.set_yscale("log")
     above.set_ylabel("latency in ms")
-    above.legend(fontsize="x-small", ncols=4, loc="upper right")
+    above.legend(ncols=5, **_LEGEND)
     for knob in knobs:
         places = [knob.encode(dict(trial.knobs)[knob.name]) for trial in trials]
         label = f"{knob.name} = {dict(trials[-1].knobs)[knob.name]} {knob.unit}".rstrip()
@@ -59,7 +67,7 @@ def picture(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) 
     below.set_yticks((-1, 0, 1), ("least", "middle", "most"))
     below.set_xlabel("window")
     below.xaxis.get_major_locator().set_params(integer=True)
-    below.legend(fontsize="x-small", ncols=3, loc="upper right")
+    below.legend(ncols=3, **_LEGEND)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba(), np.uint8)[..., :3].copy()
 
