@@ -60,7 +60,7 @@ class SimulatedBackend:
     """
 
     effect = Effect.READ
-    max_inflight = None
+    max_inflight: int | None = None
 
     def __init__(
         self,

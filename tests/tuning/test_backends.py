@@ -388,5 +388,4 @@ class TestPlaces:
         good = Metrics.of([1.0], 1.0)
         spoiled = Metrics.of([1.0], 1.0, valid=False)
         for windows, attempts in (([good], 1), ([spoiled, good], 2), ([spoiled] * 3, 3)):
-            left = iter(windows)
-            assert undisturbed(lambda left=left: next(left)) == (windows[-1], attempts)
+            assert undisturbed(iter(windows).__next__) == (windows[-1], attempts)

@@ -13,6 +13,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from spec_envs import (
+    CallPending,
     CancelToken,
     Effect,
     EnvClosed,
@@ -22,6 +23,7 @@ from spec_envs import (
     ResetNeeded,
     fork,
 )
+from spec_envs.call_env import Script
 from spec_envs.testing import check_fork
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob, Value
@@ -34,8 +36,10 @@ from spec_envs.tuning.surfaces import Surface
 FORMATS = [("dict", "dict"), ("box", "dict"), ("json", "text")]
 
 
-def make(**options):
-    return gym.make("SpecTuning-v0", **options).unwrapped
+def make(**options) -> TuningEnv:
+    env = gym.make("SpecTuning-v0", **options).unwrapped
+    assert isinstance(env, TuningEnv)
+    return env
 
 
 def exact(**options) -> SimulatedBackend:
@@ -77,12 +81,12 @@ class TestContract:
         check_fork(gym.make("SpecTuning-v0", start="random", windows=5, history=3, **options), steps=7)
 
     def test_a_fork_copies_history_and_setting_and_goes_its_own_way(self):
-        env = gym.make("SpecTuning-v0")
+        env = make()
         env.reset(seed=3)
         env.step({"slice_ms": 1.0})
         twin = fork(env)
         observation, *_ = twin.step({"slice_ms": 8.0})
-        assert env.unwrapped.report.last.window == 1
+        assert env.report.last.window == 1
         same, *_ = env.step({"slice_ms": 8.0})  # an equal query: the same setting, seed and window
         np.testing.assert_equal(same, observation)
 
@@ -117,7 +121,7 @@ class TestObservation:
 
     def test_the_text_explains_itself(self):
         env = make(observation="text", workload=Surface(6), caps={"p99": 100.0})
-        told = json.loads(env.reset(seed=0)[0])
+        told = json.loads(str(env.reset(seed=0)[0]))
         assert told["goal"] == "lower p95, with p99 at most 100"
         assert told["knobs"]["buffer_mb"] == {"kind": "float", "low": 1.0, "high": 4096.0, "scale": "log", "unit": "MB"}
         assert told["knobs"]["placement"] == {"choices": ["pack", "near", "mixed", "far", "spread"]}
@@ -189,12 +193,12 @@ class TestStart:
 
     def test_the_setting_before_is_asked_for_only_where_it_counts(self):
         for backend, previous in ((exact(), None), (exact(carry_over=0.5), (("slice_ms", 32.0),))):
-            asked = []
             env = make(backend=backend)
             env.reset(seed=0)
-            env.answer_with(lambda call, asked=asked, backend=backend: asked.append(call) or backend(call.query, None))
-            env.step({"slice_ms": 1.0})
-            assert asked[0].query.previous == previous
+            with pytest.raises(CallPending) as asked:
+                env.answer_with(Script())
+                env.step({"slice_ms": 1.0})
+            assert asked.value.call.query.previous == previous
 
 
 class TestErrors:

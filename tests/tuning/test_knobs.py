@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ CURRENT = tuple((knob.name, knob.start) for knob in KNOBS)
 
 @st.composite
 def number_knobs(draw: st.DrawFn) -> Knob:
-    kind = draw(st.sampled_from(["float", "int"]))
+    kind: Literal["float", "int"] = draw(st.sampled_from(["float", "int"]))
     log = draw(st.booleans())
     low = draw(st.integers(1 if log else -1000, 1000))
     high = low + draw(st.integers(1, 10_000))
