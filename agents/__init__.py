@@ -13,6 +13,7 @@ from spec_envs.agents.chess import (
     StockfishPolicy,
 )
 from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
+from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
 from spec_envs.agents.pattern import PatternGuesser
 from spec_envs.agents.union import UnionGuesser
 
@@ -25,6 +26,9 @@ __all__ = [
     "BuiltinGuesser",
     "BuiltinPolicy",
     "CallableGuesser",
+    "ChatGuesser",
+    "ChatModel",
+    "ChatPolicy",
     "FrequencyGuesser",
     "GoldReplay",
     "NearestGuesser",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from spec_envs.benchmarks.chess import ChessBench, Replay
 from spec_envs.benchmarks.chess_settings import ReplaySettings
-from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
 from spec_envs.chess.recorded import RecordedGame
 
 _COLUMNS = (
@@ -46,22 +45,6 @@ def run(files: Sequence[Path], options: dict[str, Any], json_file: Path | None) 
         "mean": mean_of(replays),
     }
     write_json(report, json_file)
-
-
-def mean_of(replays: Sequence[Replay]) -> dict[str, Any]:
-    """The mean of every figure over the games."""
-    return _mean([dataclasses.asdict(replay) for replay in replays])
-
-
-def _mean(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    mean: dict[str, Any] = {}
-    for name in dict.fromkeys(name for entry in entries for name in entry):
-        values = [entry.get(name, 0) for entry in entries]  # an outcome that is not named did not occur
-        if isinstance(values[0], dict):
-            mean[name] = _mean(values)
-        elif not isinstance(values[0], str):
-            mean[name] = statistics.fmean(values)
-    return mean
 
 
 def _print(replays: Sequence[Replay], settings: ReplaySettings) -> None:

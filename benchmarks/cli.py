@@ -10,7 +10,20 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import chess, demo, guess, machine, overhead, retail
+from spec_envs.benchmarks.commands import (
+    chess,
+    crowd,
+    demo,
+    guess,
+    machine,
+    overhead,
+    retail,
+    search,
+    search_web,
+    serve_model,
+    served_chess,
+    wiki,
+)
 
 
 class _Failed(click.ClickException):
@@ -60,9 +73,24 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-for command in (chess.chess, guess.guess, overhead.overhead):
+for command in (
+    chess.chess,
+    crowd.crowd,
+    guess.guess,
+    overhead.overhead,
+    search.search,
+    search_web.search_web,
+    served_chess.served_chess,
+):
     bench.add_command(command)
-for command in (demo.demo, machine.tuning, retail.retail):
+
+for command in (
+    demo.demo,
+    machine.tuning,
+    retail.retail,
+    serve_model.serve_model,
+    wiki.wiki,
+):
     main.add_command(command)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,18 +19,20 @@ from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
-from spec_envs.calls import Call, CancelToken, Guess
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, CancelToken, Guess, as_handler
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.simulated import SimulatedBackend
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 
 _PLIES = 30
 _FORKS = 2000
 _EPISODES = 15
+_CANCELS = 200
 
-_Runtime = Literal["threads", "simulation"]
+_RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Measured:
 
 def run(json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _windows, _replay, _crowd]
+    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _windows, _cancels, _replay, _crowd]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as show:
         for done, part in enumerate(parts, start=1):
@@ -136,6 +139,14 @@ class _Perfect:
         return [Guess(self._response(call.query), 0.9)]
 
 
+class _PerfectAsync(_Perfect):
+    """The same, on the event loop."""
+
+    async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # it is no Guesser any more
+        """The response."""
+        return super().guess(call, k)
+
+
 def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
@@ -149,21 +160,19 @@ class _Case:
     policy: Callable[[Any], Any]
     handler: str
     response: Callable[[Any], Any]
-    unit: str = "step"
 
 
 def _steps() -> Iterator[Measured]:
     """A step with the wrapper against one without, side by side, where every handler answers at once."""
-    cases = [
+    for case in (
         _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
         _Case("chess", _chess_env, _recorded, "opponent", _recorded),
-    ]
-    for case in cases:
-        yield from _step_figures(case, {"threads": 1.0, "simulation": 0.3})
+    ):
+        yield from _step_figures("step", case, {"threads": 1.0, "asyncio": 1.0, "simulation": 0.3})
 
 
 def _windows() -> Iterator[Measured]:
-    """A window of the simulated tuning, which takes no time either."""
+    """A window of simulated tuning, which takes no time either."""
     backend, token = SimulatedBackend(), CancelToken()
     case = _Case(
         "tuning",
@@ -171,21 +180,22 @@ def _windows() -> Iterator[Measured]:
         lambda observation: {"slice_ms": 1.0 + int(observation["window"][0]) % 7},
         "measure",
         lambda query: backend(query, token),
-        "window",
     )
-    yield from _step_figures(case, {"threads": 2.0, "simulation": 2.0})
+    yield from _step_figures("window", case, {"threads": 2.0, "asyncio": 2.0, "simulation": 2.0})
 
 
-def _step_figures(case: _Case, targets: dict[_Runtime, float]) -> Iterator[Measured]:
+def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) -> Iterator[Measured]:
     for runtime, target in targets.items():
         for guessed in (False, True):
             plain, wrapped = _step_times(case, runtime, guessed)
-            name = f"wrapper per {case.unit}, {runtime}, {case.name}, {'perfect' if guessed else 'no'} guesses"
+            name = f"wrapper per {what}, {runtime}, {case.name}, {'perfect' if guessed else 'no'} guesses"
             yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
 
 
-def _step_times(case: _Case, runtime: _Runtime, guessed: bool) -> tuple[float, float]:
+def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[float, float]:
     """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
+    if runtime == "asyncio":
+        return asyncio.run(_step_times_async(case, guessed))
     guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
     plain, wrapped = [], []
     with (
@@ -198,6 +208,38 @@ def _step_times(case: _Case, runtime: _Runtime, guessed: bool) -> tuple[float, f
     return statistics.median(plain), statistics.median(wrapped)
 
 
+async def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
+    """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
+    env = case.make()
+    guessers = {"policy": _PerfectAsync(case.policy), case.handler: _PerfectAsync(case.response)} if guessed else {}
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, CallEnv)
+    unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
+    plain, wrapped = [], []
+    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1) as wrapper:
+        with case.make() as other:
+            for _ in range(_EPISODES):
+                plain.append(_step_ms(other, case.policy))
+                wrapped.append(await _step_ms_async(wrapper))
+    return statistics.median(plain), statistics.median(wrapped)
+
+
+async def _step_ms_async(env: AsyncSpeculativeWrapper[Any, Any]) -> float:
+    observation, _ = await env.reset(seed=0)
+    done, steps, start = False, 0, time.perf_counter()
+    while not done:
+        observation, _, terminated, truncated, _ = await env.step(await env.act(observation))
+        done, steps = terminated or truncated, steps + 1
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+def _coroutine_of(function: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    async def call(query: Any) -> Any:
+        return function(query)
+
+    return call
+
+
 def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
     observation, _ = env.reset(seed=0)
     done, steps, start = False, 0, time.perf_counter()
@@ -205,6 +247,37 @@ def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
         observation, _, terminated, truncated, _ = env.step(act(observation))
         done, steps = terminated or truncated, steps + 1
     return (time.perf_counter() - start) / steps * 1e3
+
+
+# -- cancelling ----------------------------------------------------------------------------------------------------
+
+
+def _cancels() -> Iterator[Measured]:
+    """From the user's step, which discards a branch, to the ``CancelledError`` in the handler of its call."""
+    times = asyncio.run(_cancel_times())
+    yield Measured("cancelling the task of a discarded branch (median)", "ms", statistics.median(times) * 1e3, 1)
+
+
+async def _cancel_times() -> list[float]:
+    times: list[float] = []
+
+    async def world(query: Any) -> int:
+        if query[1] != 0:  # on the branch, for ever
+            try:
+                await asyncio.Event().wait()
+            finally:
+                times.append(time.perf_counter() - start)
+        return 0
+
+    env = FakeEnv({"world": world}, length=_CANCELS)
+    guessers = {"policy": _PerfectAsync(lambda query: 1)}
+    async with AsyncSpeculativeWrapper(env, guessers=guessers) as wrapper:
+        await wrapper.reset(seed=0)
+        for _ in range(_CANCELS):
+            await asyncio.sleep(0.001)  # the guessed action's call begins
+            start = time.perf_counter()
+            await wrapper.step(0)
+    return times
 
 
 # -- whole runs ----------------------------------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -17,6 +19,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from _typeshed import DataclassInstance
 
 #: Width of tables where there is no terminal to ask for its own.
 _PLAIN_WIDTH = 120
@@ -55,6 +59,22 @@ def versions() -> dict[str, str]:
     """What a figure may depend on besides the settings."""
     packages = {name: metadata.version(name) for name in ("spec-envs", "chess", "gymnasium")}
     return packages | {"python": platform.python_version(), "machine": platform.machine()}
+
+
+def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:
+    """The mean of every figure over ``entries``, also of those in dictionaries; texts and ``None`` have none."""
+    return _mean([dataclasses.asdict(entry) for entry in entries])
+
+
+def _mean(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    mean: dict[str, Any] = {}
+    for name in dict.fromkeys(name for entry in entries for name in entry):
+        values = [entry.get(name, 0) for entry in entries]  # an outcome that is not named did not occur
+        if isinstance(values[0], dict):
+            mean[name] = _mean(values)
+        elif all(isinstance(value, int | float) for value in values):
+            mean[name] = statistics.fmean(values)
+    return mean
 
 
 def write_json(data: dict[str, Any], target: Path) -> None:

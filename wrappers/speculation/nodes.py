@@ -83,6 +83,7 @@ class Node:
 
     ``score`` is the logarithm of the probability of the path from the first root there was. Every path to a live node
     leads through the present root, so ``score - root.score`` is that of now, and moving the root changes no order.
+    ``unasked``: it is not to be guessed, because the guess would come too late.
     """
 
     id: int
@@ -96,6 +97,7 @@ class Node:
     run: Run | None = None
     children: dict[Hashable, Node] = dataclasses.field(default_factory=dict)
     asked: bool = False
+    unasked: bool = False
     asking: bool = False
     guessed: frozenset[Hashable] | None = None
     hit: bool = False

@@ -20,6 +20,7 @@ class Statistics:
             nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
         shared: Times that a ``READ`` call was answered by an execution that another one had begun.
         guesses: Calls of guessers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
+        not_asked: Responses for which no guesser was asked, because it was expected to take longer than the call.
         divergences: Branches dropped because the real environment did not do what they predicted.
         sequential_s: How long the committed calls took, one after the other.
         waited_s: How long the episode really waited for them.
@@ -38,6 +39,7 @@ class Statistics:
     calls: dict[str, int] = dataclasses.field(default_factory=dict)
     shared: int = 0
     guesses: dict[str, int] = dataclasses.field(default_factory=dict)
+    not_asked: int = 0
     divergences: int = 0
     sequential_s: float = 0.0
     waited_s: float = 0.0

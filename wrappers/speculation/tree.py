@@ -34,6 +34,7 @@ from spec_envs.wrappers.speculation.nodes import (
     Start,
     Unask,
 )
+from spec_envs.wrappers.speculation.pace import Pace
 from spec_envs.wrappers.speculation.planner import Planner
 from spec_envs.wrappers.speculation.reads import SharedReads
 
@@ -75,6 +76,7 @@ class SpeculationTree:
         self._num_loose = 0
         self._demanded = False
         self._planner = Planner(limits)
+        self._pace = Pace()
         self._reads = SharedReads(limits.read_ttl_s, limits.max_reads)
         self._ids = itertools.count()
         self._to_ask: dict[Node, None] = {}
@@ -111,7 +113,9 @@ class SpeculationTree:
         if node not in self._asking:
             raise ValueError(f"node {node.id} is not being guessed")
         self._asking.discard(node)
-        self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
+        seconds = self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
+        if node.call is not None:
+            self._pace.guessed(node, seconds, empty=not guesses)
         node.asking = False
         if node.alive and not node.answered and node.guessed is None:
             self._add_guesses(node, guesses)
@@ -178,6 +182,11 @@ class SpeculationTree:
         """Speculative calls in flight, with those that were cancelled and have not returned."""
         return self._planner.num_speculative
 
+    @property
+    def num_not_asked(self) -> int:
+        """Responses that were not guessed because the guess was expected to come after them."""
+        return self._pace.num_not_asked
+
     def wake_at(self, now: float) -> float | None:
         """When to send ``tick``: a rate limit lets the authoritative call start, or a place is no longer held."""
         root = self.root
@@ -192,7 +201,7 @@ class SpeculationTree:
     def _consider_asking(self, node: Node) -> None:
         """Have ``node`` guessed, once its own call is under way, or if that is not ours to make (yet)."""
         call = node.call
-        if call is None or node.asked or node.answered or call.handler not in self._guessable:
+        if call is None or node.asked or node.unasked or node.answered or call.handler not in self._guessable:
             return
         waits = call.effect is Effect.WRITE or call.handler in self._external or node is self.root
         if waits or node.run is not None:
@@ -210,6 +219,10 @@ class SpeculationTree:
             if len(self._asking) >= places:
                 return
             if not self._may_ask(node):
+                continue
+            if not self._pace.pays(node):
+                node.unasked = True
+                del self._to_ask[node]
                 continue
             node.asked = node.asking = True
             self._asking.add(node)
@@ -489,6 +502,8 @@ class SpeculationTree:
         run.ended_at, run.usage = now, usage
         self._runs.discard(run)
         self._planner.ended(run)
+        if run.state is RunState.DONE:
+            self._pace.called(run.call.handler, now - run.started_at)
         return wanted
 
     def _cancel(self, run: Run) -> None:
