@@ -15,6 +15,7 @@ from spec_envs.agents.chess import (
 from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
 from spec_envs.agents.pattern import PatternGuesser
+from spec_envs.agents.replies import ReplyGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "ReActPolicy",
     "RecordedGuesser",
     "Reliability",
+    "ReplyGuesser",
     "RetailPolicy",
     "ScoreCalibration",
     "SearchPolicy",

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from spec_envs.benchmarks.commands import (
+    bench_retail,
     chess,
     crowd,
     demo,
@@ -74,6 +75,7 @@ def bench() -> None:
 
 
 for command in (
+    bench_retail.retail,
     chess.chess,
     crowd.crowd,
     guess.guess,

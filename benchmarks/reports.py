@@ -55,26 +55,28 @@ def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[[in
         yield lambda done: bar.update(task, completed=done)
 
 
+def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The mean of every figure, of those in mappings too. One that is ``None`` in a row does not count there."""
+    mean: dict[str, Any] = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name, 0) for row in rows]  # an outcome that is not named did not occur
+        known = [value for value in values if value is not None]
+        if known and isinstance(known[0], dict):
+            mean[name] = mean_of_rows(known)
+        elif not known or not isinstance(known[0], str):
+            mean[name] = statistics.fmean(known) if known else None
+    return mean
+
+
+def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:
+    """``mean_of_rows`` of dataclasses."""
+    return mean_of_rows([dataclasses.asdict(entry) for entry in entries])
+
+
 def versions() -> dict[str, str]:
     """What a figure may depend on besides the settings."""
     packages = {name: metadata.version(name) for name in ("spec-envs", "chess", "gymnasium")}
     return packages | {"python": platform.python_version(), "machine": platform.machine()}
-
-
-def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:
-    """The mean of every figure over ``entries``, also of those in dictionaries; texts and ``None`` have none."""
-    return _mean([dataclasses.asdict(entry) for entry in entries])
-
-
-def _mean(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    mean: dict[str, Any] = {}
-    for name in dict.fromkeys(name for entry in entries for name in entry):
-        values = [entry.get(name, 0) for entry in entries]  # an outcome that is not named did not occur
-        if isinstance(values[0], dict):
-            mean[name] = _mean(values)
-        elif all(isinstance(value, int | float) for value in values):
-            mean[name] = statistics.fmean(values)
-    return mean
 
 
 def write_json(data: dict[str, Any], target: Path) -> None:

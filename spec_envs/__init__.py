@@ -20,6 +20,7 @@ from spec_envs.errors import (
     UnknownHandler,
 )
 from spec_envs.forking import fork
+from spec_envs.prefetch import Prefetcher, Situation
 from spec_envs.registration import register_envs
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
     "InvalidAction",
     "InvalidConfiguration",
     "NotForkable",
+    "Prefetcher",
     "RecordMissing",
     "ResetNeeded",
+    "Situation",
     "SpecEnvsError",
     "UnknownHandler",
     "Usage",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from spec_envs.calls import AsyncGuesser, Call, Guesser
+    from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.speculation.limits import Limits
 
 ObsType = TypeVar("ObsType")
@@ -56,6 +57,8 @@ class AsyncSpeculativeWrapper(Speculation, Generic[ObsType, ActType]):
         policy: ``async def policy(observation)``, or ``(observation, cancel)``; or a plain function.
         guessers: By handler. One whose ``guess`` is a coroutine function lives on the loop, ``observe`` included.
         k: Guesses to ask for, for one call.
+        prefetchers: By handler, plain functions: actions whose reads are made ahead while that handler's call is under
+            way.
         max_inflight: Speculative calls in flight at once. With 0 and no guessers, this is the plain loop.
         limits: All the limits at once, instead of ``max_inflight``.
         canonical: Looser matching, by handler. **Lossy**; see ``SpeculativeWrapper``.
@@ -73,6 +76,7 @@ class AsyncSpeculativeWrapper(Speculation, Generic[ObsType, ActType]):
         policy: Callable[..., Any] | None = None,
         *,
         guessers: Mapping[str, Guesser | AsyncGuesser] | None = None,
+        prefetchers: Mapping[str, Prefetcher] | None = None,
         k: int = 3,
         max_inflight: int | None = None,
         limits: Limits | None = None,
@@ -87,6 +91,7 @@ class AsyncSpeculativeWrapper(Speculation, Generic[ObsType, ActType]):
         self._prepare(
             policy,
             guessers or {},
+            prefetchers or {},
             k,
             max_inflight,
             limits,

@@ -27,6 +27,7 @@ from spec_envs.wrappers.speculation.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.wrapping import Speculation, resetting, stepping
 
 if TYPE_CHECKING:
+    from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.speculation.limits import Limits
     from spec_envs.wrappers.speculation.runtime import Runtime
 
@@ -54,7 +55,9 @@ class SpeculativeWrapper(
             alone; one with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
             ahead of time; default ``Effect.SAMPLE``. Without a policy, actions come from outside, through ``step``.
         guessers: By handler: ``"policy"``, and the names in ``env.unwrapped.handlers``.
-        k: Guesses to ask for, for one call.
+        prefetchers: By handler, as ``guessers``: while a call of that handler is under way, reads that are likely
+            whatever its response is are made ahead, and what they return is shared with equal calls.
+        k: Guesses to ask for, for one call; and actions of a prefetcher at once.
         max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
         limits: All the limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
             many of its calls it can take at once is held to that, unless ``limits.per_handler`` has a limit for it.
@@ -79,6 +82,7 @@ class SpeculativeWrapper(
         policy: Callable[..., ActType] | None = None,
         *,
         guessers: Mapping[str, Guesser] | None = None,
+        prefetchers: Mapping[str, Prefetcher] | None = None,
         k: int = 3,
         max_inflight: int | None = None,
         limits: Limits | None = None,
@@ -92,6 +96,7 @@ class SpeculativeWrapper(
             _disable_deepcopy=True,  # policies and guessers are shared, not copied: they hold locks, engines, models
             policy=policy,
             guessers=guessers,
+            prefetchers=prefetchers,
             k=k,
             max_inflight=max_inflight,
             limits=limits,
@@ -105,6 +110,7 @@ class SpeculativeWrapper(
         self._prepare(
             policy,
             guessers or {},
+            prefetchers or {},
             k,
             max_inflight,
             limits,

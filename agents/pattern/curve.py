@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,23 +35,28 @@ class Curve:
         self._sums = np.zeros((_RANKS, bins))
         self._lines: list[tuple[float, float] | None] = [None] * _RANKS
 
-    def corrected(self, claims: Sequence[float]) -> list[float]:
-        """Probabilities for the claims of the ranks 0, 1, …, in falling order."""
+    def corrected(self, claims: Sequence[float], *, exclusive: bool = True) -> list[float]:
+        """Probabilities for the claims of the ranks 0, 1, …, in falling order.
+
+        Args:
+            claims: What the model says.
+            exclusive: Only one of them can come true, so that they sum to less than 1.
+        """
         result: list[float] = []
         for rank, claim in enumerate(claims):
             slope, offset = self._line(min(rank, _RANKS - 1))
             value = 1.0 / (1.0 + math.exp(-(slope * _logit(claim) + offset)))
             result.append(min(value, result[-1]) if result else value)
-        return capped(result)
+        return capped(result) if exclusive else result
 
-    def observe(self, right: int | None, claims: Sequence[float]) -> None:
-        """Learn that of predictions with ``claims`` the one of rank ``right`` came true, or none (``None``)."""
+    def observe(self, right: Collection[int], claims: Sequence[float]) -> None:
+        """Learn that of predictions with ``claims`` those of the ranks ``right`` came true."""
         for rank, claim in enumerate(claims):
             row, value = min(rank, _RANKS - 1), _logit(claim)
             place = round((value + _LIMIT) / _WIDTH)
             self._counts[row, place] += 1
             self._sums[row, place] += value
-            self._hits[row, place] += rank == right
+            self._hits[row, place] += rank in right
             self._lines[row] = None
 
     def _line(self, row: int) -> tuple[float, float]:

@@ -6,19 +6,31 @@ import functools
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.model import WindowModel
+from spec_envs.agents.pattern.model import Lesson, WindowModel
 from spec_envs.agents.pattern.state import Extra, State
-from spec_envs.agents.pattern.training import rank_of, remember, remember_all, train
+from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_moments
 from spec_envs.calls import Call, Guess
-from spec_envs.conversation import ChatReader, Conversation, Tool, ToolCall, Trajectory, UserMessage, tools_from_schemas
+from spec_envs.conversation import (
+    AssistantMessage,
+    ChatReader,
+    Conversation,
+    Tool,
+    ToolCall,
+    Trajectory,
+    UserMessage,
+    tools_from_schemas,
+)
 from spec_envs.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from spec_envs.prefetch import Situation
 
 __all__ = ["PatternGuesser"]
 
@@ -47,6 +59,7 @@ class PatternGuesser:
         action: What turns a predicted call into a response. Default: ``{"name": …, "arguments": …}``.
         outcome: The inverse: the ``ToolCall`` of a response, ``None`` if it is a message. Default: a mapping with a
             ``name``, or this as JSON text, is a call.
+        reads: The tools that change nothing, for ``prefetch``. Not saved.
         extra: A domain's own candidates: ``extra(conversation, tool, argument)`` gives values. Not saved.
         capacity: Conversations whose index is kept, and calls that are remembered until they are observed.
     """
@@ -59,6 +72,7 @@ class PatternGuesser:
         dialogue: Callable[[Any], Conversation] | None = None,
         action: Callable[[ToolCall], Any] | None = None,
         outcome: Callable[[Any], ToolCall | None] | None = None,
+        reads: Container[str] = (),
         extra: Extra | None = None,
         capacity: int = 64,
     ) -> None:
@@ -69,6 +83,7 @@ class PatternGuesser:
         self._dialogue = dialogue or self._read
         self._action = action or _as_action
         self._outcome = outcome or _as_call
+        self._reads = reads
         self._extra = extra
         self._lock = threading.RLock()
         self._memory = Memory()
@@ -78,16 +93,19 @@ class PatternGuesser:
         self._offers: Recent[list[tuple[ToolCall, float]]] = Recent(capacity)
 
     def predict(self, conversation: Conversation, k: int, *, seen: bool = True) -> list[tuple[ToolCall, float]]:
-        """At most ``k`` likely next calls, most likely first, with the probability that the agent does exactly that.
+        """At most ``k`` likely calls, most likely first, with their probabilities.
 
         Args:
             conversation: All that happened so far.
             k: How many.
-            seen: The agent is about to act. If false, the user is about to say something first.
+            seen: The agent is about to act: predict its next call, with the probability that it does exactly that. If
+                false, the user is saying something that is not known yet: predict what the agent calls before it
+                answers, in whatever order, each with the probability that it does. Such calls may have been made ahead,
+                and then stand at the end of ``conversation`` with their results: what is predicted goes on from them.
         """
         with self._lock:
             claims = self._predict(conversation, seen)
-            probabilities = self._windows[seen].curve.corrected([p for _, p in claims])
+            probabilities = self._windows[seen].curve.corrected([p for _, p in claims], exclusive=seen)
         return [(call, p) for (call, _), p in zip(claims, probabilities, strict=True)][:k]
 
     def guess(self, call: Call, k: int) -> list[Guess]:
@@ -100,6 +118,19 @@ class PatternGuesser:
         guesses = zip(claims, probabilities, strict=True)
         return [Guess(self._action(predicted), p) for (predicted, _), p in guesses][:k]
 
+    def prefetch(self, situation: Situation, k: int) -> list[Guess]:
+        """At most ``k`` calls of reading tools, most likely first: what ``predict`` says while the user types.
+
+        Makes this a ``Prefetcher`` for calls of the user (and for those of the policy, which have seen the message).
+        """
+        with self._lock:
+            before, now = self._dialogue(situation.before), self._dialogue(situation.now)
+            act = situation.action
+            said = () if act is None else (self._outcome(act) or AssistantMessage(str(act)),)
+            events = (*before.events, *said, *now.events[len(before.events) :])
+            predicted = self.predict(Conversation(events, now.tools), _WIDTH, seen=act is None)
+        return [Guess(self._action(call), p) for call, p in predicted if call.name in self._reads][:k]
+
     def observe(self, call: Call, response: Any) -> None:
         """Learn what the agent really did."""
         with self._lock:
@@ -107,8 +138,7 @@ class PatternGuesser:
             action = self._outcome(response)
             claims = self._offers.get(call.key)
             if claims is not None:
-                right = None if action is None else rank_of(claims, action)
-                self._windows[True].curve.observe(right, [p for _, p in claims])
+                self._windows[True].curve.observe(ranks_of(claims, [action]), [p for _, p in claims])
             self._learn_online(conversation, action)
 
     def learn(self, trajectories: Trajectory | Iterable[Trajectory], *, seen: bool | None = None) -> None:
@@ -142,14 +172,19 @@ class PatternGuesser:
             remember(self._memory, index, task)
         if action is not None and action.name not in self._memory.tools:
             return
-        self._step(conversation, action, True, task)
-        if conversation.events and isinstance(conversation.events[-1], UserMessage):
-            self._step(conversation.until(len(conversation.events) - 1), action, False, task)
-
-    def _step(self, conversation: Conversation, action: ToolCall | None, seen: bool, task: str) -> None:
         state = State(self._index(conversation), self._memory, task, self._extra)
-        for ranker, rows, right in self._windows[seen].lessons(state, action):
-            ranker.learn(rows, right)
+        _study(self._windows[True].lessons(state, [action]))
+        if action is None:
+            self._learn_turn(conversation, task)
+
+    def _learn_turn(self, conversation: Conversation, task: str) -> None:
+        """The agent answers the user: all that it did since the user's last message is known."""
+        places = (place for place, event in enumerate(conversation.events) if isinstance(event, UserMessage))
+        last = max(places, default=None)
+        if last is not None:
+            model = self._windows[False]
+            for moment in turn_moments(model, self._memory, Trajectory(conversation, task), last):
+                _study(model.lessons(State(moment.index, self._memory, task, self._extra), moment.right))
 
     def _index(self, conversation: Conversation) -> Index:
         """The index of ``conversation``: kept from before, or that of its longest known beginning, extended."""
@@ -225,6 +260,11 @@ class PatternGuesser:
     def load(cls, path: Path | str, **options: Any) -> PatternGuesser:
         """Read what ``save`` wrote."""
         return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")), **options)
+
+
+def _study(lessons: Iterable[Lesson]) -> None:
+    for ranker, rows, right in lessons:
+        ranker.learn(rows, right)
 
 
 def _part(query: Any, name: str) -> Any:

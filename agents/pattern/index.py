@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spec_envs.agents.pattern import text as texts
@@ -269,13 +269,6 @@ class Index:
             found.fields[leaf.field] = None
             if leaf.record >= 0:
                 found.records[number, leaf.record] = None
-
-    def mentions(self, wanted: str) -> Iterator[tuple[int, str, int, texts.Text]]:
-        """Messages with the value whose normal form is ``wanted``, latest first: time, who, position, message."""
-        for time, who, message in self.messages():
-            position = message.find(wanted)
-            if position >= 0:
-                yield time, who, position, message
 
     def messages(self) -> list[tuple[int, str, texts.Text]]:
         """The last messages, latest first."""

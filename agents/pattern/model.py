@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern.curve import Curve
@@ -35,12 +35,14 @@ class WindowModel:
         self.arguments = ArgumentModel()
         self.curve = Curve()
 
-    def lessons(self, state: State, action: ToolCall | None) -> list[Lesson]:
-        """What is to be learned from ``action`` (``None``: a message) having come at ``state``."""
-        rows, right = self.calls.decision(state, MESSAGE if action is None else action.name)
-        lessons: list[Lesson] = [(self.calls.ranker, rows, right)]
-        if action is not None:
-            lessons += [(self.arguments.ranker, *each) for each in self.arguments.decisions(state, action)]
+    def lessons(self, state: State, right: Iterable[ToolCall | None]) -> list[Lesson]:
+        """What is to be learned from ``right`` (``None``: a message) being what could be predicted at ``state``."""
+        lessons: list[Lesson] = []
+        for action in right:
+            rows, outcome = self.calls.decision(state, MESSAGE if action is None else action.name)
+            lessons.append((self.calls.ranker, rows, outcome))
+            if action is not None:
+                lessons += [(self.arguments.ranker, *each) for each in self.arguments.decisions(state, action)]
         return lessons
 
     def predict(self, state: State, count: int) -> list[tuple[ToolCall, float]]:

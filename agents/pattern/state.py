@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import heapq
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern import text as texts
@@ -14,10 +16,12 @@ from spec_envs.agents.pattern.index import Done, Index, Value
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
 
 if TYPE_CHECKING:
-    from spec_envs.agents.pattern.memory import Memory
+    from spec_envs.agents.pattern.memory import Memory, Tally
 
 #: Sources of one value that count: the latest.
 _MAX_SOURCES = 5
+#: Constants of an argument that are considered although the conversation does not hold them.
+_MAX_UNKNOWN = 24
 #: A name may stand for a value that went with it in more than this share of its tasks.
 _MIN_SHARE = 0.2
 
@@ -74,6 +78,7 @@ class State:
             self.latest[done.call.name] = done
             for name, key in done.arguments.items():
                 self.uses.setdefault(key, []).append((done.call.name, name))
+        self._messages = index.messages()
         self._candidates: dict[str, Candidate] = {}
         self._composed: dict[str, list[Candidate]] = {}
         self._names: dict[str, tuple[float, Mention]] | None = None
@@ -140,7 +145,7 @@ class State:
         return made
 
     def _describe(self, value: Value) -> Candidate:
-        index, features = self.index, ["any"]
+        features = ["any"]
         sources = sorted(value.sources.items(), key=lambda item: (-item[1][0], item[0]))[:_MAX_SOURCES]
         for source, (time, place, length) in sources:
             features.append(f"from {source}")
@@ -151,7 +156,7 @@ class State:
         features.append(f"age {_bucket(self.now - value.last)}")
         features.append(f"times {min(2, len(self.uses.get(value.key, ())))}")
         mention = (-1, -1)
-        for time, who, position, message in index.mentions(value.normal):
+        for time, who, position, message in self._mentions(value.normal):
             if mention[0] < 0:
                 mention = (time, position)
                 features.append(f"latest {who}{_bucket(self.now - time)}")
@@ -167,6 +172,13 @@ class State:
         lists = tuple((source, place) for source, (_, place, length) in value.sources.items() if length > 1)
         records, fields = frozenset(value.records), frozenset(value.fields)
         return Candidate(value.value, value.key, value.shape, features, records, fields, lists, mention, value.last)
+
+    def _mentions(self, wanted: str) -> Iterator[tuple[int, str, int, texts.Text]]:
+        """Messages with the value whose normal form is ``wanted``, latest first: time, who, position, message."""
+        for time, who, message in self._messages:
+            position = message.find(wanted)
+            if position >= 0:
+                yield time, who, position, message
 
     def _words(self, value: Value) -> list[str]:
         """Are the words in an id said, such as those of ``gift_card_123``?"""
@@ -189,18 +201,14 @@ class State:
 
     def _unseen(self, key: str) -> Candidate:
         made = self._candidates.get(key)
-        if made is not None:
-            return made
-        value = json.loads(key)
-        known = Value(value, key, texts.shape(value), texts.normal(value), -1, -1)
-        return self._candidate(known)
+        return self._candidate(_known(key)) if made is None else made
 
     def _constants(self, tool: str, argument: str, choices: tuple[Any, ...]) -> dict[str, list[str]]:
         memory, found = self.memory, dict[str, list[str]]()
         used = max(1, memory.given.count(f"{tool}.{argument}", self.task))
         for place, name in ((f"{tool}.{argument}", "constant"), (argument, "constant elsewhere")):
             tally = memory.constants.get(place)
-            for key in tally.common(self.task) if tally is not None else ():
+            for key in self._likely(tally) if tally is not None else ():
                 features = found.setdefault(key, [f"is {key}"])
                 share = tally.count(key, self.task) / used if tally is not None else 0.0
                 features.append(f"{name} {min(9, int(10 * share))}")
@@ -215,6 +223,15 @@ class State:
                     [f"called {min(12, int(10 * share))} {when}", f"called after {before}, {when}"]
                 )
         return found
+
+    def _likely(self, constants: Tally) -> Iterable[str]:
+        """The constants that are known in this conversation, and of the others the most frequent."""
+        common, values = constants.common(self.task), self.index.values
+        if len(common) <= _MAX_UNKNOWN:
+            return common
+        known = [key for key in common if key in values]
+        unknown = [key for key in common if key not in values]
+        return known + heapq.nlargest(_MAX_UNKNOWN, unknown, key=lambda key: constants.count(key, self.task))
 
     def _called(self) -> dict[str, tuple[float, Mention]]:
         """Values that go by names that the user said: how sure that is, and where the name was said."""
@@ -252,6 +269,13 @@ class State:
                 made.append(Candidate(each.value, key, shape, features, records, frozenset(), (), last=each.last))
             self._composed[shape] = made
         return made
+
+
+@functools.lru_cache(maxsize=65536)
+def _known(key: str) -> Value:
+    """A value that the conversation does not hold. Shared, and never changed."""
+    value = json.loads(key)
+    return Value(value, key, texts.shape(value), texts.normal(value), -1, -1)
 
 
 def _bucket(age: int) -> str:

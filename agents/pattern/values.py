@@ -62,6 +62,13 @@ class ArgumentModel:
             chosen[argument] = _chosen(slot, right, call.arguments.get(argument))
         return found
 
+    def knows(self, state: State, call: ToolCall) -> bool:
+        """Whether every argument of ``call`` is among the candidates at ``state``."""
+        slots = (slot_of(state, call.name, argument) for argument in state.memory.tools.get(call.name, call.arguments))
+        return all(
+            slot.argument not in call.arguments or self._right(slot, call) < len(slot.candidates) for slot in slots
+        )
+
     def complete(self, state: State, tool: str, least: float = 0.0) -> list[tuple[dict[str, Any], float]]:
         """Arguments for a call of ``tool``, most likely first, with their probability given that it is called.
 

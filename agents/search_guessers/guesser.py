@@ -69,7 +69,7 @@ class SearchGuesser:
             ranked = self._ranked(decision)
             wanted = str(act).lower()
             rank = next((number for number, (each, _) in enumerate(ranked) if str(each).lower() == wanted), None)
-            self._curve.observe(rank, [p for _, p in ranked])
+            self._curve.observe(() if rank is None else (rank,), [p for _, p in ranked])
             self._model.learn(decision, act)
         if act is not None:
             self._memory.add(decision.situation, act)

@@ -64,6 +64,28 @@ def shop(number: int, orders: int = 2) -> tuple[Conversation, dict]:
     return Conversation(tuple(events)), {"user": user, "orders": ids, "chosen": chosen["id"], "cards": list(cards)}
 
 
+def ticket(number: int) -> Conversation:
+    """A conversation in which the order is named long before the agent looks it up, after the user's own record."""
+    name = NAMES[number % len(NAMES)]
+    user, email, order = f"{name}_{5000 + number}", f"{name}{5000 + number}@mail.example", f"#W{5000 + number}"
+    events = (
+        UserMessage(f"Please cancel order {order}."),
+        AssistantMessage("What is your e-mail address?"),
+        UserMessage(f"It is {email}."),
+        ToolCall("find_user", {"email": email}),
+        ToolResult(user),
+        ToolCall("get_user", {"user_id": user}),
+        ToolResult({"email": email}),
+        ToolCall("get_order", {"order_id": order}),
+        ToolResult({"order_id": order, "user_id": user}),
+        AssistantMessage("Do you confirm that I cancel it?"),
+        UserMessage("Yes."),
+        ToolCall("cancel", {"order_id": order}),
+        ToolResult("done"),
+    )
+    return Conversation(events)
+
+
 def recorded(count: int, start: int = 0) -> list[Trajectory]:
     return [Trajectory(shop(number, 1 + number % 3)[0], str(number)) for number in range(start, start + count)]
 
@@ -149,6 +171,30 @@ class TestWindows:
         _, seen = first(guesser, conversation, 9)
         assert unseen < 0.6 < seen
 
+    def test_calls_made_ahead_lead_to_others_whatever_their_order_was(self):
+        """An order's number is said before its owner is known; the order says whose it is."""
+        guesser = PatternGuesser()
+        guesser.learn(Trajectory(ticket(number), task=str(number)) for number in range(12))
+        conversation = ticket(50)
+        before = conversation.until(2)
+        call, probability = first(guesser, before, 2, seen=False)
+        assert call == conversation.events[7]
+        assert probability > 0.6
+        ahead = Conversation((*before.events, *conversation.events[7:9]))
+        assert first(guesser, ahead, 4, seen=False)[0] == conversation.events[5]
+        ahead = Conversation((*ahead.events, *conversation.events[5:7]))
+        assert first(guesser, ahead, 6, seen=False)[0] == conversation.events[3]
+
+    def test_a_turn_is_learned_online_once_the_agent_answers(self):
+        guesser = PatternGuesser()
+        for number in range(12):
+            events = ticket(number).events
+            for length in range(2, len(events) + 1):
+                response = events[length] if length < len(events) else "That is all."
+                if not isinstance(response, ToolResult | UserMessage):
+                    guesser.observe(Call("policy", Conversation(events[:length])), response)
+        assert first(guesser, ticket(50), 2, seen=False)[0] == ticket(50).events[7]
+
 
 class TestProbabilities:
     @pytest.mark.parametrize("length", range(0, 13))
@@ -176,18 +222,18 @@ class TestCurve:
         claims = rng.uniform(0.02, 0.98, 2000)
         truth = 0.2 + 0.5 * claims
         for claim, right in zip(claims, rng.uniform(size=2000) < truth, strict=True):
-            curve.observe(0 if right else None, [float(claim)])
+            curve.observe({0} if right else (), [float(claim)])
         corrected = np.array([curve.corrected([float(claim)])[0] for claim in claims])
         assert np.abs(corrected - truth).mean() < 0.05 < 0.1 < np.abs(claims - truth).mean()
 
     def test_a_few_outcomes_move_it_little(self):
         curve = Curve()
-        curve.observe(None, [0.5])
+        curve.observe((), [0.5])
         assert 0.35 < curve.corrected([0.5])[0] < 0.5
 
     def test_is_saved(self):
         curve = Curve()
-        curve.observe(1, [0.5, 0.2])
+        curve.observe({1}, [0.5, 0.2])
         assert Curve.from_json(json.loads(json.dumps(curve.to_json()))).corrected([0.5, 0.2]) == curve.corrected(
             [0.5, 0.2]
         )

@@ -19,6 +19,7 @@ from spec_envs.call_env import CallEnv, Script
 from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, is_async, same
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
+from spec_envs.prefetch import Situation
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.nodes import Process
@@ -27,6 +28,7 @@ AnyEnv = gym.Env[Any, Any]
 
 POLICY = "policy"
 STEP = "step"
+PREFETCH = "prefetch"
 
 
 def is_call_env(env: AnyEnv) -> bool:
@@ -132,7 +134,15 @@ class Deciding:
         agent, action = self.agent.after(response), action_of(response)
         if not is_call_env(self.env):
             return Stepping(self.env, agent, action)
-        return attempt(self.env, agent, lambda env: Transition(*env.step(action)))
+        process = attempt(self.env, agent, lambda env: Transition(*env.step(action)))
+        return dataclasses.replace(process, began=(self, action)) if isinstance(process, Acting) else process
+
+    def aside(self) -> Process | None:
+        """The same place: reads of the next action, or of later ones."""
+        if self.call is None or not is_call_env(self.env):
+            return None
+        observation = self.transition.observation
+        return Aside(Situation(self.call, observation, None, observation), self)
 
 
 def _forked(policy: Any) -> Handler:
@@ -158,6 +168,8 @@ class Acting:
     method: Callable[[AnyEnv], Transition]
     responses: tuple[Any, ...]
     call: Call
+    #: Where the step began, and its action; ``None`` for a reset.
+    began: tuple[Deciding, Any] | None = None
 
     @property
     def handler(self) -> Handler | None:
@@ -166,7 +178,16 @@ class Acting:
 
     def advance(self, response: Any) -> Process:
         """Run the step again, with one more response."""
-        return attempt(self.env, self.agent, self.method, (*self.responses, response))
+        process = attempt(self.env, self.agent, self.method, (*self.responses, response))
+        return dataclasses.replace(process, began=self.began) if isinstance(process, Acting) else process
+
+    def aside(self) -> Process | None:
+        """Before the step: reads of actions that may follow it."""
+        if self.began is None:
+            return None
+        before, action = self.began
+        observation = before.transition.observation
+        return Aside(Situation(self.call, observation, action, observation), before)
 
 
 def attempt(
@@ -182,6 +203,72 @@ def attempt(
     except CallPending as pending:
         return Acting(env, agent, method, responses, pending.call)
     return Deciding(twin, agent, transition)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Aside:
+    """On a side branch: waits to be told an action, by a call that is never made and only guessed."""
+
+    situation: Situation
+    place: Deciding
+    call: Call = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        name = prefetch_of(self.situation.call.handler)
+        object.__setattr__(self, "call", Call(name, self.situation, Effect.WRITE, touches=PREFETCH))
+
+    @property
+    def handler(self) -> Handler | None:
+        """Nobody makes the call."""
+        return None
+
+    def advance(self, response: Any) -> Process:
+        """Inside the step with that action."""
+        return _reading(self.situation, self.place.advance(response))
+
+    def aside(self) -> Process | None:
+        """``None``: this is one."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """On a side branch, inside the step of an action that was named: waits for a read."""
+
+    situation: Situation
+    step: Acting
+
+    @property
+    def call(self) -> Call:
+        """The read."""
+        return self.step.call
+
+    @property
+    def handler(self) -> Handler | None:
+        """``None``: the environment's own handler makes the call."""
+        return None
+
+    def advance(self, response: Any) -> Process:
+        """The next read of the step; or, behind it, the next action to be told."""
+        process = self.step.advance(response)
+        if isinstance(process, Deciding) and not process.transition.done:
+            return Aside(dataclasses.replace(self.situation, now=process.transition.observation), process)
+        return _reading(self.situation, process)
+
+    def aside(self) -> Process | None:
+        """``None``: this is one."""
+        return None
+
+
+def _reading(situation: Situation, process: Process) -> Reading:
+    if not isinstance(process, Acting) or process.call.effect is not Effect.READ:
+        raise ValueError(f"only READ calls are prefetched, and this comes to {process.call}")
+    return Reading(situation, process)
+
+
+def prefetch_of(handler: str) -> str:
+    """What the trace calls the prefetching during calls of ``handler``."""
+    return f"{PREFETCH} {handler}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -210,6 +297,10 @@ class Stepping:
     def advance(self, response: Any) -> Process:
         """The fork, after its step."""
         return Deciding(response.env, self.agent, response.transition)
+
+    def aside(self) -> Process | None:
+        """``None``: this environment makes no calls of its own."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -31,10 +31,13 @@ class Ledger:
     def started(self, now: float, run: Run, root: Node | None) -> None:
         """The call of ``run`` begins."""
         self._calls[RunState.RUNNING] += 1
+        self._counts["prefetched"] += run.prefetch
         probability = None
         if run.nodes and root is not None and run.speculative:
             probability = run.nodes[0].probability_from(root)
-        self.trace.add(now, "start", run=run, speculative=run.speculative, probability=probability)
+        self.trace.add(
+            now, "start", run=run, speculative=run.speculative, probability=probability, prefetch=run.prefetch or None
+        )
 
     def cancelled(self, now: float, run: Run) -> None:
         """The handler of ``run`` was told to stop."""
@@ -75,6 +78,7 @@ class Ledger:
         else:
             run.committed = True
             self._counts["committed"] += 1
+            self._counts["prefetch_used"] += run.prefetch
             self._usage["committed"] += run.usage
 
     def discarded(self, now: float, node: Node) -> None:
@@ -149,6 +153,8 @@ class Ledger:
                 "open": calls[RunState.RUNNING] + min(unused, num_alive),
             },
             shared=counts["shared"],
+            prefetched=counts["prefetched"],
+            prefetch_used=counts["prefetch_used"],
             guesses=dict(self._guesses),
             not_asked=num_not_asked,
             divergences=counts["divergences"],

@@ -28,6 +28,12 @@ class Process(Protocol):
     def advance(self, response: Any) -> Process:
         """The episode after ``response``, at its next call. May raise what the environment raises."""
 
+    def aside(self) -> Process | None:
+        """Where the reads of actions can be made ahead while the episode waits; ``None`` if they cannot.
+
+        Waits for an action (a call that is never made), then for that action's reads, then for the next action.
+        """
+
 
 class RunState(enum.Enum):
     """Of one execution of a call."""
@@ -44,7 +50,7 @@ class Run:
     """One execution of a call, for one node, or for several when it is a shared ``READ``.
 
     ``speculative`` while it is not the authoritative call; ``early`` if it was not when it started; ``ahead`` if it
-    started before the response was known that led to it.
+    started before the response was known that led to it; ``prefetch`` if a side branch began it.
     """
 
     id: int
@@ -55,6 +61,7 @@ class Run:
     ahead: bool
     nodes: list[Node] = dataclasses.field(default_factory=list)
     early: bool = dataclasses.field(init=False)
+    prefetch: bool = dataclasses.field(init=False)
     state: RunState = RunState.RUNNING
     response: Any = None
     key: Hashable = None
@@ -67,6 +74,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.early = self.speculative
+        self.prefetch = any(node.named is not None for node in self.nodes)
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.call.handler!r}, {self.state.value}>"
@@ -84,6 +92,9 @@ class Node:
     ``score`` is the logarithm of the probability of the path from the first root there was. Every path to a live node
     leads through the present root, so ``score - root.score`` is that of now, and moving the root changes no order.
     ``unasked``: it is not to be guessed, because the guess would come too late.
+
+    ``aside`` is the side branch on which reads are prefetched while the node waits. The nodes of one side branch share
+    ``named``, the calls that were named for it; it is ``None`` elsewhere.
     """
 
     id: int
@@ -96,6 +107,8 @@ class Node:
     rank: float = 0.0
     run: Run | None = None
     children: dict[Hashable, Node] = dataclasses.field(default_factory=dict)
+    aside: Node | None = None
+    named: set[Call] | None = None
     asked: bool = False
     unasked: bool = False
     asking: bool = False
@@ -129,12 +142,14 @@ class Node:
             node = node.parent
 
     def subtree(self) -> Iterator[Node]:
-        """The node and all its descendants, parents first."""
+        """The node and all its descendants, side branches too, parents first."""
         stack = [self]
         while stack:
             node = stack.pop()
             yield node
             stack.extend(node.children.values())
+            if node.aside is not None:
+                stack.append(node.aside)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

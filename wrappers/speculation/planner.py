@@ -139,7 +139,10 @@ class Planner:
             guesser = self._guessers[node.call.handler]
             until = asked_at + _PATIENCE * guesser.seconds
             if now < until and guesser.best > 0 and node.alive and not node.answered:
-                if node.score + math.log(guesser.best) + _log_share(node, behind=1) > candidate.rank:
+                if (
+                    node.score + math.log(guesser.best) + _log_share(node, behind=int(node.named is None))
+                    > candidate.rank
+                ):
                     held += 1
                     self.held_until = min(self.held_until, until)
         return held
@@ -259,5 +262,5 @@ def _log_share(node: Node, behind: int = 0) -> float:
 
     With ``d`` unanswered calls before it, all memoryless and of one kind, it is d/(d+1) in the mean.
     """
-    ahead = behind + sum(1 for ancestor in node.ancestors() if not ancestor.answered)
+    ahead = behind + sum(1 for ancestor in node.ancestors() if not ancestor.answered and ancestor.named is None)
     return math.log(max(1, ahead) / (max(1, ahead) + 1))

@@ -19,7 +19,8 @@ class Statistics:
         calls: Calls started, by what became of them: ``committed`` (used by the episode), ``wasted`` (finished for
             nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
         shared: Times that a ``READ`` call was answered by an execution that another one had begun.
-        guesses: Calls of guessers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
+        prefetched: Of the calls started, those that a prefetcher had named; ``prefetch_used`` of them were used.
+        guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
         not_asked: Responses for which no guesser was asked, because it was expected to take longer than the call.
         divergences: Branches dropped because the real environment did not do what they predicted.
         sequential_s: How long the committed calls took, one after the other.
@@ -38,6 +39,8 @@ class Statistics:
     hits: int = 0
     calls: dict[str, int] = dataclasses.field(default_factory=dict)
     shared: int = 0
+    prefetched: int = 0
+    prefetch_used: int = 0
     guesses: dict[str, int] = dataclasses.field(default_factory=dict)
     not_asked: int = 0
     divergences: int = 0
@@ -95,6 +98,8 @@ class Statistics:
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",
         ]
+        if self.prefetched:
+            lines.append(f"prefetch  {self.prefetch_used} of {self.prefetched} prefetched reads used")
         if self.committed.tokens:
             lines.append(
                 f"tokens    {self.committed.tokens:,.0f} used; with speculation x{self.tokens_partial:.2f}"

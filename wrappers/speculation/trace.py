@@ -35,6 +35,7 @@ class TraceEvent:
         probability: Of the branch at that time.
         tokens_in, tokens_out, money: Spent by the call until it ended.
         error: Text of what was raised.
+        prefetch: Of ``start``: true for a read that a prefetcher has named.
     """
 
     time_s: float
@@ -51,6 +52,7 @@ class TraceEvent:
     tokens_out: float = 0
     money: float = 0.0
     error: str | None = None
+    prefetch: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that say something."""
@@ -84,6 +86,7 @@ class Trace:
         speculative: bool | None = None,
         probability: float | None = None,
         error: str | None = None,
+        prefetch: bool | None = None,
     ) -> None:
         """Note what happened to ``node`` and ``run``."""
         if node is None and run is not None and run.nodes:
@@ -110,6 +113,7 @@ class Trace:
                 usage.tokens_out,
                 usage.money,
                 error,
+                prefetch,
             )
         )
 

@@ -8,6 +8,10 @@ once its response is final. Between the two, the root and every started branch a
 the best of the calls that follow are started (``Start``, ``responded``). A branch whose own call is answered before its
 ancestors' knows its future: its wrong children go at once, and the right one inherits its whole probability.
 
+While a node waits, reads may be prefetched on a side branch of it (``Process.aside``): actions are named for it, as
+guesses are, their ``READ`` calls are started as those of any branch are, and it goes on from what these really return.
+The episode never moves there; what is left of it are the reads, for equal calls to share.
+
 Two rules keep draws honest. A ``SAMPLE`` that was started is cancelled only when its node cannot be reached any more,
 never for a better use of its place: what would be dropped then would be the slow draws. And a branch is matched by
 responses alone: by an equal guess, or because the real response leads to the same next call.
@@ -50,6 +54,7 @@ class SpeculationTree:
     Args:
         limits: Bounds of what it may use.
         guessable: Names of the handlers that have a guesser.
+        prefetching: Names of the handlers with a prefetcher, which names actions for the side branches of their calls.
         external: Names of the handlers that are not ours to call (a policy outside the wrapper): their responses may
             be guessed, and come with ``commit``.
         canonical: Looser matching, by handler: two responses with equal canonical forms count as the same one. Lossy.
@@ -62,6 +67,7 @@ class SpeculationTree:
         limits: Limits,
         *,
         guessable: Container[str] = (),
+        prefetching: Container[str] = (),
         external: Container[str] = (),
         canonical: Mapping[str, Canonical] | None = None,
         shadow_every: int = 10,
@@ -70,6 +76,7 @@ class SpeculationTree:
         self.num_nodes = 0
         self._limits = limits
         self._guessable = guessable
+        self._prefetching = prefetching
         self._external = external
         self._canonical = dict(canonical or {})
         self._shadow_every = shadow_every
@@ -201,11 +208,27 @@ class SpeculationTree:
     def _consider_asking(self, node: Node) -> None:
         """Have ``node`` guessed, once its own call is under way, or if that is not ours to make (yet)."""
         call = node.call
-        if call is None or node.asked or node.unasked or node.answered or call.handler not in self._guessable:
+        if call is None or node.asked or node.answered:
             return
         waits = call.effect is Effect.WRITE or call.handler in self._external or node is self.root
-        if waits or node.run is not None:
-            self._to_ask[node] = None
+        if node.named is not None:
+            if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not guessed
+                self._to_ask[node] = None
+        elif waits or node.run is not None:
+            if call.handler in self._guessable and not node.unasked:
+                self._to_ask[node] = None
+            if call.handler in self._prefetching:
+                self._step_aside(node)
+
+    def _step_aside(self, node: Node) -> None:
+        """Give ``node`` a side branch, and have actions named for it."""
+        if node.aside is not None or node.process is None or self.num_nodes >= self._limits.max_nodes:
+            return
+        process = node.process.aside()
+        if process is not None:
+            node.aside = self._node(node, None, 1.0, process)
+            node.aside.named = set()
+            self._consider_asking(node.aside)
 
     def _ask(self, now: float) -> None:
         """Ask for the most probable nodes, as far as there are places for guessers."""
@@ -249,13 +272,16 @@ class SpeculationTree:
             merged[key] = (
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
             )
-        total = max(1.0, sum(guess.probability for guess in merged.values()))
+        # Of the reads named for a side branch, several may be needed.
+        total = 1.0 if node.named is not None else max(1.0, sum(guess.probability for guess in merged.values()))
         node.guessed = frozenset(merged)
         for key, guess in sorted(merged.items(), key=lambda item: -item[1].probability):
             if self.num_nodes >= self._limits.max_nodes:
                 break
             if guess.probability > 0:
                 process = _advance(node, guess.response)
+                if node.named is not None and not _is_new(node.named, process):
+                    continue
                 self._grow(node, key, guess.response, guess.probability / total, process)
 
     # -- growing and cutting -------------------------------------------------------------------------------------
@@ -268,6 +294,7 @@ class SpeculationTree:
 
     def _grow(self, parent: Node, key: Hashable, response: Any, probability: float, process: Process | None) -> Node:
         node = self._node(parent, response, probability, process)
+        node.named = parent.named
         parent.children[key] = node
         if node.call is not None:
             if self._is_startable(node.call):
@@ -288,6 +315,7 @@ class SpeculationTree:
         assert node.run is not None
         if node.call is None:
             return
+        self._drop_aside(node)
         if node is not self.root and not node.children and self.num_nodes >= self._limits.max_nodes:
             self._unexpanded.append(node)
         else:
@@ -314,6 +342,7 @@ class SpeculationTree:
         for other in tuple(node.children.values()):
             if other is not child:
                 self._discard(other)
+        self._drop_aside(node)
         if child is None:
             child = self._grow(node, key, response, 1.0, process)
         elif child.probability < 1.0:
@@ -342,6 +371,7 @@ class SpeculationTree:
     def _rebuild(self, node: Node, process: Process | None, *, loosely: bool) -> None:
         """Give ``node`` the process that the real response led to, and its descendants theirs."""
         node.process, node.lossy = process, node.lossy or loosely
+        self._drop_aside(node)
         for child in tuple(node.children.values()):
             advanced = _advance(node, child.response)
             call = None if advanced is None else advanced.call
@@ -357,6 +387,11 @@ class SpeculationTree:
             descendant.score += gain
             if descendant.run is None and descendant.call is not None and self._is_startable(descendant.call):
                 self._planner.enqueue(descendant)
+
+    def _drop_aside(self, node: Node) -> None:
+        if node.aside is not None:
+            self._discard(node.aside)
+            node.aside = None
 
     def _discard(self, node: Node) -> None:
         if node.parent is not None:
@@ -453,7 +488,7 @@ class SpeculationTree:
         call = node.call
         assert call is not None
         for ancestor in node.ancestors():
-            write = ancestor.call
+            write = ancestor.call if ancestor.named is None else None
             if write is not None and write.effect is Effect.WRITE and not ancestor.answered:
                 same_part = call.touches is not None and call.touches == write.touches
                 if same_part or (call.effect is Effect.READ and call.conflicts(write)):
@@ -521,6 +556,14 @@ class SpeculationTree:
         if self.root is None:
             raise ValueError("there is no episode; call rebase first")
         return self.root
+
+
+def _is_new(named: set[Call], process: Process | None) -> bool:
+    """Whether an action named for a side branch makes a read that no other one has made; notes it."""
+    if process is None or process.call is None or process.call in named:
+        return False
+    named.add(process.call)
+    return True
 
 
 def _key(response: Any) -> Hashable:

@@ -7,11 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import AsyncGuesser, Effect, Guesser, Handler, as_handler, is_async, same
+from spec_envs.calls import (
+    AsyncGuesser,
+    Call,
+    CancelToken,
+    Effect,
+    Guess,
+    Guesser,
+    Handler,
+    accepts_cancel,
+    as_handler,
+    is_async,
+    same,
+)
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.driver import Driver
@@ -27,6 +39,7 @@ from spec_envs.wrappers.speculation.episode import (
     action_of,
     is_call_env,
     plain,
+    prefetch_of,
     private_copy,
 )
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -35,6 +48,7 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 
 if TYPE_CHECKING:
+    from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.speculation.runtime import Runtime
     from spec_envs.wrappers.speculation.statistics import Statistics
 
@@ -63,6 +77,7 @@ class Speculation:
         self,
         policy: Callable[..., Any] | None,
         guessers: Mapping[str, Guesser | AsyncGuesser],
+        prefetchers: Mapping[str, Prefetcher],
         k: int,
         max_inflight: int | None,
         limits: Limits | None,
@@ -74,18 +89,21 @@ class Speculation:
         fork(self.env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
         self._asks = is_call_env(self.env)
         self._agent = _agent(policy)
+        self._check_named("guessers", guessers, "guess")
+        self._check_named("prefetchers", prefetchers, "prefetch")
         self._ledger = Ledger(Trace(max_trace_events))
         self._driver = Driver(
             SpeculationTree(
                 _limits(limits, max_inflight, getattr(self.env.unwrapped, "handlers", {})),
-                guessable=frozenset(self._checked_guessers(guessers)),
+                guessable=frozenset(guessers),
+                prefetching=frozenset(prefetchers),
                 external=frozenset() if policy is not None else frozenset({POLICY}),
                 canonical=canonical,
                 shadow_every=_at_least_one("shadow_every", shadow_every),
             ),
             runtime,
             self._handler,
-            guessers,
+            {**guessers, **{prefetch_of(name): _Naming(each) for name, each in prefetchers.items()}},
             _at_least_one("k", k),
             self._ledger,
         )
@@ -181,17 +199,20 @@ class Speculation:
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
 
-    def _checked_guessers(self, guessers: Mapping[str, Guesser | AsyncGuesser]) -> Iterable[str]:
+    def _check_named(self, what: str, given: Mapping[str, Any], method: str) -> None:
         unwrapped = self.env.unwrapped
         known = {POLICY, *(unwrapped.handlers if isinstance(unwrapped, CallEnv) else ())}
-        for name, guesser in guessers.items():
+        plain_methods = ("observe",) if what == "guessers" else (method,)
+        for name, each in given.items():
             if name not in known:
-                raise UnknownHandler(f"guessers has {name!r}, but the calls here are: {', '.join(sorted(known))}")
-            if not callable(getattr(guesser, "guess", None)):
-                raise InvalidConfiguration(f"guessers[{name!r}] is {guesser!r}, which has no method guess(call, k)")
-            if is_async(getattr(guesser, "observe", None)):
-                raise InvalidConfiguration(f"guessers[{name!r}].observe is a coroutine function; make it a plain one")
-        return guessers
+                raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(sorted(known))}")
+            if not callable(getattr(each, method, None)):
+                raise InvalidConfiguration(f"{what}[{name!r}] is {each!r}, which has no method {method}(…, k)")
+            for must_be_plain in plain_methods:
+                if is_async(getattr(each, must_be_plain, None)):
+                    raise InvalidConfiguration(
+                        f"{what}[{name!r}].{must_be_plain} is a coroutine function; make it a plain one"
+                    )
 
     def _results(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """What ``step`` returns."""
@@ -210,6 +231,18 @@ class Speculation:
     def _check_open(self) -> None:
         if self._closed:
             raise EnvClosed(f"{self} was closed; make a new one")
+
+
+class _Naming:
+    """A prefetcher as the guesser of the action that a side branch waits to be told."""
+
+    def __init__(self, prefetcher: Prefetcher) -> None:
+        self._prefetch = prefetcher.prefetch
+        self._with_cancel = accepts_cancel(self._prefetch)
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """The actions."""
+        return self._prefetch(call.query, k, **({"cancel": cancel} if self._with_cancel else {}))
 
 
 def resetting(seed: int | None, options: dict[str, Any] | None) -> Callable[[AnyEnv], Transition]:

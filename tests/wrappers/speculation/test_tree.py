@@ -54,6 +54,35 @@ class Chain:
             raise ValueError("refused")
         return dataclasses.replace(self, history=(*self.history, response))
 
+    def aside(self) -> Aside | None:
+        return Aside(self) if len(self.history) % 3 else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Aside:
+    """Beside a ``Chain``: waits to be told numbers; ``None`` is refused, and 3 makes no read."""
+
+    chain: Chain
+    told: tuple[Any, ...] = ()
+
+    @property
+    def call(self) -> Call:
+        waits = len(self.told) % 2 == 0
+        handler, effect = ("prefetch", Effect.WRITE) if waits else ("handler3", Effect.READ)
+        return Call(handler, (len(self.chain.history), self.told), effect, touches=handler)
+
+    @property
+    def handler(self) -> None:
+        return None
+
+    def advance(self, response: Any) -> Aside:
+        if response is None or (response == 3 and len(self.told) % 2 == 0):
+            raise ValueError("refused")
+        return dataclasses.replace(self, told=(*self.told, response))
+
+    def aside(self) -> None:
+        return None
+
 
 LIMITS = st.builds(
     Limits,
@@ -83,14 +112,24 @@ class TreeMachine(RuleBasedStateMachine):
         effects=st.lists(st.sampled_from(Effect), min_size=1, max_size=4).map(tuple),
         external=st.booleans(),
         loose=st.booleans(),
+        prefetching=st.booleans(),
     )
-    def begin(self, limits: Limits, memory: int, effects: tuple[Effect, ...], external: bool, loose: bool) -> None:
+    def begin(
+        self,
+        limits: Limits,
+        memory: int,
+        effects: tuple[Effect, ...],
+        external: bool,
+        loose: bool,
+        prefetching: bool,
+    ) -> None:
         self.limits = limits
         self.start = Chain(memory=memory, effects=effects)
         self.external = {"handler1"} if external else set()
         self.tree = SpeculationTree(
             limits,
             guessable={"handler0", "handler1", "handler2"},
+            prefetching={"handler1", "handler2", "handler3"} if prefetching else set(),
             external=self.external,
             canonical={"handler0": lambda response: response // 2 if response is not None else None} if loose else {},
             shadow_every=2,
@@ -246,7 +285,7 @@ class TreeMachine(RuleBasedStateMachine):
             return
         for node in self.tree.root.subtree():
             total = sum(child.probability for child in node.children.values())
-            assert total <= 1 + 1e-9
+            assert total <= 1 + 1e-9 or node.named is not None
             for child in node.children.values():
                 assert child.parent is node
                 assert child.score <= node.score + 1e-9
@@ -270,7 +309,22 @@ class TreeMachine(RuleBasedStateMachine):
                 continue
             assert call.effect is not Effect.WRITE
             if call.effect is Effect.READ:
-                assert not [a for a in node.ancestors() if a.call and a.call.effect is Effect.WRITE and not a.answered]
+                before = [a for a in node.ancestors() if a.call and a.named is None and not a.answered]
+                assert not [a for a in before if a.call.effect is Effect.WRITE and call.conflicts(a.call)]
+
+    @invariant()
+    def side_branches_only_read_and_make_each_read_once(self) -> None:
+        if self.tree.root is None:
+            return
+        for node in self.tree.root.subtree():
+            assert (node.named is None) == isinstance(node.process, Chain | None)
+            if node.aside is not None:
+                assert node.named is None and not node.answered
+                side = list(node.aside.subtree())
+                assert all(each.named is node.aside.named for each in side)
+                reads = [each.call for each in side if each.call and each.call.handler != "prefetch"]
+                assert len(set(reads)) == len(reads)
+                assert all(each.run is None or each.run.call.effect is Effect.READ for each in side)
 
     @invariant()
     def a_run_answers_the_call_of_its_node(self) -> None:

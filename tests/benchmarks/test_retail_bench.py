@@ -1,0 +1,189 @@
+"""``spec-envs bench retail``: what it reports, how it counts, and that it refuses what makes no sense."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from spec_envs.agents import PatternGuesser
+from spec_envs.benchmarks.cli import main
+from spec_envs.benchmarks.retail import RetailBench, run_plainly, run_speculatively, sequential_times
+from spec_envs.benchmarks.retail_cast import in_first_person, typing_seconds
+from spec_envs.benchmarks.retail_certify import certify_retail
+from spec_envs.benchmarks.retail_foresight import api_correct_rate, foreseen
+from spec_envs.benchmarks.retail_settings import RetailSettings, folds_of
+from spec_envs.conversation import ToolCall
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.tools import READS
+
+DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "tau_bench"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="tau-bench's data are not here")
+
+
+def bench(*args: object):
+    return CliRunner().invoke(main, ["bench", "retail", *map(str, args)])
+
+
+@pytest.fixture(scope="module")
+def report() -> dict:
+    result = bench("--num-tasks", 4, "--learn", 12, "--json", "-")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def guesser() -> PatternGuesser:
+    settings = RetailSettings()
+    guesser = PatternGuesser(reads=READS)
+    guesser.learn([run_plainly(task, settings).trajectory for task in settings.load("train")[:15]], seen=False)
+    return guesser
+
+
+class TestReport:
+    def test_has_figures_for_each_task_and_their_mean(self, report):
+        assert [each["task"] for each in report["tasks"]] == ["test-0", "test-1", "test-2", "test-3"]
+        for each in (*report["tasks"], report["mean"]):
+            assert each["lossless"] == each["reward"] == 1
+            assert each["divergences"] == 0
+            assert 0.1 < each["saved"] < each["wait_saved"] < 1
+            assert each["tokens_full"] >= each["tokens_partial"] > 1
+            assert each["wait_seconds"] < each["sequential_wait_seconds"] < each["sequential_seconds"]
+        rates = [each["api_correct_rate"] for each in report["tasks"]]
+        assert report["api_correct_rate"] == pytest.approx(sum(rates) / 4) == report["mean"]["api_correct_rate"]
+        assert report["mean"]["prefetch_used"] > 0
+        assert report["config"]["k"] == 3
+
+    def test_says_how_often_calls_and_messages_were_foreseen(self, report):
+        for found in (report["next_call"], report["next_call"]["reads"], report["next_message"]):
+            assert 0 < found["top1"] <= found["top3"] <= found["top5"] <= found["top8"] <= 1
+        assert report["next_call"]["writes"].keys() == report["next_message"].keys()
+
+    def test_is_the_same_every_time(self):
+        first, second = (bench("--num-tasks", 2, "--guesses", "user-model", "--json", "-").stdout for _ in range(2))
+        assert first == second
+
+    def test_a_table_without_json(self):
+        result = bench("--num-tasks", 1, "--learn", 2, "--guesses", "pattern")
+        assert result.exit_code == 0, result.output
+        assert "test-0" in result.stdout and "The customer waits" in result.stdout
+
+    def test_without_a_guesser_of_calls_nothing_is_said_of_them(self):
+        data = json.loads(bench("--num-tasks", 1, "--learn", 5, "--guesses", "user-model", "--json", "-").stdout)
+        assert data["next_call"] is None and data["api_correct_rate"] is None
+        assert data["tasks"][0]["api_correct_rate"] is None and data["tasks"][0]["prefetched"] == 0
+
+    def test_wall_clock_gives_the_same_conversation(self):
+        args = ("--num-tasks", 1, "--learn", 2, "--clock", "wall", "--speed", 2000, "--json", "-")
+        data = json.loads(bench(*args).stdout)
+        assert data["tasks"][0]["lossless"] == 1
+
+    @pytest.mark.parametrize(
+        ("args", "message"),
+        [
+            (("--tasks", "tau-bench"), "need data"),
+            (("--data", "."), "need data"),
+            (("--split", "train"), "give folds to run them"),
+            (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
+            (("--tasks", "tau-bench", "--data", "."), "holds not one file tasks*.json, but none"),
+            (("--num-tasks", 2, "--folds", 9), "9 folds need at least as many customers"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(self, args, message, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        result = bench(*args, "--json", "-")
+        assert result.exit_code == 2
+        assert message in result.output
+
+
+class TestTime:
+    def test_without_speculation_everything_takes_its_time(self):
+        settings = RetailSettings(num_tasks=1, max_inflight=0)
+        ((_, (task,)),) = folds_of(settings)
+        plain = run_plainly(task, settings)
+        run = run_speculatively(task, settings, {}, plain)
+        assert (run.wait_saved, run.saved) == (pytest.approx(0), pytest.approx(0))
+        assert (run.tokens_full, run.lossless) == (1, 1)
+        typing, waits = sequential_times(plain.trajectory, settings)
+        calls = sum(isinstance(event, ToolCall) for event in plain.trajectory.conversation.events)
+        assert run.seconds == pytest.approx(typing + waits)
+        assert waits == pytest.approx(plain.steps * 5.0 + calls * 0.5)
+
+    def test_typing_takes_as_long_as_words_do(self):
+        assert typing_seconds("No, that was everything. ###STOP###", RetailSettings()) == 6.0
+        assert typing_seconds("one two", RetailSettings(typing_wpm=60)) == 2.0
+
+    @pytest.mark.parametrize("name", ["actor_seconds", "tool_seconds", "typing_wpm", "speed"])
+    def test_times_are_checked(self, name):
+        with pytest.raises(InvalidConfiguration, match=name):
+            RetailSettings(**{name: -1.0})
+
+
+class TestApiCorrectRate:
+    def test_counts_calls_that_were_predicted_before_the_message(self, guesser):
+        """The third test task: order #W… is said at once, and everything about it can be known before the e-mail."""
+        settings = RetailSettings()
+        plain = run_plainly(settings.load()[2], settings)
+        many = api_correct_rate(guesser, plain.trajectory, plain.start, 5)
+        few = api_correct_rate(guesser, plain.trajectory, plain.start, 1)
+        assert 0 < few < many <= 1
+
+    def test_predicts_so_many_calls_and_goes_on_from_real_results(self, guesser):
+        settings = RetailSettings()
+        plain = run_plainly(settings.load()[2], settings)
+        before = plain.trajectory.conversation.until(2)  # while the customer tells who it is
+        named = foreseen(guesser, before, plain.start, 3)
+        assert len(named) == 3
+        calls = {event.key for event in plain.trajectory.conversation.events if isinstance(event, ToolCall)}
+        assert any(
+            key.startswith("get_user_details") for key in named & calls
+        )  # only the order's record says who it is
+
+    def test_is_nothing_without_calls(self, guesser):
+        settings = RetailSettings()
+        plain = run_plainly(settings.load()[2], settings)
+        assert (
+            api_correct_rate(guesser, type(plain.trajectory)(plain.trajectory.conversation.until(1)), plain.start, 5)
+            is None
+        )
+
+
+class TestFolds:
+    def test_no_customer_is_learned_from_and_served(self):
+        settings = RetailSettings(folds=3, num_tasks=30)
+        served = []
+        for known, tasks in folds_of(settings):
+            assert not {task.user_id for task in known} & {task.user_id for task in tasks}
+            served += tasks
+        assert sorted(task.name for task in served) == sorted(task.name for task in settings.load()[:30])
+
+    def test_the_generated_shop_is_learned_from_its_train_split(self):
+        ((known, tasks),) = folds_of(RetailSettings(learn=7))
+        assert {task.split for task in known} == {"train"} and len(known) == 7
+        assert {task.split for task in tasks} == {"test"} and len(tasks) == 60
+
+
+class TestTauBench:
+    def test_an_instruction_becomes_what_the_customer_says(self):
+        said = in_first_person("You are Mia Li. You want your money back, and you're sad. Your zip is 1.")
+        assert said == "I am Mia Li. I want my money back, and I'm sad. My zip is 1."
+
+    @needs_data
+    def test_gold_actions_are_replayed_with_speculation(self):
+        settings = RetailSettings(tasks="tau-bench", data=DATA, num_tasks=8, folds=2, learn=1)
+        runs = list(RetailBench(settings).run())
+        assert len(runs) == 8
+        assert all(run.lossless for run in runs)
+        assert sum(run.wait_saved for run in runs) > 0
+
+
+def test_speculation_is_lossless_for_customers():
+    certificate = certify_retail(range(3), learn=5)
+    assert certificate, str(certificate)
+
+
+def test_certify_is_a_command():
+    result = CliRunner().invoke(main, ["retail", "certify", "--seeds", "1", "--learn", "2"])
+    assert (result.exit_code, result.stdout) == (0, "lossless on 1 seed(s)\n")
