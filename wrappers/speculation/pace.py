@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 #: Times that are remembered of each handler and each guesser: the last so many.
 _MEMORY = 8
 #: A guesser is asked while a guess is expected to come with at least this share of the call's time left.
-_LEAST_GAIN = 0.3
+_LEAST_GAIN = 0.1
+#: How much one guess that comes at once, taken to have been made beside the real ones, weighs against each of them.
+_HOPE = 0.3
 #: Of so many guesses that would come too late one is asked for all the same, to see whether that is still so.
 _PROBE_EVERY = 10
 
@@ -30,7 +32,8 @@ class Pace:
     it are answered, and it is too.
 
     What is expected is the mean over the last calls and guesses, each with each. A guess that the response overtook is
-    one that comes too late for any call. One more is taken to come at once, so that a few late ones decide nothing.
+    one that comes too late for any call. A part of one more is taken to come at once, so that one or two late ones do
+    not decide.
     """
 
     def __init__(self) -> None:
@@ -77,7 +80,7 @@ class Pace:
         if not guesses or not total:
             return 1.0
         left = sum(min(call, max(0.0, call + delay - guess)) for call in calls for guess in guesses)
-        return (left / total + 1.0) / (len(guesses) + 1)
+        return (left / total + _HOPE) / (len(guesses) + _HOPE)
 
     def _delay(self, node: Node) -> float:
         """In how many seconds the call at ``node`` begins, where it has to wait for others; unknown times are long."""
