@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -111,7 +112,7 @@ class TestGeneratedQuestions:
 @needs_records
 class TestRecordedEpisodes:
     def test_recorded_guesses_agree_with_a_direct_count(self):
-        counts = defaultdict(lambda: [0, 0, 0])
+        counts: dict[Any, list[int]] = defaultdict(lambda: [0, 0, 0])
         for episode in json.loads(RECORDS.read_text()):
             for step in episode["steps"][1:]:
                 guessed = [guess.lower() for guess in step["guessed_actions"]]

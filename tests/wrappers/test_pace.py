@@ -135,7 +135,8 @@ class _Perfect:
 class TestAlone:
     def node(self) -> Node:
         process: Any = _At(Call("page", 1, Effect.READ))
-        return Node(0, None, None, 1.0, process, 0.0, 0, run=_Running())
+        run: Any = _Running()
+        return Node(0, None, None, 1.0, process, 0.0, 0, run=run)
 
     def learn(self, pace: Pace, *guesses: float, calls: float = 0.35) -> None:
         pace.called("page", calls)
