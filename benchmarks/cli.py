@@ -16,6 +16,7 @@ from spec_envs.benchmarks.commands import (
     crowd,
     demo,
     guess,
+    machine,
     overhead,
     play,
     retail,
@@ -90,6 +91,7 @@ for command in (
 
 for command in (
     demo.demo,
+    machine.tuning,
     play.play,
     retail.retail,
     serve_model.serve_model,

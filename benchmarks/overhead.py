@@ -22,10 +22,11 @@ from spec_envs.benchmarks.measured import Measured
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Guess, as_handler
+from spec_envs.calls import Call, CancelToken, Guess, as_handler
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.tuning.simulated import SimulatedBackend
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 
 _PLIES = 30
@@ -42,6 +43,7 @@ def run(json_file: Path | None) -> None:
         _forks,
         _search_forks,
         _steps,
+        _windows,
         _cancels,
         retail.figures,
         _replay,
@@ -144,56 +146,75 @@ def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    """An environment whose handlers answer at once, and what answers in it."""
+
+    name: str
+    make: Callable[[], gym.Env[Any, Any]]
+    policy: Callable[[Any], Any]
+    handler: str
+    response: Callable[[Any], Any]
+
+
 def _steps() -> Iterator[Measured]:
     """A step with the wrapper against one without, side by side, where every handler answers at once."""
-    cases: list[tuple[str, Callable[[], gym.Env[Any, Any]], Callable[[Any], Any]]] = [
-        ("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response),
-        ("chess", _chess_env, _recorded),
-    ]
-    runtimes: list[tuple[_RuntimeName, float]] = [("threads", 1.0), ("asyncio", 1.0), ("simulation", 0.3)]
-    for case, make, policy in cases:
-        for runtime, target in runtimes:
-            for guessed in (False, True):
-                plain, wrapped = _step_times(make, policy, runtime, guessed)
-                name = f"wrapper per step, {runtime}, {case}, {'perfect' if guessed else 'no'} guesses"
-                yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+    for case in (
+        _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
+        _Case("chess", _chess_env, _recorded, "opponent", _recorded),
+    ):
+        yield from _step_figures("step", case, {"threads": 1.0, "asyncio": 1.0, "simulation": 0.3})
 
 
-def _step_times(
-    make: Callable[[], gym.Env[Any, Any]],
-    policy: Callable[[Any], Any],
-    runtime: _RuntimeName,
-    guessed: bool,
-) -> tuple[float, float]:
+def _windows() -> Iterator[Measured]:
+    """A window of simulated tuning, which takes no time either."""
+    backend, token = SimulatedBackend(), CancelToken()
+    case = _Case(
+        "tuning",
+        lambda: gym.make("SpecTuning-v0", backend=backend, windows=_PLIES),
+        lambda observation: {"slice_ms": 1.0 + int(observation["window"][0]) % 7},
+        "measure",
+        lambda query: backend(query, token),
+    )
+    yield from _step_figures("window", case, {"threads": 2.0, "asyncio": 2.0, "simulation": 2.0})
+
+
+def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) -> Iterator[Measured]:
+    for runtime, target in targets.items():
+        for guessed in (False, True):
+            plain, wrapped = _step_times(case, runtime, guessed)
+            name = f"wrapper per {what}, {runtime}, {case.name}, {'perfect' if guessed else 'no'} guesses"
+            yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+
+
+def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[float, float]:
     """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
     if runtime == "asyncio":
-        return asyncio.run(_step_times_async(make, policy, guessed))
-    name = "world" if isinstance(make(), FakeEnv) else "opponent"
-    response = pure_response if name == "world" else _recorded
-    guessers = {"policy": _Perfect(policy), name: _Perfect(response)} if guessed else {}
+        return asyncio.run(_step_times_async(case, guessed))
+    guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
     plain, wrapped = [], []
-    with make() as env, SpeculativeWrapper(make(), policy=policy, guessers=guessers, k=1, runtime=runtime) as wrapper:
+    with (
+        case.make() as env,
+        SpeculativeWrapper(case.make(), policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper,
+    ):
         for _ in range(_EPISODES):
-            plain.append(_step_ms(env, policy))
+            plain.append(_step_ms(env, case.policy))
             wrapped.append(_step_ms(wrapper, wrapper.act))
     return statistics.median(plain), statistics.median(wrapped)
 
 
-async def _step_times_async(
-    make: Callable[[], gym.Env[Any, Any]], policy: Callable[[Any], Any], guessed: bool
-) -> tuple[float, float]:
+async def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
     """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
-    name, env = "world" if isinstance(make(), FakeEnv) else "opponent", make()
-    response = pure_response if name == "world" else _recorded
-    guessers = {"policy": _PerfectAsync(policy), name: _PerfectAsync(response)} if guessed else {}
+    env = case.make()
+    guessers = {"policy": _PerfectAsync(case.policy), case.handler: _PerfectAsync(case.response)} if guessed else {}
     unwrapped = env.unwrapped
     assert isinstance(unwrapped, CallEnv)
-    unwrapped.handlers = {name: as_handler(_coroutine_of(response))}
+    unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
     plain, wrapped = [], []
-    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(policy), guessers=guessers, k=1) as wrapper:
-        with make() as other:
+    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1) as wrapper:
+        with case.make() as other:
             for _ in range(_EPISODES):
-                plain.append(_step_ms(other, policy))
+                plain.append(_step_ms(other, case.policy))
                 wrapped.append(await _step_ms_async(wrapper))
     return statistics.median(plain), statistics.median(wrapped)
 

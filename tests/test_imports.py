@@ -48,6 +48,15 @@ MAY_WAIT = {
     "spec_envs/search/site.py": "a server, and pages that take their time",
     "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
     "spec_envs/retail/shop/faults.py": "answers late on purpose",
+    "spec_envs/tuning/cores.py": "calls wait for a place on the machine's cores",
+    "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
+    "spec_envs/tuning/machine.py": "measures the machine by the second",
+    "spec_envs/tuning/sysbench.py": "measures sysbench",
+    "spec_envs/tuning/system_workloads.py": "measures in the calling thread",
+    "spec_envs/tuning/loopback_program.py": "a program of its own that measures",
+    "spec_envs/tuning/spinner.py": "a program of its own that measures",
+    "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
+    "spec_envs/tuning/wire.py": "for programs of their own that measure",
     "wrappers/speculation/threads.py": "the runtime of threads",
 }
 

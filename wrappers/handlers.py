@@ -37,9 +37,10 @@ Around = Callable[[Any, Any, CancelToken], Any]
 class DecoratedHandler:
     """A handler around another: answers with ``around(inner, query, cancel)``.
 
-    Has the ``effect`` of the inner handler, where that has one. An ``around`` that is a coroutine function decorates
-    both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with ``cancel.asleep``, and around a plain
-    handler it is run through, blocking where that does. A plain ``around`` decorates plain handlers only.
+    Has the ``effect`` and the ``max_inflight`` of the inner handler, where that has them. An ``around`` that is a
+    coroutine function decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
+    ``cancel.asleep``, and around a plain handler it is run through, blocking where that does. A plain ``around``
+    decorates plain handlers only.
 
     Raises:
         InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not.
@@ -53,9 +54,11 @@ class DecoratedHandler:
         self._around = around
         handler = as_handler(inner)
         self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
-        effect = getattr(inner, "effect", None)
+        effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
         if effect is not None:
             self.effect: Effect = effect
+        if max_inflight is not None:
+            self.max_inflight: int = max_inflight
 
     def __call__(self, query: Any, cancel: CancelToken) -> Any:
         """The response to ``query``, or a coroutine that gives it if ``is_async``."""

@@ -59,7 +59,8 @@ class SpeculativeWrapper(
             whatever its response is are made ahead, and what they return is shared with equal calls.
         k: Guesses to ask for, for one call; and actions of a prefetcher at once.
         max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
-        limits: All the limits at once, instead of ``max_inflight``.
+        limits: All the limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
+            many of its calls it can take at once is held to that, unless ``limits.per_handler`` has a limit for it.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         canonical: Looser matching, by handler: responses with the same canonical form count as equal. **Lossy**: the
             next call may then have been made with a slightly different query. Every ``shadow_every``-th such call is

@@ -152,7 +152,7 @@ class TestOverhead:
 
     def test_shows_targets_in_a_table(self, monkeypatch):
         monkeypatch.setattr(overhead, "_steps", lambda: iter([Measured("a step", "ms", 2.0, 1.0)]))
-        for name in ("_forks", "_search_forks", "_cancels", "_replay", "_crowd"):
+        for name in ("_forks", "_search_forks", "_windows", "_cancels", "_replay", "_crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
         result = run("bench", "overhead")

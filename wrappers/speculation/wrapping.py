@@ -43,7 +43,7 @@ from spec_envs.wrappers.speculation.episode import (
     private_copy,
 )
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.limits import Limits
+from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 
@@ -94,7 +94,7 @@ class Speculation:
         self._ledger = Ledger(Trace(max_trace_events))
         self._driver = Driver(
             SpeculationTree(
-                _limits(limits, max_inflight),
+                _limits(limits, max_inflight, getattr(self.env.unwrapped, "handlers", {})),
                 guessable=frozenset(guessers),
                 prefetching=frozenset(prefetchers),
                 external=frozenset() if policy is not None else frozenset({POLICY}),
@@ -274,12 +274,14 @@ def _agent(policy: Callable[..., Any] | None) -> Agent:
     return Agent(as_handler(policy), getattr(policy, "effect", Effect.SAMPLE), stateful)
 
 
-def _limits(limits: Limits | None, max_inflight: int | None) -> Limits:
+def _limits(limits: Limits | None, max_inflight: int | None, handlers: Mapping[str, Handler]) -> Limits:
     if limits is not None and max_inflight is not None:
         raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-    if limits is not None:
-        return limits
-    return Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
+    if limits is None:
+        limits = Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
+    declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
+    own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
+    return dataclasses.replace(limits, per_handler={**own, **limits.per_handler})
 
 
 def _at_least_one(name: str, value: int) -> int:
