@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spec_envs.agents.react import ReActPolicy
     from spec_envs.agents.retail import GoldReplay, RetailPolicy
     from spec_envs.agents.search import SearchPolicy, SolutionReplay
+    from spec_envs.agents.search_guessers import PageGuesser, SearchGuesser
 
 __all__ = [
     "BuiltinGuesser",
@@ -35,6 +36,7 @@ __all__ = [
     "FrequencyGuesser",
     "GoldReplay",
     "NearestGuesser",
+    "PageGuesser",
     "PatternGuesser",
     "RandomPolicy",
     "RankCalibration",
@@ -44,6 +46,7 @@ __all__ = [
     "ReplyGuesser",
     "RetailPolicy",
     "ScoreCalibration",
+    "SearchGuesser",
     "SearchPolicy",
     "SolutionReplay",
     "StockfishGuesser",
@@ -57,6 +60,8 @@ _LATE = {
     "GoldReplay": "retail",
     "ReActPolicy": "react",
     "RetailPolicy": "retail",
+    "PageGuesser": "search_guessers",
+    "SearchGuesser": "search_guessers",
     "SearchPolicy": "search",
     "SolutionReplay": "search",
 }
