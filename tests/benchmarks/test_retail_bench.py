@@ -16,6 +16,7 @@ from spec_envs.benchmarks.retail_cast import in_first_person, typing_seconds
 from spec_envs.benchmarks.retail_certify import certify_retail
 from spec_envs.benchmarks.retail_foresight import api_correct_rate, foreseen
 from spec_envs.benchmarks.retail_settings import RetailSettings, folds_of
+from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.tools import READS
@@ -79,6 +80,16 @@ class TestReport:
         assert data["next_call"] is None and data["api_correct_rate"] is None
         assert data["tasks"][0]["api_correct_rate"] is None and data["tasks"][0]["prefetched"] == 0
 
+    def test_a_chat_model_guesses_calls_and_messages(self, monkeypatch):
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        with ModelServer("retail") as server:
+            served = ("--model", "retail", "--base-url", server.base_url)
+            result = bench("--num-tasks", 1, "--learn", 1, "--guesses", "llm", *served, "--json", "-")
+        assert result.exit_code == 0, result.output
+        (row,) = json.loads(result.stdout)["tasks"]
+        assert row["lossless"] == 1 and row["hits"] > 0 and row["wait_saved"] > 0
+        assert row["prefetched"] == 0 and server.statistics.tokens_out > 0
+
     def test_wall_clock_gives_the_same_conversation(self):
         args = ("--num-tasks", 1, "--learn", 2, "--clock", "wall", "--speed", 2000, "--json", "-")
         data = json.loads(bench(*args).stdout)
@@ -92,6 +103,8 @@ class TestReport:
             (("--split", "train"), "give folds to run them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
             (("--tasks", "tau-bench", "--data", "."), "holds not one file tasks*.json, but none"),
+            (("--guesses", "llm"), "need a model"),
+            (("--model", "x"), "need a model"),
             (("--num-tasks", 2, "--folds", 9), "9 folds need at least as many customers"),
         ],
     )
