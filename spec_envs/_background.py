@@ -1,4 +1,7 @@
-"""An event loop on a thread of its own, for code that is called from many threads and does its waiting with asyncio."""
+"""An event loop on a thread of its own, for code that is called from many threads and does its waiting with asyncio.
+
+It is what makes a blocking call cancellable at any moment: while it connects, waits for an answer, backs off or reads.
+"""
 
 from __future__ import annotations
 
@@ -37,26 +40,55 @@ class BackgroundLoop:
         self._thread: threading.Thread | None = None
         self._closed = False
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop.
+
+        Raises:
+            EnvClosed: It was closed.
+        """
+        with self._lock:
+            return self._started()
+
     def run(self, coroutine: Coroutine[Any, Any, T], cancel: CancelToken | None = None) -> T:
-        """The coroutine's result; when ``cancel`` is cancelled, so is the coroutine.
+        """The coroutine's result; when ``cancel`` is cancelled, or the waiting thread interrupted, so is the coroutine.
+
+        Returns only when the coroutine has ended: what it does at its end has been done.
 
         Raises:
             CallCancelled: ``cancel`` was cancelled.
             EnvClosed: The loop was closed, before or meanwhile.
         """
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        task: list[asyncio.Task[T]] = []
+
+        def start() -> None:
+            task.append(loop.create_task(coroutine))
+            task[0].add_done_callback(lambda ended: _settle(done, ended))
+            if cancel is not None:
+                cancel.on_cancel(interrupt)
+
+        def interrupt() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, and the task cancelled with it
+                loop.call_soon_threadsafe(lambda: [each.cancel() for each in task])
+
         try:
-            future = self._submitted(coroutine)
+            with self._lock:
+                loop = self._started()
+                loop.call_soon_threadsafe(start)
         except EnvClosed:
             coroutine.close()
             raise
-        if cancel is not None:
-            cancel.on_cancel(lambda: _cancel(future))
         try:
-            return future.result()
+            return done.result()
         except concurrent.futures.CancelledError:
             if cancel is not None:
                 cancel.raise_if_cancelled()
             raise self._gone() from None
+        except BaseException:
+            if not done.done():  # Ctrl-C in the waiting thread
+                interrupt()
+            raise
 
     def call(self, callback: Callable[[], object], *, delay_s: float = 0.0) -> None:
         """Have the loop's thread call ``callback``, and do not wait for it; calls without delay keep their order.
@@ -80,10 +112,6 @@ class BackgroundLoop:
         if loop is not None and thread is not None:
             _end(loop, thread, self._last)
 
-    def _submitted(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
-        with self._lock:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._started())
-
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._closed:
             raise self._gone()
@@ -98,9 +126,13 @@ class BackgroundLoop:
         return EnvClosed(f"{self._name} was closed; make a new one")
 
 
-def _cancel(future: concurrent.futures.Future[Any]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, and the coroutine cancelled with it
-        future.cancel()
+def _settle(done: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
+    if task.cancelled():
+        done.cancel()
+    elif (error := task.exception()) is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(task.result())
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, last: Last) -> None:

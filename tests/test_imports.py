@@ -34,13 +34,12 @@ WAITING = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "sche
 LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 #: The modules that may: everything else gets its time from a token or a runtime.
 MAY_WAIT = {
-    "agents/llm/_loop.py": "the event loop that lets a blocking call of a model be cancelled",
     "agents/llm/model.py": "asks which event loop it is on",
     "spec_envs/_serving.py": "runs a server in a thread",
     "spec_envs/calls.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/speculation/tasks.py": "the runtime of asyncio",
-    "spec_envs/_background.py": "an event loop for what asks the web",
+    "spec_envs/_background.py": "an event loop for what asks the web, or a model",
     "spec_envs/search/browser.py": "a pool of browsers, started ahead",
     "spec_envs/search/chromium.py": "ends a browser's processes",
     "spec_envs/search/client.py": "asks a site, and pauses between attempts",

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from spec_envs._background import BackgroundLoop
 from spec_envs.agents.llm._answer import Answer, TokenRates
-from spec_envs.agents.llm._loop import LoopThread
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.calls import CancelToken, Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from spec_envs.agents.llm.messages import ChatRequest, Completion
+
+    # A client belongs to the loop that its connections were opened on.
+    _Clients = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]
 
 __all__ = ["ChatModel"]
 
@@ -81,10 +84,10 @@ class ChatModel:
         self._options = dict(options)
         self._rates = TokenRates()
         self._lock = threading.Lock()
-        self._thread: LoopThread | None = None
         self._closed = False
-        # A client belongs to the loop that its connections were opened on.
-        self._clients: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = weakref.WeakKeyDictionary()
+        clients: _Clients = weakref.WeakKeyDictionary()
+        self._clients = clients
+        self._background = BackgroundLoop(f"chat-model-{name}", last=lambda: _close_client(clients))
 
     def __call__(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """The answer to ``query``; blocks until it is there.
@@ -93,11 +96,11 @@ class ChatModel:
             HandlerFailed: The server cannot be reached, refuses, or breaks off; the message says what it said.
             InvalidConfiguration: There is no key in the environment.
             CallCancelled: The token was cancelled.
+            EnvClosed: The model was closed, before or meanwhile.
         """
-        thread = self._loop_thread()
-        client = self._client(thread.loop)  # made here: meanwhile the loop serves others
+        client = self._client(self._background.loop)  # made here: meanwhile the loop serves others
         cancel.raise_if_cancelled()
-        return thread.run(lambda: self._answered(client, query, cancel), cancel)
+        return self._background.run(self._answered(client, query, cancel), cancel)
 
     async def acall(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """The answer to ``query``, on the running event loop; ends when its task is cancelled.
@@ -180,21 +183,9 @@ class ChatModel:
             raise InvalidConfiguration(f"what the environment variable {self._key_variable} holds is no key")
         return key or _NO_KEY
 
-    def _loop_thread(self) -> LoopThread:
-        with self._lock:
-            if self._closed:
-                raise EnvClosed(f"{self!r} was closed; make a new one")
-            if self._thread is None:
-                self._thread = LoopThread(f"chat-model-{self.name}")
-            return self._thread
-
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        import asyncio
-
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None:
-            await client.close()
+        await _close_client(self._clients)
 
     def close(self) -> None:
         """Cancel the calls under way and end the thread and connections of blocking calls. Idempotent.
@@ -203,9 +194,7 @@ class ChatModel:
         """
         with self._lock:
             self._closed = True
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.close(self.aclose)
+        self._background.close()
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +205,15 @@ class ChatModel:
     def __repr__(self) -> str:
         where = f", base_url={re.sub(r'//[^/@]*@', '//', self.base_url)!r}" if self.base_url else ""
         return f"ChatModel({self.name!r}{where})"
+
+
+async def _close_client(clients: _Clients) -> None:
+    """Close the connections of the running event loop."""
+    import asyncio
+
+    client = clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.close()
 
 
 def _told(error: Exception, key: str) -> str:

@@ -208,7 +208,7 @@ class TestCancelling:
         model.close()
         model.close()
         thread.join()
-        assert ended == [CallCancelled]
+        assert ended == [EnvClosed]
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("chat-model")]
         with pytest.raises(EnvClosed, match="was closed"):
             model(asking(), CancelToken())
