@@ -1,0 +1,374 @@
+"""``LastWriteWins``: a slow tuner and a fast guesser set the same live system. Lossy, and says so."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+
+import gymnasium as gym
+from gymnasium.utils import RecordConstructorArgs
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, CancelToken, Guess, accepts_cancel, as_handler, is_async, key_of
+from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
+from spec_envs.wrappers.speculation.runtime import Job
+from spec_envs.wrappers.speculative import make_runtime
+
+if TYPE_CHECKING:
+    from spec_envs.calls import Guesser
+    from spec_envs.wrappers.speculation.runtime import Runtime
+
+__all__ = ["LastWriteWins", "LiveStatistics", "LiveWindow"]
+
+ObsType = TypeVar("ObsType")
+ActType = TypeVar("ActType")
+Writer = Literal["tuner", "guesser", "nobody"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveWindow:
+    """One step of the live system.
+
+    Attributes:
+        time_s: When it began, on the runtime's clock; ``seconds`` is how long it took.
+        seconds: See ``time_s``.
+        writer: Whose action it was: the "tuner"'s, the "guesser"'s, or "nobody"'s, where nothing new was set.
+        action: What was set.
+        reward: What came of it.
+    """
+
+    time_s: float
+    seconds: float
+    writer: Writer
+    action: Any
+    reward: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for JSON, with ``lossy``: in a trace of ``SpeculativeWrapper`` no action is ever the guesser's."""
+        return dataclasses.asdict(self) | {"lossy": self.writer == "guesser"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LiveStatistics:
+    """What was done to the live system, over the life of a wrapper.
+
+    Attributes:
+        windows: Steps of the live system, those of ``reset`` not counted.
+        answers: Steps that set what the tuner had answered.
+        guesses: Steps that set what the guesser had guessed: this is what is lossy.
+        agreed: Answers that equal the guess that they overwrote, or the setting that it had left in force.
+        late: Guesses that came too late for their window, and were set in the next one.
+        failed: Guesses that raised an error or named nothing; the setting then stayed.
+    """
+
+    windows: int = 0
+    answers: int = 0
+    guesses: int = 0
+    agreed: int = 0
+    late: int = 0
+    failed: int = 0
+
+    @property
+    def lossy(self) -> bool:
+        """Whether the live system had any setting that the tuner did not choose."""
+        return self.guesses > 0
+
+    def __str__(self) -> str:
+        kind = "LOSSY, the last write wins" if self.lossy else "no guess was set"
+        return (
+            f"{kind}: {self.guesses} of {self.windows} windows as guessed, {self.answers} as the tuner said, "
+            f"which agreed {self.agreed} times; {self.late} guesses late, {self.failed} failed"
+        )
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Pending:
+    """A job under way, and what became of it."""
+
+    token: CancelToken
+    done: bool = False
+    value: Any = None
+    error: BaseException | None = None
+
+    def result(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]):
+    """While the tuner thinks, a guesser's settings are applied to the live system; the tuner's overwrite them. **Lossy.**
+
+    This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that goes on while its
+    tuner thinks, and where trying is allowed. ``act`` starts the tuner and, until it has answered, makes one step of
+    the environment after the other: with what the guesser says to the latest observation, or with ``idle`` where there
+    is no guesser. ``step`` then applies the answer. All of that is in what ``step`` returns: the observation's history
+    has the windows, the reward is their sum. So episodes are *not* those of the tuner alone, other than with
+    ``SpeculativeWrapper``; ``statistics``, ``trace`` and ``info`` say what the guesser has set.
+
+    Args:
+        env: A live system: its steps take time. Those of ``CallEnv`` take it on the runtime's clock, of any other
+            environment on the wall clock. Its observations should hold as many windows as pass while the tuner thinks.
+        policy: The tuner, ``policy(observation) -> action``, with a second parameter named ``cancel`` if it wants to
+            know when nobody waits for it any more.
+        guesser: A guesser of "policy". It is given ``patience_s`` for each window; what comes later is set in the next
+            one, unless the tuner has answered meanwhile. ``None``: the setting stays as it is, which is the tuner alone.
+        idle: The action that changes nothing.
+        patience_s: How long a window waits for its guess.
+        runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
+        max_trace_events: Windows kept in ``trace``.
+
+    Info:
+        ``info["last_write_wins"]`` is a mapping: ``windows`` since the step before, this one included, ``guesses``
+        among them, and ``lossy``, whether there were any.
+
+    Raises:
+        InvalidConfiguration: The policy or the guesser is a coroutine function, or ``patience_s`` is negative.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[ObsType, ActType],
+        policy: Callable[..., ActType],
+        *,
+        guesser: Guesser | None = None,
+        idle: Any = None,
+        patience_s: float = 0.1,
+        runtime: Literal["threads", "simulation"] | Runtime = "threads",
+        max_trace_events: int = 100_000,
+    ) -> None:
+        RecordConstructorArgs.__init__(
+            self,
+            _disable_deepcopy=True,
+            policy=policy,
+            guesser=guesser,
+            idle=idle,
+            patience_s=patience_s,
+            runtime=runtime,
+            max_trace_events=max_trace_events,
+        )
+        gym.Wrapper.__init__(self, env)
+        if is_async(policy) or (guesser is not None and is_async(guesser.guess)):
+            raise InvalidConfiguration("LastWriteWins awaits nothing: the policy and the guesser must be plain functions")
+        if not patience_s >= 0:
+            raise InvalidConfiguration(f"patience_s must be at least 0, not {patience_s!r}")
+        self._policy = as_handler(policy)
+        self._guesser: Any = guesser
+        self._idle = {} if idle is None else idle
+        self._patience_s = patience_s
+        self._runtime = make_runtime(runtime)
+        self._windows: collections.deque[LiveWindow] = collections.deque(maxlen=max_trace_events)
+        self._statistics = LiveStatistics()
+        self._closed = False
+        self._forget()
+
+    @property
+    def statistics(self) -> LiveStatistics:
+        """Counts so far."""
+        return self._statistics
+
+    @property
+    def trace(self) -> tuple[LiveWindow, ...]:
+        """The last windows, oldest first."""
+        return tuple(self._windows)
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write the trace, one JSON object a line; actions that are no JSON data as text."""
+        lines = [json.dumps(window.as_dict(), default=repr) + "\n" for window in self._windows]
+        Path(path).write_text("".join(lines), encoding="utf-8")
+
+    # -- Gymnasium -----------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Begin an episode, as the environment does; a thought under way is given up."""
+        self._check_open()
+        self._forget()
+        observation, info = self._live(lambda: self.env.reset(seed=seed, options=options))
+        self._observation = observation
+        return observation, info
+
+    def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
+        """Apply the tuner's action for one window; the reward is that of all windows since the step before.
+
+        If the episode has ended while the tuner was thinking, nothing is applied, and this returns its end.
+        """
+        self._check_open()
+        if self._ended is None:
+            answered = key_of(action)
+            agreed = self._guessed == answered
+            self._window(action, "tuner")
+            self._count(answers=1, agreed=int(agreed))
+            self._guessed = None
+        observation, _, terminated, truncated, info = self._last
+        reward, self._reward = self._reward, 0.0
+        passed, self._passed = self._passed, []
+        guesses = passed.count("guesser")
+        figures = {"windows": len(passed), "guesses": guesses, "lossy": guesses > 0}
+        return observation, reward, terminated, truncated, {**info, "last_write_wins": figures}
+
+    def close(self) -> None:
+        """Give up what is under way, end all threads and close the environment. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._forget()
+                self._runtime.close()
+            finally:
+                self.env.close()
+
+    def fork(self) -> NoReturn:
+        """Refuses: a live system cannot be copied.
+
+        Raises:
+            NotForkable: Always.
+        """
+        raise NotForkable("LastWriteWins cannot be forked: its system is live; fork the environment inside it")
+
+    # -- the tuner -----------------------------------------------------------------------------------------------
+
+    def act(self, observation: ObsType) -> ActType:
+        """The tuner's answer to ``observation``; until it is there, the live system goes on.
+
+        If the episode ends first, the tuner is told that nobody waits for it, and this returns the last action.
+
+        Raises:
+            ResetNeeded: There is no episode, or it has ended.
+            InvalidConfiguration: A window took no time, so that the tuner would never answer.
+            Exception: Whatever the tuner or the environment raises.
+        """
+        self._check_open()
+        if self._observation is None or self._ended is not None:
+            raise ResetNeeded("LastWriteWins has no episode under way; call reset()")
+        thought = self._spawn("policy", lambda token: self._policy(observation, token))
+        try:
+            while not self._arrived(thought, self._runtime.now()):
+                self._meanwhile(thought)
+                if self._ended is not None:
+                    return self._action  # type: ignore[no-any-return]
+            answer: ActType = thought.result()
+        finally:
+            self._give_up(thought)
+            self._give_up(self._guessing)
+            self._guessing = None
+        if self._guesser is not None and hasattr(self._guesser, "observe"):
+            self._guesser.observe(Call("policy", observation), answer)
+        return answer
+
+    def _meanwhile(self, thought: _Pending) -> None:
+        """One window with what the guesser says, or as things are; none if the tuner answers while it is waited for."""
+        action, writer = self._idle, "nobody"
+        if self._guesser is not None:
+            late = self._guessing is not None
+            self._guessing = self._guessing or self._spawn("guess", self._guess)
+            if self._arrived(self._guessing, self._runtime.now() + self._patience_s, thought):
+                pending, self._guessing = self._guessing, None
+                if pending.error is None and pending.value:
+                    action, writer = max(pending.value, key=lambda guess: guess.probability).response, "guesser"
+                    self._count(late=int(late))
+                else:
+                    self._count(failed=1)
+        if thought.done:
+            return
+        start = self._runtime.now()
+        self._window(action, writer)  # type: ignore[arg-type]
+        if self._runtime.now() <= start:
+            raise InvalidConfiguration(
+                "a step of the environment took no time while the tuner was thinking; LastWriteWins is for live "
+                "systems: on the simulator use SimulatedBackend(paced=True)"
+            )
+
+    def _guess(self, token: CancelToken) -> list[Guess]:
+        call = Call("policy", self._observation)
+        if accepts_cancel(self._guesser.guess):
+            return list(self._guesser.guess(call, 1, cancel=token))
+        return list(self._guesser.guess(call, 1))
+
+    # -- the live system -----------------------------------------------------------------------------------------
+
+    def _window(self, action: Any, writer: Writer) -> None:
+        start = self._runtime.now()
+        self._last = observation, reward, terminated, truncated, _ = self._live(lambda: self.env.step(action))
+        self._windows.append(LiveWindow(start, self._runtime.now() - start, writer, action, float(reward)))
+        self._observation = observation
+        self._reward += float(reward)
+        self._passed.append(writer)
+        self._count(windows=1, guesses=int(writer == "guesser"))
+        if writer != "nobody":
+            self._action = action
+        if writer == "guesser":
+            self._guessed = key_of(action)
+        if terminated or truncated:
+            self._ended = True
+
+    def _live(self, method: Callable[[], Any]) -> Any:
+        """Run a method of the environment, whose calls take their time on the runtime's clock."""
+        unwrapped = self.env.unwrapped
+        if not isinstance(unwrapped, CallEnv):
+            return method()
+        asking = unwrapped
+        unwrapped.answer_with(lambda call: self._answer(asking, call))
+        try:
+            return method()
+        finally:
+            unwrapped.answer_with(None)
+
+    def _answer(self, env: CallEnv[Any, Any], call: Call) -> Any:
+        handler = env.handler(call.handler)
+        pending, job = self._job(call.handler, lambda token: handler(call.query, token))
+        self._runtime.run(job)
+        self._arrived(pending, None)
+        return pending.result()
+
+    def _spawn(self, name: str, function: Callable[[CancelToken], Any]) -> _Pending:
+        pending, job = self._job(name, function)
+        self._runtime.spawn(job)
+        return pending
+
+    def _job(self, name: str, function: Callable[[CancelToken], Any]) -> tuple[_Pending, Job]:
+        pending = _Pending(self._runtime.token())
+
+        def deliver(value: Any, error: BaseException | None) -> None:
+            with self._runtime.lock:
+                pending.done, pending.value, pending.error = True, value, error
+                self._runtime.wake()
+
+        return pending, Job(name, function, deliver, pending.token)
+
+    def _arrived(self, pending: _Pending, until: float | None, other: _Pending | None = None) -> bool:
+        """Wait for a job, till then, or till the other one is done: is it done?"""
+        with self._runtime.lock:
+            while not pending.done and not (other is not None and other.done):
+                if until is not None and self._runtime.now() >= until:
+                    break
+                self._runtime.wait(until)
+            return pending.done
+
+    def _give_up(self, pending: _Pending | None) -> None:
+        if pending is not None and not pending.done:
+            pending.token.cancel()
+
+    def _count(self, **more: int) -> None:
+        counts = {name: getattr(self._statistics, name) + count for name, count in more.items()}
+        self._statistics = dataclasses.replace(self._statistics, **counts)
+
+    def _forget(self) -> None:
+        """There is no episode, and nothing is under way."""
+        self._give_up(getattr(self, "_guessing", None))
+        self._guessing: _Pending | None = None
+        self._guessed: Any = None
+        self._observation: Any = None
+        self._action: Any = self._idle
+        self._ended: bool | None = None
+        self._last: Any = None
+        self._reward = 0.0
+        self._passed: list[Writer] = []
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvClosed("LastWriteWins was closed; make a new one")
