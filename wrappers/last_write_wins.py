@@ -153,7 +153,9 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         )
         gym.Wrapper.__init__(self, env)
         if is_async(policy) or (guesser is not None and is_async(guesser.guess)):
-            raise InvalidConfiguration("LastWriteWins awaits nothing: the policy and the guesser must be plain functions")
+            raise InvalidConfiguration(
+                "LastWriteWins awaits nothing: the policy and the guesser must be plain functions"
+            )
         if not patience_s >= 0:
             raise InvalidConfiguration(f"patience_s must be at least 0, not {patience_s!r}")
         self._policy = as_handler(policy)
@@ -164,6 +166,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         self._windows: collections.deque[LiveWindow] = collections.deque(maxlen=max_trace_events)
         self._statistics = LiveStatistics()
         self._closed = False
+        self._delivered = 0
         self._forget()
 
     @property
@@ -336,6 +339,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         def deliver(value: Any, error: BaseException | None) -> None:
             with self._runtime.lock:
                 pending.done, pending.value, pending.error = True, value, error
+                self._delivered += 1
                 self._runtime.wake()
 
         return pending, Job(name, function, deliver, pending.token)
@@ -344,9 +348,10 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         """Wait for a job, till then, or till the other one is done: is it done?"""
         with self._runtime.lock:
             while not pending.done and not (other is not None and other.done):
-                if until is not None and self._runtime.now() >= until:
+                before, expired = self._delivered, until is not None and self._runtime.now() >= until
+                self._runtime.wait(until)  # also when expired: what is due now is delivered
+                if expired and self._delivered == before:
                     break
-                self._runtime.wait(until)
             return pending.done
 
     def _give_up(self, pending: _Pending | None) -> None:
