@@ -26,7 +26,6 @@ from spec_envs.agents.tuning import (
 )
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.calls import Call, Guess
-from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.round_robin import SLICE, RoundRobin
 from spec_envs.tuning.surfaces import Surface
@@ -35,6 +34,7 @@ from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.tuning_settings import TuningSettings
+    from spec_envs.tuning.knobs import Knob
     from spec_envs.tuning.measuring import Backend, Workload
     from spec_envs.wrappers.speculation.runtime import Runtime
 
@@ -125,7 +125,7 @@ class TuningBench:
         env, workload = self._env(seed)
         noted = _Noted(env, runtime)
         acting = policy == "actor"
-        tuner = self._actor(workload, seed) if acting else _policy(self._strategy(seed), workload.knobs)
+        tuner: Any = self._actor(workload, seed) if acting else _policy(self._strategy(seed), workload.knobs)
         if acting:
             tuner = with_latency(tuner, self.settings.actor_seconds)
         guesser = self._charged(self._guesser(workload, seed)) if guesses else None

@@ -35,8 +35,9 @@ def run(
         InvalidConfiguration: An option makes no sense.
         DependencyNotInstalled: There is to be a picture, and matplotlib is missing.
     """
-    settings = TuningSettings(**{name: value for name, value in options.items() if value is not None})
-    modes = [settings] if beside is None else [dataclasses.replace(settings, mode=beside), settings]
+    chosen = {name: value for name, value in options.items() if value is not None}
+    settings = TuningSettings(**chosen)
+    modes = [settings] if beside is None else [TuningSettings(**chosen | {"mode": beside}), settings]
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
     backend = settings.make_backend()
     try:

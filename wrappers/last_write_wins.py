@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
@@ -100,8 +101,33 @@ class _Pending:
         return self.value
 
 
+@dataclasses.dataclass(slots=True)
+class _Episode:
+    """An episode under way.
+
+    Attributes:
+        observation: The latest.
+        action: The last that was set.
+        guessed: The key of what the guesser has set since the tuner's last answer.
+        guessing: Its guess under way.
+        last: What the last step returned.
+        ended: Whether that was the end.
+        reward: Of the windows that no step of the wrapper has returned yet; ``passed`` says who set them.
+        passed: See ``reward``.
+    """
+
+    observation: Any
+    action: Any
+    guessed: Hashable = None
+    guessing: _Pending | None = None
+    last: Any = None
+    ended: bool = False
+    reward: float = 0.0
+    passed: list[Writer] = dataclasses.field(default_factory=list)
+
+
 class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]):
-    """While the tuner thinks, a guesser's settings are applied to the live system; the tuner's overwrite them. **Lossy.**
+    """**Lossy**: while the tuner thinks, a guesser sets the live system; the tuner's answers overwrite that.
 
     This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that goes on while its
     tuner thinks, and where trying is allowed. ``act`` starts the tuner and, until it has answered, makes one step of
@@ -116,7 +142,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         policy: The tuner, ``policy(observation) -> action``, with a second parameter named ``cancel`` if it wants to
             know when nobody waits for it any more.
         guesser: A guesser of "policy". It is given ``patience_s`` for each window; what comes later is set in the next
-            one, unless the tuner has answered meanwhile. ``None``: the setting stays as it is, which is the tuner alone.
+            one, unless the tuner has answered meanwhile. ``None``: the setting stays as it is: the tuner alone.
         idle: The action that changes nothing.
         patience_s: How long a window waits for its guess.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
@@ -167,7 +193,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         self._statistics = LiveStatistics()
         self._closed = False
         self._delivered = 0
-        self._forget()
+        self._episode: _Episode | None = None
 
     @property
     def statistics(self) -> LiveStatistics:
@@ -189,38 +215,41 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
-        """Begin an episode, as the environment does; a thought under way is given up."""
+        """Begin an episode, as the environment does."""
         self._check_open()
-        self._forget()
+        self._episode = None
         observation, info = self._live(lambda: self.env.reset(seed=seed, options=options))
-        self._observation = observation
+        self._episode = _Episode(observation, self._idle)
         return observation, info
 
     def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
         """Apply the tuner's action for one window; the reward is that of all windows since the step before.
 
         If the episode has ended while the tuner was thinking, nothing is applied, and this returns its end.
+
+        Raises:
+            ResetNeeded: There is no episode, or its end was returned.
+            Exception: Whatever the environment raises.
         """
-        self._check_open()
-        if self._ended is None:
-            answered = key_of(action)
-            agreed = self._guessed == answered
-            self._window(action, "tuner")
+        episode = self._under_way()
+        if not episode.ended:
+            agreed = episode.guessed == key_of(action)
+            self._window(episode, action, "tuner")
             self._count(answers=1, agreed=int(agreed))
-            self._guessed = None
-        observation, _, terminated, truncated, info = self._last
-        reward, self._reward = self._reward, 0.0
-        passed, self._passed = self._passed, []
-        guesses = passed.count("guesser")
-        figures = {"windows": len(passed), "guesses": guesses, "lossy": guesses > 0}
+            episode.guessed = None
+        observation, _, terminated, truncated, info = episode.last
+        guesses = episode.passed.count("guesser")
+        figures = {"windows": len(episode.passed), "guesses": guesses, "lossy": guesses > 0}
+        reward, episode.reward, episode.passed = episode.reward, 0.0, []
+        if episode.ended:
+            self._episode = None
         return observation, reward, terminated, truncated, {**info, "last_write_wins": figures}
 
     def close(self) -> None:
-        """Give up what is under way, end all threads and close the environment. Idempotent."""
+        """End all threads and close the environment. Idempotent."""
         if not self._closed:
             self._closed = True
             try:
-                self._forget()
                 self._runtime.close()
             finally:
                 self.env.close()
@@ -245,69 +274,73 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
             InvalidConfiguration: A window took no time, so that the tuner would never answer.
             Exception: Whatever the tuner or the environment raises.
         """
-        self._check_open()
-        if self._observation is None or self._ended is not None:
-            raise ResetNeeded("LastWriteWins has no episode under way; call reset()")
+        episode = self._under_way()
         thought = self._spawn("policy", lambda token: self._policy(observation, token))
         try:
             while not self._arrived(thought, self._runtime.now()):
-                self._meanwhile(thought)
-                if self._ended is not None:
-                    return self._action  # type: ignore[no-any-return]
+                self._meanwhile(episode, thought)
+                if episode.ended:
+                    return episode.action  # type: ignore[no-any-return]
             answer: ActType = thought.result()
         finally:
-            self._give_up(thought)
-            self._give_up(self._guessing)
-            self._guessing = None
-        if self._guesser is not None and hasattr(self._guesser, "observe"):
+            _give_up(thought)
+            _give_up(episode.guessing)
+            episode.guessing = None
+        if hasattr(self._guesser, "observe"):
             self._guesser.observe(Call("policy", observation), answer)
         return answer
 
-    def _meanwhile(self, thought: _Pending) -> None:
-        """One window with what the guesser says, or as things are; none if the tuner answers while it is waited for."""
-        action, writer = self._idle, "nobody"
-        if self._guesser is not None:
-            late = self._guessing is not None
-            self._guessing = self._guessing or self._spawn("guess", self._guess)
-            if self._arrived(self._guessing, self._runtime.now() + self._patience_s, thought):
-                pending, self._guessing = self._guessing, None
-                if pending.error is None and pending.value:
-                    action, writer = max(pending.value, key=lambda guess: guess.probability).response, "guesser"
-                    self._count(late=int(late))
-                else:
-                    self._count(failed=1)
+    def _meanwhile(self, episode: _Episode, thought: _Pending) -> None:
+        """One window, as guessed or as things are; none if the tuner answers while the guess is waited for."""
+        guess = self._guessed_in_time(episode, thought)
         if thought.done:
             return
         start = self._runtime.now()
-        self._window(action, writer)  # type: ignore[arg-type]
+        if guess is None:
+            self._window(episode, self._idle, "nobody")
+        else:
+            self._window(episode, guess.response, "guesser")
         if self._runtime.now() <= start:
             raise InvalidConfiguration(
                 "a step of the environment took no time while the tuner was thinking; LastWriteWins is for live "
                 "systems: on the simulator use SimulatedBackend(paced=True)"
             )
 
-    def _guess(self, token: CancelToken) -> list[Guess]:
-        call = Call("policy", self._observation)
-        if accepts_cancel(self._guesser.guess):
-            return list(self._guesser.guess(call, 1, cancel=token))
-        return list(self._guesser.guess(call, 1))
+    def _guessed_in_time(self, episode: _Episode, thought: _Pending) -> Guess | None:
+        if self._guesser is None:
+            return None
+        late = episode.guessing is not None
+        episode.guessing = pending = episode.guessing or self._spawn(
+            "guess", functools.partial(self._guess, episode.observation)
+        )
+        if not self._arrived(pending, self._runtime.now() + self._patience_s, thought):
+            return None
+        episode.guessing = None
+        if pending.error is not None or not pending.value:
+            self._count(failed=1)
+            return None
+        self._count(late=int(late))
+        return max(pending.value, key=lambda guess: guess.probability)  # type: ignore[no-any-return]
+
+    def _guess(self, observation: Any, token: CancelToken) -> list[Guess]:
+        options = {"cancel": token} if accepts_cancel(self._guesser.guess) else {}
+        return list(self._guesser.guess(Call("policy", observation), 1, **options))
 
     # -- the live system -----------------------------------------------------------------------------------------
 
-    def _window(self, action: Any, writer: Writer) -> None:
+    def _window(self, episode: _Episode, action: Any, writer: Writer) -> None:
         start = self._runtime.now()
-        self._last = observation, reward, terminated, truncated, _ = self._live(lambda: self.env.step(action))
+        observation, reward, terminated, truncated, info = self._live(lambda: self.env.step(action))
         self._windows.append(LiveWindow(start, self._runtime.now() - start, writer, action, float(reward)))
-        self._observation = observation
-        self._reward += float(reward)
-        self._passed.append(writer)
         self._count(windows=1, guesses=int(writer == "guesser"))
+        episode.last = observation, reward, terminated, truncated, info
+        episode.observation, episode.ended = observation, terminated or truncated
+        episode.reward += float(reward)
+        episode.passed.append(writer)
         if writer != "nobody":
-            self._action = action
+            episode.action = action
         if writer == "guesser":
-            self._guessed = key_of(action)
-        if terminated or truncated:
-            self._ended = True
+            episode.guessed = key_of(action)
 
     def _live(self, method: Callable[[], Any]) -> Any:
         """Run a method of the environment, whose calls take their time on the runtime's clock."""
@@ -354,26 +387,21 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
                     break
             return pending.done
 
-    def _give_up(self, pending: _Pending | None) -> None:
-        if pending is not None and not pending.done:
-            pending.token.cancel()
-
     def _count(self, **more: int) -> None:
         counts = {name: getattr(self._statistics, name) + count for name, count in more.items()}
         self._statistics = dataclasses.replace(self._statistics, **counts)
 
-    def _forget(self) -> None:
-        """There is no episode, and nothing is under way."""
-        self._give_up(getattr(self, "_guessing", None))
-        self._guessing: _Pending | None = None
-        self._guessed: Any = None
-        self._observation: Any = None
-        self._action: Any = self._idle
-        self._ended: bool | None = None
-        self._last: Any = None
-        self._reward = 0.0
-        self._passed: list[Writer] = []
+    def _under_way(self) -> _Episode:
+        self._check_open()
+        if self._episode is None:
+            raise ResetNeeded("LastWriteWins has no episode under way; call reset()")
+        return self._episode
 
     def _check_open(self) -> None:
         if self._closed:
             raise EnvClosed("LastWriteWins was closed; make a new one")
+
+
+def _give_up(pending: _Pending | None) -> None:
+    if pending is not None and not pending.done:
+        pending.token.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["GaussianProcess"]
 
+#: The expected improvement at each of some points.
+Gain = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
 #: Points that are considered around the best, and around the best of those.
 _POINTS, _REFINED = 1500, 200
 #: How far from the best setting is looked, of 1 along each knob: at first, at least, and in how many windows without
 #: a better one that halves.
-_REACH, _LEAST_REACH, _PATIENCE = 0.5, 0.1, 4.0
+_REACH, _LEAST_REACH, _PATIENCE = 0.35, 0.15, 6.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class GaussianProcess:
     """Expects that similar settings do similarly, and tries what may well be better. Needs the extra ``tuning``.
 
     The first windows look around (``looks``). Then the logarithm of ``p95`` is modelled over the knobs' coordinates
-    (Matérn kernel and noise), and of the settings around the best one that with the greatest expected improvement is
+    (a smooth kernel, and noise), and of the settings around the best one that with the greatest expected improvement is
     tried, as long as that is worth a window; else the best one stays. The longer nothing better was found, the nearer
     it looks.
 
@@ -38,7 +43,7 @@ class GaussianProcess:
         worthwhile: Expected improvement, of the logarithm of ``p95``, below which nothing new is tried.
     """
 
-    worthwhile: float = 0.02
+    worthwhile: float = 0.002
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
         """The best settings to try.
@@ -72,12 +77,12 @@ class _Model:
         try:
             from sklearn.exceptions import ConvergenceWarning
             from sklearn.gaussian_process import GaussianProcessRegressor
-            from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+            from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
         except ImportError as error:
             raise DependencyNotInstalled(
                 'GaussianProcess needs scikit-learn: pip install "spec-envs[tuning]"; HillClimb needs nothing'
             ) from error
-        kernel = ConstantKernel(1.0, (0.1, 100.0)) * Matern(1.5, (0.3, 10.0), nu=2.5) + WhiteKernel(0.01, (1e-3, 0.3))
+        kernel = ConstantKernel(1.0, (0.1, 100.0)) * RBF(1.5, (0.5, 10.0)) + WhiteKernel(0.01, (1e-3, 0.3))
         self._process: Any = GaussianProcessRegressor(kernel, alpha=1e-6, normalize_y=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is an answer, too
@@ -91,10 +96,10 @@ class _Model:
 
 def _reach(known: list[Tried]) -> float:
     since = len(known) - 1 - int(np.argmin([each.score for each in known]))
-    return max(_LEAST_REACH, _REACH * 0.5 ** (max(0, since - 1) / _PATIENCE))
+    return max(_LEAST_REACH, _REACH * math.pow(0.5, max(0, since - 1) / _PATIENCE))
 
 
-def _around(best: Tried, reach: float, knobs: Knobs, gain: Any, seed: int) -> list[Setting]:
+def _around(best: Tried, reach: float, knobs: Knobs, gain: Gain, seed: int) -> list[Setting]:
     """Settings around the best: some differ in all knobs, most in a few; and around the most promising, finer ones."""
     rng, shape = np.random.default_rng(seed), (_POINTS, len(knobs))
     moved = rng.random(shape) < rng.choice((0.2, 0.5, 1.0), (_POINTS, 1))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Tried", "looks", "snapped", "tried"]
 
+#: How far from the middle the first looks go, of 1 along each knob: ends are seldom best, and often bad.
+_INNER = 0.6
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tried:
@@ -54,16 +57,22 @@ def snapped(knobs: Knobs, point: NDArray[np.float64]) -> Setting:
 
 
 def looks(known: list[Tried], knobs: Knobs) -> list[Setting]:
-    """Where to look first: halfway from where the episode started to corners of the grids; those not tried yet.
+    """Where to look first, of these settings those not tried yet.
 
-    With one knob these are its ends, that with more room first; with more, a pair of opposite corners for each two of
-    them, drawn once and for all.
+    With one knob, halfway from where the episode started to the ends of its grid: first where there is more room. With
+    more, as many points as knobs, spread over the inner part of the grids (a Latin hypercube, the same for everybody).
     """
-    start = known[0].at
-    rng = np.random.default_rng(len(knobs))
-    signs = [rng.choice((-1.0, 1.0), len(knobs)) for _ in range((len(knobs) + 1) // 2)]
-    first = -np.where(start >= 0, 1.0, -1.0)  # where there is more room
-    corners = [corner for each in (first, *signs[1:]) for corner in (each, -each)]
+    if len(knobs) == 1:
+        start = known[0].at
+        end = np.where(start >= 0, -1.0, 1.0)
+        points = [(start + end) / 2, (start - end) / 2]
+    else:
+        points = list(_INNER * _latin_hypercube(len(knobs)))
     seen = {each.setting for each in known}
-    found = dict.fromkeys(snapped(knobs, (start + corner) / 2) for corner in corners)
-    return [setting for setting in found if setting not in seen]
+    return [setting for setting in dict.fromkeys(snapped(knobs, point) for point in points) if setting not in seen]
+
+
+def _latin_hypercube(count: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(count)
+    strata = np.array([rng.permutation(count) for _ in range(count)]).T
+    return 2.0 * (strata + 0.5) / count - 1.0
