@@ -48,8 +48,8 @@ class ChatGuesser:
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
             coroutine function. Yours to close.
-        prompts: "chess", "retail", "search", "tuning", "generic" (any handler, by its last responses, which must be JSON data),
-            or a ``GuessPrompt`` for each handler. Other handlers get no guesses.
+        prompts: "chess", "retail", "search", "tuning", "generic" (any handler, by its last responses, which must be
+            JSON data), or a ``GuessPrompt`` for each handler. Other handlers get no guesses.
         logprobs: Ask for log-probabilities. Where the server refuses, this is set to ``False``.
         capacity: Calls remembered until their response is observed.
     """

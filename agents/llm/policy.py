@@ -23,7 +23,8 @@ class ChatPolicy:
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
             coroutine function. Yours to close.
-        prompt: "chess", "retail" (calls the tools of the observation), "tuning" (observations as text), or a ``PolicyPrompt`` of your own.
+        prompt: "chess", "retail" (calls the tools of the observation), "tuning" (of observations as
+            text), or a ``PolicyPrompt`` of your own.
     """
 
     effect: ClassVar[Effect] = Effect.SAMPLE

@@ -59,13 +59,16 @@ def snapped(knobs: Knobs, point: NDArray[np.float64]) -> Setting:
 def looks(known: list[Tried], knobs: Knobs) -> list[Setting]:
     """Where to look first, of these settings those not tried yet.
 
-    With one knob, halfway from where the episode started to the ends of its grid: first where there is more room. With
-    more, as many points as knobs, spread over the inner part of the grids (a Latin hypercube, the same for everybody).
+    With one knob, halfway from where the episode started to the end of its grid where there is more room; then to the
+    other side, but only a third of the way if that was better already: what is tried on a live system has its price.
+    With more knobs, as many points as knobs, spread over the inner part of the grids (a Latin hypercube, the same for
+    everybody).
     """
     if len(knobs) == 1:
         start = known[0].at
         end = np.where(start >= 0, -1.0, 1.0)
-        points = [(start + end) / 2, (start - end) / 2]
+        better = len(known) > 1 and known[1].score < known[0].score
+        points = [start + (end - start) / 2, start + (-end - start) / (3 if better else 2)]
     else:
         points = list(_INNER * _latin_hypercube(len(knobs)))
     seen = {each.setting for each in known}
