@@ -111,35 +111,38 @@ class TuningBench:
             case "lossless":
                 return self._lossless(seed)
             case "speculator":
-                return self._live(seed, policy="guesser", guesses=False)
+                return self._speculator(seed)
             case "actor":
-                return self._live(seed, policy="actor", guesses=False)
+                return self._live(seed, alone=True)
             case "last-write-wins":
-                return self._live(seed, policy="actor", guesses=True)
+                return self._live(seed, alone=False)
             case unknown:
                 assert_never(unknown)
 
-    def _live(self, seed: int, *, policy: str, guesses: bool) -> TuningRun:
-        """The system goes on while the tuner thinks. A speculator is a tuner that does not take long."""
-        runtime = self._runtime()
+    def _live(self, seed: int, *, alone: bool) -> TuningRun:
+        """The system goes on while the tuner thinks."""
         env, workload = self._env(seed)
+        tuner = with_latency(self._actor(workload, seed), self.settings.actor_seconds)
+        guesser = None if alone else self._charged(self._guesser(workload, seed))
+        return self._played(seed, env, workload, tuner, guesser)
+
+    def _speculator(self, seed: int) -> TuningRun:
+        """The guesser is the tuner, and does not take long."""
+        env, workload = self._env(seed)
+        policy = _policy(self._strategy(seed), workload.knobs)
+        return self._played(seed, env, workload, with_latency(policy, FREE_S if self._virtual else 0.0), None)
+
+    def _played(self, seed: int, env: gym.Env[Any, Any], workload: Workload, tuner: Any, guesser: Any) -> TuningRun:
+        runtime = self._runtime()
         noted = _Noted(env, runtime)
-        acting = policy == "actor"
-        tuner: Any = self._actor(workload, seed) if acting else _policy(self._strategy(seed), workload.knobs)
-        if acting:
-            tuner = with_latency(tuner, self.settings.actor_seconds)
-        guesser = self._charged(self._guesser(workload, seed)) if guesses else None
-        loop: gym.Env[Any, Any] = LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) if acting else noted
-        with loop:
+        with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
             observation, _ = loop.reset(seed=seed)
             done = False
             while not done:
-                action = loop.act(observation) if isinstance(loop, LastWriteWins) else tuner(observation)
-                observation, _, terminated, truncated, _ = loop.step(action)
+                observation, _, terminated, truncated, _ = loop.step(loop.act(observation))
                 done = terminated or truncated
             seconds = runtime.now() - noted.begun
-            guessed = loop.statistics.guesses if isinstance(loop, LastWriteWins) else len(noted.points) - 1
-        return self._row(seed, noted.points, workload, seconds=seconds, guessed=guessed)
+        return self._row(seed, noted.points, workload, seconds=seconds, guessed=loop.statistics.guesses)
 
     def _lossless(self, seed: int) -> TuningRun:
         """The tuner's answers are guessed, and measured ahead."""
@@ -209,7 +212,11 @@ class TuningBench:
         return env, workload
 
     def _runtime(self) -> Runtime:
-        return SimulationRuntime() if self.settings.clock == "virtual" else ThreadRuntime()
+        return SimulationRuntime() if self._virtual else ThreadRuntime()
+
+    @property
+    def _virtual(self) -> bool:
+        return self.settings.clock == "virtual"
 
     def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
         match self.settings.actor:
@@ -243,7 +250,7 @@ class TuningBench:
         return TuningGuesser(self._strategy(seed), workload.knobs)
 
     def _charged(self, guesser: Any) -> Any:
-        return TimedGuesser(guesser, FREE_S) if self.settings.clock == "virtual" else guesser
+        return TimedGuesser(guesser, FREE_S) if self._virtual else guesser
 
 
 def best_values(workload: Workload) -> dict[str, Any]:

@@ -144,7 +144,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         guesser: A guesser of "policy". It is given ``patience_s`` for each window; what comes later is set in the next
             one, unless the tuner has answered meanwhile. ``None``: the setting stays as it is: the tuner alone.
         idle: The action that changes nothing.
-        patience_s: How long a window waits for its guess.
+        patience_s: How long a window waits for its guess; without a guesser, the first one for the tuner.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         max_trace_events: Windows kept in ``trace``.
 
@@ -277,6 +277,8 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         episode = self._under_way()
         thought = self._spawn("policy", lambda token: self._policy(observation, token))
         try:
+            # With a guesser, it is the guess that the first window waits for.
+            self._arrived(thought, self._runtime.now() + (self._patience_s if self._guesser is None else 0.0))
             while not self._arrived(thought, self._runtime.now()):
                 self._meanwhile(episode, thought)
                 if episode.ended:
