@@ -15,7 +15,7 @@ def main() -> None:
     """Tune a simulated scheduler without and with a guesser."""
     for guessing in (False, True):
         env = gym.make("SpecTuning-v0", backend=SimulatedBackend(paced=True), windows=19, render_mode="ansi")
-        knobs = env.unwrapped.knobs
+        knobs = env.get_wrapper_attr("knobs")
         tuner = with_latency(TuningPolicy(Fixed({"slice_ms": 3.2}), knobs), 10.0)
         guesser = TuningGuesser(HillClimb(), knobs) if guessing else None
         with LastWriteWins(env, tuner, guesser=guesser, runtime="simulation") as live:

@@ -18,6 +18,7 @@ from spec_envs.agents.tuning import (
     HillClimb,
     RandomSearch,
     SameAgain,
+    Strategy,
     TuningGuesser,
     TuningPolicy,
 )
@@ -29,7 +30,7 @@ from spec_envs.tuning.simulated import SimulatedBackend
 from spec_envs.tuning.surfaces import Surface
 
 KNOBS = (SLICE,)
-STRATEGIES = [SameAgain(), RandomSearch(), HillClimb(), GaussianProcess(), Fixed({})]
+STRATEGIES: list[Strategy] = [SameAgain(), RandomSearch(), HillClimb(), GaussianProcess(), Fixed({})]
 
 
 def trial(window, slice_ms, p95, *, valid=True):
@@ -125,7 +126,7 @@ class TestPolicyAndGuesser:
         for observation in ("dict", "text"):
             env = gym.make("SpecTuning-v0", observation=observation)
             seen, _ = env.reset(seed=3)
-            actions.append(TuningPolicy(HillClimb(), env.unwrapped.knobs)(seen))
+            actions.append(TuningPolicy(HillClimb(), env.get_wrapper_attr("knobs"))(seen))
             env.step(actions[-1])
             env.close()
         assert actions[0] == actions[1] == {"slice_ms": SLICE.snap((0.1 * 32.0) ** 0.5)}
@@ -133,7 +134,7 @@ class TestPolicyAndGuesser:
     def test_a_guesser_guesses_the_policy_and_learns_how_often_it_is_right(self):
         env = gym.make("SpecTuning-v0", observation="text")
         observation, _ = env.reset(seed=0)
-        guesser = TuningGuesser(HillClimb(), env.unwrapped.knobs)
+        guesser = TuningGuesser(HillClimb(), env.get_wrapper_attr("knobs"))
         call = Call("policy", observation)
         first = guesser.guess(call, 2)
         assert len(first) == 2 and first[0].probability > first[1].probability
@@ -152,5 +153,5 @@ class TestPolicyAndGuesser:
         # A strategy gets what the observation holds, rounded as arrays are.
         env = gym.make("SpecTuning-v0")
         observation, info = env.reset(seed=0)
-        assert Report.of(observation, env.unwrapped.knobs).last.metrics.p95 == pytest.approx(info["p95"])
+        assert Report.of(observation, env.get_wrapper_attr("knobs")).last.metrics.p95 == pytest.approx(info["p95"])
         env.close()

@@ -50,7 +50,7 @@ def live(guesser=None, policy=None, windows=20, **options):
 
 def settings_of(observation):
     """The settings in an observation's history, oldest first, in ms."""
-    knob = gym.make("SpecTuning-v0").unwrapped.knobs[0]
+    knob = gym.make("SpecTuning-v0").get_wrapper_attr("knobs")[0]
     rows = observation["history"][-(int(observation["window"][0]) + 1) :]
     return [knob.decode(float(row[0])) for row in rows]
 
