@@ -13,22 +13,30 @@ from spec_envs.agents.chess import (
     StockfishPolicy,
 )
 from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
+from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
 from spec_envs.agents.pattern import PatternGuesser
 from spec_envs.agents.replies import ReplyGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
+    from spec_envs.agents.customers import ChatCustomer
     from spec_envs.agents.react import ReActPolicy
     from spec_envs.agents.retail import GoldReplay, RetailPolicy
     from spec_envs.agents.search import SearchPolicy, SolutionReplay
+    from spec_envs.agents.search_guessers import PageGuesser, SearchGuesser
 
 __all__ = [
     "BuiltinGuesser",
     "BuiltinPolicy",
     "CallableGuesser",
+    "ChatCustomer",
+    "ChatGuesser",
+    "ChatModel",
+    "ChatPolicy",
     "FrequencyGuesser",
     "GoldReplay",
     "NearestGuesser",
+    "PageGuesser",
     "PatternGuesser",
     "RandomPolicy",
     "RankCalibration",
@@ -38,6 +46,7 @@ __all__ = [
     "ReplyGuesser",
     "RetailPolicy",
     "ScoreCalibration",
+    "SearchGuesser",
     "SearchPolicy",
     "SolutionReplay",
     "StockfishGuesser",
@@ -47,9 +56,12 @@ __all__ = [
 
 #: Names whose modules are imported on first use: what they bring along, nobody else here needs.
 _LATE = {
+    "ChatCustomer": "customers",
     "GoldReplay": "retail",
     "ReActPolicy": "react",
     "RetailPolicy": "retail",
+    "PageGuesser": "search_guessers",
+    "SearchGuesser": "search_guessers",
     "SearchPolicy": "search",
     "SolutionReplay": "search",
 }

@@ -17,6 +17,7 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinGuesser, RecordedGuesser, StockfishGuesser, UnionGuesser
+from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
 from spec_envs.errors import InvalidConfiguration
@@ -24,7 +25,7 @@ from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.chess_settings import ReplaySettings
-    from spec_envs.calls import Call, CancelToken, Guess, Guesser
+    from spec_envs.calls import Guesser
     from spec_envs.wrappers.speculation.runtime import Runtime
 
 #: Told all the moves so far, after each step.
@@ -147,24 +148,6 @@ class ChessBench:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class TimedGuesser:
-    """A guesser whose every guess takes a declared time, for clocks on which computing takes none."""
-
-    def __init__(self, inner: Guesser, seconds: float) -> None:
-        self._inner: Any = inner
-        self._seconds = seconds
-
-    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        """The inner guesses, after the declared time."""
-        cancel.sleep(self._seconds)
-        guesses: Sequence[Guess] = self._inner.guess(call, k, cancel)
-        return guesses
-
-    def observe(self, call: Call, response: Any) -> None:
-        """Have the inner guesser learn."""
-        self._inner.observe(call, response)
 
 
 def plain_env(game: RecordedGame, settings: ReplaySettings) -> gym.Env[Any, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from spec_envs.benchmarks.chess import ChessBench, Replay
 from spec_envs.benchmarks.chess_settings import ReplaySettings
-from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
 from spec_envs.chess.recorded import RecordedGame
 
 _COLUMNS = (
@@ -45,11 +45,6 @@ def run(files: Sequence[Path], options: dict[str, Any], json_file: Path | None) 
         "mean": mean_of(replays),
     }
     write_json(report, json_file)
-
-
-def mean_of(replays: Sequence[Replay]) -> dict[str, Any]:
-    """The mean of every figure over the games."""
-    return mean_of_rows([dataclasses.asdict(replay) for replay in replays])
 
 
 def _print(replays: Sequence[Replay], settings: ReplaySettings) -> None:

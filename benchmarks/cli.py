@@ -10,7 +10,24 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import bench_retail, chess, demo, guess, overhead, retail, retail_certify
+from spec_envs.benchmarks.commands import (
+    bench_retail,
+    chess,
+    crowd,
+    demo,
+    guess,
+    machine,
+    overhead,
+    play,
+    retail,
+    retail_certify,
+    search,
+    search_web,
+    serve_model,
+    served_chess,
+    shop,
+    wiki,
+)
 
 
 class _Failed(click.ClickException):
@@ -60,9 +77,27 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-for command in (chess.chess, bench_retail.retail, guess.guess, overhead.overhead):
+for command in (
+    bench_retail.retail,
+    chess.chess,
+    crowd.crowd,
+    guess.guess,
+    overhead.overhead,
+    search.search,
+    search_web.search_web,
+    served_chess.served_chess,
+):
     bench.add_command(command)
-for command in (demo.demo, retail.retail):
+
+for command in (
+    demo.demo,
+    machine.tuning,
+    play.play,
+    retail.retail,
+    serve_model.serve_model,
+    shop.shop,
+    wiki.wiki,
+):
     main.add_command(command)
 retail.retail.add_command(retail_certify.retail_certify)
 

@@ -2,68 +2,69 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
 
 from spec_envs.agents import SearchPolicy
+from spec_envs.benchmarks import retail_overhead as retail
 from spec_envs.benchmarks.chess import ChessBench
 from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
+from spec_envs.benchmarks.measured import Measured
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
-from spec_envs.calls import Call, Guess
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call, CancelToken, Guess, as_handler
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.tuning.simulated import SimulatedBackend
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 
 _PLIES = 30
 _FORKS = 2000
 _EPISODES = 15
+_CANCELS = 200
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Measured:
-    """One figure, and what it should be at most; ``target`` is ``None`` where there is none."""
-
-    name: str
-    unit: str
-    measured: float
-    target: float | None = None
-
-    @property
-    def met(self) -> bool:
-        """Whether the figure is at most the target."""
-        return self.target is None or self.measured <= self.target
+_RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
 def run(json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [_forks, _search_forks, _steps, _replay, _crowd]
+    parts: list[Callable[[], Iterator[Measured]]] = [
+        _forks,
+        _search_forks,
+        _steps,
+        _windows,
+        _cancels,
+        retail.figures,
+        _replay,
+        _crowd,
+    ]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as show:
         for done, part in enumerate(parts, start=1):
             figures += part()
             show(done)
+    yardstick = retail.tau_bench_figures()
+    figures += yardstick
+    note = None if yardstick else retail.WITHOUT_TAU_BENCH
     if json_file is not None:
         entries = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
-        write_json({"config": {"versions": versions()}, "figures": entries}, json_file)
+        write_json({"config": {"versions": versions()}, "figures": entries, "note": note}, json_file)
         return
-    rows = [_row(figure) for figure in figures]
+    rows = [figure.row() for figure in figures]
     console().print(table("What the machinery costs", ("figure", "target", "measured", ""), rows))
-
-
-def _row(figure: Measured) -> list[str]:
-    target = "" if figure.target is None else f"<= {figure.target:g} {figure.unit}"
-    verdict = "" if figure.target is None else "yes" if figure.met else "NO"
-    return [figure.name, target.strip(), f"{figure.measured:.4g} {figure.unit}".strip(), verdict]
+    if note is not None:
+        console().print(note, soft_wrap=True)
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------
@@ -133,41 +134,105 @@ class _Perfect:
         return [Guess(self._response(call.query), 0.9)]
 
 
+class _PerfectAsync(_Perfect):
+    """The same, on the event loop."""
+
+    async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # it is no Guesser any more
+        """The response."""
+        return super().guess(call, k)
+
+
 def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    """An environment whose handlers answer at once, and what answers in it."""
+
+    name: str
+    make: Callable[[], gym.Env[Any, Any]]
+    policy: Callable[[Any], Any]
+    handler: str
+    response: Callable[[Any], Any]
+
+
 def _steps() -> Iterator[Measured]:
     """A step with the wrapper against one without, side by side, where every handler answers at once."""
-    cases: list[tuple[str, Callable[[], gym.Env[Any, Any]], Callable[[Any], Any]]] = [
-        ("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response),
-        ("chess", _chess_env, _recorded),
-    ]
-    runtimes: list[tuple[Literal["threads", "simulation"], float]] = [("threads", 1.0), ("simulation", 0.3)]
-    for case, make, policy in cases:
-        for runtime, target in runtimes:
-            for guessed in (False, True):
-                plain, wrapped = _step_times(make, policy, runtime, guessed)
-                name = f"wrapper per step, {runtime}, {case}, {'perfect' if guessed else 'no'} guesses"
-                yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+    for case in (
+        _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
+        _Case("chess", _chess_env, _recorded, "opponent", _recorded),
+    ):
+        yield from _step_figures("step", case, {"threads": 1.0, "asyncio": 1.0, "simulation": 0.3})
 
 
-def _step_times(
-    make: Callable[[], gym.Env[Any, Any]],
-    policy: Callable[[Any], Any],
-    runtime: Literal["threads", "simulation"],
-    guessed: bool,
-) -> tuple[float, float]:
+def _windows() -> Iterator[Measured]:
+    """A window of simulated tuning, which takes no time either."""
+    backend, token = SimulatedBackend(), CancelToken()
+    case = _Case(
+        "tuning",
+        lambda: gym.make("SpecTuning-v0", backend=backend, windows=_PLIES),
+        lambda observation: {"slice_ms": 1.0 + int(observation["window"][0]) % 7},
+        "measure",
+        lambda query: backend(query, token),
+    )
+    yield from _step_figures("window", case, {"threads": 2.0, "asyncio": 2.0, "simulation": 2.0})
+
+
+def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) -> Iterator[Measured]:
+    for runtime, target in targets.items():
+        for guessed in (False, True):
+            plain, wrapped = _step_times(case, runtime, guessed)
+            name = f"wrapper per {what}, {runtime}, {case.name}, {'perfect' if guessed else 'no'} guesses"
+            yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+
+
+def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[float, float]:
     """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
-    name = "world" if isinstance(make(), FakeEnv) else "opponent"
-    response = pure_response if name == "world" else _recorded
-    guessers = {"policy": _Perfect(policy), name: _Perfect(response)} if guessed else {}
+    if runtime == "asyncio":
+        return asyncio.run(_step_times_async(case, guessed))
+    guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
     plain, wrapped = [], []
-    with make() as env, SpeculativeWrapper(make(), policy=policy, guessers=guessers, k=1, runtime=runtime) as wrapper:
+    with (
+        case.make() as env,
+        SpeculativeWrapper(case.make(), policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper,
+    ):
         for _ in range(_EPISODES):
-            plain.append(_step_ms(env, policy))
+            plain.append(_step_ms(env, case.policy))
             wrapped.append(_step_ms(wrapper, wrapper.act))
     return statistics.median(plain), statistics.median(wrapped)
+
+
+async def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
+    """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
+    env = case.make()
+    guessers = {"policy": _PerfectAsync(case.policy), case.handler: _PerfectAsync(case.response)} if guessed else {}
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, CallEnv)
+    unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
+    plain, wrapped = [], []
+    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1) as wrapper:
+        with case.make() as other:
+            for _ in range(_EPISODES):
+                plain.append(_step_ms(other, case.policy))
+                wrapped.append(await _step_ms_async(wrapper))
+    return statistics.median(plain), statistics.median(wrapped)
+
+
+async def _step_ms_async(env: AsyncSpeculativeWrapper[Any, Any]) -> float:
+    observation, _ = await env.reset(seed=0)
+    done, steps, start = False, 0, time.perf_counter()
+    while not done:
+        observation, _, terminated, truncated, _ = await env.step(await env.act(observation))
+        done, steps = terminated or truncated, steps + 1
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+def _coroutine_of(function: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    async def call(query: Any) -> Any:
+        return function(query)
+
+    return call
 
 
 def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
@@ -177,6 +242,37 @@ def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
         observation, _, terminated, truncated, _ = env.step(act(observation))
         done, steps = terminated or truncated, steps + 1
     return (time.perf_counter() - start) / steps * 1e3
+
+
+# -- cancelling ----------------------------------------------------------------------------------------------------
+
+
+def _cancels() -> Iterator[Measured]:
+    """From the user's step, which discards a branch, to the ``CancelledError`` in the handler of its call."""
+    times = asyncio.run(_cancel_times())
+    yield Measured("cancelling the task of a discarded branch (median)", "ms", statistics.median(times) * 1e3, 1)
+
+
+async def _cancel_times() -> list[float]:
+    times: list[float] = []
+
+    async def world(query: Any) -> int:
+        if query[1] != 0:  # on the branch, for ever
+            try:
+                await asyncio.Event().wait()
+            finally:
+                times.append(time.perf_counter() - start)
+        return 0
+
+    env = FakeEnv({"world": world}, length=_CANCELS)
+    guessers = {"policy": _PerfectAsync(lambda query: 1)}
+    async with AsyncSpeculativeWrapper(env, guessers=guessers) as wrapper:
+        await wrapper.reset(seed=0)
+        for _ in range(_CANCELS):
+            await asyncio.sleep(0.001)  # the guessed action's call begins
+            start = time.perf_counter()
+            await wrapper.step(0)
+    return times
 
 
 # -- whole runs ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 import statistics
@@ -18,6 +19,8 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from _typeshed import DataclassInstance
 
 #: Width of tables where there is no terminal to ask for its own.
 _PLAIN_WIDTH = 120
@@ -63,6 +66,11 @@ def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         elif not known or not isinstance(known[0], str):
             mean[name] = statistics.fmean(known) if known else None
     return mean
+
+
+def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:
+    """``mean_of_rows`` of dataclasses."""
+    return mean_of_rows([dataclasses.asdict(entry) for entry in entries])
 
 
 def versions() -> dict[str, str]:

@@ -7,11 +7,12 @@ customer waits is all the time but that of typing, which nothing can save.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.agents import PatternGuesser, ReplyGuesser
+from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.guess import Trial, trials_of
 from spec_envs.benchmarks.retail_cast import (
     PATTERN_S,
@@ -112,6 +113,8 @@ class Guessers:
 
     pattern: PatternGuesser | None = None
     replies: ReplyGuesser | None = None
+    chat: ChatGuesser | None = None
+    chat_seconds: float = 0.0
 
     def learn(self, runs: Sequence[Plain]) -> None:
         """Learn from conversations."""
@@ -124,6 +127,8 @@ class Guessers:
     def frozen(self) -> dict[str, Frozen]:
         """What guesses the calls of each handler."""
         found = {}
+        if self.chat is not None:
+            found = {name: Frozen(self.chat, self.chat_seconds) for name in ("policy", "user")}
         if self.pattern is not None:
             found["policy"] = Frozen(self.pattern, PATTERN_S)
         if self.replies is not None:
@@ -159,13 +164,18 @@ class RetailBench:
     def run(self) -> Iterator[TaskRun]:
         """Run the tasks, fold after fold."""
         for known, tasks in self.folds:
-            guessers = self._guessers()
-            guessers.learn([run_plainly(task, self.settings) for task in known])
-            for task in tasks:
-                yield self._run(task, guessers)
+            with contextlib.ExitStack() as stack:
+                guessers = self._guessers(stack)
+                guessers.learn([run_plainly(task, self.settings) for task in known])
+                for task in tasks:
+                    yield self._run(task, guessers)
 
-    def _guessers(self) -> Guessers:
-        wanted = self.settings.guesses
+    def _guessers(self, stack: contextlib.ExitStack) -> Guessers:
+        wanted, settings = self.settings.guesses, self.settings
+        if settings.model is not None:
+            model = ChatModel(settings.model, base_url=settings.base_url)
+            stack.callback(model.close)
+            return Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
         pattern = PatternGuesser(seed=self.settings.seed, reads=READS) if wanted != "user-model" else None
         return Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
 
@@ -206,7 +216,7 @@ def run_speculatively(
         env,
         agent_of(task, settings),
         guessers=guessers,
-        prefetchers={"user": guessers["policy"]} if "policy" in guessers else {},
+        prefetchers={"user": guessers["policy"]} if settings.guesses in ("pattern", "union") and guessers else {},
         k=settings.k,
         limits=settings.limits,
         runtime=runtime,

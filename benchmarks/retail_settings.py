@@ -12,7 +12,7 @@ from spec_envs.retail.tasks import Task, load_tasks
 from spec_envs.wrappers import Limits
 
 Tasks = Literal["embedded", "tau-bench"]
-Guesses = Literal["pattern", "user-model", "union"]
+Guesses = Literal["pattern", "llm", "user-model", "union"]
 Clock = Literal["virtual", "wall"]
 
 #: The data of an episode are its own, so a read is good for as long as what it has read is the same.
@@ -33,7 +33,10 @@ class RetailSettings:
             learn from the split "train" (generated shop), or 5 parts (tau-bench, whose train tasks hold no look-ups).
         learn: From how many tasks to learn at most; ``None``: all.
         guesses: Who guesses: ``PatternGuesser`` the agent's calls, and prefetches; ``ReplyGuesser`` the customer's
-            messages; or both.
+            messages; both; or a chat model, which is asked for both and has learned from nothing.
+        model: For "llm": the model's name.
+        base_url: Of the server that has it; ``None``: as the environment says.
+        guess_seconds: For "llm": how long a guess of it is taken to last.
         k: Guesses for one call.
         max_inflight: Speculative calls at once.
         actor_seconds: How long the agent thinks.
@@ -57,6 +60,9 @@ class RetailSettings:
     folds: int | None = None
     learn: int | None = None
     guesses: Guesses = "union"
+    model: str | None = None
+    base_url: str | None = None
+    guess_seconds: float = 1.0
     k: int = 3
     max_inflight: int | None = None
     actor_seconds: float = 5.0
@@ -76,7 +82,7 @@ class RetailSettings:
         for name, choices in (("tasks", Tasks), ("guesses", Guesses), ("clock", Clock)):
             if getattr(self, name) not in get_args(choices):
                 raise InvalidConfiguration(f"{name} must be one of {get_args(choices)}, not {getattr(self, name)!r}")
-        for name in ("actor_seconds", "tool_seconds"):
+        for name in ("actor_seconds", "tool_seconds", "guess_seconds"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise InvalidConfiguration(f"{name} must be at least 0 and finite, not {getattr(self, name)!r}")
         for name in ("typing_wpm", "speed"):
@@ -86,6 +92,8 @@ class RetailSettings:
             raise InvalidConfiguration(
                 'tasks "tau-bench" need data, the folder with tau-bench\'s data, and others do not'
             )
+        if (self.guesses == "llm") != (self.model is not None):
+            raise InvalidConfiguration(f'guesses "llm" need a model, and others do not; guesses are {self.guesses!r}')
         _ = self.limits  # checks the others
 
     @property

@@ -1,6 +1,7 @@
 """Gymnasium environments that can be forked, and whose waiting can be predicted.
 
-Importing this package registers the environments (``SpecChess-v0``, ``SpecRetail-v0``, ``SpecSearch-v0``).
+Importing this package registers the environments (``SpecChess-v0``, ``SpecRetail-v0``, ``SpecSearch-v0``,
+``SpecTuning-v0``).
 """
 
 from spec_envs.call_env import CallEnv

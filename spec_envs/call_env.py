@@ -9,6 +9,7 @@ script.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
@@ -78,13 +79,21 @@ class CallEnv(gym.Env[ObsType, ActType]):
         Raises:
             CallPending: On a fork, past the end of its script.
             UnknownHandler: No handler has that name.
+            InvalidConfiguration: The handler is a coroutine function.
             EnvClosed: The environment was closed.
         """
         if self._closed:
             raise EnvClosed(f"{type(self).__name__} was closed; make a new one")
         if self._answer is not None:
             return self._answer(call)
-        return self.handler(call.handler)(call.query, CancelToken())
+        response = self.handler(call.handler)(call.query, CancelToken())
+        if inspect.iscoroutine(response):
+            response.close()
+            raise InvalidConfiguration(
+                f"the handler {call.handler!r} is a coroutine function, and step() cannot await it; "
+                f"use AsyncSpeculativeWrapper, without guessers if nothing is to be foreseen"
+            )
+        return response
 
     def handler(self, name: str) -> Handler:
         """The handler called ``name``.

@@ -16,7 +16,7 @@ import pickle
 import threading
 import time
 import types
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,7 +24,19 @@ import numpy as np
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 
-__all__ = ["Call", "CancelToken", "Effect", "Guess", "Guesser", "Handler", "Usage", "as_handler", "key_of"]
+__all__ = [
+    "AsyncGuesser",
+    "Call",
+    "CancelToken",
+    "Effect",
+    "Guess",
+    "Guesser",
+    "Handler",
+    "Usage",
+    "as_handler",
+    "is_async",
+    "key_of",
+]
 
 
 class Effect(enum.Enum):
@@ -245,7 +257,10 @@ class CancelToken:
             raise CallCancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called once, from another thread, when the call is cancelled; now, if it already is."""
+        """Have ``callback`` called once, from another thread, when the call is cancelled; now, if it already is.
+
+        With ``AsyncSpeculativeWrapper`` it is called on the event loop.
+        """
         with self._lock:
             if not self._cancelled:
                 self._callbacks.append(callback)
@@ -262,15 +277,33 @@ class CancelToken:
         Raises:
             CallCancelled: The call was cancelled before or meanwhile.
         """
+        with self._sleeping(seconds, spending):
+            if seconds > 0:
+                self._wait(seconds)
+
+    @contextlib.contextmanager
+    def _sleeping(self, seconds: float, spending: Usage | None) -> Iterator[None]:
         self.raise_if_cancelled()
         spent = _Spending(spending or Usage(), self._now(), max(0.0, seconds))
         if spending is not None:
             self._spent.append(spent)
-        if seconds > 0:
-            self._wait(seconds)
-        if self._cancelled:
-            spent.until = self._now()  # the rest of it is never spent
-            raise CallCancelled
+        try:
+            yield
+            self.raise_if_cancelled()
+        finally:
+            if self._cancelled:
+                spent.until = self._now()  # the rest of it is never spent
+
+    async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
+        """``sleep`` for async handlers: on an event loop's token it leaves the loop to others meanwhile.
+
+        This class belongs to a thread of its own, and blocks it; so what awaits nothing else can be driven without a
+        loop.
+
+        Raises:
+            CallCancelled: The call was cancelled before or meanwhile; on an event loop ``asyncio.CancelledError``.
+        """
+        self.sleep(seconds, spending)
 
     def spend(self, usage: Usage) -> None:
         """Add ``usage`` to what this call has cost so far."""
@@ -310,7 +343,7 @@ class CancelToken:
 
 @runtime_checkable
 class Handler(Protocol):
-    """Answers the calls of one name. Called from several threads at once."""
+    """Answers the calls of one name. Called from several threads at once; a coroutine function, on its event loop."""
 
     def __call__(self, query: Any, cancel: CancelToken) -> Any:
         """The response to ``query``."""
@@ -328,8 +361,21 @@ class Guesser(Protocol):
         """``guess(call, k)``: at most ``k`` guesses of the response; a parameter named ``cancel`` gets the token."""
 
 
+class AsyncGuesser(Protocol):
+    """A guesser that lives on an event loop, for ``AsyncSpeculativeWrapper``: everything of it is called there.
+
+    So its ``observe``, if it has one, is a plain function that returns at once.
+    """
+
+    @property
+    def guess(self) -> Callable[..., Awaitable[Sequence[Guess]]]:
+        """A coroutine function, otherwise like ``Guesser.guess``."""
+
+
 def as_handler(function: Callable[..., Any]) -> Handler:
     """``function`` as a handler: a callable with no parameter named ``cancel`` is called with the query alone.
+
+    The handler of a coroutine function is one too (``is_async``).
 
     Raises:
         InvalidConfiguration: ``function`` cannot be called.
@@ -339,9 +385,31 @@ def as_handler(function: Callable[..., Any]) -> Handler:
     names = list(_parameters(function))
     if names[1:2] == ["cancel"] and _parameters(function)["cancel"].kind is not inspect.Parameter.KEYWORD_ONLY:
         return function
+    if is_async(function):
+        return _as_async_handler(function, "cancel" in names)
     if "cancel" in names:
         return lambda query, cancel: function(query, cancel=cancel)
     return lambda query, cancel: function(query)
+
+
+def _as_async_handler(function: Callable[..., Any], with_cancel: bool) -> Handler:
+    async def handler(query: Any, cancel: CancelToken) -> Any:
+        return await (function(query, cancel=cancel) if with_cancel else function(query))
+
+    return handler
+
+
+def is_async(function: Any) -> bool:
+    """Whether calling ``function`` gives a coroutine, which an event loop has to run.
+
+    So it is for coroutine functions, for objects whose ``__call__`` is one, and for what says so by an attribute
+    ``is_async``.
+    """
+    declared = getattr(function, "is_async", None)
+    if isinstance(declared, bool):
+        return declared
+    call = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def accepts_cancel(function: Callable[..., Any]) -> bool:

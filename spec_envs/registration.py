@@ -8,6 +8,7 @@ _ENVS = {
     "SpecChess-v0": "spec_envs.chess.env:ChessEnv",
     "SpecRetail-v0": "spec_envs.retail.env:RetailEnv",
     "SpecSearch-v0": "spec_envs.search.env:SearchEnv",
+    "SpecTuning-v0": "spec_envs.tuning.env:TuningEnv",
 }
 
 

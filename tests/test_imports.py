@@ -34,8 +34,28 @@ WAITING = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "sche
 LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 #: The modules that may: everything else gets its time from a token or a runtime.
 MAY_WAIT = {
+    "agents/llm/model.py": "asks which event loop it is on",
+    "spec_envs/_serving.py": "runs a server in a thread",
     "spec_envs/calls.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
+    "wrappers/speculation/tasks.py": "the runtime of asyncio",
+    "spec_envs/_background.py": "an event loop for what asks the web, or a model",
+    "spec_envs/search/browser.py": "a pool of browsers, started ahead",
+    "spec_envs/search/chromium.py": "ends a browser's processes",
+    "spec_envs/search/client.py": "asks a site, and pauses between attempts",
+    "spec_envs/search/gate.py": "a browser's way to the web",
+    "spec_envs/search/site.py": "a server, and pages that take their time",
+    "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
+    "spec_envs/retail/shop/faults.py": "answers late on purpose",
+    "spec_envs/tuning/cores.py": "calls wait for a place on the machine's cores",
+    "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
+    "spec_envs/tuning/machine.py": "measures the machine by the second",
+    "spec_envs/tuning/sysbench.py": "measures sysbench",
+    "spec_envs/tuning/system_workloads.py": "measures in the calling thread",
+    "spec_envs/tuning/loopback_program.py": "a program of its own that measures",
+    "spec_envs/tuning/spinner.py": "a program of its own that measures",
+    "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
+    "spec_envs/tuning/wire.py": "for programs of their own that measure",
     "wrappers/speculation/threads.py": "the runtime of threads",
 }
 

@@ -26,7 +26,18 @@ FOLDERS = {
     "wrappers": "spec_envs/wrappers",
     "benchmarks": "spec_envs/benchmarks",
 }
-HEAVY = ["openai", "selenium", "torch", "cairosvg", "matplotlib", "rich", "bs4", "pettingzoo", "stable_baselines3"]
+HEAVY = [
+    "openai",
+    "selenium",
+    "torch",
+    "cairosvg",
+    "matplotlib",
+    "rich",
+    "bs4",
+    "pettingzoo",
+    "stable_baselines3",
+    "uvicorn",
+]
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

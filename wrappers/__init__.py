@@ -1,14 +1,17 @@
 """Wrappers for environments and decorators for handlers."""
 
-from spec_envs.wrappers.certify import Certificate, Difference, Verdict, certify
+from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
+from spec_envs.wrappers.certify import Certificate, Difference, Verdict, certify, certify_async
 from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.simulation import SimulationRuntime
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
-from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper, StepFigures
+from spec_envs.wrappers.speculation.wrapping import StepFigures
+from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper
 
 __all__ = [
+    "AsyncSpeculativeWrapper",
     "BoundPolicy",
     "Certificate",
     "Difference",
@@ -23,4 +26,5 @@ __all__ = [
     "TraceEvent",
     "Verdict",
     "certify",
+    "certify_async",
 ]

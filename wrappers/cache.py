@@ -11,7 +11,7 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken, Effect, Handler
+from spec_envs.calls import CancelToken, Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.recording import Codec
@@ -80,14 +80,14 @@ class CachedHandler(DecoratedHandler):
             shutil.rmtree(self._temporary, ignore_errors=True)
         super().close()
 
-    def _answer(self, inner: Handler, query: Any, cancel: CancelToken) -> Any:
+    async def _answer(self, inner: Any, query: Any, cancel: CancelToken) -> Any:
         key = json.dumps(self._codec.encode(query))
         # The connection of this thread is closed each time: threads come and go, and must leave no open file behind.
         with self._cache as cache:
             found = cache.get(key)
         if found is not None:
             return self._codec.decode(json.loads(found))
-        response = inner(query, cancel)
+        response = await inner(query, cancel)
         with self._cache as cache:
             cache.set(key, json.dumps(self._codec.encode(response)), expire=self._ttl_s)
         return response

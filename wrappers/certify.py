@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import enum
 import itertools
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Guesser, as_handler, key_of
+from spec_envs.calls import AsyncGuesser, Call, Guesser, as_handler, key_of
+from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
+from spec_envs.wrappers.speculation.awaiting import awaited
+from spec_envs.wrappers.speculation.tasks import AsyncioRuntime
+from spec_envs.wrappers.speculation.wrapping import resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper, make_runtime
 
 if TYPE_CHECKING:
@@ -98,19 +102,80 @@ def certify(
         **options: For ``SpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ``runtime``, …. A runtime goes by
             its name or, since each seed needs a fresh one, as a callable that makes it.
     """
-    count = 0
-    for count, seed in enumerate(seeds, start=1):
-        first = _plain(env_factory, policy, seed, max_steps, _runtime_of(options))
-        second = _plain(env_factory, policy, seed, max_steps, _runtime_of(options))
-        if (difference := _first_difference(seed, first, second)) is not None:
-            return Certificate(Verdict.NONDETERMINISTIC_CONTROL, count, difference)
-        speculative = _speculative(env_factory, policy, guessers, seed, max_steps, options)
-        if (difference := _first_difference(seed, first, speculative)) is not None:
-            return Certificate(Verdict.DIVERGED, count, difference)
-    return Certificate(Verdict.LOSSLESS, count)
+    comparison = _Comparison()
+    for seed in seeds:
+        for _ in range(2):
+            comparison.add(seed, _plain(env_factory, policy, seed, max_steps, _runtime_of(options)))
+        if not comparison.decided:
+            comparison.add(seed, _speculative(env_factory, policy, guessers, seed, max_steps, options))
+        if comparison.decided:
+            break
+    return comparison.certificate
+
+
+async def certify_async(
+    env_factory: Callable[[], AnyEnv],
+    policy: Policy,
+    guessers: Mapping[str, Guesser | AsyncGuesser],
+    seeds: Iterable[int],
+    *,
+    max_steps: int = 10_000,
+    **options: Any,
+) -> Certificate:
+    """``certify`` for ``AsyncSpeculativeWrapper``, on the running event loop.
+
+    The plain loop makes no fork and no guess: it awaits the policy, and each call of a step as the environment asks
+    for it. An environment cannot wait on an event loop, so a step is begun anew with every response.
+
+    Args:
+        env_factory: Makes a fresh environment; called three times a seed.
+        policy: A coroutine function or a plain one. One with ``fork()`` is forked for every run.
+        guessers: As for ``AsyncSpeculativeWrapper``.
+        seeds: Seeds for ``reset``, one episode each.
+        max_steps: An episode is compared up to here.
+        **options: For ``AsyncSpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ….
+    """
+    comparison = _Comparison()
+    for seed in seeds:
+        for _ in range(2):
+            comparison.add(seed, await _plain_async(env_factory, policy, seed, max_steps))
+        if not comparison.decided:
+            env = AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **options)
+            async with env:
+                run = _run_async(lambda seed: env.reset(seed=seed), env.act, env.step, seed, max_steps)  # noqa: B023
+                comparison.add(seed, await run)
+        if comparison.decided:
+            break
+    return comparison.certificate
 
 
 Record = list[dict[str, Any]]
+
+
+class _Comparison:
+    """Compares the runs of one seed after the other: plain, plain, speculative."""
+
+    def __init__(self) -> None:
+        self.certificate = Certificate(Verdict.LOSSLESS, 0)
+        self._runs: list[Record] = []
+
+    @property
+    def decided(self) -> bool:
+        """Whether a difference was found."""
+        return not self.certificate
+
+    def add(self, seed: int, run: Record) -> None:
+        """The next run."""
+        if len(self._runs) == 3:
+            self._runs.clear()
+        self._runs.append(run)
+        count = self.certificate.seeds + (len(self._runs) == 1)
+        difference = _first_difference(seed, self._runs[0], run)
+        if difference is None:
+            self.certificate = Certificate(Verdict.LOSSLESS, count)
+        else:
+            verdict = Verdict.NONDETERMINISTIC_CONTROL if len(self._runs) == 2 else Verdict.DIVERGED
+            self.certificate = Certificate(verdict, count, difference)
 
 
 def _runtime_of(options: Mapping[str, Any]) -> Runtime:
@@ -128,6 +193,31 @@ def _plain(env_factory: Callable[[], AnyEnv], policy: Policy, seed: int, max_ste
     try:
         return _run(env, lambda observation: handler(observation, runtime.token()), seed, max_steps)
     finally:
+        env.close()
+
+
+async def _plain_async(env_factory: Callable[[], AnyEnv], policy: Policy, seed: int, max_steps: int) -> Record:
+    """The plain loop on an event loop."""
+    env, handler, runtime = env_factory(), as_handler(_fresh(policy)), AsyncioRuntime()
+    unwrapped = env.unwrapped
+
+    async def answer(call: Call, answers: Any = None) -> Any:
+        assert isinstance(unwrapped, CallEnv)
+        return await runtime.call(call.handler, unwrapped.handler(call.handler), call.query)
+
+    async def reset(seed: int) -> Any:
+        transition = await awaited(env, resetting(seed, None), answer)
+        return transition.observation, transition.info
+
+    async def step(action: Any) -> Any:
+        transition = await awaited(env, stepping(action), answer)
+        return tuple(getattr(transition, field.name) for field in dataclasses.fields(transition))
+
+    try:
+        return await _run_async(reset, lambda seen: runtime.call("policy", handler, seen), step, seed, max_steps)
+    finally:
+        runtime.close()
+        await runtime.ended()
         env.close()
 
 
@@ -155,27 +245,68 @@ def _fresh(policy: Policy) -> Policy:
 
 def _run(env: AnyEnv, act: Callable[[Any], Any], seed: int, max_steps: int) -> Record:
     record: Record = []
+    episode = _episode(record, seed, max_steps)
     try:
-        observation, info = env.reset(seed=seed)
-        record.append({"observation": key_of(observation), "info": _key_of_info(info)})
-        for _ in range(max_steps):
-            action = act(observation)
-            observation, reward, terminated, truncated, info = env.step(action)
-            record.append(
-                {
-                    "action": key_of(action),
-                    "observation": key_of(observation),
-                    "reward": float(reward),
-                    "terminated": bool(terminated),
-                    "truncated": bool(truncated),
-                    "info": _key_of_info(info),
-                }
-            )
-            if terminated or truncated:
-                break
+        method, argument = next(episode)
+        result: Any
+        while True:
+            match method:
+                case "reset":
+                    result = env.reset(seed=argument)
+                case "act":
+                    result = act(argument)
+                case _:
+                    result = env.step(argument)
+            method, argument = episode.send(result)
+    except StopIteration:
+        return record
     except Exception as error:
-        record.append({"error": (type(error).__name__, str(error))})
-    return record
+        return [*record, _of_error(error)]
+
+
+async def _run_async(
+    reset: Callable[[int], Awaitable[Any]],
+    act: Callable[[Any], Awaitable[Any]],
+    step: Callable[[Any], Awaitable[Any]],
+    seed: int,
+    max_steps: int,
+) -> Record:
+    record: Record = []
+    episode = _episode(record, seed, max_steps)
+    methods = {"reset": reset, "act": act, "step": step}
+    try:
+        method, argument = next(episode)
+        while True:
+            method, argument = episode.send(await methods[method](argument))
+    except StopIteration:
+        return record
+    except Exception as error:
+        return [*record, _of_error(error)]
+
+
+def _episode(record: Record, seed: int, max_steps: int) -> Generator[tuple[str, Any], Any, None]:
+    """Yields what to do next, with its argument; is sent the result, and writes it down."""
+    observation, info = yield "reset", seed
+    record.append({"observation": key_of(observation), "info": _key_of_info(info)})
+    for _ in range(max_steps):
+        action = yield "act", observation
+        observation, reward, terminated, truncated, info = yield "step", action
+        record.append(
+            {
+                "action": key_of(action),
+                "observation": key_of(observation),
+                "reward": float(reward),
+                "terminated": bool(terminated),
+                "truncated": bool(truncated),
+                "info": _key_of_info(info),
+            }
+        )
+        if terminated or truncated:
+            break
+
+
+def _of_error(error: Exception) -> dict[str, Any]:
+    return {"error": (type(error).__name__, str(error))}
 
 
 def _key_of_info(info: Mapping[str, Any]) -> Hashable:

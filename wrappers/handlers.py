@@ -1,21 +1,23 @@
 """Decorators of handlers: latency, recording, replay, retry, rate limits and metering.
 
 A handler is ``handler(query, cancel) -> response``. Each function here takes one (or a callable of the query alone) and
-returns another that keeps the inner one's ``effect`` and forwards ``close``, so they can be stacked in any order. All
-waiting and all time goes through the call's ``CancelToken``: the same handler runs on the wall clock and in virtual
-time, and a call that nobody waits for any more stops at its next wait.
+returns another that keeps the inner one's ``effect`` and forwards ``close``, so they can be stacked in any order. Of a
+coroutine function it makes one that is awaited. All waiting and all time goes through the call's ``CancelToken``: the
+same handler runs on the wall clock and in virtual time, and a call that nobody waits for any more stops at its next
+wait.
 """
 
 from __future__ import annotations
 
 import bisect
+import inspect
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal
 
-from spec_envs.calls import CancelToken, Effect, Handler, Usage, as_handler
+from spec_envs.calls import CancelToken, Effect, Handler, Usage, as_handler, is_async
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.wrappers.recording import Record, Recording
 
@@ -29,32 +31,62 @@ __all__ = [
     "with_latency",
 ]
 
-Around = Callable[[Handler, Any, CancelToken], Any]
+Around = Callable[[Any, Any, CancelToken], Any]
 
 
 class DecoratedHandler:
     """A handler around another: answers with ``around(inner, query, cancel)``.
 
-    Has the ``effect`` of the inner handler, where that has one.
+    Has the ``effect`` and the ``max_inflight`` of the inner handler, where that has them. An ``around`` that is a
+    coroutine function decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
+    ``cancel.asleep``, and around a plain handler it is run through, blocking where that does. A plain ``around``
+    decorates plain handlers only.
+
+    Raises:
+        InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not.
     """
 
     def __init__(self, inner: Callable[..., Any], around: Around) -> None:
+        self.is_async = is_async(inner)
+        if self.is_async and not is_async(around):
+            raise InvalidConfiguration(f"{inner!r} is a coroutine function; what decorates it must be one too")
         self._inner = inner
-        self._handler = as_handler(inner)
         self._around = around
-        effect = getattr(inner, "effect", None)
+        handler = as_handler(inner)
+        self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
+        effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
         if effect is not None:
             self.effect: Effect = effect
+        if max_inflight is not None:
+            self.max_inflight: int = max_inflight
 
     def __call__(self, query: Any, cancel: CancelToken) -> Any:
-        """The response to ``query``."""
-        return self._around(self._handler, query, cancel)
+        """The response to ``query``, or a coroutine that gives it if ``is_async``."""
+        response = self._around(self._handler, query, cancel)
+        return response if self.is_async or not inspect.iscoroutine(response) else _run_through(response)
 
     def close(self) -> None:
         """Close the inner handler, if it can be closed."""
         close = getattr(self._inner, "close", None)
         if close is not None:
             close()
+
+
+def _awaitable(handler: Handler) -> Handler:
+    async def awaitable(query: Any, cancel: CancelToken) -> Any:
+        return handler(query, cancel)
+
+    return awaitable
+
+
+def _run_through(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that awaits nothing that takes time."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise InvalidConfiguration("what decorates a plain handler may await the handler and cancel.asleep() only")
 
 
 def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], float]) -> DecoratedHandler:
@@ -71,9 +103,9 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
     """
     seconds_of = seconds if callable(seconds) else _constant(_duration(seconds))
 
-    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
-        cancel.sleep(_duration(seconds_of(query)))
-        return inner(query, cancel)
+    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
+        await cancel.asleep(_duration(seconds_of(query)))
+        return await inner(query, cancel)
 
     return DecoratedHandler(handler, around)
 
@@ -84,9 +116,9 @@ def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandle
     A call that fails or is cancelled is not recorded.
     """
 
-    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         start, (_, spent_before) = cancel.now(), cancel.usage()
-        response = inner(query, cancel)
+        response = await inner(query, cancel)
         usage = cancel.usage()[1] + spent_before * -1
         recording.add(Record(query, response, cancel.now() - start, usage))
         return response
@@ -112,11 +144,11 @@ def replay(
     if not speed > 0:
         raise InvalidConfiguration(f"speed of a replay must be positive, not {speed!r}")
 
-    def around(otherwise: Handler, query: Any, cancel: CancelToken) -> Any:
+    async def around(otherwise: Any, query: Any, cancel: CancelToken) -> Any:
         found = recording.find(query)
         if found is None:
-            return otherwise(query, cancel)
-        cancel.sleep(found.seconds / speed, found.usage)
+            return await otherwise(query, cancel)
+        await cancel.asleep(found.seconds / speed, found.usage)
         return found.response
 
     def refuse(query: Any, cancel: CancelToken) -> Any:
@@ -157,17 +189,17 @@ def retry(
         )
     _duration(backoff_s)
 
-    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         for attempt in itertools.count(1):
             try:
-                return inner(query, cancel)
+                return await inner(query, cancel)
             except CallCancelled:
                 raise
             except on as error:
                 cancel.raise_if_cancelled()  # closing a connection under a cancelled call looks like an error
                 if attempt == attempts:
                     raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
-            cancel.sleep(backoff_s * 2 ** (attempt - 1))
+            await cancel.asleep(backoff_s * 2 ** (attempt - 1))
 
     return DecoratedHandler(handler, around)
 
@@ -192,14 +224,14 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
     window = _Window(max_calls, per_s)
 
-    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         start, now = window.take(cancel.now)
         try:
-            cancel.sleep(start - now)
-        except CallCancelled:
+            await cancel.asleep(start - now)
+        except BaseException:  # it was cancelled, as a thread or as a task
             window.give_back(start)
             raise
-        return inner(query, cancel)
+        return await inner(query, cancel)
 
     return DecoratedHandler(handler, around)
 
@@ -252,11 +284,11 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
             and response that gives it, charged when the response is there.
     """
 
-    def around(inner: Handler, query: Any, cancel: CancelToken) -> Any:
+    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         if isinstance(usage, Usage):
             cancel.spend(usage)
-            return inner(query, cancel)
-        response = inner(query, cancel)
+            return await inner(query, cancel)
+        response = await inner(query, cancel)
         cancel.spend(usage(query, response))
         return response
 

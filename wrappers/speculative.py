@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
 
 import gymnasium as gym
@@ -12,59 +11,32 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, Effect, Guess, Guesser, Handler, accepts_cancel, as_handler, same
-from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
+from spec_envs.calls import Call, Guesser, is_async
+from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
-from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import (
-    POLICY,
     Acting,
-    Agent,
     AnyEnv,
     Deciding,
-    Decision,
     Transition,
     action_of,
     attempt,
-    is_call_env,
-    plain,
-    prefetch_of,
-    private_copy,
 )
-from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.limits import Limits
 from spec_envs.wrappers.speculation.simulation import SimulationRuntime
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
-from spec_envs.wrappers.speculation.trace import Trace
-from spec_envs.wrappers.speculation.tree import SpeculationTree
+from spec_envs.wrappers.speculation.wrapping import Speculation, resetting, stepping
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
+    from spec_envs.wrappers.speculation.limits import Limits
     from spec_envs.wrappers.speculation.runtime import Runtime
-    from spec_envs.wrappers.speculation.statistics import Statistics
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
-Named = TypeVar("Named")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StepFigures:
-    """What speculation did in one step. What depends on timing takes no part in comparisons.
-
-    Args:
-        commits: Responses that became final.
-        windows: Of them, those that a guesser was asked about.
-        hits: Of those, the ones that it had guessed in time.
-    """
-
-    commits: int
-    windows: int = dataclasses.field(compare=False)
-    hits: int = dataclasses.field(compare=False)
 
 
 class SpeculativeWrapper(
-    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+    Speculation, gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
 ):
     """Makes an agent faster without changing what it does.
 
@@ -87,7 +59,8 @@ class SpeculativeWrapper(
             whatever its response is are made ahead, and what they return is shared with equal calls.
         k: Guesses to ask for, for one call; and actions of a prefetcher at once.
         max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
-        limits: All the limits at once, instead of ``max_inflight``.
+        limits: All the limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
+            many of its calls it can take at once is held to that, unless ``limits.per_handler`` has a limit for it.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         canonical: Looser matching, by handler: responses with the same canonical form count as equal. **Lossy**: the
             next call may then have been made with a slightly different query. Every ``shadow_every``-th such call is
@@ -133,36 +106,23 @@ class SpeculativeWrapper(
             max_trace_events=max_trace_events,
         )
         gym.Wrapper.__init__(self, env)
-        fork(env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
-        self._asks = is_call_env(env)
+        _refuse_async(env, policy, guessers or {})
+        self._prepare(
+            policy,
+            guessers or {},
+            prefetchers or {},
+            k,
+            max_inflight,
+            limits,
+            make_runtime(runtime),
+            canonical,
+            shadow_every,
+            max_trace_events,
+        )
         # An adopted fork has spaces of its own; sampling goes on with those that the user knows.
         self.action_space, self.observation_space = env.action_space, env.observation_space
-        self._agent = _agent(policy)
-        guessers = self._checked("guessers", guessers or {}, "guess")
-        prefetchers = self._checked("prefetchers", prefetchers or {}, "prefetch")
-        self._ledger = Ledger(Trace(max_trace_events))
-        self._driver = Driver(
-            SpeculationTree(
-                _limits(limits, max_inflight),
-                guessable=frozenset(guessers),
-                prefetching=frozenset(prefetchers),
-                external=frozenset() if policy is not None else frozenset({POLICY}),
-                canonical=canonical,
-                shadow_every=_at_least_one("shadow_every", shadow_every),
-            ),
-            make_runtime(runtime),
-            self._handler,
-            {**guessers, **{prefetch_of(name): _Naming(each) for name, each in prefetchers.items()}},
-            _at_least_one("k", k),
-            self._ledger,
-        )
-        self._last: Transition | None = None
-        self._base: AnyEnv = env
         self._method: Callable[[AnyEnv], Transition] | None = None
         self._responses: list[Any] = []
-        self._acted: Any = None
-        self._counted = (0, 0, 0)
-        self._closed = False
 
     # -- Gymnasium -----------------------------------------------------------------------------------------------
 
@@ -173,11 +133,7 @@ class SpeculativeWrapper(
         self._check_open()
         self._driver.rebase(None)
         self._acted = None
-
-        def method(env: AnyEnv) -> Transition:
-            observation, info = env.reset(seed=seed, options=options)
-            return Transition(observation, 0.0, False, False, info)
-
+        method = resetting(seed, options)
         if not self._asks:
             transition = self._go_on_from(method(self.env))
         else:
@@ -198,19 +154,14 @@ class SpeculativeWrapper(
             return observation, reward, terminated, truncated, info
         self._base = root.env
         if root.transition.done:
-            transition = self._step_after_the_end(action)
+            self._driver.rebase(None)
+            transition = self._go_on_from(Transition(*self.env.step(action)))
         elif self._asks:
             self._decide(root, action)
-            transition = self._really(lambda env: Transition(*env.step(action)))
+            transition = self._really(stepping(action))
         else:
             transition = self._adopt_step(root, action)
-        return (
-            transition.observation,
-            transition.reward,
-            transition.terminated,
-            transition.truncated,
-            self._with_figures(transition.info),
-        )
+        return self._results(transition)
 
     def close(self) -> None:
         """Cancel every call in flight, end all threads and close the environment. Idempotent."""
@@ -232,16 +183,7 @@ class SpeculativeWrapper(
             Exception: Whatever the policy raises; calling again asks it again.
         """
         self._check_open()
-        if self._agent.handler is None:
-            raise InvalidConfiguration("act() needs a policy: SpeculativeWrapper(env, policy=...); this one has None")
-        root = self._driver.root
-        if not isinstance(root, Deciding) or root.transition.done:
-            state = "the episode has ended" if isinstance(root, Deciding) else "there is no episode"
-            raise ResetNeeded(f"act(): {state}; call reset() first")
-        if not _same(observation, root.transition.observation):
-            # An observation that a wrapper outside has changed: the policy must see that one.
-            transition = dataclasses.replace(root.transition, observation=observation)
-            self._driver.rebase(dataclasses.replace(root, transition=transition))
+        self._at(observation)
         self._acted = self._driver.obtain()
         action: ActType = action_of(self._acted)
         return action
@@ -250,16 +192,6 @@ class SpeculativeWrapper(
     def policy(self) -> BoundPolicy:
         """The policy in the shape that evaluation loops expect: ``policy(observation)`` and ``policy.predict(...)``."""
         return BoundPolicy(self)
-
-    @property
-    def statistics(self) -> Statistics:
-        """What was saved and what it cost, over the life of the wrapper."""
-        return self._driver.statistics()
-
-    @property
-    def trace(self) -> Trace:
-        """What happened, event by event."""
-        return self._ledger.trace
 
     def fork(self) -> NoReturn:
         """Refuses: the wrapper itself lives on forks.
@@ -284,12 +216,7 @@ class SpeculativeWrapper(
             raise
         finally:
             unwrapped.answer_with(None)
-        expected = self._driver.root
-        if not isinstance(expected, Deciding) or not expected.transition.agrees_with(transition):
-            self._driver.diverged()
-            return self._go_on_from(transition)
-        self._last = transition
-        return transition
+        return self._arrived(transition)
 
     def _answer(self, call: Call) -> Any:
         """The response to a call that the real environment asks for."""
@@ -311,74 +238,7 @@ class SpeculativeWrapper(
         except BaseException:
             self._driver.rebase(dataclasses.replace(root, agent=self._agent))
             raise
-        self._driver.commit(stepped)
-        self.env = stepped.env
-        self._last = private_copy(stepped.transition)
-        return self._last
-
-    def _step_after_the_end(self, action: ActType) -> Transition:
-        self._driver.rebase(None)
-        return self._go_on_from(Transition(*self.env.step(action)))
-
-    def _go_on_from(self, transition: Transition) -> Transition:
-        """The real environment is here: speculate from now on from a fork of it."""
-        self._last = transition
-        self._driver.rebase(Deciding(fork(self.env), self._agent, private_copy(transition)))
-        return transition
-
-    def _resume(self) -> None:
-        """A step failed: the environment is as it was before it, or as its author left it."""
-        self._driver.rebase(None)
-        if self._last is not None:
-            self._go_on_from(self._last)
-
-    def _expect(self, process: Callable[[], Deciding | Acting]) -> None:
-        """Put the root at what a reset is about to do; nowhere, when it fails: the real reset then says why."""
-        self._last = None
-        try:
-            self._driver.rebase(process())
-        except Exception:
-            self._driver.rebase(None)
-
-    # -- small things --------------------------------------------------------------------------------------------
-
-    def _decide(self, root: Deciding, action: ActType) -> None:
-        """Commit the decision: the policy's response when the user steps with its action, else the user's action."""
-        acted, self._acted = self._acted, None
-        if acted is not None and _same(action_of(acted), action):
-            answer = acted
-        elif root.agent.stateful is None:
-            answer = action
-        else:  # a policy with state is as its last decision left it, whether that was followed or not
-            answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
-        self._agent = root.agent.after(answer)
-        self._driver.commit(answer)
-
-    def _handler(self, name: str) -> Handler:
-        if name == POLICY and self._agent.handler is not None:
-            return self._agent.handler
-        unwrapped = self.env.unwrapped
-        if not isinstance(unwrapped, CallEnv):
-            raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
-        return unwrapped.handler(name)
-
-    def _checked(self, what: str, given: Mapping[str, Named], method: str) -> Mapping[str, Named]:
-        unwrapped = self.env.unwrapped
-        known = {POLICY, *(unwrapped.handlers if isinstance(unwrapped, CallEnv) else ())}
-        for name, each in given.items():
-            if name not in known:
-                raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(sorted(known))}")
-            if not callable(getattr(each, method, None)):
-                raise InvalidConfiguration(f"{what}[{name!r}] is {each!r}, which has no method {method}(…, k)")
-        return given
-
-    def _with_figures(self, info: dict[str, Any]) -> dict[str, Any]:
-        before, self._counted = self._counted, self._ledger.counts
-        return info | {"speculation": StepFigures(*(new - old for new, old in zip(self._counted, before, strict=True)))}
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EnvClosed(f"{self} was closed; make a new one")
+        return self._adopt(stepped)
 
 
 class BoundPolicy:
@@ -421,22 +281,6 @@ class BoundPolicy:
         return np.asarray([self._wrapper.act(_only_one(observation))]), state
 
 
-class _Naming:
-    """A prefetcher as the guesser of the action that a side branch waits to be told."""
-
-    def __init__(self, prefetcher: Prefetcher) -> None:
-        self._prefetch = prefetcher.prefetch
-        self._with_cancel = accepts_cancel(self._prefetch)
-
-    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        """The actions."""
-        return self._prefetch(call.query, k, **({"cancel": cancel} if self._with_cancel else {}))
-
-
-def _same(one: Any, other: Any) -> bool:
-    return same(plain(one), plain(other))
-
-
 def _only_one(batch: Any) -> Any:
     if isinstance(batch, Mapping):
         return {name: _only_one(value) for name, value in batch.items()}
@@ -447,21 +291,14 @@ def _only_one(batch: Any) -> Any:
     return batch[0]
 
 
-def _agent(policy: Callable[..., Any] | None) -> Agent:
-    if policy is None:
-        return Agent()
-    if not callable(policy):
-        raise InvalidConfiguration(f"policy must be callable as policy(observation), not {policy!r}")
-    stateful = policy if inspect.ismethod(getattr(policy, "fork", None)) else None
-    return Agent(as_handler(policy), getattr(policy, "effect", Effect.SAMPLE), stateful)
-
-
-def _limits(limits: Limits | None, max_inflight: int | None) -> Limits:
-    if limits is not None and max_inflight is not None:
-        raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-    if limits is not None:
-        return limits
-    return Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
+def _refuse_async(env: AnyEnv, policy: Any, guessers: Mapping[str, Guesser]) -> None:
+    unwrapped = env.unwrapped
+    handlers = unwrapped.handlers if isinstance(unwrapped, CallEnv) else {}
+    waits: dict[str, Any] = {f"handler {name!r}": handler for name, handler in handlers.items()}
+    waits |= {f"guesser for {name!r}": getattr(guesser, "guess", None) for name, guesser in guessers.items()}
+    for name, function in {"policy": policy, **waits}.items():
+        if is_async(function):
+            raise InvalidConfiguration(f"the {name} is a coroutine function, which AsyncSpeculativeWrapper awaits")
 
 
 def make_runtime(runtime: str | Runtime) -> Runtime:
@@ -472,10 +309,5 @@ def make_runtime(runtime: str | Runtime) -> Runtime:
         return ThreadRuntime()
     if runtime == "simulation":
         return SimulationRuntime()
-    raise InvalidConfiguration(f"runtime must be 'threads', 'simulation' or a runtime object, not {runtime!r}")
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
-    return value
+    hint = "; AsyncSpeculativeWrapper is for asyncio" if runtime == "asyncio" else ""
+    raise InvalidConfiguration(f"runtime must be 'threads', 'simulation' or a runtime object, not {runtime!r}{hint}")

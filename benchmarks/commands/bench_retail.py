@@ -35,11 +35,19 @@ _SECONDS = click.FloatRange(min=0)
 @click.option("--learn", type=click.IntRange(min=1), help="Learn from so many tasks at most.  [default: all]")
 @click.option(
     "--guesses",
-    type=click.Choice(["pattern", "user-model", "union"]),
+    type=click.Choice(["pattern", "llm", "user-model", "union"]),
     default="union",
     show_default=True,
     help="pattern: PatternGuesser, of the agent's calls, which also prefetches. user-model: ReplyGuesser, of the "
-    "customer's messages. union: both. On the virtual clock a guess is charged 5 ms or 1 ms.",
+    "customer's messages. union: both. llm: a chat model, of both. On the virtual clock a guess is charged 5 ms, 1 ms, "
+    "or --guess-seconds.",
+)
+@click.option("--model", help="With llm: the model's name.")
+@click.option(
+    "--base-url", help="With --guesses llm: an OpenAI-compatible server.  [default: OPENAI_BASE_URL, or OpenAI's]"
+)
+@click.option(
+    "--guess-seconds", type=_SECONDS, default=1.0, show_default=True, help="With llm: how long a guess takes."
 )
 @options.k
 @options.max_inflight("4")

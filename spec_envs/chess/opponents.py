@@ -10,8 +10,6 @@ Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation, that 
 from __future__ import annotations
 
 import random
-import sys
-import threading
 from typing import Any, ClassVar, Protocol, Self, TextIO
 
 import chess
@@ -20,7 +18,8 @@ from spec_envs.calls import CancelToken, Effect
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.chess.position import Position
-from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.terminal import Terminal
 
 __all__ = ["BuiltinOpponent", "HumanOpponent", "Opponent", "RandomOpponent", "StockfishOpponent", "make_opponent"]
 
@@ -155,9 +154,7 @@ class HumanOpponent:
     effect: ClassVar[Effect] = Effect.WRITE
 
     def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
-        self._input = input
-        self._output = output
-        self._lock = threading.Lock()
+        self._terminal = Terminal(input, output)
 
     def __call__(self, query: Any, cancel: CancelToken) -> str:
         """The move that the person types, as UCI (``g1f3``) or in the usual notation (``Nf3``).
@@ -168,22 +165,19 @@ class HumanOpponent:
         """
         board = Position.of(query).board()
         _legal_moves(board)
-        with self._lock:  # one question at a time
-            cancel.raise_if_cancelled()
-            side = "White" if board.turn else "Black"
-            self._say(f"\n{board}\n\n{side} to move.")
-            while True:
-                self._say("Your move (? lists the legal ones): ", end="")
-                line = (self._input or sys.stdin).readline()
-                if not line:
-                    raise HandlerFailed(f"the input ended while it was {side}'s move in {board.fen()}")
-                move = self._read(board, line.strip())
-                if move is not None:
-                    return move.uci()
+        side = "White" if board.turn else "Black"
+        return self._terminal.ask(
+            f"\n{board}\n\n{side} to move.",
+            "Your move (? lists the legal ones): ",
+            lambda text: self._read(board, text),
+            cancel,
+            awaited=f"{side}'s move in {board.fen()}",
+        )
 
-    def _read(self, board: chess.Board, text: str) -> chess.Move | None:
+    def _read(self, board: chess.Board, text: str) -> str | None:
         if text in ("", "?"):
-            self._say("Legal: " + " ".join(f"{board.san(move)} ({move.uci()})" for move in board.legal_moves))
+            legal = " ".join(f"{board.san(move)} ({move.uci()})" for move in board.legal_moves)
+            self._terminal.say(f"Legal: {legal}")
             return None
         for parse in (board.parse_uci, board.parse_san):
             try:
@@ -191,14 +185,10 @@ class HumanOpponent:
             except ValueError:
                 continue
             if move:  # not the null move
-                return move
-        self._say(f"{text!r} is not a legal move here. Type a move such as {next(iter(board.legal_moves)).uci()}.")
+                return move.uci()
+        example = next(iter(board.legal_moves)).uci()
+        self._terminal.say(f"{text!r} is not a legal move here. Type a move such as {example}.")
         return None
-
-    def _say(self, text: str, end: str = "\n") -> None:
-        output = self._output or sys.stdout
-        output.write(text + end)
-        output.flush()
 
 
 _OPPONENTS: dict[str, type[Opponent]] = {

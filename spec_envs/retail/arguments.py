@@ -163,11 +163,21 @@ def schema_of(arguments: type[Arguments]) -> dict[str, Any]:
     }
 
 
-def explain(error: ValidationError) -> str:
-    """What is wrong with the arguments, one sentence for all of it."""
-    problems = []
-    for problem in error.errors(include_url=False):
-        place = ".".join(map(str, problem["loc"])) or "arguments"
-        what = {"missing": "is missing", "extra_forbidden": "is not an argument of this tool"}.get(problem["type"])
-        problems.append(f"{place} {what}" if what else f"{place}: {problem['msg']}")
-    return "; ".join(problems)
+def explain(tool: str, error: ValidationError) -> str:
+    """What is wrong with a tool's arguments.
+
+    tau-bench's tools are Python functions, called with the arguments as keywords; of one that is unknown or missing,
+    this says what Python does. They take arguments of wrong types as they are, so of those the text is our own.
+    """
+    problems = error.errors(include_url=False)
+    function = f"{''.join(part.capitalize() for part in tool.split('_'))}.invoke()"
+    unknown = [problem["loc"][0] for problem in problems if problem["type"] == "extra_forbidden"]
+    if unknown:
+        return f"{function} got an unexpected keyword argument '{unknown[0]}'"
+    missing = [repr(problem["loc"][0]) for problem in problems if problem["type"] == "missing"]
+    if missing:
+        last = f"{',' if len(missing) > 2 else ''} and {missing[-1]}" if missing[1:] else missing[0]
+        names = ", ".join(missing[:-1]) + last
+        return f"{function} missing {len(missing)} required positional argument{'s' if missing[1:] else ''}: {names}"
+    wrong = [f"{'.'.join(map(str, problem['loc'])) or 'arguments'}: {problem['msg']}" for problem in problems]
+    return f"invalid arguments for {tool}: {'; '.join(wrong)}"

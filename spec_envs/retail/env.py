@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -18,6 +19,7 @@ from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration, Res
 from spec_envs.retail import actions
 from spec_envs.retail.customer import scripted_customer
 from spec_envs.retail.data import load
+from spec_envs.retail.human import HumanCustomer
 from spec_envs.retail.policy import POLICY
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.store import StoreSnapshot
@@ -42,6 +44,7 @@ class Episode:
         said: What agent and customer said, in turns, beginning with ``GREETING``.
         messages: The dialogue as the agent sees it: chat messages, each as JSON text.
         steps: Actions taken.
+        name: Unlike that of any other episode; what a shop keeps this episode's data under.
         outcome: ``None``, "stop", "transfer" or "max_steps".
     """
 
@@ -51,6 +54,7 @@ class Episode:
     store: StoreSnapshot
     said: tuple[str, ...]
     messages: tuple[str, ...]
+    name: str
     steps: int = 0
     outcome: str | None = None
 
@@ -89,7 +93,8 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
     task's outputs was said to the customer, else 0. An episode that is truncated gets 0.
 
     ## Episode End
-    *Terminated*: a message of the customer holds "###STOP###", or ``transfer_to_human_agents`` was called with success.
+    *Terminated*: a message of the customer holds "###STOP###", or ``transfer_to_human_agents`` was called, with success
+    or without: tau-bench's rule.
     *Truncated*: after ``max_steps`` actions.
 
     Should the customer's first message say stop already, the next ``step`` says so, whatever its action.
@@ -110,13 +115,14 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
       generated shop; for a folder its ``tasks.json``.
     - ``split``: "train", "dev", "test" (default), or ``None`` for all. A sequence of tasks is taken as it is.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
-    - ``customer``: "scripted" (default; plays the generated tasks only), or a callable ``customer(query)`` or
+    - ``customer``: "scripted" (default; plays the generated tasks only), "human" (at the terminal), or a callable
+      ``customer(query)`` or
       ``customer(query, cancel)`` that takes a ``CustomerQuery`` and returns a message. Its attribute ``effect``, if it
       has one, says whether it may be asked ahead of time (``SAMPLE`` if not).
     - ``tools``: ``None`` (default) for instant tools on the episode's own data, or a callable that takes a
       ``ToolQuery`` and returns a ``ToolResult``: the answer, and the changes for the episode's own data, which the
       score is computed from. Tools that write are then ``WRITE``; if the callable has an attribute ``effect``, this
-      holds for all of them.
+      holds for all of them. ``spec_envs.retail.shop.HttpTools`` calls those of a shop on the network.
     - ``max_steps``: truncate after so many actions (default 100); ``None`` never does.
     - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy.POLICY``.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
@@ -155,9 +161,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
             raise InvalidConfiguration(f"max_steps must be None or an integer of at least 1, not {max_steps!r}")
         if render_mode not in (None, "ansi"):
             raise InvalidConfiguration(f"render_mode must be None or 'ansi', not {render_mode!r}")
-        if isinstance(customer, str) and customer != "scripted":
-            raise InvalidConfiguration(f'customer must be "scripted" or a callable, not {customer!r}')
-        customer = scripted_customer if isinstance(customer, str) else customer
+        customer = _customer_of(customer)
         tools = tools or instant_tools
         super().__init__({"user": customer, "tool": tools})
         self._customer_effect = _effect_of("customer", customer) or Effect.SAMPLE
@@ -169,6 +173,8 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         self._task_index = None if task_index is None else self._position(task_index)
         self._max_steps = max_steps
         self._policy = POLICY if policy is None else policy
+        # From entropy: to a shop, the same seed again is another episode. A fork has the name of its original.
+        self._name, self._resets = uuid.uuid4().hex, 0
         self.render_mode = render_mode
         self.action_space = ActionText(actions.read_action, actions.SAMPLES)
         texts: dict[str, spaces.Space[Any]] = {name: AnyText() for name in ("dialogue", "tools", "policy")}
@@ -200,7 +206,9 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
             self._start,
             said=(GREETING, reply),
             messages=(json.dumps({"role": "user", "content": reply}),),
+            name=f"{self._name}-{self._resets + 1}",
         )
+        self._resets += 1
         return self._observation(self.episode), self._info(self.episode)
 
     def step(self, action: actions.Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -246,7 +254,8 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
 
     def _called(self, episode: Episode, act: actions.CallAction) -> Episode:
         name, arguments, text = act
-        query = ToolQuery(name, text, view_of(episode.store, name, arguments), arguments)
+        view = view_of(episode.store, name, arguments)
+        query = ToolQuery(name, text, view, arguments, episode.name, episode.steps)
         result = _result(self.ask(Call("tool", query, self._tools_effect or effect_of(name), touches="tool")))
         try:
             store = episode.store.patched(result.patch) if result.patch else episode.store
@@ -258,8 +267,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
             {"role": "assistant", "content": None, "tool_calls": [call]},
             {"role": "tool", "tool_call_id": number, "name": name, "content": result.output},
         )
-        ends = name in TERMINAL and not result.output.startswith("Error")
-        return self._after(episode, new, "transfer" if ends else None, store=store)
+        return self._after(episode, new, "transfer" if name in TERMINAL else None, store=store)
 
     def _after(self, episode: Episode, new: Sequence[Any], outcome: str | None, **changes: Any) -> Episode:
         steps = episode.steps + 1
@@ -334,6 +342,18 @@ def _tasks_of(
     if not tasks:
         raise InvalidConfiguration("tasks must hold at least one task")
     return tuple(tasks)
+
+
+def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:
+    if not isinstance(customer, str):
+        return customer
+    customers: Mapping[str, Callable[[], Callable[..., str]]] = {
+        "scripted": lambda: scripted_customer,
+        "human": HumanCustomer,
+    }
+    if customer not in customers:
+        raise InvalidConfiguration(f'customer must be "scripted", "human" or a callable, not {customer!r}')
+    return customers[customer]()
 
 
 def _effect_of(argument: str, handler: object) -> Effect | None:

@@ -55,12 +55,17 @@ class ToolQuery:
         text: The arguments as JSON text.
         store: The data, of which only the part counts that the tool looks at; ``store.snapshot`` has all.
         arguments: The arguments. Never to be changed.
+        episode: The episode's name, for a shop that keeps the data of many episodes.
+        step: The actions before it. An episode makes at most one write in a step, so the two name it. Neither counts
+            when queries are compared: the answer depends on the data, the same wherever and whenever they are.
     """
 
     name: str
     text: str
     store: StoreView
     arguments: Mapping[str, Any]
+    episode: str
+    step: int
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ToolQuery):

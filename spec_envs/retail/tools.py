@@ -195,7 +195,7 @@ def run_tool(store: Store | StoreSnapshot, name: str, arguments: Mapping[str, An
     try:
         checked = tool.arguments.model_validate(arguments)
     except ValidationError as error:
-        return ToolResult(f"Error: invalid arguments for {name}: {args.explain(error)}")
+        return ToolResult(f"Error: {args.explain(name, error)}")
     try:
         return tool.run(store.snapshot if isinstance(store, Store) else store, checked)
     except do.ToolError as error:

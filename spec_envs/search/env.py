@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import gymnasium as gym
 from gymnasium import spaces
@@ -14,13 +14,15 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration, ResetNeeded
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
-from spec_envs.search.corpus import Corpus
+from spec_envs.search.backends import make_backend
 from spec_envs.search.episode import Episode
-from spec_envs.search.loading import load_corpus
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.questions import Question, load_questions
 from spec_envs.search.scoring import exact_match, f1
 from spec_envs.spaces import ActionText, AnyText
+
+if TYPE_CHECKING:
+    from spec_envs.search.corpus import Corpus
 
 __all__ = ["START", "SearchEnv"]
 
@@ -87,8 +89,11 @@ class SearchEnv(CallEnv[Observation, Action]):
     | `f1`       | at the end: F1 over the words of the answer, 0.0 to 1.0                 |
 
     ## Arguments
-    - ``backend``: "corpus" (default), or a callable ``backend(query)`` or ``backend(query, cancel)`` that takes a
-      ``FetchQuery`` and returns a ``Fetched``.
+    - ``backend``: "corpus" (default); "http" or "browser", which read a MediaWiki site; or a callable
+      ``backend(query)`` or ``backend(query, cancel)`` that takes a ``FetchQuery`` and returns a ``Fetched``. A callable
+      stays yours to close.
+    - ``site``: for "http" and "browser": the site's address, such as ``"https://en.wikipedia.org"``. Nobody else is
+      contacted. ``HttpBackend`` and ``BrowserBackend`` take more settings.
     - ``corpus``: what the backend "corpus" reads: "embedded" (default), a folder, a ``.jsonl`` file or a HotpotQA file
       with contexts (see ``load_corpus``), or a ``Corpus``.
     - ``questions``: "embedded" (default), a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
@@ -99,11 +104,12 @@ class SearchEnv(CallEnv[Observation, Action]):
 
     ## Forking
     An episode is an immutable value, and so are pages: a fork shares all of it, whatever its length, in some
-    microseconds. Handlers are shared.
+    microseconds. Handlers are shared; the backends "http" and "browser" end with the last fork that is closed.
 
     ## Latency
     ``search`` makes one call, ``Call("fetch", FetchQuery(entity), Effect.READ)``; ``lookup`` and ``finish`` make none.
-    Equal calls may share one execution, on all branches. The backend "corpus" answers at once;
+    Equal calls may share one execution, on all branches. The backend "browser" starts its browsers with
+    ``reset``, while the agent thinks. The backend "corpus" answers at once;
     ``spec_envs.wrappers.handlers.with_latency`` gives a backend the time of a real site.
 
     ## Version History
@@ -111,12 +117,13 @@ class SearchEnv(CallEnv[Observation, Action]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
-    shared_on_fork: ClassVar[frozenset[str]] = frozenset({"episode", "questions"})
+    shared_on_fork: ClassVar[frozenset[str]] = frozenset({"episode", "questions", "_prepare"})
 
     def __init__(
         self,
         *,
         backend: str | Callable[..., Fetched] = "corpus",
+        site: str | None = None,
         corpus: str | os.PathLike[str] | Corpus = "embedded",
         questions: str | os.PathLike[str] | Sequence[Question] = "embedded",
         split: str | None = "test",
@@ -128,7 +135,9 @@ class SearchEnv(CallEnv[Observation, Action]):
             raise InvalidConfiguration(f"max_steps must be an integer of at least 1, not {max_steps!r}")
         if render_mode not in (None, "ansi"):
             raise InvalidConfiguration(f"render_mode must be None or 'ansi', not {render_mode!r}")
-        super().__init__({"fetch": _backend(backend, corpus)})
+        handler, is_new = make_backend(backend, corpus=corpus, site=site)
+        super().__init__({"fetch": handler}, owned=["fetch"] if is_new else [])
+        self._prepare: Callable[[], None] = getattr(handler, "prepare", _nothing)
         #: The questions to draw from.
         self.questions: tuple[Question, ...] = _questions(questions, split)
         self._question_index = None if question_index is None else self._position(question_index)
@@ -154,6 +163,7 @@ class SearchEnv(CallEnv[Observation, Action]):
             raise InvalidConfiguration(f"options of reset() may hold 'question', not {sorted(map(str, unknown))}")
         chosen = self._find((options or {}).get("question"))
         super().reset(seed=seed)
+        self._prepare()
         question = chosen or self.questions[int(self.np_random.integers(len(self.questions)))]
         self.episode = Episode(question, START)
         return self._observation(self.episode), _info(self.episode)
@@ -245,14 +255,8 @@ class SearchEnv(CallEnv[Observation, Action]):
         }
 
 
-def _backend(backend: str | Callable[..., Fetched], corpus: str | os.PathLike[str] | Corpus) -> Callable[..., Fetched]:
-    if callable(backend):
-        if corpus != "embedded":
-            raise InvalidConfiguration(f"corpus={corpus!r} is for backend='corpus', and backend is {backend!r}")
-        return backend
-    if backend != "corpus":
-        raise InvalidConfiguration(f'backend must be "corpus" or a callable, not {backend!r}')
-    return corpus if isinstance(corpus, Corpus) else load_corpus(corpus)
+def _nothing() -> None:
+    """What there is to prepare for backends that start at once."""
 
 
 def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:

@@ -12,11 +12,14 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks import overhead
+from spec_envs.benchmarks import crowd_asyncio, overhead, retail_overhead
 from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import crowd
+from spec_envs.benchmarks.crowd_asyncio import CrowdSettings
+from spec_envs.benchmarks.measured import Measured
 from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from tests import virtual_time
 
 ROOT = Path(__file__).parents[2]
 
@@ -135,6 +138,10 @@ class TestOverhead:
     def test_reports_what_was_measured(self, monkeypatch):
         monkeypatch.setattr(overhead, "_FORKS", 5)
         monkeypatch.setattr(overhead, "_EPISODES", 1)
+        monkeypatch.setattr(retail_overhead, "FORKS", 5)
+        monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
+        monkeypatch.setattr(retail_overhead, "EPISODES", 2)
+        monkeypatch.setattr(retail_overhead, "SIZES", (1, 2))
         monkeypatch.setattr(overhead, "crowd", lambda: crowd(num_wrappers=2, max_inflight=3, seconds=0.01))
         result = run("bench", "overhead", "--json", "-")
         assert result.exit_code == 0, result.output
@@ -144,8 +151,30 @@ class TestOverhead:
         assert {"name", "unit", "measured", "target", "met"} == set(figures[0])
 
     def test_shows_targets_in_a_table(self, monkeypatch):
-        monkeypatch.setattr(overhead, "_steps", lambda: iter([overhead.Measured("a step", "ms", 2.0, 1.0)]))
-        for name in ("_forks", "_replay", "_crowd"):
+        monkeypatch.setattr(overhead, "_steps", lambda: iter([Measured("a step", "ms", 2.0, 1.0)]))
+        for name in ("_forks", "_search_forks", "_windows", "_cancels", "_replay", "_crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
+        monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout
+
+
+class TestCrowd:
+    def test_limits_are_kept_and_nothing_is_left(self):
+        settings = CrowdSettings(episodes=5, steps=2, seconds=1.0, max_inflight=3)
+        plain = virtual_time.run(lambda: crowd_asyncio.crowd(settings, speculative=False))
+        ahead = virtual_time.run(lambda: crowd_asyncio.crowd(settings, speculative=True))
+        assert plain.observations == ahead.observations
+        assert (plain.most_inflight, ahead.most_inflight) == (1, 4)
+        assert ahead.waited_s < plain.waited_s
+        for result in (plain, ahead):
+            assert 0 < result.peak_tasks <= result.max_tasks
+            assert result.tasks_left == result.threads_left == 0
+
+    def test_reports_both_runs(self):
+        result = run("bench", "crowd", "--episodes", "3", "--steps", "1", "--seconds", "0.01", "--json", "-")
+        assert result.exit_code == 0, result.output
+        report = json.loads(result.stdout)
+        assert report["checks"] == {"same_observations": True, "limits_kept": True, "nothing_left": True}
+        assert report["config"]["episodes"] == 3
+        assert report["speculative"]["hit_rate"] > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,9 +16,13 @@ from spec_envs.benchmarks.retail_cast import in_first_person, typing_seconds
 from spec_envs.benchmarks.retail_certify import certify_retail
 from spec_envs.benchmarks.retail_foresight import api_correct_rate, foreseen
 from spec_envs.benchmarks.retail_settings import RetailSettings, folds_of
+from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.tools import READS
+
+if TYPE_CHECKING:
+    from spec_envs.retail.tasks import Task
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data" / "tau_bench"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="tau-bench's data are not here")
@@ -75,6 +80,16 @@ class TestReport:
         assert data["next_call"] is None and data["api_correct_rate"] is None
         assert data["tasks"][0]["api_correct_rate"] is None and data["tasks"][0]["prefetched"] == 0
 
+    def test_a_chat_model_guesses_calls_and_messages(self, monkeypatch):
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        with ModelServer("retail") as server:
+            served = ("--model", "retail", "--base-url", server.base_url)
+            result = bench("--num-tasks", 1, "--learn", 1, "--guesses", "llm", *served, "--json", "-")
+        assert result.exit_code == 0, result.output
+        (row,) = json.loads(result.stdout)["tasks"]
+        assert row["lossless"] == 1 and row["hits"] > 0 and row["wait_saved"] > 0
+        assert row["prefetched"] == 0 and server.statistics.tokens_out > 0
+
     def test_wall_clock_gives_the_same_conversation(self):
         args = ("--num-tasks", 1, "--learn", 2, "--clock", "wall", "--speed", 2000, "--json", "-")
         data = json.loads(bench(*args).stdout)
@@ -88,6 +103,8 @@ class TestReport:
             (("--split", "train"), "give folds to run them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
             (("--tasks", "tau-bench", "--data", "."), "holds not one file tasks*.json, but none"),
+            (("--guesses", "llm"), "need a model"),
+            (("--model", "x"), "need a model"),
             (("--num-tasks", 2, "--folds", 9), "9 folds need at least as many customers"),
         ],
     )
@@ -104,7 +121,7 @@ class TestTime:
         ((_, (task,)),) = folds_of(settings)
         plain = run_plainly(task, settings)
         run = run_speculatively(task, settings, {}, plain)
-        assert (run.wait_saved, run.saved) == (pytest.approx(0), pytest.approx(0))
+        assert [run.wait_saved, run.saved] == pytest.approx([0, 0])
         assert (run.tokens_full, run.lossless) == (1, 1)
         typing, waits = sequential_times(plain.trajectory, settings)
         calls = sum(isinstance(event, ToolCall) for event in plain.trajectory.conversation.events)
@@ -117,8 +134,9 @@ class TestTime:
 
     @pytest.mark.parametrize("name", ["actor_seconds", "tool_seconds", "typing_wpm", "speed"])
     def test_times_are_checked(self, name):
+        wrong: dict[str, Any] = {name: -1.0}
         with pytest.raises(InvalidConfiguration, match=name):
-            RetailSettings(**{name: -1.0})
+            RetailSettings(**wrong)
 
 
 class TestApiCorrectRate:
@@ -128,6 +146,7 @@ class TestApiCorrectRate:
         plain = run_plainly(settings.load()[2], settings)
         many = api_correct_rate(guesser, plain.trajectory, plain.start, 5)
         few = api_correct_rate(guesser, plain.trajectory, plain.start, 1)
+        assert few is not None and many is not None
         assert 0 < few < many <= 1
 
     def test_predicts_so_many_calls_and_goes_on_from_real_results(self, guesser):
@@ -153,7 +172,7 @@ class TestApiCorrectRate:
 class TestFolds:
     def test_no_customer_is_learned_from_and_served(self):
         settings = RetailSettings(folds=3, num_tasks=30)
-        served = []
+        served: list[Task] = []
         for known, tasks in folds_of(settings):
             assert not {task.user_id for task in known} & {task.user_id for task in tasks}
             served += tasks

@@ -122,7 +122,7 @@ def test_a_person_is_asked_again_until_the_move_is_legal():
 
 
 def test_the_end_of_the_input_is_an_error():
-    with pytest.raises(HandlerFailed, match="the input ended while it was White's move in rnbqkbnr"):
+    with pytest.raises(HandlerFailed, match="the input ended before White's move in rnbqkbnr"):
         ask_human("e2e5\n")
 
 

@@ -133,7 +133,7 @@ class TestSeedsAndTasks:
         [
             {"max_steps": 0},
             {"max_steps": True},
-            {"customer": "human"},
+            {"customer": "nobody"},
             {"render_mode": "rgb_array"},
             {"tasks": []},
             {"task_index": 60},
@@ -190,10 +190,12 @@ class TestActions:
         [
             ({"name": "refund", "arguments": {}}, "Unknown action refund"),
             (CANCEL_CALL, "Error: order not found"),
-            ({"name": "cancel_pending_order", "arguments": {}}, "Error: invalid arguments for cancel_pending_order"),
+            (
+                {"name": "cancel_pending_order", "arguments": {}},
+                "Error: CancelPendingOrder.invoke() missing 2 required positional arguments: 'order_id' and 'reason'",
+            ),
             ('{"name": "get_user_details", "arguments": 3}', "Error: invalid arguments for get_user_details"),
             ({"name": "get_user_details", "arguments": None}, "Error: invalid arguments for get_user_details"),
-            ({"name": "transfer_to_human_agents", "arguments": {}}, "Error: invalid arguments"),
         ],
     )
     def test_a_wrong_call_is_an_observation(self, action, answer):

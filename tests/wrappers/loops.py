@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
+import pytest
 
-from spec_envs import Call, Guess
+from spec_envs import Call, CallEnv, Guess
 from spec_envs.calls import key_of
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, Certificate, SpeculativeWrapper, certify, certify_async
 from spec_envs.wrappers.handlers import with_latency
+from tests import virtual_time
+from tests.virtual_time import AsyncGuesser, asynchronous
+
+#: What drives the speculation; "asyncio" is in virtual time, too, with everything that waits made asynchronous.
+RUNTIMES = ("simulation", "threads", "asyncio")
+VIRTUAL = ("simulation", "asyncio")
 
 
 class Answers:
@@ -35,9 +43,121 @@ def slow_fake(seconds: float = 1.0, **options: Any) -> FakeEnv:
     return FakeEnv({"world": with_latency(pure_response, seconds)}, **options)
 
 
+@pytest.fixture(params=VIRTUAL)
+def virtual(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each of ``VIRTUAL`` in turn is what ``make`` makes, where it is not told."""
+    monkeypatch.setitem(_default, "runtime", request.param)
+    _open.clear()
+    yield request.param
+    for env in _open:  # those that a test has not closed itself
+        env.close()
+
+
+_default = {"runtime": "simulation"}
+_open: list[OnLoop] = []
+
+
 def make(env: gym.Env | None = None, policy: Any = choose, **options: Any) -> SpeculativeWrapper[Any, Any]:
-    options.setdefault("runtime", "simulation")
-    return SpeculativeWrapper(slow_fake() if env is None else env, policy, **options)
+    options = _default | options
+    env = slow_fake() if env is None else env
+    if options["runtime"] == "asyncio":
+        del options["runtime"]
+        on_loop: Any = OnLoop(env, policy, **options)
+        return on_loop  # it has the same methods
+    return SpeculativeWrapper(env, policy, **options)
+
+
+class OnLoop(gym.Env[Any, Any]):
+    """``AsyncSpeculativeWrapper`` on a loop in virtual time, with the methods of ``SpeculativeWrapper``.
+
+    Handlers, policy and guessers are made asynchronous. When it is closed, no task may be left.
+    """
+
+    def __init__(self, env: gym.Env, policy: Any, **options: Any) -> None:
+        options["guessers"] = _asynchronous_guessers(options.get("guessers") or {})
+        self.wrapper: AsyncSpeculativeWrapper[Any, Any] = AsyncSpeculativeWrapper(
+            _asynchronous_env(env), _asynchronous_policy(policy), **options
+        )
+        self.action_space, self.observation_space = env.action_space, env.observation_space
+        _open.append(self)
+        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=virtual_time.VirtualLoop)
+
+    def _run(self, coroutine: Any) -> Any:
+        return asyncio.run(coroutine) if self._runner is None else self._runner.run(coroutine)
+
+    @property
+    def env(self) -> gym.Env:
+        return self.wrapper.env
+
+    @property
+    def statistics(self) -> Any:
+        return self.wrapper.statistics
+
+    @property
+    def trace(self) -> Any:
+        return self.wrapper.trace
+
+    def policy(self, observation: Any) -> Any:
+        return self.act(observation)
+
+    def reset(self, **options: Any) -> Any:
+        return self._run(self.wrapper.reset(**options))
+
+    def step(self, action: Any) -> Any:
+        return self._run(self.wrapper.step(action))
+
+    def act(self, observation: Any) -> Any:
+        return self._run(self.wrapper.act(observation))
+
+    def close(self) -> None:
+        async def close() -> None:
+            await self.wrapper.close()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, left
+
+        if self._runner is not None:
+            self._runner.run(close())
+            self._runner.close()
+            self._runner = None
+
+
+def certify_on(
+    runtime: str,
+    env_factory: Callable[[], gym.Env],
+    policy: Any,
+    guessers: Mapping[str, Any],
+    seeds: Iterable[int],
+    **options: Any,
+) -> Certificate:
+    """``certify`` with any of ``RUNTIMES``, or with "loop": asyncio on the wall clock, plain functions on threads."""
+    if runtime == "loop":
+        return asyncio.run(certify_async(env_factory, policy, guessers, seeds, **options))
+    if runtime != "asyncio":
+        return certify(env_factory, policy, guessers, seeds, runtime=runtime, **options)
+    return virtual_time.run(
+        lambda: certify_async(
+            lambda: _asynchronous_env(env_factory()),
+            _asynchronous_policy(policy),
+            _asynchronous_guessers(guessers),
+            seeds,
+            **options,
+        )
+    )
+
+
+def _asynchronous_env(env: gym.Env) -> gym.Env:
+    unwrapped = env.unwrapped
+    if isinstance(unwrapped, CallEnv):
+        unwrapped.handlers = {name: asynchronous(handler) for name, handler in unwrapped.handlers.items()}
+    return env
+
+
+def _asynchronous_policy(policy: Any) -> Any:
+    return asynchronous(policy) if callable(policy) else policy
+
+
+def _asynchronous_guessers(guessers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: AsyncGuesser(guesser) if hasattr(guesser, "guess") else guesser for name, guesser in guessers.items()}
 
 
 def play(env: gym.Env, act: Callable[[Any], Any], seed: int | None = 0, steps: int = 100) -> list[Any]:

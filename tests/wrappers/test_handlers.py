@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration, RecordMissing, Usage
+from spec_envs.calls import is_async
+from spec_envs.testing import FakeEnv
+from spec_envs.wrappers import AsyncSpeculativeWrapper
 from spec_envs.wrappers.handlers import (
     DecoratedHandler,
     metered,
@@ -23,6 +28,7 @@ from spec_envs.wrappers.handlers import (
 )
 from spec_envs.wrappers.latency import exponential, lognormal
 from spec_envs.wrappers.recording import Record, Recording
+from tests.virtual_time import run
 
 
 class VirtualToken(CancelToken):
@@ -367,3 +373,86 @@ class TestMetered:
 def test_users_can_write_their_own_decorator():
     handler = DecoratedHandler(Echo(), lambda inner, query, cancel: inner(query.strip(), cancel))
     assert handler("  q ", VirtualToken()) == "q"
+
+
+class TestAsyncHandlers:
+    """Of a coroutine function, every decorator makes one that is awaited; in virtual time, with the same figures."""
+
+    @staticmethod
+    def through_the_wrapper(handler: Any) -> tuple[Any, float, Any]:
+        """The response, when it came, and the statistics of one step that asks ``handler``."""
+
+        async def main() -> tuple[Any, float, Any]:
+            env: Any = AsyncSpeculativeWrapper(FakeEnv({"world": handler}, length=1, random=False), max_inflight=0)
+            async with env:
+                await env.reset(seed=0)
+                info = (await env.step(0))[-1]
+                return info["responses"][0], asyncio.get_running_loop().time(), env.statistics
+
+        return run(main)
+
+    @staticmethod
+    async def echo(query: Any) -> Any:
+        return query[1]
+
+    def test_say_so(self):
+        recording = Recording()
+        for handler in (
+            with_latency(self.echo, 1.0),
+            record(self.echo, recording),
+            replay(recording, self.echo),
+            retry(self.echo, 2),
+            rate_limited(self.echo, 1, 1.0),
+            metered(self.echo, Usage(1)),
+        ):
+            assert is_async(handler)
+            assert self.through_the_wrapper(handler)[0] == 0
+        assert len(recording) == 1
+        assert not is_async(with_latency(Echo(), 1.0))
+
+    def test_latency_cost_and_recording(self):
+        recording = Recording()
+        handler = record(metered(with_latency(self.echo, 2.0), Usage(7, 3)), recording)
+        response, seconds, statistics = self.through_the_wrapper(handler)
+        assert (response, seconds, statistics.committed) == (0, 2.0, Usage(7, 3))
+        (found,) = recording
+        assert (found.response, found.seconds, found.usage) == (0, 2.0, Usage(7, 3))
+        again = replay(recording, missing=self.echo, speed=2.0)
+        response, seconds, statistics = self.through_the_wrapper(again)
+        assert (response, seconds, statistics.committed) == (0, 1.0, Usage(7, 3))
+
+    def test_retry_waits_between_the_attempts(self):
+        attempts = itertools.count(1)
+
+        async def fails_twice(query: Any) -> Any:
+            if next(attempts) < 3:
+                raise OSError("busy")
+            return "at last"
+
+        assert self.through_the_wrapper(retry(fails_twice, 3))[:2] == ("at last", 1.0 + 2.0)
+
+    def test_a_cancelled_task_gives_its_turn_back(self):
+        handler = rate_limited(self.echo, 1, 10.0)
+
+        async def main() -> float:
+            async with AsyncSpeculativeWrapper(FakeEnv({"world": handler}), max_inflight=0) as env:
+                await env.reset(seed=0)
+                await env.step(0)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1.0):
+                        await env.step(0)  # its turn would be at ten
+                await env.step(1)
+                return asyncio.get_running_loop().time()
+
+        assert run(main) == 10.0
+
+    def test_a_plain_decorator_is_refused(self):
+        with pytest.raises(InvalidConfiguration, match="what decorates it must be one too"):
+            DecoratedHandler(self.echo, lambda inner, query, cancel: inner(query, cancel))
+
+    def test_around_a_plain_handler_nothing_else_can_be_awaited(self):
+        async def around(inner: Any, query: Any, cancel: Any) -> Any:
+            await asyncio.sleep(0)
+
+        with pytest.raises(InvalidConfiguration, match="may await the handler and cancel.asleep\\(\\) only"):
+            DecoratedHandler(Echo(), around)("q", VirtualToken())

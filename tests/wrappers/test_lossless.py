@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from spec_envs import Call, CancelToken, Effect, Guess, Usage
 from spec_envs.testing import FakeEnv
-from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, Trace, certify
+from spec_envs.wrappers import HandlerLimit, Limits, Trace
 from tests.wrappers import guessers_for_tests as kinds
+from tests.wrappers.loops import RUNTIMES, VIRTUAL, certify_on, make
 
 EFFECTS = st.lists(st.sampled_from(Effect), min_size=1, max_size=3).map(tuple)
 
@@ -105,6 +106,7 @@ def guessers_of(world_kind: Callable[..., Any], policy_kind: Callable[..., Any],
     }
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=250, deadline=None)
 @given(
     setup=SETUPS,
@@ -115,22 +117,30 @@ def guessers_of(world_kind: Callable[..., Any], policy_kind: Callable[..., Any],
     failing=st.booleans(),
     k=st.integers(1, 4),
 )
-def test_simulated_speculation_changes_nothing_but_time(
-    setup: dict[str, Any], limits: Limits, world_kind: Any, policy_kind: Any, seed: int, failing: bool, k: int
+def test_speculation_in_virtual_time_changes_nothing_but_time(
+    runtime: str,
+    setup: dict[str, Any],
+    limits: Limits,
+    world_kind: Any,
+    policy_kind: Any,
+    seed: int,
+    failing: bool,
+    k: int,
 ) -> None:
     policy = Policy(seed, latency=True, failing=failing)
-    certificate = certify(
+    certificate = certify_on(
+        runtime,
         lambda: FakeEnv({"world": World(latency=True, failing=failing)}, **setup),
         policy,
         guessers_of(world_kind, policy_kind, policy),
         [seed],
-        runtime="simulation",
         limits=limits,
         k=k,
     )
     assert certificate, str(certificate)
 
 
+@pytest.mark.parametrize("runtime", ["threads", "loop"])
 @settings(max_examples=60, deadline=None)
 @given(
     setup=SETUPS,
@@ -141,31 +151,31 @@ def test_simulated_speculation_changes_nothing_but_time(
     failing=st.booleans(),
 )
 def test_threaded_speculation_changes_nothing_but_time(
-    setup: dict[str, Any], limits: Limits, world_kind: Any, policy_kind: Any, seed: int, failing: bool
+    runtime: str, setup: dict[str, Any], limits: Limits, world_kind: Any, policy_kind: Any, seed: int, failing: bool
 ) -> None:
     policy = Policy(seed, latency=False, failing=failing)
     limits = Limits(limits.max_inflight, limits.max_nodes, limits.max_depth, limits.min_probability)
-    certificate = certify(
+    certificate = certify_on(
+        runtime,
         lambda: FakeEnv({"world": World(latency=False, failing=failing)}, **setup),
         policy,
         guessers_of(world_kind, policy_kind, policy),
         [seed],
-        runtime="threads",
         limits=limits,
     )
     assert certificate, str(certificate)
 
 
-@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "loop"])
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.__name__)
 def test_a_policy_with_state_is_forked_with_the_episode(runtime: str, kind: Any) -> None:
     guessers = {"world": kind(lambda call: World.truth(call.query)), "policy": kind(lambda call: 1)}
-    certificate = certify(
+    certificate = certify_on(
+        runtime,
         lambda: FakeEnv({"world": World(latency=False)}, calls_per_step=2),
         StatefulPolicy(),
         guessers,
         range(3),
-        runtime=runtime,
         k=2,
     )
     assert certificate, str(certificate)
@@ -174,24 +184,24 @@ def test_a_policy_with_state_is_forked_with_the_episode(runtime: str, kind: Any)
 class Watched:
     """An episode in virtual time, played to its end and closed, with everything that can be seen of it."""
 
-    def __init__(self, setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
+    def __init__(self, setup: dict[str, Any], runtime: str, limits: Limits, kind: Any, seed: int) -> None:
         self.world = World(latency=True)
         policy = Policy(seed, latency=True)
         self.max_nodes_seen = 0
-        self.env = SpeculativeWrapper(
+        self.env = make(
             FakeEnv({"world": self.world}, **setup),
             policy,
             guessers=guessers_of(kind, kind, policy),
             limits=limits,
-            runtime="simulation",
+            runtime=runtime,
         )
-        observation, _ = self.env.reset(seed=seed)
-        done = False
-        while not done:
-            observation, _, terminated, truncated, _ = self.env.step(self.env.act(observation))
-            done = terminated or truncated
-        self.observation = observation
-        self.env.close()
+        with self.env:
+            observation, _ = self.env.reset(seed=seed)
+            done = False
+            while not done:
+                observation, _, terminated, truncated, _ = self.env.step(self.env.act(observation))
+                done = terminated or truncated
+            self.observation = observation
         self.trace: Trace = self.env.trace
 
 
@@ -203,23 +213,27 @@ EPISODES = {
 }
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=150, deadline=None)
 @given(**EPISODES)
 def test_a_write_is_made_once_and_never_ahead_of_time(
-    setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+    runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
 ) -> None:
     setup = setup | {"effects": (Effect.WRITE,), "random": True}
-    episode = Watched(setup, limits, kind, seed)
+    episode = Watched(setup, runtime, limits, kind, seed)
     starts = [event for event in episode.trace if event.kind == "start" and event.handler == "world"]
     assert not any(event.speculative for event in starts)
     expected = setup["calls_in_reset"] + setup["calls_per_step"] * setup["length"]
     assert len(starts) == sum(episode.world.calls.values()) == expected
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=150, deadline=None)
 @given(**EPISODES)
-def test_calls_in_flight_stay_within_the_limits(setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
-    episode = Watched(setup, limits, kind, seed)
+def test_calls_in_flight_stay_within_the_limits(
+    runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+) -> None:
+    episode = Watched(setup, runtime, limits, kind, seed)
     inflight: dict[int, str] = {}
     begun: list[float] = []
     for event in episode.trace:
@@ -241,10 +255,13 @@ def test_calls_in_flight_stay_within_the_limits(setup: dict[str, Any], limits: L
             assert last >= first + rate.per_s - 1e-9
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=150, deadline=None)
 @given(**EPISODES)
-def test_every_call_started_is_accounted_for(setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
-    episode = Watched(setup, limits, kind, seed)
+def test_every_call_started_is_accounted_for(
+    runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+) -> None:
+    episode = Watched(setup, runtime, limits, kind, seed)
     started = [event.call for event in episode.trace if event.kind == "start"]
     ended = [event.call for event in episode.trace if event.kind == "end"]
     statistics = episode.env.statistics
@@ -256,36 +273,44 @@ def test_every_call_started_is_accounted_for(setup: dict[str, Any], limits: Limi
     assert statistics.calls["committed"] + statistics.shared == committed == statistics.commits
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=150, deadline=None)
 @given(**EPISODES)
 def test_speculation_is_never_later_than_the_plain_loop(
-    setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+    runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
 ) -> None:
     if any(limit.max_calls is not None for limit in limits.per_handler.values()):
         return  # the plain loop would wait for the rate too
-    statistics = Watched(setup, limits, kind, seed).env.statistics
+    statistics = Watched(setup, runtime, limits, kind, seed).env.statistics
     assert statistics.waited_s <= statistics.sequential_s + 1e-9
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=100, deadline=None)
 @given(**EPISODES)
-def test_wasted_tokens_stay_within_the_budget(setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
-    statistics = Watched(setup, limits, kind, seed).env.statistics
+def test_wasted_tokens_stay_within_the_budget(
+    runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+) -> None:
+    statistics = Watched(setup, runtime, limits, kind, seed).env.statistics
     if limits.max_tokens is not None:
         assert statistics.wasted.tokens <= limits.max_tokens + 1e-6
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @settings(max_examples=100, deadline=None)
 @given(**EPISODES)
-def test_equal_reads_share_one_execution(setup: dict[str, Any], limits: Limits, kind: Any, seed: int) -> None:
+def test_equal_reads_share_one_execution(
+    runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
+) -> None:
     limits = Limits(limits.max_inflight, read_ttl_s=1e9, max_depth=limits.max_depth)
-    episode = Watched(setup | {"effects": (Effect.READ,)}, limits, kind, seed)
+    episode = Watched(setup | {"effects": (Effect.READ,)}, runtime, limits, kind, seed)
     # An execution that was cancelled to make room may be begun again; one that was left alone is not.
     cancelled = sum(1 for event in episode.trace if event.kind == "cancel" and event.handler == "world")
     assert sum(episode.world.calls.values()) <= len(episode.world.calls) + cancelled
 
 
-def test_a_failure_on_a_branch_is_made_good_by_calling_again() -> None:
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_failure_on_a_branch_is_made_good_by_calling_again(runtime: str) -> None:
     class FailsFirst:
         """Fails the first time that it hears a query."""
 
@@ -300,11 +325,11 @@ def test_a_failure_on_a_branch_is_made_good_by_calling_again() -> None:
             return World.truth(query)
 
     policy = Policy(0, latency=True)
-    env = SpeculativeWrapper(
+    env = make(
         FakeEnv({"world": FailsFirst()}, length=3),
         policy,
         guessers={"policy": kinds.perfect(lambda call: policy.truth(call.query))},
-        runtime="simulation",
+        runtime=runtime,
     )
     observation, _ = env.reset(seed=0)
     for _ in range(3):  # the action is guessed, so every call to the world is first made, and fails, on a branch
@@ -313,7 +338,8 @@ def test_a_failure_on_a_branch_is_made_good_by_calling_again() -> None:
     env.close()
 
 
-def test_a_guess_of_an_equal_next_call_is_a_hit() -> None:
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_guess_of_an_equal_next_call_is_a_hit(runtime: str) -> None:
     """What the policy sees decides: a response that differs without a trace in the next query is as good as guessed."""
 
     class Rounding(FakeEnv):
@@ -321,11 +347,11 @@ def test_a_guess_of_an_equal_next_call_is_a_hit() -> None:
             return super().ask(call) // 2  # this environment only looks at half of the response
 
     policy = Policy(0, latency=True)
-    env = SpeculativeWrapper(
+    env = make(
         Rounding({"world": lambda query, cancel: (cancel.sleep(5.0), 3)[1]}, length=4),
         policy,
         guessers={"world": kinds.Scripted(lambda call, k: [Guess(2, 1.0)])},
-        runtime="simulation",
+        runtime=runtime,
     )
     observation, _ = env.reset(seed=0)
     done = False

@@ -15,10 +15,8 @@ from spec_envs import Call, Guess
 from spec_envs.agents import BuiltinGuesser, FrequencyGuesser, RandomPolicy
 from spec_envs.chess.opponents import RandomOpponent
 from spec_envs.chess.position import Position
-from spec_envs.wrappers import certify
 from tests.wrappers import guessers_for_tests as kinds
-
-RUNTIMES = ("simulation", "threads")
+from tests.wrappers.loops import RUNTIMES, certify_on
 
 
 def number(value: Any, below: int) -> int:
@@ -58,7 +56,7 @@ def chess_guessers(kind: str, opponent: RandomOpponent, policy: Any) -> dict[str
     }
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "loop"])
 @settings(max_examples=12, deadline=None)
 @given(
     kind=st.sampled_from(["illegal", "builtin", "perfect", "empty", "duplicate", "hanging", "raising", "impossible"]),
@@ -71,20 +69,20 @@ def test_chess(runtime: Any, kind: str, color: str, index: bool, seed: int, max_
     opponent = RandomOpponent()
     policy = RandomPolicy(seed, action_format="index" if index else "uci")
     action_format = "index" if index else "uci"
-    certificate = certify(
+    certificate = certify_on(
+        runtime,
         lambda: gym.make(
             "SpecChess-v0", opponent=opponent, color=color, action_format=action_format, max_plies=10, opening="random"
         ),
         policy,
         chess_guessers(kind, opponent, policy),
         [seed],
-        runtime=runtime,
         max_inflight=max_inflight,
     )
     assert certificate, str(certificate)
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", ["simulation", "threads", "loop"])
 @pytest.mark.parametrize(("name", "num_actions"), [("FrozenLake-v1", 4), ("CartPole-v1", 2)])
 @settings(max_examples=10, deadline=None)
 @given(
@@ -99,12 +97,12 @@ def test_environments_that_do_not_ask(
     policy = Random(seed, num_actions, failing)
     sure = Random(seed, num_actions, failing=False)
     guesser = FrequencyGuesser() if kind == "learning" else getattr(kinds, kind)(lambda call: sure(call.query))
-    certificate = certify(
+    certificate = certify_on(
+        runtime,
         lambda: gym.make(name),
         policy,
         {"policy": guesser},
         [seed],
-        runtime=runtime,
         max_inflight=max_inflight,
         max_steps=12,
     )

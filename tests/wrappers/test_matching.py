@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from spec_envs import Call, CancelToken, Guess
 from spec_envs.testing import FakeEnv
-from spec_envs.wrappers import SpeculativeWrapper, certify
 from tests.wrappers import guessers_for_tests as kinds
+from tests.wrappers.loops import VIRTUAL, certify_on, make
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers import SpeculativeWrapper
 
 
 class Forgetful(FakeEnv):
@@ -37,9 +42,10 @@ def play(env: SpeculativeWrapper[Any, Any], steps: int) -> str:
     return str(observation)
 
 
-def test_a_fork_that_does_something_else_is_dropped_counted_and_told() -> None:
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_fork_that_does_something_else_is_dropped_counted_and_told(runtime: str) -> None:
     guessers = {"policy": kinds.perfect(lambda call: last_digit(call.query)), "world": kinds.empty(lambda call: 0)}
-    with SpeculativeWrapper(Forgetful(length=5), last_digit, guessers=guessers, runtime="simulation") as env:
+    with make(Forgetful(length=5), last_digit, guessers=guessers, runtime=runtime) as env:
         speculative = play(env, 5)
         assert env.statistics.divergences == 5
         assert [event.kind for event in env.trace].count("divergence") == 5
@@ -48,7 +54,7 @@ def test_a_fork_that_does_something_else_is_dropped_counted_and_told() -> None:
     for _ in range(5):
         observation, *_ = plain.step(last_digit(observation))
     assert speculative == observation
-    assert certify(lambda: Forgetful(length=5), last_digit, guessers, range(3), runtime="simulation")
+    assert certify_on(runtime, lambda: Forgetful(length=5), last_digit, guessers, range(3))
 
 
 def slow_world(query: Any, cancel: CancelToken) -> int:
@@ -61,15 +67,16 @@ def slow_policy(observation: str, cancel: CancelToken) -> int:
     return len(observation) % 4
 
 
-def test_a_loose_match_saves_time_is_counted_and_checked_now_and_then() -> None:
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_loose_match_saves_time_is_counted_and_checked_now_and_then(runtime: str) -> None:
     guessers = {"world": kinds.Scripted(lambda call, k: [Guess(2, 1.0)])}
     figures = {}
     for canonical in ({}, {"world": lambda response: response // 2}):
-        with SpeculativeWrapper(
+        with make(
             FakeEnv({"world": slow_world}, length=6),
             slow_policy,
             guessers=guessers,
-            runtime="simulation",
+            runtime=runtime,
             canonical=canonical,
             shadow_every=2,
         ) as env:

@@ -8,7 +8,8 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Call, CallEnv, CancelToken, Effect
-from spec_envs.wrappers import Limits, SpeculativeWrapper, certify
+from spec_envs.wrappers import Limits
+from tests.wrappers.loops import VIRTUAL, certify_on, make
 
 
 class Account:
@@ -49,14 +50,15 @@ class BankEnv(CallEnv[int, int]):
         return after, float(after - before), self._steps >= 4, False, {}
 
 
-def test_a_read_after_a_write_sees_what_was_written() -> None:
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_read_after_a_write_sees_what_was_written(runtime: str) -> None:
     limits = Limits(read_ttl_s=1e9)
-    certificate = certify(
+    certificate = certify_on(
+        runtime,
         lambda: BankEnv(Account()),
         lambda observation: 1 + observation % 4,
         {},
         [0],
-        runtime="simulation",
         limits=limits,
     )
     assert certificate, str(certificate)
@@ -67,10 +69,11 @@ def slow(observation: int, cancel: CancelToken) -> int:
     return 0
 
 
+@pytest.mark.parametrize("runtime", VIRTUAL)
 @pytest.mark.parametrize(("ttl_s", "looks"), [(100.0, 1), (5.0, 4)])
-def test_a_result_is_shared_while_it_is_young(ttl_s: float, looks: int) -> None:
+def test_a_result_is_shared_while_it_is_young(runtime: str, ttl_s: float, looks: int) -> None:
     account = Account()
-    with SpeculativeWrapper(BankEnv(account), slow, limits=Limits(read_ttl_s=ttl_s), runtime="simulation") as env:
+    with make(BankEnv(account), slow, limits=Limits(read_ttl_s=ttl_s), runtime=runtime) as env:
         observation, _ = env.reset(seed=0)
         for _ in range(4):  # two looks a step, ten seconds apart
             observation, *_ = env.step(env.act(observation))

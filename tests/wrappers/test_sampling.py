@@ -11,8 +11,9 @@ import pytest
 
 from spec_envs import Call, CancelToken, Guess
 from spec_envs.testing import FakeEnv
-from spec_envs.wrappers import Limits, SpeculativeWrapper
+from spec_envs.wrappers import Limits
 from tests.wrappers import guessers_for_tests as kinds
+from tests.wrappers.loops import make
 
 EPISODES = 500
 LENGTH = 4
@@ -45,31 +46,34 @@ def actions(play: Callable[[FakeEnv, Talkative], list[int]]) -> collections.Coun
     return counts
 
 
-def speculatively(limits: Limits, k: int) -> Callable[[FakeEnv, Talkative], list[int]]:
+def speculatively(runtime: str, limits: Limits, k: int) -> Callable[[FakeEnv, Talkative], list[int]]:
     def play(env: FakeEnv, policy: Talkative) -> list[int]:
         guesser = kinds.Scripted(uniform)
-        wrapper = SpeculativeWrapper(
-            env.fork(), policy, guessers={"policy": guesser, "world": guesser}, k=k, limits=limits, runtime="simulation"
-        )
-        observation, _ = wrapper.reset(seed=0)
-        answers = []
-        for _ in range(LENGTH):
-            answers.append(wrapper.act(observation))
-            observation, *_ = wrapper.step(answers[-1])
-        assert wrapper.statistics.saved > 0  # it really ran ahead
-        wrapper.close()
+        guessers = {"policy": guesser, "world": guesser}
+        with make(env.fork(), policy, guessers=guessers, k=k, limits=limits, runtime=runtime) as wrapper:
+            observation, _ = wrapper.reset(seed=0)
+            answers = []
+            for _ in range(LENGTH):
+                answers.append(wrapper.act(observation))
+                observation, *_ = wrapper.step(answers[-1])
+            assert wrapper.statistics.saved > 0  # it really ran ahead
         return answers
 
     return play
 
 
 @pytest.mark.parametrize(
-    ("limits", "k"),
-    [(Limits(max_inflight=2), 4), (Limits(max_inflight=8), 2), (Limits(max_inflight=3, max_nodes=6), 4)],
-    ids=["few places", "many places", "few nodes"],
+    ("runtime", "limits", "k"),
+    [
+        ("simulation", Limits(max_inflight=2), 4),
+        ("simulation", Limits(max_inflight=8), 2),
+        ("simulation", Limits(max_inflight=3, max_nodes=6), 4),
+        ("asyncio", Limits(max_inflight=2), 4),
+    ],
+    ids=["few places", "many places", "few nodes", "few places, asyncio"],
 )
-def test_slow_draws_are_as_frequent_with_speculation_as_without(limits: Limits, k: int) -> None:
-    counts = actions(speculatively(limits, k))
+def test_slow_draws_are_as_frequent_with_speculation_as_without(runtime: str, limits: Limits, k: int) -> None:
+    counts = actions(speculatively(runtime, limits, k))
     for step in range(LENGTH):
         for answer, weight in enumerate((4, 3, 2, 1)):
             p = weight / 10

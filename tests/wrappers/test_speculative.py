@@ -16,13 +16,15 @@ from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import PERFECT, Answers, Counter, choose, make, plain, play, slow_fake
+from tests.wrappers.loops import PERFECT, RUNTIMES, Answers, Counter, choose, make, plain, play, slow_fake, virtual  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.usefixtures("virtual")
 
 # Episodes.
 
 
 @pytest.mark.parametrize("options", [{}, {"calls_per_step": 3}, {"calls_in_reset": 2}, {"calls_per_step": 0}], ids=str)
-@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_same_episodes_as_the_plain_loop(runtime, options):
     env, other = make(FakeEnv(**options), guessers=PERFECT, runtime=runtime), FakeEnv(**options)
     with env:
@@ -169,7 +171,7 @@ class Numbered:
         return [Guess(action, 0.25) for action in range(4)]
 
 
-@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_policy_with_state_is_forked(runtime):
     policy = Counter()
     guessers = {"world": Answers(pure_response), "policy": Numbered()}
@@ -277,7 +279,7 @@ def test_observations_and_infos_may_be_changed_by_their_receiver():
 
 
 def test_the_policy_may_change_its_observation_no_more_than_the_user():
-    with make(gym.make("CartPole-v1"), lambda observation: int(observation[2] > 0)) as env:
+    with make(gym.make("CartPole-v1"), lambda observation: int(observation[2] > 0), runtime="simulation") as env:
         other = gym.make("CartPole-v1")
         observation, _ = env.reset(seed=0)
         other.reset(seed=0)

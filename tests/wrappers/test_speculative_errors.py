@@ -14,9 +14,11 @@ from spec_envs.agents import BuiltinGuesser
 from spec_envs.calls import key_of
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import Limits
+from spec_envs.wrappers import Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import PERFECT, Answers, Counter, choose, make, plain, play
+from tests.wrappers.loops import PERFECT, Answers, Counter, choose, make, plain, play, virtual  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.usefixtures("virtual")
 
 # Errors.
 
@@ -74,11 +76,11 @@ def test_act_needs_a_policy():
 )
 def test_bad_arguments(options, error, message):
     with pytest.raises(error, match=message):
-        make(**options)
+        SpeculativeWrapper(FakeEnv(), **options)
 
 
 def test_the_wrapper_itself_is_not_forked():
-    with make() as env, pytest.raises(NotForkable, match="fork the environment inside"):
+    with SpeculativeWrapper(FakeEnv()) as env, pytest.raises(NotForkable, match="fork the environment inside"):
         env.fork()
 
 

@@ -14,9 +14,10 @@ from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SpeculativeWrapper, Trace
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import Answers, choose, make, play
+from tests.wrappers.loops import RUNTIMES, Answers, choose, make, play, virtual  # noqa: F401  (a fixture)
 
 WORLD_S, POLICY_S = 3.0, 4.0
+pytestmark = pytest.mark.usefixtures("virtual")
 
 
 class Half:
@@ -39,8 +40,9 @@ def policy(observation: Any, cancel: CancelToken) -> int:
 
 def busy(runtime: Any = "simulation", **options: Any) -> SpeculativeWrapper[Any, Any]:
     """Two and a half episodes with hits, misses and cancelled calls, closed."""
-    if runtime == "simulation":
-        env = make(FakeEnv({"world": world}), policy, guessers={"world": Half(), "policy": Half()}, **options)
+    if runtime != "threads":
+        guessers: dict[str, Any] = {"world": Half(), "policy": Half()}
+        env = make(FakeEnv({"world": world}), policy, guessers=guessers, runtime=runtime, **options)
     else:
         guessers = {"world": Answers(lambda query: 0), "policy": Answers(lambda query: 1)}
         env = make(FakeEnv(), choose, guessers=guessers, runtime=runtime, **options)
@@ -51,7 +53,7 @@ def busy(runtime: Any = "simulation", **options: Any) -> SpeculativeWrapper[Any,
     return env
 
 
-@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_every_start_has_one_end_and_the_outcomes_add_up(runtime):
     env = busy(runtime)
     kinds = collections.Counter(event.kind for event in env.trace)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
-from spec_envs.calls import CancelToken, Guess, Guesser, Handler, accepts_cancel
+from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, accepts_cancel, is_async
+from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.wrappers.speculation.episode import action_of
 from spec_envs.wrappers.speculation.nodes import (
     Ask,
@@ -51,14 +52,17 @@ class Driver:
         tree: SpeculationTree,
         runtime: Runtime,
         handler: Callable[[str], Handler],
-        guessers: Mapping[str, Guesser],
+        guessers: Mapping[str, Guesser | AsyncGuesser],
         k: int,
         ledger: Ledger,
     ) -> None:
         self._tree = tree
         self._runtime = runtime
         self._handler = handler
-        self._guessers = {name: (guesser, accepts_cancel(guesser.guess)) for name, guesser in guessers.items()}
+        self._guessers: dict[str, tuple[Any, bool, bool]] = {
+            name: (guesser, accepts_cancel(guesser.guess), is_async(guesser.guess))
+            for name, guesser in guessers.items()
+        }
         self._k = k
         self._ledger = ledger
         self._jobs: dict[Run | Node, Job] = {}
@@ -101,13 +105,34 @@ class Driver:
         finally:
             self._ledger.wait_ends(self._runtime.now())
 
+    async def obtain_async(self, wait: Callable[[float | None], Awaitable[None]]) -> Any:
+        """Like ``obtain`` on an event loop, where ``wait`` stands for the runtime's own.
+
+        When the task that awaits this is cancelled, the call goes on; the next ``obtain_async`` has its response.
+        """
+        self._ledger.wait_begins(self._runtime.now())
+        try:
+            self._apply(self._tree.demand)
+            while True:
+                job, run = self._look()
+                if run is not None:
+                    return _response_of(run)
+                if job is not None:
+                    self._runtime.run(job)
+                else:
+                    wake_at = self._tree.wake_at(self._runtime.now())
+                    await wait(_finite(wake_at))
+                    self._tick(wake_at)
+        finally:
+            self._ledger.wait_ends(self._runtime.now())
+
     def statistics(self) -> Statistics:
         """A snapshot of counts and sums."""
         with self._runtime.lock:
             root = self._tree.root
             nodes = root.subtree() if root is not None else ()
             alive = {node.run for node in nodes if node.run is not None and node.answered and not node.run.committed}
-            return self._ledger.statistics(len(alive))
+            return self._ledger.statistics(len(alive), self._tree.num_not_asked)
 
     def diverged(self) -> None:
         """The real environment did not do what the branch predicted."""
@@ -115,7 +140,8 @@ class Driver:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
     def close(self) -> None:
-        """Cancel everything in flight and end the runtime's threads."""
+        """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""
+        self._broken = EnvClosed("the wrapper was closed while a response was awaited; make a new one")
         self._apply(self._tree.close)
         self._runtime.close()
 
@@ -124,23 +150,29 @@ class Driver:
     def _await_root(self) -> Any:
         while True:
             with self._runtime.lock:
-                if self._broken is not None:
-                    raise self._broken
-                job, self._authoritative = self._authoritative, None
+                job, run = self._look()
+                if run is not None:
+                    return _response_of(run)
                 if job is None:
-                    run = self._tree.root.run if self._tree.root is not None else None
-                    if run is not None and run.state is RunState.DONE:
-                        return run.response
-                    if run is not None and run.state is RunState.FAILED:
-                        assert run.error is not None
-                        raise run.error
                     self._wait()
             if job is not None:
                 self._runtime.run(job)
 
+    def _look(self) -> tuple[Job | None, Run | None]:
+        """The authoritative job, if it has to be run, and the root's run, once it has ended."""
+        if self._broken is not None:
+            raise self._broken
+        job, self._authoritative = self._authoritative, None
+        run = self._tree.root.run if self._tree.root is not None else None
+        ended = job is None and run is not None and run.state in (RunState.DONE, RunState.FAILED)
+        return job, run if ended else None
+
     def _wait(self) -> None:
         wake_at = self._tree.wake_at(self._runtime.now())
-        self._runtime.wait(None if wake_at is None or math.isinf(wake_at) else wake_at)
+        self._runtime.wait(_finite(wake_at))
+        self._tick(wake_at)
+
+    def _tick(self, wake_at: float | None) -> None:
         if wake_at is not None and self._runtime.now() >= wake_at:
             self._apply(self._tree.tick)
 
@@ -189,15 +221,18 @@ class Driver:
     def _start(self, run: Run) -> None:
         token = self._runtime.token()
         process, call = run.process, run.call
+        try:
+            handler = process.handler or self._handler(call.handler)
+        except UnknownHandler as error:
+            handler = _refusing(error)
 
         def function(cancel: CancelToken) -> Any:
-            handler = process.handler or self._handler(call.handler)
             return handler(call.query, cancel)
 
         def deliver(response: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._ended(run, token, response, error, now))
 
-        job = self._jobs[run] = Job(call.handler, function, deliver, token)
+        job = self._jobs[run] = Job(call.handler, function, deliver, token, is_async(handler))
         if run.speculative:
             self._runtime.spawn(job)
         else:
@@ -222,23 +257,32 @@ class Driver:
     def _ask(self, node: Node) -> None:
         assert node.call is not None
         call = node.call
-        guesser, with_cancel = self._guessers[call.handler]
+        guesser, with_cancel, on_loop = self._guessers[call.handler]
         token = self._runtime.token()
 
         def function(cancel: CancelToken) -> Sequence[Guess]:
             options = {"cancel": cancel} if with_cancel else {}
-            guesses = tuple(guesser.guess(call, self._k, **options))
-            for guess in guesses:
-                if not isinstance(guess, Guess):
-                    raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
-            return guesses[: self._k]
+            return self._checked(guesser, guesser.guess(call, self._k, **options))
+
+        async def function_async(cancel: CancelToken) -> Sequence[Guess]:
+            options = {"cancel": cancel} if with_cancel else {}
+            return self._checked(guesser, await guesser.guess(call, self._k, **options))
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._guessed(node, token, guesses, error, now))
 
         self._ledger.asked()
-        self._jobs[node] = job = Job(f"guess-{call.handler}", function, deliver, token)
+        self._jobs[node] = job = Job(
+            f"guess-{call.handler}", function_async if on_loop else function, deliver, token, on_loop
+        )
         self._runtime.spawn(job)
+
+    def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
+        guesses = tuple(guesses)
+        for guess in guesses:
+            if not isinstance(guess, Guess):
+                raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
+        return guesses[: self._k]
 
     def _guessed(
         self, node: Node, token: CancelToken, guesses: Any, error: BaseException | None, now: float
@@ -251,9 +295,13 @@ class Driver:
         call = node.call
         if call is None or call.handler not in self._guessers:
             return
-        guesser, _ = self._guessers[call.handler]
+        guesser, _, on_loop = self._guessers[call.handler]
         observe = getattr(guesser, "observe", None)
-        if observe is not None:
+        if observe is None:
+            return
+        if on_loop:  # a guesser that lives there is used by one thread only
+            self._teach(observe, call, action_of(response))
+        else:
             self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
 
     def _teach(self, observe: Callable[..., None], call: Any, response: Any) -> None:
@@ -263,3 +311,21 @@ class Driver:
             # A guesser that cannot learn still guesses; the episode must not notice.
             with self._runtime.lock:
                 self._ledger.not_learned()
+
+
+def _response_of(run: Run) -> Any:
+    if run.state is RunState.FAILED:
+        assert run.error is not None
+        raise run.error
+    return run.response
+
+
+def _refusing(error: Exception) -> Handler:
+    def handler(query: Any, cancel: CancelToken) -> Any:
+        raise error
+
+    return handler
+
+
+def _finite(time: float | None) -> float | None:
+    return None if time is None or math.isinf(time) else time

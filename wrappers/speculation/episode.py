@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs.call_env import CallEnv, Script
-from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, same
+from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, is_async, same
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.prefetch import Situation
@@ -127,7 +127,7 @@ class Deciding:
         stateful = self.agent.stateful
         if stateful is None:
             return self.agent.handler
-        return _ForkedPolicy(stateful)
+        return _forked(stateful)
 
     def advance(self, response: Any) -> Process:
         """The episode after the action: inside the next step, or behind it when nothing has to be waited for."""
@@ -145,13 +145,18 @@ class Deciding:
         return Aside(Situation(self.call, observation, None, observation), self)
 
 
-class _ForkedPolicy:
-    def __init__(self, policy: Any) -> None:
-        self._policy = policy
+def _forked(policy: Any) -> Handler:
+    """Decides by a fork of ``policy``, which becomes part of the decision."""
 
-    def __call__(self, query: Any, cancel: CancelToken) -> Decision:
-        policy = self._policy.fork()
-        return Decision(as_handler(policy)(query, cancel), policy)
+    def decide(query: Any, cancel: CancelToken) -> Decision:
+        twin = policy.fork()
+        return Decision(as_handler(twin)(query, cancel), twin)
+
+    async def decide_async(query: Any, cancel: CancelToken) -> Decision:
+        twin = policy.fork()
+        return Decision(await as_handler(twin)(query, cancel), twin)
+
+    return decide_async if is_async(policy) else decide
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

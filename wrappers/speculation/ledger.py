@@ -132,8 +132,13 @@ class Ledger:
         """Commits, windows and hits so far."""
         return self._counts["commits"], self._counts["windows"], self._counts["hits"]
 
-    def statistics(self, num_alive: int) -> Statistics:
-        """A snapshot; ``num_alive`` finished calls stand on branches that may still be committed."""
+    def statistics(self, num_alive: int, num_not_asked: int) -> Statistics:
+        """A snapshot.
+
+        Args:
+            num_alive: Finished calls that stand on branches which may still be committed.
+            num_not_asked: Responses that were not guessed because the guess would have come after them.
+        """
         counts, calls, usage = self._counts, self._calls, self._usage
         unused = calls[RunState.DONE] - counts["committed"]
         return Statistics(
@@ -151,6 +156,7 @@ class Ledger:
             prefetched=counts["prefetched"],
             prefetch_used=counts["prefetch_used"],
             guesses=dict(self._guesses),
+            not_asked=num_not_asked,
             divergences=counts["divergences"],
             sequential_s=self._sequential_s,
             waited_s=self._waited_s,

@@ -91,6 +91,7 @@ class Node:
 
     ``score`` is the logarithm of the probability of the path from the first root there was. Every path to a live node
     leads through the present root, so ``score - root.score`` is that of now, and moving the root changes no order.
+    ``unasked``: it is not to be guessed, because the guess would come too late.
 
     ``aside`` is the side branch on which reads are prefetched while the node waits. The nodes of one side branch share
     ``named``, the calls that were named for it; it is ``None`` elsewhere.
@@ -109,6 +110,7 @@ class Node:
     aside: Node | None = None
     named: set[Call] | None = None
     asked: bool = False
+    unasked: bool = False
     asking: bool = False
     guessed: frozenset[Hashable] | None = None
     hit: bool = False

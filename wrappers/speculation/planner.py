@@ -212,11 +212,12 @@ class Planner:
         """A guesser begins."""
         self._guessing[node] = now
 
-    def guessed(self, node: Node, best: float, now: float) -> None:
-        """It has returned, with a guess of probability ``best``."""
-        asked_at = self._guessing.pop(node)
+    def guessed(self, node: Node, best: float, now: float) -> float:
+        """It has returned, with a guess of probability ``best``; after how many seconds."""
+        seconds = now - self._guessing.pop(node)
         if node.call is not None:
-            self._guessers[node.call.handler].add(now - asked_at, best)
+            self._guessers[node.call.handler].add(seconds, best)
+        return seconds
 
     def started(self, run: Run) -> None:
         """``run`` begins."""

@@ -1,7 +1,7 @@
 """What a runtime offers the driver: a clock, jobs that run beside the episode, and a way to wait for them.
 
-There are two: ``threads`` (blocking handlers, the wall clock) and ``simulation`` (one thread, a virtual clock). One for
-asyncio has its place beside them.
+There are three: ``threads`` (blocking handlers, the wall clock), ``tasks`` (async handlers, an event loop) and
+``simulation`` (one thread, a virtual clock).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ class Job:
     """A function to run with a token, and where to deliver what becomes of it.
 
     ``deliver(value, error)`` is called once, when the function has returned or raised; in a runtime's own thread, if it
-    has any.
+    has any. The function of a job that ``is_async`` gives a coroutine.
     """
 
-    __slots__ = ("deliver", "function", "name", "token")
+    __slots__ = ("deliver", "function", "is_async", "name", "token")
 
     def __init__(
         self,
@@ -29,11 +29,13 @@ class Job:
         function: Callable[[CancelToken], Any],
         deliver: Callable[[Any, BaseException | None], None],
         token: CancelToken,
+        is_async: bool = False,
     ) -> None:
         self.name = name
         self.function = function
         self.deliver = deliver
         self.token = token
+        self.is_async = is_async
 
 
 class Runtime(Protocol):

@@ -84,14 +84,14 @@ class ThreadRuntime:
         with self._delivered:
             self._delivered.notify_all()
 
-    def close(self) -> None:
+    def close(self, patience_s: float | None = None) -> None:
         """End the workers, and wait for them; one whose handler ignores its token is left behind with a warning."""
         with self._guard:
             self._closed = True
             workers = tuple(self._workers)
             for worker in workers:
                 worker.inbox.put(None)
-        deadline = self.now() + _CLOSE_S
+        deadline = self.now() + (_CLOSE_S if patience_s is None else patience_s)
         for worker in workers:
             if worker is not threading.current_thread():
                 worker.join(max(0.0, deadline - self.now()))

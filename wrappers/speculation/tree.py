@@ -38,6 +38,7 @@ from spec_envs.wrappers.speculation.nodes import (
     Start,
     Unask,
 )
+from spec_envs.wrappers.speculation.pace import Pace
 from spec_envs.wrappers.speculation.planner import Planner
 from spec_envs.wrappers.speculation.reads import SharedReads
 
@@ -82,6 +83,7 @@ class SpeculationTree:
         self._num_loose = 0
         self._demanded = False
         self._planner = Planner(limits)
+        self._pace = Pace()
         self._reads = SharedReads(limits.read_ttl_s, limits.max_reads)
         self._ids = itertools.count()
         self._to_ask: dict[Node, None] = {}
@@ -118,7 +120,9 @@ class SpeculationTree:
         if node not in self._asking:
             raise ValueError(f"node {node.id} is not being guessed")
         self._asking.discard(node)
-        self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
+        seconds = self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
+        if node.call is not None:
+            self._pace.guessed(node, seconds, empty=not guesses)
         node.asking = False
         if node.alive and not node.answered and node.guessed is None:
             self._add_guesses(node, guesses)
@@ -185,6 +189,11 @@ class SpeculationTree:
         """Speculative calls in flight, with those that were cancelled and have not returned."""
         return self._planner.num_speculative
 
+    @property
+    def num_not_asked(self) -> int:
+        """Responses that were not guessed because the guess was expected to come after them."""
+        return self._pace.num_not_asked
+
     def wake_at(self, now: float) -> float | None:
         """When to send ``tick``: a rate limit lets the authoritative call start, or a place is no longer held."""
         root = self.root
@@ -206,7 +215,7 @@ class SpeculationTree:
             if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not guessed
                 self._to_ask[node] = None
         elif waits or node.run is not None:
-            if call.handler in self._guessable:
+            if call.handler in self._guessable and not node.unasked:
                 self._to_ask[node] = None
             if call.handler in self._prefetching:
                 self._step_aside(node)
@@ -233,6 +242,10 @@ class SpeculationTree:
             if len(self._asking) >= places:
                 return
             if not self._may_ask(node):
+                continue
+            if not self._pace.pays(node):
+                node.unasked = True
+                del self._to_ask[node]
                 continue
             node.asked = node.asking = True
             self._asking.add(node)
@@ -524,6 +537,8 @@ class SpeculationTree:
         run.ended_at, run.usage = now, usage
         self._runs.discard(run)
         self._planner.ended(run)
+        if run.state is RunState.DONE:
+            self._pace.called(run.call.handler, now - run.started_at)
         return wanted
 
     def _cancel(self, run: Run) -> None:

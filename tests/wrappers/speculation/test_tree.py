@@ -309,8 +309,8 @@ class TreeMachine(RuleBasedStateMachine):
                 continue
             assert call.effect is not Effect.WRITE
             if call.effect is Effect.READ:
-                before = [a for a in node.ancestors() if a.call and a.named is None and not a.answered]
-                assert not [a for a in before if a.call.effect is Effect.WRITE and call.conflicts(a.call)]
+                before = [a.call for a in node.ancestors() if a.call and a.named is None and not a.answered]
+                assert not [each for each in before if each.effect is Effect.WRITE and call.conflicts(each)]
 
     @invariant()
     def side_branches_only_read_and_make_each_read_once(self) -> None:

@@ -7,7 +7,7 @@ handlers (latency, recording, replay, retry, rate limits, metering) is a decorat
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from spec_envs.calls import CancelToken, Usage
@@ -25,7 +25,7 @@ class ChatRequest:
         output: ``"text"``, or ``"json"`` for one JSON object.
         max_tokens: Of the answer; ``None``: as many as the model likes.
         temperature: ``None``: the model's own.
-        top_logprobs: How many alternatives of each token to report, with their log-probabilities; 0: none.
+        logprobs: Whether to report the log-probability of each token of the answer.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -33,7 +33,7 @@ class ChatRequest:
     output: Literal["text", "json"] = "text"
     max_tokens: int | None = None
     temperature: float | None = None
-    top_logprobs: int = 0
+    logprobs: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,3 +68,7 @@ class Model(Protocol):
 
     def __call__(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """The answer to ``query``."""
+
+
+#: A model, or one whose answer is awaited.
+AnyModel = Callable[..., Completion] | Callable[..., Awaitable[Completion]]

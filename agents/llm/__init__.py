@@ -1,0 +1,26 @@
+"""Chat models as handlers, and what is made of them: policies and guessers of any domain.
+
+A model is a handler (``spec_envs.Handler``) of ``ChatRequest`` that returns a ``Completion``. So every decorator of
+handlers (latency, recording, replay, retry, rate limits, metering) is a decorator of models, and a function is a model.
+"""
+
+from spec_envs.agents.llm.guesser import ChatGuesser
+from spec_envs.agents.llm.messages import ChatRequest, Completion, Model, ToolRequest
+from spec_envs.agents.llm.model import ChatModel
+from spec_envs.agents.llm.policy import ChatPolicy
+from spec_envs.agents.llm.prices import PRICES, Price
+from spec_envs.agents.llm.prompts import GuessPrompt, PolicyPrompt
+
+__all__ = [
+    "PRICES",
+    "ChatGuesser",
+    "ChatModel",
+    "ChatPolicy",
+    "ChatRequest",
+    "Completion",
+    "GuessPrompt",
+    "Model",
+    "PolicyPrompt",
+    "Price",
+    "ToolRequest",
+]

@@ -1,0 +1,63 @@
+"""Drives what asks a model, written once as a generator of requests, with a blocking model or with an async one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.calls import CancelToken, as_handler
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+
+Result = TypeVar("Result")
+Steps = Generator[ChatRequest, Completion, Result]
+
+
+class Asking:
+    """A model, to be asked by steps. A step whose request fails gets the ``HandlerFailed`` raised where it yielded."""
+
+    def __init__(self, model: Any) -> None:
+        self._blocking = as_handler(model)
+        self._async = getattr(model, "acall", model)
+        self._name = repr(model)
+
+    def run(self, steps: Steps[Result], cancel: CancelToken) -> Result:
+        """What the steps return."""
+        reply: Completion | HandlerFailed | None = None
+        while True:
+            try:
+                request = _next(steps, reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            try:
+                reply = self._blocking(request, cancel)
+            except HandlerFailed as error:
+                reply = error
+
+    async def arun(self, steps: Steps[Result], cancel: CancelToken) -> Result:
+        """The same on the running event loop.
+
+        Raises:
+            InvalidConfiguration: The model can only block.
+        """
+        if not inspect.iscoroutinefunction(self._async):
+            raise InvalidConfiguration(
+                f"{self._name} is no async model: it needs a coroutine function acall(query, cancel), or to be one"
+            )
+        reply: Completion | HandlerFailed | None = None
+        while True:
+            try:
+                request = _next(steps, reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            try:
+                reply = await self._async(request, cancel)
+            except HandlerFailed as error:
+                reply = error
+
+
+def _next(steps: Steps[Any], reply: Completion | HandlerFailed | None) -> ChatRequest:
+    if reply is None:
+        return next(steps)
+    return steps.throw(reply) if isinstance(reply, HandlerFailed) else steps.send(reply)

@@ -1,0 +1,45 @@
+"""Any handler as a chat model is asked to predict it: by what it answered before."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.prompts import GuessPrompt, Past, best_first, json_line, user_message
+
+__all__ = ["GENERIC"]
+
+#: Characters of a query that are shown.
+_SHOWN = 4000
+
+
+def _ask(query: Any, k: int, past: Past) -> ChatRequest:
+    examples = [f"Query: {_text(asked)}\nResponse: {_text(answered)}" for asked, answered in past]
+    text = "\n".join(["Something answers queries. What will it answer to the last one?", "", *examples, ""])
+    form = "as JSON" + ("" if past else ' (a text in quotes: "…")')
+    text += f"Query: {_text(query)}\n\n{best_first(k, 'responses to the last query', form)}"
+    return ChatRequest(messages=(user_message(text),))
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"…{text[-_SHOWN:]}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.repr}
+    return repr(value)
+
+
+#: For handlers whose responses are JSON data: text, numbers, lists, objects.
+GENERIC = GuessPrompt(ask=_ask, read=lambda line, query: json_line(line))

@@ -1,0 +1,36 @@
+"""Looking up answers in an encyclopedia, as a chat model is asked to predict it. (The policy is ``ReActPolicy``.)."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.prompts import GuessPrompt, Past, best_first, user_message
+
+__all__ = ["SEARCH_GUESSES"]
+
+_ACTION = re.compile(r"\b(search|lookup|finish)\[(.*)\]", re.IGNORECASE | re.DOTALL)
+
+
+def _ask(observation: Any, k: int, past: Past) -> ChatRequest:
+    steps = json.loads(observation["transcript"])
+    seen = [f"Action: {step['action']}\nObservation: {' '.join(step['observation'].split())}" for step in steps]
+    what = (
+        "An agent answers a question with an encyclopedia. Its actions: search[entity] shows the page of that name, "
+        "lookup[keyword] the next sentence on it with the keyword, finish[answer] ends with the answer."
+    )
+    text = "\n".join([what, "", f"Question: {observation['question']}", *seen, ""])
+    return ChatRequest(messages=(user_message(f"{text}\n{best_first(k, 'next actions', 'such as search[Earth]')}"),))
+
+
+def _read(line: str, observation: Any) -> str:
+    found = _ACTION.search(line)
+    if found is None:
+        raise ValueError(f"{line[:200]!r} is none of search[entity], lookup[keyword] and finish[answer]")
+    return f"{found[1].lower()}[{' '.join(found[2].split())}]"
+
+
+#: For ``ChatGuesser``: the agent's next action, as text.
+SEARCH_GUESSES = {"policy": GuessPrompt(ask=_ask, read=_read)}

@@ -1,0 +1,26 @@
+"""One figure of an experiment, and what it should be at most."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure, and what it should be at most; ``target`` is ``None`` where there is none."""
+
+    name: str
+    unit: str
+    measured: float
+    target: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure is at most the target."""
+        return self.target is None or self.measured <= self.target
+
+    def row(self) -> list[str]:
+        """The figure as a row of a table: name, target, measured, and whether the target is met."""
+        target = "" if self.target is None else f"<= {self.target:g} {self.unit}"
+        verdict = "" if self.target is None else "yes" if self.met else "NO"
+        return [self.name, target.strip(), f"{self.measured:.4g} {self.unit}".strip(), verdict]

@@ -1,0 +1,236 @@
+"""The ASGI application of a model server: routes, streams, and what it does when a client hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import json
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from spec_envs.agents.llm import Completion
+from spec_envs.benchmarks.serving import wire
+from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
+from spec_envs.benchmarks.serving.counting import AnsweredRequest, Counter
+from spec_envs.calls import CancelToken, Handler
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
+
+
+class ModelApp:
+    """Answers requests for chat completions with what ``model`` answers, at the speed of ``pace``.
+
+    Args:
+        model: A handler of ``ChatRequest`` that returns a ``Completion``, or the text of one.
+        name: The model's name.
+        pace: How fast it writes.
+        rate_limit: ``None``: none.
+        executor: Where the model thinks; each request that is being answered takes a thread of it until it begins.
+    """
+
+    def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
+        self.counter = Counter()
+        #: What goes wrong with the next requests, one after the other.
+        self.faults: collections.deque[Fault] = collections.deque()
+        self._model = model
+        self._name = name
+        self._pace = pace
+        self._rate_limit = rate_limit
+        self._executor = executor
+        self._created = int(time.time())
+        routes = [
+            Route("/v1/chat/completions", self._complete, methods=["POST"]),
+            Route("/v1/models", self._models),
+            Route("/v1/models/{name:path}", self._one_model),
+            Route("/stats", self._stats),
+        ]
+        self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+
+    # -- routes --------------------------------------------------------------------------------------------------
+
+    async def _models(self, request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [self._card()]})
+
+    async def _one_model(self, request: Request) -> Response:
+        if request.path_params["name"] != self._name:
+            raise HTTPException(404, f"the model {request.path_params['name']!r} does not exist")
+        return JSONResponse(self._card())
+
+    def _card(self) -> dict[str, Any]:
+        return {"id": self._name, "object": "model", "created": self._created, "owned_by": "spec-envs"}
+
+    async def _stats(self, request: Request) -> Response:
+        return JSONResponse(self.counter.statistics().as_dict())
+
+    async def _complete(self, request: Request) -> Response | Answering:
+        if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s()) > 0:
+            self.counter.refused()
+            return _error("too many requests; come back later", 429, wait_s, code="rate_limit_exceeded")
+        body = await request.body()  # a client that hangs up before that has asked for nothing
+        fault = self.faults.popleft() if self.faults else Fault()
+        served = self.counter.begin()
+        try:
+            if fault.status is not None:
+                self.counter.end(served, "failed")
+                return _error("as was wished for", fault.status, fault.retry_after_s)
+            asked = wire.read_request(json.loads(body), self._name)
+        except wire.BadRequest as error:
+            self.counter.end(served, "failed")
+            return _refusal(error)
+        except ValueError as error:
+            self.counter.end(served, "failed")
+            return _error(f"the body is no JSON: {error}", 400)
+        return Answering(self, asked, fault, served)
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def head(self, served: AnsweredRequest) -> dict[str, Any]:
+        """What every chunk of an answer holds."""
+        return {"id": f"chatcmpl-{served.number}", "created": int(time.time()), "model": self._name}
+
+    async def tokens(self, asked: wire.Asked, fault: Fault, served: AnsweredRequest) -> AsyncIterator[wire.Token | str]:
+        """The tokens of the answer, each when its time has come, and in the end why it ends.
+
+        Raises:
+            Exception: Whatever the model raises.
+        """
+        loop = asyncio.get_running_loop()
+        start, (first_s, next_s) = loop.time(), self._pace.times(asked.request)
+        self.counter.read(served, wire.tokens_in(asked.request))
+        answer = await self._ask(asked)
+        tokens, reason = wire.written(asked.request, answer, self._pace.reasoning_tokens)
+        for number, token in enumerate(tokens):
+            if number == fault.stall_after:
+                await asyncio.Event().wait()
+            if number == fault.drop_after:
+                return
+            await asyncio.sleep(max(0.0, start + first_s + number * next_s - loop.time()))
+            self.counter.produced(served)
+            yield token
+        yield reason
+
+    async def _ask(self, asked: wire.Asked) -> Completion:
+        cancel = CancelToken()
+        thinking = asyncio.get_running_loop().run_in_executor(self._executor, self._model, asked.request, cancel)
+        try:
+            answer = await thinking
+        finally:
+            cancel.cancel()
+        return Completion(text=answer) if isinstance(answer, str) else answer
+
+
+class Answering:
+    """The response to a request for completions: written as the tokens come, given up when the client hangs up."""
+
+    def __init__(self, app: ModelApp, asked: wire.Asked, fault: Fault, served: AnsweredRequest) -> None:
+        self._app = app
+        self._asked = asked
+        self._served = served
+        self._tokens = app.tokens(asked, fault, served)
+        self._head = app.head(served)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        outcome = "hung up"
+        try:
+            with contextlib.suppress(_HungUp):
+                answer = self._stream if self._asked.stream else self._whole
+                outcome = await _until_hang_up(lambda: answer(scope, receive, send), receive)
+        finally:
+            self._app.counter.end(self._served, outcome)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> str:
+        sent: list[wire.Token] = []
+        try:
+            async for token in self._tokens:
+                if not sent:
+                    await _begin(send)
+                if isinstance(token, str):
+                    usage = wire.usage_of(self._served.tokens_in, sent) if self._asked.with_usage else None
+                    for event in wire.last_chunks(self._head, token, usage):
+                        await _event(send, event)
+                    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+                    return "done"
+                sent.append(token)
+                await _event(send, wire.chunk(self._head, token, self._asked.request.logprobs))
+        except Exception as error:  # the model's: nothing was sent yet
+            await _refusal(error)(scope, receive, send)
+        return "failed"  # a stream without an end: the server drops the connection
+
+    async def _whole(self, scope: Scope, receive: Receive, send: Send) -> str:
+        tokens: list[wire.Token] = []
+        try:
+            async for token in self._tokens:
+                if isinstance(token, str):
+                    usage = wire.usage_of(self._served.tokens_in, tokens)
+                    body = wire.whole(self._head, tokens, token, usage, self._asked.request.logprobs)
+                    await JSONResponse(body)(scope, receive, send)
+                    return "done"
+                tokens.append(token)
+        except Exception as error:
+            await _refusal(error)(scope, receive, send)
+        return "failed"
+
+
+class _HungUp(Exception):
+    """The client is gone."""
+
+
+async def _until_hang_up(work: Callable[[], Coroutine[Any, Any, str]], receive: Receive) -> str:
+    """The outcome of ``work``, which is cancelled when the client hangs up.
+
+    Raises:
+        _HungUp: The client hung up first.
+    """
+    working, listening = asyncio.ensure_future(work()), asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise _HungUp
+        return working.result()
+    finally:
+        for task in (working, listening):
+            task.cancel()
+        await asyncio.gather(working, listening, return_exceptions=True)
+
+
+async def _begin(send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+
+async def _event(send: Send, data: Any) -> None:
+    body = f"data: {json.dumps(data)}\n\n".encode()
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+def _error(
+    message: str, status: int, retry_after_s: float | None = None, *, param: str | None = None, code: str | None = None
+) -> JSONResponse:
+    headers = {}
+    if retry_after_s is not None:
+        headers = {"retry-after": str(math.ceil(retry_after_s)), "retry-after-ms": str(math.ceil(retry_after_s * 1e3))}
+    return JSONResponse(wire.error_body(message, status, param=param, code=code), status, headers)
+
+
+def _refusal(error: Exception) -> JSONResponse:
+    if isinstance(error, wire.BadRequest):
+        return _error(str(error), error.status, param=error.param, code=error.code)
+    return _error(f"{type(error).__name__}: {error}", 500)
+
+
+async def _not_found(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _error(error.detail, error.status_code)

@@ -1,0 +1,87 @@
+"""How a model server behaves: how fast it writes, how many calls it takes, and, for tests, what goes wrong."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+import threading
+import time
+from typing import Any
+
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.latency import lognormal
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast a model writes. Times are drawn by the request: equal requests take equally long.
+
+    Args:
+        first_token_s: Median time to the first token, in seconds.
+        tokens_per_s: Median rate of the tokens after it; ``math.inf``: all at once.
+        spread: Sigma of the lognormal distributions of both; 0: no spread.
+        reasoning_tokens: Tokens of reasoning that it writes before each answer (``reasoning_content``).
+        seed: Of the draws.
+    """
+
+    first_token_s: float = 0.0
+    tokens_per_s: float = math.inf
+    spread: float = 0.0
+    reasoning_tokens: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first_token_s < math.inf:
+            raise InvalidConfiguration(f"first_token_s must be finite and at least 0, not {self.first_token_s!r}")
+        if not self.tokens_per_s > 0:
+            raise InvalidConfiguration(f"tokens_per_s must be above 0, not {self.tokens_per_s!r}")
+        if not 0 <= self.spread < math.inf:
+            raise InvalidConfiguration(f"spread must be finite and at least 0, not {self.spread!r}")
+        if self.reasoning_tokens < 0:
+            raise InvalidConfiguration(f"reasoning_tokens must be at least 0, not {self.reasoning_tokens!r}")
+
+    def times(self, request: Any) -> tuple[float, float]:
+        """Seconds until the first token of the answer to ``request``, and from each to the next."""
+        first = lognormal(self.first_token_s, self.spread, self.seed)(request)
+        next_s = 0.0 if math.isinf(self.tokens_per_s) else 1 / self.tokens_per_s
+        return first, lognormal(next_s, self.spread, self.seed + 1)(request)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What goes wrong with one request.
+
+    Args:
+        status: Answer with this HTTP status instead.
+        retry_after_s: With ``status``: tell the client to come back after so many seconds.
+        stall_after: Fall silent for ever after so many tokens; 0: without any answer.
+        drop_after: Drop the connection after so many tokens.
+    """
+
+    status: int | None = None
+    retry_after_s: float | None = None
+    stall_after: int | None = None
+    drop_after: int | None = None
+
+
+class RateLimit:
+    """At most ``max_calls`` requests in any ``per_s`` seconds. Thread-safe."""
+
+    def __init__(self, max_calls: int, per_s: float) -> None:
+        if max_calls < 1 or not 0 < per_s < math.inf:
+            raise InvalidConfiguration(
+                f"a rate limit is at least 1 call in a positive time, not {max_calls} in {per_s} s"
+            )
+        self._per_s = per_s
+        self._times: collections.deque[float] = collections.deque(maxlen=max_calls)
+        self._lock = threading.Lock()
+
+    def wait_s(self) -> float:
+        """0 if the request may begin now, and then it has; else how many seconds to wait before asking again."""
+        with self._lock:
+            now = time.monotonic()
+            if len(self._times) == self._times.maxlen and (wait := self._times[0] + self._per_s - now) > 0:
+                return wait
+            self._times.append(now)
+            return 0.0

@@ -1,0 +1,188 @@
+"""What a model server can be backed by: engines and scripted agents, which read what our policies and guessers send."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.agents import BuiltinGuesser, StockfishGuesser
+from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
+from spec_envs.benchmarks.serving.wire import BadRequest, tokens_of
+from spec_envs.calls import Call, CancelToken, Guess
+from spec_envs.chess.engine import EnginePool
+from spec_envs.chess.opponents import BuiltinOpponent, StockfishOpponent
+from spec_envs.chess.position import Position
+from spec_envs.errors import InvalidConfiguration
+
+__all__ = ["served_model"]
+
+_GUESSES = re.compile(r"Name the (\d+) most likely ")
+_START = re.compile(r"^The game began from \(FEN\): (.+)$", re.MULTILINE)
+_MOVES = re.compile(r"^Moves since then \(UCI\): (.+)$", re.MULTILINE)
+_TOOLS = re.compile(r"^Its tools \(JSON\):\n(.+)$", re.MULTILINE)
+_QUESTION = re.compile(r"^Question: (.+)$", re.MULTILINE)
+_READ = re.compile(r"^Action: (.+)\nObservation: (.*?)(?: This is your last action: finish\.)?$", re.MULTILINE)
+_DIALOGUE = re.compile(r"^The dialogue so far \(JSON\):\n(.+)$", re.MULTILINE)
+
+
+def served_model(name: str) -> Callable[..., Any]:
+    """The model of that name: "chess", "retail", "search", or "MODULE:NAME" for any handler of ``ChatRequest``.
+
+    Raises:
+        InvalidConfiguration: There is none.
+    """
+    known: dict[str, Callable[[], Callable[..., Any]]] = {
+        "chess": ChessModel,
+        "retail": RetailModel,
+        "search": SearchModel,
+    }
+    if name in known:
+        return known[name]()
+    module, _, attribute = name.partition(":")
+    if not attribute:
+        raise InvalidConfiguration(f"a policy to serve is one of {', '.join(known)} or MODULE:NAME, not {name!r}")
+    try:
+        found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise InvalidConfiguration(f"there is no {name!r} to serve: {error}") from error
+    if not callable(found):
+        raise InvalidConfiguration(f"{name!r} cannot be called; it must be a handler of ChatRequest")
+    return found
+
+
+class ChessModel:
+    """Plays as Stockfish does, or as the built-in engine without one, and guesses what an engine ranks first."""
+
+    def __init__(self) -> None:
+        self._pool: EnginePool | None = EnginePool()
+        try:
+            self._pool.analyse(Position(), depth=1)
+        except DependencyNotInstalled:
+            self._pool = None
+        self._play = BuiltinOpponent(2) if self._pool is None else StockfishOpponent(depth=8, pool=self._pool)
+        self._guesser = BuiltinGuesser() if self._pool is None else StockfishGuesser(pool=self._pool)
+
+    def __call__(self, request: ChatRequest, cancel: CancelToken) -> Completion:
+        """A move, or guesses of it."""
+        position, k = _position(request), _guesses_asked(request)
+        if k is None:
+            return Completion(text=f"Move: {self._play(position, cancel)}")
+        return _ranked(self._guesser.guess(Call("opponent", position), k, cancel))
+
+    def close(self) -> None:
+        """Stop the engines. Idempotent."""
+        if self._pool is not None:
+            self._pool.close()
+
+
+class RetailModel:
+    """Serves customers as ``RetailPolicy`` does, and guesses what that would do next, or what the customer says."""
+
+    def __init__(self) -> None:
+        from spec_envs.agents.retail import RetailPolicy
+
+        self._policy = RetailPolicy()
+
+    def __call__(self, request: ChatRequest) -> Completion:
+        """A tool call or a message, or guesses."""
+        k = _guesses_asked(request)
+        if k is None:
+            system, *dialogue = [message for message in request.messages if "content" in message]
+            action = self._act(dialogue, request.tools, system["content"])
+            if isinstance(action, str):
+                return Completion(text=action)
+            call = ToolRequest(action["name"], json.dumps(action["arguments"]))
+            return Completion(tool_calls=(call,), finish_reason="tool_calls")
+        text = _all_text(request)
+        tools, dialogue_text = _TOOLS.search(text), _DIALOGUE.search(text)
+        if tools is None or dialogue_text is None:
+            return _replies(text, k)
+        action = self._act(json.loads(dialogue_text[1]), json.loads(tools[1]), "")
+        return _ranked([Guess(json.dumps(action), 0.95)])
+
+    def _act(self, dialogue: Sequence[Any], tools: Sequence[Any], policy: str) -> Any:
+        if not dialogue or dialogue[0]["role"] != "user":
+            raise BadRequest("this model serves a customer: after the system's message comes the customer's first")
+        observation = {"dialogue": json.dumps(dialogue), "tools": json.dumps(tools), "policy": policy}
+        return self._policy(observation)
+
+
+class SearchModel:
+    """Answers questions as ``SearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
+
+    def __init__(self) -> None:
+        from spec_envs.agents.search import SearchPolicy
+
+        self._policy = SearchPolicy()
+
+    def __call__(self, request: ChatRequest) -> Completion:
+        """A thought and an action, or a guess of the action."""
+        # The conversation of ReActPolicy and the one message of ChatGuesser hold the same lines.
+        text = "\n".join(str(message["content"]) for message in request.messages)
+        question, steps = _QUESTION.search(text), _READ.findall(text)
+        if question is None:
+            raise BadRequest("this model answers questions, and found no line 'Question: …' in the messages")
+        action = self._policy(
+            {
+                "question": question[1],
+                "transcript": json.dumps([{"action": action, "observation": read} for action, read in steps]),
+                "observation": steps[-1][1] if steps else "",
+                "steps_left": 1,
+            }
+        )
+        if _guesses_asked(request) is None:
+            return Completion(text=f"Thought: I go on with what I know.\nAction: {action}")
+        return _ranked([Guess(action, 0.95)])
+
+
+def _replies(text: str, k: int) -> Completion:
+    """What customers say when they are asked to confirm, or whether there is anything else."""
+    asked = text.rpartition("Agent:")[2]
+    if "confirm" in asked:
+        replies = ["Yes.", "Yes, please.", "Yes, please do that.", "Yes, I confirm."]
+    elif "anything else" in asked:
+        replies = ["That is all, thank you. ###STOP###", "No, that was everything. ###STOP###"]
+    else:
+        return Completion(text="I cannot tell.")
+    return _ranked([Guess(json.dumps(reply), 0.9 / len(replies)) for reply in replies[:k]])
+
+
+def _ranked(guesses: Sequence[Guess]) -> Completion:
+    """Guesses, a line each, with log-probabilities that say how likely each is if none before it is right."""
+    logprobs: list[tuple[str, float]] = []
+    left = 1.0
+    for guess in guesses:
+        if logprobs:
+            logprobs.append(("\n", 0.0))
+        first, *rest = tokens_of(guess.response)
+        conditional = min(1.0, max(1e-6, guess.probability / left))
+        logprobs += [(first, math.log(conditional)), *((token, 0.0) for token in rest)]
+        left = max(1e-6, left - guess.probability)
+    return Completion(text="".join(token for token, _ in logprobs), logprobs=tuple(logprobs))
+
+
+def _position(request: ChatRequest) -> Position:
+    text = _all_text(request)
+    start, moves = _START.search(text), _MOVES.search(text)
+    if start is None or moves is None:
+        raise BadRequest(
+            "this model plays chess, and found no position of ChatPolicy's or ChatGuesser's in the messages"
+        )
+    return Position(start[1], tuple(move for move in moves[1].split() if move != "-"))
+
+
+def _guesses_asked(request: ChatRequest) -> int | None:
+    """How many guesses are asked for; ``None`` where it is a decision that is asked for."""
+    found = _GUESSES.findall(_all_text(request))
+    return int(found[-1]) if found else None
+
+
+def _all_text(request: ChatRequest) -> str:
+    return "\n".join(str(message["content"]) for message in request.messages if message.get("role") != "assistant")

@@ -1,0 +1,32 @@
+"""A guesser that takes a declared time, for clocks on which computing takes none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from spec_envs.calls import accepts_cancel
+
+if TYPE_CHECKING:
+    from spec_envs.calls import Call, CancelToken, Guess, Guesser
+
+
+class TimedGuesser:
+    """A guesser whose every guess takes a declared time, for clocks on which computing takes none."""
+
+    def __init__(self, inner: Guesser, seconds: float) -> None:
+        self._inner: Any = inner
+        self._seconds = seconds
+        self._takes_cancel = accepts_cancel(inner.guess)
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """The inner guesses, after the declared time."""
+        cancel.sleep(self._seconds)
+        guesses: Sequence[Guess] = (
+            self._inner.guess(call, k, cancel) if self._takes_cancel else self._inner.guess(call, k)
+        )
+        return guesses
+
+    def observe(self, call: Call, response: Any) -> None:
+        """Have the inner guesser learn."""
+        self._inner.observe(call, response)

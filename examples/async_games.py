@@ -1,0 +1,72 @@
+"""Three games of chess at once on one event loop, with an async model: no key or Stockfish needed.
+
+The model here is the built-in engine after an ``asyncio.sleep``; a client such as ``AsyncOpenAI`` is awaited alike.
+While it thinks, its move is guessed and the opponent's reply to that is asked for. What was asked for in vain is
+cancelled.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import gymnasium as gym
+
+import spec_envs  # noqa: F401  (registers SpecChess-v0)
+from spec_envs import CancelToken
+from spec_envs.agents import BuiltinGuesser, BuiltinPolicy
+from spec_envs.chess.opponents import BuiltinOpponent
+from spec_envs.chess.position import Position
+from spec_envs.wrappers import AsyncSpeculativeWrapper
+
+engine, answerer = BuiltinPolicy(depth=1), BuiltinOpponent(depth=1)
+
+
+async def model(observation: Any, cancel: CancelToken) -> Any:
+    """The agent: a coroutine function, and so is the opponent."""
+    await asyncio.sleep(0.2)
+    return engine(observation, cancel)
+
+
+async def opponent(position: Position, cancel: CancelToken) -> str:
+    """Answers after a while."""
+    await asyncio.sleep(0.2)
+    return answerer(position, cancel)
+
+
+class Guesser:
+    """The engine's guesses, made on the loop: they take a millisecond. A plain ``guess`` would run on a thread."""
+
+    def __init__(self) -> None:
+        self._guesser = BuiltinGuesser()
+
+    async def guess(self, call: Any, k: int) -> Any:
+        """At most ``k`` guesses."""
+        return self._guesser.guess(call, k)
+
+
+async def game(seed: int, max_inflight: int) -> str:
+    """The moves of one game."""
+    env = gym.make("SpecChess-v0", opponent=opponent, max_plies=12, opening="random")
+    guessers = {"policy": Guesser(), "opponent": Guesser()}
+    async with AsyncSpeculativeWrapper(env, model, guessers=guessers, max_inflight=max_inflight) as wrapper:
+        observation, _ = await wrapper.reset(seed=seed)
+        done = False
+        while not done:
+            action = await wrapper.act(observation)
+            observation, _, terminated, truncated, _ = await wrapper.step(action)
+            done = terminated or truncated
+    return str(observation["history"])
+
+
+async def main() -> None:
+    """Play the games plainly, then with calls made ahead of time."""
+    played = {}
+    for max_inflight in (0, 4):
+        start = time.perf_counter()
+        played[max_inflight] = await asyncio.gather(*(game(seed, max_inflight) for seed in range(3)))
+        print(f"max_inflight={max_inflight}: {time.perf_counter() - start:.1f} s")
+    assert played[0] == played[4]
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

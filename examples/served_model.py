@@ -1,0 +1,26 @@
+"""Two chat models play chess over HTTP, sooner: no key, paid model or Stockfish needed.
+
+The server stands in for a real one: with ``ChatModel("gpt-5.4")`` and a key in OPENAI_API_KEY the rest is the same.
+"""
+
+import gymnasium as gym
+
+import spec_envs  # noqa: F401  (registers SpecChess-v0)
+from spec_envs.agents import BuiltinGuesser, ChatModel, ChatPolicy
+from spec_envs.benchmarks.serving import ModelServer, Pace
+from spec_envs.wrappers import SpeculativeWrapper
+
+pace = Pace(first_token_s=0.05, tokens_per_s=500, reasoning_tokens=50)
+with ModelServer("chess", pace=pace) as server, ChatModel("chess", base_url=server.base_url) as model:
+    player, guesser = ChatPolicy(model, "chess"), BuiltinGuesser()
+    env = gym.make("SpecChess-v0", opponent=player, max_plies=10)
+    guessers = {"policy": guesser, "opponent": guesser}
+    with SpeculativeWrapper(env, player, guessers=guessers, max_inflight=2) as wrapped:
+        observation, info = wrapped.reset(seed=0)
+        done = False
+        while not done:
+            observation, reward, terminated, truncated, info = wrapped.step(wrapped.act(observation))
+            done = terminated or truncated
+    print(f"{observation['history']}\n{wrapped.statistics}")
+    produced = server.settle()
+    print(f"server    {produced.tokens_out:,} tokens out, {produced.hung_up} clients hung up")

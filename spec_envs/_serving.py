@@ -1,0 +1,87 @@
+"""Serves an ASGI application on a real socket, from a thread of this process: for model and shop servers, and tests."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Self
+
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+__all__ = ["Served"]
+
+
+class Served:
+    """``app``, answering at ``address`` from now until ``close``.
+
+    Small packets leave at once, so that a token is seen when it is sent.
+
+    Args:
+        app: What answers.
+        host: Where to listen. Anything but the machine itself opens the server to the network.
+        port: 0 takes a free one.
+
+    Raises:
+        InvalidConfiguration: The port cannot be had.
+        DependencyNotInstalled: The extra ``servers`` is missing.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        try:
+            import uvicorn
+        except ImportError as error:
+            raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
+        self._socket = _listening(host, port)
+        #: Where it answers, such as ``http://127.0.0.1:8000``.
+        self.address = f"http://{host}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # clients are told what goes wrong
+            access_log=False,
+            timeout_graceful_shutdown=0,  # whoever closes does not wait for clients
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"serve-{self.address}", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Block until it is closed."""
+        self._thread.join()
+
+    def close(self) -> None:
+        """Stop answering; what is being answered is broken off. Idempotent."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket on which clients can connect already: what they ask waits until the server runs."""
+    # By its protocol asyncio knows that it is one for which Nagle's algorithm is to be switched off: 2 ms, not 44 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise InvalidConfiguration(f"port {port} of {host} cannot be had: {error}") from error
+    return listening

@@ -1,0 +1,133 @@
+"""The shop's HTTP API, as an ASGI application.
+
+    POST /episodes/{episode}/calls    {"name", "arguments", "data"} -> {"output", "changes": [{table, key, record}]}
+    GET  /episodes/{episode}          {"digest", "data_hash", "writes"}: the data as they are, and how many writes
+    GET  /episodes/{episode}/writes   [{"number", "key", "name", "arguments", "output"}]: the log
+    GET  /                            {"data"}: the digest of what every episode begins with
+
+A call of a tool that writes needs the header ``Idempotency-Key``, and may have ``If-Match: "<digest>"``, the digest
+that the episode's data must have. ``data``, if it is there, is the digest of what the client believes that the episode
+began with. What cannot be done is answered with ``{"error"}`` and a status of 400 (no such call), 404, 405, 408 (too
+slow), 409 (other data), 412 (``If-Match``), 413 (too long) or 422 (a key that another call has had).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Route
+
+from spec_envs.retail.shop.database import Refused, ShopDatabase
+from spec_envs.retail.shop.faults import Faults, Faulty
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from spec_envs.retail.tools import ToolResult
+
+__all__ = ["shop_app"]
+
+_MAX_BYTES = 1_000_000
+_BODY_TIMEOUT_S = 10.0
+_EPISODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_DIGEST = re.compile(r'"?([0-9a-f]{32})"?')
+
+
+def shop_app(database: ShopDatabase, faults: Faults | None = None) -> ASGIApp:
+    """The API over ``database``, as an ASGI application."""
+    shop = _Shop(database)
+    routes = [
+        Route("/", shop.about),
+        Route("/episodes/{episode}", shop.state),
+        Route("/episodes/{episode}/writes", shop.writes),
+        Route("/episodes/{episode}/calls", shop.call, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes, exception_handlers={Refused: _refusal, HTTPException: _refusal})
+    return Faulty(app, faults) if faults is not None else app
+
+
+class _Shop:
+    """The endpoints."""
+
+    def __init__(self, database: ShopDatabase) -> None:
+        self._database = database
+
+    async def about(self, request: Request) -> Response:
+        return _json({"data": f"{self._database.start_digest:032x}"})
+
+    async def call(self, request: Request) -> Response:
+        episode, body = _episode(request), await _body(request)
+        name, arguments, data = body.get("name"), body.get("arguments", {}), body.get("data")
+        if not isinstance(name, str):
+            raise Refused(400, f'"name" must be the name of a tool, not {name!r:.100}')
+        if data is not None and data != f"{self._database.start_digest:032x}":
+            raise Refused(409, f"this shop's data have digest {self._database.start_digest:032x}, not {data!r:.100}")
+        key, match = request.headers.get("idempotency-key"), request.headers.get("if-match")
+        digest = _DIGEST.fullmatch(match) if match is not None else None
+        if match is not None and digest is None:
+            raise Refused(400, f"If-Match must be a digest of 32 hex digits, not {match!r:.100}")
+        wanted = int(digest[1], 16) if digest is not None else None
+
+        def carry_out() -> ToolResult:
+            return self._database.call(episode, name, arguments, key=key, digest=wanted)
+
+        result = await asyncio.to_thread(carry_out)
+        return _json({"output": result.output, "changes": [dataclasses.asdict(change) for change in result.patch]})
+
+    async def state(self, request: Request) -> Response:
+        episode = _episode(request)
+        store = await asyncio.to_thread(self._database.snapshot, episode)
+        data_hash = await asyncio.to_thread(store.tau_hash)
+        writes = await asyncio.to_thread(self._database.writes, episode)
+        return _json({"digest": f"{store.digest:032x}", "data_hash": data_hash, "writes": len(writes)})
+
+    async def writes(self, request: Request) -> Response:
+        writes = await asyncio.to_thread(self._database.writes, _episode(request))
+        return _json([dataclasses.asdict(write) for write in writes])
+
+
+def _episode(request: Request) -> str:
+    episode = str(request.path_params["episode"])
+    if _EPISODE.fullmatch(episode) is None:
+        raise Refused(400, f"an episode is named by up to 100 letters, digits, '_', '.' and '-', not {episode!r:.120}")
+    return episode
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    content = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > _MAX_BYTES:
+                    raise Refused(413, f"a call has at most {_MAX_BYTES} bytes")
+    except TimeoutError:
+        raise Refused(408, f"the call was not there after {_BODY_TIMEOUT_S:g} s") from None
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"the body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Refused(400, f"the body must be a JSON object, not {type(body).__name__}")
+    return body
+
+
+async def _refusal(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        text = f"{request.method} {request.url.path}: {error.detail}"
+        return _json({"error": text}, error.status_code, dict(error.headers or {}))
+    assert isinstance(error, Refused)
+    return _json({"error": str(error)}, error.status)
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    # Not Starlette's own: numbers such as NaN, which an agent may well name, have a JSON text in Python alone.
+    return Response(json.dumps(value), status, headers, media_type="application/json")

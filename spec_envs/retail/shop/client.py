@@ -1,0 +1,210 @@
+"""The tools of ``SpecRetail-v0`` as a client of the shop's HTTP API: reads that may run ahead, writes that are real."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import select
+import socket
+import threading
+import urllib.parse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+from spec_envs.calls import Effect
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.retail.store import TABLES, Change
+from spec_envs.retail.tools import ToolResult, effect_of
+
+if TYPE_CHECKING:
+    from spec_envs.calls import CancelToken
+    from spec_envs.retail.queries import ToolQuery
+
+__all__ = ["HttpTools"]
+
+
+class HttpTools:
+    """Calls the tools of a shop on the network (``spec-envs shop``); give it to ``SpecRetail-v0`` as ``tools``.
+
+    Each episode has data of its own there, under its name. A write changes them, so it is made only when the episode
+    has come to it, and carries a key: the episode's step. However often a call is repeated, by this client or by a step
+    that is made again, the shop carries it out once. It also carries the digest of the data that the agent saw, and is
+    refused where the shop's are others.
+
+    May be called from several threads; one connection for each call under way, kept for the next ones.
+
+    Args:
+        url: The shop's address: "http://127.0.0.1:8000".
+        timeout_s: How long to wait for an answer before trying again, in seconds (> 0).
+        attempts: How often to try (>= 1).
+        backoff_s: The wait before the first repetition, in seconds (>= 0); doubled for each one after it.
+
+    Raises:
+        InvalidConfiguration: An argument is out of range, or the address is none.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 10.0, attempts: int = 6, backoff_s: float = 0.05) -> None:
+        address = urllib.parse.urlsplit(url)
+        if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
+            raise InvalidConfiguration(f'the shop\'s address must be like "http://127.0.0.1:8000", not {url!r}')
+        if not 0 < timeout_s < float("inf"):
+            raise InvalidConfiguration(f"timeout_s must be a positive number of seconds, not {timeout_s!r}")
+        if type(attempts) is not int or attempts < 1:
+            raise InvalidConfiguration(f"attempts must be an integer of at least 1, not {attempts!r}")
+        if not 0 <= backoff_s < float("inf"):
+            raise InvalidConfiguration(f"backoff_s must be a number of at least 0 (seconds), not {backoff_s!r}")
+        self.url = url.rstrip("/")
+        self._path = address.path.rstrip("/")
+        self._attempts = attempts
+        self._backoff_s = backoff_s
+        self._lines = _Lines(address, timeout_s)
+
+    def __call__(self, query: ToolQuery, cancel: CancelToken) -> ToolResult:
+        """What the shop's tool answers, and what it has changed.
+
+        Raises:
+            HandlerFailed: The shop refused the call, or could not be reached; whether a write was carried out is then
+                known when the same step is made again.
+            CallCancelled: The call was cancelled meanwhile.
+        """
+        start = query.store.snapshot.base.digest
+        body = json.dumps({"name": query.name, "arguments": query.arguments, "data": f"{start:032x}"})
+        headers = {"Content-Type": "application/json"}
+        if effect_of(query.name) is Effect.WRITE:
+            headers["Idempotency-Key"] = f"step-{query.step}"
+            headers["If-Match"] = f'"{query.store.snapshot.digest:032x}"'
+        path = f"{self._path}/episodes/{query.episode}/calls"
+        what = f"{query.name} at {self.url}"
+        return _result(self._obtain("POST", path, body, headers, what, cancel), what)
+
+    def close(self) -> None:
+        """Close the connections that are not in use, and each of the others after its call. Idempotent."""
+        self._lines.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _obtain(
+        self, method: str, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken
+    ) -> bytes:
+        """The content of the answer, after as many tries as it takes."""
+        for attempt in range(self._attempts):
+            if attempt:
+                cancel.sleep(self._backoff_s * 2 ** (attempt - 1))
+            cancel.raise_if_cancelled()
+            cause: Exception | None = None
+            try:
+                status, content = self._lines.exchange(method, path, body, headers, cancel)
+            except (OSError, http.client.HTTPException) as error:
+                cancel.raise_if_cancelled()  # a connection that is cut looks like an error
+                cause, problem = error, f"{type(error).__name__}: {error}"
+                continue
+            if status == 200:
+                return content
+            problem = f"status {status}: {content[:500].decode(errors='replace')}"
+            if status < 500 and status not in (408, 429):
+                raise HandlerFailed(f"the shop refused {what}: {problem}")
+        raise HandlerFailed(f"{what} was not answered in {self._attempts} attempts; the last: {problem}") from cause
+
+
+class _Lines:
+    """Connections to one address, each used for one exchange at a time."""
+
+    def __init__(self, address: urllib.parse.SplitResult, timeout_s: float) -> None:
+        secure = address.scheme == "https"
+        self._kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        self._host, self._port, self._timeout_s = address.hostname or "", address.port, timeout_s
+        self._idle: list[http.client.HTTPConnection] = []
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def exchange(
+        self, method: str, path: str, body: str, headers: Mapping[str, str], cancel: CancelToken
+    ) -> tuple[int, bytes]:
+        """Status and content of the answer; a cancelled exchange is cut off at once."""
+        connection = self._take()
+        use = _Use(connection)
+        try:
+            if connection.sock is None:
+                connection.connect()
+            cancel.on_cancel(use.cut)
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            content = response.read()
+        except BaseException:
+            use.end()
+            connection.close()
+            raise
+        use.end()
+        self._give_back(connection, usable=not (response.will_close or use.was_cut))
+        return response.status, content
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _take(self) -> http.client.HTTPConnection:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return self._kind(self._host, self._port, timeout=self._timeout_s)
+                connection = self._idle.pop()
+            if not _was_hung_up(connection):
+                return connection
+            connection.close()
+
+    def _give_back(self, connection: http.client.HTTPConnection, usable: bool) -> None:
+        with self._lock:
+            if usable and not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+class _Use:
+    """One exchange's use of a connection, which may be cut until it ends, and not after: the next use is another's."""
+
+    def __init__(self, connection: http.client.HTTPConnection) -> None:
+        self._connection: http.client.HTTPConnection | None = connection
+        self._lock = threading.Lock()
+        self.was_cut = False
+
+    def cut(self) -> None:
+        with self._lock:
+            if self._connection is not None and self._connection.sock is not None:
+                self.was_cut = True
+                try:
+                    self._connection.sock.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # the other side was faster
+
+    def end(self) -> None:
+        with self._lock:
+            self._connection = None
+
+
+def _was_hung_up(connection: http.client.HTTPConnection) -> bool:
+    """Whether the other side has closed an idle connection: there is something to read, which can only be the end."""
+    if connection.sock is None:
+        return True
+    poll = select.poll()
+    poll.register(connection.sock, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _result(content: bytes, what: str) -> ToolResult:
+    try:
+        answer = json.loads(content)
+        output, changes = answer["output"], answer["changes"]
+        patch = tuple(Change(change["table"], change["key"], change["record"]) for change in changes)
+    except (ValueError, TypeError, KeyError) as error:
+        raise HandlerFailed(f"{what} answered with what is no result ({error!r}): {content[:200]!r}") from None
+    if not isinstance(output, str) or any(change.table not in TABLES for change in patch):
+        raise HandlerFailed(f"{what} answered with what is no result: {content[:200]!r}")
+    return ToolResult(output, patch)

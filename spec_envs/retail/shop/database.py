@@ -1,0 +1,228 @@
+"""The shop's database: SQLite, shared by many episodes, each of which sees its own writes alone.
+
+A write has a key. What it changes, its answer under the key, and its line in the log are one transaction: a call that
+is made again, because its answer got lost, is answered from there and not carried out again. The log has a line for
+each write that was carried out, and nothing that would keep two for one key apart: if a write ever happened twice, it
+would show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from spec_envs.calls import Effect
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.store import Change, StoreSnapshot
+from spec_envs.retail.tools import ToolResult, effect_of, run_tool
+
+if TYPE_CHECKING:
+    from spec_envs.retail.base import Base
+
+__all__ = ["Refused", "ShopDatabase", "Write"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS shop (digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS changes (
+    episode TEXT, "table" TEXT, key TEXT, record TEXT NOT NULL, PRIMARY KEY (episode, "table", key));
+CREATE TABLE IF NOT EXISTS answers (
+    episode TEXT, key TEXT, call TEXT NOT NULL, output TEXT NOT NULL, patch TEXT NOT NULL, PRIMARY KEY (episode, key));
+CREATE TABLE IF NOT EXISTS log (
+    number INTEGER PRIMARY KEY, episode TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, arguments TEXT NOT NULL,
+    output TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS log_by_episode ON log (episode);
+"""
+
+
+class Refused(Exception):
+    """The shop does not do what it was asked for. ``status`` is the HTTP status that says so."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Write:
+    """A write that was carried out: a line of the log.
+
+    Attributes:
+        number: Its place in the log of all episodes.
+        key: The key that it was made with.
+        name: The tool.
+        arguments: The tool's arguments.
+        output: What the tool answered. One that refused has changed nothing.
+    """
+
+    number: int
+    key: str
+    name: str
+    arguments: Any
+    output: str
+
+
+class ShopDatabase:
+    """The data of many episodes. Thread-safe: one call at a time.
+
+    What the episodes begin with is the same for all and stays in memory; SQLite holds what they change, the answers to
+    writes, and the log.
+
+    Args:
+        base: The data that every episode begins with.
+        path: The file, made if it is missing; ":memory:" (default) for none.
+
+    Raises:
+        InvalidConfiguration: The file is no database, or belongs to a shop with other data.
+    """
+
+    def __init__(self, base: Base, path: str | os.PathLike[str] = ":memory:") -> None:
+        self._start = StoreSnapshot(base)
+        self._lock = threading.Lock()
+        try:
+            self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise InvalidConfiguration(f"{os.fspath(path)} cannot be opened as a database: {error}") from None
+        try:
+            self._sqlite.executescript(_SCHEMA)
+            self._check_data(os.fspath(path))
+        except sqlite3.Error as error:
+            self._sqlite.close()
+            raise InvalidConfiguration(f"{os.fspath(path)} cannot be used as a database: {error}") from None
+        except BaseException:
+            self._sqlite.close()
+            raise
+
+    @property
+    def start_digest(self) -> int:
+        """The digest of the data that every episode begins with."""
+        return self._start.digest
+
+    def call(
+        self,
+        episode: str,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        digest: int | None = None,
+    ) -> ToolResult:
+        """What the tool answers and what it has changed.
+
+        Args:
+            episode: Whose data; one that has changed nothing yet has those that all begin with.
+            name: The tool.
+            arguments: Its arguments.
+            key: For a tool that writes: names this write in its episode. A call with a known key is answered as the
+                first one was, and does nothing.
+            digest: For a tool that writes: what the digest of the episode's data must be; ``None`` for whatever it is.
+
+        Raises:
+            Refused: A write without a key, with the key of another write, or for data that are not as they should be.
+        """
+        if effect_of(name) is not Effect.WRITE:
+            return run_tool(self.snapshot(episode), name, arguments)
+        if not key:
+            raise Refused(400, f"{name} writes, so it needs a key (header Idempotency-Key)")
+        call = json.dumps([name, arguments])
+        with self._transaction():
+            known = self._known(episode, key, call)
+            if known is not None:
+                return known
+            store = self._snapshot(episode)
+            if digest is not None and store.digest != digest:
+                raise Refused(
+                    412,
+                    f"the data of episode {episode!r} have digest {store.digest:032x}, not {digest:032x}: "
+                    f"somebody else has changed them",
+                )
+            result = run_tool(store, name, arguments)
+            self._write(episode, key, call, result)
+            self._sqlite.execute(
+                "INSERT INTO log (episode, key, name, arguments, output) VALUES (?, ?, ?, ?, ?)",
+                (episode, key, name, json.dumps(arguments), json.dumps(result.output)),
+            )
+            return result
+
+    def snapshot(self, episode: str) -> StoreSnapshot:
+        """The episode's data as they are now."""
+        with self._lock:
+            return self._snapshot(episode)
+
+    def writes(self, episode: str) -> list[Write]:
+        """The writes of an episode that were carried out, in their order."""
+        with self._lock:
+            rows = self._sqlite.execute(
+                "SELECT number, key, name, arguments, output FROM log WHERE episode = ? ORDER BY number", (episode,)
+            ).fetchall()
+        return [
+            Write(number, key, name, json.loads(arguments), json.loads(output))
+            for number, key, name, arguments, output in rows
+        ]
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._sqlite.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _check_data(self, path: str) -> None:
+        with self._transaction():
+            digest = f"{self._start.digest:032x}"
+            row = self._sqlite.execute("SELECT digest FROM shop").fetchone()
+            if row is None:
+                self._sqlite.execute("INSERT INTO shop VALUES (?)", (digest,))
+            elif row[0] != digest:
+                raise InvalidConfiguration(
+                    f"{path} belongs to a shop whose data have digest {row[0]}, and these have {digest}; name another "
+                    f"file"
+                )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._sqlite.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._sqlite.execute("ROLLBACK")
+                raise
+            self._sqlite.execute("COMMIT")
+
+    def _snapshot(self, episode: str) -> StoreSnapshot:
+        rows = self._sqlite.execute(
+            'SELECT "table", key, record FROM changes WHERE episode = ? ORDER BY rowid', (episode,)
+        )
+        return self._start.patched(Change(table, key, json.loads(record)) for table, key, record in rows)
+
+    def _known(self, episode: str, key: str, call: str) -> ToolResult | None:
+        """The answer to the write with this key, if there was one."""
+        row = self._sqlite.execute(
+            "SELECT call, output, patch FROM answers WHERE episode = ? AND key = ?", (episode, key)
+        ).fetchone()
+        if row is None:
+            return None
+        if row[0] != call:
+            raise Refused(422, f"the key {key!r} of episode {episode!r} belongs to another call: {row[0]}")
+        return ToolResult(json.loads(row[1]), tuple(Change(*change) for change in json.loads(row[2])))
+
+    def _write(self, episode: str, key: str, call: str, result: ToolResult) -> None:
+        patch = json.dumps([[change.table, change.key, change.record] for change in result.patch])
+        self._sqlite.execute(
+            "INSERT INTO answers VALUES (?, ?, ?, ?, ?)", (episode, key, call, json.dumps(result.output), patch)
+        )
+        for change in result.patch:
+            self._sqlite.execute(
+                "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?)",
+                (episode, change.table, change.key, json.dumps(change.record)),
+            )

@@ -1,0 +1,41 @@
+"""Serves the shop's HTTP API from this process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs._serving import Served
+
+if TYPE_CHECKING:
+    from spec_envs.retail.shop.database import ShopDatabase
+    from spec_envs.retail.shop.faults import Faults
+
+__all__ = ["serving"]
+
+
+@contextlib.contextmanager
+def serving(
+    database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Served]:
+    """Serve the shop for as long as the ``with`` block runs; ``address`` of what it gives says where.
+
+    Args:
+        database: The shop's data.
+        faults: What goes wrong on purpose.
+        host: Where to listen. Nobody is asked who they are.
+        port: 0 takes a free one.
+
+    Raises:
+        InvalidConfiguration: The port cannot be had.
+        DependencyNotInstalled: The extra ``servers`` is missing.
+    """
+    try:
+        from spec_envs.retail.shop.app import shop_app  # late: starlette is an extra
+    except ImportError as error:
+        raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
+    with Served(shop_app(database, faults), host=host, port=port) as served:
+        yield served

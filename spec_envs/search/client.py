@@ -1,0 +1,271 @@
+"""The way to the web of the ``http`` and ``browser`` backends: allow-listed sites, ``GET``, and bounds on everything.
+
+Each request goes to a site of the list or is refused before a connection is made; redirects are answers, so whoever
+follows one asks again. A request that fails in passing is repeated after a growing pause. Requests keep a distance from
+each other and wait as long as the site says (``Retry-After``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import importlib.metadata
+import math
+import re
+import urllib.parse
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+
+if TYPE_CHECKING:
+    import httpx2
+
+__all__ = ["Answer", "Unavailable", "WebClient", "WebSettings", "origin_of"]
+
+_PORTS = {"http": 80, "https": 443}
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MAX_RETRY_AFTER_S = 60.0
+_MAX_CONNECTIONS = 16
+#: Character sets that are one on the web, too; Python knows more that decode to something else, or slowly.
+_CHARSET = re.compile(
+    r"utf-?8|utf-?16(?:-?[lb]e)?|us-ascii|ascii|iso-?8859-\d+|windows-\d+|cp\d+|koi8-[ru]|gbk|gb18030"
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WebSettings:
+    """The bounds of a backend that reads a site.
+
+    Attributes:
+        timeout_s: Longest that one attempt at one page may take, from connecting to its last byte.
+        attempts: How often a page is tried (>= 1) when the connection fails, or the site is overloaded.
+        backoff_s: The pause before the second attempt; it doubles with each further one.
+        max_bytes: Largest page, uncompressed.
+        max_redirects: Redirects on the way to one page.
+        requests_per_s: Requests to the site in a second; ``math.inf`` for no limit.
+        user_agent: How the backend names itself. A site that is not yours may ask for a way to reach you.
+    """
+
+    timeout_s: float = 15.0
+    attempts: int = 3
+    backoff_s: float = 0.5
+    max_bytes: int = 5_000_000
+    max_redirects: int = 5
+    requests_per_s: float = 10.0
+    user_agent: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("timeout_s", "requests_per_s"):
+            if not getattr(self, name) > 0:
+                raise InvalidConfiguration(f"{name} must be above 0, not {getattr(self, name)!r}")
+        for name, least in (("attempts", 1), ("max_bytes", 1), ("max_redirects", 0)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise InvalidConfiguration(f"{name} must be an integer of at least {least}, not {value!r}")
+        if not 0 <= self.backoff_s < math.inf:
+            raise InvalidConfiguration(f"backoff_s must be at least 0 and finite, not {self.backoff_s!r}")
+
+    @property
+    def page_s(self) -> float:
+        """Longest that a page may take with all attempts and the pauses between them."""
+        pauses = sum(self.backoff_s * 2.0**attempt + _MAX_RETRY_AFTER_S for attempt in range(self.attempts - 1))
+        return self.attempts * self.timeout_s + pauses
+
+
+class Unavailable(HandlerFailed):
+    """A request failed in passing: another attempt may succeed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a site answered to one request.
+
+    Attributes:
+        url: What was asked for.
+        status: The HTTP status.
+        headers: Names in lower case.
+        body: Uncompressed.
+    """
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def location(self) -> str | None:
+        """Where a redirect leads to; ``None`` if it is none."""
+        location = self.headers.get("location")
+        if self.status not in (301, 302, 303, 307, 308) or location is None:
+            return None
+        return urllib.parse.urldefrag(urllib.parse.urljoin(self.url, location)).url
+
+    def check_page(self) -> None:
+        """Refuse what is not a page in HTML; the page that says that there is none, is one.
+
+        Raises:
+            HandlerFailed: The answer is an error, or something else than HTML.
+        """
+        if self.status not in (200, 404):
+            raise HandlerFailed(f"{self.url} answered with status {self.status}")
+        kind = self.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
+        if kind not in ("text/html", "application/xhtml+xml"):
+            raise HandlerFailed(f"{self.url} is {kind!r:.100}, and not a page in HTML")
+
+    def text(self) -> str:
+        """The body as text, in the character set that the headers or the page itself name, or UTF-8."""
+        from bs4.dammit import EncodingDetector
+
+        named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
+        charset = named[1] if named else EncodingDetector.find_declared_encoding(self.body, is_html=True)
+        if charset is None or not _CHARSET.fullmatch(charset.lower()):
+            charset = "utf-8"
+        return self.body.decode("utf-8" if charset.lower() == "utf8" else charset, "replace")
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address: ``"http://127.0.0.1:8000"``.
+
+    Raises:
+        InvalidConfiguration: It is no address of a page on the web, or it holds a password.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port or _PORTS[parts.scheme]
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise ValueError
+    except (ValueError, KeyError, AttributeError):
+        raise InvalidConfiguration(f"a page's address is http://HOST[:PORT]/... or https://..., not {url!r}") from None
+    host = parts.hostname.rstrip(".").lower()
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+class WebClient:
+    """Fetches pages of the sites on a list. All methods that are coroutines run on one event loop.
+
+    Args:
+        sites: Addresses of the sites that may be contacted: scheme, host and port count.
+        settings: The bounds.
+    """
+
+    def __init__(self, sites: Iterable[str], settings: WebSettings) -> None:
+        self.origins = frozenset(map(origin_of, sites))
+        self.settings = settings
+        self._client: httpx2.AsyncClient | None = None
+        self._next_turn = 0.0
+
+    def check(self, url: str) -> None:
+        """Refuse an address that is not of one of the sites.
+
+        Raises:
+            HandlerFailed: It is not.
+        """
+        try:
+            allowed = origin_of(url) in self.origins
+        except InvalidConfiguration:
+            allowed = False
+        if not allowed:
+            raise HandlerFailed(f"{url!r:.200} is not on one of the allowed sites: {', '.join(sorted(self.origins))}")
+
+    async def follow(self, url: str) -> Answer:
+        """The page at ``url``, or that its redirects lead to.
+
+        Raises:
+            HandlerFailed: As for ``get``; too many redirects, or one that leaves the sites.
+        """
+        for _ in range(1 + self.settings.max_redirects):
+            answer = await self.get(url)
+            if answer.location is None:
+                return answer
+            url = answer.location
+        raise HandlerFailed(f"more than {self.settings.max_redirects} redirects; the last leads to {url!r:.200}")
+
+    async def get(self, url: str) -> Answer:
+        """What the site answers to one ``GET``; tried again where it fails in passing.
+
+        Raises:
+            HandlerFailed: The address is not allowed; the answer is larger than it may be; or no attempt succeeded.
+        """
+        self.check(url)
+        for attempt in range(self.settings.attempts):
+            if attempt:
+                await asyncio.sleep(self.settings.backoff_s * 2 ** (attempt - 1))
+            await self._turn()
+            try:
+                return await self._attempt(url)
+            except Unavailable as error:
+                failure = error
+        raise HandlerFailed(f"gave up after {self.settings.attempts} attempts: {failure}") from failure
+
+    async def close(self) -> None:
+        """Close the connections. Idempotent."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    async def _turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        start = max(now, self._next_turn)
+        self._next_turn = start + 1.0 / self.settings.requests_per_s
+        if start > now:
+            await asyncio.sleep(start - now)
+
+    async def _attempt(self, url: str) -> Answer:
+        import httpx2
+
+        try:
+            async with asyncio.timeout(self.settings.timeout_s):
+                async with self._connections().stream("GET", url) as response:
+                    if response.status_code in _PASSING:
+                        self._wait_as_told(response)
+                        raise Unavailable(f"{url} answered with status {response.status_code}")
+                    body = await self._body(url, response)
+        except TimeoutError:
+            raise Unavailable(f"{url} took longer than {self.settings.timeout_s:g} s") from None
+        except httpx2.InvalidURL as error:
+            raise HandlerFailed(f"{url!r:.200} cannot be asked for: {error}") from error
+        except httpx2.HTTPError as error:
+            raise Unavailable(f"{url} failed with {error!r}") from error
+        finally:
+            self._connections().cookies.clear()  # an answer depends on the address alone
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(url, response.status_code, headers, body)
+
+    async def _body(self, url: str, response: httpx2.Response) -> bytes:
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("identity", "gzip", ""):
+            raise HandlerFailed(f"{url} answered in the encoding {encoding!r}, which was not asked for")
+        inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+        most, body = self.settings.max_bytes, bytearray()
+        async for chunk in response.aiter_raw():
+            try:
+                # Never more than is allowed: a small page may unpack to a huge one.
+                body += chunk if inflate is None else inflate.decompress(chunk, most + 1 - len(body))
+            except zlib.error as error:
+                raise Unavailable(f"{url} sent broken gzip: {error}") from error
+            if len(body) > most:
+                raise HandlerFailed(f"{url} is larger than {most} bytes")
+        return bytes(body)
+
+    def _wait_as_told(self, response: httpx2.Response) -> None:
+        seconds = response.headers.get("retry-after", "")
+        if seconds.isascii() and seconds.isdigit():
+            resume = asyncio.get_running_loop().time() + min(float(seconds), _MAX_RETRY_AFTER_S)
+            self._next_turn = max(self._next_turn, resume)
+
+    def _connections(self) -> httpx2.AsyncClient:
+        import httpx2
+
+        if self._client is None:
+            version = importlib.metadata.version("spec-envs")
+            agent = self.settings.user_agent or f"spec-envs/{version} (a research library; reads, and never writes)"
+            self._client = httpx2.AsyncClient(
+                headers={"User-Agent": agent, "Accept": "text/html", "Accept-Encoding": "gzip"},
+                timeout=self.settings.timeout_s,
+                limits=httpx2.Limits(max_connections=_MAX_CONNECTIONS),
+                follow_redirects=False,
+                trust_env=False,  # a proxy of the environment would be one more host
+            )
+        return self._client

@@ -1,0 +1,132 @@
+"""The agent's actions: values for knobs, as a mapping, as JSON text, or as coordinates in a box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from spec_envs.errors import InvalidAction
+from spec_envs.tuning.knobs import Knob, Setting, Value, setting_of
+
+__all__ = ["ACTION_FORMATS", "Action", "action_space", "coordinates", "read_action"]
+
+Action = Mapping[str, Any] | str | NDArray[np.floating[Any]]
+
+ACTION_FORMATS = ("dict", "box", "json")
+
+#: Coordinates may leave [-1, 1] by as much as rounding to float32 can do.
+_SLACK = 1e-6
+
+
+def read_action(knobs: tuple[Knob, ...], action: object, current: Setting) -> Setting:
+    """The setting that an action asks for, each value moved to its knob's grid.
+
+    A mapping, or a JSON object as text, has values by knob name; a knob that it does not name keeps its value. A choice
+    is named, or in a mapping given by its number. Anything else is read as coordinates from -1 to 1, one for each knob.
+
+    Raises:
+        InvalidAction: It is none of these, names a knob that there is not, or has a value out of bounds.
+    """
+    if isinstance(action, str):
+        return _updated(knobs, _parsed(action), current)
+    if isinstance(action, Mapping):
+        return _updated(knobs, {name: _plain(value) for name, value in action.items()}, current, numbered=True)
+    try:
+        given = np.asarray(action, np.float64)
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.shape != (len(knobs),):
+        names = ", ".join(knob.name for knob in knobs)
+        raise InvalidAction(
+            f"an action is a mapping of knobs ({names}) to values, the same as JSON text, or an array of "
+            f"{len(knobs)} coordinate(s) from -1 to 1, not {str(action)[:200]!r}"
+        )
+    inside = np.where(np.abs(given) <= 1.0 + _SLACK, np.clip(given, -1.0, 1.0), given)
+    return tuple((knob.name, knob.decode(float(at))) for knob, at in zip(knobs, inside, strict=True))
+
+
+def coordinates(knobs: tuple[Knob, ...], setting: Setting) -> NDArray[np.float32]:
+    """A setting as coordinates from -1 to 1, one for each knob."""
+    values = dict(setting)
+    return np.array([knob.encode(values[knob.name]) for knob in knobs], np.float32)
+
+
+def action_space(knobs: tuple[Knob, ...], kind: str) -> spaces.Space[Any]:
+    """The space of actions of the ``kind`` "dict", "box" or "json"."""
+    if kind == "box":
+        return spaces.Box(-1.0, 1.0, (len(knobs),), np.float32)
+    if kind == "json":
+        return SettingText(knobs)
+    return spaces.Dict({knob.name: _space_of(knob) for knob in knobs})
+
+
+class SettingText(spaces.Text):
+    """Settings as JSON text. ``sample()`` draws one of a value for every knob."""
+
+    def __init__(self, knobs: tuple[Knob, ...]) -> None:
+        self._knobs = knobs
+        super().__init__(1 << 20, min_length=2)
+
+    def contains(self, x: Any) -> bool:
+        """Whether ``x`` can be read as an action."""
+        try:
+            return isinstance(x, str) and bool(read_action(self._knobs, x, _defaults(self._knobs)))
+        except InvalidAction:
+            return False
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """A random setting; with ``mask`` or ``probability``, as ``Text.sample``."""
+        if mask is not None or probability is not None:
+            return super().sample(mask, probability)
+        return json.dumps({knob.name: knob.grid[self.np_random.integers(len(knob.grid))] for knob in self._knobs})
+
+
+def _space_of(knob: Knob) -> spaces.Space[Any]:
+    if knob.kind == "choice":
+        return spaces.Discrete(len(knob.choices))
+    if knob.kind == "int":
+        return spaces.Discrete(round(knob.high - knob.low) + 1, start=round(knob.low))
+    return spaces.Box(knob.low, knob.high, (), np.float64)
+
+
+def _defaults(knobs: tuple[Knob, ...]) -> Setting:
+    return tuple((knob.name, knob.start) for knob in knobs)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise InvalidAction(f"an action as text is a JSON object of knobs and values, not {text[:200]!r}")
+    return parsed
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as Python has it; samples of spaces are arrays without dimensions."""
+    return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
+
+
+def _updated(knobs: tuple[Knob, ...], given: Mapping[Any, Any], current: Setting, *, numbered: bool = False) -> Setting:
+    by_name = {knob.name: knob for knob in knobs}
+    if unknown := [name for name in given if name not in by_name]:
+        raise InvalidAction(f"there is no knob {unknown[0]!r}; there are: {', '.join(by_name)}")
+    values: dict[str, Value] = dict(current)
+    for name, value in given.items():
+        values[name] = _value(by_name[name], value, numbered)
+    return setting_of(knobs, values)
+
+
+def _value(knob: Knob, value: Any, numbered: bool) -> Value:
+    if knob.kind == "choice" and isinstance(value, int) and not isinstance(value, bool):
+        if not numbered:  # as a language model writes the choice "4096"
+            return knob.snap(str(value))
+        if 0 <= value < len(knob.choices):
+            return knob.choices[value]
+    return knob.snap(value)

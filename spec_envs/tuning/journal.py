@@ -1,0 +1,234 @@
+"""A journal of settings of the system: what a value was before it was changed, so that it comes back whatever happens.
+
+Before a file is first written, its path and its old value are appended to the journal and are on the disk. They are put
+back on ``close()``, at the end of the process, on SIGTERM, and, after a crash or ``kill -9``, when the next journal is
+opened or ``spec-envs tuning restore`` is run. A lock sees to it that one process at a time writes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from spec_envs.errors import EnvClosed, HandlerFailed
+
+__all__ = ["Journal", "default_folder", "read_file"]
+
+
+def default_folder() -> Path:
+    """Where the journal of this user is: ``$XDG_STATE_HOME/spec-envs/tuning``, by default below ``~/.local/state``."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return Path(state) / "spec-envs" / "tuning"
+
+
+class Journal:
+    """The one owner of changed settings; what an earlier one has left is put back at once.
+
+    Args:
+        folder: Where journal and lock are; made if it is missing. Default: ``default_folder()``.
+
+    Raises:
+        HandlerFailed: Another process is the owner, or a value that an earlier one left cannot be put back.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        folder = folder or default_folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_file = _locked(folder / "lock")
+        self._path = folder / "journal.jsonl"
+        self._pid = os.getpid()
+        self._mutex = threading.RLock()  # of the thread that a signal may interrupt, too
+        self._old: dict[str, str] = {}
+        self._closed = False
+        #: What an earlier owner had left changed, and is as it was again: old values by path.
+        self.restored: dict[str, str] = {}
+        try:
+            self._old = self._left()
+            self.restored = self.restore()
+        except BaseException:
+            self._lock_file.close()
+            raise
+        atexit.register(self._at_exit)
+        self._forget_signal = _on_sigterm(self._at_exit)
+
+    def write(self, path: str, text: str) -> None:
+        """Write ``text`` to the file ``path``; its old value is in the journal before.
+
+        Raises:
+            HandlerFailed: The file cannot be read or written.
+            EnvClosed: The journal was closed.
+        """
+        with self._mutex:
+            if self._closed:
+                raise EnvClosed("the journal was closed, and with it everything is as it was")
+            if path not in self._old:
+                old = read_file(path)
+                self._append({"path": path, "old": old})
+                self._old[path] = old
+            _write(path, text)
+
+    def restore(self) -> dict[str, str]:
+        """Put everything back; what was put back, by path.
+
+        Raises:
+            HandlerFailed: Something cannot be put back. It stays in the journal; the rest is as it was.
+        """
+        with self._mutex:
+            put_back, failed = {}, {}
+            for path, old in reversed(list(self._old.items())):
+                try:
+                    _put_back(path, old)
+                except HandlerFailed as error:
+                    failed[path] = str(error)
+                else:
+                    put_back[path] = self._old.pop(path)
+            self._rewrite()
+        if failed:
+            raise HandlerFailed(f"not put back, and still in {self._path}: {'; '.join(failed.values())}")
+        return put_back
+
+    def close(self) -> None:
+        """Put everything back and let another process be the owner. Idempotent."""
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            atexit.unregister(self._at_exit)
+            self._forget_signal()
+            try:
+                self.restore()
+            finally:
+                self._lock_file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:  # a forked child ends without undoing what its parent has set
+            self.close()
+
+    def _left(self) -> dict[str, str]:
+        """What the journal holds. A last line that is cut short was never followed by a change."""
+        if not self._path.exists():
+            return {}
+        left: dict[str, str] = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError, KeyError):
+                entry = json.loads(line)
+                left.setdefault(entry["path"], entry["old"])
+        return left
+
+    def _append(self, entry: dict[str, str]) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+            _to_disk(file)
+        _folder_to_disk(self._path.parent)
+
+    def _rewrite(self) -> None:
+        """Have the journal hold what is still changed, by an exchange of files that is seen whole or not at all."""
+        fresh = self._path.with_suffix(".new")
+        with open(fresh, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"path": path, "old": old}) + "\n" for path, old in self._old.items())
+            _to_disk(file)
+        fresh.replace(self._path)
+        _folder_to_disk(self._path.parent)
+
+
+def _locked(path: Path) -> Any:
+    file = open(path, "a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        owner = file.read().strip() or "unknown"
+        file.close()
+        raise HandlerFailed(
+            f"another process (pid {owner}) has changed settings of this system; wait until it has ended ({path})"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _on_sigterm(cleanup: Callable[[], None]) -> Callable[[], None]:
+    """Have ``cleanup`` called on SIGTERM, before what was to happen anyway; returns what ends that.
+
+    Outside of the main thread, where no signal can be handled, nothing is done: the next owner puts things back then.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        cleanup()
+        if callable(before):
+            before(number, frame)
+        elif before is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def forget() -> None:
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is handle:
+            signal.signal(signal.SIGTERM, before)
+
+    signal.signal(signal.SIGTERM, handle)
+    return forget
+
+
+def read_file(path: str) -> str:
+    """The value that a setting has: what its file holds, or the word in brackets where that is a choice of words.
+
+    Raises:
+        HandlerFailed: The file cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise HandlerFailed(f"{path} cannot be read: {error.strerror}") from error
+    chosen = re.search(r"\[(\S+)\]", text)  # as in "always [madvise] never"
+    return chosen[1] if chosen else text
+
+
+def _put_back(path: str, old: str) -> None:
+    _write(path, old)
+    if (found := read_file(path)).split() != old.split():
+        raise HandlerFailed(f"{path} was set back to {old!r}, but reads {found!r}")
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        # As a shell's > does, but never making a file; the kernel wants a value in one write.
+        handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        try:
+            os.write(handle, f"{text}\n".encode())
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise HandlerFailed(f"{text!r} cannot be written to {path}: {error.strerror}") from error
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

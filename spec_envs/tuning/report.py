@@ -1,0 +1,154 @@
+"""What the agent sees: the windows so far, as arrays for learning or as text for a language model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from gymnasium import spaces
+
+from spec_envs.tuning.actions import coordinates
+from spec_envs.tuning.knobs import Knob, Setting, setting_of
+from spec_envs.tuning.measuring import METRICS, Machine, Metrics
+
+__all__ = ["Observation", "Report", "Trial", "observation_space"]
+
+Observation = dict[str, Any] | str
+
+#: Bound of the figures in arrays: as a latency in ms, eleven days. (Gymnasium warns of boxes without bounds.)
+_MOST = 1e9
+_MACHINE = tuple(field.name for field in dataclasses.fields(Machine))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Trial:
+    """One window: what was set and what was measured."""
+
+    window: int
+    knobs: Setting
+    metrics: Metrics
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """An observation as a value.
+
+    Attributes:
+        trials: The last windows, oldest first; there is one at least.
+        machine: What the machine did in the last one.
+    """
+
+    trials: tuple[Trial, ...]
+    machine: Machine = Machine()
+
+    @property
+    def last(self) -> Trial:
+        """The last window."""
+        return self.trials[-1]
+
+    @classmethod
+    def of(cls, observation: Any, knobs: tuple[Knob, ...]) -> Self:
+        """The value of an observation in either form; ``knobs`` are the environment's."""
+        return cls._of_text(observation, knobs) if isinstance(observation, str) else cls._of_arrays(observation, knobs)
+
+    def arrays(self, knobs: tuple[Knob, ...], length: int) -> dict[str, Any]:
+        """As arrays, with ``length`` rows of history."""
+        rows = [np.concatenate((coordinates(knobs, trial.knobs), _row(trial.metrics))) for trial in self.trials]
+        history = np.zeros((length, len(knobs) + len(METRICS)), np.float32)
+        history[length - len(rows) :] = rows
+        return {
+            "window": np.array([self.last.window], np.int64),
+            "knobs": coordinates(knobs, self.last.knobs),
+            "metrics": _row(self.last.metrics),
+            "history": history,
+            "machine": np.minimum([getattr(self.machine, name) for name in _MACHINE], _MOST).astype(np.float32),
+        }
+
+    def text(self, knobs: tuple[Knob, ...], workload: str, goal: str) -> str:
+        """As JSON text that explains itself."""
+        report = {
+            "workload": workload,
+            "goal": goal,
+            "units": "latencies (p50, p95, p99, max, mean) in ms, throughput in events/s, shares from 0 to 1",
+            "knobs": {knob.name: _described(knob) for knob in knobs},
+            "windows": [
+                {"window": trial.window, "knobs": dict(trial.knobs), **_rounded(trial.metrics)} for trial in self.trials
+            ],
+            "machine": _rounded(self.machine),
+        }
+        return json.dumps(report)
+
+    @classmethod
+    def _of_text(cls, text: str, knobs: tuple[Knob, ...]) -> Self:
+        report = json.loads(text)
+        trials = tuple(
+            Trial(row["window"], setting_of(knobs, row["knobs"]), Metrics(**{name: row[name] for name in METRICS}))
+            for row in report["windows"]
+        )
+        return cls(trials, Machine(**report["machine"]))
+
+    @classmethod
+    def _of_arrays(cls, arrays: Mapping[str, Any], knobs: tuple[Knob, ...]) -> Self:
+        last = int(arrays["window"][0])
+        rows = arrays["history"][-(last + 1) :]
+        trials = []
+        for window, row in enumerate(rows, start=last + 1 - len(rows)):
+            setting = tuple((knob.name, knob.decode(float(at))) for knob, at in zip(knobs, row, strict=False))
+            figures: dict[str, Any] = {
+                name: float(figure) for name, figure in zip(METRICS, row[len(knobs) :], strict=True)
+            }
+            trials.append(Trial(window, setting, Metrics(**figures | {"valid": bool(figures["valid"])})))
+        return cls(tuple(trials), Machine(*(float(figure) for figure in arrays["machine"])))
+
+
+def observation_space(knobs: tuple[Knob, ...], kind: str, length: int) -> spaces.Space[Any]:
+    """The space of observations of the ``kind`` "dict" or "text"."""
+    if kind == "text":
+        return ReportText()
+    columns = len(knobs) + len(METRICS)
+    least = np.concatenate((np.full(len(knobs), -1), np.zeros(len(METRICS)))).astype(np.float32)
+    most = np.concatenate((np.full(len(knobs), 1), np.full(len(METRICS), _MOST))).astype(np.float32)
+    return spaces.Dict(
+        {
+            "window": spaces.Box(0, np.iinfo(np.int64).max, (1,), np.int64),
+            "knobs": spaces.Box(-1, 1, (len(knobs),), np.float32),
+            "metrics": spaces.Box(0, _MOST, (len(METRICS),), np.float32),
+            "history": spaces.Box(
+                np.tile(least, (length, 1)), np.tile(most, (length, 1)), (length, columns), np.float32
+            ),
+            "machine": spaces.Box(0, _MOST, (len(_MACHINE),), np.float32),
+        }
+    )
+
+
+class ReportText(spaces.Text):
+    """Any text, cheap to make and to check."""
+
+    def __init__(self) -> None:
+        super().__init__(1 << 30, min_length=0)
+
+    def contains(self, x: Any) -> bool:
+        """Whether ``x`` is text."""
+        return isinstance(x, str)
+
+
+def _row(metrics: Metrics) -> Any:
+    return np.minimum([getattr(metrics, name) for name in METRICS], _MOST).astype(np.float32)
+
+
+def _rounded(figures: Metrics | Machine) -> dict[str, float | bool]:
+    """The figures with six significant digits, which is more than anybody reads."""
+    return {
+        name: value if isinstance(value, bool) else float(f"{value:.6g}")
+        for name, value in dataclasses.asdict(figures).items()
+    }
+
+
+def _described(knob: Knob) -> dict[str, Any]:
+    if knob.kind == "choice":
+        return {"choices": list(knob.choices)}
+    scale = {"kind": knob.kind, "low": knob.low, "high": knob.high, "scale": "log" if knob.log else "linear"}
+    return scale | ({"unit": knob.unit} if knob.unit else {})

@@ -1,0 +1,265 @@
+"""The model server: OpenAI's protocol as its own client sees it, what it counts, and what it is backed by."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import Any
+
+import gymnasium as gym
+import openai
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import spec_envs  # noqa: F401
+from spec_envs import CancelToken
+from spec_envs._serving import Served
+from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
+from spec_envs.agents.llm.chess import CHESS, CHESS_GUESSES
+from spec_envs.agents.llm.retail import RETAIL, RETAIL_GUESSES
+from spec_envs.agents.llm.search import SEARCH_GUESSES
+from spec_envs.agents.react import ReActPolicy
+from spec_envs.agents.retail import RetailPolicy
+from spec_envs.agents.search import SearchPolicy
+from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
+from spec_envs.benchmarks.serving.behaviour import RateLimit
+from spec_envs.benchmarks.serving.models import _position, served_model
+from spec_envs.benchmarks.serving.wire import tokens_of
+from spec_envs.chess.position import Position
+from spec_envs.errors import InvalidConfiguration
+from tests.agents.scripted import Script, asking
+
+HELLO: Any = [{"role": "user", "content": "Hello?"}]
+ANSWER = Completion(text="Well, well.", tool_calls=(ToolRequest("look", '{"at": "it"}'),))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ModelServer(Script(ANSWER), name="m", pace=Pace(reasoning_tokens=2)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=0) as client:
+        yield client
+
+
+class TestProtocol:
+    def test_a_whole_answer(self, server, client):
+        answer = client.chat.completions.create(model="m", messages=HELLO, logprobs=True)
+        (choice,) = answer.choices
+        assert choice.message.content == "Well, well." and choice.finish_reason == "tool_calls"
+        (call,) = choice.message.tool_calls
+        assert (call.id, call.function.name, call.function.arguments) == ("call_0", "look", '{"at": "it"}')
+        assert "".join(token.token for token in choice.logprobs.content) == "Well, well."
+        counted = server.settle().by_request[-1]
+        assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (counted.tokens_in, counted.tokens_out)
+        assert answer.usage.completion_tokens_details.reasoning_tokens == 2
+
+    def test_a_streamed_answer_is_the_same(self, server, client):
+        whole = client.chat.completions.create(model="m", messages=HELLO)
+        options = {"include_usage": True}
+        chunks = list(client.chat.completions.create(model="m", messages=HELLO, stream=True, stream_options=options))
+        *pieces, last, usage = chunks
+        assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == "Well, well."
+        assert all(len(piece.choices) == 1 and piece.usage is None for piece in pieces)
+        assert last.choices[0].finish_reason == "tool_calls" and usage.choices == []
+        assert usage.usage == whole.usage and len(pieces) == usage.usage.completion_tokens
+        assert len({chunk.id for chunk in chunks}) == 1
+
+    def test_usage_is_streamed_only_when_it_is_asked_for(self, client):
+        chunks = list(client.chat.completions.create(model="m", messages=HELLO, stream=True))
+        assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+
+    def test_calls_are_numbered_within_the_conversation(self, client):
+        before: Any = [{"role": "tool", "tool_call_id": f"call_{n}", "content": ""} for n in range(2)]
+        answer = client.chat.completions.create(model="m", messages=[*HELLO, *before])
+        assert answer.choices[0].message.tool_calls[0].id == "call_2"
+
+    def test_models(self, client):
+        assert [model.id for model in client.models.list()] == ["m"]
+        assert client.models.retrieve("m").owned_by == "spec-envs"
+        with pytest.raises(openai.NotFoundError, match="'n' does not exist"):
+            client.models.retrieve("n")
+
+    @pytest.mark.parametrize(
+        "options, error, message",
+        [
+            ({"model": "n"}, openai.NotFoundError, "this server has 'm'"),
+            ({"messages": []}, openai.BadRequestError, "at least one"),
+            ({"messages": [{"content": "x"}]}, openai.BadRequestError, "each with a role"),
+            ({"n": 3}, openai.BadRequestError, "n must be 1, not 3"),
+            ({"max_tokens": 0}, openai.BadRequestError, "max_tokens must be"),
+        ],
+    )
+    def test_bad_requests(self, client, options, error, message):
+        with pytest.raises(error, match=message):
+            client.chat.completions.create(**{"model": "m", "messages": HELLO, **options})
+
+    def test_what_is_no_json_and_what_is_not_there(self, server):
+        for path, data, status in (("/v1/chat/completions", b"{", 400), ("/v1/nothing", None, 404)):
+            with pytest.raises(urllib.error.HTTPError) as raised:
+                urllib.request.urlopen(urllib.request.Request(server.address + path, data))
+            with raised.value as response:
+                assert response.code == status and "message" in json.load(response)["error"]
+
+    def test_a_rate_limit(self):
+        with ModelServer(Script("x"), rate_limit=(1, 3600)) as server:
+            with openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=0) as client:
+                client.chat.completions.create(model="model", messages=HELLO)
+                with pytest.raises(openai.RateLimitError) as raised:
+                    client.chat.completions.create(model="model", messages=HELLO)
+            assert 3000 < int(raised.value.response.headers["retry-after"]) <= 3600
+            assert (server.statistics.requests, server.statistics.refused) == (1, 1)
+
+    def test_statistics_by_request(self, server, client):
+        client.chat.completions.create(model="m", messages=HELLO)
+        with urllib.request.urlopen(f"{server.address}/stats") as response:
+            told = json.load(response)
+        assert told == json.loads(json.dumps(server.settle().as_dict()))
+        assert told["by_request"][-1]["outcome"] == "done" and told["running"] == 0
+        assert told["tokens_out"] == sum(request["tokens_out"] for request in told["by_request"])
+
+    def test_a_client_that_hangs_up_is_counted_with_what_it_cost(self, server, client):
+        before = server.statistics
+        server.fail_next(Fault(stall_after=3))
+        with client.chat.completions.create(model="m", messages=HELLO, stream=True) as stream:
+            for _ in range(3):
+                next(stream)
+        after = server.settle()
+        assert after.hung_up == before.hung_up + 1 and after.by_request[-1].tokens_out == 3
+
+
+class TestPace:
+    def test_is_a_function_of_the_request_and_the_seed(self):
+        pace = Pace(first_token_s=1.0, tokens_per_s=50.0, spread=0.5, seed=3)
+        assert pace.times(asking("a")) == pace.times(asking("a")) != pace.times(asking("b"))
+        other = Pace(first_token_s=1.0, tokens_per_s=50.0, spread=0.5, seed=4)
+        assert other.times(asking("a")) != pace.times(asking("a"))
+
+    def test_is_lognormal_around_its_medians(self):
+        pace = Pace(first_token_s=2.0, tokens_per_s=50.0, spread=0.5)
+        times = [pace.times(asking(str(number))) for number in range(500)]
+        for column, median in ((0, 2.0), (1, 0.02)):
+            logs = sorted(math.log(each[column] / median) for each in times)
+            assert abs(logs[250]) < 0.1 and -0.6 < logs[79] < -0.4 and 0.4 < logs[420] < 0.6
+
+    def test_without_spread_it_is_exact(self):
+        assert Pace(first_token_s=2.0, tokens_per_s=50.0).times(asking()) == (2.0, 0.02)
+        assert Pace().times(asking()) == (0.0, 0.0)
+
+    @pytest.mark.parametrize(
+        "options", [{"first_token_s": -1}, {"tokens_per_s": 0}, {"spread": -1}, {"reasoning_tokens": -1}]
+    )
+    def test_options_that_make_no_sense(self, options):
+        with pytest.raises(InvalidConfiguration, match=next(iter(options))):
+            Pace(**options)
+
+    def test_a_limit_that_makes_no_sense(self):
+        with pytest.raises(InvalidConfiguration, match="not 0 in 1 s"):
+            RateLimit(0, 1)
+
+
+@given(st.text())
+def test_tokens_are_the_text_and_short(text):
+    tokens = tokens_of(text)
+    assert "".join(tokens) == text and all(1 <= len(token) <= 4 for token in tokens)
+
+
+class TestModels:
+    @settings(max_examples=25, deadline=None)
+    @given(st.randoms(use_true_random=False), st.integers(0, 20))
+    def test_a_position_is_read_back_from_what_is_asked(self, random, plies):
+        position = Position()
+        for _ in range(plies):
+            legal = sorted(move.uci() for move in position.board().legal_moves)
+            if not legal:
+                break
+            position = Position(position.start_fen, (*position.moves, random.choice(legal)))
+        assert _position(CHESS.ask(position)) == position
+        assert _position(CHESS_GUESSES["policy"].ask(position, 3, ())) == position
+
+    def test_the_clerk_decides_as_from_the_observation(self):
+        model, policy = served_model("retail"), RetailPolicy()
+        with gym.make("SpecRetail-v0") as env:
+            for seed in range(2):
+                observation, _ = env.reset(seed=seed)
+                done = False
+                while not done:
+                    action = policy(observation)
+                    assert RETAIL.read(model(RETAIL.ask(observation)), observation) == action
+                    guess = model(RETAIL_GUESSES["policy"].ask(observation, 3, ())).text
+                    assert RETAIL_GUESSES["policy"].read(guess, observation) == action
+                    observation, _, terminated, truncated, _ = env.step(action)
+                    done = terminated or truncated
+
+    def test_the_reader_decides_as_from_the_observation(self):
+        model, policy = served_model("search"), SearchPolicy()
+        reader = ReActPolicy(model)
+        with gym.make("SpecSearch-v0") as env:
+            for seed in range(3):
+                observation, _ = env.reset(seed=seed)
+                done = False
+                while not done:
+                    action = policy(observation)
+                    assert reader(observation, CancelToken()) == action
+                    guess = model(SEARCH_GUESSES["policy"].ask(observation, 3, ())).text
+                    assert SEARCH_GUESSES["policy"].read(guess, observation) == action
+                    observation, reward, terminated, truncated, _ = env.step(action)
+                    done = terminated or truncated
+                assert reward == 1.0
+
+    def test_what_they_do_not_understand_is_a_bad_request(self, monkeypatch):
+        monkeypatch.setenv("SPEC_ENVS_STOCKFISH", "/not/installed")
+        for name, message in (("chess", "found no position"), ("retail", "serves a customer")):
+            with ModelServer(name) as server:
+                with openai.OpenAI(api_key="none", base_url=server.base_url) as client:
+                    with pytest.raises(openai.BadRequestError, match=message):
+                        client.chat.completions.create(model=name, messages=HELLO)
+
+    def test_any_function_by_its_name(self):
+        assert served_model("tests.benchmarks.test_serving:parrot") is parrot
+
+    @pytest.mark.parametrize(
+        "name, message",
+        [
+            ("poker", "one of chess, retail"),
+            ("no.such.module:x", "No module named"),
+            ("json:nothing", "no attribute 'nothing'"),
+            ("string:digits", "cannot be called"),
+        ],
+    )
+    def test_names_of_nothing(self, name, message):
+        with pytest.raises(InvalidConfiguration, match=message):
+            served_model(name)
+
+
+def parrot(request: ChatRequest) -> str:
+    return request.messages[-1]["content"]
+
+
+class TestCommand:
+    def test_prints_its_address_and_serves_until_it_is_interrupted(self):
+        command = [sys.executable, "-W", "error", "-m", "spec_envs.benchmarks.cli", "serve-model"]
+        command += ["--policy", "tests.benchmarks.test_serving:parrot", "--name", "parrot"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            address = process.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", address), process.stderr.read()
+            with openai.OpenAI(api_key="none", base_url=address) as client:
+                answer = client.chat.completions.create(model="parrot", messages=HELLO)
+            assert answer.choices[0].message.content == "Hello?"
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=60) == 0
+            assert "Traceback" not in process.stderr.read()
+
+    def test_a_port_that_is_taken(self, server):
+        port = server.address.rpartition(":")[2]
+        with pytest.raises(InvalidConfiguration, match=f"port {port} of 127.0.0.1 cannot be had"):
+            Served(server._app.asgi, port=int(port))

@@ -1,0 +1,529 @@
+"""The shop's HTTP API with SQLite behind it: writes are real, and each happens once whatever happens on the line."""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import itertools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from spec_envs import Call, CallCancelled, CancelToken, Effect, HandlerFailed, fork
+from spec_envs.agents import CallableGuesser, RetailPolicy
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.data import load
+from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
+from spec_envs.retail.shop import Faults, HttpTools, ShopDatabase, serving
+from spec_envs.retail.shop.database import Refused
+from spec_envs.retail.tools import WRITES
+from spec_envs.wrappers import SpeculativeWrapper, certify
+from spec_envs.wrappers.handlers import with_latency
+
+#: The first test task: cancel an order that is still pending.
+CANCEL = 0
+TROUBLE = Faults(lost_before=0.1, lost_after=0.25, failed=0.1, slow=0.1, slow_s=0.002, seed=4)
+
+
+@pytest.fixture
+def database() -> Iterator[ShopDatabase]:
+    with ShopDatabase(load("embedded")) as opened:
+        yield opened
+
+
+def made(tools: Any, **options: Any) -> Any:
+    return gym.make("SpecRetail-v0", tools=tools, **options)
+
+
+def cancelling(tools: Any) -> tuple[Any, dict[str, Any]]:
+    """An episode under way, and the write that it is about."""
+    env = made(tools, task_index=CANCEL).unwrapped
+    env.reset(seed=0)
+    action = env.episode.task.actions[-1]
+    return env, {"name": action.name, "arguments": dict(action.arguments)}
+
+
+def play(env: Any, act: Any, seed: int) -> float:
+    observation, _ = env.reset(seed=seed)
+    done = False
+    while not done:
+        observation, reward, terminated, truncated, _ = env.step(act(observation))
+        done = terminated or truncated
+    return float(reward)
+
+
+def written(env: Any) -> list[tuple[str, Any, str]]:
+    """The writes of the episode's dialogue, each with the answer that the agent saw."""
+    dialogue = env.unwrapped.dialogue
+    return [
+        (call["function"]["name"], json.loads(call["function"]["arguments"]), answer["content"])
+        for message, answer in itertools.pairwise(dialogue)
+        for call in message.get("tool_calls", ())
+        if call["function"]["name"] in WRITES
+    ]
+
+
+def check_agreement(database: ShopDatabase, env: Any) -> None:
+    """The shop's log shows each write of the episode once, and its data are those that the episode ended with."""
+    episode = env.unwrapped.episode
+    log = database.writes(episode.name)
+    assert [(write.name, write.arguments, write.output) for write in log] == written(env)
+    assert database.snapshot(episode.name) == episode.store
+    assert database.snapshot(episode.name).tau_hash() == episode.store.tau_hash()
+
+
+class Seer:
+    """Guesses what customers, tools and the agent will say: right two times in three, and something else beside it."""
+
+    def __init__(self, agent: Any) -> None:
+        self._agent = agent
+
+    def __call__(self, call: Call, k: int) -> list[Any]:
+        query = call.query
+        match query:
+            case CustomerQuery():
+                truth: Any = scripted_customer(query)
+                other: Any = "Yes."
+                wrong = len(query.said[-1]) % 3 == 0
+            case ToolQuery():
+                truth, other = instant_tools(query), instant_tools(query)._replace(output="Error: no")
+                wrong = len(query.text) % 3 == 0
+            case _:
+                truth, other = self._agent(query), "Is there anything else?"
+                wrong = len(query["dialogue"]) % 3 == 0
+        return [other if wrong else truth, "Hm." if not isinstance(query, ToolQuery) else other][:k]
+
+
+GUESSERS: dict[str, Any] = {
+    name: CallableGuesser(Seer(RetailPolicy(error_rate=0.2))) for name in ("user", "tool", "policy")
+}
+
+
+class TestOneWriteOnce:
+    @pytest.mark.parametrize("runtime", ["simulation", "threads"])
+    @pytest.mark.parametrize("faults", [None, TROUBLE], ids=["quiet", "trouble"])
+    def test_plain_and_speculative_runs_leave_equal_databases(self, database, runtime, faults):
+        policy = RetailPolicy(error_rate=0.2)
+        with serving(database, faults=faults) as served, HttpTools(served.address, attempts=30, backoff_s=0.0) as tools:
+            ends: dict[str, list[Any]] = {"plain": [], "speculative": []}
+            ahead = hits = 0
+            for seed in range(5):
+                plain = made(tools)
+                wrapped = SpeculativeWrapper(
+                    made(tools), policy=policy, guessers=GUESSERS, k=2, max_inflight=6, runtime=runtime
+                )
+                with plain, wrapped:
+                    for kind, env, act in (("plain", plain, policy), ("speculative", wrapped, wrapped.act)):
+                        reward = play(env, act, seed)
+                        check_agreement(database, env)
+                        name = env.unwrapped.episode.name
+                        log = [(write.name, write.arguments, write.output) for write in database.writes(name)]
+                        ends[kind].append((reward, database.snapshot(name).tau_hash(), log))
+                    assert written(wrapped) == written(plain)
+                    ahead += sum(e.handler == "tool" and e.speculative is True for e in wrapped.trace)
+                    hits += wrapped.statistics.hits
+                    assert not [e for e in wrapped.trace if e.handler == "tool" and e.error]
+        assert runtime == "threads" or (ahead > 10 and hits > 5)  # there was something to go wrong
+        assert ends["plain"] == ends["speculative"]
+        assert sum(len(log) for _, _, log in ends["plain"]) >= 4
+
+    @pytest.mark.parametrize("runtime", ["simulation", "threads"])
+    def test_certify(self, database, runtime):
+        with (
+            serving(database, faults=TROUBLE) as served,
+            HttpTools(served.address, attempts=30, backoff_s=0.0) as tools,
+        ):
+            certificate = certify(
+                lambda: made(tools), RetailPolicy(), GUESSERS, range(4), runtime=runtime, k=2, max_inflight=4
+            )
+        assert certificate, certificate
+
+    def test_reads_run_ahead_and_writes_do_not(self, database):
+        started: list[tuple[str, bool]] = []
+
+        def watched(query: ToolQuery, cancel: CancelToken) -> Any:
+            started.append((query.name, threading.current_thread() is threading.main_thread()))
+            return tools(query, cancel)
+
+        policy = RetailPolicy()
+        guessers: dict[str, Any] = {"policy": CallableGuesser(lambda call, k: [policy(call.query)])}
+        with serving(database) as served, HttpTools(served.address) as tools:
+            env = SpeculativeWrapper(
+                made(watched, task_index=CANCEL), policy=with_latency(policy, 0.02), guessers=guessers, k=1
+            )
+            with env:
+                assert play(env, env.act, 0) == 1.0
+                check_agreement(database, env)
+        assert (False in {here for name, here in started if name not in WRITES}) is True
+        assert {here for name, here in started if name in WRITES} == {True}
+
+    def test_the_answer_gets_lost_and_the_step_is_made_again(self, database):
+        seed = next(s for s in itertools.count() if [draws(s).of(n) for n in (0, 1)] == ["lost_after", None])
+        with serving(database, faults=draws(seed)) as served, HttpTools(served.address, attempts=1) as tools:
+            env, cancel = cancelling(tools)
+            before = env.episode
+            with pytest.raises(HandlerFailed, match=r"cancel_pending_order at http.* was not answered in 1 attempts"):
+                env.step(cancel)
+            assert env.episode is before and len(database.writes(before.name)) == 1  # carried out, and nobody knows
+            env.step(cancel)
+            check_agreement(database, env)
+            assert len(database.writes(before.name)) == 1
+
+    def test_after_a_lost_answer_another_write_is_refused(self, database):
+        seed = next(s for s in itertools.count() if [draws(s).of(n) for n in (0, 1)] == ["lost_after", None])
+        with serving(database, faults=draws(seed)) as served, HttpTools(served.address, attempts=1) as tools:
+            env, cancel = cancelling(tools)
+            with pytest.raises(HandlerFailed):
+                env.step(cancel)
+            reasons = {"ordered by mistake", "no longer needed"}
+            cancel["arguments"]["reason"] = (reasons - {cancel["arguments"]["reason"]}).pop()
+            with pytest.raises(HandlerFailed, match="belongs to another call"):
+                env.step(cancel)
+
+    def test_a_fork_that_writes_for_real_is_noticed(self, database):
+        with serving(database) as served, HttpTools(served.address) as tools:
+            env, cancel = cancelling(tools)
+            fork(env).step(cancel)
+            env.step("Hello?")
+            with pytest.raises(HandlerFailed, match="somebody else has changed them"):
+                env.step(cancel)
+
+    def test_each_episode_has_its_own_data(self, database):
+        with serving(database) as served, HttpTools(served.address) as tools:
+            env, cancel = cancelling(tools)
+            other, _ = cancelling(tools)
+            env.step(cancel)
+            first = env.episode.name
+            env.reset(seed=0)
+            assert len({first, env.episode.name, other.episode.name}) == 3
+            for each in (env, other):
+                each.step(cancel)  # pending again
+                assert not each.dialogue[-1]["content"].startswith("Error")
+                check_agreement(database, each)
+
+    def test_the_other_shop_has_other_data(self):
+        with ShopDatabase(load("embedded:1")) as other, serving(other) as served, HttpTools(served.address) as tools:
+            env, _ = cancelling(tools)
+            with pytest.raises(HandlerFailed, match="this shop's data have digest"):
+                env.step({"name": "list_all_product_types", "arguments": {}})
+
+
+def draws(seed: int) -> Faults:
+    return Faults(lost_after=0.5, seed=seed)
+
+
+class TestDatabase:
+    def test_answers_and_log_outlive_the_process(self, tmp_path):
+        path = tmp_path / "shop.sqlite"
+        _, cancel = cancelling(None)
+        call = {**cancel, "episode": "e", "key": "step-1"}
+        with ShopDatabase(load("embedded"), path) as database:
+            first = database.call(**call)
+            state = database.snapshot("e")
+        with ShopDatabase(load("embedded"), path) as database:
+            assert database.call(**call) == first and first.patch
+            assert database.snapshot("e") == state and len(database.writes("e")) == 1
+        assert [file.name for file in tmp_path.iterdir()] == ["shop.sqlite"]
+
+    def test_another_key_is_another_write(self, database):
+        _, cancel = cancelling(None)
+        answers = [database.call("e", **cancel, key=key).output for key in ("1", "2", "1")]
+        assert answers[0] == answers[2] and answers[1] == "Error: non-pending order cannot be cancelled"
+        assert [(write.key, write.output) for write in database.writes("e")] == [("1", answers[0]), ("2", answers[1])]
+
+    def test_many_at_once_with_one_key_write_once(self, database):
+        _, cancel = cancelling(None)
+        outputs: list[str] = []
+
+        def write() -> None:
+            outputs.append(database.call("e", **cancel, key="1").output)
+
+        threads = [threading.Thread(target=write) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(outputs) == 8 and len(set(outputs)) == 1 and len(database.writes("e")) == 1
+
+    def test_what_cannot_be_stored_leaves_nothing(self, database, monkeypatch):
+        _, cancel = cancelling(None)
+        digest = database.start_digest
+        with pytest.raises(Refused, match="the data of episode 'e'"):
+            database.call("e", **cancel, key="1", digest=digest + 1)
+        monkeypatch.setattr("spec_envs.retail.shop.database.json.dumps", refusing(json.dumps, after=4))
+        with pytest.raises(OSError, match="full"):
+            database.call("e", **cancel, key="1", digest=digest)
+        monkeypatch.undo()
+        assert database.writes("e") == [] and database.snapshot("e").digest == digest
+        assert database.call("e", **cancel, key="1", digest=digest).patch
+
+    def test_files_that_do_not_do(self, tmp_path):
+        path = tmp_path / "shop.sqlite"
+        ShopDatabase(load("embedded"), path).close()
+        with pytest.raises(InvalidConfiguration, match="belongs to a shop whose data"):
+            ShopDatabase(load("embedded:1"), path)
+        path.write_text("Dear diary, this is no database, and long enough to be looked at.\n" * 20)
+        with pytest.raises(InvalidConfiguration, match="cannot be used as a database"):
+            ShopDatabase(load("embedded"), path)
+        with pytest.raises(InvalidConfiguration, match="cannot be opened"):
+            ShopDatabase(load("embedded"), tmp_path / "nowhere" / "shop.sqlite")
+
+
+def refusing(function: Any, after: int) -> Any:
+    """``function``, which has no more room after so many calls."""
+    calls = itertools.count()
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) >= after:
+            raise OSError("full")
+        return function(*args, **kwargs)
+
+    return refuse
+
+
+def ask(url: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=30)
+    content = body if isinstance(body, (str, bytes)) or body is None else json.dumps(body)
+    try:
+        connection.request(method, path, content, {name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+class TestApi:
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "headers", "status", "message"),
+        [
+            ("POST", "calls", "{", {}, 400, "the body is not JSON"),
+            ("POST", "calls", b"\xff", {}, 400, "the body is not JSON"),
+            ("POST", "calls", "[" * 100_000, {}, 400, "the body is not JSON"),
+            ("POST", "calls", [], {}, 400, "must be a JSON object, not list"),
+            ("POST", "calls", {}, {}, 400, '"name" must be the name of a tool, not None'),
+            ("POST", "calls", "x" * 1_000_001, {}, 413, "at most 1000000 bytes"),
+            ("POST", "calls", {"name": "think", "data": "0"}, {}, 409, "this shop's data have digest"),
+            ("POST", "calls", {"name": "cancel_pending_order"}, {}, 400, "needs a key"),
+            (
+                "POST",
+                "calls",
+                {"name": "modify_user_address"},
+                {"Idempotency_Key": "1", "If_Match": "x"},
+                400,
+                "If-Match must be a digest",
+            ),
+            (
+                "POST",
+                "calls",
+                {"name": "modify_user_address"},
+                {"Idempotency_Key": "1", "If_Match": f'"{"0" * 32}"'},
+                412,
+                "somebody else",
+            ),
+            ("GET", "calls", None, {}, 405, "Method Not Allowed"),
+            ("GET", "nothing", None, {}, 404, "Not Found"),
+            ("GET", "../a%20b", None, {}, 400, "an episode is named by"),
+        ],
+    )
+    def test_what_makes_no_sense(self, database, method, path, body, headers, status, message):
+        with serving(database) as served:
+            path = f"/episodes/e/{path}".replace("e/../", "")
+            found, answer = ask(served.address, method, path, body, **headers)
+        assert (found, list(answer)) == (status, ["error"])
+        assert message in answer["error"]
+        assert database.writes("e") == []
+
+    def test_calls_state_and_log(self, database):
+        _, cancel = cancelling(None)
+        with serving(database) as served:
+            status, answer = ask(served.address, "POST", "/episodes/e/calls", cancel, Idempotency_Key="k")
+            assert (status, [change["table"] for change in answer["changes"]][:1]) == (200, ["orders"])
+            store = database.snapshot("e")
+            state = {"digest": f"{store.digest:032x}", "data_hash": store.tau_hash(), "writes": 1}
+            assert ask(served.address, "GET", "/episodes/e") == (200, state)
+            log = [{"number": 1, "key": "k", **cancel, "output": answer["output"]}]
+            assert ask(served.address, "GET", "/episodes/e/writes") == (200, log)
+            assert ask(served.address, "GET", "/") == (200, {"data": f"{database.start_digest:032x}"})
+            assert (
+                ask(served.address, "POST", "/episodes/e/calls", {"name": "no_tool"})[1]["output"]
+                == "Unknown action no_tool"
+            )
+
+    def test_numbers_that_json_does_not_know_are_answered_like_any_other(self, database):
+        with serving(database) as served, HttpTools(served.address) as tools:
+            env, _ = cancelling(tools)
+            env.step('{"name": "get_order_details", "arguments": {"order_id": NaN}}')
+            assert env.dialogue[-1]["content"].startswith("Error: invalid arguments for get_order_details")
+
+    def test_an_address_that_is_taken(self, database):
+        with serving(database) as served:
+            port = urllib.parse.urlsplit(served.address).port
+            with (
+                pytest.raises(InvalidConfiguration, match=f"port {port} of 127.0.0.1 cannot be had"),
+                serving(database, port=port or 0),
+            ):
+                pass
+
+
+class TestFaults:
+    def test_shares_are_what_they_say(self):
+        faults = Faults(lost_before=0.1, lost_after=0.2, failed=0.3, slow=0.1, seed=1)
+        drawn = [faults.of(number) for number in range(4000)]
+        shares = {kind: drawn.count(kind) / 4000 for kind in ("lost_before", "lost_after", "failed", "slow", None)}
+        expected = {"lost_before": 0.1, "lost_after": 0.2, "failed": 0.3, "slow": 0.1, None: 0.3}
+        assert shares == pytest.approx(expected, abs=0.03)
+        assert drawn == [faults.of(number) for number in range(4000)]
+
+    @pytest.mark.parametrize(
+        "options", [{"slow": -0.1}, {"failed": 1.1}, {"slow": 0.6, "failed": 0.6}, {"slow_s": -1.0}], ids=str
+    )
+    def test_shares_that_make_no_sense(self, options):
+        with pytest.raises(InvalidConfiguration):
+            Faults(**options)
+
+    @pytest.mark.parametrize(
+        ("faults", "writes"),
+        [(Faults(lost_before=1.0), 0), (Faults(lost_after=1.0), 1), (Faults(failed=1.0), 0)],
+        ids=str,
+    )
+    def test_a_dead_line_is_an_error_after_so_many_attempts(self, database, faults, writes):
+        with serving(database, faults=faults) as served:
+            with HttpTools(served.address, attempts=3, backoff_s=0.0) as tools:
+                env, cancel = cancelling(tools)
+                with pytest.raises(HandlerFailed, match="was not answered in 3 attempts"):
+                    env.step(cancel)
+        assert len(database.writes(env.episode.name)) == writes
+
+
+class TestClient:
+    @pytest.mark.parametrize(
+        "options",
+        [{"url": "ftp://x"}, {"url": "localhost"}, {"timeout_s": 0}, {"attempts": 0}, {"backoff_s": -1}],
+        ids=str,
+    )
+    def test_arguments_that_make_no_sense(self, options):
+        with pytest.raises(InvalidConfiguration):
+            HttpTools(**{"url": "http://127.0.0.1:1", **options})
+
+    def test_nobody_is_there(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        with HttpTools(f"http://127.0.0.1:{port}", attempts=2, backoff_s=0.0) as tools:
+            env, cancel = cancelling(tools)
+            with pytest.raises(HandlerFailed, match="ConnectionRefusedError"):
+                env.step(cancel)
+
+    @pytest.mark.parametrize("content", ["{", "[]", '{"output": 1, "changes": []}', '{"output": "", "changes": [{}]}'])
+    def test_something_else_is_there(self, content):
+        with answering(content) as url, HttpTools(url) as tools:
+            env, cancel = cancelling(tools)
+            with pytest.raises(HandlerFailed, match="what is no result"):
+                env.step(cancel)
+
+    def test_cancelling_cuts_the_line(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and never answers
+            tools = HttpTools(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=60.0)
+            env, cancel = cancelling(tools)
+            token, outcome = CancelToken(), []
+
+            def call() -> None:
+                with pytest.raises(CallCancelled):
+                    env.handlers["tool"](query_of(env, cancel), token)
+                outcome.append("cancelled")
+
+            caller = threading.Thread(target=call)
+            caller.start()
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(4)  # the request is under way
+                token.cancel()
+                caller.join(timeout=30)
+            assert outcome == ["cancelled"]
+            tools.close()
+
+    def test_connections_are_used_again_and_those_hung_up_on_are_not(self, database):
+        with HttpTools("http://127.0.0.1:1") as nobody:
+            assert nobody.url == "http://127.0.0.1:1"
+        before = set(threading.enumerate())
+        with serving(database) as served:
+            port = urllib.parse.urlsplit(served.address).port or 0
+            tools = HttpTools(served.address, attempts=1)
+            env, _ = cancelling(tools)
+            look = {"name": "list_all_product_types", "arguments": {}}
+            env.step(look)
+            env.step(look)
+        with serving(database, port=port):  # started anew: the old connection is of no use, which costs no attempt
+            env.step(look)
+            tools.close()
+            env.step(look)  # works after close, too, and leaves nothing
+        assert set(threading.enumerate()) == before
+        gc.collect()  # an open socket would be a ResourceWarning, and that an error
+
+
+def query_of(env: Any, action: dict[str, Any]) -> ToolQuery:
+    asked: list[Call] = []
+    twin = env.fork()
+    twin.answer_with(lambda call: asked.append(call) or instant_tools(call.query))
+    twin.step(action)
+    assert asked[0].effect is Effect.WRITE
+    query: ToolQuery = asked[0].query
+    return query
+
+
+class answering:
+    """A server that answers one request with ``content``."""
+
+    def __init__(self, content: str) -> None:
+        self._content = content.encode()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection:
+            received = b""
+            while b"}" not in received.partition(b"\r\n\r\n")[2]:
+                received += connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self._content), self._content))
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+        self._listener.close()
+
+
+class TestCommand:
+    @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+    def test_serves_until_it_is_stopped_and_leaves_only_the_database(self, tmp_path, by):
+        path = tmp_path / "shop.sqlite"
+        command = [Path(sys.executable).with_name("spec-envs"), "shop", "--port", "0", "--database", path]
+        command += ["--lose-after", "0.3", "--seed", "2"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout and process.stderr
+            assert select.select([process.stdout], [], [], 60)[0]
+            url = process.stdout.readline().strip()
+            assert url.startswith("http://127.0.0.1:")
+            with HttpTools(url, attempts=20, backoff_s=0.0) as tools:
+                env = made(tools, task_index=CANCEL)
+                assert play(env, RetailPolicy(), 0) == 1.0
+            process.send_signal(by)
+            assert (process.wait(30), process.stdout.read(), process.stderr.read()) == (0, "", "")
+        assert os.listdir(tmp_path) == ["shop.sqlite"]
+        with ShopDatabase(load("embedded"), path) as database:
+            check_agreement(database, env)

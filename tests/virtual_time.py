@@ -1,0 +1,126 @@
+"""An event loop whose clock jumps: seconds of ``asyncio.sleep`` take no time, and a run is the same every time."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from spec_envs import Call, CancelToken, Usage
+from spec_envs.calls import accepts_cancel, as_handler, is_async
+
+ResultType = TypeVar("ResultType")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Where it would wait for a timer, the clock is set to that time instead."""
+
+    def __init__(self) -> None:
+        super().__init__(_Jumping(self))
+        self.clock = 0.0
+
+    def time(self) -> float:
+        return self.clock
+
+
+class _Jumping(selectors.SelectSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise RuntimeError("nothing is left that could happen in virtual time: a task waits for ever, or a thread")
+        self._loop.clock += max(0.0, timeout)
+        return super().select(0)
+
+
+def run(main: Callable[[], Awaitable[ResultType]]) -> ResultType:
+    """The result of ``main()`` on a virtual loop, which must leave no task and no worker thread behind."""
+
+    async def alone() -> ResultType:
+        result = await main()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks are left: {left}"
+        threads = [thread.name for thread in threading.enumerate() if thread.name.startswith("speculation-")]
+        assert not threads, f"threads are left: {threads}"
+        return result
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(alone())
+
+
+class _Meter(CancelToken):
+    """Takes down how long a plain handler would sleep, and what it spends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[tuple[float, Usage | None]] = []
+
+    def sleep(self, seconds: float, spending: Usage | None = None) -> None:
+        self.slept.append((seconds, spending))
+
+    def spend(self, usage: Usage) -> None:
+        self.slept.append((0.0, usage))
+
+
+async def _awaiting(function: Callable[[CancelToken], Any], cancel: CancelToken) -> Any:
+    """The result of ``function``, after the time for which it has slept."""
+    meter = _Meter()
+    error = result = None
+    try:
+        result = function(meter)
+    except Exception as raised:
+        error = raised
+    for seconds, spending in meter.slept:
+        await cancel.asleep(seconds, spending)
+    if error is not None:
+        raise error
+    return result
+
+
+def asynchronous(function: Callable[..., Any]) -> Any:
+    """A handler or policy as one of asyncio; its ``cancel.sleep`` becomes an ``asyncio.sleep``."""
+    if is_async(function):
+        return function
+    if hasattr(function, "fork"):
+        return AsyncPolicy(function)
+    handler = as_handler(function)
+
+    async def awaiting(query: Any, cancel: CancelToken) -> Any:
+        return await _awaiting(lambda meter: handler(query, meter), cancel)
+
+    if hasattr(function, "effect"):
+        awaiting.effect = function.effect  # type: ignore[attr-defined]
+    return awaiting
+
+
+class AsyncPolicy:
+    """A policy with state."""
+
+    def __init__(self, policy: Any) -> None:
+        self.policy = policy
+
+    async def __call__(self, observation: Any, cancel: CancelToken) -> Any:
+        return await _awaiting(lambda meter: as_handler(self.policy)(observation, meter), cancel)
+
+    def fork(self) -> AsyncPolicy:
+        return AsyncPolicy(self.policy.fork())
+
+
+class AsyncGuesser:
+    """A plain guesser as one of asyncio."""
+
+    def __init__(self, guesser: Any) -> None:
+        self._guesser = guesser
+        if hasattr(guesser, "observe"):
+            self.observe = guesser.observe
+
+    async def guess(self, call: Call, k: int, cancel: CancelToken) -> Any:
+        def guess(meter: CancelToken) -> Any:
+            options = {"cancel": meter} if accepts_cancel(self._guesser.guess) else {}
+            return self._guesser.guess(call, k, **options)
+
+        return await _awaiting(guess, cancel)

@@ -1,0 +1,187 @@
+"""A guesser that is slower than the call it predicts is not asked, but now and then; all in virtual time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spec_envs import Call, Effect, Guess
+from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.handlers import with_latency
+from spec_envs.wrappers.latency import exponential
+from spec_envs.wrappers.speculation.nodes import Node
+from spec_envs.wrappers.speculation.pace import Pace
+
+from .loops import choose, play
+
+#: Without a guess in time a step takes the policy's second and the world's.
+SLOW_POLICY = with_latency(choose, 1.0)
+
+
+class Timed:
+    """Guesses the world's response, right, after a time that may change from one episode to the next."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.asked = 0
+
+    def guess(self, call: Call, k: int, cancel: Any) -> list[Guess]:
+        self.asked += 1
+        cancel.sleep(self.seconds)
+        return [Guess(pure_response(call.query), 0.9)]
+
+
+@dataclasses.dataclass
+class World:
+    """Answers after a time that may change."""
+
+    seconds: float
+
+    def __call__(self, query: Any, cancel: Any) -> int:
+        cancel.sleep(self.seconds)
+        return pure_response(query)
+
+
+def make(world: World, guesser: Timed, **options: Any) -> SpeculativeWrapper[Any, Any]:
+    env = FakeEnv({"world": world}, length=20, **options)
+    return SpeculativeWrapper(env, SLOW_POLICY, guessers={"world": guesser}, runtime="simulation")
+
+
+def asked_in_an_episode(env: SpeculativeWrapper[Any, Any], guesser: Timed) -> int:
+    before = guesser.asked
+    play(env, env.act)
+    return guesser.asked - before
+
+
+class TestInVirtualTime:
+    def test_a_quick_guesser_is_always_asked(self):
+        guesser = Timed(0.1)
+        with make(World(1.0), guesser) as env:
+            play(env, env.act)
+            assert env.statistics.not_asked == 0
+            # Each guess lets the policy begin 0.9 s before the world has answered.
+            assert env.statistics.saved_s > 0.85 * 19
+
+    def test_a_guesser_that_is_always_too_late_is_asked_three_times_and_then_every_tenth(self):
+        guesser = Timed(2.0)
+        with make(World(1.0), guesser) as env:
+            play(env, env.act)  # 20 calls of the world
+            assert env.statistics.windows + env.statistics.not_asked == 20
+            assert guesser.asked == 3 + 17 // 10
+            assert env.statistics.hits == 0
+            assert env.statistics.guesses["cancelled"] == guesser.asked
+
+    def test_a_guesser_that_has_become_quick_is_found_out_by_the_next_trial(self):
+        guesser = Timed(2.0)
+        with make(World(1.0), guesser) as env:
+            play(env, env.act)
+            guesser.seconds = 0.1
+            asked_in_an_episode(env, guesser)
+            assert asked_in_an_episode(env, guesser) == 20
+
+    def test_a_call_that_has_become_slow_is_guessed_once_a_trial_has_shown_it(self):
+        guesser, world = Timed(2.0), World(1.0)
+        with make(world, guesser) as env:
+            play(env, env.act)
+            world.seconds = 20.0
+            asked_in_an_episode(env, guesser)
+            assert asked_in_an_episode(env, guesser) == 20
+
+    def test_a_guesser_that_has_become_slow_is_given_up(self):
+        guesser = Timed(0.1)
+        with make(World(1.0), guesser) as env:
+            play(env, env.act)
+            guesser.seconds = 2.0
+            asked_in_an_episode(env, guesser)
+            assert asked_in_an_episode(env, guesser) <= 4
+
+    def test_what_cannot_begin_yet_is_guessed_by_a_slower_guesser_too(self):
+        # The world is only asked when the policy has decided: a guess that takes longer than the world does, and less
+        # than both of them together, comes in time on a branch.
+        guesser = Timed(1.5)
+        policies = {"policy": _Perfect()}
+        env = FakeEnv({"world": World(1.0)}, effects=(Effect.WRITE,), length=20)
+        with SpeculativeWrapper(
+            env, SLOW_POLICY, guessers={"world": guesser, **policies}, runtime="simulation"
+        ) as wrapped:
+            play(wrapped, wrapped.act)
+            assert wrapped.statistics.not_asked == 0
+            assert wrapped.statistics.hits > 15
+
+    @settings(max_examples=25, deadline=None)
+    @given(call=st.floats(0.01, 10.0), guess=st.floats(0.0, 10.0), seed=st.integers(0, 3))
+    def test_whatever_the_times_nothing_but_time_changes(self, call, guess, seed):
+        expected = play(FakeEnv(length=12), choose, seed)
+        env = FakeEnv({"world": with_latency(pure_response, exponential(call, seed))}, length=12)
+        guesser = Timed(guess)
+        with SpeculativeWrapper(env, SLOW_POLICY, guessers={"world": guesser}, runtime="simulation") as wrapped:
+            assert play(wrapped, wrapped.act, seed) == expected
+            figures = wrapped.statistics
+            assert sum(figures.guesses.values()) == guesser.asked
+            assert figures.windows + figures.not_asked >= 12
+            # Of guesses that come too late at least one of ten is made.
+            assert figures.not_asked <= 9 * (guesser.asked + 1)
+
+
+class _Perfect:
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        return [Guess(choose(call.query), 1.0)]
+
+
+class TestAlone:
+    def node(self) -> Node:
+        process: Any = _At(Call("page", 1, Effect.READ))
+        run: Any = _Running()
+        return Node(0, None, None, 1.0, process, 0.0, 0, run=run)
+
+    def learn(self, pace: Pace, *guesses: float, calls: float = 0.35) -> None:
+        pace.called("page", calls)
+        for seconds in guesses:
+            pace.guessed(self.node(), seconds, empty=False)
+
+    def test_what_is_not_known_is_tried(self):
+        pace = Pace()
+        assert pace.pays(self.node())
+        pace.called("page", 0.35)
+        assert pace.pays(self.node())
+
+    def test_a_few_late_guesses_decide_nothing(self):
+        pace = Pace()
+        self.learn(pace, 0.7, 0.7)
+        assert pace.pays(self.node())
+        self.learn(pace, 0.7)
+        assert not pace.pays(self.node())
+        assert pace.num_not_asked == 1
+
+    def test_what_a_guesser_without_an_answer_takes_says_nothing(self):
+        pace = Pace()
+        self.learn(pace, 0.7, 0.7, 0.7)
+        for _ in range(20):
+            pace.guessed(self.node(), 0.0, empty=True)
+        assert not pace.pays(self.node())
+
+    def test_calls_that_take_no_time_are_no_reason_not_to_guess(self):
+        pace = Pace()
+        self.learn(pace, 0.7, 0.7, 0.7, calls=0.0)
+        assert pace.pays(self.node())
+
+    def test_guesses_that_come_in_time_half_of_the_time_are_worth_it(self):
+        pace = Pace()
+        self.learn(pace, 0.0, 0.7, 0.0, 0.7, 0.0, 0.7)
+        assert pace.pays(self.node())
+
+
+@dataclasses.dataclass
+class _At:
+    call: Call
+
+
+class _Running:
+    """Stands for a call that is under way."""
+
+    class state:
+        pass

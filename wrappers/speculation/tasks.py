@@ -1,0 +1,223 @@
+"""The asyncio runtime: a task for every call of an async handler, on the event loop of whoever awaits the wrapper.
+
+Cancelling a call cancels its task. Handlers and guessers that are plain functions run on worker threads, as in the
+thread runtime, since they would stop the loop; their calls end when they return. The authoritative call has a task of
+its own like any other, so that cancelling the task that awaits it leaves the call alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from spec_envs.calls import CancelToken, Handler, Usage, is_async
+from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.wrappers.speculation.runtime import Job
+from spec_envs.wrappers.speculation.threads import ThreadRuntime
+
+_CLOSE_S = 10.0
+
+
+class TaskToken(CancelToken):
+    """A token on an event loop's clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
+        """See ``CancelToken.asleep``."""
+        with self._sleeping(seconds, spending):
+            if seconds == float("inf"):
+                await self._loop.create_future()
+            await asyncio.sleep(max(0.0, seconds))
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _wait(self, seconds: float) -> None:
+        if _running_loop() is self._loop:
+            raise InvalidConfiguration(
+                "cancel.sleep() would stop the event loop; an async handler awaits asyncio.sleep() or cancel.asleep()"
+            )
+        super()._wait(seconds)
+
+
+class AsyncioRuntime:
+    """Runs an episode on the event loop in which it is first used."""
+
+    def __init__(self) -> None:
+        # Nearly everything happens on the loop; but lessons of guessers that are plain functions end on their thread.
+        self.lock = threading.RLock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = asyncio.Lock()
+        self._threads = ThreadRuntime()
+        self._open: set[Job] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself keeps only weak references
+        self._waiter: asyncio.Future[None] | None = None
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Whoever else uses the episode waits meanwhile.
+
+        Raises:
+            InvalidConfiguration: The running loop is not the one that the runtime was first used in.
+        """
+        if asyncio.get_running_loop() is not self._own_loop():
+            raise InvalidConfiguration("this wrapper belongs to another event loop; make one in the loop that uses it")
+        async with self._turn:
+            yield
+
+    def now(self) -> float:
+        """Seconds on the loop's clock."""
+        return self._own_loop().time()
+
+    def token(self) -> TaskToken:
+        """A new token on the loop's clock."""
+        return TaskToken(self._own_loop())
+
+    def spawn(self, job: Job) -> None:
+        """Run ``job`` in a task, or on a worker thread if it is a plain function."""
+        if self._closed:
+            raise RuntimeError(f"the runtime was closed; {job.name} cannot start")
+        self._open.add(job)
+        if job.is_async:
+            self._follow(job, job.function(job.token))
+        else:
+            self._threads.spawn(Job(job.name, job.function, self._from_thread(job), job.token))
+
+    def run(self, job: Job) -> None:
+        """Like ``spawn``: the caller waits for it with ``changed``."""
+        self.spawn(job)
+
+    async def call(self, name: str, handler: Handler, query: Any) -> Any:
+        """Make a call outside any episode, and await its response."""
+        answer: asyncio.Future[Any] = self._own_loop().create_future()
+        token = self.token()
+
+        def deliver(value: Any, error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if error is None:
+                answer.set_result(value)
+            else:
+                answer.set_exception(error)
+
+        self.spawn(Job(name, lambda cancel: handler(query, cancel), deliver, token, is_async(handler)))
+        try:
+            return await answer
+        except BaseException:
+            token.cancel()
+            raise
+
+    def learn(self, task: Callable[[], None]) -> None:
+        """Run ``task`` on a worker thread, after those before it."""
+        lesson = Job("observe", lambda cancel: task(), lambda value, error: None, CancelToken())
+        self._open.add(lesson)
+        returned = self._from_thread(lesson)
+
+        def teach() -> None:
+            task()
+            returned(None, None)
+
+        self._threads.learn(teach)
+
+    def wait(self, until: float | None) -> None:
+        """Refuses: this runtime is awaited.
+
+        Raises:
+            InvalidConfiguration: Always.
+        """
+        raise InvalidConfiguration("this runtime is awaited; use AsyncSpeculativeWrapper")
+
+    async def changed(self, until: float | None) -> None:
+        """Return once something was delivered, or at the time ``until``."""
+        loop = self._own_loop()
+        waiter = self._waiter = loop.create_future()
+        alarm = None if until is None else loop.call_at(until, self.wake)
+        try:
+            await waiter
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+
+    def wake(self) -> None:
+        """Wake whoever waits."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def close(self) -> None:
+        """Start nothing any more; see ``ended``."""
+        self._closed = True
+
+    async def ended(self) -> None:
+        """Wait until all calls have returned, and end the threads; a call that will not end is left with a warning."""
+        deadline = self.now() + _CLOSE_S
+        while self._open and self.now() < deadline:
+            await self.changed(deadline)
+        self._threads.close(patience_s=0.0 if self._open else None)
+        stuck = sorted(job.name for job in self._open if job.is_async)
+        if stuck:
+            warnings.warn(
+                f"{len(stuck)} call(s) ignore that they were cancelled and still run after close(): {', '.join(stuck)}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def _follow(self, job: Job, coroutine: Any) -> None:
+        """Run ``coroutine``; what becomes of it is what becomes of ``job``."""
+        task = asyncio.ensure_future(coroutine, loop=self._own_loop())
+        self._tasks.add(task)
+        # Told by a callback: a task that is cancelled before its first step never runs a line of its own.
+        task.add_done_callback(lambda done: self._ended(job, done))
+        job.token.on_cancel(task.cancel)
+
+    def _ended(self, job: Job, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            self._deliver(job, None if error is not None else task.result(), error)
+            return
+        if not job.token.cancelled and isinstance(task, asyncio.Task) and task.cancelling():
+            self._closed = True  # not by us: the loop is being shut down
+        self._deliver(job, None, CallCancelled() if job.token.cancelled else asyncio.CancelledError())
+
+    def _from_thread(self, job: Job) -> Callable[[Any, BaseException | None], None]:
+        """Where a worker delivers: on the loop, if that still runs."""
+
+        def deliver(value: Any, error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # it was closed: nobody is there any more who could be told
+                self._own_loop().call_soon_threadsafe(self._returned, job, value, error)
+
+        return deliver
+
+    def _returned(self, job: Job, value: Any, error: BaseException | None) -> None:
+        if error is None and inspect.isawaitable(value):  # a plain function that calls an async one
+            self._follow(job, value)
+        else:
+            self._deliver(job, value, error)
+
+    def _deliver(self, job: Job, value: Any, error: BaseException | None) -> None:
+        self._open.discard(job)
+        job.deliver(value, error)
+        self.wake()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
