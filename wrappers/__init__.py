@@ -2,7 +2,8 @@
 
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.certify import Certificate, Difference, Verdict, certify, certify_async
-from spec_envs.wrappers.last_write_wins import LastWriteWins, LiveStatistics, LiveWindow
+from spec_envs.wrappers.last_write_wins import LastWriteWins
+from spec_envs.wrappers.live import LiveStatistics, LiveWindow
 from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.simulation import SimulationRuntime
 from spec_envs.wrappers.speculation.statistics import Statistics

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import spec_envs  # noqa: F401
 from spec_envs import Call, CancelToken
+from spec_envs.agents import UnionGuesser
 from spec_envs.agents.tuning import (
     Fixed,
     GaussianProcess,
@@ -28,6 +29,8 @@ from spec_envs.tuning.report import Report, Trial
 from spec_envs.tuning.round_robin import SLICE, RoundRobin
 from spec_envs.tuning.simulated import SimulatedBackend
 from spec_envs.tuning.surfaces import Surface
+from spec_envs.wrappers import Verdict, certify
+from spec_envs.wrappers.handlers import with_latency
 
 KNOBS = (SLICE,)
 STRATEGIES: list[Strategy] = [SameAgain(), RandomSearch(), HillClimb(), GaussianProcess(), Fixed({})]
@@ -155,3 +158,17 @@ class TestPolicyAndGuesser:
         observation, info = env.reset(seed=0)
         assert Report.of(observation, env.get_wrapper_attr("knobs")).last.metrics.p95 == pytest.approx(info["p95"])
         env.close()
+
+
+@pytest.mark.parametrize("strategy", [HillClimb(), RandomSearch()], ids=repr)
+def test_foreseeing_a_tuner_changes_nothing(strategy):
+    knobs = Surface(3).knobs
+    backend = SimulatedBackend(Surface(3), paced=True)
+    certificate = certify(
+        lambda: gym.make("SpecTuning-v0", backend=backend, windows=5, action_format="box"),
+        with_latency(TuningPolicy(strategy, knobs), 10.0),
+        {"policy": UnionGuesser([TuningGuesser(HillClimb(), knobs), TuningGuesser(SameAgain(), knobs)])},
+        seeds=range(5),
+        runtime="simulation",
+    )
+    assert certificate.verdict is Verdict.LOSSLESS, str(certificate)
