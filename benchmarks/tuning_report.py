@@ -132,6 +132,7 @@ def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Pat
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise DependencyNotInstalled('a picture needs matplotlib: pip install "spec-envs[plot]"') from error
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -145,5 +146,8 @@ def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Pat
     axes.set_title(
         f"{settings.backend}: mean of {len(next(iter(runs.values())))} runs, 95 % intervals", fontsize="medium"
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False)
     figure.savefig(target)
