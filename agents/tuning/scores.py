@@ -30,24 +30,29 @@ class Tried:
         setting: Which.
         at: Its coordinates, from -1 to 1 along each knob's grid.
         score: The median of the logarithm of its ``p95``; less is better.
-        times: In how many windows.
     """
 
     setting: Setting
     at: NDArray[np.float64]
     score: float
-    times: int
 
 
 def tried(trials: Trials, knobs: Knobs) -> list[Tried]:
-    """Every setting with a valid window, in the order in which they were first tried."""
-    scores: dict[Setting, list[float]] = {}
+    """Every setting that was measured, in the order in which they were first tried.
+
+    A window that is not valid counts where a setting has no other: to go on trying until one is would keep a system
+    that is disturbed anyway under what may be a bad setting.
+    """
+    scores: dict[Setting, dict[bool, list[float]]] = {}
     for trial in trials:
-        if trial.metrics.valid and trial.metrics.p95 > 0:
-            scores.setdefault(trial.knobs, []).append(math.log(trial.metrics.p95))
+        if trial.metrics.p95 > 0:
+            found = scores.setdefault(trial.knobs, {True: [], False: []})
+            found[trial.metrics.valid].append(math.log(trial.metrics.p95))
     return [
-        Tried(setting, np.asarray(coordinates(knobs, setting), np.float64), statistics.median(logs), len(logs))
-        for setting, logs in scores.items()
+        Tried(
+            setting, np.asarray(coordinates(knobs, setting), np.float64), statistics.median(found[True] or found[False])
+        )
+        for setting, found in scores.items()
     ]
 
 

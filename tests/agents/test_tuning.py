@@ -97,9 +97,19 @@ class TestStrategies:
         assert 32.0 < dict(nearer)["slice_ms"] < dict(second)["slice_ms"]
 
     @pytest.mark.parametrize("strategy", [HillClimb(), GaussianProcess()], ids=repr)
-    def test_where_nothing_valid_was_measured_the_setting_stays(self, strategy):
+    def test_where_nothing_was_measured_the_setting_stays(self, strategy):
         trials = (trial(0, 32.0, 0.0, valid=False),)
         assert strategy.propose(trials, KNOBS, 3) == [trials[0].knobs]
+
+    @pytest.mark.parametrize("strategy", [HillClimb(), GaussianProcess()], ids=repr)
+    def test_a_spoiled_window_counts_until_there_is_a_valid_one(self, strategy):
+        start = trial(0, 32.0, 100.0)
+        (first,) = strategy.propose((start,), KNOBS, 1)
+        spoiled = Trial(1, first, Metrics(p95=300.0, valid=False))
+        (second,) = strategy.propose((start, spoiled), KNOBS, 1)
+        assert dict(second)["slice_ms"] > 32.0
+        valid = Trial(2, first, Metrics(p95=50.0, valid=True))
+        assert strategy.propose((start, spoiled, valid), KNOBS, 1) == strategy.propose((start, valid), KNOBS, 1)
 
     @pytest.mark.parametrize("strategy", [HillClimb(), GaussianProcess()], ids=repr)
     @pytest.mark.parametrize(("service_ms", "start"), [(9.5, 32.0), (0.5, 8.0), (5.0, 16.0), (20.0, 50.0)])
