@@ -57,6 +57,7 @@ MAY_WAIT = {
     "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
     "spec_envs/tuning/wire.py": "for programs of their own that measure",
     "wrappers/speculation/threads.py": "the runtime of threads",
+    "wrappers/tools/proxy.py": "a proxy that is awaited, on the runtime of asyncio",
 }
 
 
@@ -114,7 +115,10 @@ def test_no_module_is_excused_without_need():
     assert {name for name in MAY_WAIT if waiting_of(SOURCES[name])} == set(MAY_WAIT)
 
 
-@pytest.mark.parametrize("name", ["wrappers/speculation/tree.py"])
-def test_the_tree_is_pure(name):
+PURE = ["wrappers/speculation/tree.py", *(f"wrappers/tools/{name}.py" for name in ("chain", "executions", "machine"))]
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_the_state_machines_are_pure(name):
     impure = WAITING | {"logging", "os", "random", "secrets", "socket", "subprocess", "sys", "uuid"}
     assert not [module for module in imports_of(SOURCES[name]) if module.partition(".")[0] in impure]
