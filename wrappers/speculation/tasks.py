@@ -21,6 +21,7 @@ from spec_envs.wrappers.speculation.runtime import Job
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
+_LOOK_S = 0.05
 
 
 class TaskToken(CancelToken):
@@ -155,6 +156,11 @@ class AsyncioRuntime:
     def close(self) -> None:
         """Start nothing any more; see ``ended``."""
         self._closed = True
+
+    async def idle(self) -> None:
+        """Wait until no job is under way."""
+        while self._open:
+            await self.changed(self.now() + _LOOK_S)  # there may be others that wait
 
     async def ended(self) -> None:
         """Wait until all calls have returned, and end the threads; a call that will not end is left with a warning."""

@@ -115,7 +115,8 @@ class Machine:
 
     def closed(self, run: RunState, now: float) -> list[Command]:
         """A run is over."""
-        del self._runs[run.number]
+        if self._runs.pop(run.number, None) is None:
+            return []  # all is over
         commands = self._dropped(run.chain.root.below())
         commands += self._cancel(self.executions.forget_run(run.number))
         return [*commands, *self._advance(now)]

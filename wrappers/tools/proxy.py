@@ -136,21 +136,34 @@ class SpeculativeTools:
 
     # -- tools ---------------------------------------------------------------------------------------------------
 
-    def add(self, tool: str, port: Port | Callable[..., Awaitable[Any]], *, schema: Tool | None = None) -> None:
+    def add(
+        self,
+        tool: str,
+        port: Port | Callable[..., Awaitable[Any]],
+        *,
+        schema: Tool | None = None,
+        ahead: bool = True,
+    ) -> None:
         """Make ``tool`` known; again: in place of what was known of it.
 
         Args:
             tool: Its name, or ``"server:name"``.
             port: How it is called: a ``Port``, or a coroutine function that takes the arguments by name.
             schema: For guessers.
+            ahead: Whether it can be called ahead of time at all; whether it may, the rules say.
         """
         if not isinstance(port, Port):
             function = port
             port = Port(execute=lambda arguments, context: function(**arguments))
         self._ports[tool] = port
         if schema is not None:
-            self._schemas[tool] = dataclasses.replace(schema, name=tool)
-        self._machine.tools.add(tool)
+            self.describe(dataclasses.replace(schema, name=tool))
+        if ahead:
+            self._machine.tools.add(tool)
+
+    def describe(self, schema: Tool) -> None:
+        """Tell guessers what is known of the tool of that name."""
+        self._schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
         """Believe a server that says that its ``tool`` only reads, unless the tool is declared."""
@@ -298,6 +311,10 @@ class SpeculativeTools:
     def audit(self) -> ToolAudit:
         """Every call that was made ahead of time, why, and what became of it."""
         return self._machine.audit
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way ahead of time, and all lessons are learned: before a guesser is saved."""
+        await self._runtime.idle()
 
     async def close(self) -> None:
         """Cancel what is under way ahead of time, and wait for it and for lessons. Idempotent."""
