@@ -121,9 +121,7 @@ def test_annotations_count_only_where_the_server_is_trusted():
 
 def test_errors_of_calls_made_ahead_are_not_seen():
     async def main():
-        async with SpeculativeTools(
-            READS | {"move": ToolRule(touches=frozenset())}, NGramGuesser(), limits=LIMITS
-        ) as tools:
+        async with SpeculativeTools(READS, NGramGuesser(), limits=LIMITS) as tools:
             server = make_server()
             async with SpeculativeClient(server, tools=tools, name="people") as client:
                 for _ in range(2):
