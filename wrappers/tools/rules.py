@@ -99,9 +99,7 @@ class ToolRules:
         self._declared = {}
         for name, rule in declared.items():
             if not isinstance(rule, Effect | ToolRule):
-                raise InvalidConfiguration(
-                    f"a tool is declared by an Effect or a ToolRule, not {rule!r} (for {name!r})"
-                )
+                raise InvalidConfiguration(f"{name!r} must be declared by an Effect or a ToolRule, not {rule!r}")
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
         self._hinted: dict[str, ToolRule] = {}
 
