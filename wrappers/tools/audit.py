@@ -32,7 +32,7 @@ class AuditEntry:
         ended_s: When it ended; ``None`` while it runs.
         outcome: ``used``, ``unused``, ``failed``, ``cancelled``, or ``open``: it runs, or may still be used.
         why: Of an ``unused`` or ``cancelled`` one: ``stale`` (a ``WRITE`` began), ``expired``, ``run over``, ``no
-            room``, ``closed``. Of a ``failed`` one: what went wrong.
+            room``, ``no place`` (for something likelier), ``closed``. Of a ``failed`` one: what went wrong.
         saved_s: How long the agent did not have to wait for it.
     """
 

@@ -197,9 +197,13 @@ class Executions:
         """``run`` is over: forget what only it could have used. Returns what is to be cancelled."""
         ending = [execution for execution in self._kept.values() if execution.run == run]
         for execution in ending:
-            if not execution.rule.shared:
+            if not execution.rule.shared or execution.takes_a_place:
                 self._drop(execution, "run over")
         return [execution for execution in self._running.values() if execution.run == run and execution.takes_a_place]
+
+    def give_up(self, execution: Execution) -> None:
+        """Its place is needed for something likelier; nobody may wait for it any more."""
+        self._drop(execution, "no place")
 
     def forget_all(self) -> None:
         """The end."""

@@ -274,6 +274,7 @@ class Machine:
         for execution in self.executions.running:
             if execution.takes_a_place and execution.rule.effect is Effect.READ and id(execution) not in wanted:
                 if execution.id not in self._cancelled:
+                    self.executions.give_up(execution)
                     return self._cancel([execution])
         return []
 

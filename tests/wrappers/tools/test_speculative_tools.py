@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 
 import pytest
@@ -113,11 +114,11 @@ def test_it_learns_from_run_to_run_also_where_no_message_is_known(tmp_path):
         return times
 
     for guesser, message in ((NGramGuesser(), None), (PatternGuesser(), None), (PatternGuesser(), "ticket {}")):
-        times = run(lambda guesser=guesser, message=message: work(guesser, message))
+        times = run(functools.partial(work, guesser, message))
         assert times[0] > 5.0 and times[-1] == 4.0
         guesser.save(tmp_path / "learned.json")
         again = type(guesser).load(tmp_path / "learned.json")
-        assert run(lambda again=again, message=message: work(again, message))[0] == 4.0
+        assert run(functools.partial(work, again, message))[0] == 4.0
 
 
 def test_what_may_not_run_ahead_never_does():
@@ -371,11 +372,11 @@ def test_close_leaves_nothing_and_the_audit_tells(tmp_path):
 
 def test_bad_input():
     with pytest.raises(InvalidConfiguration, match="'read' must be declared by an Effect or a ToolRule"):
-        SpeculativeTools({"read": "read"}, NGramGuesser())
+        SpeculativeTools({"read": "read"}, NGramGuesser())  # type: ignore[dict-item]
     with pytest.raises(InvalidConfiguration, match="only a WRITE touches"):
         ToolRule(effect=READ, touches=frozenset({"x"}))
     with pytest.raises(InvalidConfiguration, match="set of names"):
-        ToolRule(touches="read")
+        ToolRule(touches="read")  # type: ignore[arg-type]
     with pytest.raises(InvalidConfiguration, match="max_calls"):
         ToolRule(effect=READ, metered=HandlerLimit())
     with pytest.raises(InvalidConfiguration, match="READ can be shared"):
