@@ -23,7 +23,8 @@ TOOLS = {
 def record(tool: str, record_id: str) -> dict[str, str]:
     """What ``tool`` knows of ``record_id``."""
     digest = hashlib.sha256(f"{tool} {record_id}".encode()).hexdigest()
-    return {"id": record_id, "name": f"N{digest[8:14]}", f"{TOOLS[tool]}_id": f"{TOOLS[tool][0].upper()}-{digest[:6]}"}
+    number = int(digest, 16) % 10**6
+    return {"id": record_id, "name": f"N{digest[:6]}", f"{TOOLS[tool]}_id": f"{TOOLS[tool][0].upper()}-{number:06}"}
 
 
 def main(delay_s: float) -> None:
