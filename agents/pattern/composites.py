@@ -12,13 +12,15 @@ from spec_envs.agents.pattern import text as texts
 from spec_envs.conversation import canonical
 
 if TYPE_CHECKING:
-    from spec_envs.agents.pattern.index import Index
+    from spec_envs.agents.pattern.index import Index, Value
 
 #: Records and values looked at for one shape: the latest.
 _MAX_RECORDS = 150
 _MAX_GROUPS = 24
 #: Ways to put a list together from what was said that are tried.
 _MAX_LENGTH = 12
+#: What things are called by: more than a number or a code.
+_NAME = re.compile(r"[a-z]{3}")
 
 #: A value, its source, the record that it is from, and when that was seen.
 _Made = tuple[Any, str, tuple[int, int] | None, int]
@@ -68,6 +70,22 @@ def _of_scalars(index: Index, shape: str) -> Iterator[_Made]:
         said = sorted((position, each.value) for each in values if (position := text.find(each.normal)) >= 0)
         if 1 <= len(said) <= _MAX_LENGTH:
             yield [value for _, value in said], f"said {who}", None, time
+        for source, named in _named(index, values, text).items():
+            if len(named) <= _MAX_LENGTH:
+                yield [value for _, value in sorted(named)], f"named {who} {source}", None, time
+
+
+def _named(index: Index, values: list[Value], text: texts.Text) -> dict[str, list[tuple[int, Any]]]:
+    """By source, the values in whose record there is a name that ``text`` says: where it says it, and the value."""
+    found: dict[str, list[tuple[int, Any]]] = {}
+    for each in values:
+        for record in list(each.records)[-2:]:
+            names = (word for word in index.node(record).words if word != each.normal and _NAME.match(word))
+            said = [position for word in names if (position := text.find(word)) >= 0]
+            if said:
+                found.setdefault(next(reversed(each.sources)), []).append((min(said), each.value))
+                break
+    return found
 
 
 def _of_records(index: Index, fields: list[str], listed: bool) -> Iterator[_Made]:

@@ -100,7 +100,10 @@ class Answer:
         location = self.headers.get("location")
         if self.status not in (301, 302, 303, 307, 308) or location is None:
             return None
-        return urllib.parse.urldefrag(urllib.parse.urljoin(self.url, location)).url
+        try:
+            return urllib.parse.urldefrag(urllib.parse.urljoin(self.url, location)).url
+        except ValueError:  # no address at all, and on nobody's list
+            return location
 
     def check_page(self) -> None:
         """Refuse what is not a page in HTML; the page that says that there is none, is one.

@@ -549,6 +549,16 @@ class TestComposites:
             each.value for each in composites(Index.of(Conversation(self.EVENTS)), shape).values()
         ]
 
+    def test_ids_of_what_is_called_by_its_name_are_put_together(self):
+        events = (
+            ToolCall("get_order", {"order_id": "#W1"}),
+            ToolResult({"items": [{"name": "Lamp", "id": "111"}, {"name": "Blue Rug", "id": "222"}, {"id": "333"}]}),
+            UserMessage("Please take back the blue rug and the lamp."),
+        )
+        found = composites(Index.of(Conversation(events)), f"[{texts.shape('111')}]")
+        (named,) = [each for each in found.values() if "named u0 get_order:.items[*].id" in each.sources]
+        assert named.value == ["222", "111"]
+
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "tau_bench" / "airline_gpt4o_train.json"
 
