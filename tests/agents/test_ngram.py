@@ -9,11 +9,11 @@ import pytest
 from spec_envs import Call, InvalidConfiguration
 from spec_envs.agents import ChatGuesser, NGramGuesser
 from spec_envs.agents.llm import Completion
-from spec_envs.conversation import AssistantMessage, Conversation, Tool, ToolCall, ToolResult, UserMessage
+from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall, ToolResult, UserMessage
 
 
 def after(*calls):
-    events = []
+    events: list[Event] = []
     for call in calls:
         events += [ToolCall(call, {}), ToolResult("ok")]
     return Call("policy", Conversation(tuple(events)))
