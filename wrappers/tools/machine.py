@@ -251,22 +251,25 @@ class Machine:
     def _start(self, runs: Sequence[RunState], now: float, commands: list[Command]) -> bool:
         """Start predicted calls, or find them made already. Whether one was found."""
         attached = False
-        nodes = [node for run in runs for node in run.chain.to_start()]
+        for node in (node for run in runs for node in run.chain.to_start()):
+            assert node.call is not None
+            node.execution = self.executions.find(node.run, node.call, now)
+            attached = attached or node.execution is not None
         wanted = {id(node.execution) for run in self._runs.values() for node in run.chain.root.below()}
+        nodes = [node for run in runs for node in run.chain.to_start()]
         for node in sorted(nodes, key=lambda node: -node.path_probability):
             assert node.call is not None
-            found = self.executions.find(node.run, node.call, now)
-            if found is not None:
-                node.execution, attached = found, True
-            elif self.executions.may_start(node.call, now):
-                if self.executions.num_speculative >= self._limits.max_inflight:
-                    commands += self._make_room(wanted)
-                    continue
-                node.execution = self.executions.start(node.run, node.call, node.reason, now)
-                wanted.add(id(node.execution))
-                self.audit.add(node.execution)
-                self._counts["started"] += 1
-                commands.append(Start(node.execution))
+            node.execution = self.executions.find(node.run, node.call, now)  # another run may just have begun it
+            if node.execution is not None or not self.executions.may_start(node.call, now):
+                continue
+            if self.executions.num_speculative >= self._limits.max_inflight:
+                commands += self._make_room(wanted)
+                continue
+            node.execution = self.executions.start(node.run, node.call, node.reason, now)
+            wanted.add(id(node.execution))
+            self.audit.add(node.execution)
+            self._counts["started"] += 1
+            commands.append(Start(node.execution))
         return attached
 
     def _make_room(self, wanted: set[int]) -> list[Command]:
