@@ -12,6 +12,7 @@ import click
 
 from spec_envs.benchmarks.commands import (
     bench_retail,
+    bench_tools,
     chess,
     crowd,
     demo,
@@ -79,6 +80,7 @@ def bench() -> None:
 
 for command in (
     bench_retail.retail,
+    bench_tools.bench_tools,
     chess.chess,
     crowd.crowd,
     guess.guess,

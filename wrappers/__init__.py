@@ -9,6 +9,7 @@ from spec_envs.wrappers.speculation.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
 from spec_envs.wrappers.speculation.wrapping import StepFigures
 from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper
+from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
 
 __all__ = [
     "AsyncSpeculativeWrapper",
@@ -18,10 +19,14 @@ __all__ = [
     "HandlerLimit",
     "Limits",
     "SimulationRuntime",
+    "SpeculativeTools",
     "SpeculativeWrapper",
     "Statistics",
     "ThreadRuntime",
     "StepFigures",
+    "ToolLimits",
+    "ToolRule",
+    "ToolStatistics",
     "Trace",
     "TraceEvent",
     "Verdict",
