@@ -14,6 +14,7 @@ from spec_envs.agents.chess import (
 )
 from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
+from spec_envs.agents.ngram import NGramGuesser
 from spec_envs.agents.pattern import PatternGuesser
 from spec_envs.agents.replies import ReplyGuesser
 from spec_envs.agents.union import UnionGuesser
@@ -35,6 +36,7 @@ __all__ = [
     "ChatPolicy",
     "FrequencyGuesser",
     "GoldReplay",
+    "NGramGuesser",
     "NearestGuesser",
     "PageGuesser",
     "PatternGuesser",

@@ -15,6 +15,7 @@ import gymnasium as gym
 
 from spec_envs.agents import SearchPolicy
 from spec_envs.benchmarks import retail_overhead as retail
+from spec_envs.benchmarks import tools_overhead as tools
 from spec_envs.benchmarks.chess import ChessBench
 from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
@@ -45,6 +46,7 @@ def run(json_file: Path | None) -> None:
         _steps,
         _windows,
         _cancels,
+        tools.figures,
         retail.figures,
         _replay,
         _crowd,

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from hypothesis import settings
+
+# Tests find their helpers in the package `tests`, from the end of the path: `agents` is the OpenAI Agents SDK, not the
+# folder of that name, which installs as `spec_envs.agents`.
+_ROOT = str(Path(__file__).parents[1])
+sys.path[:] = [*(entry for entry in sys.path if entry not in ("", _ROOT)), _ROOT]
 
 # The same examples in every run, and no deadline: a machine under load must not fail a test.
 settings.register_profile("deterministic", deadline=None, derandomize=True, print_blob=True)

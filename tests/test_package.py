@@ -37,6 +37,9 @@ HEAVY = [
     "pettingzoo",
     "stable_baselines3",
     "uvicorn",
+    "mcp",
+    "langgraph",
+    "langchain_core",
 ]
 
 

@@ -11,6 +11,7 @@ from spec_envs.wrappers.speculation.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
 from spec_envs.wrappers.speculation.wrapping import StepFigures
 from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper
+from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
 
 __all__ = [
     "AsyncSpeculativeWrapper",
@@ -23,10 +24,14 @@ __all__ = [
     "LiveStatistics",
     "LiveWindow",
     "SimulationRuntime",
+    "SpeculativeTools",
     "SpeculativeWrapper",
     "Statistics",
     "ThreadRuntime",
     "StepFigures",
+    "ToolLimits",
+    "ToolRule",
+    "ToolStatistics",
     "Trace",
     "TraceEvent",
     "Verdict",

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks import crowd_asyncio, overhead, retail_overhead
+from spec_envs.benchmarks import crowd_asyncio, overhead, retail_overhead, tools_overhead
 from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import crowd
 from spec_envs.benchmarks.crowd_asyncio import CrowdSettings
@@ -155,6 +155,8 @@ class TestOverhead:
         for name in ("_forks", "_search_forks", "_windows", "_cancels", "_replay", "_crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
+        monkeypatch.setattr(tools_overhead, "figures", lambda: iter([]))
+        monkeypatch.setattr(tools_overhead, "figures", lambda: iter([]))
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout
 

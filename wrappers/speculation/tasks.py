@@ -21,6 +21,7 @@ from spec_envs.wrappers.speculation.runtime import Job
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
+_LOOK_S = 0.05
 
 
 class TaskToken(CancelToken):
@@ -69,18 +70,18 @@ class AsyncioRuntime:
         Raises:
             InvalidConfiguration: The running loop is not the one that the runtime was first used in.
         """
-        if asyncio.get_running_loop() is not self._own_loop():
+        if asyncio.get_running_loop() is not self.own_loop():
             raise InvalidConfiguration("this wrapper belongs to another event loop; make one in the loop that uses it")
         async with self._turn:
             yield
 
     def now(self) -> float:
         """Seconds on the loop's clock."""
-        return self._own_loop().time()
+        return self.own_loop().time()
 
     def token(self) -> TaskToken:
         """A new token on the loop's clock."""
-        return TaskToken(self._own_loop())
+        return TaskToken(self.own_loop())
 
     def spawn(self, job: Job) -> None:
         """Run ``job`` in a task, or on a worker thread if it is a plain function."""
@@ -98,7 +99,7 @@ class AsyncioRuntime:
 
     async def call(self, name: str, handler: Handler, query: Any) -> Any:
         """Make a call outside any episode, and await its response."""
-        answer: asyncio.Future[Any] = self._own_loop().create_future()
+        answer: asyncio.Future[Any] = self.own_loop().create_future()
         token = self.token()
 
         def deliver(value: Any, error: BaseException | None) -> None:
@@ -138,7 +139,7 @@ class AsyncioRuntime:
 
     async def changed(self, until: float | None) -> None:
         """Return once something was delivered, or at the time ``until``."""
-        loop = self._own_loop()
+        loop = self.own_loop()
         waiter = self._waiter = loop.create_future()
         alarm = None if until is None else loop.call_at(until, self.wake)
         try:
@@ -156,6 +157,11 @@ class AsyncioRuntime:
         """Start nothing any more; see ``ended``."""
         self._closed = True
 
+    async def idle(self) -> None:
+        """Wait until no job is under way."""
+        while self._open:
+            await self.changed(self.now() + _LOOK_S)  # there may be others that wait
+
     async def ended(self) -> None:
         """Wait until all calls have returned, and end the threads; a call that will not end is left with a warning."""
         deadline = self.now() + _CLOSE_S
@@ -170,7 +176,8 @@ class AsyncioRuntime:
                 stacklevel=2,
             )
 
-    def _own_loop(self) -> asyncio.AbstractEventLoop:
+    def own_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that it belongs to: that of the first use."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return self._loop
@@ -179,7 +186,7 @@ class AsyncioRuntime:
 
     def _follow(self, job: Job, coroutine: Any) -> None:
         """Run ``coroutine``; what becomes of it is what becomes of ``job``."""
-        task = asyncio.ensure_future(coroutine, loop=self._own_loop())
+        task = asyncio.ensure_future(coroutine, loop=self.own_loop())
         self._tasks.add(task)
         # Told by a callback: a task that is cancelled before its first step never runs a line of its own.
         task.add_done_callback(lambda done: self._ended(job, done))
@@ -200,7 +207,7 @@ class AsyncioRuntime:
 
         def deliver(value: Any, error: BaseException | None) -> None:
             with contextlib.suppress(RuntimeError):  # it was closed: nobody is there any more who could be told
-                self._own_loop().call_soon_threadsafe(self._returned, job, value, error)
+                self.own_loop().call_soon_threadsafe(self._returned, job, value, error)
 
         return deliver
 

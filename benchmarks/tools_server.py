@@ -1,0 +1,49 @@
+"""An MCP server on standard input and output with five tools that read, as slow as it is told: for ``bench tools``.
+
+Every record names the next one by an id, so that a ticket leads to its customer, that to its account, and so on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+from collections.abc import Awaitable, Callable
+
+#: The tools, each with what its record names.
+TOOLS = {
+    "get_ticket": "customer",
+    "get_customer": "account",
+    "get_account": "plan",
+    "get_plan": "region",
+    "get_region": "office",
+}
+
+
+def record(tool: str, record_id: str) -> dict[str, str]:
+    """What ``tool`` knows of ``record_id``."""
+    digest = hashlib.sha256(f"{tool} {record_id}".encode()).hexdigest()
+    number = int(digest, 16) % 10**6
+    return {"id": record_id, "name": f"N{digest[:6]}", f"{TOOLS[tool]}_id": f"{TOOLS[tool][0].upper()}-{number:06}"}
+
+
+def main(delay_s: float) -> None:
+    """Serve until standard input ends."""
+    from mcp.server.mcpserver import MCPServer
+
+    server = MCPServer("records")
+
+    def reader(tool: str) -> Callable[[str], Awaitable[dict[str, str]]]:
+        async def read(record_id: str) -> dict[str, str]:
+            await asyncio.sleep(delay_s)
+            return record(tool, record_id)
+
+        return read
+
+    for tool in TOOLS:
+        server.add_tool(reader(tool), name=tool, description=f"Read a record, with the id of its {TOOLS[tool]}.")
+    server.run("stdio")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))

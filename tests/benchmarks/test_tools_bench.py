@@ -1,0 +1,35 @@
+"""``spec-envs bench tools``: the figures and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+QUICK = ("--tasks", "3", "--learning", "1", "--model-s", "0.02", "--tool-s", "0.01")
+
+
+def run(*args: str):
+    # A process of its own: servers over stdio are given its standard error.
+    command = [sys.executable, "-P", "-m", "spec_envs.benchmarks.cli", "bench", "tools", *args]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110)
+
+
+def test_figures():
+    result = run(*QUICK, "--json", "-")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["config"]["tasks"] == 3
+    for name in ("learnable", "shuffled"):
+        figures = report[name]
+        assert figures["same_results"]
+        assert figures["statistics"]["calls"] == 15
+        assert figures["saved"] == pytest.approx(1 - figures["speculative_s"] / figures["plain_s"])
+        assert figures["plain_s"] == pytest.approx(sum(figures["seconds_by_task"]["plain"][1:]))
+
+
+def test_bad_options():
+    result = run("--tasks", "3", "--learning", "3")
+    assert result.returncode == 2 and "must be below --tasks" in result.stderr

@@ -1,0 +1,122 @@
+"""LangGraph's ``ToolNode`` with a served model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import pytest
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import InjectedState, ToolNode, tools_condition
+from pydantic import SecretStr
+
+from spec_envs import Effect, InvalidConfiguration
+from spec_envs.agents import NGramGuesser
+from spec_envs.benchmarks.serving import ModelServer
+from spec_envs.wrappers import SpeculativeTools, ToolLimits
+from spec_envs.wrappers.tools.langgraph import speculative_node
+from tests.wrappers.tools.models import lookup_model
+
+LIMITS = ToolLimits(min_latency_s=0.0)
+READS = {"find_person": Effect.READ, "get_city": Effect.READ}
+QUESTION = {"messages": [("user", "Where does ann live?")]}
+
+
+@tool
+async def find_person(name: str) -> dict:
+    """The id of a person."""
+    if name == "nobody":
+        raise ValueError("there is no such person")
+    return {"person_id": f"p-{name}"}
+
+
+@tool
+async def get_city(person_id: str) -> dict:
+    """Where a person lives."""
+    return {"city": f"city of {person_id}"}
+
+
+@tool
+async def count_messages(state: Annotated[dict, InjectedState]) -> str:
+    """How long this has gone on."""
+    return str(len(state["messages"]))
+
+
+def graph_of(node: ToolNode, model: ChatOpenAI):
+    asked = model.bind_tools([find_person, get_city])
+
+    async def think(state: MessagesState):
+        return {"messages": [await asked.ainvoke(state["messages"])]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", think)
+    graph.add_node("tools", node)
+    graph.add_edge(START, "model")
+    graph.add_conditional_edges("model", tools_condition)
+    graph.add_edge("tools", "model")
+    return graph.compile()
+
+
+def texts(state) -> list:
+    return [(type(message).__name__, message.content) for message in state["messages"]]
+
+
+def test_agent():
+    async def main():
+        with ModelServer(lookup_model) as server:
+            model = ChatOpenAI(model="model", base_url=server.base_url, api_key=SecretStr("none"))
+            plain = await graph_of(ToolNode([find_person, get_city]), model).ainvoke(QUESTION)
+            async with SpeculativeTools(READS, NGramGuesser(), limits=LIMITS) as tools:
+                graph = graph_of(speculative_node(tools, [find_person, get_city]), model)
+                for _ in range(3):
+                    async with tools.run("Where does ann live?"):
+                        await tools.settle()
+                        state = await graph.ainvoke(QUESTION)
+                    await tools.settle()
+                    assert texts(state) == texts(plain)
+                    asked = [call["id"] for m in state["messages"] for call in getattr(m, "tool_calls", [])]
+                    assert [m.tool_call_id for m in state["messages"] if isinstance(m, ToolMessage)] == asked
+                assert tools.statistics.hits == 4
+
+    asyncio.run(main())
+
+
+def calling(called: str, **arguments):
+    call = {"name": called, "args": arguments, "id": "1", "type": "tool_call"}
+    return {"messages": [AIMessage("", tool_calls=[call])]}
+
+
+def alone(node: ToolNode):
+    graph = StateGraph(MessagesState)
+    graph.add_node("tools", node)
+    graph.add_edge(START, "tools")
+    return graph.compile()
+
+
+def test_errors_unknown_tools_and_injected_state_are_as_ever():
+    async def main():
+        functions = [find_person, count_messages]
+        rules = READS | {"count_messages": Effect.READ}
+        async with SpeculativeTools(rules, NGramGuesser(), limits=LIMITS) as tools:
+            plain = alone(ToolNode(functions, handle_tool_errors=True))
+            wrapped = alone(speculative_node(tools, functions, handle_tool_errors=True))
+            for called in (calling("find_person", name="nobody"), calling("other"), calling("count_messages")):
+                expected = await plain.ainvoke(called)
+                for _ in range(2):
+                    async with tools.run():
+                        await tools.settle()
+                        assert texts(await wrapped.ainvoke(called)) == texts(expected)
+                    await tools.settle()
+            assert not any(entry.tool == "count_messages" for entry in tools.audit)
+            assert not any(entry.outcome == "used" for entry in tools.audit)
+
+    asyncio.run(main())
+
+
+def test_a_graph_that_is_not_awaited_is_refused():
+    node = speculative_node(SpeculativeTools(READS, NGramGuesser()), [find_person], handle_tool_errors=False)
+    with pytest.raises(InvalidConfiguration, match="ainvoke"):
+        alone(node).invoke(calling("find_person", name="ann"))

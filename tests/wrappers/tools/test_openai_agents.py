@@ -1,0 +1,161 @@
+"""Function tools and MCP servers of the OpenAI Agents SDK, with a served model."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from agents.mcp import MCPServerStdio
+from openai import AsyncOpenAI
+
+from agents import Agent, OpenAIChatCompletionsModel, RunConfig, RunContextWrapper, Runner, function_tool
+from spec_envs import Effect, InvalidConfiguration
+from spec_envs.agents import NGramGuesser
+from spec_envs.benchmarks.serving import ModelServer
+from spec_envs.wrappers import SpeculativeTools, ToolLimits
+from spec_envs.wrappers.tools.openai_agents import speculative_server, speculative_tool
+from tests.wrappers.tools.models import lookup_model
+
+PROGRAM = Path(__file__).with_name("directory_server.py")
+LIMITS = ToolLimits(min_latency_s=0.0)
+QUIET = RunConfig(tracing_disabled=True)
+
+
+@contextlib.asynccontextmanager
+async def a_model():
+    with ModelServer(lookup_model) as server:
+        async with AsyncOpenAI(base_url=server.base_url, api_key="none") as client:
+            yield OpenAIChatCompletionsModel(model="model", openai_client=client)
+
+
+def a_server() -> MCPServerStdio:
+    return MCPServerStdio({"command": sys.executable, "args": [str(PROGRAM), "0.05"]}, name="people")
+
+
+async def answers(agent: Agent, tools: SpeculativeTools | None, times: int = 1) -> list[str]:
+    said = []
+    for _ in range(times):
+        question = "Where does ann live?"
+        async with contextlib.AsyncExitStack() as stack:
+            if tools is not None:
+                await stack.enter_async_context(tools.run(question, context="the context"))
+                await tools.settle()  # the model takes its time
+            result = await Runner.run(agent, question, context="the context", run_config=QUIET)
+            said.append(result.final_output)
+        if tools is not None:
+            await tools.settle()
+    return said
+
+
+@pytest.mark.parametrize("trusted", [False, True], ids=["declared", "trusted"])
+def test_mcp_server(trusted):
+    rules = {} if trusted else {"find_person": Effect.READ, "people:get_city": Effect.READ}
+
+    async def main():
+        async with a_model() as model, a_server() as plain:
+            expected = await answers(Agent("a", model=model, mcp_servers=[plain]), None)
+            async with SpeculativeTools(rules, NGramGuesser(), limits=LIMITS) as tools:
+                async with speculative_server(tools, a_server(), trust_annotations=trusted) as server:
+                    said = await answers(Agent("a", model=model, mcp_servers=[server]), tools, times=3)
+                    assert tools.statistics.hits >= 3
+                    assert {entry.tool for entry in tools.audit} == {"people:find_person", "people:get_city"}
+                    await tools.close()
+        assert said == expected * 3
+
+    asyncio.run(main())
+
+
+def test_a_connected_server_is_refused():
+    async def main():
+        async with SpeculativeTools({}, NGramGuesser()) as tools, a_server() as server:
+            with pytest.raises(InvalidConfiguration, match="before connect"):
+                speculative_server(tools, server)
+
+    asyncio.run(main())
+
+
+def test_function_tools():
+    contexts = []
+
+    @function_tool
+    async def find_person(context: RunContextWrapper[str], name: str) -> str:
+        """The id of a person."""
+        contexts.append(context.context)
+        return json.dumps({"person_id": f"p-{name}"})
+
+    @function_tool
+    def get_city(person_id: str) -> str:
+        """Where a person lives."""
+        return json.dumps({"city": f"city of {person_id}"})
+
+    async def main():
+        functions = [find_person, get_city]
+        async with a_model() as model:
+            expected = await answers(Agent("a", model=model, tools=functions), None)
+            rules = {"find_person": Effect.READ, "get_city": Effect.READ}
+            async with SpeculativeTools(rules, NGramGuesser(), limits=LIMITS) as tools:
+                wrapped = [speculative_tool(tools, each) for each in functions]
+                said = await answers(Agent("a", model=model, tools=wrapped), tools, times=3)
+            assert tools.statistics.hits == 4 and tools.statistics.wasted == 0
+        assert said == expected * 3 == ["ann lives in city of p-ann."] * 3
+        assert contexts == ["the context"] * 4
+
+    asyncio.run(main())
+
+
+def test_failures_of_function_tools_made_ahead_are_made_again_and_told_as_ever():
+    calls = []
+
+    @function_tool
+    def find_person(name: str) -> str:
+        """Fails the first two times."""
+        calls.append(name)
+        if len(calls) < 3:
+            raise RuntimeError("busy")
+        return json.dumps({"person_id": "p"})
+
+    async def main():
+        from agents.tool_context import ToolContext
+
+        arguments = json.dumps({"name": "ann"})
+        context = ToolContext(None, tool_name="find_person", tool_call_id="1", tool_arguments=arguments)
+        expected = await find_person.on_invoke_tool(context, arguments)
+        guesser = NGramGuesser()
+        async with SpeculativeTools({"find_person": Effect.READ}, guesser, limits=LIMITS) as tools:
+            wrapped = speculative_tool(tools, find_person)
+            async with tools.run():
+                assert await wrapped.on_invoke_tool(context, arguments) == expected
+                assert json.loads(await wrapped.on_invoke_tool(context, arguments)) == {"person_id": "p"}
+            await tools.settle()
+            del calls[1:]
+            async with tools.run():
+                await tools.settle()
+                assert len(calls) == 2  # one ahead of time, which failed
+                assert json.loads(await wrapped.on_invoke_tool(context, arguments)) == {"person_id": "p"}
+            assert tools.statistics.failed == 1
+            assert "An error" in await wrapped.on_invoke_tool(context, "[]")
+
+    asyncio.run(main())
+
+
+def test_tools_with_an_approval_are_never_called_ahead():
+    @function_tool(needs_approval=True)
+    def find_person(name: str) -> str:
+        """The id of a person."""
+        return "{}"
+
+    async def main():
+        guesser = NGramGuesser()
+        async with SpeculativeTools({"find_person": Effect.READ}, guesser, limits=LIMITS) as tools:
+            speculative_tool(tools, find_person)
+            for _ in range(2):
+                async with tools.run():
+                    await tools.call("find_person", {"name": "ann"}, lambda: asyncio.sleep(0, "p"))
+                await tools.settle()
+            assert tools.statistics.started == 0
+
+    asyncio.run(main())

@@ -1,0 +1,407 @@
+"""``SpeculativeTools`` through its own interface, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+
+import pytest
+
+from spec_envs import Effect, EnvClosed, Guess, InvalidConfiguration
+from spec_envs.agents import NGramGuesser, PatternGuesser
+from spec_envs.conversation import Tool, UserMessage
+from spec_envs.wrappers import HandlerLimit, SpeculativeTools, ToolLimits, ToolRule
+from tests.virtual_time import run
+
+READ, SAMPLE, WRITE = Effect.READ, Effect.SAMPLE, Effect.WRITE
+
+
+class OnLoop:
+    """A plain guesser, asked on the event loop: virtual time knows no threads."""
+
+    def __init__(self, inner):
+        self._inner = inner
+        self.observe = inner.observe
+
+    async def guess(self, call, k):
+        return self._inner.guess(call, k)
+
+
+class Table:
+    """Guesses by the name and arguments of the last call (``None`` at the beginning)."""
+
+    def __init__(self, table):
+        self._table = table
+        self.asked = []
+
+    async def guess(self, call, k):
+        self.asked.append(call.query)
+        last = next((e for e in reversed(call.query.events) if hasattr(e, "arguments")), None)
+        found = self._table.get(None if last is None else (last.name, *last.arguments.values()), [])
+        return [
+            Guess({"name": name, "arguments": dict(zip("ab", values, strict=False))}, p) for p, name, *values in found
+        ]
+
+
+class World:
+    """Tools that take a second, and what was really called when."""
+
+    def __init__(self, tools, *names):
+        self.tools, self.log, self.state = tools, [], 0
+        for name in names:
+            tools.add(name, self._tool(name))
+
+    def _tool(self, name):
+        async def tool(a=0):
+            now = asyncio.get_running_loop().time()
+            self.log.append((now, name, a))
+            seen = self.state
+            await asyncio.sleep(1.0)
+            if name == "write":
+                self.state += 1
+                return "written"
+            if name == "fail":
+                raise RuntimeError("broken")
+            return {"name": name, "a": a, "state": seen}
+
+        return tool
+
+    async def call(self, name, a=0):
+        """The result, and how long it took."""
+        start = asyncio.get_running_loop().time()
+        result = await self.tools.call(name, {"a": a})
+        return result, round(asyncio.get_running_loop().time() - start, 3)
+
+
+def made(guesser, rules, **limits):
+    return SpeculativeTools(rules, guesser, limits=ToolLimits(**limits))
+
+
+def test_a_call_is_there_when_it_was_foreseen_and_half_there_when_it_is_under_way():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)], ("read", 1): [(0.8, "read", 2)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(1.4)  # the second is under way since 1.0
+                assert await world.call("read", 1) == ({"name": "read", "a": 1, "state": 0}, 0.0)
+                assert await world.call("read", 2) == ({"name": "read", "a": 2, "state": 0}, 0.6)
+                assert await world.call("read", 3) == ({"name": "read", "a": 3, "state": 0}, 1.0)
+            assert [entry.outcome for entry in tools.audit] == ["used", "used"]
+            assert [entry.after for entry in tools.audit] == [(), ('read({"a":1})',)]
+            assert [round(entry.probability, 2) for entry in tools.audit] == [0.9, 0.72]
+            statistics = tools.statistics
+            assert (statistics.calls, statistics.hits, statistics.started) == (3, 2, 2)
+            assert statistics.saved_s == pytest.approx(1.4) and statistics.wasted == 0
+            assert len(world.log) == 3
+
+    run(main)
+
+
+def test_it_learns_from_run_to_run_also_where_no_message_is_known(tmp_path):
+    async def work(guesser, message):
+        times = []
+        async with made(OnLoop(guesser), {"read": READ}) as tools:
+            world = World(tools, "read")
+            for number in range(6):
+                start = asyncio.get_running_loop().time()
+                async with tools.run(message and message.format(number)):
+                    await asyncio.sleep(2)
+                    await world.call("read", number if message else 7)
+                    await asyncio.sleep(2)
+                    await world.call("read", 8)
+                times.append(asyncio.get_running_loop().time() - start)
+        return times
+
+    for guesser, message in ((NGramGuesser(), None), (PatternGuesser(), None), (PatternGuesser(), "ticket {}")):
+        times = run(functools.partial(work, guesser, message))
+        assert times[0] > 5.0 and times[-1] == 4.0
+        guesser.save(tmp_path / "learned.json")
+        again = type(guesser).load(tmp_path / "learned.json")
+        assert run(functools.partial(work, again, message))[0] == 4.0
+
+
+def test_what_may_not_run_ahead_never_does():
+    rules = {
+        "write": WRITE,
+        "secret": ToolRule(effect=READ, private=True),
+        "server:read": READ,  # another server's
+    }
+
+    async def main():
+        guesser = Table({None: [(0.9, name, 1) for name in ("write", "secret", "read", "unknown")]})
+        async with made(guesser, rules) as tools:
+            world = World(tools, "write", "secret", "read")
+            async with tools.run():
+                await asyncio.sleep(5)
+                assert world.log == []
+                assert (await world.call("secret", 1))[1] == 1.0
+                assert (await world.call("secret", 1))[1] == 0.0  # it has left already
+            assert list(tools.audit) == []
+
+    run(main)
+
+
+def test_a_metered_tool_is_called_ahead_only_while_there_is_slack():
+    rule = ToolRule(effect=READ, metered=HandlerLimit(max_calls=5, per_s=100.0))
+
+    async def main():
+        guesses = [(0.2, "read", number) for number in range(5)]
+        async with made(Table({None: guesses}), {"read": rule}, max_inflight=5, k=5) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(5)
+                assert len(world.log) == 4  # of five; one is the agent's
+            async with tools.run():
+                await asyncio.sleep(5)
+                assert len(world.log) == 4
+            await asyncio.sleep(100)
+            async with tools.run():
+                await asyncio.sleep(5)
+                assert len(world.log) == 8
+
+    run(main)
+
+
+def test_a_write_makes_stale_what_was_read_before_it_ends():
+    async def main():
+        guesser = Table({None: [(0.9, "read", 1), (0.5, "other", 1)]})
+        rules = {"read": READ, "other": READ, "write": ToolRule(touches=frozenset({"read"}))}
+        async with made(guesser, rules) as tools:
+            world = World(tools, "read", "other", "write")
+            async with tools.run():
+                await asyncio.sleep(0.5)  # both are under way
+                writing = asyncio.create_task(world.call("write"))
+                await asyncio.sleep(0.1)
+                overtaking = asyncio.create_task(world.call("read", 1))  # it asks while the write is under way
+                await writing
+                assert (await overtaking)[1] == 1.0
+                result, seconds = await world.call("read", 1)
+                assert result["state"] == 1 and seconds == 1.0  # what overtook the write is not kept
+                assert (await world.call("other", 1))[1] == 0.0
+            outcomes = [(entry.tool, entry.outcome, entry.why) for entry in tools.audit]
+            assert outcomes[:2] == [("read", "cancelled", "stale"), ("other", "used", None)]
+
+    run(main)
+
+
+def test_a_sample_is_used_once_and_a_read_by_its_run_alone_unless_shared():
+    async def main():
+        guesser = Table({None: [(0.9, "draw", 1)]})
+        async with made(guesser, {"draw": SAMPLE, "read": READ, "common": ToolRule(effect=READ, shared=True)}) as tools:
+            world = World(tools, "draw", "read", "common")
+            async with tools.run():
+                await asyncio.sleep(2)
+                assert [(await world.call("draw", 1))[1] for _ in range(2)] == [0.0, 1.0]
+                assert [(await world.call("read"))[1] for _ in range(2)] == [1.0, 0.0]
+                assert [(await world.call("common"))[1] for _ in range(2)] == [1.0, 0.0]
+                async with tools.run():
+                    assert (await world.call("read"))[1] == 1.0
+                    assert (await world.call("common"))[1] == 0.0
+            assert (await world.call("read"))[1] == 1.0
+            assert (await world.call("common"))[1] == 0.0
+
+    run(main)
+
+
+def test_results_get_old():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}, ttl_s=10.0) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(11)
+                assert (await world.call("read", 1))[1] == 1.0
+            assert [(entry.outcome, entry.why) for entry in tools.audit] == [("unused", "expired")]
+
+    run(main)
+
+
+def test_failures_ahead_of_time_are_made_again_and_only_that_ones_error_is_seen():
+    async def main():
+        async with made(Table({None: [(0.9, "fail", 1)]}), {"fail": READ}) as tools:
+            world = World(tools, "fail")
+            for wait_s in (5.0, 0.5):  # it has failed; it is about to
+                async with tools.run():
+                    await asyncio.sleep(wait_s)
+                    with pytest.raises(RuntimeError, match="broken"):
+                        await world.call("fail", 1)
+            assert [(entry.outcome, entry.why) for entry in tools.audit] == [("failed", "RuntimeError('broken')")] * 2
+            assert len(world.log) == 4 and tools.statistics.hits == 0
+
+    run(main)
+
+
+def test_places_are_for_speculation_alone_and_give_way_to_what_is_likelier():
+    async def main():
+        table = {None: [(0.3, "read", n) for n in range(1, 4)], ("read", 9): [(0.9, "read", 4), (0.5, "read", 1)]}
+        async with made(Table(table), {"read": READ}, max_inflight=2) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(0.1)
+                assert (await world.call("read", 9))[1] == 1.0  # both places are taken
+            assert [a for _, _, a in world.log] == [1, 2, 9]
+            log = world.log = []
+            async with tools.run():
+                await asyncio.sleep(0.5)
+                await tools.call("read", {"a": 9}, lambda: asyncio.sleep(0, {}))
+                await asyncio.sleep(0.2)
+                # 2 is not needed any more and gives way to 4; 1 still is
+                assert [a for _, _, a in log] == [1, 2, 4]
+            assert "cancelled" in [entry.outcome for entry in tools.audit]
+
+    run(main)
+
+
+def test_runs_at_once_do_not_see_each_other():
+    async def main():
+        async with made(OnLoop(NGramGuesser()), {"read": READ}) as tools:
+            world = World(tools, "read")
+
+            async def agent(number):
+                async with tools.run(f"{number}") as each:
+                    for _ in range(3):
+                        await asyncio.sleep(1)
+                        await world.call("read", number)
+                return [event.arguments["a"] for event in each.events if hasattr(event, "arguments")]
+
+            assert await asyncio.gather(*map(agent, range(20))) == [[number] * 3 for number in range(20)]
+
+    run(main)
+
+
+def test_calls_at_once_are_a_turn():
+    async def main():
+        guesser = Table({None: [], ("read", 2): [(0.9, "read", 3)]})
+        async with made(guesser, {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run("go") as each:
+                await asyncio.gather(world.call("read", 1), world.call("read", 1), world.call("read", 2))
+                assert len(world.log) == 2
+                await asyncio.sleep(1)
+                assert (await world.call("read", 3))[1] == 0.0
+                each.said("done")
+                each.heard("go on")
+            assert isinstance(each.events[0], UserMessage) and len(each.events) == 1 + 2 * 4 + 2
+
+    run(main)
+
+
+def test_an_agent_may_give_up_waiting():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run() as each:
+                await asyncio.sleep(0.2)
+                for a in (1, 2):
+                    with pytest.raises(TimeoutError):
+                        async with asyncio.timeout(0.5):
+                            await world.call("read", a)
+                assert (await world.call("read", 1))[1] == 0.0
+                assert (await world.call("read", 2))[1] == 1.0
+                assert len([event for event in each.events if hasattr(event, "arguments")]) == 2
+
+    run(main)
+
+
+def test_what_is_served_is_a_copy():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
+            World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(2)
+                first = await tools.call("read", {"a": 1})
+                first["a"] = "changed"
+                assert (await tools.call("read", {"a": 1}))["a"] == 1
+
+    run(main)
+
+
+def test_guessers_may_be_broken():
+    class Broken:
+        async def guess(self, call, k):
+            raise ValueError("no idea")
+
+        def observe(self, call, response):
+            raise ValueError("no memory")
+
+    async def main():
+        async with made(Broken(), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                assert (await world.call("read"))[1] == 1.0
+                await asyncio.sleep(1)
+            statistics = tools.statistics
+            assert statistics.failed_guesses == statistics.guesses == 2 and statistics.not_learned == 1
+
+    run(main)
+
+
+def test_quick_tools_are_left_alone():
+    async def main():
+        guesser = Table({None: [(0.9, "quick", 1)]})
+        async with made(guesser, {"quick": READ}) as tools:
+            tools.add("quick", lambda a: asyncio.sleep(0, a))
+            for _ in range(3):
+                async with tools.run():
+                    await asyncio.sleep(1)
+                    await tools.call("quick", {"a": 1})
+            assert tools.statistics.started == 1 and len(guesser.asked) == 1
+
+    run(main)
+
+
+def test_close_leaves_nothing_and_the_audit_tells(tmp_path):
+    async def main():
+        tools = made(Table({None: [(0.9, "read", 1)]}), {"read": READ})
+        world = World(tools, "read")
+        async with tools.run():
+            await asyncio.sleep(0.5)
+            await tools.close()
+            await tools.close()
+            with pytest.raises(EnvClosed):
+                await world.call("read")
+        with pytest.raises(EnvClosed):
+            async with tools.run():
+                pass
+        tools.audit.to_jsonl(tmp_path / "audit.jsonl")
+        (entry,) = map(json.loads, (tmp_path / "audit.jsonl").read_text().splitlines())
+        assert (entry["tool"], entry["outcome"], entry["why"]) == ("read", "cancelled", "closed")
+
+    run(main)
+
+
+def test_bad_input():
+    with pytest.raises(InvalidConfiguration, match="'read' must be declared by an Effect or a ToolRule"):
+        SpeculativeTools({"read": "read"}, NGramGuesser())  # type: ignore[dict-item]
+    with pytest.raises(InvalidConfiguration, match="only a WRITE touches"):
+        ToolRule(effect=READ, touches=frozenset({"x"}))
+    with pytest.raises(InvalidConfiguration, match="set of names"):
+        ToolRule(touches="read")  # type: ignore[arg-type]
+    with pytest.raises(InvalidConfiguration, match="max_calls"):
+        ToolRule(effect=READ, metered=HandlerLimit())
+    with pytest.raises(InvalidConfiguration, match="READ can be shared"):
+        ToolRule(effect=SAMPLE, shared=True)
+    with pytest.raises(InvalidConfiguration, match="max_inflight must be at least 0"):
+        ToolLimits(max_inflight=-1)
+
+    async def main():
+        async with SpeculativeTools({}, NGramGuesser()) as tools:
+            tools.add("read", asyncio.sleep, schema=Tool("read"))
+            with pytest.raises(InvalidConfiguration, match="no tool 'write'; known are read"):
+                await tools.call("write", {})
+        return tools
+
+    async def elsewhere():
+        used = SpeculativeTools({}, OnLoop(NGramGuesser()))
+        async with used.run():
+            pass
+        return used
+
+    used = run(elsewhere)
+    run(main)
+
+    async def other_loop():
+        with pytest.raises(InvalidConfiguration, match="another event loop"):
+            await used.call("read", {})
+
+    asyncio.run(other_loop())

@@ -1,0 +1,20 @@
+"""Tools of agents whose loop is run by somebody else: ``SpeculativeTools``, and adapters for the packages that do.
+
+``mcp``, ``openai_agents`` and ``langgraph`` need the extras of the same names.
+"""
+
+from spec_envs.wrappers.tools.audit import AuditEntry, ToolAudit, ToolStatistics
+from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools, ToolRun, qualified
+from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule
+
+__all__ = [
+    "AuditEntry",
+    "Port",
+    "SpeculativeTools",
+    "ToolAudit",
+    "ToolLimits",
+    "ToolRule",
+    "ToolRun",
+    "ToolStatistics",
+    "qualified",
+]

@@ -1,0 +1,32 @@
+"""What adapters of MCP have in common: results of tools, and hints of servers. Without importing ``mcp``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from spec_envs.conversation import Tool
+from spec_envs.wrappers.tools.proxy import SpeculativeTools, qualified
+
+
+def content(result: Any) -> Any:
+    """What guessers see of a ``CallToolResult``: its structured content, or its texts."""
+    structured = result.structured_content
+    if isinstance(structured, dict):
+        return structured["result"] if structured.keys() == {"result"} else structured
+    return "\n".join(part.text for part in result.content if part.type == "text")
+
+
+def usable(result: Any) -> bool:
+    """Whether a result answers the call: errors do not, nor does a server that asks back."""
+    return getattr(result, "is_error", True) is False
+
+
+def meet(tools: SpeculativeTools, server: str, listed: Iterable[Any], *, trust_annotations: bool) -> None:
+    """Have ``tools`` know the schemas that a server lists, and where it is trusted, what it says of effects."""
+    for tool in listed:
+        name = qualified(server, tool.name)
+        tools.describe(Tool(name, tool.description or "", tool.input_schema))
+        if trust_annotations:
+            hint = tool.annotations is not None and tool.annotations.read_only_hint is True
+            tools.trust(name, read_only=hint)

@@ -1,0 +1,89 @@
+"""Tools of LangChain in LangGraph's ``ToolNode``, called ahead of time. Needs the extra ``langgraph``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.conversation import Tool
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools
+
+try:
+    from langchain_core.messages import ToolMessage
+    from langgraph.prebuilt import ToolNode
+except ImportError as error:
+    raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[langgraph]'") from error
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+__all__ = ["speculative_node"]
+
+_numbers = itertools.count()
+
+
+def speculative_node(
+    tools: SpeculativeTools, functions: Iterable[BaseTool | Callable[..., Any]], **options: Any
+) -> ToolNode:
+    """``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
+
+    The graph has to be awaited (``ainvoke``, ``astream``). Tools that are given the graph's state, store or runtime are
+    never called ahead of time, whatever is declared, and neither is a result used that is a ``Command``.
+
+    Args:
+        tools: The proxy.
+        functions: The tools.
+        options: Of ``ToolNode``, but for the two that wrap calls.
+    """
+    node = ToolNode(list(functions), awrap_tool_call=_wrapper(tools), wrap_tool_call=_refuse, **options)
+    for tool in node.tools_by_name.values():
+        schema = Tool(tool.name, tool.description, tool.tool_call_schema.model_json_schema())  # type: ignore[union-attr]
+        port = Port(execute=_ahead(tool), content=_content, usable=_usable)
+        tools.add(tool.name, port, schema=schema, ahead=not _is_injected(tool))
+    return node
+
+
+def _wrapper(tools: SpeculativeTools) -> Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]:
+    async def wrap(request: Any, execute: Callable[[Any], Awaitable[Any]]) -> Any:
+        call = request.tool_call
+        if request.tool is None:
+            return await execute(request)  # which says that there is none
+        result = await tools.call(
+            request.tool.name, call["args"], lambda: execute(request), fresh=_is_injected(request.tool)
+        )
+        if isinstance(result, ToolMessage):
+            return result.model_copy(update={"tool_call_id": call["id"]})
+        return result
+
+    return wrap
+
+
+def _refuse(request: Any, execute: Any) -> NoReturn:
+    raise InvalidConfiguration("speculative tools live on an event loop: use ainvoke or astream, not invoke or stream")
+
+
+def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:
+    async def ahead(arguments: dict[str, Any], context: Any) -> Any:
+        identity = f"ahead_{next(_numbers)}"
+        return await tool.ainvoke({"name": tool.name, "args": arguments, "id": identity, "type": "tool_call"})
+
+    return ahead
+
+
+def _is_injected(tool: BaseTool) -> bool:
+    """Whether the graph gives the tool arguments that the model does not."""
+    schemas: list[Any] = [tool.get_input_schema(), tool.tool_call_schema]
+    given, asked = (schema.model_fields.keys() for schema in schemas)
+    return bool(given - asked)
+
+
+def _content(result: Any) -> Any:
+    return result.content if isinstance(result, ToolMessage) else str(result)
+
+
+def _usable(result: Any) -> bool:
+    return isinstance(result, ToolMessage) and result.status == "success"

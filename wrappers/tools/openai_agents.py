@@ -1,0 +1,113 @@
+"""Tools and MCP servers of the OpenAI Agents SDK, called ahead of time. Needs the extra ``openai-agents``.
+
+The SDK is not imported before one of its objects is here, so nothing of it is needed to import this.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import itertools
+import json
+from typing import TYPE_CHECKING, Any
+
+from spec_envs.conversation import Tool
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.tools._mcp_results import content, meet, usable
+from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools, qualified
+
+if TYPE_CHECKING:
+    from agents.mcp import MCPServer
+
+    from agents import FunctionTool
+
+__all__ = ["speculative_server", "speculative_tool"]
+
+_numbers = itertools.count()
+
+
+def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionTool:
+    """A copy of ``tool`` that is called through ``tools``, by its name.
+
+    Called ahead of time, it gets a ``ToolContext`` with the ``context`` that ``tools.run`` was given. Tools with
+    guardrails or an approval are never called ahead of time, whatever is declared: somebody else decides on their
+    calls. What the SDK makes of a tool's exception is told to the model, as ever, and not kept.
+    """
+    from agents.tool import maybe_invoke_function_tool_failure_error_function
+    from agents.tool_context import ToolContext
+
+    # Raises what ``tool`` would turn into a text for the model: only so can failures be told from answers.
+    raising = dataclasses.replace(tool, _failure_error_function=None, _use_default_failure_error_function=False)
+
+    async def ahead(arguments: dict[str, Any], context: Any) -> Any:
+        text = json.dumps(arguments)
+        made = ToolContext(context, tool_name=tool.name, tool_call_id=f"ahead_{next(_numbers)}", tool_arguments=text)
+        return await raising.on_invoke_tool(made, text)
+
+    async def invoke(context: Any, text: str) -> Any:
+        try:
+            arguments = json.loads(text or "{}")
+        except json.JSONDecodeError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            return await tool.on_invoke_tool(context, text)  # which says what is wrong
+        try:
+            make = functools.partial(raising.on_invoke_tool, context, text)
+            return await tools.call(tool.name, arguments, make, fresh=is_guarded)
+        except Exception as error:
+            told = await maybe_invoke_function_tool_failure_error_function(
+                function_tool=tool, context=context, error=error
+            )
+            if told is None:
+                raise
+            return told
+
+    is_guarded = bool(tool.tool_input_guardrails or tool.needs_approval)
+    schema = Tool(tool.name, tool.description, tool.params_json_schema)
+    tools.add(tool.name, Port(execute=ahead), schema=schema, ahead=not is_guarded)
+    return dataclasses.replace(tool, on_invoke_tool=invoke)
+
+
+def speculative_server(tools: SpeculativeTools, server: MCPServer, *, trust_annotations: bool = False) -> MCPServer:
+    """``server`` as the SDK knows it, with its ``call_tool`` through ``tools``. To be connected, and closed, as any.
+
+    Its tools are known as ``"server's name:tool"``; rules may name them by either name.
+
+    Args:
+        tools: The proxy.
+        server: Not connected yet; it is copied.
+        trust_annotations: Believe the server where it says by ``readOnlyHint`` that an undeclared tool only reads.
+
+    Raises:
+        InvalidConfiguration: The server is connected already.
+    """
+    if getattr(server, "session", None) is not None:
+        raise InvalidConfiguration(f"the MCP server {server.name!r} is connected already; wrap it before connect()")
+    wrapped: Any = copy.copy(server)
+    call_tool, list_tools = wrapped.call_tool, wrapped.list_tools
+
+    def add(name: str) -> str:
+        async def ahead(arguments: dict[str, Any], context: Any) -> Any:
+            return await call_tool(name, arguments)
+
+        tool = qualified(server.name, name)
+        tools.add(tool, Port(execute=ahead, content=content, usable=usable))
+        return tool
+
+    async def call(tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = None) -> Any:
+        options = {} if meta is None else {"meta": meta}
+        return await tools.call(
+            add(tool_name), arguments or {}, lambda: call_tool(tool_name, arguments, **options), fresh=meta is not None
+        )
+
+    async def listed(*args: Any, **options: Any) -> Any:
+        found = await list_tools(*args, **options)
+        meet(tools, server.name, found, trust_annotations=trust_annotations)
+        for tool in found:
+            add(tool.name)
+        return found
+
+    wrapped.call_tool, wrapped.list_tools = call, listed
+    result: MCPServer = wrapped
+    return result
