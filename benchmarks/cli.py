@@ -13,6 +13,7 @@ import click
 from spec_envs.benchmarks.commands import (
     bench_retail,
     bench_tools,
+    bench_tuning,
     chess,
     crowd,
     demo,
@@ -81,6 +82,7 @@ def bench() -> None:
 for command in (
     bench_retail.retail,
     bench_tools.bench_tools,
+    bench_tuning.tuning,
     chess.chess,
     crowd.crowd,
     guess.guess,

@@ -28,7 +28,7 @@ from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.simulated import SimulatedBackend
-from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper
 
 _PLIES = 30
 _FORKS = 2000
@@ -179,6 +179,21 @@ def _windows() -> Iterator[Measured]:
         lambda query: backend(query, token),
     )
     yield from _step_figures("window", case, {"threads": 2.0, "asyncio": 2.0, "simulation": 2.0})
+    yield from _live_windows(case)
+
+
+def _live_windows(case: _Case) -> Iterator[Measured]:
+    """The same in ``LastWriteWins``, whose tuner answers at once."""
+    runtimes: tuple[Literal["threads", "simulation"], ...] = ("threads", "simulation")
+    for runtime in runtimes:
+        plain, wrapped = [], []
+        with case.make() as env, LastWriteWins(case.make(), case.policy, runtime=runtime) as live:
+            for _ in range(_EPISODES):
+                plain.append(_step_ms(env, case.policy))
+                wrapped.append(_step_ms(live, live.act))
+        milliseconds = statistics.median(plain)
+        name = f"LastWriteWins per window, {runtime}, {case.name} (plain: {milliseconds:.3f} ms)"
+        yield Measured(name, "ms", statistics.median(wrapped) - milliseconds, 2.0)
 
 
 def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) -> Iterator[Measured]:

@@ -2,6 +2,8 @@
 
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.certify import Certificate, Difference, Verdict, certify, certify_async
+from spec_envs.wrappers.last_write_wins import LastWriteWins
+from spec_envs.wrappers.live import LiveStatistics, LiveWindow
 from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.simulation import SimulationRuntime
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -17,7 +19,10 @@ __all__ = [
     "Certificate",
     "Difference",
     "HandlerLimit",
+    "LastWriteWins",
     "Limits",
+    "LiveStatistics",
+    "LiveWindow",
     "SimulationRuntime",
     "SpeculativeTools",
     "SpeculativeWrapper",

@@ -48,9 +48,9 @@ class ChatGuesser:
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
             coroutine function. Yours to close.
-        prompts: "chess", "retail", "search", "tools" (any agent's next call, by the ``Conversation`` so far), "generic"
-            (any handler, by its last responses, which must be JSON data), or a ``GuessPrompt`` for each handler. Other
-            handlers get no guesses.
+        prompts: "chess", "retail", "search", "tools" (any agent's next call, by the ``Conversation`` so far), "tuning"
+            (a tuner's next setting), "generic" (any handler, by its last responses, which must be JSON data), or a
+            ``GuessPrompt`` for each handler. Other handlers get no guesses.
         logprobs: Ask for log-probabilities. Where the server refuses, this is set to ``False``.
         capacity: Calls remembered until their response is observed.
     """
@@ -225,10 +225,15 @@ def guess_prompts(name: str) -> Mapping[str, GuessPrompt]:
         from spec_envs.agents.llm.tools import TOOL_GUESSES
 
         return TOOL_GUESSES
+    if name == "tuning":
+        from spec_envs.agents.llm.tuning import TUNING_GUESSES
+
+        return TUNING_GUESSES
     if name == "generic":
         from spec_envs.agents.llm.generic import GENERIC
 
         return {"*": GENERIC}
     raise InvalidConfiguration(
-        f'prompts must be "chess", "retail", "search", "tools", "generic" or a GuessPrompt by handler, not {name!r}'
+        'prompts must be "chess", "retail", "search", "tools", "tuning", "generic" or a GuessPrompt by handler, '
+        f"not {name!r}"
     )

@@ -23,7 +23,8 @@ class ChatPolicy:
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
             coroutine function. Yours to close.
-        prompt: "chess", "retail" (calls the tools of the observation), or a ``PolicyPrompt`` of your own.
+        prompt: "chess", "retail" (calls the tools of the observation), "tuning" (of observations as
+            text), or a ``PolicyPrompt`` of your own.
     """
 
     effect: ClassVar[Effect] = Effect.SAMPLE
@@ -73,4 +74,8 @@ def policy_prompt(name: str) -> PolicyPrompt:
         from spec_envs.agents.llm.retail import RETAIL
 
         return RETAIL
-    raise InvalidConfiguration(f'prompt must be "chess", "retail" or a PolicyPrompt, not {name!r}')
+    if name == "tuning":
+        from spec_envs.agents.llm.tuning import TUNING
+
+        return TUNING
+    raise InvalidConfiguration(f'prompt must be "chess", "retail", "tuning" or a PolicyPrompt, not {name!r}')

@@ -182,7 +182,9 @@ def test_a_prompt_of_ones_own():
 
 
 def test_an_unknown_prompt():
-    with pytest.raises(InvalidConfiguration, match='prompt must be "chess", "retail" or a PolicyPrompt, not \'go\''):
+    with pytest.raises(
+        InvalidConfiguration, match='prompt must be "chess", "retail", "tuning" or a PolicyPrompt, not \'go\''
+    ):
         ChatPolicy(Script(""), "go")
 
 

@@ -1,0 +1,21 @@
+"""Tuners of ``SpecTuning-v0``: strategies that choose the next setting, as policies and as guessers.
+
+A strategy is a function of the windows so far, so that a branch's tuner is the same as the real one. What it chooses is
+what a policy does, and what a guesser expects another tuner to do.
+"""
+
+from spec_envs.agents.tuning.climbing import HillClimb
+from spec_envs.agents.tuning.processes import GaussianProcess
+from spec_envs.agents.tuning.simple import Fixed, RandomSearch, SameAgain
+from spec_envs.agents.tuning.tuners import Strategy, TuningGuesser, TuningPolicy
+
+__all__ = [
+    "Fixed",
+    "GaussianProcess",
+    "HillClimb",
+    "RandomSearch",
+    "SameAgain",
+    "Strategy",
+    "TuningGuesser",
+    "TuningPolicy",
+]
