@@ -60,7 +60,7 @@ class Settings:
     def questions(self, kind: str) -> list[str]:
         """What the user says in each task."""
         rng = random.Random(f"{self.seed} {kind}")
-        return [f"Report on ticket T-{rng.randrange(10**6):06}, {kind}." for _ in range(self.tasks)]
+        return [f"Report on ticket T-{rng.randbytes(4).hex()}, {kind}." for _ in range(self.tasks)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def records_model(request: ChatRequest) -> Completion:
     if match[2] == "at random":
         rng = random.Random(question)
         rng.shuffle(tools)
-        record_id = [f"X-{rng.randrange(10**6):06}" for _ in tools][len(results)]
+        record_id = [f"X-{rng.randbytes(4).hex()}" for _ in tools][len(results)]
     elif results:
         record_id = results[-1][f"{TOOLS[tools[len(results) - 1]]}_id"]
     call = ToolRequest(tools[len(results)], json.dumps({"record_id": record_id}))

@@ -23,8 +23,7 @@ TOOLS = {
 def record(tool: str, record_id: str) -> dict[str, str]:
     """What ``tool`` knows of ``record_id``."""
     digest = hashlib.sha256(f"{tool} {record_id}".encode()).hexdigest()
-    number = int(digest, 16) % 10**6
-    return {"id": record_id, "name": f"N{digest[:6]}", f"{TOOLS[tool]}_id": f"{TOOLS[tool][0].upper()}-{number:06}"}
+    return {"id": record_id, "name": f"N{digest[:6]}", f"{TOOLS[tool]}_id": f"{TOOLS[tool][0].upper()}-{digest[6:14]}"}
 
 
 def main(delay_s: float) -> None:

@@ -1,16 +1,17 @@
-"""A graph of LangGraph whose tools are called while its model thinks: no key needed."""
+"""A graph of LangGraph whose tools are called while its model thinks: no key or paid model needed."""
 
 import asyncio
-import uuid
-from typing import Any
 
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
-from langgraph.graph import START, MessagesState, StateGraph
+from langchain_openai import ChatOpenAI
+from langgraph.graph import MessagesState, StateGraph
 from langgraph.prebuilt import tools_condition
+from pydantic import SecretStr
 
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
+from spec_envs.benchmarks.serving import ModelServer, Pace
 from spec_envs.wrappers import SpeculativeTools
 from spec_envs.wrappers.tools.langgraph import speculative_node
 
@@ -22,36 +23,26 @@ async def get_weather(city: str) -> str:
     return f"Sun in {city}"
 
 
-async def think(state: MessagesState) -> dict[str, Any]:
-    """Stands in for a language model: asks for the weather in the city that the user names, then tells it."""
-    await asyncio.sleep(0.3)
-    last = state["messages"][-1]
-    if last.type == "tool":
-        return {"messages": [AIMessage(last.content)]}
-    arguments = {"city": str(last.content).split()[-1]}
-    return {
-        "messages": [AIMessage("", tool_calls=[{"name": "get_weather", "args": arguments, "id": uuid.uuid4().hex}])]
-    }
-
-
-async def main() -> None:
+async def main(base_url: str) -> None:
     """Five questions; what is learned from the first ones saves time in the later ones."""
-    async with SpeculativeTools({"get_weather": Effect.READ}, PatternGuesser()) as tools:
-        graph = StateGraph(MessagesState)
-        graph.add_node("model", think)
-        graph.add_node("tools", speculative_node(tools, [get_weather]))
-        graph.add_edge(START, "model")
-        graph.add_conditional_edges("model", tools_condition)
-        graph.add_edge("tools", "model")
-        agent = graph.compile()
+    model = ChatOpenAI(model="tools", base_url=base_url, api_key=SecretStr("none")).bind_tools([get_weather])
+
+    async def think(state: MessagesState) -> MessagesState:
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    tools = SpeculativeTools({"get_weather": Effect.READ}, PatternGuesser())
+    graph = StateGraph(MessagesState).add_node("model", think).add_node("tools", speculative_node(tools, [get_weather]))
+    graph.set_entry_point("model").add_conditional_edges("model", tools_condition).add_edge("tools", "model")
+    agent = graph.compile()
+    async with tools:
         for city in ("Rome", "Oslo", "Lima", "Bonn", "Cork"):
-            question = f"What is the weather in {city}"
-            async with tools.run(question):
-                state = await agent.ainvoke({"messages": [HumanMessage(question)]})
+            async with tools.run(f"What is the weather in {city}?"):
+                state = await agent.ainvoke({"messages": [HumanMessage(f"What is the weather in {city}?")]})
                 print(state["messages"][-1].content)
-        print(tools.statistics)
-        assert tools.statistics.hits > 0
+    print(tools.statistics)
+    assert tools.statistics.hits > 0
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with ModelServer("tools", pace=Pace(first_token_s=0.3)) as served:  # stands in for a paid model
+        asyncio.run(main(served.base_url))

@@ -62,7 +62,8 @@ def composites(index: Index, shape: str, order: Mapping[str, list[str]] = Mappin
 
 
 def _of_scalars(index: Index, shape: str) -> Iterator[_Made]:
-    values = [each for each in index.values.values() if each.shape == shape]
+    forms = texts.Forms([shape])
+    values = [each for each in index.values.values() if each.shape in forms]
     for each in values[-20:]:
         source = next(reversed(each.sources), "")
         yield [each.value], f"one {source}", next(reversed(each.records), None), each.last

@@ -126,17 +126,17 @@ class Memory:
             return argument not in schema.parameters["required"]
         return self.given.count(f"{tool}.{argument}", without) < self.calls.count(tool, without)
 
-    def admits(self, tool: str, argument: str) -> tuple[frozenset[str], str | None, tuple[Any, ...]]:
-        """What may be a value: shapes that were seen, or (if none) how a shape starts; and the schema's choices."""
+    def admits(self, tool: str, argument: str) -> tuple[texts.Forms, str | None, tuple[Any, ...]]:
+        """What may be a value: forms that were seen, or (if none) how a form starts; and the schema's choices."""
         schema = self.schemas.get(tool)
         properties: Mapping[str, Any] = {} if schema is None else schema.parameters.get("properties", {})
         declared = properties.get(argument, {})
         choices = tuple(declared.get("enum", ())) if isinstance(declared, Mapping) else ()
         for place in (f"{tool}.{argument}", argument):
             if place in self.shapes:
-                return frozenset(self.shapes[place].tasks), None, choices
+                return texts.Forms(self.shapes[place].tasks), None, choices
         kind = declared.get("type") if isinstance(declared, Mapping) else None
-        return frozenset(), _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
+        return texts.Forms(), _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
 
     def associations(self, name: str, without: str | None = None) -> dict[str, float]:
         """What arguments were, in other tasks, where the user said ``name``: canonical value, share of those tasks."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -33,6 +33,9 @@ _ISO = re.compile(r"\d{4} \d\d \d\d")
 _GLOSS = re.compile(r"\b([A-Z][a-z]+(?:[ /-][A-Z][a-z]+)*)\W{1,4}\(([\w#-]{2,24})\)")
 _NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RUN = re.compile(r"[A-Z]+|[a-z]+|[0-9]+")
+_ALNUM = re.compile(r"[A-Za-z0-9]+")
+#: Letters and digits by turns, as in hexadecimal ids: every such value would have a form of its own.
+_MIXED = re.compile(r"[A-Za-z]+[0-9]+[A-Za-z]|[0-9]+[A-Za-z]+[0-9]")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 #: Words that start sentences and fill them; they say little, and are no names.
 COMMON = frozenset(
@@ -166,7 +169,11 @@ def _shape(value: str) -> str:
         return "text"
     if re.fullmatch(r"(?=.*\d)(?=.*[A-Z])[A-Z0-9]{4,12}", value):
         return f"code{len(value)}"
-    return _RUN.sub(_run, value) or "empty"
+    return _ALNUM.sub(_word, value) or "empty"
+
+
+def _word(match: re.Match[str]) -> str:
+    return "x" if _MIXED.search(match[0]) else _RUN.sub(_run, match[0])
 
 
 def _run(match: re.Match[str]) -> str:
@@ -175,7 +182,10 @@ def _run(match: re.Match[str]) -> str:
 
 
 def shape(value: Any) -> str:
-    """The form of a value: ``a_a_0`` for ``mia_li_3668``, ``code6`` for ``4WQ150``, ``[{date,id}]`` for records."""
+    """The form of a value: ``a_a_0`` for ``mia_li_3668``, ``code6`` for ``4WQ150``, ``[{date,id}]`` for records.
+
+    ``x`` stands for letters and digits by turns: ``A-x`` for ``T-3fa9c1``.
+    """
     if isinstance(value, str):
         return _shape(value)
     if isinstance(value, bool) or value is None:
@@ -187,3 +197,25 @@ def shape(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{shape(value[0])}]" if value else "[]"
     return type(value).__name__
+
+
+class Forms:
+    """The forms that values had: ``form in forms`` whether one more is like them.
+
+    Where letters and digits came by turns, any letters and digits will do: ``T-123456`` may well be hexadecimal, too.
+    """
+
+    def __init__(self, forms: Iterable[str] = ()) -> None:
+        self._forms = dict.fromkeys(forms)
+        self._loose = frozenset(_loose(form) for form in self._forms if "x" in _ALNUM.findall(form))
+
+    def __contains__(self, form: str) -> bool:
+        return form in self._forms or (bool(self._loose) and _loose(form) in self._loose)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._forms)
+
+
+@functools.lru_cache(maxsize=4096)
+def _loose(form: str) -> str:
+    return form if "{" in form else _ALNUM.sub("x", form)

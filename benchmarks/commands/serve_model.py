@@ -12,9 +12,9 @@ import click
 @click.option(
     "--policy",
     required=True,
-    metavar="chess|retail|search|MODULE:NAME",
-    help="Who answers: Stockfish (or the built-in engine), a scripted clerk, a scripted reader; or any function that "
-    "takes a ChatRequest and returns a Completion or its text.",
+    metavar="chess|retail|search|tools|MODULE:NAME",
+    help="Who answers: Stockfish (or the built-in engine), a scripted clerk, a scripted reader, a caller of whatever "
+    "tools it is offered; or any function that takes a ChatRequest and returns a Completion or its text.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")

@@ -29,11 +29,12 @@ _MOVES = re.compile(r"^Moves since then \(UCI\): (.+)$", re.MULTILINE)
 _TOOLS = re.compile(r"^Its tools \(JSON\):\n(.+)$", re.MULTILINE)
 _QUESTION = re.compile(r"^Question: (.+)$", re.MULTILINE)
 _READ = re.compile(r"^Action: (.+)\nObservation: (.*?)(?: This is your last action: finish\.)?$", re.MULTILINE)
+_EVENT = re.compile(r"^(User|Call|Result): (.+)$", re.MULTILINE)
 _DIALOGUE = re.compile(r"^The dialogue so far \(JSON\):\n(.+)$", re.MULTILINE)
 
 
 def served_model(name: str) -> Callable[..., Any]:
-    """The model of that name: "chess", "retail", "search", or "MODULE:NAME" for any handler of ``ChatRequest``.
+    """The model of that name: "chess", "retail", "search", "tools", or "MODULE:NAME": any handler of ``ChatRequest``.
 
     Raises:
         InvalidConfiguration: There is none.
@@ -42,6 +43,7 @@ def served_model(name: str) -> Callable[..., Any]:
         "chess": ChessModel,
         "retail": RetailModel,
         "search": SearchModel,
+        "tools": lambda: tools_model,
     }
     if name in known:
         return known[name]()
@@ -140,6 +142,56 @@ class SearchModel:
         if _guesses_asked(request) is None:
             return Completion(text=f"Thought: I go on with what I know.\nAction: {action}")
         return _ranked([Guess(action, 0.95)])
+
+
+def tools_model(request: ChatRequest) -> Completion:
+    """Calls each tool that it is offered once, as soon as it knows its arguments, and tells the last result.
+
+    It knows the fields of what was read so far by their names and, before it has read anything, the last word of what
+    the user said. It guesses the same of an agent.
+    """
+    if _guesses_asked(request) is None:
+        said = [str(message["content"]) for message in request.messages if message["role"] == "user"]
+        read = [_plain(message["content"]) for message in request.messages if message["role"] == "tool"]
+        offered = [tool["function"] for tool in request.tools]
+        requests = [call["function"] for message in request.messages for call in message.get("tool_calls") or ()]
+        call = _next_call(offered, said, [each["name"] for each in requests], read)
+        if call is None:
+            last = read[-1] if read else "There is nothing that I could do."
+            return Completion(text=last if isinstance(last, str) else json.dumps(last))
+        asked = ToolRequest(call["name"], json.dumps(call["arguments"]))
+        return Completion(tool_calls=(asked,), finish_reason="tool_calls")
+    text = _all_text(request)
+    found = _TOOLS.search(text)
+    if found is None:
+        raise BadRequest("this model calls tools, and found no line 'Its tools (JSON):' in what it was asked to guess")
+    events = [(kind, json.loads(line)) for kind, line in _EVENT.findall(text)]
+    said, called, read = ([value for kind, value in events if kind == name] for name in ("User", "Call", "Result"))
+    call = _next_call(json.loads(found[1]), said, [each["name"] for each in called], read)
+    return _ranked([] if call is None else [Guess(json.dumps(call), 0.95)])
+
+
+def _next_call(
+    tools: Sequence[Any], said: Sequence[str], called: Sequence[str], read: Sequence[Any]
+) -> dict[str, Any] | None:
+    known = {name: value for result in read if isinstance(result, dict) for name, value in result.items()}
+    words = said[-1].split() if said else []
+    for tool in tools:
+        if tool["name"] not in called:
+            names = tool["parameters"].get("required", ())
+            values = dict.fromkeys(names, words[-1].strip(".,;!?")) if words and not read else known
+            if set(names) <= set(values):
+                return {"name": tool["name"], "arguments": {name: values[name] for name in names}}
+    return None
+
+
+def _plain(content: Any) -> Any:
+    """The data in a tool's message, whose content is a text or parts."""
+    text = content if isinstance(content, str) else "".join(part["text"] for part in content)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def _replies(text: str, k: int) -> Completion:

@@ -16,7 +16,7 @@ from spec_envs.agents.react import ReActPolicy
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.wrappers import SpeculativeWrapper, certify
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, certify, certify_async
 from tests.agents.scripted import Script
 
 CHESS = {
@@ -208,6 +208,35 @@ class TestOverHTTP:
             assert certificate, str(certificate)
             assert server.settle().failed == 0
 
+    def test_chess_on_an_event_loop_is_lossless_and_the_same_game(self):
+        with ModelServer("chess") as server:
+            model = ChatModel("chess", base_url=server.base_url)
+            player, guesser = ChatPolicy(model, "chess"), ChatGuesser(model, "chess")
+
+            async def main():
+                certificate = await certify_async(
+                    lambda: gym.make("SpecChess-v0", opponent=player.acall, max_plies=6, opening="random"),
+                    player.acall,
+                    {"policy": guesser.on_loop(), "opponent": guesser.on_loop()},
+                    range(2),
+                    max_inflight=3,
+                )
+                env = gym.make("SpecChess-v0", opponent=player.acall, max_plies=6, opening="random")
+                guessers = {"policy": guesser.on_loop()}
+                async with AsyncSpeculativeWrapper(env, player.acall, guessers=guessers) as wrapped:
+                    moves = await _moves(wrapped.reset(seed=0), wrapped.act, wrapped.step)
+                await model.aclose()
+                return certificate, moves
+
+            certificate, moves = asyncio.run(main())
+            assert certificate, str(certificate)
+            with model, gym.make("SpecChess-v0", opponent=player, max_plies=6, opening="random") as env:
+                observation, _ = env.reset(seed=0)
+                for move in moves:
+                    assert player(observation, CancelToken()) == move
+                    observation, *_ = env.step(move)
+            assert server.settle().failed == 0
+
     def test_retail_is_lossless_and_plays_as_the_policy_behind_the_server(self):
         with ModelServer("retail") as server, ChatModel("retail", base_url=server.base_url) as model:
             policy = ChatPolicy(model, "retail")
@@ -243,6 +272,16 @@ class TestOverHTTP:
                 produced.tokens_in,
                 produced.tokens_out,
             )
+
+
+async def _moves(reset, act, step):
+    observation, _ = await reset
+    moves, done = [], False
+    while not done:
+        moves.append(await act(observation))
+        observation, _, terminated, truncated, _ = await step(moves[-1])
+        done = terminated or truncated
+    return moves
 
 
 def _rewards(policy):

@@ -500,6 +500,8 @@ class TestTexts:
             ("mia_li_3668", "a_a_0"),
             ("4WQ150", "code6"),
             ("#W1234567", "#A0"),
+            ("T-3fa9c1", "A-x"),
+            ("8f14e45f-ceea-467a-9b36-dcb2d1b0a1c7", "x-a-0a-x-x"),
             (7, "number"),
             (7.5, "number"),
             ([{"b": 1, "a": 2}], "[{a,b}]"),
@@ -510,6 +512,24 @@ class TestTexts:
     )
     def test_shapes(self, value, shape):
         assert texts.shape(value) == shape
+
+
+@pytest.mark.parametrize("known", ["u-3fa9c1", "u-d2e4f6"])
+@pytest.mark.parametrize("wanted", ["u-77b0e5", "u-123456", "u-a12345", "u-12345a", "u-abcdef"])
+def test_a_hexadecimal_id_is_known_by_its_place_whatever_its_form(known, wanted):
+    def trajectory(task, user):
+        events = (
+            UserMessage("Who is it?"),
+            ToolCall("get_order", {}),
+            ToolResult({"user_id": user}),
+            ToolCall("get_user", {"user_id": user}),
+        )
+        return Trajectory(Conversation(events), task)
+
+    guesser = PatternGuesser()
+    guesser.learn([trajectory("a", known), trajectory("b", known.replace("e", "0"))])
+    call, _ = first(guesser, trajectory("c", wanted).conversation, 3)
+    assert call == ToolCall("get_user", {"user_id": wanted})
 
 
 def test_arguments_and_fields_are_written_in_the_order_of_the_last_call():

@@ -24,6 +24,7 @@ from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.chess import CHESS, CHESS_GUESSES
 from spec_envs.agents.llm.retail import RETAIL, RETAIL_GUESSES
 from spec_envs.agents.llm.search import SEARCH_GUESSES
+from spec_envs.agents.llm.tools import TOOL_GUESSES
 from spec_envs.agents.react import ReActPolicy
 from spec_envs.agents.retail import RetailPolicy
 from spec_envs.agents.search import SearchPolicy
@@ -32,6 +33,7 @@ from spec_envs.benchmarks.serving.behaviour import RateLimit
 from spec_envs.benchmarks.serving.models import _position, served_model
 from spec_envs.benchmarks.serving.wire import tokens_of
 from spec_envs.chess.position import Position
+from spec_envs.conversation import from_chat
 from spec_envs.errors import InvalidConfiguration
 from tests.agents.scripted import Script, asking
 
@@ -216,6 +218,25 @@ class TestModels:
                     done = terminated or truncated
                 assert reward == 1.0
 
+    def test_the_caller_of_tools_goes_on_from_what_it_read_and_guesses_the_same(self):
+        tools = [tool_schema("get_order", "order_id"), tool_schema("get_user", "user_id")]
+        results = {"get_order": {"user_id": "u-7"}, "get_user": {"city": "Rome"}}
+        model = served_model("tools")
+        messages: list[Any] = [{"role": "user", "content": "Who ordered W7?"}]
+        for expected in ({"order_id": "W7"}, {"user_id": "u-7"}):
+            conversation = from_chat(messages, tools)
+            (call,) = model(ChatRequest(messages=messages, tools=tools)).tool_calls
+            assert json.loads(call.arguments) == expected
+            guess = model(TOOL_GUESSES["policy"].ask(conversation, 3, ())).text
+            assert TOOL_GUESSES["policy"].read(guess, conversation) == {"name": call.name, "arguments": expected}
+            function = {"name": call.name, "arguments": call.arguments}
+            messages += [
+                {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": function}]},
+                {"role": "tool", "tool_call_id": "c", "content": json.dumps(results[call.name])},
+            ]
+        assert model(ChatRequest(messages=messages, tools=tools)).text == '{"city": "Rome"}'
+        assert model(TOOL_GUESSES["policy"].ask(from_chat(messages, tools), 3, ())).text == ""
+
     def test_what_they_do_not_understand_is_a_bad_request(self, monkeypatch):
         monkeypatch.setenv("SPEC_ENVS_STOCKFISH", "/not/installed")
         for name, message in (("chess", "found no position"), ("retail", "serves a customer")):
@@ -239,6 +260,11 @@ class TestModels:
     def test_names_of_nothing(self, name, message):
         with pytest.raises(InvalidConfiguration, match=message):
             served_model(name)
+
+
+def tool_schema(name: str, parameter: str) -> dict[str, Any]:
+    parameters = {"type": "object", "properties": {parameter: {"type": "string"}}, "required": [parameter]}
+    return {"type": "function", "function": {"name": name, "description": "", "parameters": parameters}}
 
 
 def parrot(request: ChatRequest) -> str:

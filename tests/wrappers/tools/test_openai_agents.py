@@ -14,7 +14,8 @@ from openai import AsyncOpenAI
 
 from agents import Agent, OpenAIChatCompletionsModel, RunConfig, RunContextWrapper, Runner, function_tool
 from spec_envs import Effect, InvalidConfiguration
-from spec_envs.agents import NGramGuesser
+from spec_envs.agents import ChatGuesser, NGramGuesser
+from spec_envs.agents.llm import ChatModel
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.wrappers import SpeculativeTools, ToolLimits
 from spec_envs.wrappers.tools.openai_agents import speculative_server, speculative_tool
@@ -65,6 +66,39 @@ def test_mcp_server(trusted):
                     assert {entry.tool for entry in tools.audit} == {"people:find_person", "people:get_city"}
                     await tools.close()
         assert said == expected * 3
+
+    asyncio.run(main())
+
+
+def test_a_chat_model_foresees_the_calls_of_another():
+    @function_tool
+    def find_person(name: str) -> str:
+        """The id of a person."""
+        return json.dumps({"person_id": f"p-{name}"})
+
+    @function_tool
+    def get_city(person_id: str) -> str:
+        """Where a person lives."""
+        return json.dumps({"city": f"city of {person_id}"})
+
+    async def main():
+        rules = {"find_person": Effect.READ, "get_city": Effect.READ}
+        with ModelServer("tools") as server, ChatModel("tools", base_url=server.base_url) as small:
+            guesser = ChatGuesser(small, "tools")
+            async with (
+                AsyncOpenAI(base_url=server.base_url, api_key="none") as client,
+                SpeculativeTools(rules, guesser, limits=LIMITS) as tools,
+            ):
+                model = OpenAIChatCompletionsModel("tools", client)
+                functions = [speculative_tool(tools, each) for each in (find_person, get_city)]
+                agent = Agent("a", model=model, tools=functions)
+                async with tools.run("Where is ann?"):
+                    await tools.settle()
+                    assert [entry.tool for entry in tools.audit] == ["find_person", "get_city"]
+                    result = await Runner.run(agent, "Where is ann?", run_config=QUIET)
+            assert json.loads(result.final_output) == {"city": "city of p-ann"}
+            assert tools.statistics.hits == tools.statistics.started == 2  # in the first run: it had not to learn
+            assert tools.statistics.failed_guesses == 0
 
     asyncio.run(main())
 
