@@ -82,7 +82,10 @@ class TuningSettings:
         if self.knobs > 1 and self.backend != "simulated":
             raise InvalidConfiguration(f"knobs={self.knobs} are those of a made-up machine; use the simulated backend")
         if self.actor == "best" and self.backend not in _ROUND_ROBIN:
-            raise InvalidConfiguration(f"the best setting of {self.backend!r} is not known; use another actor")
+            raise InvalidConfiguration(
+                f"the best setting of {self.backend!r} is not known; give an actor that searches for it: "
+                f"--actor gp, climb or random"
+            )
         _ = self.limits, self.workload(0)  # check the others
 
     @property
