@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 Canonical = Callable[[Any], Hashable]
 
+#: What is left, together, for guesses that a guesser has taken back.
+_LEAST_LEFT = 1e-3
+
 
 class SpeculationTree:
     """The state machine; see the module.
@@ -115,16 +118,22 @@ class SpeculationTree:
         self._demanded = True
         return self._settle(now)
 
-    def guessed(self, node: Node, guesses: Sequence[Guess], now: float) -> list[Command]:
-        """The guesser asked about ``node`` has returned; without guesses, when it failed."""
+    def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool = False) -> list[Command]:
+        """The guesser asked about ``node`` has returned; without guesses, when it failed.
+
+        ``early``: it has not returned yet, but has these guesses, which others may follow or replace.
+        """
         if node not in self._asking:
             raise ValueError(f"node {node.id} is not being guessed")
-        self._asking.discard(node)
-        seconds = self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
-        if node.call is not None:
-            self._pace.guessed(node, seconds, empty=not guesses)
-        node.asking = False
-        if node.alive and not node.answered and node.guessed is None:
+        if early and not guesses:
+            return []
+        if node.guessed is None and node.call is not None:
+            self._pace.guessed(node, self._planner.guessing_s(node, now), empty=not guesses)
+        if not early:
+            self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
+            self._asking.discard(node)
+            node.asking = False
+        if node.alive and not node.answered:
             self._add_guesses(node, guesses)
         return self._settle(now)
 
@@ -265,6 +274,7 @@ class SpeculationTree:
         return node.probability_from(root) >= self._limits.min_probability
 
     def _add_guesses(self, node: Node, guesses: Sequence[Guess]) -> None:
+        """Give ``node`` a child for each guess; what was guessed before and is not any more keeps what they leave."""
         merged: dict[Hashable, Guess] = {}
         for guess in guesses:
             key = _key(guess.response)
@@ -272,17 +282,25 @@ class SpeculationTree:
             merged[key] = (
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
             )
-        # Of the reads named for a side branch, several may be needed.
-        total = 1.0 if node.named is not None else max(1.0, sum(guess.probability for guess in merged.values()))
-        node.guessed = frozenset(merged)
+        node.guessed = (node.guessed or frozenset()) | merged.keys()
+        total = sum(guess.probability for guess in merged.values())
+        dropped = [child for key, child in node.children.items() if key not in merged] if merged else []
+        left = max(_LEAST_LEFT, 1.0 - total)
+        total += left if dropped else 0.0
+        if node.named is not None:
+            total = 1.0  # of the reads named for a side branch, several may be needed
+        for child in dropped:
+            self._rescore(child, min(child.probability, left / len(dropped) / max(1.0, total)))
         for key, guess in sorted(merged.items(), key=lambda item: -item[1].probability):
-            if self.num_nodes >= self._limits.max_nodes:
+            probability = guess.probability / max(1.0, total)
+            if not probability:
                 break
-            if guess.probability > 0:
+            if key in node.children:
+                self._rescore(node.children[key], probability)
+            elif self.num_nodes < self._limits.max_nodes:
                 process = _advance(node, guess.response)
-                if node.named is not None and not _is_new(node.named, process):
-                    continue
-                self._grow(node, key, guess.response, guess.probability / total, process)
+                if node.named is None or _is_new(node.named, process):
+                    self._grow(node, key, guess.response, probability, process)
 
     # -- growing and cutting -------------------------------------------------------------------------------------
 
@@ -346,7 +364,7 @@ class SpeculationTree:
         if child is None:
             child = self._grow(node, key, response, 1.0, process)
         elif child.probability < 1.0:
-            self._rescore(child)
+            self._rescore(child, 1.0)
         node.children = {key: child}
         return child
 
@@ -380,9 +398,9 @@ class SpeculationTree:
             else:
                 self._discard(child)
 
-    def _rescore(self, node: Node) -> None:
-        gain = -math.log(node.probability)
-        node.probability = 1.0
+    def _rescore(self, node: Node, probability: float) -> None:
+        gain = math.log(probability) - math.log(node.probability)
+        node.probability = probability
         for descendant in node.subtree():
             descendant.score += gain
             if descendant.run is None and descendant.call is not None and self._is_startable(descendant.call):
