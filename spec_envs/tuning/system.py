@@ -69,7 +69,7 @@ class SystemBackend:
 
     def __init__(self, workload: SystemWorkload, *, allow_system: bool = False, journal: Path | None = None) -> None:
         self.workload = workload
-        if not allow_system:
+        if allow_system is not True:  # "no" is true, too
             raise InvalidConfiguration(
                 f"{workload.name} changes settings that everybody on this machine sees "
                 f"({', '.join(workload.files.values())}); say allow_system=True if that is what you want; {_INSTEAD}"
@@ -128,7 +128,7 @@ def _check_writable(path: str) -> None:
 
 def _parsed(knob: Knob, chosen: str) -> Value:
     if knob.kind == "choice":
-        return chosen
+        return " ".join(chosen.split())  # the kernel puts tabs between the figures of one setting
     try:
         return int(chosen) if knob.kind == "int" else float(chosen)
     except ValueError:
