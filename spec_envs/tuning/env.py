@@ -159,7 +159,7 @@ class TuningEnv(CallEnv[Observation, Action]):
         self._caps = _read_caps(caps)
         made = make_backend(backend, workload=workload, allow_system=allow_system) if isinstance(backend, str) else None
         #: Where the workload runs.
-        self.backend: Backend = made or backend  # type: ignore[assignment]  # a name was made one
+        self.backend: Backend = made or _checked_backend(backend)
         super().__init__({"measure": self.backend}, owned=("measure",) if made else ())
         #: What runs.
         self.workload: Workload = workload or self.backend.workload
@@ -330,6 +330,13 @@ def _check_counts(**arguments: object) -> None:
     for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise InvalidConfiguration(f"{name} must be an integer of at least 1, not {value!r}")
+
+
+def _checked_backend(backend: Any) -> Backend:
+    needed = ("__call__", "workload", "effect", "max_inflight", "carries_over", "best", "close")
+    if missing := [name for name in needed if not hasattr(backend, name)]:
+        raise InvalidConfiguration(f"backend must be a name or a Backend, and {backend!r} has no {', '.join(missing)}")
+    return backend  # type: ignore[no-any-return]
 
 
 def _checked_knobs(workload: Workload) -> tuple[Knob, ...]:

@@ -42,8 +42,8 @@ class Journal:
             cannot be put back; what can be is as it was.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        folder = folder or default_folder()
+    def __init__(self, folder: str | Path | None = None) -> None:
+        folder = Path(folder or default_folder())
         self._lock_file = _locked(folder)
         self._path = folder / "journal.jsonl"
         self._pid = os.getpid()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -91,15 +92,20 @@ class LiveBackend:
         """
         with self._mutex, contextlib.ExitStack() as every:
             self._closed = True
-            atexit.unregister(self.close)
+            atexit.unregister(self._at_exit)
             for knob in self.workload.knobs:
                 if knob.name in self._before:
                     every.callback(set_knob, knob, self._before.pop(knob.name))
 
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:  # a forked child ends without undoing what its parent has set
+            self.close()
+
     def _apply(self, setting: Setting) -> None:
         values = dict(setting)
         if not self._before:
-            atexit.register(self.close)
+            self._pid = os.getpid()
+            atexit.register(self._at_exit)
         for knob in self.workload.knobs:
             assert knob.read is not None
             if knob.name not in self._before:

@@ -165,19 +165,10 @@ class TestJournal:
 
     def test_a_child_that_was_forked_meanwhile_does_not_stay_the_owner(self, tmp_path):
         journal = Journal(tmp_path)
-        read, write = os.pipe()
-        child = os.fork()
-        if not child:
-            os.close(write)
-            os.read(read, 1)  # until the parent has closed the pipe
-            os._exit(0)
-        os.close(read)
-        journal.close()
-        try:
+        inherited = journal._lock_file.fileno()
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[inherited]):
+            journal.close()
             Journal(tmp_path).close()
-        finally:
-            os.close(write)
-            os.waitpid(child, 0)
 
     def test_a_folder_that_cannot_be_written_to_names_the_way_out(self, tmp_path):
         (tmp_path / "file").touch()

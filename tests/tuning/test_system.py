@@ -97,6 +97,20 @@ class TestSystemBackend:
         backend.close()
         assert (tmp_path / "limits").read_text().split() == ["4096", "87380", "6291456"]
 
+    def test_a_knob_without_a_file_is_refused_before_anything_is_locked(self, tmp_path):
+        class Undeclared(Scratch):
+            files: Any = {}
+
+        with pytest.raises(InvalidConfiguration, match="scratch declares no file for 'number', only {}"):
+            make(Undeclared(scratch(tmp_path).folder), tmp_path)
+        assert not (tmp_path / "journal").exists()
+
+    def test_files_are_read_somewhere(self):
+        with pytest.raises(InvalidConfiguration, match="there is no folder '/missing'"):
+            _ = FileReads("/missing").files
+        with pytest.raises(InvalidConfiguration, match="megabytes must be an integer of at least 1, not 0"):
+            FileReads(megabytes=0)
+
     def test_no_permission_names_what_works_without(self, tmp_path, monkeypatch):
         workload = scratch(tmp_path)
         monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everything
@@ -278,6 +292,15 @@ class TestLiveBackend:
         done = subprocess.run([sys.executable, "-W", "error", "-c", FORGETFUL], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert done.stdout == "set to 3\nset to 7\n"
+
+    def test_a_forked_child_puts_nothing_back(self):
+        done = subprocess.run(
+            [sys.executable, "-c", f"{FORGETFUL}\nimport os, sys\nif not os.fork(): sys.exit()\nos.wait()"],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("set to 7") == 1
 
     def test_a_knob_without_apply_is_refused(self):
         with pytest.raises(InvalidConfiguration, match="entries needs apply and read"):
