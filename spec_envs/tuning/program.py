@@ -81,6 +81,8 @@ class Program:
         finally:
             self._current = None
         cancel.raise_if_cancelled()
+        if self._closed:  # which has cut the answer short
+            raise _closed()
         return answer
 
     @property
