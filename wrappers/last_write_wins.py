@@ -89,7 +89,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         guesser: A guesser of "policy". It is given ``patience_s`` for each window; what comes later is set in the next
             one, unless the tuner has answered meanwhile. It is asked one thing at a time. If it fails, or guesses what
             the environment calls an ``InvalidAction``, the setting stays as it is. ``None``: the tuner alone.
-        idle: The action that changes nothing.
+        idle: The action that changes nothing; default: ``{}``, with which all knobs of ``SpecTuning-v0`` stay.
         patience_s: How long a window waits for its guess; without a guesser, the first one for the tuner.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         max_trace_events: Windows kept in ``trace``.

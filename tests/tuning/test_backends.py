@@ -181,7 +181,8 @@ def test_a_run_of_sysbench_ends_with_the_process():
     code += f"ask(SysbenchBackend(), window_s={10 * PATIENCE_S})"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen([sys.executable, "-W", "error", "-c", code], env=environment) as process:
-        owner, running = psutil.Process(process.pid), []
+        owner = psutil.Process(process.pid)
+        running: list[psutil.Process] = []
         while not any(child.name() == "sysbench" for child in running):
             assert process.poll() is None
             running = owner.children()
