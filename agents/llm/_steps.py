@@ -31,7 +31,7 @@ class Asking:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
-                reply = self._blocking(request, cancel)
+                reply = _checked(self._blocking(request, cancel))
             except HandlerFailed as error:
                 reply = error
 
@@ -52,7 +52,7 @@ class Asking:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
-                reply = await self._async(request, cancel)
+                reply = _checked(await self._async(request, cancel))
             except HandlerFailed as error:
                 reply = error
 
@@ -61,3 +61,9 @@ def _next(steps: Steps[Any], reply: Completion | HandlerFailed | None) -> ChatRe
     if reply is None:
         return next(steps)
     return steps.throw(reply) if isinstance(reply, HandlerFailed) else steps.send(reply)
+
+
+def _checked(reply: Any) -> Completion:
+    if not isinstance(reply, Completion):
+        raise HandlerFailed(f"a model must return a Completion, not {reply!r:.200}")
+    return reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import re
 import threading
@@ -30,6 +31,12 @@ __all__ = ["ChatModel"]
 
 #: What a server that needs no key is sent as one.
 _NO_KEY = "no-key-given"
+#: Shorter keys are placeholders, such as "x"; in errors they are looked for as words only.
+_KEY_LENGTH = 8
+#: What every request has of its own.
+_NOT_OPTIONS = frozenset({"messages", "model", "stream"})
+#: The answer that the running task waits for.
+_awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
 
 class ChatModel:
@@ -75,6 +82,8 @@ class ChatModel:
             raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
         if type(max_retries) is not int or max_retries < 0:
             raise InvalidConfiguration(f"max_retries must be an integer of at least 0, not {max_retries!r}")
+        if taken := _NOT_OPTIONS & options.keys():
+            raise InvalidConfiguration(f"options must not hold {', '.join(sorted(taken))}: every request has its own")
         self.name = name
         self.base_url = base_url
         self.price = price_of(name, prices)
@@ -114,7 +123,8 @@ class ChatModel:
         return await self._answered(self._client(asyncio.get_running_loop()), query, cancel)
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
-        answer = Answer(query, cancel.now())
+        answer = Answer(query)
+        _awaited.set((answer, cancel))
         failure: str | None = None
         try:
             stream = await self._open(client, query)
@@ -162,13 +172,14 @@ class ChatModel:
                 raise EnvClosed(f"{self!r} was closed; make a new one")
             client = self._clients.get(loop)
             if client is None:
-                from openai import AsyncOpenAI  # late: it takes most of a second
+                from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # late: it takes most of a second
 
                 client = self._clients[loop] = AsyncOpenAI(
                     api_key=self._key(),
                     base_url=self.base_url,
                     timeout=self._timeout_s,
                     max_retries=self._max_retries,
+                    http_client=DefaultAsyncHttpxClient(event_hooks={"request": [_sent], "response": [_replied]}),
                 )
         return client
 
@@ -203,8 +214,19 @@ class ChatModel:
         self.close()
 
     def __repr__(self) -> str:
-        where = f", base_url={re.sub(r'//[^/@]*@', '//', self.base_url)!r}" if self.base_url else ""
-        return f"ChatModel({self.name!r}{where})"
+        # Without a password, or a key among the parameters.
+        where = re.sub(r"//[^/@]*@", "//", self.base_url or "").partition("?")[0]
+        return f"ChatModel({self.name!r}{f', base_url={where!r}' if where else ''})"
+
+
+async def _sent(_: object) -> None:
+    answer, cancel = _awaited.get()
+    answer.sent(cancel.now())
+
+
+async def _replied(response: Any) -> None:
+    if response.is_error:
+        _awaited.get()[0].refused()
 
 
 async def _close_client(clients: _Clients) -> None:
@@ -221,4 +243,5 @@ def _told(error: Exception, key: str) -> str:
     status = getattr(error, "status_code", None)
     texts = [str(error)] + ([str(error.__cause__)] if error.__cause__ is not None else [])
     text = f"{type(error).__name__}{f' (status {status})' if status else ''}: {': '.join(filter(None, texts))}"
-    return text.replace(key, "[key]")[:1000]
+    pattern = re.escape(key) if len(key) >= _KEY_LENGTH else rf"(?<!\w){re.escape(key)}(?!\w)"
+    return re.sub(pattern, "[key]", text)[:1000]

@@ -56,13 +56,17 @@ def serve_model(
     many tokens were produced for each request, and how many clients hung up.
     """
     import math
+    import sys
 
     from spec_envs.benchmarks.serving import ModelServer, Pace
 
+    sys.path.insert(0, "")  # MODULE is found where the command is run, too
     limit = None if max_calls is None else (max_calls, per_s)
     speed = Pace(tokens_per_s=math.inf if tokens_per_s is None else tokens_per_s, **pace)
-    with ModelServer(policy, name=name, host=host, port=port, pace=speed, rate_limit=limit) as server:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        ModelServer(policy, name=name, host=host, port=port, pace=speed, rate_limit=limit) as server,
+    ):
         click.echo(server.base_url)
         click.echo(f"model {server.name}; statistics at {server.address}/stats; Ctrl-C ends it", err=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
+        server.wait()

@@ -78,6 +78,7 @@ class TestChess:
     def test_castling_and_promotion(self):
         start = "4k3/P7/8/8/8/8/8/4K2R w K - 0 1"
         position = Position(start)
+        assert decide(["Move: 0-0"], position, "chess")[0] == "e1g1"
         assert decide(["O-O"], position, "chess")[0] == "e1g1"
         assert decide(["a8=Q+"], position, "chess")[0] == "a7a8q"
         assert decide(["Move: a7a8n"], position, "chess")[0] == "a7a8n"
@@ -101,6 +102,10 @@ class TestChess:
     def test_and_then_it_is_an_error(self):
         with pytest.raises(HandlerFailed, match=r"answered 'I resign.', which cannot be used: .* names no legal move"):
             decide(["Move: e2e5", "I resign."], CHESS, "chess")
+
+    def test_a_move_to_the_same_square_is_just_not_legal(self):
+        move, script = decide(["Move: e2e2", "Not e2e2, but e2e4; e2e2 is no move."], CHESS, "chess")
+        assert move == "e2e4" and "e2e2 is not legal" in script.asked[1].messages[-1]["content"]
 
     def test_an_observation_without_a_game(self):
         with pytest.raises(TypeError, match="holds no chess position"):
@@ -179,6 +184,11 @@ def test_a_prompt_of_ones_own():
     action, script = decide(["two", "2"], 1, prompt)
     assert action == 2 and script.asked[0].messages[0]["content"] == "1 + 1?"
     assert ChatPolicy(script, prompt).effect is Effect.SAMPLE
+
+
+def test_what_a_model_must_return():
+    with pytest.raises(HandlerFailed, match="a model must return a Completion, not 'e2e4'"):
+        ChatPolicy(lambda request: "e2e4", "chess")(CHESS, CancelToken())
 
 
 def test_an_unknown_prompt():
