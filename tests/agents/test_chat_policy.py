@@ -17,6 +17,7 @@ from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, certify, certify_async
+from spec_envs.wrappers.handlers import retry, with_latency
 from tests.agents.scripted import Script
 
 CHESS = {
@@ -170,6 +171,13 @@ class TestOnALoop:
             return Completion(text="d2d4")
 
         assert asyncio.run(ChatPolicy(model, "chess").acall(CHESS, CancelToken())) == "d2d4"
+
+    def test_so_is_one_without_a_token_and_a_decorated_one(self):
+        async def model(request):
+            return Completion(text="d2d4")
+
+        for each in (model, with_latency(model, 0.0), retry(model, attempts=2)):
+            assert asyncio.run(ChatPolicy(each, "chess").acall(CHESS, CancelToken())) == "d2d4"
 
     def test_a_model_that_can_only_block_is_refused(self):
         with pytest.raises(InvalidConfiguration, match="is no async model"):
