@@ -6,6 +6,7 @@ import contextvars
 import os
 import re
 import threading
+import urllib.parse
 import weakref
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -57,7 +58,8 @@ class ChatModel:
             answer begins. It waits as the server asks (``Retry-After``), or longer each time. An answer that breaks off
             later is an error; ``retry(model, attempts=2)`` of ``spec_envs.wrappers.handlers`` would ask again.
         prices: What tokens cost, by model; a model that is not in it costs nothing.
-        options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``.
+        options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``; not those that every
+            request has of its own: ``messages``, ``model``, ``stream``.
 
     Raises:
         InvalidConfiguration: An argument makes no sense.
@@ -84,6 +86,8 @@ class ChatModel:
             raise InvalidConfiguration(f"max_retries must be an integer of at least 0, not {max_retries!r}")
         if taken := _NOT_OPTIONS & options.keys():
             raise InvalidConfiguration(f"options must not hold {', '.join(sorted(taken))}: every request has its own")
+        if base_url is not None and not _is_url(base_url):
+            raise InvalidConfiguration(f"base_url must be like http://localhost:8000/v1, not {_public(base_url)!r}")
         self.name = name
         self.base_url = base_url
         self.price = price_of(name, prices)
@@ -214,9 +218,21 @@ class ChatModel:
         self.close()
 
     def __repr__(self) -> str:
-        # Without a password, or a key among the parameters.
-        where = re.sub(r"//[^/@]*@", "//", self.base_url or "").partition("?")[0]
-        return f"ChatModel({self.name!r}{f', base_url={where!r}' if where else ''})"
+        where = "" if self.base_url is None else f", base_url={_public(self.base_url)!r}"
+        return f"ChatModel({self.name!r}{where})"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or a host that is none
+        return False
+
+
+def _public(url: str) -> str:
+    """``url`` without a password, and without parameters, which may hold a key."""
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
 
 
 async def _sent(_: object) -> None:

@@ -495,6 +495,11 @@ class TestPrices:
         ({"timeout_s": 0}, "timeout_s must be above 0"),
         ({"max_retries": -1}, "max_retries must be an integer of at least 0, not -1"),
         ({"max_retries": 1.5}, "max_retries"),
+        *(
+            ({"base_url": url}, "base_url must be like http://localhost:8000/v1")
+            for url in ("", "localhost:8000/v1", "ftp://host/v1", "http://", "http://host:99999/v1", "http://[bad/v1")
+        ),
+        ({"base_url": "http://me:pass@host:99999/v1"}, "not 'http://host:99999/v1'"),
         ({"options": {"stream": False, "model": "n", "seed": 1}}, "options must not hold model, stream"),
     ],
 )
