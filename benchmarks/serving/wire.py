@@ -129,15 +129,13 @@ def _logprobs(tokens: Sequence[Token], wanted: bool) -> dict[str, Any] | None:
     if not wanted:
         return None
     known = [(token.text, token.logprob) for token in tokens if token.logprob is not None]
-    return {
-        "content": [
-            # JSON has no infinity; OpenAI says -9999.0 for a token that is next to impossible.
-            {"token": text, "logprob": max(p, -9999.0), "bytes": list(text.encode()), "top_logprobs": []}
-            for text, p in known
-            if not math.isnan(p)
-        ],
-        "refusal": None,
-    }
+    return {"content": [_logprob(text, logprob) for text, logprob in known if not math.isnan(logprob)], "refusal": None}
+
+
+def _logprob(text: str, logprob: float) -> dict[str, Any]:
+    # JSON has no infinity; OpenAI says -9999.0 for a token that is next to impossible.
+    as_bytes = list(text.encode(errors="replace"))
+    return {"token": text, "logprob": max(logprob, -9999.0), "bytes": as_bytes, "top_logprobs": []}
 
 
 def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:

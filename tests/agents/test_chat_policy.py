@@ -135,6 +135,8 @@ class TestRetail:
         "wrong, why",
         [
             (Completion(tool_calls=(ToolRequest("find", '{"first": '),)), "is no JSON"),
+            (Completion(tool_calls=(ToolRequest("find", "[" * 100_000),)), "is no JSON"),
+            (Completion(tool_calls=(ToolRequest("find", "9" * 5_000),)), "is no JSON"),
             (Completion(tool_calls=(ToolRequest("find", "[1]"),)), "must be a JSON object"),
             (Completion(tool_calls=(ToolRequest("fnd", "{}"),)), "there is no tool 'fnd'; the tools are find"),
             (Completion(text="  "), "it is empty"),

@@ -152,6 +152,13 @@ class TestProtocol:
         assert [list(asked.messages) for asked in script.asked] == [HELLO, HELLO]
         assert [list(asked.tools) for asked in script.asked] == [tools, []]
 
+    def test_log_probabilities_of_what_is_no_unicode(self):
+        with ModelServer(Script("a \ud83d")) as server:
+            with openai.OpenAI(api_key="none", base_url=server.base_url) as client:
+                chunks = list(client.chat.completions.create(model="model", messages=HELLO, logprobs=True, stream=True))
+        told = [choice.logprobs.content for chunk in chunks for choice in chunk.choices if choice.logprobs]
+        assert [token.bytes for tokens in told for token in tokens] == [[97], [32, 63]]
+
     def test_the_helper_for_streams(self, client):
         with client.chat.completions.stream(model="m", messages=HELLO) as stream:
             for _ in stream:
