@@ -179,7 +179,7 @@ def _next_call(
     words = said[-1].split() if said else []
     for tool in tools:
         if tool["name"] not in called:
-            names = tool["parameters"].get("required", ())
+            names = tool.get("parameters", {}).get("required", ())
             values = dict.fromkeys(names, words[-1].strip(".,;!?")) if words and not read else known
             if set(names) <= set(values):
                 return {"name": tool["name"], "arguments": {name: values[name] for name in names}}

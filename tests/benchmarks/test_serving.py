@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -312,6 +313,9 @@ class TestModels:
                 {"role": "tool", "tool_call_id": "c", "content": json.dumps(results[call.name])},
             ]
         assert model(ChatRequest(messages=messages, tools=tools)).text == '{"city": "Rome"}'
+        bare = [{"type": "function", "function": {"name": "now"}}]
+        (call,) = model(ChatRequest(messages=messages[:1], tools=bare)).tool_calls
+        assert (call.name, call.arguments) == ("now", "{}")
         assert model(TOOL_GUESSES["policy"].ask(from_chat(messages, tools), 3, ())).text == ""
 
     def test_what_they_do_not_understand_is_a_bad_request(self, monkeypatch):
@@ -365,6 +369,14 @@ def parrot(request: ChatRequest) -> str:
     return request.messages[-1]["content"]
 
 
+def _failure(client: openai.OpenAI) -> Exception | None:
+    try:
+        client.chat.completions.create(model="model", messages=HELLO)
+    except openai.APIError as error:
+        return error
+    return None
+
+
 class TestCommand:
     def test_prints_its_address_and_serves_until_it_is_interrupted(self):
         command = [sys.executable, "-W", "error", "-m", "spec_envs.benchmarks.cli", "serve-model"]
@@ -378,6 +390,26 @@ class TestCommand:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 0
             assert "Traceback" not in process.stderr.read()
+
+    def test_an_interruption_while_the_model_thinks(self, tmp_path):
+        """A model that does not look at its token is waited for, and the server ends in order before that."""
+        source = (
+            "import time\n\ndef f(request):\n    print('thinking', flush=True)\n    time.sleep(1.0)\n    return 'x'\n"
+        )
+        (tmp_path / "slow.py").write_text(source)
+        command = [Path(sys.executable).with_name("spec-envs"), "serve-model", "--policy", "slow:f"]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+            address = process.stdout.readline().strip()
+            with openai.OpenAI(api_key="none", base_url=address, max_retries=0) as client:
+                asking = threading.Thread(target=lambda: refused.append(_failure(client)))
+                refused: list[Any] = []
+                asking.start()
+                assert process.stdout.readline() == "thinking\n"
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=60) == 0
+                asking.join()
+            assert isinstance(refused[0], openai.APIError) and "Traceback" not in process.stderr.read()
 
     @pytest.mark.parametrize(
         ("source", "message"),
