@@ -198,7 +198,7 @@ def test_a_prompt_of_ones_own():
 
 def test_what_a_model_must_return():
     with pytest.raises(HandlerFailed, match="a model must return a Completion, not 'e2e4'"):
-        ChatPolicy(lambda request: "e2e4", "chess")(CHESS, CancelToken())
+        ChatPolicy(lambda request: "e2e4", "chess")(CHESS, CancelToken())  # type: ignore[arg-type]
 
 
 def test_an_unknown_prompt():

@@ -74,7 +74,7 @@ def test_a_clear_error_after_the_second_time(said):
 
 def test_what_a_model_must_return():
     with pytest.raises(HandlerFailed, match="must return a Completion"):
-        act(ReActPolicy(lambda query: "search[x]"))  # type: ignore[arg-type, return-value]
+        act(ReActPolicy(lambda query: "search[x]"))  # type: ignore[arg-type]
     with pytest.raises(InvalidConfiguration, match="max_tokens"):
         ReActPolicy(Model(), max_tokens=0)
 

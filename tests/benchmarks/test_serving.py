@@ -144,11 +144,13 @@ class TestProtocol:
         assert stopped_at(certain, ["w"]).logprobs == (("one", -1.0), (" t", -2.0))
 
     def test_texts_in_parts_and_tools_that_must_not_be_called(self):
-        script, tools = Script("x"), [tool_schema("get_user", "user_id")]
+        script = Script("x")
+        tools: Any = [tool_schema("get_user", "user_id")]
+        choices: list[Any] = ["auto", "none"]
         parts: Any = [{"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo?"}]}]
         with ModelServer(script, name="m") as server:
             with openai.OpenAI(api_key="none", base_url=server.base_url) as client:
-                for choice in ("auto", "none"):
+                for choice in choices:
                     client.chat.completions.create(model="m", messages=parts, tools=tools, tool_choice=choice)
         assert [list(asked.messages) for asked in script.asked] == [HELLO, HELLO]
         assert [list(asked.tools) for asked in script.asked] == [tools, []]
@@ -397,7 +399,7 @@ class TestCommand:
             "import time\n\ndef f(request):\n    print('thinking', flush=True)\n    time.sleep(1.0)\n    return 'x'\n"
         )
         (tmp_path / "slow.py").write_text(source)
-        command = [Path(sys.executable).with_name("spec-envs"), "serve-model", "--policy", "slow:f"]
+        command = [str(Path(sys.executable).with_name("spec-envs")), "serve-model", "--policy", "slow:f"]
         pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
             address = process.stdout.readline().strip()
@@ -421,7 +423,7 @@ class TestCommand:
     )
     def test_a_module_where_the_command_is_run(self, tmp_path, source, message):
         (tmp_path / "my_model.py").write_text(source)
-        command = [Path(sys.executable).with_name("spec-envs"), "serve-model", "--policy", "my_model:f"]
+        command = [str(Path(sys.executable).with_name("spec-envs")), "serve-model", "--policy", "my_model:f"]
         pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
             if message is None:
