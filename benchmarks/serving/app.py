@@ -38,7 +38,8 @@ class ModelApp:
         name: The model's name.
         pace: How fast it writes.
         rate_limit: ``None``: none.
-        executor: Where the model thinks; each request that is being answered takes a thread of it until it begins.
+        executor: Where a model thinks that is no coroutine function; each request takes a thread of it until its
+            answer begins.
     """
 
     def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
