@@ -17,6 +17,7 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinGuesser, RecordedGuesser, StockfishGuesser, UnionGuesser
+from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
@@ -41,39 +42,16 @@ def _ignore(moves: tuple[str, ...]) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Replay:
-    """What became of one game. Times are seconds of the run's clock; tokens are relative to a run without speculation.
+class Replay(Speculated):
+    """What became of one game; without speculation it takes the recorded thinking times, one after the other.
 
     Args:
         game: Name of the game.
         plies: Half moves played.
-        saved: Share of ``sequential_seconds`` that was saved.
-        hit_rate: Share of the guessed calls (``windows``) whose response was among the guesses (``hits``).
-        hits, windows: See ``hit_rate``.
-        tokens_full: A cancelled call charged in full; calls of guessers included.
-        tokens_partial: A cancelled call charged for the part that ran; calls of guessers included.
-        calls: Calls by outcome, as in ``Statistics``.
-        guesses: Calls of the guessers by outcome.
-        divergences: Branches whose prediction of the environment was wrong.
-        seconds: How long the game took.
-        sequential_seconds: The recorded thinking times, one after the other.
-        lossless: 1 if the game played is the recorded one, else 0.
     """
 
     game: str
     plies: int
-    saved: float
-    hit_rate: float
-    hits: int
-    windows: int
-    tokens_full: float
-    tokens_partial: float
-    calls: dict[str, int]
-    guesses: dict[str, int]
-    divergences: int
-    seconds: float
-    sequential_seconds: float
-    lossless: int
 
 
 class ChessBench:
@@ -201,30 +179,20 @@ def sequential_seconds(game: RecordedGame, settings: ReplaySettings) -> float:
 
 
 def _replay(
-    game: RecordedGame, settings: ReplaySettings, moves: tuple[str, ...], seconds: float, figures: Statistics
+    game: RecordedGame, settings: ReplaySettings, moves: tuple[str, ...], seconds: float, statistics: Statistics
 ) -> Replay:
     recorded = game.moves[: settings.plies]
     if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
         raise InvalidConfiguration(
             f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {settings.plies}"
         )
-    sequential = sequential_seconds(game, settings)
-    return Replay(
-        game=game_name(game),
-        plies=len(moves),
-        saved=1 - seconds / sequential if sequential else 0.0,
-        hit_rate=figures.hit_rate,
-        hits=figures.hits,
-        windows=figures.windows,
-        tokens_full=figures.tokens_full,
-        tokens_partial=figures.tokens_partial,
-        calls=figures.calls,
-        guesses=figures.guesses,
-        divergences=figures.divergences,
+    figures = figures_of(
+        statistics,
         seconds=seconds,
-        sequential_seconds=sequential,
-        lossless=int(moves == recorded),
+        sequential_seconds=sequential_seconds(game, settings),
+        lossless=moves == recorded,
     )
+    return Replay(game=game_name(game), plies=len(moves), **figures)
 
 
 def game_name(game: RecordedGame) -> str:

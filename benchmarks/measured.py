@@ -1,8 +1,15 @@
-"""One figure of an experiment, and what it should be at most."""
+"""One figure of an experiment, and what it should be at most; and the figure that several have, the time of a fork."""
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import time
+from typing import Any
+
+import gymnasium as gym
+
+from spec_envs.forking import fork
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,3 +31,14 @@ class Measured:
         target = "" if self.target is None else f"<= {self.target:g} {self.unit}"
         verdict = "" if self.target is None else "yes" if self.met else "NO"
         return [self.name, target.strip(), f"{self.measured:.4g} {self.unit}".strip(), verdict]
+
+
+def median_fork_us(env: gym.Env[Any, Any], forks: int) -> float:
+    """The median time of so many forks of ``env``, in microseconds."""
+    times = []
+    for _ in range(forks):
+        start = time.perf_counter_ns()
+        twin = fork(env)
+        times.append(time.perf_counter_ns() - start)
+        twin.close()
+    return statistics.median(times) / 1e3

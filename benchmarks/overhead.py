@@ -19,7 +19,7 @@ from spec_envs.benchmarks import tools_overhead as tools
 from spec_envs.benchmarks.chess import ChessBench
 from spec_envs.benchmarks.chess_settings import ReplaySettings
 from spec_envs.benchmarks.crowd import crowd
-from spec_envs.benchmarks.measured import Measured
+from spec_envs.benchmarks.measured import Measured, median_fork_us
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.call_env import CallEnv
@@ -76,18 +76,8 @@ def _forks() -> Iterator[Measured]:
     """A fork of everything that ``gym.make`` builds, in the middle of a game."""
     with _chess_env() as env:
         _play_some(env, _PLIES // 3)
-        microseconds = _fork_us(env)
+        microseconds = median_fork_us(env, _FORKS)
     yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 20)
-
-
-def _fork_us(env: gym.Env[Any, Any]) -> float:
-    times = []
-    for _ in range(_FORKS):
-        start = time.perf_counter_ns()
-        twin = fork(env)
-        times.append(time.perf_counter_ns() - start)
-        twin.close()
-    return statistics.median(times) / 1e3
 
 
 def _search_forks() -> Iterator[Measured]:
@@ -97,7 +87,7 @@ def _search_forks() -> Iterator[Measured]:
         observation, _ = env.reset(seed=0)
         for _ in range(2):
             observation, *_ = env.step(policy(observation))
-        microseconds = _fork_us(env)
+        microseconds = median_fork_us(env, _FORKS)
         tracemalloc.start()
         twins = [fork(env) for _ in range(1000)]
         for twin in twins:

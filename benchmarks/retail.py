@@ -27,6 +27,7 @@ from spec_envs.benchmarks.retail_cast import (
 )
 from spec_envs.benchmarks.retail_foresight import api_correct_rate, dialogues, next_message
 from spec_envs.benchmarks.retail_settings import folds_of
+from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
@@ -44,48 +45,31 @@ Show = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TaskRun:
-    """What became of one task. Times are seconds of the experiment; tokens are relative to a run without speculation.
+class TaskRun(Speculated):
+    """What became of one task. Typing is part of ``seconds``, and of ``sequential_seconds``.
+
+    On the wall clock both are measured.
 
     Args:
         task: Name of the task.
         steps: Actions of the agent.
         reward: Of the episode.
         wait_saved: Share of ``sequential_wait_seconds`` that the customer did not have to wait.
-        saved: Share of ``sequential_seconds`` that was saved; typing is part of both.
-        hit_rate, hits, windows: As in ``Statistics``.
-        tokens_full, tokens_partial: As in ``Statistics``; the customer's and the tools' calls cost none.
-        calls, guesses: Calls, and calls of guessers and prefetchers, by outcome.
         prefetched, prefetch_used: Reads that were prefetched, and how many of them were used.
-        divergences: Branches whose prediction of the environment was wrong.
-        seconds: How long the episode took; ``wait_seconds`` without typing.
-        sequential_seconds: How long without speculation, measured too on the wall clock; ``sequential_wait_seconds``
-            without typing.
+        wait_seconds: ``seconds`` without typing.
+        sequential_wait_seconds: ``sequential_seconds`` without typing.
         api_correct_rate: See ``retail_foresight``; ``None`` where no tool was called, or nothing predicts calls.
-        lossless: 1 if conversation and reward are those of the plain run, else 0.
     """
 
     task: str
     steps: int
     reward: float
     wait_saved: float
-    saved: float
-    hit_rate: float
-    hits: int
-    windows: int
-    tokens_full: float
-    tokens_partial: float
-    calls: dict[str, int]
-    guesses: dict[str, int]
     prefetched: int
     prefetch_used: int
-    divergences: int
-    seconds: float
-    sequential_seconds: float
     wait_seconds: float
     sequential_wait_seconds: float
     api_correct_rate: float | None
-    lossless: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -226,7 +210,7 @@ def run_speculatively(
         reward, steps = _play(wrapper, wrapper.act, settings.seed)
         seconds = (runtime.now() - start) * settings.time_scale
     conversation = from_chat(env.dialogue, SCHEMAS)
-    figures = wrapper.statistics  # after close: only then has every cancelled call ended, and is charged
+    statistics = wrapper.statistics  # after close: only then has every cancelled call ended, and is charged
     typing, waits = sequential_times(plain.trajectory, settings)
     if settings.clock == "wall":
         waits = timed_plainly(task, settings) - typing
@@ -235,23 +219,17 @@ def run_speculatively(
         steps=steps,
         reward=reward,
         wait_saved=1 - (seconds - typing) / waits if waits else 0.0,
-        saved=1 - seconds / (typing + waits) if typing + waits else 0.0,
-        hit_rate=figures.hit_rate,
-        hits=figures.hits,
-        windows=figures.windows,
-        tokens_full=figures.tokens_full,
-        tokens_partial=figures.tokens_partial,
-        calls=figures.calls,
-        guesses=figures.guesses,
-        prefetched=figures.prefetched,
-        prefetch_used=figures.prefetch_used,
-        divergences=figures.divergences,
-        seconds=seconds,
-        sequential_seconds=typing + waits,
+        prefetched=statistics.prefetched,
+        prefetch_used=statistics.prefetch_used,
         wait_seconds=seconds - typing,
         sequential_wait_seconds=waits,
         api_correct_rate=rate,
-        lossless=int(conversation == plain.trajectory.conversation and reward == plain.reward and steps == plain.steps),
+        **figures_of(
+            statistics,
+            seconds=seconds,
+            sequential_seconds=typing + waits,
+            lossless=(conversation, reward, steps) == (plain.trajectory.conversation, plain.reward, plain.steps),
+        ),
     )
 
 

@@ -23,7 +23,7 @@ import gymnasium as gym
 import psutil
 
 from spec_envs.agents import RetailPolicy
-from spec_envs.benchmarks.measured import Measured
+from spec_envs.benchmarks.measured import Measured, median_fork_us
 from spec_envs.forking import fork
 from spec_envs.retail.data import load
 from spec_envs.retail.tasks import Action, Task
@@ -69,13 +69,7 @@ def fork_us(size: int) -> float:
         env = gym.make("SpecRetail-v0", data=folder, tasks="embedded", customer=_hm)
     env.reset(seed=0)
     _write_some(env, "1 Elm Street")
-    times = []
-    for _ in range(FORKS):
-        start = time.perf_counter_ns()
-        twin = fork(env)
-        times.append(time.perf_counter_ns() - start)
-        twin.close()
-    return statistics.median(times) / 1e3
+    return median_fork_us(env, FORKS)
 
 
 def live_forks_mb(count: int) -> float:

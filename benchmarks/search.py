@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from spec_envs.agents import RankCalibration, UnionGuesser
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.search_guessers import PageGuesser, RecordedSearchGuesser, SearchGuesser
+from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.calls import accepts_cancel
 from spec_envs.errors import InvalidConfiguration
@@ -32,26 +33,15 @@ FREE_S = 0.005
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class SearchRun:
-    """What became of one episode. Times are seconds of the run's clock; tokens are relative to no speculation.
+class SearchRun(Speculated):
+    """What became of one episode; its tokens are estimated.
 
     Args:
         episode: Its name.
         agent, guesser: Who acted, and who guessed when the episode was recorded; "free" where that is not used.
         k: Guesses that were asked for when the episode was recorded; else now.
         steps: Actions taken.
-        saved: Share of ``sequential_seconds`` that was saved.
-        hit_rate: Share of the guessed calls (``windows``) whose response was among the guesses (``hits``), on time.
-        hits, windows: See ``hit_rate``.
-        tokens_full: A cancelled call charged in full; calls of guessers included. Tokens are estimated.
-        tokens_partial: A cancelled call charged for the part that ran; calls of guessers included.
-        calls: Calls by outcome, as in ``Statistics``.
-        guesses: Calls of the guessers by outcome.
         not_asked: Responses for which no guesser was asked, because it was expected to take longer than the call.
-        divergences: Branches whose prediction of the environment was wrong.
-        seconds: How long the episode took.
-        sequential_seconds: How long it takes without speculation.
-        lossless: 1 if actions and observations are those of the run without speculation, else 0.
         first_top1, first_top3: 1 if the first action was the first guess, or among the first three, in any case of
             letters; else 0.
         top1, top3: The same as shares of the actions after the first; ``None`` where there was only one.
@@ -62,19 +52,7 @@ class SearchRun:
     guesser: str
     k: int
     steps: int
-    saved: float
-    hit_rate: float
-    hits: int
-    windows: int
-    tokens_full: float
-    tokens_partial: float
-    calls: dict[str, int]
-    guesses: dict[str, int]
     not_asked: int
-    divergences: int
-    seconds: float
-    sequential_seconds: float
-    lossless: int
     first_top1: int
     first_top3: int
     top1: float | None
@@ -116,8 +94,9 @@ class SearchBench:
             start = runtime.now()
             played = play(env)
             seconds = runtime.now() - start
-        # The statistics come after close: only then has every cancelled call ended, and is charged.
-        figures = env.statistics
+        figures = figures_of(
+            env.statistics, seconds=seconds, sequential_seconds=sequential, lossless=played == expected
+        )
         first, *later = scored.ranks
         return SearchRun(
             episode=case.name,
@@ -125,23 +104,12 @@ class SearchBench:
             guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
             steps=len(played.actions),
-            saved=1 - seconds / sequential if sequential else 0.0,
-            hit_rate=figures.hit_rate,
-            hits=figures.hits,
-            windows=figures.windows,
-            tokens_full=figures.tokens_full,
-            tokens_partial=figures.tokens_partial,
-            calls=figures.calls,
-            guesses=figures.guesses,
-            not_asked=figures.not_asked,
-            divergences=figures.divergences,
-            seconds=seconds,
-            sequential_seconds=sequential,
-            lossless=int(played == expected),
+            not_asked=env.statistics.not_asked,
             first_top1=int(first < 1),
             first_top3=int(first < 3),
             top1=sum(rank < 1 for rank in later) / len(later) if later else None,
             top3=sum(rank < 3 for rank in later) / len(later) if later else None,
+            **figures,
         )
 
     def _wrapped(

@@ -82,8 +82,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
             InvalidConfiguration: The handler is a coroutine function.
             EnvClosed: The environment was closed.
         """
-        if self._closed:
-            raise EnvClosed(f"{type(self).__name__} was closed; make a new one")
+        self._check_open()
         if self._answer is not None:
             return self._answer(call)
         response = self.handler(call.handler)(call.query, CancelToken())
@@ -169,6 +168,10 @@ class CallEnv(gym.Env[ObsType, ActType]):
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.leave(self)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise EnvClosed(f"{type(self).__name__} was closed; make a new one")
 
 
 class _Shared:

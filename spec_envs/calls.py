@@ -399,6 +399,18 @@ def _as_async_handler(function: Callable[..., Any], with_cancel: bool) -> Handle
     return handler
 
 
+def declared_effect(what: str, handler: object) -> Effect | None:
+    """The attribute ``effect`` of ``handler``, which is ``what`` to the user; ``None`` where it has none.
+
+    Raises:
+        InvalidConfiguration: It is no ``Effect``.
+    """
+    effect = getattr(handler, "effect", None)
+    if effect is not None and not isinstance(effect, Effect):
+        raise InvalidConfiguration(f"effect of {what}={handler!r} must be an Effect, not {effect!r}")
+    return effect
+
+
 def is_async(function: Any) -> bool:
     """Whether calling ``function`` gives a coroutine, which an event loop has to run.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 # Tests find their helpers in the package `tests`, from the end of the path: `agents` is the OpenAI Agents SDK, not the
@@ -15,3 +18,12 @@ sys.path[:] = [*(entry for entry in sys.path if entry not in ("", _ROOT)), _ROOT
 # The same examples in every run, and no deadline: a machine under load must not fail a test.
 settings.register_profile("deterministic", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("deterministic")
+
+
+@pytest.fixture
+def closing() -> Iterator[Callable[[Any], Any]]:
+    """Closes at the end of the test what it was given and returned."""
+    given: list[Any] = []
+    yield lambda thing: given.append(thing) or thing
+    for thing in given:
+        getattr(thing, "close", lambda: None)()

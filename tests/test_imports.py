@@ -118,7 +118,13 @@ def test_no_module_is_excused_without_need():
     assert {name for name in MAY_WAIT if waiting_of(SOURCES[name])} == set(MAY_WAIT)
 
 
-PURE = ["wrappers/speculation/tree.py", *(f"wrappers/tools/{name}.py" for name in ("chain", "executions", "machine"))]
+PURE = [
+    *(
+        f"wrappers/speculation/{name}.py"
+        for name in ("asking", "branches", "limits", "nodes", "pace", "planner", "reads", "runs", "tree")
+    ),
+    *(f"wrappers/tools/{name}.py" for name in ("chain", "executions", "machine")),
+]
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect
+from spec_envs.calls import Call, Effect, declared_effect
 from spec_envs.chess import encoding, render, spaces
 from spec_envs.chess.position import Position
 from spec_envs.chess.start import Start, first_moves, read_options
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 
 if TYPE_CHECKING:
     from spec_envs.chess.game import Game
@@ -136,7 +136,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         handler, owned = _resolve(opponent)
         super().__init__({"opponent": handler}, owned=owned)
         self._opponent_name = opponent if isinstance(opponent, str) else getattr(opponent, "__name__", "opponent")
-        self._effect = _effect_of(handler)
+        self._effect = declared_effect("opponent", handler) or Effect.SAMPLE
         self._default_color = color
         #: The agent's side in this episode.
         self.color: chess.Color = _COLORS[color]
@@ -257,10 +257,6 @@ class ChessEnv(CallEnv[Observation, Action]):
         white, black = names[chess.WHITE], names[chess.BLACK]
         return render.pgn(game, white=white, black=black, result=result, termination=termination)
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EnvClosed("ChessEnv was closed; make a new one")
-
     def _game(self) -> Game:
         if self.game is None:
             raise ResetNeeded("there is no game yet; call reset() first")
@@ -369,10 +365,3 @@ def _resolve(opponent: str | Callable[..., str]) -> tuple[Callable[..., str], tu
     if not callable(opponent):
         raise InvalidConfiguration(f"opponent must be a name or a callable, not {opponent!r}")
     return opponent, ()
-
-
-def _effect_of(handler: object) -> Effect:
-    effect = getattr(handler, "effect", Effect.SAMPLE)
-    if not isinstance(effect, Effect):
-        raise InvalidConfiguration(f"effect of the opponent {handler!r} must be an Effect, not {effect!r}")
-    return effect

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, cast
 import gymnasium as gym
 from gymnasium import spaces
 
+from spec_envs._choosing import chosen, position_of
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration, ResetNeeded
+from spec_envs.calls import Call, Effect, declared_effect
+from spec_envs.errors import HandlerFailed, InvalidConfiguration, ResetNeeded
 from spec_envs.retail import actions
 from spec_envs.retail.customer import scripted_customer
 from spec_envs.retail.data import load
@@ -164,13 +165,13 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         customer = _customer_of(customer)
         tools = tools or instant_tools
         super().__init__({"user": customer, "tool": tools})
-        self._customer_effect = _effect_of("customer", customer) or Effect.SAMPLE
-        self._tools_effect = _effect_of("tools", tools)  # ``None``: by tool
+        self._customer_effect = declared_effect("customer", customer) or Effect.SAMPLE
+        self._tools_effect = declared_effect("tools", tools)  # ``None``: by tool
         self._start = StoreSnapshot(load(data))
         #: The tasks to draw from.
         self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split)
         check_tasks(self._start, self.tasks)
-        self._task_index = None if task_index is None else self._position(task_index)
+        self._task_index = None if task_index is None else position_of(self.tasks, task_index, noun="task")
         self._max_steps = max_steps
         self._policy = POLICY if policy is None else policy
         # From entropy: to a shop, the same seed again is another episode. A fork has the name of its original.
@@ -194,10 +195,10 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         self._check_open()
         if unknown := set(options or ()) - {"task"}:
             raise InvalidConfiguration(f"options of reset() may hold 'task', not {sorted(map(str, unknown))}")
-        chosen = self._find((options or {}).get("task"))
+        fixed = self._find((options or {}).get("task"))
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**32))
-        task = chosen or self.tasks[int(self.np_random.integers(len(self.tasks)))]
+        task = fixed or self.tasks[int(self.np_random.integers(len(self.tasks)))]
         reply = self._reply(CustomerQuery((GREETING,), task, episode_seed))
         self.episode = Episode(
             task,
@@ -288,21 +289,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         if isinstance(task, Task):
             check_tasks(self._start, [task])
             return task
-        if isinstance(task, str):
-            for each in self.tasks:
-                if each.name == task:
-                    return each
-            raise InvalidConfiguration(f"there is no task {task!r}; the names are {self.tasks[0].name!r} and so on")
-        return self.tasks[self._position(task)]
-
-    def _position(self, index: int) -> int:
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.tasks):
-            raise InvalidConfiguration(f"a task's index is an integer from 0 to {len(self.tasks) - 1}, not {index!r}")
-        return index
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EnvClosed("RetailEnv was closed; make a new one")
+        return chosen(self.tasks, task, noun="task", name="name")
 
     def _episode(self) -> Episode:
         if self.episode is None:
@@ -354,13 +341,6 @@ def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:
     if customer not in customers:
         raise InvalidConfiguration(f'customer must be "scripted", "human" or a callable, not {customer!r}')
     return customers[customer]()
-
-
-def _effect_of(argument: str, handler: object) -> Effect | None:
-    effect = getattr(handler, "effect", None)
-    if effect is not None and not isinstance(effect, Effect):
-        raise InvalidConfiguration(f"effect of {argument}={handler!r} must be an Effect, not {effect!r}")
-    return effect
 
 
 def _result(response: Any) -> ToolResult:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import gymnasium as gym
 from gymnasium import spaces
 
+from spec_envs._choosing import chosen, position_of
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration, ResetNeeded
+from spec_envs.errors import HandlerFailed, InvalidConfiguration, ResetNeeded
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
 from spec_envs.search.backends import make_backend
 from spec_envs.search.episode import Episode
@@ -140,7 +141,9 @@ class SearchEnv(CallEnv[Observation, Action]):
         self._prepare: Callable[[], None] = getattr(handler, "prepare", _nothing)
         #: The questions to draw from.
         self.questions: tuple[Question, ...] = _questions(questions, split)
-        self._question_index = None if question_index is None else self._position(question_index)
+        self._question_index = (
+            None if question_index is None else position_of(self.questions, question_index, noun="question")
+        )
         self._max_steps = max_steps
         self.render_mode = render_mode
         self.action_space = ActionText(read_action, SAMPLES)
@@ -161,10 +164,10 @@ class SearchEnv(CallEnv[Observation, Action]):
         self._check_open()
         if unknown := set(options or ()) - {"question"}:
             raise InvalidConfiguration(f"options of reset() may hold 'question', not {sorted(map(str, unknown))}")
-        chosen = self._find((options or {}).get("question"))
+        fixed = self._find((options or {}).get("question"))
         super().reset(seed=seed)
         self._prepare()
-        question = chosen or self.questions[int(self.np_random.integers(len(self.questions)))]
+        question = fixed or self.questions[int(self.np_random.integers(len(self.questions)))]
         self.episode = Episode(question, START)
         return self._observation(self.episode), _info(self.episode)
 
@@ -214,24 +217,9 @@ class SearchEnv(CallEnv[Observation, Action]):
     def _find(self, question: int | str | Question | None) -> Question | None:
         if question is None:
             return None if self._question_index is None else self.questions[self._question_index]
-        if isinstance(question, Question):
-            return question
-        if isinstance(question, str):
-            for each in self.questions:
-                if each.id == question:
-                    return each
-            raise InvalidConfiguration(f"there is no question {question!r}; ids are {self.questions[0].id!r} and so on")
-        return self.questions[self._position(question)]
-
-    def _position(self, index: int) -> int:
-        if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(self.questions):
-            end = len(self.questions) - 1
-            raise InvalidConfiguration(f"a question's index is an integer from 0 to {end}, not {index!r}")
-        return index
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EnvClosed("SearchEnv was closed; make a new one")
+        return (
+            question if isinstance(question, Question) else chosen(self.questions, question, noun="question", name="id")
+        )
 
     def _episode(self) -> Episode:
         if self.episode is None:

@@ -11,7 +11,7 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
 from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.knobs import finite
@@ -266,10 +266,6 @@ class TuningEnv(CallEnv[Observation, Action]):
             return read_action(self.knobs, start or {}, defaults)
         except InvalidAction as error:
             raise InvalidConfiguration(f"start: {error}") from None
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EnvClosed("TuningEnv was closed; make a new one")
 
     def _episode(self) -> Episode:
         if self.episode is None:

@@ -60,14 +60,6 @@ def observe(*moves):
     }
 
 
-@pytest.fixture
-def closing():
-    agents = []
-    yield lambda agent: agents.append(agent) or agent
-    for agent in agents:
-        getattr(agent, "close", lambda: None)()
-
-
 @pytest.mark.parametrize("make", POLICIES)
 def test_policies_are_pure_functions_of_the_observation(make, closing):
     one, two = closing(make()), closing(make())

@@ -1,18 +1,14 @@
 """``SpecChess-v0`` as a Gymnasium environment."""
 
 import copy
-import importlib
-import io
 import itertools
 import pickle
-import random
 
 import chess
 import chess.pgn
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.error import DependencyNotInstalled
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,25 +20,9 @@ from spec_envs.chess.encoding import NUM_ACTIONS, encode_move
 from spec_envs.chess.openings import OPENINGS
 from spec_envs.chess.position import Position
 from spec_envs.testing import check_fork
+from tests.chess.games import FOOLS, can_draw, make, play_out, plays, seeded
 
 FORMATS = list(itertools.product(("uci", "index"), ("text", "planes"), ("raise", "forfeit"), ("white", "black")))
-
-
-def seeded(position):
-    """A random opponent that is a function of its query."""
-    moves = sorted(move.uci() for move in position.board().legal_moves)
-    return random.Random(position.seed).choice(moves)
-
-
-def plays(*replies):
-    """An opponent that plays ``replies`` in turn, whatever the position."""
-    rest = list(replies)
-    return lambda position: rest.pop(0)
-
-
-def make(**arguments):
-    arguments.setdefault("opponent", seeded)
-    return gym.make("SpecChess-v0", **arguments).unwrapped
 
 
 def play(env, *actions, **reset):
@@ -57,14 +37,6 @@ def same(left, right):
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     return np.array_equal(left, right) if isinstance(left, np.ndarray) else left == right
-
-
-def can_draw():
-    try:
-        importlib.import_module("cairosvg")
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 @pytest.mark.parametrize(("action_format", "observation", "illegal", "color"), FORMATS)
@@ -86,21 +58,8 @@ def test_check_env_is_clean_with_the_opponents_that_need_nothing(opponent):
 # How games end.
 
 
-FOOLS = "f2f3 e7e5 g2g4 d8h4"
 SHUFFLE = "g1f3 g8f6 f3g1 f6g8 "
 KINGS_ROOK = "4k3/8/8/8/8/8/8/R3K3 w - - {} 90"
-
-
-def play_out(moves, color="white", **arguments):
-    """Play ``moves``, every other one the agent's; the environment and its last step."""
-    moves = moves.split()
-    first = 0 if color == "white" else 1
-    env = make(opponent=plays(*moves[1 - first :: 2]), color=color, **arguments)
-    env.reset(seed=0)
-    steps = [env.step(action) for action in moves[first::2]]
-    for _, reward, terminated, truncated, info in steps[:-1]:
-        assert (reward, terminated, truncated, info["outcome"], info["winner"]) == (0.0, False, False, None, None)
-    return env, steps[-1]
 
 
 @pytest.mark.parametrize(
@@ -508,92 +467,3 @@ def test_it_is_registered_and_forks_under_gym_make():
     env.reset(seed=0)
     fork = spec_envs.fork(env)
     assert same(env.step("e2e4"), fork.step("e2e4"))
-
-
-# Pictures and PGN.
-
-
-def test_ansi_shows_the_board_from_the_agents_side_with_the_last_move():
-    env, _ = play_out("e2e4 e7e5 g1f3 b8c6", render_mode="ansi")
-    lines = env.render().splitlines()
-    assert lines[0] == "white to move, move 3, last move b8c6"
-    assert lines[1] == "8  ♜ [·] ♝  ♛  ♚  ♝  ♞  ♜"
-    assert lines[3] == "6  ·  · [♞] ·  ·  ·  ·  ·"
-    assert lines[-1] == "   a  b  c  d  e  f  g  h"
-    env, _ = play_out(FOOLS, color="black", render_mode="ansi")
-    lines = env.render().splitlines()
-    assert lines[0] == "0-1 CHECKMATE, last move d8h4"
-    assert lines[1] == "1  ♖  ♘  ♗  ♔  ♕  ♗  ♘  ♖"
-    assert lines[-1] == "   h  g  f  e  d  c  b  a"
-
-
-def test_ansi_says_when_the_king_is_in_check():
-    env = make(fen="4k3/8/8/8/8/8/4r3/4K3 w - - 0 1", render_mode="ansi")
-    env.reset()
-    assert env.render().startswith("white to move (in check), move 1\n")
-
-
-def test_rgb_array_is_a_picture_that_changes_with_the_move():
-    if not can_draw():
-        pytest.skip("cairosvg, or the cairo library, is not installed")
-    env = make(render_mode="rgb_array", max_plies=1)
-    env.reset(seed=0)
-    before = env.render()
-    env.step("e2e4")
-    after = env.render()
-    assert before.shape == after.shape == (480, 480, 3)
-    assert before.dtype == np.uint8
-    changed = np.argwhere((before != after).any(axis=2))
-    assert 0 < len(changed) < 480 * 480 / 10
-    square = (480 - 2 * 18) / 8  # chess.svg leaves a margin for the coordinates
-    row, column = int(18 + 4.1 * square), int(18 + 4.1 * square)
-    assert tuple(after[row, column]) != tuple(before[row, column])  # e4 is marked, also beside the pawn
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (ImportError("no cairosvg"), r'pip install "spec-envs\[render\]"'),
-        (OSError("no library"), "apt-get install libcairo2"),
-    ],
-)
-def test_what_is_missing_for_pictures_is_named(monkeypatch, error, message):
-    def missing(name):
-        raise error
-
-    env = make(render_mode="rgb_array")
-    env.reset()
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(DependencyNotInstalled, match=message):
-        env.render()
-
-
-def test_render_without_a_mode_warns():
-    env = make()
-    env.reset()
-    with pytest.warns(UserWarning, match="made without a render_mode"):
-        assert env.render() is None
-
-
-def test_an_unknown_render_mode_is_refused():
-    from spec_envs.chess.env import ChessEnv
-
-    with pytest.raises(InvalidConfiguration, match="'ansi' or 'rgb_array', not 'human'"):
-        ChessEnv(opponent=seeded, render_mode="human")
-
-
-@pytest.mark.parametrize("start", [{}, {"opening": "slav"}, {"fen": "4k3/8/8/8/8/8/4P3/R3K3 b Q - 0 1"}])
-def test_pgn_reads_back_as_the_game(start):
-    env = make(opponent="random", max_plies=30, **start)
-    env.reset(seed=2)
-    env.action_space.seed(2)  # not every game may be over at its end: one that is cannot be gone on with
-    ended = False
-    while not ended:
-        *_, terminated, truncated, _ = env.step(env.action_space.sample())
-        ended = terminated or truncated
-    record = chess.pgn.read_game(io.StringIO(env.pgn()))
-    assert record.errors == []
-    assert tuple(move.uci() for move in record.mainline_moves()) == env.game.moves
-    assert record.board().fen() == env.game.start_fen
-    assert (record.headers["White"], record.headers["Black"]) == ("agent", "random")
-    assert make(pgn=env.pgn()).reset()[0]["history"].startswith(" ".join(env.game.moves))

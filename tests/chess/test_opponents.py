@@ -29,14 +29,6 @@ ENGINES = [
 ]
 
 
-@pytest.fixture
-def closing():
-    opponents = []
-    yield lambda opponent: opponents.append(opponent) or opponent
-    for opponent in opponents:
-        getattr(opponent, "close", lambda: None)()
-
-
 @pytest.mark.parametrize("make", ENGINES)
 def test_engines_are_pure_functions_of_the_query(make, closing):
     one, two = closing(make()), closing(make())

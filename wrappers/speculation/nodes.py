@@ -8,7 +8,15 @@ import math
 from collections.abc import Hashable, Iterator
 from typing import Any, Protocol
 
-from spec_envs.calls import Call, Handler, Usage
+from spec_envs.calls import Call, Handler, Usage, key_of
+
+
+def response_key(response: Any) -> Hashable:
+    """The key of a response, by which responses are compared; one that has none is like no other."""
+    try:
+        return key_of(response)
+    except TypeError:
+        return ("object", id(response))
 
 
 class Process(Protocol):

@@ -10,8 +10,9 @@ import dataclasses
 import heapq
 import itertools
 import math
+from collections.abc import Container
 
-from spec_envs.calls import Call, Usage
+from spec_envs.calls import Call, Effect, Usage
 from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.nodes import Node, Run, RunState
 
@@ -70,8 +71,9 @@ class Planner:
     usually takes.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, external: Container[str]) -> None:
         self._limits = limits
+        self._external = external
         self._estimates: dict[str, _Estimate] = {}
         self._queues: dict[str, list[tuple[float, int, Node]]] = {}
         self._later: dict[Node, None] = {}
@@ -96,9 +98,15 @@ class Planner:
 
     # -- the queue -----------------------------------------------------------------------------------------------
 
+    def is_startable(self, call: Call) -> bool:
+        """Whether ``call`` may be made before it is the authoritative one, and is ours to make."""
+        return call.effect is not Effect.WRITE and call.handler not in self._external
+
     def enqueue(self, node: Node) -> None:
-        """Consider ``node`` for a start, at its present probability."""
+        """Consider ``node`` for a start, at its present probability, if its call is startable."""
         assert node.call is not None
+        if not self.is_startable(node.call):
+            return
         queue = self._queues.setdefault(node.call.handler, [])
         node.rank = node.score + _log_share(node)
         heapq.heappush(queue, (-node.rank, next(self._sequence), node))
@@ -186,6 +194,13 @@ class Planner:
         if len(begun) < limit.max_calls:
             return None
         return begun[len(begun) - limit.max_calls].started_at + limit.per_s
+
+    def reaches(self, node: Node, root: Node, extra_depth: int = 0) -> bool:
+        """Whether depth and probability allow a start at ``node``, or that many responses behind it."""
+        depth = node.level - root.level + extra_depth
+        if self._limits.max_depth is not None and depth > self._limits.max_depth:
+            return False
+        return node.probability_from(root) >= self._limits.min_probability
 
     def is_worth_it(self, call: Call, probability: float) -> bool:
         """Whether the time that ``call`` may save is worth its money, and the budget holds its usage."""
