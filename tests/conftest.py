@@ -24,6 +24,6 @@ settings.load_profile("deterministic")
 def closing() -> Iterator[Callable[[Any], Any]]:
     """Closes at the end of the test what it was given and returned."""
     given: list[Any] = []
-    yield lambda thing: given.append(thing) or thing  # type: ignore[func-returns-value]  # for its effect
+    yield lambda thing: given.append(thing) or thing
     for thing in given:
         getattr(thing, "close", lambda: None)()

@@ -83,9 +83,8 @@ class Runs:
 
     def make_room(self) -> None:
         """Cancel the shared calls that no node waits for, if a node waits for their place."""
-        orphans = self._reads.orphans()
-        if orphans and self._planner.has_waiting:
-            for run in orphans:
+        if self._planner.has_waiting:
+            for run in self._reads.orphans():
                 self._reads.drop(run)
                 self._cancel(run)
 

@@ -178,7 +178,7 @@ class SpeculationTree:
 
     def _settle(self, now: float) -> list[Command]:
         """Start and ask for whatever there is room for, and hand over the commands."""
-        root = self.root
+        root = self._branches.root
         if root is not None:
             if self._demanded:
                 self._serve(root, now)
