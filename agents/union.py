@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self
 
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.guessers import Recent
-from spec_envs.calls import Call, CancelToken, Guess, Guesser, key_of
+from spec_envs.calls import Call, CancelToken, Guess, Guesser, accepts, key_of
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 
 __all__ = ["UnionGuesser"]
@@ -29,8 +28,9 @@ class UnionGuesser:
     the n-th root of that is the union's doubt: without the root the guessers would count as independent witnesses,
     which those of one domain are not. What the union claims is corrected as its members' claims are.
 
-    The union is as slow as its members together. A member that raises is left out of that guess, counted in
-    ``failures`` and logged; so is one whose ``observe`` raises.
+    The members are asked one after the other, so name quick ones first: what is known by then is told ``early``, before
+    the next one is asked. A member that raises is left out of that guess, counted in ``failures`` and logged; so is one
+    whose ``observe`` raises.
 
     Args:
         guessers: At least one. ``close`` closes those that can be closed.
@@ -41,10 +41,10 @@ class UnionGuesser:
         if not guessers:
             raise InvalidConfiguration("guessers must hold at least one guesser")
         self.guessers = tuple(guessers)
-        self._takes_cancel = ["cancel" in inspect.signature(guesser.guess).parameters for guesser in self.guessers]
+        self._takes_cancel = [accepts(guesser.guess, "cancel") for guesser in self.guessers]
         self._reliability = [Reliability() for _ in self.guessers]
-        self._own = Reliability()
-        self._offers: Recent[tuple[list[_Offer], _Offer]] = Recent(capacity)
+        self._own = [Reliability() for _ in self.guessers]  # of the first one, of the first two, …
+        self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
         self._lock = threading.Lock()
         self._failures = [0] * len(self.guessers)
 
@@ -53,29 +53,43 @@ class UnionGuesser:
         """How often each guesser has raised."""
         return tuple(self._failures)
 
-    def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
-        """At most ``k`` guesses, most likely first.
+    def guess(
+        self,
+        call: Call,
+        k: int,
+        cancel: CancelToken | None = None,
+        early: Callable[[Sequence[Guess]], None] | None = None,
+    ) -> list[Guess]:
+        """At most ``k`` guesses, most likely first; ``early`` is called with those of the first members.
 
         Raises:
             CallCancelled: The token was cancelled while a member was guessing.
         """
         token = CancelToken() if cancel is None else cancel
         values: dict[Hashable, Any] = {}
-        doubts: dict[Hashable, float] = {}
         offers: list[_Offer] = []
+        merged: list[_Offer] = []
         for index in range(len(self.guessers)):
-            offer = self._ask(index, call, k, token, values)
-            offers.append(offer)
-            for (key, _), p in zip(offer, self._reliability[index].corrected([p for _, p in offer]), strict=True):
+            offers.append(self._ask(index, call, k, token, values))
+            merged.append(self._merged(offers, k))
+            self._offers.put(call.key, (tuple(offers), tuple(merged)))
+            corrected = self._own[index].corrected([p for _, p in merged[index]])
+            guesses = [Guess(values[key], p) for (key, _), p in zip(merged[index], corrected, strict=True)]
+            if early is not None and guesses and index + 1 < len(self.guessers):
+                early(guesses)
+        return guesses
+
+    def _merged(self, offers: Sequence[_Offer], k: int) -> _Offer:
+        """What the members that were asked say together."""
+        doubts: dict[Hashable, float] = {}
+        for reliability, offer in zip(self._reliability, offers, strict=False):
+            for (key, _), p in zip(offer, reliability.corrected([p for _, p in offer]), strict=True):
                 doubts[key] = doubts.get(key, 1.0) * (1.0 - p)
         speakers = sum(map(bool, offers)) or 1
         ranked = sorted(
             ((key, 1.0 - doubt ** (1.0 / speakers)) for key, doubt in doubts.items()), key=lambda item: -item[1]
         )[:k]
-        merged = list(zip([key for key, _ in ranked], capped([p for _, p in ranked]), strict=True))
-        self._offers.put(call.key, (offers, merged))
-        corrected = self._own.corrected([p for _, p in merged])
-        return [Guess(values[key], p) for (key, _), p in zip(merged, corrected, strict=True)]
+        return list(zip([key for key, _ in ranked], capped([p for _, p in ranked]), strict=True))
 
     def observe(self, call: Call, response: Any) -> None:
         """Learn who was right, if this call was guessed, and tell every member."""
@@ -83,9 +97,9 @@ class UnionGuesser:
         if remembered is not None:
             offers, merged = remembered
             key = key_of(response)
-            for reliability, offer in zip(self._reliability, offers, strict=True):
-                _learn(reliability, offer, key)
-            _learn(self._own, merged, key)
+            for reliabilities, all_offers in ((self._reliability, offers), (self._own, merged)):
+                for reliability, offer in zip(reliabilities, all_offers, strict=False):  # if all were asked
+                    _learn(reliability, offer, key)
         for index, guesser in enumerate(self.guessers):
             observe = getattr(guesser, "observe", None)
             if observe is not None:

@@ -16,7 +16,7 @@ from spec_envs.agents.guessers import Recent
 from spec_envs.agents.search_guessers import PageGuesser, RecordedSearchGuesser, SearchGuesser
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
-from spec_envs.calls import accepts_cancel
+from spec_envs.calls import accepts
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
@@ -174,12 +174,13 @@ class ScoredGuesser:
     def __init__(self, inner: Guesser) -> None:
         self.ranks: list[int] = []
         self._inner: Any = inner
-        self._takes_cancel = accepts_cancel(inner.guess)
+        self._accepted = [name for name in ("cancel", "early") if accepts(inner.guess, name)]
         self._made: Recent[Sequence[Guess]] = Recent(10_000)
 
-    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+    def guess(self, call: Call, k: int, cancel: CancelToken, early: Any = None) -> Sequence[Guess]:
         """The inner guesses."""
-        made: Sequence[Guess] = self._inner.guess(call, k, cancel) if self._takes_cancel else self._inner.guess(call, k)
+        available = {"cancel": cancel, "early": early}
+        made: Sequence[Guess] = self._inner.guess(call, k, **{name: available[name] for name in self._accepted})
         self._made.put(call.key, made)
         return made
 

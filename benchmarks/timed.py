@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import accepts_cancel
+from spec_envs.calls import accepts
 
 if TYPE_CHECKING:
     from spec_envs.calls import Call, CancelToken, Guess, Guesser
@@ -17,7 +17,7 @@ class TimedGuesser:
     def __init__(self, inner: Guesser, seconds: float) -> None:
         self._inner: Any = inner
         self._seconds = seconds
-        self._takes_cancel = accepts_cancel(inner.guess)
+        self._takes_cancel = accepts(inner.guess, "cancel")
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """The inner guesses, after the declared time."""

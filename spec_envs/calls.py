@@ -358,7 +358,12 @@ class Guesser(Protocol):
 
     @property
     def guess(self) -> Callable[..., Sequence[Guess]]:
-        """``guess(call, k)``: at most ``k`` guesses of the response; a parameter named ``cancel`` gets the token."""
+        """``guess(call, k)``: at most ``k`` guesses of the response.
+
+        A parameter named ``cancel`` gets the token. One named ``early`` gets a function, to be called with the guesses
+        so far by a guesser that has some long before the others: they are used at once, and what ``guess`` returns
+        takes their place.
+        """
 
 
 class AsyncGuesser(Protocol):
@@ -424,9 +429,9 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def accepts_cancel(function: Callable[..., Any]) -> bool:
-    """Whether ``function`` has a parameter named ``cancel``."""
-    return "cancel" in _parameters(function)
+def accepts(function: Callable[..., Any], name: str) -> bool:
+    """Whether ``function`` has a parameter of that name."""
+    return name in _parameters(function)
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

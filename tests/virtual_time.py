@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from spec_envs import Call, CancelToken, Usage
-from spec_envs.calls import accepts_cancel, as_handler, is_async
+from spec_envs.calls import accepts, as_handler, is_async
 
 ResultType = TypeVar("ResultType")
 
@@ -53,20 +53,20 @@ def run(main: Callable[[], Awaitable[ResultType]]) -> ResultType:
 
 
 class _Meter(CancelToken):
-    """Takes down how long a plain handler would sleep, and what it spends."""
+    """Takes down how long a plain handler would sleep, what it spends, and what else it does meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.slept: list[tuple[float, Usage | None]] = []
+        self.done: list[tuple[float, Usage | None] | Callable[[], None]] = []
 
     def sleep(self, seconds: float, spending: Usage | None = None) -> None:
-        self.slept.append((seconds, spending))
+        self.done.append((seconds, spending))
 
     def spend(self, usage: Usage) -> None:
-        self.slept.append((0.0, usage))
+        self.done.append((0.0, usage))
 
 
-async def _awaiting(function: Callable[[CancelToken], Any], cancel: CancelToken) -> Any:
+async def _awaiting(function: Callable[[_Meter], Any], cancel: CancelToken) -> Any:
     """The result of ``function``, after the time for which it has slept."""
     meter = _Meter()
     error = result = None
@@ -74,8 +74,11 @@ async def _awaiting(function: Callable[[CancelToken], Any], cancel: CancelToken)
         result = function(meter)
     except Exception as raised:
         error = raised
-    for seconds, spending in meter.slept:
-        await cancel.asleep(seconds, spending)
+    for done in meter.done:
+        if isinstance(done, tuple):
+            await cancel.asleep(*done)
+        else:
+            done()
     if error is not None:
         raise error
     return result
@@ -118,9 +121,10 @@ class AsyncGuesser:
         if hasattr(guesser, "observe"):
             self.observe = guesser.observe
 
-    async def guess(self, call: Call, k: int, cancel: CancelToken) -> Any:
-        def guess(meter: CancelToken) -> Any:
-            options = {"cancel": meter} if accepts_cancel(self._guesser.guess) else {}
+    async def guess(self, call: Call, k: int, cancel: CancelToken, early: Callable[[Any], None]) -> Any:
+        def guess(meter: _Meter) -> Any:
+            available = {"cancel": meter, "early": lambda guesses: meter.done.append(lambda: early(guesses))}
+            options = {name: each for name, each in available.items() if accepts(self._guesser.guess, name)}
             return self._guesser.guess(call, k, **options)
 
         return await _awaiting(guess, cancel)

@@ -279,6 +279,29 @@ class TestUnionGuesser:
             union.observe(call(index), "a" if rng.random() < 0.5 else "b")
         assert union.guess(call(0), 1)[0].probability == pytest.approx(0.5, abs=0.06)
 
+    def test_tells_early_what_the_first_members_say(self):
+        heard: list[Any] = []
+        union = UnionGuesser([Fixed(), Fixed(("a", 0.4)), Broken(), Fixed(("b", 0.6))])
+        last = union.guess(call(0), 2, early=heard.append)
+        assert [responses(guesses) for guesses in heard] == [["a"], ["a"]]
+        assert responses(last) == ["b", "a"]
+
+    def test_learns_from_those_who_spoke_before_it_was_cancelled(self):
+        class Waits:
+            def guess(self, call, k):
+                raise CallCancelled
+
+        boaster = Fixed(("wrong", 0.9))
+        union = UnionGuesser([boaster, Waits()])
+        for index in range(60):
+            with pytest.raises(CallCancelled):
+                union.guess(call(index), 1)
+            union.observe(call(index), "right")
+        heard: list[Any] = []
+        with pytest.raises(CallCancelled):
+            union.guess(call(0), 1, early=heard.append)
+        assert heard[0][0].probability < 0.1
+
     def test_a_broken_member_is_skipped_and_counted(self):
         no_list: Any = CallableGuesser(lambda call, k: None)  # type: ignore[arg-type, return-value]  # broken, too
         union = UnionGuesser([Broken(), Fixed(("a", 0.5)), no_list])

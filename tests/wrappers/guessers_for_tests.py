@@ -1,4 +1,4 @@
-"""Guessers that are right, wrong, empty, repetitive, slow, hanging, raising or absurd."""
+"""Guessers that are right, wrong, empty, repetitive, slow, early, hanging, raising or absurd."""
 
 from __future__ import annotations
 
@@ -64,6 +64,32 @@ def absurd(truth: Truth) -> Scripted:
     return Scripted(lambda call, k: [Guess(value, 0.3) for value in (999, "nonsense", None)][:k])
 
 
+class _Early:
+    """Says something at once, and something else, or nothing, a second later."""
+
+    def __init__(self, first: Callable[[Call], Any], last: Callable[[Call], Any] | None) -> None:
+        self._first, self._last = first, last
+
+    def guess(self, call: Call, k: int, cancel: CancelToken, early: Callable[[Sequence[Guess]], None]) -> list[Guess]:
+        early([Guess(self._first(call), 0.6)])
+        cancel.sleep(1.0)
+        if self._last is None:
+            raise RuntimeError("this guesser is broken")
+        return [Guess(self._last(call), 0.7)]
+
+
+def early_right(truth: Truth) -> _Early:
+    return _Early(truth, lambda call: (truth(call) + 1) % 4)
+
+
+def early_wrong(truth: Truth) -> _Early:
+    return _Early(lambda call: (truth(call) + 1) % 4, truth)
+
+
+def early_broken(truth: Truth) -> _Early:
+    return _Early(truth, None)
+
+
 class _Raising:
     def guess(self, call: Call, k: int) -> Sequence[Guess]:
         raise RuntimeError("this guesser is broken")
@@ -85,4 +111,18 @@ def impossible(truth: Truth) -> _Impossible:
     return _Impossible()
 
 
-KINDS = (perfect, sometimes_right, wrong, empty, duplicate, slow, hanging, absurd, raising, impossible)
+KINDS = (
+    perfect,
+    sometimes_right,
+    wrong,
+    empty,
+    duplicate,
+    slow,
+    hanging,
+    absurd,
+    early_right,
+    early_wrong,
+    early_broken,
+    raising,
+    impossible,
+)

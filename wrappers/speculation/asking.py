@@ -61,15 +61,17 @@ class Asking:
         ahead = node.run is not None and node.run.ahead
         return (not ahead or self._limits.windows_ahead) and self._planner.reaches(node, root, extra_depth=1)
 
-    def guessed(self, node: Node, guesses: Sequence[Guess], now: float) -> None:
-        """The guesser asked about ``node`` has returned."""
+    def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool) -> None:
+        """The guesser asked about ``node`` has returned, or has something to say before (``early``)."""
         if node not in self._asked:
             raise ValueError(f"node {node.id} is not being guessed")
-        self._asked.discard(node)
-        seconds = self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
-        if node.call is not None:
-            self._pace.guessed(node, seconds, empty=not guesses)
-        node.asking = False
+        first = node.guessed is None and (bool(guesses) or not early)
+        if first and node.call is not None:
+            self._pace.guessed(node, self._planner.guessing_s(node, now), empty=not guesses)
+        if not early:
+            self._asked.discard(node)
+            self._planner.guessed(node, max((guess.probability for guess in guesses), default=0.0), now)
+            node.asking = False
 
     def drop(self, node: Node) -> None:
         """Guesses for ``node`` are of no use any more: it is answered, or gone."""

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Canonical = Callable[[Any], Hashable]
 
+#: What is left, at least and together, for guesses that a guesser has taken back.
+_LEAST_REST = 1e-3
+
 
 class Branches:
     """The root and all that follows from it; issues ``Committed`` and ``Discarded``.
@@ -112,7 +115,9 @@ class Branches:
             self.foresee(node.aside)
 
     def add_guesses(self, node: Node, guesses: Sequence[Guess]) -> None:
-        """Grow a child of ``node`` from each of its ``guesses``."""
+        """Grow a child of ``node`` from each guess; what was guessed before, and is not any more, shares the rest."""
+        if not guesses:
+            return
         merged: dict[Hashable, Guess] = {}
         for guess in guesses:
             key = response_key(guess.response)
@@ -120,17 +125,26 @@ class Branches:
             merged[key] = (
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
             )
+        node.guessed = (node.guessed or frozenset()) | merged.keys()
+        others = [child for key, child in node.children.items() if key not in merged]
+        total = sum(guess.probability for guess in merged.values())
+        rest = max(_LEAST_REST, 1.0 - total) if others else 0.0
         # Of the reads named for a side branch, several may be needed.
-        total = 1.0 if node.named is not None else max(1.0, sum(guess.probability for guess in merged.values()))
-        node.guessed = frozenset(merged)
+        total = 1.0 if node.named is not None else max(1.0, total + rest)
+        for child in others:
+            self._rescore(child, min(child.probability, rest / len(others) / total))
         for key, guess in sorted(merged.items(), key=lambda item: -item[1].probability):
-            if self.num_nodes >= self._max_nodes:
-                break
             if guess.probability > 0:
-                process = _advance(node, guess.response)
-                if node.named is not None and not _is_new(node.named, process):
-                    continue
-                self._grow(node, key, guess.response, guess.probability / total, process)
+                self._add_guess(node, key, guess.response, guess.probability / total)
+
+    def _add_guess(self, node: Node, key: Hashable, response: Any, probability: float) -> None:
+        child = node.children.get(key)
+        if child is not None:
+            self._rescore(child, probability)
+        elif self.num_nodes < self._max_nodes:
+            process = _advance(node, response)
+            if node.named is None or _is_new(node.named, process):
+                self._grow(node, key, response, probability, process)
 
     def _grow(self, parent: Node, key: Hashable, response: Any, probability: float, process: Process | None) -> Node:
         node = self._node(parent, response, probability, process)
@@ -192,7 +206,7 @@ class Branches:
         if child is None:
             child = self._grow(node, key, response, 1.0, process)
         elif child.probability < 1.0:
-            self._rescore(child)
+            self._rescore(child, 1.0)
         node.children = {key: child}
         return child
 
@@ -226,9 +240,9 @@ class Branches:
             else:
                 self._discard(child)
 
-    def _rescore(self, node: Node) -> None:
-        gain = -math.log(node.probability)
-        node.probability = 1.0
+    def _rescore(self, node: Node, probability: float) -> None:
+        gain = math.log(probability) - math.log(node.probability)
+        node.probability = probability
         for descendant in node.subtree():
             descendant.score += gain
             if descendant.run is None and descendant.call is not None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
-from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, accepts_cancel, is_async
+from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, accepts, is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.wrappers.speculation.episode import action_of
 from spec_envs.wrappers.speculation.nodes import (
@@ -59,8 +59,8 @@ class Driver:
         self._tree = tree
         self._runtime = runtime
         self._handler = handler
-        self._guessers: dict[str, tuple[Any, bool, bool]] = {
-            name: (guesser, accepts_cancel(guesser.guess), is_async(guesser.guess))
+        self._guessers: dict[str, tuple[Any, frozenset[str]]] = {
+            name: (guesser, frozenset(each for each in ("cancel", "early") if accepts(guesser.guess, each)))
             for name, guesser in guessers.items()
         }
         self._k = k
@@ -257,21 +257,27 @@ class Driver:
     def _ask(self, node: Node) -> None:
         assert node.call is not None
         call = node.call
-        guesser, with_cancel, on_loop = self._guessers[call.handler]
+        guesser, accepted = self._guessers[call.handler]
         token = self._runtime.token()
 
+        def early(guesses: Iterable[Any]) -> None:
+            known = self._checked(guesser, guesses)
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, known, now)))
+
+        available = {"cancel": token, "early": early}
+        options = {name: available[name] for name in accepted}
+
         def function(cancel: CancelToken) -> Sequence[Guess]:
-            options = {"cancel": cancel} if with_cancel else {}
             return self._checked(guesser, guesser.guess(call, self._k, **options))
 
         async def function_async(cancel: CancelToken) -> Sequence[Guess]:
-            options = {"cancel": cancel} if with_cancel else {}
             return self._checked(guesser, await guesser.guess(call, self._k, **options))
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._guessed(node, token, guesses, error, now))
 
         self._ledger.asked()
+        on_loop = is_async(guesser.guess)
         self._jobs[node] = job = Job(
             f"guess-{call.handler}", function_async if on_loop else function, deliver, token, on_loop
         )
@@ -291,15 +297,21 @@ class Driver:
         self._ledger.guessed(now, node, token, error)
         return self._tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
 
+    def _guessed_early(self, node: Node, guesses: Sequence[Guess], now: float) -> list[Command]:
+        job = self._jobs.get(node)
+        if job is None or job.token.cancelled:
+            return []
+        return self._tree.guessed(node, guesses, now, early=True)
+
     def _observe(self, node: Node, response: Any) -> None:
         call = node.call
         if call is None or call.handler not in self._guessers:
             return
-        guesser, _, on_loop = self._guessers[call.handler]
+        guesser, _ = self._guessers[call.handler]
         observe = getattr(guesser, "observe", None)
         if observe is None:
             return
-        if on_loop:  # a guesser that lives there is used by one thread only
+        if is_async(guesser.guess):  # a guesser that lives there is used by one thread only
             self._teach(observe, call, action_of(response))
         else:
             self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))

@@ -227,12 +227,15 @@ class Planner:
         """A guesser begins."""
         self._guessing[node] = now
 
-    def guessed(self, node: Node, best: float, now: float) -> float:
-        """It has returned, with a guess of probability ``best``; after how many seconds."""
+    def guessing_s(self, node: Node, now: float) -> float:
+        """For how many seconds a guesser has been at work."""
+        return now - self._guessing[node]
+
+    def guessed(self, node: Node, best: float, now: float) -> None:
+        """It has returned, with a guess of probability ``best``."""
         seconds = now - self._guessing.pop(node)
         if node.call is not None:
             self._guessers[node.call.handler].add(seconds, best)
-        return seconds
 
     def started(self, run: Run) -> None:
         """``run`` begins."""

@@ -57,6 +57,9 @@ class Runtime(Protocol):
     def run(self, job: Job) -> None:
         """Run ``job`` for the caller, who waits for it anyway."""
 
+    def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
+        """For a job with ``token``, from inside it: ``event`` happens now. It may happen after the job's end."""
+
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` beside the episode, after all tasks given before it."""
 

@@ -13,7 +13,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spec_envs.calls import CancelToken, Usage
 from spec_envs.errors import HandlerFailed
@@ -48,7 +48,7 @@ class SimulationRuntime:
         self.lock = contextlib.nullcontext()
         self._clock = 0.0
         self._sequence = itertools.count()
-        self._due: list[tuple[float, int, _Outcome]] = []
+        self._due: list[tuple[float, int, _Due]] = []
 
     def now(self) -> float:
         """Seconds of virtual time since the runtime was made."""
@@ -70,13 +70,18 @@ class SimulationRuntime:
         except BaseException as raised:  # Ctrl-C: the call has ended, and the signal goes on
             job.deliver(None, raised)
             raise
-        outcome = _Outcome(job, value, error)
+        outcome = _Due(job.name, lambda: job.deliver(value, error))
         self._schedule(self._clock + token.elapsed_s, outcome)
         token.on_cancel(lambda: self._schedule(self._clock, outcome))
 
     def run(self, job: Job) -> None:
         """Like ``spawn``: the caller waits for it with ``wait``."""
         self.spawn(job)
+
+    def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
+        """``event`` happens when the clock has come as far as the job has slept."""
+        assert isinstance(token, VirtualToken)
+        self._schedule(self._clock + token.elapsed_s, _Due("meanwhile", event))
 
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` now."""
@@ -95,7 +100,7 @@ class SimulationRuntime:
         if not math.isinf(limit):
             self._clock = max(self._clock, limit)
         else:
-            names = sorted({outcome.job.name for _, _, outcome in self._due if not outcome.delivered}) or ["none"]
+            names = sorted({due.name for _, _, due in self._due if not due.delivered}) or ["none"]
             raise HandlerFailed(f"no call in flight ever returns in virtual time; in flight: {', '.join(names)}")
 
     def advance(self, seconds: float) -> None:
@@ -113,25 +118,24 @@ class SimulationRuntime:
         while self._due and self._due[0][0] <= self._clock:
             self._deliver_next()
 
-    def _schedule(self, at: float, outcome: _Outcome) -> None:
-        heapq.heappush(self._due, (at, next(self._sequence), outcome))
+    def _schedule(self, at: float, due: _Due) -> None:
+        heapq.heappush(self._due, (at, next(self._sequence), due))
 
     def _deliver_next(self) -> bool:
         """Whether there was anything left to deliver: a job that was cancelled has been delivered before its time."""
-        at, _, outcome = heapq.heappop(self._due)
-        if outcome.delivered:
+        at, _, due = heapq.heappop(self._due)
+        if due.delivered:
             return False
-        outcome.delivered = True
+        due.delivered = True
         self._clock = max(self._clock, at)
-        outcome.job.deliver(outcome.value, outcome.error)
+        due.deliver()
         return True
 
 
 @dataclasses.dataclass(slots=True)
-class _Outcome:
-    """What became of a job, until it is delivered."""
+class _Due:
+    """Something to deliver, once: what became of a job, or what it had to say in the middle."""
 
-    job: Job
-    value: Any
-    error: BaseException | None
+    name: str
+    deliver: Callable[[], None]
     delivered: bool = False

@@ -117,6 +117,14 @@ class AsyncioRuntime:
             token.cancel()
             raise
 
+    def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
+        """``event`` happens on the loop."""
+        if _running_loop() is self._loop:
+            event()
+        else:
+            with contextlib.suppress(RuntimeError):  # it was closed
+                self.own_loop().call_soon_threadsafe(event)
+
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` on a worker thread, after those before it."""
         lesson = Job("observe", lambda cancel: task(), lambda value, error: None, CancelToken())

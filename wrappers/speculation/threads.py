@@ -57,6 +57,10 @@ class ThreadRuntime:
         """Run ``job`` in the calling thread."""
         _carry_out(job)
 
+    def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
+        """``event`` happens here and now."""
+        event()
+
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` on a worker, after those before it."""
         with self._guard:

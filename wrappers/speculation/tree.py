@@ -93,10 +93,13 @@ class SpeculationTree:
         self._demanded = True
         return self._settle(now)
 
-    def guessed(self, node: Node, guesses: Sequence[Guess], now: float) -> list[Command]:
-        """The guesser asked about ``node`` has returned; without guesses, when it failed."""
-        self._asking.guessed(node, guesses, now)
-        if node.alive and not node.answered and node.guessed is None:
+    def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool = False) -> list[Command]:
+        """The guesser asked about ``node`` has returned; without guesses, when it failed.
+
+        ``early``: it has not returned yet, but has these guesses, which others may follow or replace.
+        """
+        self._asking.guessed(node, guesses, now, early=early)
+        if node.alive and not node.answered:
             self._branches.add_guesses(node, guesses)
         return self._settle(now)
 

@@ -19,7 +19,7 @@ from spec_envs.calls import (
     Guess,
     Guesser,
     Handler,
-    accepts_cancel,
+    accepts,
     as_handler,
     is_async,
     same,
@@ -238,7 +238,7 @@ class _Naming:
 
     def __init__(self, prefetcher: Prefetcher) -> None:
         self._prefetch = prefetcher.prefetch
-        self._with_cancel = accepts_cancel(self._prefetch)
+        self._with_cancel = accepts(self._prefetch, "cancel")
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """The actions."""

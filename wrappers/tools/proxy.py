@@ -11,7 +11,7 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, accepts_cancel, is_async
+from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, accepts, is_async
 from spec_envs.conversation import (
     AssistantMessage,
     Conversation,
@@ -123,7 +123,7 @@ class SpeculativeTools:
         self._rules = ToolRules(rules)
         self._limits = limits or ToolLimits()
         self._guesser = guesser
-        self._takes_cancel = accepts_cancel(guesser.guess)
+        self._takes_cancel = accepts(guesser.guess, "cancel")
         self._machine = Machine(self._rules, self._limits)
         self._runtime = AsyncioRuntime()
         self._ports: dict[str, Port] = {}

@@ -210,11 +210,14 @@ class TreeMachine(RuleBasedStateMachine):
         data=st.data(),
         responses=st.lists(st.none() | st.integers(0, 3), max_size=4),
         p=st.sampled_from([0.0, 0.3, 1.0]),
+        early=st.booleans(),
     )
-    def guesses(self, data: st.DataObject, responses: list[int | None], p: float) -> None:
+    def guesses(self, data: st.DataObject, responses: list[int | None], p: float, early: bool) -> None:
         node = data.draw(st.sampled_from(sorted(self.asking, key=lambda node: node.id)))
-        self.asking.remove(node)
-        self.carry_out(self.tree.guessed(node, [Guess(response, p) for response in responses], self.now))
+        if not early:
+            self.asking.remove(node)
+        guesses = [Guess(response, p) for response in responses]
+        self.carry_out(self.tree.guessed(node, guesses, self.now, early=early))
 
     @precondition(waits)
     @rule(own=st.booleans(), response=st.integers(0, 3))
@@ -374,6 +377,31 @@ def test_equal_guesses_are_one_branch_with_their_probabilities_added() -> None:
     assert tree.root is not None
     (child,) = tree.root.children.values()
     assert child.probability == pytest.approx(0.5)
+
+
+def test_early_guesses_are_used_at_once_and_weighed_again_when_all_are_known() -> None:
+    tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0"})
+    (ask,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(ask, Ask) and tree.root is not None
+    tree.demand(0.0)
+    (first,) = tree.guessed(ask.node, [Guess(1, 0.6)], 1.0, early=True)
+    assert isinstance(first, Start) and first.run.nodes[0].response == 1
+    assert tree.guessed(ask.node, [], 2.0, early=True) == []
+    (second,) = tree.guessed(ask.node, [Guess(2, 0.7), Guess(3, 0.2)], 3.0)
+    assert isinstance(second, Start) and second.run.nodes[0].response == 2
+    shares = {child.response: child.probability for child in tree.root.children.values()}
+    assert shares == pytest.approx({1: 0.1, 2: 0.7, 3: 0.2})  # the one that was taken back has what is left
+    with pytest.raises(ValueError, match="not being guessed"):
+        tree.guessed(ask.node, [], 4.0, early=True)
+
+
+def test_early_guesses_stay_when_nothing_follows() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0"})
+    (ask,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(ask, Ask) and tree.root is not None
+    tree.guessed(ask.node, [Guess(1, 0.6)], 1.0, early=True)
+    tree.guessed(ask.node, [], 2.0)
+    assert [child.probability for child in tree.root.children.values()] == [0.6]
 
 
 def test_a_match_by_the_next_call_is_rebuilt_with_the_real_responses() -> None:
