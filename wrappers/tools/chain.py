@@ -71,7 +71,10 @@ class Node:
     @property
     def is_known(self) -> bool:
         """Whether it can be told what the conversation will be."""
-        return self.parent is None or (self.execution is not None and self.execution.state is State.DONE)
+        if self.parent is None:
+            return True
+        made = self.execution
+        return made is not None and made.state is State.DONE and made.forgotten is None and self.parent.is_known
 
     def below(self) -> Iterator[Node]:
         """This node and all that follow it."""

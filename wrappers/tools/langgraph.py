@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,20 +11,23 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools
+from spec_envs.wrappers.tools.ports import Port
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 try:
     from langchain_core.messages import ToolMessage
+    from langchain_core.tools import BaseTool
     from langgraph.prebuilt import ToolNode
 except ImportError as error:
     raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[langgraph]'") from error
 
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
-
 __all__ = ["speculative_node"]
 
 _numbers = itertools.count()
+#: Arguments by which LangChain follows a call.
+_MANAGERS = {"run_manager", "callbacks"}
 
 
 def speculative_node(
@@ -31,8 +35,9 @@ def speculative_node(
 ) -> ToolNode:
     """``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
 
-    The graph has to be awaited (``ainvoke``, ``astream``). Tools that are given the graph's state, store or runtime are
-    never called ahead of time, whatever is declared, and neither is a result used that is a ``Command``.
+    The graph has to be awaited (``ainvoke``, ``astream``). Tools that are given the graph's state, store, runtime or
+    ``RunnableConfig`` are never called ahead of time, whatever is declared, and neither is a result used that is a
+    ``Command``. Callbacks see the calls that are really made then: none of a tool whose result is there already.
 
     Args:
         tools: The proxy.
@@ -41,8 +46,8 @@ def speculative_node(
     """
     node = ToolNode(list(functions), awrap_tool_call=_wrapper(tools), wrap_tool_call=_refuse, **options)
     for tool in node.tools_by_name.values():
-        schema = Tool(tool.name, tool.description, tool.tool_call_schema.model_json_schema())  # type: ignore[union-attr]
-        port = Port(execute=_ahead(tool), content=_content, usable=_usable)
+        schema = Tool(tool.name, tool.description, _parameters(tool))
+        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=_function(tool))
         tools.add(tool.name, port, schema=schema, ahead=not _is_injected(tool))
     return node
 
@@ -76,9 +81,33 @@ def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:
 
 def _is_injected(tool: BaseTool) -> bool:
     """Whether the graph gives the tool arguments that the model does not."""
-    schemas: list[Any] = [tool.get_input_schema(), tool.tool_call_schema]
-    given, asked = (schema.model_fields.keys() for schema in schemas)
-    return bool(given - asked)
+    given = {
+        name
+        for name, parameter in inspect.signature(_function(tool)).parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    asked = set(_parameters(tool).get("properties", {}))
+    schema: Any = tool.tool_call_schema
+    if not isinstance(schema, dict):
+        everything: Any = tool.get_input_schema()
+        asked |= schema.model_fields.keys()
+        given |= everything.model_fields.keys()
+    return not given <= asked | _MANAGERS
+
+
+def _parameters(tool: BaseTool) -> dict[str, Any]:
+    schema: Any = tool.tool_call_schema
+    parameters: dict[str, Any] = schema if isinstance(schema, dict) else schema.model_json_schema()
+    return parameters
+
+
+def _function(tool: BaseTool) -> Callable[..., Any]:
+    """What the tool does: the function that it was made of, or its own method."""
+    for function in (getattr(tool, "coroutine", None), getattr(tool, "func", None)):
+        if function is not None:
+            return function  # type: ignore[no-any-return]
+    overridden = type(tool)._arun is not BaseTool._arun
+    return tool._arun if overridden else tool._run
 
 
 def _content(result: Any) -> Any:
