@@ -92,7 +92,8 @@ class Driver:
             if not port.usable(value):
                 return self.failed(execution, f"not usable: {str(port.seen(value))[:200]}")
             if execution.rule.effect is not Effect.WRITE:
-                kept, content = copy.deepcopy(value), port.seen(value)
+                kept = copy.deepcopy(value)
+                content = port.seen(kept)
         except Exception as problem:
             return self.failed(execution, f"cannot be kept: {problem!r}")
         self._ended(execution, self._machine.ended(execution, self.now(), State.DONE, value=kept, content=content))

@@ -14,11 +14,12 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.tools.ports import Port
 
 if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
     from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 try:
     from langchain_core.messages import ToolMessage
-    from langchain_core.tools import BaseTool
     from langgraph.prebuilt import ToolNode
 except ImportError as error:
     raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[langgraph]'") from error
@@ -44,22 +45,25 @@ def speculative_node(
         functions: The tools.
         options: Of ``ToolNode``, but for the two that wrap calls.
     """
-    node = ToolNode(list(functions), awrap_tool_call=_wrapper(tools), wrap_tool_call=_refuse, **options)
+    injected: set[str] = set()
+    node = ToolNode(list(functions), awrap_tool_call=_wrapper(tools, injected), wrap_tool_call=_refuse, **options)
+    injected.update(name for name, tool in node.tools_by_name.items() if _is_injected(tool))
     for tool in node.tools_by_name.values():
         schema = Tool(tool.name, tool.description, _parameters(tool))
-        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=_function(tool))
-        tools.add(tool.name, port, schema=schema, ahead=not _is_injected(tool))
+        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=_function(tool) or tool)
+        tools.add(tool.name, port, schema=schema, ahead=tool.name not in injected)
     return node
 
 
-def _wrapper(tools: SpeculativeTools) -> Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]:
+def _wrapper(
+    tools: SpeculativeTools, injected: set[str]
+) -> Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]:
     async def wrap(request: Any, execute: Callable[[Any], Awaitable[Any]]) -> Any:
         call = request.tool_call
         if request.tool is None:
             return await execute(request)  # which says that there is none
-        result = await tools.call(
-            request.tool.name, call["args"], lambda: execute(request), fresh=_is_injected(request.tool)
-        )
+        name = request.tool.name
+        result = await tools.call(name, call["args"], lambda: execute(request), fresh=name in injected)
         if isinstance(result, ToolMessage):
             return result.model_copy(update={"tool_call_id": call["id"]})
         return result
@@ -81,9 +85,11 @@ def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:
 
 def _is_injected(tool: BaseTool) -> bool:
     """Whether the graph gives the tool arguments that the model does not."""
+    function = _function(tool)
     given = {
         name
-        for name, parameter in inspect.signature(_function(tool)).parameters.items()
+        for each in ((tool._run, tool._arun) if function is None else (function,))
+        for name, parameter in inspect.signature(each).parameters.items()
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
     asked = set(_parameters(tool).get("properties", {}))
@@ -101,13 +107,10 @@ def _parameters(tool: BaseTool) -> dict[str, Any]:
     return parameters
 
 
-def _function(tool: BaseTool) -> Callable[..., Any]:
-    """What the tool does: the function that it was made of, or its own method."""
-    for function in (getattr(tool, "coroutine", None), getattr(tool, "func", None)):
-        if function is not None:
-            return function  # type: ignore[no-any-return]
-    overridden = type(tool)._arun is not BaseTool._arun
-    return tool._arun if overridden else tool._run
+def _function(tool: BaseTool) -> Callable[..., Any] | None:
+    """What the tool was made of, unless it is of a class of its own."""
+    function: Callable[..., Any] | None = getattr(tool, "coroutine", None) or getattr(tool, "func", None)
+    return function
 
 
 def _content(result: Any) -> Any:

@@ -118,8 +118,8 @@ class SpeculativeTools:
         known = self._driver.ports.get(tool)
         if known is not None and known.source is not port.source:
             raise InvalidConfiguration(
-                f"there is another tool {tool!r} already, of {known.source!r}; give them or their servers different "
-                f"names, make SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
+                f"somebody else's tool has the name {tool!r} already; give them or their servers different names, make "
+                f"SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
             )
         self._driver.ports[tool] = port
         if schema is not None:
@@ -311,6 +311,6 @@ class SpeculativeTools:
 def _seen(port: Port, value: Any) -> tuple[Any, bool]:
     """What guessers see of a result, and whether it is an error; that must not hinder an agent."""
     try:
-        return port.seen(value), not port.usable(value)
+        return copy.deepcopy(port.seen(value)), not port.usable(value)
     except Exception as problem:
         return f"cannot be read: {problem!r}", True

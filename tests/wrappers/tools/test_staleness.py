@@ -1,4 +1,4 @@
-"""No stale result is ever served: agents read and write a store at random, and see every change made before they ask."""
+"""No stale result is ever served: agents read and write a store, and see every change made before they ask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spec_envs import Effect, Guess
 from spec_envs.wrappers import SpeculativeTools, ToolLimits, ToolRule
 from tests.virtual_time import run
 
-RULES = {
+RULES: dict[str, Effect | ToolRule] = {
     "s:a": Effect.READ,
     "s:b": Effect.READ,
     "t:c": ToolRule(effect=Effect.READ, shared=True),
@@ -27,7 +27,7 @@ TTL_S = 30.0
 
 
 class Store:
-    """Counts the changes that each tool should see. A write that fails, or is given up, changes it later all the same."""
+    """Counts the changes that each tool should see. A write that fails, or is given up, makes its change later."""
 
     def __init__(self, tools: SpeculativeTools) -> None:
         self.versions: collections.Counter[str] = collections.Counter()
