@@ -255,7 +255,6 @@ class Machine:
             assert node.call is not None
             node.execution = self.executions.find(node.run, node.call, now)
             attached = attached or node.execution is not None
-        wanted = {id(node.execution) for run in self._runs.values() for node in run.chain.root.below()}
         nodes = [node for run in runs for node in run.chain.to_start()]
         for node in sorted(nodes, key=lambda node: -node.path_probability):
             assert node.call is not None
@@ -263,17 +262,20 @@ class Machine:
             if node.execution is not None or not self.executions.may_start(node.call, now):
                 continue
             if self.executions.num_speculative >= self._limits.max_inflight:
-                commands += self._make_room(wanted)
+                room = self._make_room()
+                if not room:
+                    break  # nor is there any for what is less probable
+                commands += room
                 continue
             node.execution = self.executions.start(node.run, node.call, node.reason, now)
-            wanted.add(id(node.execution))
             self.audit.add(node.execution)
             self._counts["started"] += 1
             commands.append(Start(node.execution))
         return attached
 
-    def _make_room(self, wanted: set[int]) -> list[Command]:
+    def _make_room(self) -> list[Command]:
         """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a place."""
+        wanted = {id(node.execution) for run in self._runs.values() for node in run.chain.root.below()}
         for execution in self.executions.running:
             if execution.takes_a_place and execution.rule.effect is Effect.READ and id(execution) not in wanted:
                 if execution.id not in self._cancelled:
