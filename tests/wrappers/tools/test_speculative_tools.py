@@ -7,6 +7,7 @@ import contextvars
 import functools
 import gc
 import json
+import sys
 
 import pytest
 
@@ -570,6 +571,48 @@ def test_agents_can_clean_up_while_the_loop_is_shut_down():
     with asyncio.Runner() as runner:
         runner.run(main())
     assert done == ["unlocked", "read"]
+
+
+def test_threads_call_through_the_loop():
+    async def main():
+        async with made(NGramGuesser(), {"read": READ}) as tools:
+            tools.add("read", lambda a: asyncio.sleep(0, a))
+            loop = asyncio.get_running_loop()
+
+            def plain_code(a):
+                return asyncio.run_coroutine_threadsafe(tools.call("read", {"a": a}), loop).result(30)
+
+            async with tools.run() as each:
+                assert await asyncio.gather(*(asyncio.to_thread(plain_code, a) for a in range(5))) == list(range(5))
+                assert len(each.events) == 10  # it is the same run there
+                with pytest.raises(InvalidConfiguration, match="another event loop"):
+                    await asyncio.to_thread(lambda: asyncio.run(tools.call("read", {"a": 1})))
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_eager_tasks_change_nothing():
+    async def main():
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        guesser = Table({None: [(0.9, "read", 1), (0.8, "now", 1)], ("read", 1): [(0.9, "read", 2)]})
+        async with made(guesser, {"read": READ, "now": READ}, min_latency_s=0.0) as tools:
+            world = World(tools, "read", "write")
+
+            async def now(a):  # ends before it has begun to wait
+                return a
+
+            tools.add("now", now)
+            async with tools.run() as each:
+                await asyncio.sleep(2.5)
+                calls = [world.call("read", 1), world.call("now", 1), world.call("read", 1)]
+                assert [seconds for _, seconds in await asyncio.gather(*calls)] == [0.0] * 3
+                await world.call("write")
+                assert (await world.call("read", 1))[0]["state"] == 1
+                assert len(each.events) == 10
+            assert tools.statistics.hits == 2 and tools.statistics.failed == 0
+
+    run(main)
 
 
 def test_results_are_let_go_of():
