@@ -207,6 +207,13 @@ class Executions:
                 self._drop(execution, "run over")
         return [execution for execution in self._running.values() if execution.run == run and execution.takes_a_place]
 
+    def forget_tool(self, tool: str) -> list[Execution]:
+        """``tool`` is not called here any more: what is under way ahead of time may never end. Returns that."""
+        ending = [each for each in self._running.values() if each.call.name == tool and each.reason is not None]
+        for execution in ending:
+            self._drop(execution, "removed")
+        return ending
+
     def give_up(self, execution: Execution) -> None:
         """Its place is needed for something likelier; nobody may wait for it any more."""
         self._drop(execution, "no place")

@@ -121,6 +121,11 @@ class Machine:
         commands += self._cancel(self.executions.forget_run(run.number))
         return [*commands, *self._advance(now)]
 
+    def removed(self, tool: str) -> list[Command]:
+        """``tool`` cannot be called any more; an agent that waits for a call made ahead makes it itself."""
+        self.tools.discard(tool)
+        return self._cancel(self.executions.forget_tool(tool))
+
     def close(self) -> list[Command]:
         """The end of it all."""
         commands = self._dropped([node for run in self._runs.values() for node in run.chain.root.below()])

@@ -127,9 +127,12 @@ class SpeculativeTools:
         (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
 
     def remove(self, tool: str) -> None:
-        """Forget how ``tool`` is called: its connection is closed, say. What was read by it may still be used."""
+        """Forget how ``tool`` is called: its connection is closed, say. What was read by it may still be used.
+
+        Calls that are under way ahead of time are cancelled.
+        """
         self._driver.ports.pop(tool, None)
-        self._machine.tools.discard(tool)
+        self._driver.carry_out(self._machine.removed(tool))
 
     def describe(self, schema: Tool) -> None:
         """Tell guessers what is known of the tool of that name."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from spec_envs import Effect, InvalidConfiguration
+from spec_envs import Effect, Guess, InvalidConfiguration
 from spec_envs.agents import NGramGuesser
 from spec_envs.wrappers import SpeculativeTools, ToolLimits
 from spec_envs.wrappers.tools.mcp import SpeculativeClient
@@ -150,6 +150,23 @@ def test_two_clients_with_a_tool_of_one_name_are_refused_and_one_after_the_other
                             await other.list_tools()
                     async with SpeculativeClient(make_server(), tools=tools, name="other") as other:
                         await other.list_tools()
+
+    asyncio.run(main())
+
+
+def test_what_is_under_way_ends_with_its_client():
+    class Foresees:
+        async def guess(self, call, k):
+            return [Guess({"name": "get_city", "arguments": {"person_id": "p"}}, 0.9)]
+
+    async def main():
+        async with SpeculativeTools(READS, Foresees(), limits=LIMITS) as tools, tools.run():
+            async with SpeculativeClient(make_server(60.0), tools=tools) as client:
+                await client.list_tools()
+                await client.call_tool("get_calls", {})
+                await asyncio.sleep(0.05)
+            await tools.settle()
+            assert [(entry.outcome, entry.why) for entry in tools.audit] == [("cancelled", "removed")]
 
     asyncio.run(main())
 

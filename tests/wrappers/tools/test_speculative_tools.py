@@ -573,6 +573,22 @@ def test_agents_can_clean_up_while_the_loop_is_shut_down():
     assert done == ["unlocked", "read"]
 
 
+def test_whoever_waits_for_a_tool_that_is_removed_makes_the_call():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(0.5)
+                waiting = asyncio.create_task(world.call("read", 1))
+                await asyncio.sleep(0.1)
+                tools.remove("read")
+                assert (await waiting)[1] == 1.1
+                with pytest.raises(InvalidConfiguration, match="no tool 'read'"):
+                    await world.call("read", 1)
+
+    run(main)
+
+
 def test_threads_call_through_the_loop():
     async def main():
         async with made(NGramGuesser(), {"read": READ}) as tools:
