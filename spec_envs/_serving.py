@@ -51,14 +51,19 @@ class Served:
             timeout_graceful_shutdown=0,  # whoever closes does not wait for clients
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"serve-{self.address}", daemon=True
-        )
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"serve-{self.address}", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def wait(self) -> None:
         """Block until it is closed."""
-        self._thread.join()
+        self._ended.wait()  # not join: a thread whose join was interrupted passes for one that has ended
 
     def close(self) -> None:
         """Stop answering; what is being answered is broken off. Idempotent."""

@@ -81,7 +81,7 @@ def _last_object(text: str) -> dict[str, Any] | None:
     while at >= 0:
         try:
             found = decoder.raw_decode(text, at)[0]
-        except ValueError:
+        except (ValueError, RecursionError):
             at = text.rfind("{", 0, at)
             continue
         return found if isinstance(found, dict) else None
