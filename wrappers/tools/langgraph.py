@@ -31,6 +31,14 @@ _numbers = itertools.count()
 _MANAGERS = {"run_manager", "callbacks"}
 
 
+class _AwaitedNode(ToolNode):
+    def invoke(self, *args: Any, **options: Any) -> NoReturn:
+        """Refuse, where ``handle_tool_errors`` cannot tell the model instead."""
+        raise InvalidConfiguration(
+            "speculative tools live on an event loop: use ainvoke or astream, not invoke or stream"
+        )
+
+
 def speculative_node(
     tools: SpeculativeTools, functions: Iterable[BaseTool | Callable[..., Any]], **options: Any
 ) -> ToolNode:
@@ -44,9 +52,12 @@ def speculative_node(
         tools: The proxy.
         functions: The tools.
         options: Of ``ToolNode``, but for the two that wrap calls.
+
+    Raises:
+        InvalidConfiguration: Somebody else's tool has the name of one of these.
     """
     injected: set[str] = set()
-    node = ToolNode(list(functions), awrap_tool_call=_wrapper(tools, injected), wrap_tool_call=_refuse, **options)
+    node = _AwaitedNode(list(functions), awrap_tool_call=_wrapper(tools, injected), **options)
     injected.update(name for name, tool in node.tools_by_name.items() if _is_injected(tool))
     for tool in node.tools_by_name.values():
         schema = Tool(tool.name, tool.description, _parameters(tool))
@@ -69,10 +80,6 @@ def _wrapper(
         return result
 
     return wrap
-
-
-def _refuse(request: Any, execute: Any) -> NoReturn:
-    raise InvalidConfiguration("speculative tools live on an event loop: use ainvoke or astream, not invoke or stream")
 
 
 def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:

@@ -195,6 +195,7 @@ def test_what_is_called_ahead_does_not_show_in_the_stream_of_the_graph():
 
 
 def test_a_graph_that_is_not_awaited_is_refused():
-    node = speculative_node(SpeculativeTools(READS, NGramGuesser()), [find_person], handle_tool_errors=False)
-    with pytest.raises(InvalidConfiguration, match="ainvoke"):
-        alone(node).invoke(calling("find_person", name="ann"))
+    for handled in (True, False):  # the model must not be told instead
+        node = speculative_node(SpeculativeTools(READS, NGramGuesser()), [find_person], handle_tool_errors=handled)
+        with pytest.raises(InvalidConfiguration, match="ainvoke"):
+            alone(node).invoke(calling("find_person", name="ann"))
