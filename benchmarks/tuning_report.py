@@ -15,6 +15,7 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table, versions, write_json
 from spec_envs.benchmarks.tuning import REACTION_S, TuningBench, TuningRun
 from spec_envs.benchmarks.tuning_settings import TuningSettings
+from spec_envs.errors import InvalidConfiguration
 
 _COLUMNS = ("mode", "runs", "p95 over 20 s", "windows to 10 %", "regret", "settings", "seconds", "saved", "guessed")
 
@@ -37,6 +38,10 @@ def run(
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     settings = TuningSettings(**chosen)
+    if beside == settings.mode:
+        raise InvalidConfiguration(f"beside must be another mode than mode, which is {beside!r} already")
+    if plot_file is not None:
+        _check_picture(plot_file)
     modes = [settings] if beside is None else [TuningSettings(**chosen | {"mode": beside}), settings]
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
     backend = settings.make_backend()
@@ -121,7 +126,24 @@ def _print(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
         out.print(
             f"p95 over {REACTION_S:g} s: {below(other, one):.1%} below {other[0].mode} in the median of the pairs."
         )
-    out.print("Means over the runs, medians in brackets. last-write-wins is lossy: the guesser sets the live system.")
+    out.print("Means over the runs, medians in brackets.")
+    if "last-write-wins" in runs:
+        out.print("last-write-wins is lossy: the guesser sets the live system.")
+
+
+def _new_figure() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DependencyNotInstalled('a picture needs matplotlib: pip install "spec-envs[plot]"') from error
+    return Figure(figsize=(7, 4.2), layout="constrained")
+
+
+def _check_picture(target: Path) -> None:
+    """Fail before the episodes rather than after them."""
+    known = _new_figure().canvas.get_supported_filetypes()
+    if target.suffix[1:].lower() not in known:
+        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or alike, not {str(target)!r}")
 
 
 def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:
@@ -130,12 +152,7 @@ def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Pat
     Raises:
         DependencyNotInstalled: matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise DependencyNotInstalled('a picture needs matplotlib: pip install "spec-envs[plot]"') from error
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    figure = _new_figure()
     axes = figure.subplots()
     for mode, each in runs.items():
         middle, half = _curve(each)
@@ -146,7 +163,7 @@ def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Pat
     axes.set_title(
         f"{settings.backend}: mean of {len(next(iter(runs.values())))} runs, 95 % intervals", fontsize="medium"
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False)
