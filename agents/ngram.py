@@ -81,13 +81,17 @@ class NGramGuesser:
 
         Raises:
             InvalidConfiguration: It is something else.
+            OSError: The file cannot be read.
         """
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or data.get("version") != _VERSION or "counts" not in data:
-            raise InvalidConfiguration(f"{path} holds no NGramGuesser of version {_VERSION}")
-        guesser = cls(order=data["order"], capacity=data["capacity"])
-        for context, seen in data["counts"]:
-            guesser._counts[tuple(context)] = collections.Counter(seen)
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            if data["version"] != _VERSION:
+                raise ValueError(f"version {data['version']!r}")
+            guesser = cls(order=data["order"], capacity=data["capacity"])
+            for context, seen in data["counts"]:
+                guesser._counts[tuple(context)] = collections.Counter(seen)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidConfiguration(f"{path} holds no NGramGuesser of version {_VERSION}: {error!r}") from error
         return guesser
 
 

@@ -57,7 +57,8 @@ MAY_WAIT = {
     "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
     "spec_envs/tuning/wire.py": "for programs of their own that measure",
     "wrappers/speculation/threads.py": "the runtime of threads",
-    "wrappers/tools/proxy.py": "a proxy that is awaited, on the runtime of asyncio",
+    "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
+    "wrappers/tools/proxy.py": "a proxy that is awaited",
 }
 
 

@@ -244,12 +244,16 @@ class PatternGuesser:
         Raises:
             InvalidConfiguration: ``data`` is of another version, or something else.
         """
-        if data.get("version") != _VERSION:
-            raise InvalidConfiguration(f"not a PatternGuesser of version {_VERSION}, but {data.get('version')!r}")
-        guesser = cls(rounds=data["rounds"], seed=data["seed"], **options)
-        guesser._memory = Memory.from_json(data["memory"])
-        guesser._windows[True].load(data["seen"])
-        guesser._windows[False].load(data["unseen"])
+        version = data.get("version") if isinstance(data, Mapping) else None
+        if version != _VERSION:
+            raise InvalidConfiguration(f"not a PatternGuesser of version {_VERSION}, but {version!r}")
+        try:
+            guesser = cls(rounds=data["rounds"], seed=data["seed"], **options)
+            guesser._memory = Memory.from_json(data["memory"])
+            guesser._windows[True].load(data["seen"])
+            guesser._windows[False].load(data["unseen"])
+        except KeyError as error:
+            raise InvalidConfiguration(f"not a PatternGuesser: it has no {error}") from error
         return guesser
 
     def save(self, path: Path | str) -> None:
@@ -258,8 +262,18 @@ class PatternGuesser:
 
     @classmethod
     def load(cls, path: Path | str, **options: Any) -> PatternGuesser:
-        """Read what ``save`` wrote."""
-        return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")), **options)
+        """Read what ``save`` wrote.
+
+        Raises:
+            InvalidConfiguration: It is something else.
+            OSError: The file cannot be read.
+        """
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise InvalidConfiguration(f"{path} holds no PatternGuesser: {error}") from error
+        return cls.from_json(data, **options)
 
 
 def _study(lessons: Iterable[Lesson]) -> None:

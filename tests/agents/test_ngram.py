@@ -7,7 +7,7 @@ import json
 import pytest
 
 from spec_envs import Call, InvalidConfiguration
-from spec_envs.agents import ChatGuesser, NGramGuesser
+from spec_envs.agents import ChatGuesser, NGramGuesser, PatternGuesser
 from spec_envs.agents.llm import Completion
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall, ToolResult, UserMessage
 
@@ -59,9 +59,12 @@ def test_memory_is_bounded_and_saved(tmp_path):
     guesser.save(tmp_path / "learned.json")
     again = NGramGuesser.load(tmp_path / "learned.json")
     assert again.guess(after("c"), 3) == guesser.guess(after("c"), 3) != []
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(InvalidConfiguration, match="holds no NGramGuesser"):
-        NGramGuesser.load(tmp_path / "other.json")
+    for text in ("{}", "[]", "no JSON", '{"version": 1}', '{"version": 1, "order": 1, "capacity": 1, "counts": [[1]]}'):
+        (tmp_path / "other.json").write_text(text)
+        with pytest.raises(InvalidConfiguration, match="holds no NGramGuesser"):
+            NGramGuesser.load(tmp_path / "other.json")
+        with pytest.raises(InvalidConfiguration, match="PatternGuesser"):
+            PatternGuesser.load(tmp_path / "other.json")
     with pytest.raises(InvalidConfiguration, match="order must be at least 0"):
         NGramGuesser(order=-1)
 

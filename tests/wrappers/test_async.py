@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import sys
 import threading
@@ -171,6 +172,54 @@ def test_close_warns_of_a_call_that_does_not_end():
         await asyncio.sleep(0.1)
 
     run(main)
+
+
+def test_two_may_close_at_once():
+    async def world(query: Any) -> int:
+        try:
+            await asyncio.sleep(100.0)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1.0)
+        return 0
+
+    async def main() -> None:
+        env = make(FakeEnv({"world": world}), guessers={"policy": Guesses(choose)})
+        observation, _ = await env.reset(seed=0)
+        await env.act(observation)
+        await asyncio.gather(env.close(), env.close())
+        assert asyncio.get_running_loop().time() == 4.0
+
+    run(main)
+
+
+def test_a_branch_that_somebody_else_cancels_is_not_missed():
+    async def main() -> None:
+        async with make(guessers={"policy": Guesses(choose), "world": Guesses(pure_response)}) as env:
+            observation, _ = await env.reset(seed=0)
+            acting = asyncio.create_task(env.act(observation))
+            await asyncio.sleep(0.5)
+            for task in asyncio.all_tasks() - {asyncio.current_task(), acting}:
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):  # its own call may be among them
+                await acting
+            assert await episode(env) == play(FakeEnv(), choose)
+
+    run(main)
+
+
+def test_a_wrapper_whose_loop_has_ended_can_be_closed_in_another():
+    release = threading.Event()
+
+    async def main() -> AsyncSpeculativeWrapper[Any, Any]:
+        env = make(FakeEnv(), lambda observation: release.wait(30.0))
+        observation, _ = await env.reset(seed=0)
+        await asyncio.wait([asyncio.create_task(env.act(observation))], timeout=0.01)
+        return env
+
+    env = asyncio.run(main())
+    release.set()
+    asyncio.run(env.close())
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("speculation-")]
 
 
 def test_two_tasks_take_turns():

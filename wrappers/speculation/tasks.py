@@ -21,7 +21,6 @@ from spec_envs.wrappers.speculation.runtime import Job
 from spec_envs.wrappers.speculation.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
-_LOOK_S = 0.05
 
 
 class TaskToken(CancelToken):
@@ -60,8 +59,13 @@ class AsyncioRuntime:
         self._threads = ThreadRuntime()
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself keeps only weak references
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiters: set[asyncio.Future[None]] = set()
         self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing starts any more: it was closed, or its loop is being shut down."""
+        return self._closed
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -126,7 +130,9 @@ class AsyncioRuntime:
                 self.own_loop().call_soon_threadsafe(event)
 
     def learn(self, task: Callable[[], None]) -> None:
-        """Run ``task`` on a worker thread, after those before it."""
+        """Run ``task`` on a worker thread, after those before it; not after the end."""
+        if self._closed:
+            return
         lesson = Job("observe", lambda cancel: task(), lambda value, error: None, CancelToken())
         self._open.add(lesson)
         returned = self._from_thread(lesson)
@@ -148,30 +154,41 @@ class AsyncioRuntime:
     async def changed(self, until: float | None) -> None:
         """Return once something was delivered, or at the time ``until``."""
         loop = self.own_loop()
-        waiter = self._waiter = loop.create_future()
+        waiter = loop.create_future()
+        self._waiters.add(waiter)
         alarm = None if until is None else loop.call_at(until, self.wake)
         try:
             await waiter
         finally:
+            self._waiters.discard(waiter)
             if alarm is not None:
                 alarm.cancel()
 
     def wake(self) -> None:
         """Wake whoever waits."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def close(self) -> None:
         """Start nothing any more; see ``ended``."""
         self._closed = True
+        self.wake()
 
     async def idle(self) -> None:
-        """Wait until no job is under way."""
-        while self._open:
-            await self.changed(self.now() + _LOOK_S)  # there may be others that wait
+        """Wait until no job is under way, or it is closed."""
+        while self._open and not self._closed:
+            await self.changed(None)
 
     async def ended(self) -> None:
-        """Wait until all calls have returned, and end the threads; a call that will not end is left with a warning."""
+        """Wait until all calls have returned, and end the threads; a call that will not end is left with a warning.
+
+        In another loop, after its own has ended: that has ended the tasks.
+        """
+        if self.own_loop() is not asyncio.get_running_loop():
+            self._open.clear()
+            self._threads.close()
+            return
         deadline = self.now() + _CLOSE_S
         while self._open and self.now() < deadline:
             await self.changed(deadline)
@@ -206,8 +223,8 @@ class AsyncioRuntime:
             error = task.exception()
             self._deliver(job, None if error is not None else task.result(), error)
             return
-        if not job.token.cancelled and isinstance(task, asyncio.Task) and task.cancelling():
-            self._closed = True  # not by us: the loop is being shut down
+        if not job.token.cancelled and _is_ending(self.own_loop()):
+            self._closed = True
         self._deliver(job, None, CallCancelled() if job.token.cancelled else asyncio.CancelledError())
 
     def _from_thread(self, job: Job) -> Callable[[Any, BaseException | None], None]:
@@ -229,6 +246,11 @@ class AsyncioRuntime:
         self._open.discard(job)
         job.deliver(value, error)
         self.wake()
+
+
+def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether all that is left on the loop has been cancelled, as ``asyncio.run`` does at its end."""
+    return all(task.cancelling() for task in asyncio.all_tasks(loop))
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

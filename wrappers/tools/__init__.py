@@ -4,7 +4,8 @@
 """
 
 from spec_envs.wrappers.tools.audit import AuditEntry, ToolAudit, ToolStatistics
-from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools, ToolRun, qualified
+from spec_envs.wrappers.tools.ports import Port, qualified
+from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule
 
 __all__ = [

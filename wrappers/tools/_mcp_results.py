@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.conversation import Tool
-from spec_envs.wrappers.tools.proxy import SpeculativeTools, qualified
+from spec_envs.wrappers.tools.ports import qualified
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 
 def content(result: Any) -> Any:

@@ -32,7 +32,8 @@ class AuditEntry:
         ended_s: When it ended; ``None`` while it runs.
         outcome: ``used``, ``unused``, ``failed``, ``cancelled``, or ``open``: it runs, or may still be used.
         why: Of an ``unused`` or ``cancelled`` one: ``stale`` (a ``WRITE`` began), ``expired``, ``run over``, ``no
-            room``, ``no place`` (for something likelier), ``closed``. Of a ``failed`` one: what went wrong.
+            room``, ``no place`` (for something likelier), ``replaced`` (by a later one), ``removed`` (the tool),
+            ``closed``. Of a ``failed`` one: what went wrong.
         saved_s: How long the agent did not have to wait for it.
     """
 

@@ -71,7 +71,10 @@ class Node:
     @property
     def is_known(self) -> bool:
         """Whether it can be told what the conversation will be."""
-        return self.parent is None or (self.execution is not None and self.execution.state is State.DONE)
+        if self.parent is None:
+            return True
+        made = self.execution
+        return made is not None and made.state is State.DONE and made.forgotten is None and self.parent.is_known
 
     def below(self) -> Iterator[Node]:
         """This node and all that follow it."""
@@ -87,11 +90,19 @@ class Chain:
         self._limits = limits
         self.root = Node(run, events)
 
-    def add(self, node: Node, guesses: Sequence[tuple[ToolCall, float]]) -> None:
-        """A guesser says what may come after ``node``: calls that may be made ahead, with their probabilities."""
+    def add(self, node: Node, guesses: Sequence[tuple[ToolCall, float]], rest: float) -> None:
+        """A guesser says what may come after ``node``: calls that may be made ahead, with their probabilities.
+
+        What it has said before, and does not say any more, has at most the probability ``rest``.
+        """
         made = {before.call.key for before in node.path if before.call}
+        for child in node.children.values():
+            child.probability = min(child.probability, rest)
         for rank, (call, probability) in enumerate(guesses):
-            if call.key not in node.children and call.key not in made:
+            known = node.children.get(call.key)
+            if known is not None:
+                known.rank, known.probability = rank, probability
+            elif call.key not in made:
                 node.children[call.key] = Node(node.run, (), node, call, rank, probability)
 
     def to_ask(self) -> list[Node]:

@@ -6,7 +6,8 @@ an agent asks for is there already (``ask``), whether a call may be made ahead o
 
 A result is *stale* for whoever asks at a time ``t`` if its execution began before the end of a ``WRITE`` on the same
 things that began before ``t``. So the beginning of a ``WRITE`` forgets all that it touches, and nothing that begins
-before its end is kept.
+before its end is kept. A ``WRITE`` that raised, told of an error or was given up may take effect later all the same; it
+counts as under way for as long as results are kept at all, ``ttl_s``.
 """
 
 from __future__ import annotations
@@ -100,6 +101,7 @@ class Executions:
         self._limits = limits
         self._kept: collections.OrderedDict[Hashable, Execution] = collections.OrderedDict()
         self._running: dict[int, Execution] = {}
+        self._in_doubt: list[Execution] = []
         self._begun: dict[str, collections.deque[Execution]] = {}
         self._latency: dict[str, tuple[float, int]] = {}
         self._number = 0
@@ -113,12 +115,12 @@ class Executions:
             run: The agent's run.
             call: What it calls.
             now: The time.
-            fresh: Nothing that is there will do.
+            fresh: Nothing that is there will do, and nobody else may have the result: it is not the call alone.
         """
         rule = self._rules[call.name]
         found = None if fresh else self.find(run, call, now)
         if found is None:
-            return self._begin(run, call, rule, None, now)
+            return self._begin(run, call, rule, None, now, keep=not fresh)
         if found.state is State.RUNNING:
             found.waiters += 1
             found.joined = True
@@ -127,8 +129,9 @@ class Executions:
         return found
 
     def use(self, execution: Execution, asked_at: float) -> bool:
-        """An agent that asked at ``asked_at`` gets the result. Whether that was made ahead of time, and is new."""
+        """An agent that asked at ``asked_at`` has got the result. Whether that was made ahead of time, and is new."""
         execution.uses += 1
+        self._release(execution)
         if execution.reason is None or execution.uses > 1:
             return False
         execution.saved_s = max(0.0, min(asked_at, execution.ended_at) - execution.started_at)
@@ -157,7 +160,7 @@ class Executions:
     def may_start(self, call: ToolCall, now: float) -> bool:
         """Whether ``call`` may be made ahead of time now, if there is a place for it."""
         rule = self._rules[call.name]
-        if not rule.may_run_ahead or not self.is_worth_it(call.name) or self._is_being_written(call.name):
+        if not rule.may_run_ahead or not self.is_worth_it(call.name) or self._is_being_written(call.name, now):
             return False
         if rule.metered is None:
             return True
@@ -174,7 +177,7 @@ class Executions:
 
     def start(self, run: Hashable, call: ToolCall, reason: Reason, now: float) -> Execution:
         """Make ``call`` ahead of time."""
-        return self._begin(run, call, self._rules[call.name], reason, now)
+        return self._begin(run, call, self._rules[call.name], reason, now, keep=True)
 
     # -- what becomes of them ------------------------------------------------------------------------------------
 
@@ -191,6 +194,9 @@ class Executions:
             self._latency[execution.call.name] = (mean + (now - execution.started_at - mean) / count, count)
         else:
             self._drop(execution)
+            if execution.rule.effect is Effect.WRITE:
+                self._in_doubt.append(execution)
+        self._release(execution)
         self._bound()
 
     def forget_run(self, run: Hashable) -> list[Execution]:
@@ -201,6 +207,13 @@ class Executions:
                 self._drop(execution, "run over")
         return [execution for execution in self._running.values() if execution.run == run and execution.takes_a_place]
 
+    def forget_tool(self, tool: str) -> list[Execution]:
+        """``tool`` is not called here any more: what is under way ahead of time may never end. Returns that."""
+        ending = [each for each in self._running.values() if each.call.name == tool and each.reason is not None]
+        for execution in ending:
+            self._drop(execution, "removed")
+        return ending
+
     def give_up(self, execution: Execution) -> None:
         """Its place is needed for something likelier; nobody may wait for it any more."""
         self._drop(execution, "no place")
@@ -210,18 +223,21 @@ class Executions:
         for execution in list(self._kept.values()):
             self._drop(execution, "closed")
 
-    def _begin(self, run: Hashable, call: ToolCall, rule: ToolRule, reason: Reason | None, now: float) -> Execution:
+    def _begin(
+        self, run: Hashable, call: ToolCall, rule: ToolRule, reason: Reason | None, now: float, *, keep: bool
+    ) -> Execution:
         self._number += 1
         execution = Execution(self._number, run, call, rule, reason, now)
         if rule.effect is Effect.WRITE:
             for other in list(self._kept.values()):
                 if self._rules.touches(call.name, other.call.name):
                     self._drop(other, "stale")
-        elif not self._is_being_written(call.name) and self._is_to_keep(execution):
+        else:
             old = self._kept.get(self._key(run, call))
             if old is not None:
                 self._drop(old, "replaced")
-            self._kept[self._key(run, call)] = execution
+            if keep and not self._is_being_written(call.name, now) and self._is_to_keep(execution):
+                self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
         if rule.metered is not None:
             self._recent(call.name, rule.metered, now).append(execution)
@@ -239,10 +255,11 @@ class Executions:
             return execution.reason is not None
         return execution.run is not None or execution.rule.shared
 
-    def _is_being_written(self, tool: str) -> bool:
+    def _is_being_written(self, tool: str, now: float) -> bool:
+        self._in_doubt = [write for write in self._in_doubt if now < write.ended_at + self._limits.ttl_s]
         return any(
             execution.rule.effect is Effect.WRITE and self._rules.touches(execution.call.name, tool)
-            for execution in self._running.values()
+            for execution in (*self._running.values(), *self._in_doubt)
         )
 
     def _key(self, run: Hashable, call: ToolCall) -> Hashable:
@@ -253,8 +270,14 @@ class Executions:
         if self._kept.get(key) is execution:
             del self._kept[key]
             execution.forgotten = why
-            if why is not None and not execution.waiters:
-                execution.value = None  # nobody gets it any more; the audit remembers the rest
+            if why is not None:
+                self._release(execution)
+
+    def _release(self, execution: Execution) -> None:
+        """Let go of a result that nobody gets any more; the audit remembers the rest."""
+        is_kept = self._kept.get(self._key(execution.run, execution.call)) is execution
+        if not is_kept and not execution.waiters:
+            execution.value = execution.content = None
 
     def _bound(self) -> None:
         done = [execution for execution in self._kept.values() if execution.state is State.DONE]

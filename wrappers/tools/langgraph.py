@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,7 +11,12 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools
+from spec_envs.wrappers.tools.ports import Port
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 try:
     from langchain_core.messages import ToolMessage
@@ -18,12 +24,19 @@ try:
 except ImportError as error:
     raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[langgraph]'") from error
 
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
-
 __all__ = ["speculative_node"]
 
 _numbers = itertools.count()
+#: Arguments by which LangChain follows a call.
+_MANAGERS = {"run_manager", "callbacks"}
+
+
+class _AwaitedNode(ToolNode):
+    def invoke(self, *args: Any, **options: Any) -> NoReturn:
+        """Refuse, where ``handle_tool_errors`` cannot tell the model instead."""
+        raise InvalidConfiguration(
+            "speculative tools live on an event loop: use ainvoke or astream, not invoke or stream"
+        )
 
 
 def speculative_node(
@@ -31,39 +44,42 @@ def speculative_node(
 ) -> ToolNode:
     """``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
 
-    The graph has to be awaited (``ainvoke``, ``astream``). Tools that are given the graph's state, store or runtime are
-    never called ahead of time, whatever is declared, and neither is a result used that is a ``Command``.
+    The graph has to be awaited (``ainvoke``, ``astream``). Tools that are given the graph's state, store, runtime or
+    ``RunnableConfig`` are never called ahead of time, whatever is declared, and neither is a result used that is a
+    ``Command``. Callbacks see the calls that are really made then: none of a tool whose result is there already.
 
     Args:
         tools: The proxy.
         functions: The tools.
         options: Of ``ToolNode``, but for the two that wrap calls.
+
+    Raises:
+        InvalidConfiguration: Somebody else's tool has the name of one of these.
     """
-    node = ToolNode(list(functions), awrap_tool_call=_wrapper(tools), wrap_tool_call=_refuse, **options)
+    injected: set[str] = set()
+    node = _AwaitedNode(list(functions), awrap_tool_call=_wrapper(tools, injected), **options)
+    injected.update(name for name, tool in node.tools_by_name.items() if _is_injected(tool))
     for tool in node.tools_by_name.values():
-        schema = Tool(tool.name, tool.description, tool.tool_call_schema.model_json_schema())  # type: ignore[union-attr]
-        port = Port(execute=_ahead(tool), content=_content, usable=_usable)
-        tools.add(tool.name, port, schema=schema, ahead=not _is_injected(tool))
+        schema = Tool(tool.name, tool.description, _parameters(tool))
+        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=_function(tool) or tool)
+        tools.add(tool.name, port, schema=schema, ahead=tool.name not in injected)
     return node
 
 
-def _wrapper(tools: SpeculativeTools) -> Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]:
+def _wrapper(
+    tools: SpeculativeTools, injected: set[str]
+) -> Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]:
     async def wrap(request: Any, execute: Callable[[Any], Awaitable[Any]]) -> Any:
         call = request.tool_call
         if request.tool is None:
             return await execute(request)  # which says that there is none
-        result = await tools.call(
-            request.tool.name, call["args"], lambda: execute(request), fresh=_is_injected(request.tool)
-        )
+        name = request.tool.name
+        result = await tools.call(name, call["args"], lambda: execute(request), fresh=name in injected)
         if isinstance(result, ToolMessage):
             return result.model_copy(update={"tool_call_id": call["id"]})
         return result
 
     return wrap
-
-
-def _refuse(request: Any, execute: Any) -> NoReturn:
-    raise InvalidConfiguration("speculative tools live on an event loop: use ainvoke or astream, not invoke or stream")
 
 
 def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:
@@ -76,9 +92,32 @@ def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:
 
 def _is_injected(tool: BaseTool) -> bool:
     """Whether the graph gives the tool arguments that the model does not."""
-    schemas: list[Any] = [tool.get_input_schema(), tool.tool_call_schema]
-    given, asked = (schema.model_fields.keys() for schema in schemas)
-    return bool(given - asked)
+    function = _function(tool)
+    given = {
+        name
+        for each in ((tool._run, tool._arun) if function is None else (function,))
+        for name, parameter in inspect.signature(each).parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
+    asked = set(_parameters(tool).get("properties", {}))
+    schema: Any = tool.tool_call_schema
+    if not isinstance(schema, dict):
+        everything: Any = tool.get_input_schema()
+        asked |= schema.model_fields.keys()
+        given |= everything.model_fields.keys()
+    return not given <= asked | _MANAGERS
+
+
+def _parameters(tool: BaseTool) -> dict[str, Any]:
+    schema: Any = tool.tool_call_schema
+    parameters: dict[str, Any] = schema if isinstance(schema, dict) else schema.model_json_schema()
+    return parameters
+
+
+def _function(tool: BaseTool) -> Callable[..., Any] | None:
+    """What the tool was made of, unless it is of a class of its own."""
+    function: Callable[..., Any] | None = getattr(tool, "coroutine", None) or getattr(tool, "func", None)
+    return function
 
 
 def _content(result: Any) -> Any:

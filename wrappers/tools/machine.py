@@ -121,6 +121,11 @@ class Machine:
         commands += self._cancel(self.executions.forget_run(run.number))
         return [*commands, *self._advance(now)]
 
+    def removed(self, tool: str) -> list[Command]:
+        """``tool`` cannot be called any more; an agent that waits for a call made ahead makes it itself."""
+        self.tools.discard(tool)
+        return self._cancel(self.executions.forget_tool(tool))
+
     def close(self) -> list[Command]:
         """The end of it all."""
         commands = self._dropped([node for run in self._runs.values() for node in run.chain.root.below()])
@@ -197,15 +202,18 @@ class Machine:
                     commands += self._moved(run, [], fresh=True)
         return [*commands, *self._advance(now)]
 
-    def guessed(self, node: Node, guesses: Sequence[tuple[ToolCall, float]], now: float) -> list[Command]:
-        """The guesser has said what it thinks comes after ``node``."""
-        self._asking.discard(id(node))
+    def guessed(
+        self, node: Node, guesses: Sequence[tuple[ToolCall, float]], now: float, *, early: bool = False
+    ) -> list[Command]:
+        """The guesser has said what it thinks comes after ``node``; ``early``: it is not done yet."""
+        if not early:
+            self._asking.discard(id(node))
         run = self._runs.get(node.run)
-        if run is not None and not node.dropped:
+        if run is not None and guesses and not node.dropped:
             ahead = [
                 (call, p) for call, p in guesses if call.name in self.tools and self._rules[call.name].may_run_ahead
             ]
-            run.chain.add(node, ahead)
+            run.chain.add(node, ahead, rest=max(0.0, 1.0 - sum(p for _, p in guesses)))
         return self._advance(now)
 
     # -- what to do next -----------------------------------------------------------------------------------------
@@ -255,7 +263,6 @@ class Machine:
             assert node.call is not None
             node.execution = self.executions.find(node.run, node.call, now)
             attached = attached or node.execution is not None
-        wanted = {id(node.execution) for run in self._runs.values() for node in run.chain.root.below()}
         nodes = [node for run in runs for node in run.chain.to_start()]
         for node in sorted(nodes, key=lambda node: -node.path_probability):
             assert node.call is not None
@@ -263,17 +270,20 @@ class Machine:
             if node.execution is not None or not self.executions.may_start(node.call, now):
                 continue
             if self.executions.num_speculative >= self._limits.max_inflight:
-                commands += self._make_room(wanted)
+                room = self._make_room()
+                if not room:
+                    break  # nor is there any for what is less probable
+                commands += room
                 continue
             node.execution = self.executions.start(node.run, node.call, node.reason, now)
-            wanted.add(id(node.execution))
             self.audit.add(node.execution)
             self._counts["started"] += 1
             commands.append(Start(node.execution))
         return attached
 
-    def _make_room(self, wanted: set[int]) -> list[Command]:
+    def _make_room(self) -> list[Command]:
         """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a place."""
+        wanted = {id(node.execution) for run in self._runs.values() for node in run.chain.root.below()}
         for execution in self.executions.running:
             if execution.takes_a_place and execution.rule.effect is Effect.READ and id(execution) not in wanted:
                 if execution.id not in self._cancelled:

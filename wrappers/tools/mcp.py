@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.wrappers.tools._mcp_results import content, meet, usable
-from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools, qualified
+from spec_envs.wrappers.tools.ports import Port, qualified
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 try:
     from mcp import Client
@@ -29,13 +32,22 @@ class SpeculativeClient(Client):
 
     Args:
         tools: The proxy; several clients may share it.
-        name: Of the server, where there are several: its tools are then known as ``"name:tool"``.
+        name: Of the server, where there are several: its tools are then known as ``"name:tool"``. Two clients that are
+            open at once cannot have tools of the same name.
         trust_annotations: Believe the server where it says by ``read_only_hint`` that an undeclared tool only reads.
     """
 
     tools: SpeculativeTools
     name: str = ""
     trust_annotations: bool = False
+    _added: set[str] = dataclasses.field(init=False, repr=False, default_factory=set)
+
+    async def __aexit__(self, *raised: Any) -> None:
+        """As ``Client``: after it nothing is called here ahead of time."""
+        for tool in self._added:
+            self.tools.remove(tool)
+        self._added.clear()
+        await super().__aexit__(*raised)
 
     async def list_tools(self, *args: Any, **options: Any) -> ListToolsResult:
         """As ``Client.list_tools``; what it tells of the tools is used."""
@@ -63,5 +75,6 @@ class SpeculativeClient(Client):
         async def ahead(arguments: dict[str, Any], context: Any) -> Any:
             return await self.session.call_tool(name, arguments, allow_input_required=True)
 
-        self.tools.add(tool, Port(execute=ahead, content=content, usable=usable))
+        self.tools.add(tool, Port(execute=ahead, content=content, usable=usable, source=self))
+        self._added.add(tool)
         return tool

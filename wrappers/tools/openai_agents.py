@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.tools._mcp_results import content, meet, usable
-from spec_envs.wrappers.tools.proxy import Port, SpeculativeTools, qualified
+from spec_envs.wrappers.tools.ports import Port, qualified
 
 if TYPE_CHECKING:
     from agents.mcp import MCPServer
 
     from agents import FunctionTool
+    from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 __all__ = ["speculative_server", "speculative_tool"]
 
@@ -31,14 +32,18 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
     """A copy of ``tool`` that is called through ``tools``, by its name.
 
     Called ahead of time, it gets a ``ToolContext`` with the ``context`` that ``tools.run`` was given. Tools with
-    guardrails or an approval are never called ahead of time, whatever is declared: somebody else decides on their
-    calls. What the SDK makes of a tool's exception is told to the model, as ever, and not kept.
+    guardrails, an approval or a rule of when they are enabled are never called ahead of time, whatever is declared:
+    somebody else decides on their calls. What the SDK makes of a tool's exception is told to the model, as ever, and
+    not kept.
     """
-    from agents.tool import maybe_invoke_function_tool_failure_error_function
+    from agents.tool import (
+        maybe_invoke_function_tool_failure_error_function,
+        set_function_tool_failure_error_function,
+    )
     from agents.tool_context import ToolContext
 
     # Raises what ``tool`` would turn into a text for the model: only so can failures be told from answers.
-    raising = dataclasses.replace(tool, _failure_error_function=None, _use_default_failure_error_function=False)
+    raising = set_function_tool_failure_error_function(dataclasses.replace(tool), None)
 
     async def ahead(arguments: dict[str, Any], context: Any) -> Any:
         text = json.dumps(arguments)
@@ -63,16 +68,17 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
                 raise
             return told
 
-    is_guarded = bool(tool.tool_input_guardrails or tool.needs_approval)
+    is_guarded = bool(tool.tool_input_guardrails or tool.needs_approval or tool.is_enabled is not True)
     schema = Tool(tool.name, tool.description, tool.params_json_schema)
-    tools.add(tool.name, Port(execute=ahead), schema=schema, ahead=not is_guarded)
+    tools.add(tool.name, Port(execute=ahead, source=tool), schema=schema, ahead=not is_guarded)
     return dataclasses.replace(tool, on_invoke_tool=invoke)
 
 
 def speculative_server(tools: SpeculativeTools, server: MCPServer, *, trust_annotations: bool = False) -> MCPServer:
     """``server`` as the SDK knows it, with its ``call_tool`` through ``tools``. To be connected, and closed, as any.
 
-    Its tools are known as ``"server's name:tool"``; rules may name them by either name.
+    Its tools are known as ``"server's name:tool"``; rules may name them by either name. Two servers that are open at
+    once cannot have tools of the same name. Tools whose calls need an approval are never called ahead of time.
 
     Args:
         tools: The proxy.
@@ -82,32 +88,44 @@ def speculative_server(tools: SpeculativeTools, server: MCPServer, *, trust_anno
     Raises:
         InvalidConfiguration: The server is connected already.
     """
+    from agents.mcp import MCPUtil
+
     if getattr(server, "session", None) is not None:
         raise InvalidConfiguration(f"the MCP server {server.name!r} is connected already; wrap it before connect()")
     wrapped: Any = copy.copy(server)
-    call_tool, list_tools = wrapped.call_tool, wrapped.list_tools
+    call_tool, list_tools, cleanup = wrapped.call_tool, wrapped.list_tools, wrapped.cleanup
+    added: set[str] = set()
 
-    def add(name: str) -> str:
-        async def ahead(arguments: dict[str, Any], context: Any) -> Any:
+    def add(name: str, *, ahead: bool) -> None:
+        async def execute(arguments: dict[str, Any], context: Any) -> Any:
             return await call_tool(name, arguments)
 
         tool = qualified(server.name, name)
-        tools.add(tool, Port(execute=ahead, content=content, usable=usable))
-        return tool
+        tools.add(tool, Port(execute=execute, content=content, usable=usable, source=wrapped), ahead=ahead)
+        added.add(tool)
 
     async def call(tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = None) -> Any:
-        options = {} if meta is None else {"meta": meta}
+        tool, options = qualified(server.name, tool_name), {} if meta is None else {"meta": meta}
+        if tool not in added:
+            add(tool_name, ahead=False)  # it was not listed: whether it needs an approval is not known
         return await tools.call(
-            add(tool_name), arguments or {}, lambda: call_tool(tool_name, arguments, **options), fresh=meta is not None
+            tool, arguments or {}, lambda: call_tool(tool_name, arguments, **options), fresh=meta is not None
         )
 
     async def listed(*args: Any, **options: Any) -> Any:
         found = await list_tools(*args, **options)
         meet(tools, server.name, found, trust_annotations=trust_annotations)
         for tool in found:
-            add(tool.name)
+            as_function = MCPUtil.to_function_tool(tool, wrapped, convert_schemas_to_strict=False)
+            add(tool.name, ahead=not as_function.needs_approval)
         return found
 
-    wrapped.call_tool, wrapped.list_tools = call, listed
+    async def cleaned_up() -> None:
+        for tool in added:
+            tools.remove(tool)
+        added.clear()
+        await cleanup()
+
+    wrapped.call_tool, wrapped.list_tools, wrapped.cleanup = call, listed, cleaned_up
     result: MCPServer = wrapped
     return result

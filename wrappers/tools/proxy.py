@@ -7,64 +7,28 @@ import contextlib
 import contextvars
 import copy
 import dataclasses
-import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, accepts, is_async
-from spec_envs.conversation import (
-    AssistantMessage,
-    Conversation,
-    Event,
-    Tool,
-    ToolCall,
-    ToolResult,
-    UserMessage,
-    from_chat,
-)
-from spec_envs.errors import CallCancelled, EnvClosed, InvalidConfiguration
-from spec_envs.wrappers.speculation.runtime import Job
-from spec_envs.wrappers.speculation.tasks import AsyncioRuntime
+from spec_envs.calls import AsyncGuesser, Effect, Guesser
+from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, UserMessage
+from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.wrappers.tools.driver import Driver
 from spec_envs.wrappers.tools.executions import Execution, State
-from spec_envs.wrappers.tools.machine import Ask, Asked, Cancel, Command, Machine, RunState, Start, Unask
+from spec_envs.wrappers.tools.machine import Asked, Machine, RunState
+from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
-    from spec_envs.wrappers.tools.chain import Node
 
-__all__ = ["Port", "SpeculativeTools", "ToolRun", "qualified"]
+__all__ = ["SpeculativeTools", "ToolRun"]
 
-_current: contextvars.ContextVar[ToolRun | None] = contextvars.ContextVar("spec_envs_tool_run", default=None)
-
-
-def qualified(server: str, name: str) -> str:
-    """The name of a tool of ``server``, as rules, guessers and the audit know it."""
-    return f"{server}:{name}" if server else name
-
-
-def _as_text(value: Any) -> Any:
-    return value
-
-
-def _always(value: Any) -> bool:
-    return True
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """How a tool is called ahead of time, and what its results are. Adapters make these.
-
-    Args:
-        execute: ``await execute(arguments, context)``: the result; ``context`` is that of the run.
-        content: What guessers see of a result: JSON data or a text.
-        usable: Whether a result may be given to whoever asks the same: false for errors, and for anything that does
-            more than answer.
-    """
-
-    execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
-    content: Callable[[Any], Any] = _as_text
-    usable: Callable[[Any], bool] = _always
+#: The innermost run of each proxy.
+_current: contextvars.ContextVar[Mapping[SpeculativeTools, ToolRun]] = contextvars.ContextVar(
+    "spec_envs_tool_runs", default=MappingProxyType({})
+)
 
 
 class ToolRun:
@@ -73,6 +37,7 @@ class ToolRun:
     def __init__(self, tools: SpeculativeTools, state: RunState, context: Any) -> None:
         self.tools = tools
         self.context = context
+        self.is_over = False
         self._state = state
 
     @property
@@ -82,11 +47,11 @@ class ToolRun:
 
     def heard(self, text: str) -> None:
         """The user said ``text``."""
-        self.tools._told(self._state, UserMessage(text))
+        self.tools._told(self, UserMessage(text))
 
     def said(self, text: str) -> None:
         """The agent said ``text`` to the user."""
-        self.tools._told(self._state, AssistantMessage(text))
+        self.tools._told(self, AssistantMessage(text))
 
 
 class SpeculativeTools:
@@ -110,7 +75,7 @@ class SpeculativeTools:
         limits: What speculation may use.
 
     Raises:
-        InvalidConfiguration: A rule is none.
+        InvalidConfiguration: A rule is none, or the guesser cannot be asked.
     """
 
     def __init__(
@@ -120,18 +85,10 @@ class SpeculativeTools:
         *,
         limits: ToolLimits | None = None,
     ) -> None:
+        limits = limits or ToolLimits()
         self._rules = ToolRules(rules)
-        self._limits = limits or ToolLimits()
-        self._guesser = guesser
-        self._takes_cancel = accepts(guesser.guess, "cancel")
-        self._machine = Machine(self._rules, self._limits)
-        self._runtime = AsyncioRuntime()
-        self._ports: dict[str, Port] = {}
-        self._schemas: dict[str, Tool] = {}
-        self._contexts: dict[int, Any] = {}
-        self._tokens: dict[int, CancelToken] = {}
-        self._guesses: dict[int, CancelToken] = {}
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._machine = Machine(self._rules, limits)
+        self._driver = Driver(self._machine, guesser, limits.k)
         self._closed = False
 
     # -- tools ---------------------------------------------------------------------------------------------------
@@ -151,19 +108,35 @@ class SpeculativeTools:
             port: How it is called: a ``Port``, or a coroutine function that takes the arguments by name.
             schema: For guessers.
             ahead: Whether it can be called ahead of time at all; whether it may, the rules say.
+
+        Raises:
+            InvalidConfiguration: Somebody else's tool has that name: results would be taken for those of the other.
         """
         if not isinstance(port, Port):
             function = port
-            port = Port(execute=lambda arguments, context: function(**arguments))
-        self._ports[tool] = port
+            port = Port(execute=lambda arguments, context: function(**arguments), source=function)
+        known = self._driver.ports.get(tool)
+        if known is not None and known.source is not port.source:
+            raise InvalidConfiguration(
+                f"somebody else's tool has the name {tool!r} already; give them or their servers different names, make "
+                f"SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
+            )
+        self._driver.ports[tool] = port
         if schema is not None:
             self.describe(dataclasses.replace(schema, name=tool))
-        if ahead:
-            self._machine.tools.add(tool)
+        (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
+
+    def remove(self, tool: str) -> None:
+        """Forget how ``tool`` is called: its connection is closed, say. What was read by it may still be used.
+
+        Calls that are under way ahead of time are cancelled.
+        """
+        self._driver.ports.pop(tool, None)
+        self._driver.carry_out(self._machine.removed(tool))
 
     def describe(self, schema: Tool) -> None:
         """Tell guessers what is known of the tool of that name."""
-        self._schemas[schema.name] = schema
+        self._driver.schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
         """Believe a server that says that its ``tool`` only reads, unless the tool is declared."""
@@ -183,36 +156,45 @@ class SpeculativeTools:
             tool: Its name, as it was added.
             arguments: JSON data.
             execute: How to make this very call, in the caller's task. Default: as it would be made ahead of time.
-            fresh: Make it in any case.
+            fresh: Make it in any case, and keep its result for nobody else: it is more than its name and arguments.
 
         Returns:
             The result: of this call, or a copy of an equal one's.
 
         Raises:
-            InvalidConfiguration: There is no such tool, or this is another event loop.
+            InvalidConfiguration: There is no such tool, the arguments are no JSON data, or this is another event loop.
             EnvClosed: ``close()`` was called.
             Exception: Whatever the tool raises.
         """
         run = self._entered()
-        port = self._ports.get(tool)
+        port = self._driver.ports.get(tool)
         if port is None:
-            raise InvalidConfiguration(f"there is no tool {tool!r}; known are {', '.join(self._ports) or 'none'}")
-        state = None if run is None else run._state
-        call = ToolCall(tool, dict(arguments), f"call_{self._machine.statistics.calls}")
-        asked, commands = self._machine.asked(state, call, self._now(), fresh=fresh)
-        self._carry_out(commands)
-        make = execute or (lambda: port.execute(dict(arguments), None if run is None else run.context))
+            known = ", ".join(self._driver.ports) or "none"
+            raise InvalidConfiguration(f"there is no tool {tool!r}; known are {known}")
+        context = None if run is None else run.context
+        make = execute or (lambda: port.execute(dict(arguments), context))
+        state = None if run is None or run.is_over else run._state
+        asked, commands = self._machine.asked(state, self._call(tool, arguments), self._now(), fresh=fresh)
+        self._driver.carry_out(commands)
         try:
             value = await self._answer(state, asked, port, make)
         except Exception as error:
-            self._carry_out(self._machine.answered(state, asked, str(error), self._now(), error=True))
+            self._driver.carry_out(self._machine.answered(state, asked, str(error), self._now(), error=True))
             raise
         except BaseException:
-            self._carry_out(self._machine.left(state, asked, self._now()))
+            self._driver.carry_out(self._machine.left(state, asked, self._now()))
             raise
-        content = _content(port, value) if state is not None else None
-        self._carry_out(self._machine.answered(state, asked, content, self._now(), error=not port.usable(value)))
+        content, is_error = (None, False) if state is None else _seen(port, value)
+        self._driver.carry_out(self._machine.answered(state, asked, content, self._now(), error=is_error))
         return value
+
+    def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolCall:
+        try:
+            call = ToolCall(tool, copy.deepcopy(dict(arguments)), f"call_{self._machine.statistics.calls}")
+            _ = call.key
+        except (TypeError, ValueError) as error:
+            raise InvalidConfiguration(f"arguments of {tool!r} must be JSON data, not {arguments!r}") from error
+        return call
 
     async def _answer(
         self, state: RunState | None, asked: Asked, port: Port, make: Callable[[], Awaitable[Any]]
@@ -223,14 +205,15 @@ class SpeculativeTools:
             return await self._make(execution, port, make)
         if execution.state is State.RUNNING:
             try:
-                await asyncio.shield(self._waiting.setdefault(execution.id, self._future()))
+                await self._driver.wait_for(execution)
             finally:
                 execution.waiters -= 1
         if execution.state is State.DONE:
+            value = copy.deepcopy(execution.value)
             self._machine.used(asked)
-            return copy.deepcopy(execution.value)
+            return value
         # It failed, and nobody sees that: the call is made again, now by the agent.
-        self._carry_out(self._machine.found(state, asked, self._now(), fresh=True))
+        self._driver.carry_out(self._machine.found(state, asked, self._now(), fresh=True))
         execution = asked.execution
         assert execution is not None
         return await self._make(execution, port, make)
@@ -240,10 +223,9 @@ class SpeculativeTools:
         try:
             value = await make()
         except BaseException as error:
-            state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
-            self._ended(execution, self._machine.ended(execution, self._now(), state, error=repr(error)))
+            self._driver.failed(execution, repr(error), stopped=not isinstance(error, Exception))
             raise
-        self._returned(execution, port, value)
+        self._driver.returned(execution, port, value)
         return value
 
     # -- runs ----------------------------------------------------------------------------------------------------
@@ -265,40 +247,27 @@ class SpeculativeTools:
         self._entered()
         events = () if message is None else (UserMessage(message),)
         state, commands = self._machine.opened(events, self._now())
-        self._contexts[state.number] = context
         run = ToolRun(self, state, context)
-        token = _current.set(run)
+        around = _current.get()
+        variables = contextvars.copy_context()
+        variables.run(_current.set, {tools: each for tools, each in around.items() if tools is not self})
+        self._driver.contexts[state.number] = (context, variables)
+        token = _current.set({**around, self: run})
         try:
-            self._carry_out(commands)
+            self._driver.carry_out(commands)
             yield run
-            self._learn(run.events)
+            self._driver.learn(run.events)
         finally:
-            _current.reset(token)
-            self._carry_out(self._machine.closed(state, self._now()))
-            del self._contexts[state.number]
+            run.is_over = True
+            self._driver.carry_out(self._machine.closed(state, self._now()))
+            del self._driver.contexts[state.number]
+            with contextlib.suppress(ValueError):  # it ends in another task than it began in, where nothing was set
+                _current.reset(token)
 
-    def _told(self, state: RunState, event: Event) -> None:
-        self._carry_out(self._machine.told(state, event, self._now()))
-
-    def _learn(self, events: Sequence[Event]) -> None:
-        observe = getattr(self._guesser, "observe", None)
-        if observe is None:
-            return
-        lesson = functools.partial(self._teach, observe, tuple(events), self._tools())
-        if is_async(self._guesser.guess):
-            lesson()
-        else:
-            self._runtime.learn(lesson)
-
-    def _teach(self, observe: Callable[[Call, Any], None], events: tuple[Event, ...], tools: tuple[Tool, ...]) -> None:
-        try:
-            for call, response in _decisions(events, tools):
-                observe(call, response)
-        except Exception:
-            self._machine.count("not_learned")
-
-    def _tools(self) -> tuple[Tool, ...]:
-        return tuple(self._schemas.values())
+    def _told(self, run: ToolRun, event: Event) -> None:
+        if run.is_over:
+            raise EnvClosed("the run is over; say it inside of `async with tools.run()`")
+        self._driver.carry_out(self._machine.told(run._state, event, self._now()))
 
     # -- figures and the end -------------------------------------------------------------------------------------
 
@@ -314,16 +283,15 @@ class SpeculativeTools:
 
     async def settle(self) -> None:
         """Wait until nothing is under way ahead of time, and all lessons are learned: before a guesser is saved."""
-        await self._runtime.idle()
+        await self._driver.runtime.idle()
 
     async def close(self) -> None:
-        """Cancel what is under way ahead of time, and wait for it and for lessons. Idempotent."""
-        if self._closed:
-            return
+        """Cancel what is under way ahead of time, and wait for it and for lessons. Idempotent.
+
+        Calls that agents have begun go on. From a run that ends later nothing is learned.
+        """
         self._closed = True
-        self._carry_out(self._machine.close())
-        self._runtime.close()
-        await self._runtime.ended()
+        await self._driver.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -331,121 +299,21 @@ class SpeculativeTools:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    # -- carrying out --------------------------------------------------------------------------------------------
-
     def _entered(self) -> ToolRun | None:
-        """The current run, if it is one of ours."""
+        """The current run, if there is one."""
         if self._closed:
             raise EnvClosed("these tools were closed; make new ones, the guesser may be used again")
-        if self._runtime.own_loop() is not asyncio.get_running_loop():
+        if self._driver.runtime.own_loop() is not asyncio.get_running_loop():
             raise InvalidConfiguration("these tools belong to another event loop; make some in the loop that uses them")
-        run = _current.get()
-        return run if run is not None and run.tools is self else None
+        return _current.get().get(self)
 
     def _now(self) -> float:
-        return self._runtime.now()
-
-    def _future(self) -> asyncio.Future[None]:
-        return asyncio.get_running_loop().create_future()
-
-    def _carry_out(self, commands: Iterable[Command]) -> None:
-        for command in commands:
-            match command:
-                case Start(execution):
-                    self._start(execution)
-                case Cancel(execution):
-                    self._tokens[execution.id].cancel()
-                case Ask(node):
-                    self._ask(node)
-                case Unask(node):
-                    self._guesses[id(node)].cancel()
-
-    def _start(self, execution: Execution) -> None:
-        port, context = self._ports[execution.call.name], self._contexts.get(execution.run)  # type: ignore[call-overload]
-
-        async def make(cancel: CancelToken) -> Any:
-            _current.set(None)  # it is nobody's run
-            return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
-
-        def deliver(value: Any, error: BaseException | None) -> None:
-            del self._tokens[execution.id]
-            if error is None:
-                self._returned(execution, port, value)
-                return
-            stopped = isinstance(error, CallCancelled | asyncio.CancelledError)
-            state = State.CANCELLED if stopped else State.FAILED
-            self._ended(execution, self._machine.ended(execution, self._now(), state, error=repr(error)))
-
-        token = self._tokens[execution.id] = self._runtime.token()
-        self._runtime.spawn(Job(execution.call.name, make, deliver, token, is_async=True))
-
-    def _returned(self, execution: Execution, port: Port, value: Any) -> None:
-        state, kept, content, error = State.DONE, None, None, ""
-        try:
-            if not port.usable(value):
-                state, error = State.FAILED, f"not usable: {str(_content(port, value))[:200]}"
-            elif execution.rule.effect is not Effect.WRITE:
-                kept, content = copy.deepcopy(value), _content(port, value)
-        except Exception as problem:
-            state, error = State.FAILED, f"cannot be kept: {problem!r}"
-        now = self._now()
-        self._ended(execution, self._machine.ended(execution, now, state, value=kept, content=content, error=error))
-
-    def _ended(self, execution: Execution, commands: Iterable[Command]) -> None:
-        waiting = self._waiting.pop(execution.id, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-        self._carry_out(commands)
-
-    def _ask(self, node: Node) -> None:
-        guess: Any = self._guesser.guess
-        events, tools, k = node.conversation, self._tools(), self._limits.k
-
-        def ask(cancel: CancelToken) -> Any:
-            call = Call("policy", Conversation(events, tools))
-            return guess(call, k, cancel=cancel) if self._takes_cancel else guess(call, k)
-
-        def deliver(value: Any, error: BaseException | None) -> None:
-            token = self._guesses.pop(id(node))
-            guesses: list[tuple[ToolCall, float]] = []
-            try:
-                if error is not None:
-                    raise error
-                guesses = list(_calls(value))
-            except Exception:
-                if not token.cancelled:
-                    self._machine.count("failed_guesses")
-            except BaseException:  # cancelled
-                pass
-            self._carry_out(self._machine.guessed(node, guesses, self._now()))
-
-        token = self._guesses[id(node)] = self._runtime.token()
-        self._runtime.spawn(Job("guess", ask, deliver, token, is_async(guess)))
+        return self._driver.now()
 
 
-def _content(port: Port, value: Any) -> Any:
-    """What guessers see: JSON data where the text of a result is such."""
-    content = port.content(value)
-    if not isinstance(content, str):
-        return content
-    (result,) = from_chat([{"role": "tool", "content": content}]).events
-    return result.content if isinstance(result, ToolResult) else content
-
-
-def _calls(guesses: Iterable[Any]) -> Iterable[tuple[ToolCall, float]]:
-    for guess in guesses:
-        response = guess.response
-        if isinstance(response, Mapping) and isinstance(response.get("name"), str):
-            yield ToolCall(response["name"], dict(response.get("arguments") or {})), guess.probability
-
-
-def _decisions(events: tuple[Event, ...], tools: tuple[Tool, ...]) -> Iterable[tuple[Call, Any]]:
-    """What the agent decided, each time that it was its turn."""
-    if not events or not isinstance(events[-1], AssistantMessage):
-        events = (*events, AssistantMessage(""))
-    for position, event in enumerate(events):
-        situation = Call("policy", Conversation(events[:position], tools))
-        if isinstance(event, ToolCall):
-            yield situation, {"name": event.name, "arguments": dict(event.arguments)}
-        elif isinstance(event, AssistantMessage):
-            yield situation, event.text
+def _seen(port: Port, value: Any) -> tuple[Any, bool]:
+    """What guessers see of a result, and whether it is an error; that must not hinder an agent."""
+    try:
+        return copy.deepcopy(port.seen(value)), not port.usable(value)
+    except Exception as problem:
+        return f"cannot be read: {problem!r}", True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from spec_envs.calls import Effect
@@ -23,8 +23,8 @@ class ToolRule:
         effect: ``READ``: may be called ahead of time, and equal calls may share a result. ``SAMPLE``: may be called
             ahead of time, and each result is used once (also right for what changes by itself: a clock, a queue).
             ``WRITE``: only when the agent itself calls it.
-        touches: For a ``WRITE``: names of the tools whose earlier results it makes stale. ``None``: all tools of its
-            server.
+        touches: For a ``WRITE``: names of the tools whose earlier results it makes stale; empty: it changes nothing
+            that is read. ``None``: all tools of its server.
         metered: The tool's quota. It is called ahead of time only while there is slack: room is left for as many calls
             as the agents themselves lately made, and one.
         private: Its arguments must not leave before the agent itself calls it, so it is never called ahead of time.
@@ -32,7 +32,7 @@ class ToolRule:
     """
 
     effect: Effect = Effect.WRITE
-    touches: frozenset[str] | None = None
+    touches: Set[str] | None = None
     metered: HandlerLimit | None = None
     private: bool = False
     shared: bool = False

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mcp import Client, StdioServerParameters
 
-from spec_envs import Effect
+from spec_envs import Effect, Guess, InvalidConfiguration
 from spec_envs.agents import NGramGuesser
 from spec_envs.wrappers import SpeculativeTools, ToolLimits
 from spec_envs.wrappers.tools.mcp import SpeculativeClient
@@ -135,5 +135,52 @@ def test_errors_of_calls_made_ahead_are_not_seen():
                 calls = (await client.call_tool("get_calls", {})).structured_content
                 assert calls == {"result": ["find_person nobody"] * 3}  # the second time ahead and again
                 await tools.close()
+
+    asyncio.run(main())
+
+
+def test_two_clients_with_a_tool_of_one_name_are_refused_and_one_after_the_other_are_not():
+    async def main():
+        async with SpeculativeTools(READS, NGramGuesser(), limits=LIMITS) as tools:
+            for _ in range(2):
+                async with SpeculativeClient(make_server(), tools=tools) as client:
+                    await client.call_tool("get_calls", {})
+                    async with SpeculativeClient(make_server(), tools=tools) as other:
+                        with pytest.raises(InvalidConfiguration, match="has the name 'get_calls' already"):
+                            await other.list_tools()
+                    async with SpeculativeClient(make_server(), tools=tools, name="other") as other:
+                        await other.list_tools()
+
+    asyncio.run(main())
+
+
+def test_what_is_under_way_ends_with_its_client():
+    class Foresees:
+        async def guess(self, call, k):
+            return [Guess({"name": "get_city", "arguments": {"person_id": "p"}}, 0.9)]
+
+    async def main():
+        async with SpeculativeTools(READS, Foresees(), limits=LIMITS) as tools, tools.run():
+            async with SpeculativeClient(make_server(60.0), tools=tools) as client:
+                await client.list_tools()
+                await client.call_tool("get_calls", {})
+                await asyncio.sleep(0.05)
+            await tools.settle()
+            assert [(entry.outcome, entry.why) for entry in tools.audit] == [("cancelled", "removed")]
+
+    asyncio.run(main())
+
+
+def test_a_client_that_was_closed_is_not_called_ahead():
+    async def main():
+        async with SpeculativeTools(READS, NGramGuesser(), limits=LIMITS) as tools:
+            for _ in range(3):
+                async with SpeculativeClient(make_server(), tools=tools) as client:
+                    await client.list_tools()
+                    await work(client, "ann", tools)
+                    await tools.settle()
+            async with tools.run("Where does ann live?"):
+                await tools.settle()
+            assert tools.statistics.failed == 0 and tools.statistics.started > 0
 
     asyncio.run(main())

@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents.mcp import MCPServerStdio
@@ -103,6 +104,42 @@ def test_a_chat_model_foresees_the_calls_of_another():
     asyncio.run(main())
 
 
+def test_calls_of_servers_that_need_an_approval_are_never_made_ahead():
+    async def main():
+        rules = {"find_person": Effect.READ, "get_city": Effect.READ}
+        approval: Any = {"always": {"tool_names": ["get_city"]}}
+        server = MCPServerStdio(
+            {"command": sys.executable, "args": [str(PROGRAM), "0.05"]}, name="people", require_approval=approval
+        )
+        async with SpeculativeTools(rules, NGramGuesser(), limits=LIMITS) as tools:
+            async with speculative_server(tools, server) as wrapped:
+                await wrapped.call_tool("get_city", {"person_id": "p"})
+                for _ in range(3):
+                    await wrapped.list_tools()
+                    async with tools.run("Where?"):
+                        await tools.settle()
+                        await wrapped.call_tool("find_person", {"name": "ann"})
+                        await wrapped.call_tool("get_city", {"person_id": "p"})
+                    await tools.settle()
+                assert {entry.tool for entry in tools.audit} == {"people:find_person"}
+                await tools.close()
+
+    asyncio.run(main())
+
+
+def test_two_servers_of_one_name_are_refused_and_one_after_the_other_are_not():
+    async def main():
+        async with SpeculativeTools({}, NGramGuesser(), limits=LIMITS) as tools:
+            for _ in range(2):
+                async with speculative_server(tools, a_server()) as one:
+                    await one.list_tools()
+                    async with speculative_server(tools, a_server()) as other:
+                        with pytest.raises(InvalidConfiguration, match="has the name 'people:find_person' already"):
+                            await other.list_tools()
+
+    asyncio.run(main())
+
+
 def test_a_connected_server_is_refused():
     async def main():
         async with SpeculativeTools({}, NGramGuesser()) as tools, a_server() as server:
@@ -176,8 +213,11 @@ def test_failures_of_function_tools_made_ahead_are_made_again_and_told_as_ever()
     asyncio.run(main())
 
 
-def test_tools_with_an_approval_are_never_called_ahead():
-    @function_tool(needs_approval=True)
+@pytest.mark.parametrize(
+    "options", [{"needs_approval": True}, {"is_enabled": lambda context, agent: True}], ids=["approval", "enabled"]
+)
+def test_tools_on_whose_calls_somebody_else_decides_are_never_called_ahead(options):
+    @function_tool(**options)
     def find_person(name: str) -> str:
         """The id of a person."""
         return "{}"

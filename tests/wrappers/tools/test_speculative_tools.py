@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
+import gc
 import json
+import sys
 
 import pytest
 
@@ -307,11 +310,35 @@ def test_what_is_served_is_a_copy():
     async def main():
         async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
             World(tools, "read")
-            async with tools.run():
+            async with tools.run() as each:
                 await asyncio.sleep(2)
                 first = await tools.call("read", {"a": 1})
                 first["a"] = "changed"
                 assert (await tools.call("read", {"a": 1}))["a"] == 1
+                made_here = await tools.call("read", {"a": 2})
+                made_here["a"] = "changed"
+                assert (await tools.call("read", {"a": 2}))["a"] == 2
+                assert [e.content["a"] for e in each.events if hasattr(e, "content")] == [1, 1, 2, 2]
+
+    run(main)
+
+
+def test_what_a_guesser_says_early_is_made_at_once_and_what_it_takes_back_is_not():
+    class Hasty:
+        async def guess(self, call, k, early):
+            if len(call.query.events) > 2:
+                return []
+            early([Guess({"name": name, "arguments": {"a": 0}}, 0.4) for name in ("soon", "never")])
+            await asyncio.sleep(0.5)
+            return [Guess({"name": "late", "arguments": {"a": 0}}, 0.95)]
+
+    async def main():
+        async with made(Hasty(), {"soon": READ, "late": READ, "never": READ}, max_inflight=1) as tools:
+            world = World(tools, "soon", "late", "never")
+            async with tools.run("Go."):
+                await asyncio.sleep(6)
+                assert [name for _, name, _ in world.log] == ["soon", "late"]
+                assert (await world.call("late"))[1] == 0.0
 
     run(main)
 
@@ -332,6 +359,12 @@ def test_guessers_may_be_broken():
                 await asyncio.sleep(1)
             statistics = tools.statistics
             assert statistics.failed_guesses == statistics.guesses == 2 and statistics.not_learned == 1
+        async with made(Table({None: [(0.9, "read", {1})]}), {"read": READ}) as tools:  # no JSON data
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(1)
+                assert (await world.call("read"))[1] == 1.0
+            assert tools.statistics.failed_guesses == 1
 
     run(main)
 
@@ -370,6 +403,278 @@ def test_close_leaves_nothing_and_the_audit_tells(tmp_path):
     run(main)
 
 
+def test_a_write_that_may_still_take_effect_lets_nothing_be_read_ahead():
+    """One that was given up, or has raised, makes its change later."""
+
+    async def main():
+        for patience_s in (0.5, 5.0):
+            async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}, ttl_s=20.0) as tools:
+                world = World(tools, "read", "fail")
+                async with tools.run():
+                    with pytest.raises((TimeoutError, RuntimeError)):
+                        async with asyncio.timeout(patience_s):
+                            await world.call("fail")
+                    await asyncio.sleep(5)
+                    assert [(await world.call("read", 1))[1] for _ in range(2)] == [1.0, 1.0]
+                    assert len(tools.audit) == 0
+                    await asyncio.sleep(20)
+                    assert [(await world.call("read", 1))[1] for _ in range(2)] == [1.0, 0.0]
+
+    run(main)
+
+
+def test_arguments_that_the_caller_changes_later_do_not_matter():
+    async def main():
+        async with made(Table({}), {"read": READ}) as tools:
+            world = World(tools, "read", "write")
+            async with tools.run() as each:
+                numbers = [1]
+                await world.call("read", numbers)
+                numbers.append(2)
+                await world.call("write")
+                assert (await world.call("read", [1]))[0]["state"] == 1
+                assert each.events[0].arguments == {"a": [1]}
+
+    run(main)
+
+
+def test_a_call_that_is_more_than_its_arguments_is_made_and_kept_for_nobody():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(2)
+                await tools.call("read", {"a": 1}, fresh=True)
+                assert (await world.call("read", 1))[1] == 1.0
+
+    run(main)
+
+
+def test_what_is_called_ahead_sees_the_context_variables_of_its_run():
+    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
+    seen = []
+
+    async def main():
+        guesser = Table({None: [(0.9, "read", 1)], ("read", 1): [(0.9, "read", 2)]})
+        async with made(guesser, {"read": READ}) as tools:
+
+            async def read(a):
+                seen.append((tenant.get(), a))
+                await asyncio.sleep(1)
+                return a
+
+            async def agent(name):
+                tenant.set(name)
+                async with tools.run():
+                    tenant.set("inside")
+                    await asyncio.sleep(5)
+                    await tools.call("read", {"a": 1})
+
+            tools.add("read", read)
+            await asyncio.gather(agent("ann"), agent("bob"))
+
+    run(main)
+    assert sorted(seen) == [("ann", 1), ("ann", 2), ("bob", 1), ("bob", 2)]
+
+
+def test_runs_of_several_proxies_are_all_current():
+    async def main():
+        async with made(Table({}), {"read": READ}) as one, made(Table({}), {"read": READ}) as other:
+            for tools in (one, other):
+                World(tools, "read")
+            async with one.run() as outer, other.run() as inner:
+                await one.call("read", {"a": 1})
+                await other.call("read", {"a": 2})
+                async with one.run() as innermost:
+                    await one.call("read", {"a": 3})
+                assert [e.arguments["a"] for e in outer.events if hasattr(e, "arguments")] == [1]
+                assert [e.arguments["a"] for e in inner.events if hasattr(e, "arguments")] == [2]
+                assert [e.arguments["a"] for e in innermost.events if hasattr(e, "arguments")] == [3]
+
+    run(main)
+
+
+def test_a_run_may_end_in_another_task_and_a_task_after_its_run():
+    async def main():
+        async with made(Table({}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            manager = tools.run()
+            await asyncio.create_task(manager.__aenter__())
+            await asyncio.create_task(manager.__aexit__(None, None, None))
+
+            async def late():
+                await asyncio.sleep(1)
+                return [(await world.call("read", 1))[1] for _ in range(2)]
+
+            async with tools.run() as each:
+                task = asyncio.create_task(late())
+            assert await task == [1.0, 1.0]  # as outside of all runs
+            assert each.events == ()
+            with pytest.raises(EnvClosed, match="the run is over"):
+                each.said("too late")
+
+    run(main)
+
+
+def test_several_may_settle_and_close_at_once():
+    async def main():
+        tools = made(Table({None: [(0.9, "read", 1)]}), {"read": READ})
+        World(tools, "read")
+        async with tools.run():
+            await asyncio.gather(tools.settle(), tools.settle())
+            assert asyncio.get_running_loop().time() == 1.0
+
+        async def stubborn(a):
+            try:
+                await asyncio.sleep(9)
+            except asyncio.CancelledError:
+                await asyncio.sleep(1)
+
+        tools = made(Table({None: [(0.9, "stubborn", 1)]}), {"stubborn": READ})
+        tools.add("stubborn", stubborn)
+        async with tools.run():
+            await asyncio.sleep(1)
+            before = asyncio.get_running_loop().time()
+            settling = asyncio.create_task(tools.settle())
+            await asyncio.gather(tools.close(), tools.close())
+            assert asyncio.get_running_loop().time() == before + 1.0
+            await settling
+
+    run(main)
+
+
+def test_closing_inside_a_run_leaves_nothing_to_wait_for():
+    async def main():
+        tools = made(NGramGuesser(), {"read": READ})
+        async with tools.run():
+            await tools.close()
+        await tools.settle()
+
+    asyncio.run(main())
+
+
+def test_tasks_that_somebody_else_cancels_are_not_seen():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(0.5)
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+                assert (await world.call("read", 1))[1] == 1.0
+                assert (await world.call("read", 2))[1] == 1.0
+
+    run(main)
+
+
+def test_agents_can_clean_up_while_the_loop_is_shut_down():
+    done = []
+
+    async def main():
+        tools = made(Table({None: [(0.9, "read", 1)]}), {"read": READ})
+        world = World(tools, "read")
+        tools.add("unlock", lambda: asyncio.sleep(0, done.append("unlocked")))
+
+        async def agent():
+            async with tools.run():
+                try:
+                    await asyncio.sleep(100)
+                finally:
+                    await asyncio.sleep(0)
+                    await tools.call("unlock", {})
+                    await world.call("read", 1)
+                    done.append("read")
+
+        asyncio.create_task(agent())
+        await asyncio.sleep(0.1)
+
+    with asyncio.Runner() as runner:
+        runner.run(main())
+    assert done == ["unlocked", "read"]
+
+
+def test_whoever_waits_for_a_tool_that_is_removed_makes_the_call():
+    async def main():
+        async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(0.5)
+                waiting = asyncio.create_task(world.call("read", 1))
+                await asyncio.sleep(0.1)
+                tools.remove("read")
+                assert (await waiting)[1] == 1.1
+                with pytest.raises(InvalidConfiguration, match="no tool 'read'"):
+                    await world.call("read", 1)
+
+    run(main)
+
+
+def test_threads_call_through_the_loop():
+    async def main():
+        async with made(NGramGuesser(), {"read": READ}) as tools:
+            tools.add("read", lambda a: asyncio.sleep(0, a))
+            loop = asyncio.get_running_loop()
+
+            def plain_code(a):
+                return asyncio.run_coroutine_threadsafe(tools.call("read", {"a": a}), loop).result(30)
+
+            async with tools.run() as each:
+                assert await asyncio.gather(*(asyncio.to_thread(plain_code, a) for a in range(5))) == list(range(5))
+                assert len(each.events) == 10  # it is the same run there
+                with pytest.raises(InvalidConfiguration, match="another event loop"):
+                    await asyncio.to_thread(lambda: asyncio.run(tools.call("read", {"a": 1})))
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")
+def test_eager_tasks_change_nothing():
+    async def main():
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+        guesser = Table({None: [(0.9, "read", 1), (0.8, "now", 1)], ("read", 1): [(0.9, "read", 2)]})
+        async with made(guesser, {"read": READ, "now": READ}, min_latency_s=0.0) as tools:
+            world = World(tools, "read", "write")
+
+            async def now(a):  # ends before it has begun to wait
+                return a
+
+            tools.add("now", now)
+            async with tools.run() as each:
+                await asyncio.sleep(2.5)
+                calls = [world.call("read", 1), world.call("now", 1), world.call("read", 1)]
+                assert [seconds for _, seconds in await asyncio.gather(*calls)] == [0.0] * 3
+                await world.call("write")
+                assert (await world.call("read", 1))[0]["state"] == 1
+                assert len(each.events) == 10
+            assert tools.statistics.hits == 2 and tools.statistics.failed == 0
+
+    run(main)
+
+
+def test_results_are_let_go_of():
+    class Page(dict):
+        pass
+
+    async def main():
+        guesser = Table({None: [(0.9, "draw", 1), (0.8, "read", 1), (0.7, "read", 2)]})
+        async with made(guesser, {"draw": SAMPLE, "read": READ}) as tools:
+            for name in ("draw", "read"):
+                tools.add(name, lambda a: asyncio.sleep(1, Page(a=a)))
+            tools.add("write", lambda: asyncio.sleep(1))
+            for _ in range(3):
+                async with tools.run():
+                    await asyncio.sleep(2)
+                    await asyncio.gather(*(tools.call(name, {"a": 1}) for name in ("draw", "read", "read")))
+                    await tools.call("write", {})
+                    await asyncio.sleep(0.5)
+            assert len(tools.audit) >= 9
+            guesser.asked.clear()
+            gc.collect()
+            assert not [each for each in gc.get_objects() if isinstance(each, Page)]
+
+    run(main)
+
+
 def test_bad_input():
     with pytest.raises(InvalidConfiguration, match="'read' must be declared by an Effect or a ToolRule"):
         SpeculativeTools({"read": "read"}, NGramGuesser())  # type: ignore[dict-item]
@@ -384,9 +689,28 @@ def test_bad_input():
     with pytest.raises(InvalidConfiguration, match="max_inflight must be at least 0"):
         ToolLimits(max_inflight=-1)
 
+    class Learner(Table):
+        async def observe(self, call, response):
+            pass
+
+    with pytest.raises(InvalidConfiguration, match="observe of .* is a coroutine function"):
+        SpeculativeTools({}, Learner({}))
+    with pytest.raises(InvalidConfiguration, match="has no method guess"):
+        SpeculativeTools({}, object())  # type: ignore[arg-type]
+
     async def main():
         async with SpeculativeTools({}, NGramGuesser()) as tools:
             tools.add("read", asyncio.sleep, schema=Tool("read"))
+            tools.add("read", asyncio.sleep)
+            with pytest.raises(InvalidConfiguration, match="somebody else's tool has the name 'read'"):
+                tools.add("read", asyncio.wait_for)
+            async with tools.run() as each:
+                with pytest.raises(InvalidConfiguration, match="arguments of 'read' must be JSON data"):
+                    await tools.call("read", {"delay": {1}})
+                await tools.call("read", {"delay": 0})
+                assert len(each.events) == 2
+            tools.remove("read")
+            tools.add("read", asyncio.sleep)
             with pytest.raises(InvalidConfiguration, match="no tool 'write'; known are read"):
                 await tools.call("write", {})
         return tools
