@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
@@ -15,6 +16,10 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table, versions, write_json
 from spec_envs.benchmarks.tuning import REACTION_S, TuningBench, TuningRun
 from spec_envs.benchmarks.tuning_settings import TuningSettings
+from spec_envs.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = ("mode", "runs", "p95 over 20 s", "windows to 10 %", "regret", "settings", "seconds", "saved", "guessed")
 
@@ -33,11 +38,15 @@ def run(
 
     Raises:
         InvalidConfiguration: An option makes no sense.
-        DependencyNotInstalled: There is to be a picture, and matplotlib is missing.
+        DependencyNotInstalled: There is to be a picture, and matplotlib is missing; or scikit-learn is.
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     settings = TuningSettings(**chosen)
+    if beside == settings.mode:
+        raise InvalidConfiguration(f"--beside must be another mode than --mode, and both are {beside!r}")
     modes = [settings] if beside is None else [TuningSettings(**chosen | {"mode": beside}), settings]
+    _check_installed(modes)
+    figure = None if plot_file is None else _new_figure(plot_file)
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
     backend = settings.make_backend()
     try:
@@ -48,8 +57,9 @@ def run(
                     show(sum(map(len, runs.values())))
     finally:
         backend.close()
-    if plot_file is not None:
-        plot(runs, settings, plot_file)
+    if figure is not None:
+        _draw(figure, runs, settings)
+        figure.savefig(plot_file)
     if json_file is None:
         _print(runs, settings)
         return
@@ -59,6 +69,16 @@ def run(
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
     write_json(report, json_file)
+
+
+def _check_installed(modes: Sequence[TuningSettings]) -> None:
+    """A guesser that fails is only counted, so that it cannot run at all has to be said before."""
+    used = {each.actor for each in modes if each.mode != "speculator"}
+    used |= {each.guesser for each in modes if each.mode != "actor"}
+    if "gp" in used and importlib.util.find_spec("sklearn") is None:
+        raise DependencyNotInstalled(
+            '--actor and --guesser gp need scikit-learn: pip install "spec-envs[tuning]"; "climb" needs nothing'
+        )
 
 
 def mean(runs: Sequence[TuningRun]) -> dict[str, Any]:
@@ -124,18 +144,25 @@ def _print(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
     out.print("Means over the runs, medians in brackets. last-write-wins is lossy: the guesser sets the live system.")
 
 
-def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:
-    """Draw the mean ``p95`` window by window, with 95 % intervals.
-
-    Raises:
-        DependencyNotInstalled: matplotlib is missing.
-    """
+def _new_figure(target: Path) -> Figure:
+    """A figure that can be written to ``target``, so that nothing is measured in vain."""
     try:
         from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise DependencyNotInstalled('a picture needs matplotlib: pip install "spec-envs[plot]"') from error
     figure = Figure(figsize=(7, 4.2), layout="constrained")
+    known = figure.canvas.get_supported_filetypes()
+    if target.suffix and target.suffix[1:].lower() not in known:
+        raise InvalidConfiguration(
+            f"--plot: the file's name must end in one of {', '.join(known)}, not {str(target)!r}"
+        )
+    return figure
+
+
+def _draw(figure: Figure, runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
+    """Draw the mean ``p95`` window by window, with 95 % intervals."""
+    from matplotlib.ticker import MaxNLocator
+
     axes = figure.subplots()
     for mode, each in runs.items():
         middle, half = _curve(each)
@@ -150,4 +177,3 @@ def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Pat
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False)
-    figure.savefig(target)
