@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -15,3 +16,7 @@ sys.path[:] = [*(entry for entry in sys.path if entry not in ("", _ROOT)), _ROOT
 # The same examples in every run, and no deadline: a machine under load must not fail a test.
 settings.register_profile("deterministic", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("deterministic")
+
+# A shell ignores Ctrl-C for what it runs in the background, and so would the commands that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
