@@ -93,9 +93,7 @@ class RetailSettings:
                 "--tasks tau-bench needs --data, the folder with tau-bench's data, and other tasks do not"
             )
         if (self.guesses == "llm") != (self.model is not None):
-            raise InvalidConfiguration(
-                f"--guesses llm needs --model, and other guesses do not; they are {self.guesses!r}"
-            )
+            raise InvalidConfiguration(f"--guesses llm needs --model, and others do not; they are {self.guesses!r}")
         _ = self.limits  # checks the others
 
     @property

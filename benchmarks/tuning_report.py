@@ -57,7 +57,7 @@ def run(
                     show(sum(map(len, runs.values())))
     finally:
         backend.close()
-    if figure is not None:
+    if figure is not None and plot_file is not None:
         _draw(figure, runs, settings)
         figure.savefig(plot_file)
     if json_file is None:
@@ -73,7 +73,7 @@ def run(
 
 def _check_installed(modes: Sequence[TuningSettings]) -> None:
     """A guesser that fails is only counted, so that it cannot run at all has to be said before."""
-    used = {each.actor for each in modes if each.mode != "speculator"}
+    used: set[str] = {each.actor for each in modes if each.mode != "speculator"}
     used |= {each.guesser for each in modes if each.mode != "actor"}
     if "gp" in used and importlib.util.find_spec("sklearn") is None:
         raise DependencyNotInstalled(
@@ -153,9 +153,7 @@ def _new_figure(target: Path) -> Figure:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     known = figure.canvas.get_supported_filetypes()
     if target.suffix and target.suffix[1:].lower() not in known:
-        raise InvalidConfiguration(
-            f"--plot: the file's name must end in one of {', '.join(known)}, not {str(target)!r}"
-        )
+        raise InvalidConfiguration(f"--plot: a file's name ends in one of {', '.join(known)}, not {str(target)!r}")
     return figure
 
 

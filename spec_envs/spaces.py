@@ -44,19 +44,9 @@ class AnyText(spaces.Text):
         return "".join(self.character_list[pick] for pick in picks)
 
 
-@flatten_space.register(AnyText)
-def _(space: AnyText) -> AnyText:
-    return space
-
-
-@flatten.register(AnyText)
-def _(space: AnyText, x: str) -> str:
-    return x
-
-
-@unflatten.register(AnyText)
-def _(space: AnyText, x: str) -> str:
-    return x
+flatten_space.register(AnyText, lambda space: space)
+flatten.register(AnyText, lambda space, x: x)
+unflatten.register(AnyText, lambda space, x: x)
 
 
 @create_shared_memory.register(AnyText)

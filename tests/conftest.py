@@ -17,6 +17,6 @@ sys.path[:] = [*(entry for entry in sys.path if entry not in ("", _ROOT)), _ROOT
 settings.register_profile("deterministic", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("deterministic")
 
-# A shell ignores Ctrl-C for what it runs in the background, and so would the commands that the tests start and interrupt.
+# A shell has what it runs in the background ignore Ctrl-C, and so would the commands that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

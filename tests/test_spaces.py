@@ -1,4 +1,4 @@
-"""Text of any characters within Gymnasium's own machinery: it is never laid out as an array as long as the longest text."""
+"""Text of any characters within Gymnasium's own machinery: it is never laid out as an array of the greatest length."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ class TestCommand:
             (["--backend", "eevdf", "--clock", "wall", "--knobs", 3], "give --backend simulated"),
             (["--backend", "sqlite", "--clock", "wall"], "the best setting of 'sqlite' is not known"),
             (["--beside", "last-write-wins"], "--beside must be another mode"),
-            (["--plot", "curves.xyz"], "the file's name must end in one of"),
+            (["--plot", "curves.xyz"], "a file's name ends in one of"),
             (["--start", 1000], "start: slice_ms is a number from 0.1 to 100 ms"),
         ],
     )
