@@ -63,7 +63,7 @@ clock = click.option(
     type=click.Choice(["virtual", "wall"]),
     default="virtual",
     show_default=True,
-    help="virtual: seconds of waiting pass in no time. wall: threads wait for them, at --speed.",
+    help="virtual: seconds of waiting pass in no time. wall: threads wait for them.",
 )
 seed = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything that draws."
