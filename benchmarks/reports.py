@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def console(*, stderr: bool = False) -> Console:
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, footer: Sequence[str] = ()) -> Table:
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, footer: Sequence[str] = ()) -> Group:
     """A table for ``console()``; the first column is text, the others are figures.
 
     Headings and cells are broken between words where it is narrow, and within a word only where nothing else helps.
@@ -46,9 +47,6 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     between = 2 if sum(least) + 2 * (len(columns) - 1) <= width else 1
     widths = _widths(widest, least, width - between * (len(columns) - 1))
     result = Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -62,7 +60,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     if footer:
         result.add_section()
         result.add_row(*footer, style="bold")
-    return result
+    return Group(Text(title, style="bold"), result)
 
 
 def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[int | None]:

@@ -51,18 +51,25 @@ class Served:
             timeout_graceful_shutdown=0,  # whoever closes does not wait for clients
         )
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name=f"serve-{self.address}", daemon=True
-        )
+        # Not for ``join`` to tell: before Python 3.13, one that Ctrl-C interrupts takes the thread for ended.
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=f"serve-{self.address}", daemon=True)
         self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def wait(self) -> None:
         """Block until it is closed."""
-        self._thread.join()
+        self._ended.wait()
 
     def close(self) -> None:
         """Stop answering; what is being answered is broken off. Idempotent."""
         self._server.should_exit = True
+        self._ended.wait()
         self._thread.join()
         self._socket.close()
 
