@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ from spec_envs.benchmarks.reports import console, table, versions, write_json
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.benchmarks.serving.server import ModelServer
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
 
 if TYPE_CHECKING:
@@ -56,6 +58,11 @@ class Settings:
     k: int = 3
     max_inflight: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "tokens_per_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidConfiguration(f"{name} must be above 0 and finite, not {getattr(self, name)!r}")
 
     @property
     def pace(self) -> Pace:

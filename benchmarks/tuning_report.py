@@ -8,7 +8,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
@@ -17,9 +17,6 @@ from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table,
 from spec_envs.benchmarks.tuning import REACTION_S, TuningBench, TuningRun
 from spec_envs.benchmarks.tuning_settings import TuningSettings
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _COLUMNS = ("mode", "runs", "p95 over 20 s", "windows to 10 %", "regret", "settings", "seconds", "saved", "guessed")
 
@@ -38,15 +35,16 @@ def run(
 
     Raises:
         InvalidConfiguration: An option makes no sense.
-        DependencyNotInstalled: There is to be a picture, and matplotlib is missing; or scikit-learn is.
+        DependencyNotInstalled: There is to be a picture, and matplotlib is missing.
     """
     chosen = {name: value for name, value in options.items() if value is not None}
     settings = TuningSettings(**chosen)
     if beside == settings.mode:
-        raise InvalidConfiguration(f"--beside must be another mode than --mode, and both are {beside!r}")
+        raise InvalidConfiguration(f"beside must be another mode than mode, which is {beside!r} already")
+    if plot_file is not None:
+        _check_picture(plot_file)
     modes = [settings] if beside is None else [TuningSettings(**chosen | {"mode": beside}), settings]
     _check_installed(modes)
-    figure = None if plot_file is None else _new_figure(plot_file)
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
     backend = settings.make_backend()
     try:
@@ -57,9 +55,8 @@ def run(
                     show(sum(map(len, runs.values())))
     finally:
         backend.close()
-    if figure is not None and plot_file is not None:
-        _draw(figure, runs, settings)
-        figure.savefig(plot_file)
+    if plot_file is not None:
+        plot(runs, settings, plot_file)
     if json_file is None:
         _print(runs, settings)
         return
@@ -141,26 +138,33 @@ def _print(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
         out.print(
             f"p95 over {REACTION_S:g} s: {below(other, one):.1%} below {other[0].mode} in the median of the pairs."
         )
-    out.print("Means over the runs, medians in brackets. last-write-wins is lossy: the guesser sets the live system.")
+    out.print("Means over the runs, medians in brackets.")
+    if "last-write-wins" in runs:
+        out.print("last-write-wins is lossy: the guesser sets the live system.")
 
 
-def _new_figure(target: Path) -> Figure:
-    """A figure that can be written to ``target``, so that nothing is measured in vain."""
+def _new_figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise DependencyNotInstalled('a picture needs matplotlib: pip install "spec-envs[plot]"') from error
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    known = figure.canvas.get_supported_filetypes()
-    if target.suffix and target.suffix[1:].lower() not in known:
-        raise InvalidConfiguration(f"--plot: a file's name ends in one of {', '.join(known)}, not {str(target)!r}")
-    return figure
+    return Figure(figsize=(7, 4.2), layout="constrained")
 
 
-def _draw(figure: Figure, runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
-    """Draw the mean ``p95`` window by window, with 95 % intervals."""
-    from matplotlib.ticker import MaxNLocator
+def _check_picture(target: Path) -> None:
+    """Fail before the episodes rather than after them."""
+    known = _new_figure().canvas.get_supported_filetypes()
+    if target.suffix[1:].lower() not in known:
+        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or alike, not {str(target)!r}")
 
+
+def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:
+    """Draw the mean ``p95`` window by window, with 95 % intervals.
+
+    Raises:
+        DependencyNotInstalled: matplotlib is missing.
+    """
+    figure = _new_figure()
     axes = figure.subplots()
     for mode, each in runs.items():
         middle, half = _curve(each)
@@ -171,7 +175,8 @@ def _draw(figure: Figure, runs: dict[str, list[TuningRun]], settings: TuningSett
     axes.set_title(
         f"{settings.backend}: mean of {len(next(iter(runs.values())))} runs, 95 % intervals", fontsize="medium"
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(frameon=False)
+    figure.savefig(target)

@@ -51,12 +51,11 @@ class Served:
             timeout_graceful_shutdown=0,  # whoever closes does not wait for clients
         )
         self._server = uvicorn.Server(config)
-        # Not for ``join`` to tell: before Python 3.13, one that Ctrl-C interrupts takes the thread for ended.
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._serve, name=f"serve-{self.address}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"serve-{self.address}", daemon=True)
         self._thread.start()
 
-    def _serve(self) -> None:
+    def _run(self) -> None:
         try:
             self._server.run(sockets=[self._socket])
         finally:
@@ -64,12 +63,11 @@ class Served:
 
     def wait(self) -> None:
         """Block until it is closed."""
-        self._ended.wait()
+        self._ended.wait()  # not join: a thread whose join was interrupted passes for one that has ended
 
     def close(self) -> None:
         """Stop answering; what is being answered is broken off. Idempotent."""
         self._server.should_exit = True
-        self._ended.wait()
         self._thread.join()
         self._socket.close()
 

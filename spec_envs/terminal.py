@@ -50,10 +50,14 @@ class Terminal:
             self.say(shown)
             while True:
                 self.say(prompt, end="")
-                line = (self._input or sys.stdin).readline()
+                try:
+                    line = (self._input or sys.stdin).readline()
+                except UnicodeDecodeError as error:
+                    self.say(f"That is no text: {error}.")
+                    continue
                 if not line:
                     raise HandlerFailed(f"the input ended before {awaited}")
-                answer = read(line.strip())
+                answer = read(_text(line).strip())
                 if answer is not None:
                     return answer
 
@@ -62,3 +66,8 @@ class Terminal:
         output = self._output or sys.stdout
         output.write(text + end)
         output.flush()
+
+
+def _text(line: str) -> str:
+    """``line`` with its bytes outside the terminal's encoding, which Python smuggles in, read as UTF-8 or replaced."""
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
@@ -22,6 +23,7 @@ from spec_envs.agents import BuiltinPolicy, CallableGuesser, RetailPolicy
 from spec_envs.benchmarks.play import likely_replies
 from spec_envs.chess.opponents import HumanOpponent
 from spec_envs.retail.human import HumanCustomer
+from spec_envs.terminal import Terminal
 from spec_envs.wrappers import SpeculativeWrapper
 
 _TIMEOUT_S = 60.0
@@ -223,6 +225,26 @@ def command(*args: str, typed: Sequence[str], prompt: str) -> tuple[int, str]:
             return process.wait(_TIMEOUT_S), screen.shown
     finally:
         os.close(master)
+
+
+@pytest.mark.parametrize(
+    ("errors", "typed", "heard"),
+    [
+        ("surrogateescape", b"caf\xc3\xa9 \xff\n", "caf\N{LATIN SMALL LETTER E WITH ACUTE} \N{REPLACEMENT CHARACTER}"),
+        ("strict", b"\xff\n", None),
+    ],
+)
+def test_bytes_that_are_no_text_do_not_end_the_game(errors, typed, heard):
+    """As Python opens the terminal in the C locale, and in others."""
+    encoding = "ascii" if errors == "surrogateescape" else "utf-8"
+    shown = io.StringIO()
+    master, slave = pty.openpty()
+    with open(slave, encoding=encoding, errors=errors) as reads:
+        os.write(master, typed + b"at last\n")
+        answer = Terminal(reads, shown).ask("", "> ", str, CancelToken(), awaited="it")
+    os.close(master)
+    assert answer == (heard or "at last")
+    assert ("That is no text" in shown.getvalue()) == (heard is None)
 
 
 class TestCommands:

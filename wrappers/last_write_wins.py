@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,7 +16,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, CancelToken, Guess, accepts_cancel, as_handler, is_async, key_of
-from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
+from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.speculation.runtime import Job
 from spec_envs.wrappers.speculative import make_runtime
@@ -53,7 +54,7 @@ class _Episode:
         observation: The latest.
         action: The last that was set.
         guessed: The key of what the guesser has set since the tuner's last answer.
-        guessing: Its guess under way.
+        guessing: Its guess under way, that a window waits for.
         last: What the last step returned.
         ended: Whether that was the end.
         reward: Of the windows that no step of the wrapper has returned yet; ``passed`` says who set them.
@@ -86,8 +87,9 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         policy: The tuner, ``policy(observation) -> action``, with a second parameter named ``cancel`` if it wants to
             know when nobody waits for it any more.
         guesser: A guesser of "policy". It is given ``patience_s`` for each window; what comes later is set in the next
-            one, unless the tuner has answered meanwhile. ``None``: the setting stays as it is: the tuner alone.
-        idle: The action that changes nothing.
+            one, unless the tuner has answered meanwhile. It is asked one thing at a time. If it fails, or guesses what
+            the environment calls an ``InvalidAction``, the setting stays as it is. ``None``: the tuner alone.
+        idle: The action that changes nothing; default: ``{}``, with which all knobs of ``SpecTuning-v0`` stay.
         patience_s: How long a window waits for its guess; without a guesser, the first one for the tuner.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
         max_trace_events: Windows kept in ``trace``.
@@ -138,6 +140,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         self._closed = False
         self._delivered = 0
         self._episode: _Episode | None = None
+        self._dropped: _Pending | None = None  # a guess that nobody waits for, and that may not have noticed
 
     @property
     def statistics(self) -> LiveStatistics:
@@ -215,10 +218,13 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
 
         Raises:
             ResetNeeded: There is no episode, or it has ended.
+            EnvClosed: The wrapper was closed, also meanwhile.
             InvalidConfiguration: A window took no time, so that the tuner would never answer.
             Exception: Whatever the tuner or the environment raises.
         """
         episode = self._under_way()
+        if episode.ended:
+            raise ResetNeeded("the episode has ended while the tuner was thinking; step() returns its end")
         thought = self._spawn("policy", lambda token: self._policy(observation, token))
         try:
             # With a guesser, it is the guess that the first window waits for.
@@ -226,14 +232,15 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
             while not self._arrived(thought, self._runtime.now()):
                 self._meanwhile(episode, thought)
                 if episode.ended:
-                    return episode.action  # type: ignore[no-any-return]
+                    return episode.action
             answer: ActType = thought.result()
         finally:
             _give_up(thought)
-            _give_up(episode.guessing)
-            episode.guessing = None
+            if episode.guessing is not None:
+                _give_up(episode.guessing)
+                self._dropped, episode.guessing = episode.guessing, None
         if hasattr(self._guesser, "observe"):
-            self._guesser.observe(Call("policy", observation), answer)
+            self._runtime.learn(lambda: self._teach(observation, answer))
         return answer
 
     def _meanwhile(self, episode: _Episode, thought: _Pending) -> None:
@@ -242,10 +249,8 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         if thought.done:
             return
         start = self._runtime.now()
-        if guess is None:
+        if guess is None or not self._set(episode, guess.response):
             self._window(episode, self._idle, "nobody")
-        else:
-            self._window(episode, guess.response, "guesser")
         if self._runtime.now() <= start:
             raise InvalidConfiguration(
                 "a step of the environment took no time while the tuner was thinking; LastWriteWins is for live "
@@ -255,22 +260,39 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
     def _guessed_in_time(self, episode: _Episode, thought: _Pending) -> Guess | None:
         if self._guesser is None:
             return None
+        until = self._runtime.now() + self._patience_s
         late = episode.guessing is not None
+        if not late and self._dropped is not None and not self._arrived(self._dropped, until, thought):
+            return None
         episode.guessing = pending = episode.guessing or self._spawn(
             "guess", functools.partial(self._guess, episode.observation)
         )
-        if not self._arrived(pending, self._runtime.now() + self._patience_s, thought):
+        if not self._arrived(pending, until, thought):
             return None
         episode.guessing = None
-        if pending.error is not None or not pending.value:
+        if pending.error is not None:
             self._count(failed=1)
             return None
         self._count(late=int(late))
-        return max(pending.value, key=lambda guess: guess.probability)  # type: ignore[no-any-return]
+        return pending.value  # type: ignore[no-any-return]
 
-    def _guess(self, observation: Any, token: CancelToken) -> list[Guess]:
+    def _guess(self, observation: Any, token: CancelToken) -> Guess:
         options = {"cancel": token} if accepts_cancel(self._guesser.guess) else {}
-        return list(self._guesser.guess(Call("policy", observation), 1, **options))
+        guesses: list[Guess] = list(self._guesser.guess(Call("policy", observation), 1, **options))
+        return max(guesses, key=lambda guess: guess.probability)  # without any guess an error: it has failed
+
+    def _set(self, episode: _Episode, guessed: Any) -> bool:
+        """A window as guessed; whether the environment could do so."""
+        try:
+            self._window(episode, guessed, "guesser")
+        except InvalidAction:  # which has changed nothing
+            self._count(failed=1)
+            return False
+        return True
+
+    def _teach(self, observation: Any, answer: Any) -> None:
+        with contextlib.suppress(Exception):  # a guesser that cannot learn still guesses; the user must not notice
+            self._guesser.observe(Call("policy", observation), answer)
 
     # -- the live system -----------------------------------------------------------------------------------------
 
@@ -308,6 +330,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         return pending.result()
 
     def _spawn(self, name: str, function: Callable[[CancelToken], Any]) -> _Pending:
+        self._check_open()
         pending, job = self._job(name, function)
         self._runtime.spawn(job)
         return pending

@@ -41,9 +41,10 @@ class LiveStatistics:
         windows: Steps of the live system, those of ``reset`` not counted.
         answers: Steps that set what the tuner had answered.
         guesses: Steps that set what the guesser had guessed: this is what is lossy.
-        agreed: Answers that equal the guess that they overwrote, or the setting that it had left in force.
+        agreed: Answers that equal the guess that they overwrote, or that was in force. They are compared as they are
+            written: JSON text and a mapping differ.
         late: Guesses that came too late for their window, and were set in the next one.
-        failed: Guesses that raised an error or named nothing; the setting then stayed.
+        failed: Guesses that raised an error, named nothing, or could not be set; the setting then stayed.
     """
 
     windows: int = 0

@@ -51,13 +51,13 @@ class TokenRates:
 
 
 class Answer:
-    """The answer to ``request``, which was sent at ``start``."""
+    """The answer to ``request``."""
 
-    def __init__(self, request: ChatRequest, start: float) -> None:
+    def __init__(self, request: ChatRequest) -> None:
         self.characters_in = len(json.dumps([*request.messages, *request.tools], default=str))
         self.tokens_in = self.cached = self.hidden = 0
         self.silence_s = 0.0
-        self._start = start
+        self._sent: float | None = None
         self._reported: int | None = None
         self._text: list[str] = []
         self._tools: dict[int, list[str]] = {}
@@ -65,11 +65,19 @@ class Answer:
         self._finish_reason = ""
         self._pieces = self._characters = self._reasoned = 0
 
+    def sent(self, now: float) -> None:
+        """The request leaves; again, where the client tries again."""
+        self._sent = now
+
+    def refused(self) -> None:
+        """The server will not answer the request that was sent."""
+        self._sent = None
+
     def add(self, chunk: ChatCompletionChunk, now: float) -> None:
         """The next piece."""
-        for choice in chunk.choices:
+        for choice in chunk.choices or ():  # some servers say null
             if self._take(choice.delta) and not self.silence_s:
-                self.silence_s = now - self._start
+                self.silence_s = self._silence_s(now)
             if choice.logprobs is not None:
                 self._logprobs += [(token.token, token.logprob) for token in choice.logprobs.content or ()]
             self._finish_reason = choice.finish_reason or self._finish_reason
@@ -117,9 +125,14 @@ class Answer:
         if self._reported is not None:
             rates.learn(self)
             return price.usage(self.tokens_in, self._reported, self.cached)
+        if self._sent is None:  # nobody works on it
+            return price.usage(0, 0)
         seen = max(self._pieces, self._characters // _CHARACTERS)
-        hidden = rates.hidden(self.silence_s or now - self._start)
+        hidden = rates.hidden(self.silence_s or self._silence_s(now))
         return price.usage(rates.read(self.characters_in), seen + hidden)
+
+    def _silence_s(self, now: float) -> float:
+        return 0.0 if self._sent is None else now - self._sent
 
     def completion(self, usage: Usage) -> Completion:
         """The whole of it."""

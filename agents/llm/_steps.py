@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Generator
 from typing import Any, TypeVar
 
 from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.calls import CancelToken, as_handler
+from spec_envs.calls import CancelToken, as_handler, is_async
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
 Result = TypeVar("Result")
@@ -19,7 +18,7 @@ class Asking:
 
     def __init__(self, model: Any) -> None:
         self._blocking = as_handler(model)
-        self._async = getattr(model, "acall", model)
+        self._async = as_handler(getattr(model, "acall", model))
         self._name = repr(model)
 
     def run(self, steps: Steps[Result], cancel: CancelToken) -> Result:
@@ -31,7 +30,7 @@ class Asking:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
-                reply = self._blocking(request, cancel)
+                reply = _checked(self._blocking(request, cancel))
             except HandlerFailed as error:
                 reply = error
 
@@ -41,9 +40,10 @@ class Asking:
         Raises:
             InvalidConfiguration: The model can only block.
         """
-        if not inspect.iscoroutinefunction(self._async):
+        if not is_async(self._async):
             raise InvalidConfiguration(
-                f"{self._name} is no async model: it needs a coroutine function acall(query, cancel), or to be one"
+                f"{self._name} is no async model: it must have a coroutine function acall(query, cancel), or be one; "
+                f"decorate the acall of a ChatModel, not the model"
             )
         reply: Completion | HandlerFailed | None = None
         while True:
@@ -52,7 +52,7 @@ class Asking:
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             try:
-                reply = await self._async(request, cancel)
+                reply = _checked(await self._async(request, cancel))
             except HandlerFailed as error:
                 reply = error
 
@@ -61,3 +61,9 @@ def _next(steps: Steps[Any], reply: Completion | HandlerFailed | None) -> ChatRe
     if reply is None:
         return next(steps)
     return steps.throw(reply) if isinstance(reply, HandlerFailed) else steps.send(reply)
+
+
+def _checked(reply: Any) -> Completion:
+    if not isinstance(reply, Completion):
+        raise HandlerFailed(f"a model must return a Completion, not {reply!r:.200}")
+    return reply

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import chess
-
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompts import GuessPrompt, Past, PolicyPrompt, best_first, user_message
 from spec_envs.chess.position import Position
@@ -15,7 +13,7 @@ __all__ = ["CHESS", "CHESS_GUESSES"]
 
 _SYSTEM = "You are a strong chess player."
 _UCI = re.compile(r"\b[a-h][1-8][a-h][1-8][qrbn]?\b")
-_SAN = re.compile(r"(?:O-O(?:-O)?|[KQRBN]?[a-h]?[1-8]?x?[a-h][1-8](?:=[QRBN])?)[+#]?")
+_SAN = re.compile(r"(?:O-O(?:-O)?|0-0(?:-0)?|[KQRBN]?[a-h]?[1-8]?x?[a-h][1-8](?:=[QRBN])?)[+#]?")
 
 
 def _situation(query: Any) -> str:
@@ -48,17 +46,17 @@ def _move(text: str, query: Any) -> str:
     board = Position.of(query).board()
     said = text.rpartition("Move:")[2]
     named = _UCI.findall(said)
+    legal = sorted(move.uci() for move in board.legal_moves)
     for uci in reversed(named):
-        if chess.Move.from_uci(uci) in board.legal_moves:
+        if uci in legal:
             return str(uci)
     for san in reversed(_SAN.findall(said)):
         try:
             return board.parse_san(san).uci()
         except ValueError:
             continue
-    legal = " ".join(sorted(move.uci() for move in board.legal_moves))
     what = f"{named[-1]} is not legal" if named else f"{text[-80:]!r} names no legal move"
-    raise ValueError(f"{what} in {board.fen()}; the legal moves are {legal}")
+    raise ValueError(f"{what} in {board.fen()}; the legal moves are {' '.join(legal)}")
 
 
 #: For ``ChatPolicy``: the agent's move, in UCI notation. It answers an opponent's ``Position`` just the same.

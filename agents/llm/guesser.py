@@ -51,7 +51,7 @@ class ChatGuesser:
         prompts: "chess", "retail", "search", "tools" (any agent's next call, by the ``Conversation`` so far), "tuning"
             (a tuner's next setting), "generic" (any handler, by its last responses, which must be JSON data), or a
             ``GuessPrompt`` for each handler. Other handlers get no guesses.
-        logprobs: Ask for log-probabilities. Where the server refuses, this is set to ``False``.
+        logprobs: Ask for log-probabilities. Set to ``False`` by a server's error that names them.
         capacity: Calls remembered until their response is observed.
     """
 
@@ -120,9 +120,10 @@ class ChatGuesser:
             return (yield request)
         try:
             return (yield dataclasses.replace(request, logprobs=True))
-        except HandlerFailed:  # many models refuse to give them
+        except HandlerFailed as error:  # many models refuse to give them
             completion = yield request
-            self.logprobs = False
+            if "logprob" in str(error).lower():  # not because the server was busy for a moment
+                self.logprobs = False
             return completion
 
     def _offered(self, call: Call, ranked: Sequence[_Line]) -> list[Guess]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import re
 import threading
+import urllib.parse
 import weakref
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -30,6 +32,12 @@ __all__ = ["ChatModel"]
 
 #: What a server that needs no key is sent as one.
 _NO_KEY = "no-key-given"
+#: Shorter keys are placeholders, such as "x"; in errors they are looked for as words only.
+_KEY_LENGTH = 8
+#: What every request has of its own.
+_NOT_OPTIONS = frozenset({"messages", "model", "stream"})
+#: The answer that the running task waits for.
+_awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
 
 class ChatModel:
@@ -50,7 +58,8 @@ class ChatModel:
             answer begins. It waits as the server asks (``Retry-After``), or longer each time. An answer that breaks off
             later is an error; ``retry(model, attempts=2)`` of ``spec_envs.wrappers.handlers`` would ask again.
         prices: What tokens cost, by model; a model that is not in it costs nothing.
-        options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``.
+        options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``; not those that every
+            request has of its own: ``messages``, ``model``, ``stream``.
 
     Raises:
         InvalidConfiguration: An argument makes no sense.
@@ -75,6 +84,10 @@ class ChatModel:
             raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
         if type(max_retries) is not int or max_retries < 0:
             raise InvalidConfiguration(f"max_retries must be an integer of at least 0, not {max_retries!r}")
+        if taken := _NOT_OPTIONS & options.keys():
+            raise InvalidConfiguration(f"options must not hold {', '.join(sorted(taken))}: every request has its own")
+        if base_url is not None and not _is_url(base_url):
+            raise InvalidConfiguration(f"base_url must be like http://localhost:8000/v1, not {_public(base_url)!r}")
         self.name = name
         self.base_url = base_url
         self.price = price_of(name, prices)
@@ -114,7 +127,8 @@ class ChatModel:
         return await self._answered(self._client(asyncio.get_running_loop()), query, cancel)
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
-        answer = Answer(query, cancel.now())
+        answer = Answer(query)
+        _awaited.set((answer, cancel))
         failure: str | None = None
         try:
             stream = await self._open(client, query)
@@ -162,13 +176,14 @@ class ChatModel:
                 raise EnvClosed(f"{self!r} was closed; make a new one")
             client = self._clients.get(loop)
             if client is None:
-                from openai import AsyncOpenAI  # late: it takes most of a second
+                from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # late: it takes most of a second
 
                 client = self._clients[loop] = AsyncOpenAI(
                     api_key=self._key(),
                     base_url=self.base_url,
                     timeout=self._timeout_s,
                     max_retries=self._max_retries,
+                    http_client=DefaultAsyncHttpxClient(event_hooks={"request": [_sent], "response": [_replied]}),
                 )
         return client
 
@@ -203,8 +218,31 @@ class ChatModel:
         self.close()
 
     def __repr__(self) -> str:
-        where = f", base_url={re.sub(r'//[^/@]*@', '//', self.base_url)!r}" if self.base_url else ""
+        where = "" if self.base_url is None else f", base_url={_public(self.base_url)!r}"
         return f"ChatModel({self.name!r}{where})"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or a host that is none
+        return False
+
+
+def _public(url: str) -> str:
+    """``url`` without a password, and without parameters, which may hold a key."""
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
+
+
+async def _sent(_: object) -> None:
+    answer, cancel = _awaited.get()
+    answer.sent(cancel.now())
+
+
+async def _replied(response: Any) -> None:
+    if response.is_error:
+        _awaited.get()[0].refused()
 
 
 async def _close_client(clients: _Clients) -> None:
@@ -221,4 +259,5 @@ def _told(error: Exception, key: str) -> str:
     status = getattr(error, "status_code", None)
     texts = [str(error)] + ([str(error.__cause__)] if error.__cause__ is not None else [])
     text = f"{type(error).__name__}{f' (status {status})' if status else ''}: {': '.join(filter(None, texts))}"
-    return text.replace(key, "[key]")[:1000]
+    pattern = re.escape(key) if len(key) >= _KEY_LENGTH else rf"(?<!\w){re.escape(key)}(?!\w)"
+    return re.sub(pattern, "[key]", text)[:1000]

@@ -84,5 +84,5 @@ def json_line(line: str) -> Any:
     """
     try:
         return json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{line[:200]!r} is no JSON ({error})") from None

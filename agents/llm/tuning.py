@@ -14,13 +14,14 @@ _SYSTEM = "You tune the settings of computers. You change them in large steps fi
 
 
 def _situation(observation: Any) -> str:
-    """The windows so far, one on a line, and what can be set."""
+    """What can be set, the windows so far, one on a line, and what the machine did."""
     report = _report(observation)
     knobs = "\n".join(f"- {name}: {json.dumps(described)}" for name, described in report["knobs"].items())
     windows = "\n".join(json.dumps(window) for window in report["windows"])
     return (
         f"Workload: {report['workload']}. Goal: {report['goal']}.\nKnobs:\n{knobs}\n"
-        f"What was set and measured, window by window ({report['units']}):\n{windows}"
+        f"What was set and measured, window by window ({report['units']}):\n{windows}\n"
+        f"The machine in the last one: {json.dumps(report['machine'])}"
     )
 
 
@@ -81,7 +82,7 @@ def _last_object(text: str) -> dict[str, Any] | None:
     while at >= 0:
         try:
             found = decoder.raw_decode(text, at)[0]
-        except ValueError:
+        except (ValueError, RecursionError):
             at = text.rfind("{", 0, at)
             continue
         return found if isinstance(found, dict) else None

@@ -20,9 +20,17 @@ import click
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
 @click.option("--name", help="What the model is called.  [default: the policy's name, or model]")
 @click.option(
-    "--first-token-s", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Median time to it."
+    "--first-token-s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Median time to the first token, in seconds.",
 )
-@click.option("--tokens-per-s", type=click.FloatRange(min=0, min_open=True), help="Median rate.  [default: no limit]")
+@click.option(
+    "--tokens-per-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Median rate of the tokens after it.  [default: no limit]",
+)
 @click.option(
     "--spread",
     type=click.FloatRange(min=0),
@@ -39,7 +47,13 @@ import click
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the times.")
 @click.option("--max-calls", type=click.IntRange(min=1), help="Requests in --per-s seconds; more get status 429.")
-@click.option("--per-s", type=click.FloatRange(min=0, min_open=True), default=60.0, show_default=True)
+@click.option(
+    "--per-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="The time for --max-calls, in seconds.",
+)
 def serve_model(
     policy: str,
     host: str,
@@ -56,13 +70,17 @@ def serve_model(
     many tokens were produced for each request, and how many clients hung up.
     """
     import math
+    import sys
 
     from spec_envs.benchmarks.serving import ModelServer, Pace
 
+    sys.path.insert(0, "")  # MODULE is found where the command is run, too
     limit = None if max_calls is None else (max_calls, per_s)
     speed = Pace(tokens_per_s=math.inf if tokens_per_s is None else tokens_per_s, **pace)
-    with ModelServer(policy, name=name, host=host, port=port, pace=speed, rate_limit=limit) as server:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        ModelServer(policy, name=name, host=host, port=port, pace=speed, rate_limit=limit) as server,
+    ):
         click.echo(server.base_url)
         click.echo(f"model {server.name}; statistics at {server.address}/stats; Ctrl-C ends it", err=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.wait()
+        server.wait()

@@ -19,9 +19,10 @@ from starlette.routing import Route
 
 from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.serving import wire
+from spec_envs.benchmarks.serving.asked import Asked, BadRequest, read_request
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.counting import AnsweredRequest, Counter
-from spec_envs.calls import CancelToken, Handler
+from spec_envs.calls import CancelToken, Handler, is_async
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,7 +38,8 @@ class ModelApp:
         name: The model's name.
         pace: How fast it writes.
         rate_limit: ``None``: none.
-        executor: Where the model thinks; each request that is being answered takes a thread of it until it begins.
+        executor: Where a model thinks that is no coroutine function; each request takes a thread of it until its
+            answer begins.
     """
 
     def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
@@ -56,7 +58,7 @@ class ModelApp:
             Route("/v1/models/{name:path}", self._one_model),
             Route("/stats", self._stats),
         ]
-        self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+        self.asgi = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_place})
 
     # -- routes --------------------------------------------------------------------------------------------------
 
@@ -65,7 +67,8 @@ class ModelApp:
 
     async def _one_model(self, request: Request) -> Response:
         if request.path_params["name"] != self._name:
-            raise HTTPException(404, f"the model {request.path_params['name']!r} does not exist")
+            text = f"the model {request.path_params['name']!r} does not exist; this server has {self._name!r}"
+            return _error(text, 404, param="model", code="model_not_found")
         return JSONResponse(self._card())
 
     def _card(self) -> dict[str, Any]:
@@ -81,17 +84,14 @@ class ModelApp:
         body = await request.body()  # a client that hangs up before that has asked for nothing
         fault = self.faults.popleft() if self.faults else Fault()
         served = self.counter.begin()
+        if fault.status is not None:
+            self.counter.end(served, "failed")
+            return _error("as was wished for", fault.status, fault.retry_after_s)
         try:
-            if fault.status is not None:
-                self.counter.end(served, "failed")
-                return _error("as was wished for", fault.status, fault.retry_after_s)
-            asked = wire.read_request(json.loads(body), self._name)
-        except wire.BadRequest as error:
+            asked = read_request(body, self._name)
+        except Exception as error:
             self.counter.end(served, "failed")
             return _refusal(error)
-        except ValueError as error:
-            self.counter.end(served, "failed")
-            return _error(f"the body is no JSON: {error}", 400)
         return Answering(self, asked, fault, served)
 
     # -- answers -------------------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ class ModelApp:
         """What every chunk of an answer holds."""
         return {"id": f"chatcmpl-{served.number}", "created": int(time.time()), "model": self._name}
 
-    async def tokens(self, asked: wire.Asked, fault: Fault, served: AnsweredRequest) -> AsyncIterator[wire.Token | str]:
+    async def tokens(self, asked: Asked, fault: Fault, served: AnsweredRequest) -> AsyncIterator[wire.Token | str]:
         """The tokens of the answer, each when its time has come, and in the end why it ends.
 
         Raises:
@@ -110,7 +110,7 @@ class ModelApp:
         start, (first_s, next_s) = loop.time(), self._pace.times(asked.request)
         self.counter.read(served, wire.tokens_in(asked.request))
         answer = await self._ask(asked)
-        tokens, reason = wire.written(asked.request, answer, self._pace.reasoning_tokens)
+        tokens, reason = wire.written(asked.request, wire.stopped(answer, asked.stop), self._pace.reasoning_tokens)
         for number, token in enumerate(tokens):
             if number == fault.stall_after:
                 await asyncio.Event().wait()
@@ -121,20 +121,27 @@ class ModelApp:
             yield token
         yield reason
 
-    async def _ask(self, asked: wire.Asked) -> Completion:
+    async def _ask(self, asked: Asked) -> Completion:
         cancel = CancelToken()
-        thinking = asyncio.get_running_loop().run_in_executor(self._executor, self._model, asked.request, cancel)
         try:
-            answer = await thinking
+            if is_async(self._model):
+                answer = await self._model(asked.request, cancel)
+            else:
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(self._executor, self._model, asked.request, cancel)
         finally:
             cancel.cancel()
-        return Completion(text=answer) if isinstance(answer, str) else answer
+        if isinstance(answer, str):
+            return Completion(text=answer)
+        if not isinstance(answer, Completion):
+            raise TypeError(f"the model must return a Completion or a text, not {answer!r:.200}")
+        return answer
 
 
 class Answering:
     """The response to a request for completions: written as the tokens come, given up when the client hangs up."""
 
-    def __init__(self, app: ModelApp, asked: wire.Asked, fault: Fault, served: AnsweredRequest) -> None:
+    def __init__(self, app: ModelApp, asked: Asked, fault: Fault, served: AnsweredRequest) -> None:
         self._app = app
         self._asked = asked
         self._served = served
@@ -156,7 +163,7 @@ class Answering:
         try:
             async for token in self._tokens:
                 if not sent:
-                    await _begin(send)
+                    await self._begin_stream(send)
                 if isinstance(token, str):
                     usage = wire.usage_of(self._served.tokens_in, sent) if self._asked.with_usage else None
                     for event in wire.last_chunks(self._head, token, usage):
@@ -167,7 +174,14 @@ class Answering:
                 await _event(send, wire.chunk(self._head, token, self._asked.request.logprobs))
         except Exception as error:  # the model's: nothing was sent yet
             await _refusal(error)(scope, receive, send)
-        return "failed"  # a stream without an end: the server drops the connection
+            return "failed"
+        if not sent:
+            await self._begin_stream(send)
+        return "failed"  # an answer without an end: the server drops the connection
+
+    async def _begin_stream(self, send: Send) -> None:
+        await _begin(send, b"text/event-stream; charset=utf-8")
+        await _event(send, wire.first_chunk(self._head))
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> str:
         tokens: list[wire.Token] = []
@@ -181,7 +195,9 @@ class Answering:
                 tokens.append(token)
         except Exception as error:
             await _refusal(error)(scope, receive, send)
-        return "failed"
+            return "failed"
+        await _begin(send, b"application/json")
+        return "failed"  # as above
 
 
 class _HungUp(Exception):
@@ -206,8 +222,8 @@ async def _until_hang_up(work: Callable[[], Coroutine[Any, Any, str]], receive: 
         await asyncio.gather(working, listening, return_exceptions=True)
 
 
-async def _begin(send: Send) -> None:
-    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+async def _begin(send: Send, content_type: bytes) -> None:
+    headers = [(b"content-type", content_type), (b"cache-control", b"no-store")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
@@ -226,11 +242,12 @@ def _error(
 
 
 def _refusal(error: Exception) -> JSONResponse:
-    if isinstance(error, wire.BadRequest):
+    if isinstance(error, BadRequest):
         return _error(str(error), error.status, param=error.param, code=error.code)
     return _error(f"{type(error).__name__}: {error}", 500)
 
 
-async def _not_found(request: Request, error: Exception) -> Response:
+async def _no_such_place(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _error(error.detail, error.status_code)
+    here = "POST /v1/chat/completions, GET /v1/models and GET /stats"
+    return _error(f"there is no {request.method} {request.url.path} here, but {here}", error.status_code)

@@ -14,7 +14,8 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.agents import BuiltinGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.benchmarks.serving.wire import BadRequest, tokens_of
+from spec_envs.benchmarks.serving.asked import BadRequest
+from spec_envs.benchmarks.serving.wire import tokens_of
 from spec_envs.calls import Call, CancelToken, Guess
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, StockfishOpponent
@@ -52,10 +53,10 @@ def served_model(name: str) -> Callable[..., Any]:
         raise InvalidConfiguration(f"a policy to serve is one of {', '.join(known)} or MODULE:NAME, not {name!r}")
     try:
         found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
-    except (ImportError, AttributeError) as error:
-        raise InvalidConfiguration(f"there is no {name!r} to serve: {error}") from error
-    if not callable(found):
-        raise InvalidConfiguration(f"{name!r} cannot be called; it must be a handler of ChatRequest")
+    except Exception as error:  # the module is the user's, and may raise anything
+        raise InvalidConfiguration(f"there is no {name!r} to serve: {type(error).__name__}: {error}") from error
+    if not callable(found) or isinstance(found, type):
+        raise InvalidConfiguration(f"{name!r} must be a handler of ChatRequest, such as a function, not {found!r:.200}")
     return found
 
 
@@ -96,7 +97,7 @@ class RetailModel:
         """A tool call or a message, or guesses."""
         k = _guesses_asked(request)
         if k is None:
-            system, *dialogue = [message for message in request.messages if "content" in message]
+            system, *dialogue = request.messages
             action = self._act(dialogue, request.tools, system["content"])
             if isinstance(action, str):
                 return Completion(text=action)
@@ -178,20 +179,19 @@ def _next_call(
     words = said[-1].split() if said else []
     for tool in tools:
         if tool["name"] not in called:
-            names = tool["parameters"].get("required", ())
+            names = tool.get("parameters", {}).get("required", ())
             values = dict.fromkeys(names, words[-1].strip(".,;!?")) if words and not read else known
             if set(names) <= set(values):
                 return {"name": tool["name"], "arguments": {name: values[name] for name in names}}
     return None
 
 
-def _plain(content: Any) -> Any:
-    """The data in a tool's message, whose content is a text or parts."""
-    text = content if isinstance(content, str) else "".join(part["text"] for part in content)
+def _plain(content: str) -> Any:
+    """The data in a tool's message, or else its text."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
+        return json.loads(content)
+    except ValueError:
+        return content
 
 
 def _replies(text: str, k: int) -> Completion:

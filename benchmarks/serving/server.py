@@ -27,8 +27,9 @@ class ModelServer:
     ``GET /stats``, which says how many tokens were produced for each request, and how many clients hung up.
 
     Args:
-        model: "chess", "retail" or "search", which understand what this library's policies and guessers ask;
-            "MODULE:NAME"; or a handler of ``ChatRequest`` that returns a ``Completion``, or the text of one.
+        model: "chess", "retail" or "search", which understand what this library's policies and guessers ask; "tools",
+            which calls what it is offered; "MODULE:NAME"; or a handler of ``ChatRequest`` that returns a
+            ``Completion``, or the text of one. Coroutine functions run on the server's own event loop.
         name: What the model is called. Default: "chess" and so on, or "model".
         host: Where to listen.
         port: 0 takes a free one.
@@ -89,7 +90,10 @@ class ModelServer:
         self._served.wait()
 
     def close(self) -> None:
-        """Stop answering, and close the model if this server made it. Idempotent."""
+        """Stop answering, and close the model if this server made it. Idempotent.
+
+        Waits for models that are thinking; they are told by their tokens that nobody waits for the answer.
+        """
         self._served.close()
         self._executor.shutdown()
         close = getattr(self._model, "close", None)

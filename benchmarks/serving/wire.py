@@ -1,4 +1,4 @@
-"""OpenAI's chat completions on the wire: what a request asks for, and an answer as tokens, chunks and usage."""
+"""OpenAI's chat completions on the wire: an answer as tokens, chunks and usage."""
 
 from __future__ import annotations
 
@@ -15,23 +15,6 @@ from spec_envs.agents.llm import ChatRequest, Completion
 _TOKEN = re.compile(r"\s?\S{1,3}|\s")
 
 
-class BadRequest(Exception):
-    """A request that cannot be answered, with the HTTP status and OpenAI's name for the reason."""
-
-    def __init__(self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.param, self.code = status, param, code
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
-    """A request: what for, and how it is to be answered."""
-
-    request: ChatRequest
-    stream: bool
-    with_usage: bool
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Token:
     """A token of an answer: the ``delta`` that carries it, and its log-probability where it has one."""
@@ -39,41 +22,6 @@ class Token:
     delta: Mapping[str, Any]
     text: str
     logprob: float | None = None
-
-
-def read_request(body: Any, model: str) -> Asked:
-    """What is asked for.
-
-    Raises:
-        BadRequest: It is not a request for chat completions, or asks for what this server cannot do.
-    """
-    if not isinstance(body, Mapping):
-        raise BadRequest("the body must be a JSON object")
-    if body.get("model") != model:
-        text = f"the model {body.get('model')!r} does not exist; this server has {model!r}"
-        raise BadRequest(text, status=404, param="model", code="model_not_found")
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(_is_message(message) for message in messages):
-        raise BadRequest("messages must be a list of messages, each with a role, and at least one", param="messages")
-    if body.get("n", 1) != 1:
-        raise BadRequest(f"n must be 1, not {body['n']!r}", param="n")
-    limit = body.get("max_completion_tokens", body.get("max_tokens"))
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise BadRequest(f"max_tokens must be an integer of at least 1, not {limit!r}", param="max_tokens")
-    form = (body.get("response_format") or {}).get("type", "text")
-    request = ChatRequest(
-        messages=messages,
-        tools=body.get("tools") or (),
-        output="text" if form == "text" else "json",
-        max_tokens=limit,
-        temperature=body.get("temperature"),
-        logprobs=bool(body.get("logprobs")),
-    )
-    return Asked(request, bool(body.get("stream")), bool((body.get("stream_options") or {}).get("include_usage")))
-
-
-def _is_message(message: Any) -> bool:
-    return isinstance(message, Mapping) and isinstance(message.get("role"), str)
 
 
 def tokens_of(text: str) -> list[str]:
@@ -93,6 +41,20 @@ def _contents(request: ChatRequest) -> Iterator[Any]:
         yield message.get("tool_calls")
 
 
+def stopped(answer: Completion, stop: Sequence[str]) -> Completion:
+    """``answer`` up to the first of the texts in ``stop``."""
+    places = [place for place in map(answer.text.find, stop) if place >= 0]
+    if not places:
+        return answer
+    end, start = min(places), 0
+    logprobs = []
+    for token, logprob in answer.logprobs:
+        if start < end:
+            logprobs.append((token[: end - start], logprob))
+        start += len(token)
+    return Completion(text=answer.text[:end], usage=answer.usage, logprobs=tuple(logprobs))
+
+
 def written(request: ChatRequest, answer: Completion, reasoning_tokens: int) -> tuple[list[Token], str]:
     """The tokens of an answer, reasoning first, and why it ends there."""
     tokens = [Token({"reasoning_content": " hm"}, " hm") for _ in range(reasoning_tokens)]
@@ -108,6 +70,12 @@ def written(request: ChatRequest, answer: Completion, reasoning_tokens: int) -> 
     if request.max_tokens is not None and len(tokens) > request.max_tokens:
         return tokens[: request.max_tokens], "length"
     return tokens, "tool_calls" if answer.tool_calls else answer.finish_reason
+
+
+def first_chunk(head: Mapping[str, Any]) -> dict[str, Any]:
+    """The chunk before the first token, which says whose message it is."""
+    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
+    return {**head, "object": "chat.completion.chunk", "choices": [choice]}
 
 
 def chunk(head: Mapping[str, Any], token: Token, logprobs: bool) -> dict[str, Any]:
@@ -161,15 +129,13 @@ def _logprobs(tokens: Sequence[Token], wanted: bool) -> dict[str, Any] | None:
     if not wanted:
         return None
     known = [(token.text, token.logprob) for token in tokens if token.logprob is not None]
-    return {
-        "content": [
-            # JSON has no infinity; OpenAI says -9999.0 for a token that is next to impossible.
-            {"token": text, "logprob": max(p, -9999.0), "bytes": list(text.encode()), "top_logprobs": []}
-            for text, p in known
-            if not math.isnan(p)
-        ],
-        "refusal": None,
-    }
+    return {"content": [_logprob(text, logprob) for text, logprob in known if not math.isnan(logprob)], "refusal": None}
+
+
+def _logprob(text: str, logprob: float) -> dict[str, Any]:
+    # JSON has no infinity; OpenAI says -9999.0 for a token that is next to impossible.
+    as_bytes = list(text.encode(errors="replace"))
+    return {"token": text, "logprob": max(logprob, -9999.0), "bytes": as_bytes, "top_logprobs": []}
 
 
 def error_body(message: str, status: int, *, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class HumanOpponent:
             if move:  # not the null move
                 return move.uci()
         example = next(iter(board.legal_moves)).uci()
-        self._terminal.say(f"{text!r} is not a legal move here. Type a move such as {example}.")
+        self._terminal.say(f"{text!r:.80} is not a legal move here. Type a move such as {example}.")
         return None
 
 

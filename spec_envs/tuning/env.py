@@ -14,7 +14,8 @@ from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
 from spec_envs.tuning.backends import make_backend
-from spec_envs.tuning.measuring import METRICS, Backend, Measurement, MeasureQuery, Workload
+from spec_envs.tuning.knobs import finite
+from spec_envs.tuning.measuring import METRICS, Backend, Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.report import Observation, Report, Trial, observation_space
 
 if TYPE_CHECKING:
@@ -150,19 +151,20 @@ class TuningEnv(CallEnv[Observation, Action]):
         _check_choice("reward", reward, tuple(_REWARDS))
         _check_choice("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         _check_counts(windows=windows, history=history)
-        if not 0.0 <= settle_s < window_s or not math.isfinite(window_s):
+        settling, window = finite(settle_s), finite(window_s)
+        if settling is None or window is None or not 0.0 <= settling < window:
             raise InvalidConfiguration(
-                f"0 <= settle_s < window_s must hold, not settle_s={settle_s}, window_s={window_s}"
+                f"0 <= settle_s < window_s must hold, in seconds, not settle_s={settle_s!r}, window_s={window_s!r}"
             )
         self._caps = _read_caps(caps)
         made = make_backend(backend, workload=workload, allow_system=allow_system) if isinstance(backend, str) else None
         #: Where the workload runs.
-        self.backend: Backend = made or backend  # type: ignore[assignment]  # a name was made one
+        self.backend: Backend = made or _checked_backend(backend)
         super().__init__({"measure": self.backend}, owned=("measure",) if made else ())
         #: What runs.
         self.workload: Workload = workload or self.backend.workload
         #: What can be set.
-        self.knobs: tuple[Knob, ...] = self.workload.knobs
+        self.knobs: tuple[Knob, ...] = _checked_knobs(self.workload)
         self._windows, self._window_s, self._settle_s = windows, window_s, settle_s
         self._start = self._read_start(start)
         self._reward_name = reward
@@ -240,7 +242,18 @@ class TuningEnv(CallEnv[Observation, Action]):
         measured = self.ask(Call("measure", query, self.backend.effect, touches="machine"))
         if not isinstance(measured, Measurement):
             raise HandlerFailed(f"the backend must return a Measurement, not {measured!r:.200}")
+        self._check_metrics(measured.metrics)
         return measured
+
+    def _check_metrics(self, metrics: Metrics) -> None:
+        """See that there is a reward for them, and that the observation is in its space."""
+        figures = [finite(float(getattr(metrics, name))) for name in METRICS]
+        rewarded = getattr(metrics, self._reward_name)
+        if any(figure is None or figure < 0 for figure in figures) or (metrics.valid and rewarded <= 0):
+            raise HandlerFailed(
+                f"metrics are finite and not below 0, and {self._reward_name!r}, which the reward is about, lies "
+                f"above 0 in a window that is valid; the backend has measured {metrics!r}"
+            )
 
     def _read_start(self, start: Mapping[str, Any] | str | None) -> Setting | None:
         """The setting, ``None`` for a random one."""
@@ -280,7 +293,7 @@ class TuningEnv(CallEnv[Observation, Action]):
         if episode.reference is None or not metrics.valid:
             return 0.0
         reward = math.log(episode.reference / getattr(metrics, name)) * (1.0 if _REWARDS[name] else -1.0)
-        return reward - sum(max(0.0, math.log(getattr(metrics, capped) / cap)) for capped, cap in self._caps.items())
+        return reward - sum(math.log(max(getattr(metrics, capped), cap) / cap) for capped, cap in self._caps.items())
 
     def _report(self, episode: Episode) -> Report:
         return Report(episode.trials, episode.measured.machine)
@@ -319,10 +332,28 @@ def _check_counts(**arguments: object) -> None:
             raise InvalidConfiguration(f"{name} must be an integer of at least 1, not {value!r}")
 
 
+def _checked_backend(backend: Any) -> Backend:
+    needed = ("__call__", "workload", "effect", "max_inflight", "carries_over", "best", "close")
+    if missing := [name for name in needed if not hasattr(backend, name)]:
+        raise InvalidConfiguration(f"backend must be a name or a Backend, and {backend!r} has no {', '.join(missing)}")
+    return backend  # type: ignore[no-any-return]
+
+
+def _checked_knobs(workload: Workload) -> tuple[Knob, ...]:
+    knobs = tuple(workload.knobs)
+    if not knobs or len({knob.name for knob in knobs}) < len(knobs):
+        raise InvalidConfiguration(
+            f"{workload.name} must have at least one knob, and names must differ, not {[knob.name for knob in knobs]}"
+        )
+    return knobs
+
+
 def _read_caps(caps: Mapping[str, float] | None) -> dict[str, float]:
+    if caps is not None and not isinstance(caps, Mapping):
+        raise InvalidConfiguration(f"caps must be a mapping of metrics to limits, not {caps!r}")
     limits = dict(caps or {})
     for name, cap in limits.items():
-        if not _REWARDS.get(name, False) or not cap > 0:
+        if not _REWARDS.get(name, False) or (finite(cap) or 0.0) <= 0:
             known = ", ".join(metric for metric, less in _REWARDS.items() if less)
             raise InvalidConfiguration(f"caps holds limits above 0 ms for {known}, not {name!r}: {cap!r}")
     return limits

@@ -38,22 +38,23 @@ class Journal:
         folder: Where journal and lock are; made if it is missing. Default: ``default_folder()``.
 
     Raises:
-        HandlerFailed: Another process is the owner, or a value that an earlier one left cannot be put back.
+        HandlerFailed: There is another owner, the folder cannot be written to, or a value that an earlier owner left
+            cannot be put back; what can be is as it was.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        folder = folder or default_folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_file = _locked(folder / "lock")
+    def __init__(self, folder: str | Path | None = None) -> None:
+        folder = Path(folder or default_folder())
+        self._lock_file = _locked(folder)
         self._path = folder / "journal.jsonl"
         self._pid = os.getpid()
         self._mutex = threading.RLock()  # of the thread that a signal may interrupt, too
         self._old: dict[str, str] = {}
+        self._unreadable: list[str] = []
         self._closed = False
         #: What an earlier owner had left changed, and is as it was again: old values by path.
         self.restored: dict[str, str] = {}
         try:
-            self._old = self._left()
+            self._read()
             self.restored = self.restore()
         except BaseException:
             self._lock_file.close()
@@ -81,7 +82,8 @@ class Journal:
         """Put everything back; what was put back, by path.
 
         Raises:
-            HandlerFailed: Something cannot be put back. It stays in the journal; the rest is as it was.
+            HandlerFailed: Something cannot be put back, or a line of the journal cannot be read. It stays in the
+                journal; the rest is as it was.
         """
         with self._mutex:
             put_back, failed = {}, {}
@@ -93,8 +95,12 @@ class Journal:
                 else:
                     put_back[path] = self._old.pop(path)
             self._rewrite()
-        if failed:
-            raise HandlerFailed(f"not put back, and still in {self._path}: {'; '.join(failed.values())}")
+        wrong = [*failed.values(), *(f"{line.strip()!r} cannot be read" for line in self._unreadable)]
+        if wrong:
+            raise HandlerFailed(
+                f"not put back, and still in {self._path}: {'; '.join(wrong)} (delete the line there when the setting "
+                f"is as it should be, or is gone for good)"
+            )
         return put_back
 
     def close(self) -> None:
@@ -108,6 +114,7 @@ class Journal:
             try:
                 self.restore()
             finally:
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)  # a child that was forked meanwhile has the file, too
                 self._lock_file.close()
 
     def __enter__(self) -> Self:
@@ -120,16 +127,17 @@ class Journal:
         if os.getpid() == self._pid:  # a forked child ends without undoing what its parent has set
             self.close()
 
-    def _left(self) -> dict[str, str]:
-        """What the journal holds. A last line that is cut short was never followed by a change."""
+    def _read(self) -> None:
+        """Take over what the journal holds. A last line that is cut short was never followed by a change."""
         if not self._path.exists():
-            return {}
-        left: dict[str, str] = {}
-        for line in self._path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, KeyError):
-                entry = json.loads(line)
-                left.setdefault(entry["path"], entry["old"])
-        return left
+            return
+        *lines, _ = self._path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
+        for line in filter(None, lines):
+            entry = _entry(line)
+            if entry is None:
+                self._unreadable.append(line)
+            else:
+                self._old.setdefault(*entry)
 
     def _append(self, entry: dict[str, str]) -> None:
         with open(self._path, "a", encoding="utf-8") as file:
@@ -140,23 +148,42 @@ class Journal:
     def _rewrite(self) -> None:
         """Have the journal hold what is still changed, by an exchange of files that is seen whole or not at all."""
         fresh = self._path.with_suffix(".new")
-        with open(fresh, "w", encoding="utf-8") as file:
+        with open(fresh, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(json.dumps({"path": path, "old": old}) + "\n" for path, old in self._old.items())
+            file.writelines(line + "\n" for line in self._unreadable)
             _to_disk(file)
         fresh.replace(self._path)
         _folder_to_disk(self._path.parent)
 
 
-def _locked(path: Path) -> Any:
-    file = open(path, "a+", encoding="utf-8")
+def _entry(line: str) -> tuple[str, str] | None:
+    """Path and old value of a line of the journal; ``None`` if it is none."""
+    with contextlib.suppress(ValueError):
+        match json.loads(line):
+            case {"path": str(path), "old": str(old)}:
+                return path, old
+    return None
+
+
+def _locked(folder: Path) -> Any:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = open(folder / "lock", "a+", encoding="utf-8")
+    except OSError as error:
+        raise HandlerFailed(
+            f"no journal can be kept in {folder}: {error.strerror}; set XDG_STATE_HOME to a folder of yours"
+        ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.seek(0)
         owner = file.read().strip() or "unknown"
         file.close()
+        if owner == str(os.getpid()):
+            raise HandlerFailed("this process has a backend that changes settings already; close that first") from None
         raise HandlerFailed(
-            f"another process (pid {owner}) has changed settings of this system; wait until it has ended ({path})"
+            f"another process (pid {owner}) has changed settings of this system; wait until it has ended "
+            f"({folder / 'lock'})"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))
@@ -168,18 +195,21 @@ def _on_sigterm(cleanup: Callable[[], None]) -> Callable[[], None]:
     """Have ``cleanup`` called on SIGTERM, before what was to happen anyway; returns what ends that.
 
     Outside of the main thread, where no signal can be handled, nothing is done: the next owner puts things back then.
+    Nor is anything in a process that ignores the signal, and goes on.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
     before = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
+        return lambda: None
 
     def handle(number: int, frame: FrameType | None) -> None:
-        cleanup()
-        if callable(before):
-            before(number, frame)
-        elif before is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        try:
+            cleanup()
+        finally:  # what cannot be put back stays in the journal, and is no reason to live on
+            if callable(before):
+                before(number, frame)
+            else:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
 
     def forget() -> None:
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is handle:

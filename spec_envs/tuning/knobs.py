@@ -28,8 +28,8 @@ class Knob:
     Args:
         name: As in actions and observations.
         kind: "float", "int" or "choice".
-        low: The least value; numbers only.
-        high: The greatest value; numbers only.
+        low: The least value; numbers only, whole ones for an "int".
+        high: The greatest value; see ``low``.
         log: Whether the grid is even on a logarithmic scale. Its points, except the ends, then have two significant
             digits if they are floats.
         default: Where an episode starts; ``None`` for the middle of the grid. It is moved to the nearest point.
@@ -56,17 +56,11 @@ class Knob:
     read: Callable[[], Any] | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(self.choices))  # a list cannot be part of a query
         if self.kind == "choice":
-            if len(set(self.choices)) < 2 or not all(isinstance(choice, str) for choice in self.choices):
-                raise InvalidConfiguration(f"{self.name} needs two choices or more, as text, not {self.choices!r}")
-        elif self.kind not in ("float", "int"):
-            raise InvalidConfiguration(f"{self.name}: kind must be 'float', 'int' or 'choice', not {self.kind!r}")
-        elif not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise InvalidConfiguration(f"{self.name}: low must lie below high, not {self.low!r} and {self.high!r}")
-        elif self.log and self.low <= 0:
-            raise InvalidConfiguration(f"{self.name}: a logarithmic scale begins above 0, not at {self.low!r}")
-        elif self.steps < 2:
-            raise InvalidConfiguration(f"{self.name}: steps must be at least 2, not {self.steps!r}")
+            self._check_choices()
+        else:
+            self._check_scale()
         try:
             start = self.grid[len(self.grid) // 2] if self.default is None else self.snap(self.default)
         except InvalidAction as error:
@@ -96,7 +90,7 @@ class Knob:
             if isinstance(value, str) and value in self.choices:
                 return str(value)
             raise InvalidAction(f"{self.name} is one of {', '.join(self.choices)}, not {value!r}")
-        number = _number(value)
+        number = finite(value)
         if number is None or not self.low <= number <= self.high:
             bounds = f"from {self.low:g} to {self.high:g} {self.unit}".rstrip()
             raise InvalidAction(f"{self.name} is a number {bounds}, not {value!r}")
@@ -118,6 +112,26 @@ class Knob:
         grid = self.grid
         return grid[round((coordinate + 1.0) / 2.0 * (len(grid) - 1))]
 
+    def _check_choices(self) -> None:
+        different = len(set(self.choices)) == len(self.choices)
+        if not different or len(self.choices) < 2 or not all(isinstance(choice, str) for choice in self.choices):
+            raise InvalidConfiguration(
+                f"{self.name} needs two choices or more, all different, as text, not {self.choices!r}"
+            )
+
+    def _check_scale(self) -> None:
+        low, high = finite(self.low), finite(self.high)
+        if self.kind not in ("float", "int"):
+            raise InvalidConfiguration(f"{self.name}: kind must be 'float', 'int' or 'choice', not {self.kind!r}")
+        if low is None or high is None or not low < high:
+            raise InvalidConfiguration(f"{self.name}: low must lie below high, not {self.low!r} and {self.high!r}")
+        if self.kind == "int" and not (low.is_integer() and high.is_integer()):
+            raise InvalidConfiguration(f"{self.name}: an 'int' has whole bounds, not {self.low!r} and {self.high!r}")
+        if self.log and low <= 0:
+            raise InvalidConfiguration(f"{self.name}: a logarithmic scale begins above 0, not at {self.low!r}")
+        if not isinstance(self.steps, int) or self.steps < 2:
+            raise InvalidConfiguration(f"{self.name}: steps must be an integer of at least 2, not {self.steps!r}")
+
     def _scaled(self, number: float) -> float:
         return math.log(number) if self.log else number
 
@@ -127,10 +141,14 @@ def setting_of(knobs: Iterable[Knob], values: dict[str, Value]) -> Setting:
     return tuple((knob.name, values[knob.name]) for knob in knobs)
 
 
-def _number(value: object) -> float | None:
+def finite(value: object) -> float | None:
+    """``value`` as a float; ``None`` if it is no number, not finite, or too large for one."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer may be as long as a language model likes
+        return None
     return number if math.isfinite(number) else None
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -34,7 +37,9 @@ class LiveWorkload(Protocol):
 class LiveBackend:
     """Applies a setting knob by knob, reads each back, and lets the workload run. One measurement at a time.
 
-    Before the first change of a knob its value is read, and it is put back on ``close()``.
+    Before the first change of a knob its value is read, and it is put back on ``close()`` and at the end of the
+    process. A process that is killed puts nothing back: there is no journal, since nobody else knows the knob. Settings
+    in files have one (``spec_envs.tuning.system.SystemWorkload``).
 
     Args:
         workload: What runs, and the knobs.
@@ -80,16 +85,27 @@ class LiveBackend:
         return None
 
     def close(self) -> None:
-        """Put back what was set. Idempotent."""
-        with self._mutex:
+        """Put back what was set, the other knobs also where one cannot be. Idempotent.
+
+        Raises:
+            HandlerFailed: A knob has another value after it was put back.
+        """
+        with self._mutex, contextlib.ExitStack() as every:
             self._closed = True
-            knobs = {knob.name: knob for knob in self.workload.knobs}
-            while self._before:
-                name, value = self._before.popitem()
-                set_knob(knobs[name], value)
+            atexit.unregister(self._at_exit)
+            for knob in self.workload.knobs:
+                if knob.name in self._before:
+                    every.callback(set_knob, knob, self._before.pop(knob.name))
+
+    def _at_exit(self) -> None:
+        if os.getpid() == self._pid:  # a forked child ends without undoing what its parent has set
+            self.close()
 
     def _apply(self, setting: Setting) -> None:
         values = dict(setting)
+        if not self._before:
+            self._pid = os.getpid()
+            atexit.register(self._at_exit)
         for knob in self.workload.knobs:
             assert knob.read is not None
             if knob.name not in self._before:

@@ -44,7 +44,7 @@ class Program:
         arguments: For its command line.
 
     Raises:
-        HandlerFailed: It does not start; the message has what it printed.
+        HandlerFailed: It does not start, or says that it cannot do its work here.
     """
 
     def __init__(self, script: str, *arguments: object) -> None:
@@ -81,6 +81,8 @@ class Program:
         finally:
             self._current = None
         cancel.raise_if_cancelled()
+        if self._closed:  # which has cut the answer short
+            raise _closed()
         return answer
 
     @property

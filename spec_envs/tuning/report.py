@@ -72,7 +72,8 @@ class Report:
         report = {
             "workload": workload,
             "goal": goal,
-            "units": "latencies (p50, p95, p99, max, mean) in ms, throughput in events/s, shares from 0 to 1",
+            "units": "latencies (p50, p95, p99, max, mean) in ms, throughput in events/s, cpu_share and memory from "
+            "0 to 1, load per core, context_switches per second",
             "knobs": {knob.name: _described(knob) for knob in knobs},
             "windows": [
                 {"window": trial.window, "knobs": dict(trial.knobs), **_rounded(trial.metrics)} for trial in self.trials

@@ -78,10 +78,10 @@ class SqliteBackend:
     carries_over = False
 
     def __init__(
-        self, workload: Workload | None = None, *, folder: Path | None = None, places: int | None = None
+        self, workload: Workload | None = None, *, folder: str | Path | None = None, places: int | None = None
     ) -> None:
         self.workload: SqliteMix = _mix(workload or SqliteMix())
-        self._folder = folder or Path(tempfile.gettempdir())
+        self._folder = Path(folder or tempfile.gettempdir())
         if not self._folder.is_dir():
             raise InvalidConfiguration(f"there is no folder {str(self._folder)!r} for the database")
         cores = core_sets(1)

@@ -43,7 +43,7 @@ class Surface:
 
     Attributes:
         num_knobs: How many knobs, 2 to 6.
-        seed: Of the surface.
+        seed: Of the surface, from 0.
         best_ms: The least ``p95`` in ms.
     """
 
@@ -52,8 +52,10 @@ class Surface:
     best_ms: float = 20.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.num_knobs, bool) or self.num_knobs not in range(_LEAST, _MOST + 1):
+        if type(self.num_knobs) is not int or self.num_knobs not in range(_LEAST, _MOST + 1):
             raise InvalidConfiguration(f"num_knobs must be an integer from {_LEAST} to {_MOST}, not {self.num_knobs!r}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise InvalidConfiguration(f"seed must be an integer of at least 0, not {self.seed!r}")
         if not (math.isfinite(self.best_ms) and self.best_ms > 0):
             raise InvalidConfiguration(f"best_ms must be above 0 ms, not {self.best_ms!r}")
 

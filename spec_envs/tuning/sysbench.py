@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.calls import CancelToken, Effect
-from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.tuning import sched
 from spec_envs.tuning.cores import LEAST_SHARE, CoreSet, Places, core_sets, cpu_ns, undisturbed
 from spec_envs.tuning.machine import watch
@@ -25,8 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SysbenchBackend", "SysbenchCpu", "read_output"]
 
-#: Pins itself and becomes the command: threads that it starts are born on the right cores.
-_PINNED = "import os, sys; os.sched_setaffinity(0, eval(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+#: Becomes the command, on its cores from the start, as the threads are that it starts; ends with process argv[1].
+_PINNED = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):  # else that has died before
+    os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
+    os.execv(sys.argv[3], sys.argv[3:])
+"""
 _TICK_S = 0.005
 _SPARE_S = 30.0
 #: Share of a run during which its CPU time is watched: it ends at its own time.
@@ -93,6 +100,8 @@ class SysbenchBackend:
         self._path = path
         sets = core_sets(cores)
         self._places = Places(sets)
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
         self.max_inflight = len(sets)
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
@@ -116,18 +125,23 @@ class SysbenchBackend:
         return None
 
     def close(self) -> None:
-        """Start no run any more; each one that is under way ends by itself."""
+        """Start no run any more, and end those that are under way. Idempotent."""
+        self._closed = True
         self._places.close()
+        for process in tuple(self._running):
+            process.kill()
 
     def _run(self, workload: SysbenchCpu, cores: CoreSet, slice_ns: int, seconds: int, cancel: CancelToken) -> Metrics:
         threads = workload.threads * len(cores)
         options = [f"--threads={threads}", f"--time={seconds}", "--events=0", f"--cpu-max-prime={workload.max_prime}"]
-        command = [sys.executable, "-I", "-S", "-c", _PINNED, repr(set(cores)), self._path, "cpu", *options]
-        with subprocess.Popen(
-            [*command, "--histogram=on", "run"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
+        pinned = [sys.executable, "-I", "-S", "-c", _PINNED, str(os.getpid()), ",".join(map(str, cores))]
+        command = [*pinned, self._path, "cpu", *options, "--histogram=on", "run"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             cancel.on_cancel(process.kill)
+            self._running.add(process)
             try:
+                if self._closed:  # meanwhile, when it was not among those to end
+                    process.kill()
                 try:
                     used_ns = _watched(process, threads, slice_ns, seconds)
                 except (OSError, HandlerFailed):  # a thread has gone, and with it what could be asked
@@ -136,8 +150,11 @@ class SysbenchBackend:
                     used_ns = 0.0
                 output, _ = process.communicate(timeout=seconds + _SPARE_S)
             finally:
+                self._running.discard(process)
                 process.kill()
         cancel.raise_if_cancelled()
+        if self._closed:
+            raise EnvClosed("the backend was closed; make a new one")
         if process.returncode != 0:
             raise HandlerFailed(f"sysbench ended with code {process.returncode}: {output[-500:]}")
         share = min(1.0, used_ns / (seconds * 1e9) / len(cores))

@@ -59,7 +59,8 @@ class SystemBackend:
         journal: The folder of the journal; default: that of this user.
 
     Raises:
-        InvalidConfiguration: ``allow_system`` is not ``True``, or a file is missing or may not be written.
+        InvalidConfiguration: ``allow_system`` is not ``True``, or a file is not declared, missing, or may not be
+            written.
         HandlerFailed: Another process changes settings at the moment.
     """
 
@@ -67,15 +68,20 @@ class SystemBackend:
     max_inflight = 1
     carries_over = False
 
-    def __init__(self, workload: SystemWorkload, *, allow_system: bool = False, journal: Path | None = None) -> None:
+    def __init__(
+        self, workload: SystemWorkload, *, allow_system: bool = False, journal: str | Path | None = None
+    ) -> None:
         self.workload = workload
-        if not allow_system:
+        if allow_system is not True:  # "no" is true, too
             raise InvalidConfiguration(
                 f"{workload.name} changes settings that everybody on this machine sees "
                 f"({', '.join(workload.files.values())}); say allow_system=True if that is what you want; {_INSTEAD}"
             )
-        for path in workload.files.values():
-            _check_writable(path)
+        files = workload.files
+        for knob in workload.knobs:
+            if knob.name not in files:
+                raise InvalidConfiguration(f"{workload.name} declares no file for {knob.name!r}, only {dict(files)!r}")
+            _check_writable(files[knob.name])
         self._mutex = threading.Lock()
         self._closed = False
         self._journal = Journal(journal)
@@ -128,7 +134,7 @@ def _check_writable(path: str) -> None:
 
 def _parsed(knob: Knob, chosen: str) -> Value:
     if knob.kind == "choice":
-        return chosen
+        return " ".join(chosen.split())  # the kernel puts tabs between the figures of one setting
     try:
         return int(chosen) if knob.kind == "int" else float(chosen)
     except ValueError:

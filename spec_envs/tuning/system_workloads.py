@@ -39,6 +39,10 @@ class FileReads:
     folder: str = ""
     megabytes: int = 64
 
+    def __post_init__(self) -> None:
+        if isinstance(self.megabytes, bool) or not isinstance(self.megabytes, int) or self.megabytes < 1:
+            raise InvalidConfiguration(f"megabytes must be an integer of at least 1, not {self.megabytes!r}")
+
     @property
     def name(self) -> str:
         """Such as "file reads, 64 MB"."""
@@ -54,9 +58,11 @@ class FileReads:
         """The setting of the disk that the folder is on.
 
         Raises:
-            InvalidConfiguration: It is on no disk.
+            InvalidConfiguration: There is no such folder, or it is on no disk.
         """
         folder = self.folder or tempfile.gettempdir()
+        if not os.path.isdir(folder):
+            raise InvalidConfiguration(f"there is no folder {folder!r} to read a file in")
         device = os.stat(folder).st_dev
         block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
         for place in (block, block.parent):  # of a partition the disk has the setting

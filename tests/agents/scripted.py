@@ -25,7 +25,10 @@ class Script:
 
 
 class Counting(CancelToken):
-    """A token that does something when its clock is read for the n-th time: once at the start, then for each chunk."""
+    """A token that does something when its clock is read for the n-th time.
+
+    ``ChatModel`` reads it when the request leaves, and then for each chunk, the first of which holds no token.
+    """
 
     def __init__(self, at: int, action: Callable[[], Any] | None = None) -> None:
         super().__init__()

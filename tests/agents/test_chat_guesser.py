@@ -168,6 +168,20 @@ class TestProbabilities:
             assert responses(guesser.guess(MOVE, 1)) == ["e2e4"]
         assert asked == [True, False, False] and guesser.logprobs is False
 
+    def test_a_model_that_fails_once_for_another_reason_is_asked_for_them_again(self):
+        asked = []
+
+        def model(request: ChatRequest) -> Completion:
+            asked.append(request.logprobs)
+            if len(asked) == 1:
+                raise HandlerFailed("too many requests")
+            return Completion(text="e2e4")
+
+        guesser = ChatGuesser(model, "chess")
+        for _ in range(2):
+            assert responses(guesser.guess(MOVE, 1)) == ["e2e4"]
+        assert asked == [True, False, True]
+
 
 class TestErrors:
     def test_a_model_that_gives_no_answer(self):

@@ -130,7 +130,7 @@ class TestCancelling:
         model(request, CancelToken())  # from a whole answer it learns how many tokens a request has
         tokens_in = server.settle().by_request[-1].tokens_in
         server.fail_next(Fault(stall_after=REASONING + 3))
-        before, token = server.statistics, Counting(1 + REASONING + 3)
+        before, token = server.statistics, Counting(2 + REASONING + 3)
         with pytest.raises(CallCancelled):
             model(request, token)
         after = server.settle()
@@ -154,20 +154,24 @@ class TestCancelling:
         assert seen.is_set()
         assert spent(token).tokens_out == 0 and spent(token).tokens_in > 0
 
-    def test_while_the_client_backs_off(self, monkeypatch):
-        answered = threading.Event()
+    def test_while_the_client_backs_off(self, server, script, model):
+        class OnRetry(logging.Handler):
+            def emit(self, record):
+                if record.getMessage().startswith("Retrying request"):
+                    token.cancel()
 
-        async def busy(scope, receive, send):
-            headers = [(b"retry-after", b"60")]
-            await send({"type": "http.response.start", "status": 429, "headers": headers})
-            await send({"type": "http.response.body", "body": b"{}"})
-            answered.set()
-
-        token = CancelToken()
-        threading.Thread(target=lambda: answered.wait() and token.cancel()).start()
-        with Served(busy) as served, ChatModel("m", base_url=f"{served.address}/v1") as model:
+        server.fail_next(Fault(status=429, retry_after_s=60.0))
+        token, log, handler = CancelToken(), logging.getLogger("openai._base_client"), OnRetry()
+        level = log.level
+        log.setLevel(logging.INFO)
+        log.addHandler(handler)
+        try:
             with pytest.raises(CallCancelled):
                 model(asking(), token)
+        finally:
+            log.removeHandler(handler)
+            log.setLevel(level)
+        assert not spent(token)  # the server has refused what it was sent
 
     def test_before_the_call(self, server, script, model):
         before, token = server.statistics, CancelToken()
@@ -181,7 +185,7 @@ class TestCancelling:
         before = server.statistics
 
         async def main():
-            task = asyncio.ensure_future(model.acall(asking(), token := Counting(1 + 4, lambda: task.cancel())))
+            task = asyncio.ensure_future(model.acall(asking(), token := Counting(2 + 4, lambda: task.cancel())))
             with pytest.raises(asyncio.CancelledError):
                 await task
             await model.aclose()
@@ -197,7 +201,7 @@ class TestCancelling:
 
         def call():
             try:
-                model(asking(), Counting(1 + 2, begun.set))
+                model(asking(), Counting(2 + 2, begun.set))
             except Exception as error:
                 ended.append(type(error))
 
@@ -217,19 +221,36 @@ class TestCancelling:
         from spec_envs.agents.llm._answer import Answer, TokenRates
 
         rates, price = TokenRates(), Price(0.0, 0.0)
-        whole = Answer(asking(), start=0.0)
+        whole = Answer(asking())
+        whole.sent(0.0)
         whole.add(_chunk(content="Yes."), 10.0)
         whole.add(_chunk(usage=(7, 201, 200)), 10.0)
         assert whole.usage(price, rates, 10.0) == Usage(7, 201)
-        cut = Answer(asking(), start=0.0)
+        cut = Answer(asking())
+        cut.sent(0.0)
         assert cut.usage(price, rates, 5.0) == Usage(7, 100)
         cut.add(_chunk(content="Yes"), 6.0)
         assert cut.usage(price, rates, 9.0) == Usage(7, 121)
 
+    def test_backing_off_is_no_time_of_reasoning(self):
+        from spec_envs.agents.llm._answer import Answer, TokenRates
+
+        rates, price = TokenRates(), Price(0.0, 0.0)
+        answer = Answer(asking())
+        answer.sent(0.0)
+        answer.refused()
+        assert answer.usage(price, rates, 50.0) == Usage()
+        answer.sent(90.0)
+        answer.add(_chunk(content="Yes."), 100.0)
+        answer.add(_chunk(usage=(7, 201, 200)), 100.0)
+        answer.usage(price, rates, 100.0)
+        assert rates.hidden(10.0) == 200
+
     def test_several_tokens_in_one_piece_are_counted_by_their_characters(self):
         from spec_envs.agents.llm._answer import Answer, TokenRates
 
-        answer = Answer(asking(), start=0.0)
+        answer = Answer(asking())
+        answer.sent(0.0)
         answer.add(_chunk(content="x" * 40), 1.0)
         answer.add(_chunk(content="y"), 1.0)
         assert answer.usage(Price(0.0, 0.0), TokenRates(), 1.0).tokens_out == 10
@@ -334,6 +355,24 @@ class TestFaults:
             with pytest.raises(HandlerFailed, match="gave no answer: APIConnectionError"):
                 model(asking(), CancelToken())
 
+    def test_null_for_no_choices_is_no_fault(self):
+        chunks = [
+            {"choices": None},
+            {"choices": [{"index": 0, "delta": {"content": "Yes."}}]},
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+            {"choices": None, "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+        ]
+        body = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks).encode()
+
+        async def app(scope, receive, send):
+            headers = [(b"content-type", b"text/event-stream")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+        with Served(app) as served, ChatModel("m", base_url=f"{served.address}/v1") as model:
+            answer = model(asking(), CancelToken())
+        assert (answer.text, answer.usage) == ("Yes.", Usage(7, 2))
+
     @pytest.mark.parametrize("body", [b"data: {nonsense\n\n", b"data: [DONE]\n\n", b""])
     def test_a_stream_that_is_none(self, body):
         async def babble(scope, receive, send):
@@ -392,8 +431,15 @@ class TestKeys:
             echo(asking(), CancelToken())
         assert KEY not in repr(echo) and KEY not in repr(vars(echo))
 
-    def test_nor_is_a_password_in_the_address(self):
-        assert repr(ChatModel("m", base_url="http://me:pass@host/v1")) == "ChatModel('m', base_url='http://host/v1')"
+    @pytest.mark.parametrize("url", ["http://me:pass@host/v1", "http://host/v1?api-key=pass"])
+    def test_nor_is_a_password_in_the_address(self, url):
+        assert repr(ChatModel("m", base_url=url)) == "ChatModel('m', base_url='http://host/v1')"
+
+    def test_a_placeholder_does_not_spoil_the_words_of_an_error(self, server, monkeypatch):
+        monkeypatch.setenv("OPENAI_API_KEY", "x")
+        with ChatModel("n x", base_url=server.base_url) as model:
+            with pytest.raises(HandlerFailed, match=r"the model 'n \[key\]' does not exist"):
+                model(asking(), CancelToken())
 
     def test_are_not_in_recordings(self, server, script, model, tmp_path):
         types = (ChatRequest, Completion, ToolRequest, Usage)
@@ -449,6 +495,12 @@ class TestPrices:
         ({"timeout_s": 0}, "timeout_s must be above 0"),
         ({"max_retries": -1}, "max_retries must be an integer of at least 0, not -1"),
         ({"max_retries": 1.5}, "max_retries"),
+        *(
+            ({"base_url": url}, "base_url must be like http://localhost:8000/v1")
+            for url in ("", "localhost:8000/v1", "ftp://host/v1", "http://", "http://host:99999/v1", "http://[bad/v1")
+        ),
+        ({"base_url": "http://me:pass@host:99999/v1"}, "not 'http://host:99999/v1'"),
+        ({"options": {"stream": False, "model": "n", "seed": 1}}, "options must not hold model, stream"),
     ],
 )
 def test_options_that_make_no_sense(options, message):

@@ -17,6 +17,7 @@ from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, certify, certify_async
+from spec_envs.wrappers.handlers import retry, with_latency
 from tests.agents.scripted import Script
 
 CHESS = {
@@ -78,6 +79,7 @@ class TestChess:
     def test_castling_and_promotion(self):
         start = "4k3/P7/8/8/8/8/8/4K2R w K - 0 1"
         position = Position(start)
+        assert decide(["Move: 0-0"], position, "chess")[0] == "e1g1"
         assert decide(["O-O"], position, "chess")[0] == "e1g1"
         assert decide(["a8=Q+"], position, "chess")[0] == "a7a8q"
         assert decide(["Move: a7a8n"], position, "chess")[0] == "a7a8n"
@@ -101,6 +103,10 @@ class TestChess:
     def test_and_then_it_is_an_error(self):
         with pytest.raises(HandlerFailed, match=r"answered 'I resign.', which cannot be used: .* names no legal move"):
             decide(["Move: e2e5", "I resign."], CHESS, "chess")
+
+    def test_a_move_to_the_same_square_is_just_not_legal(self):
+        move, script = decide(["Move: e2e2", "Not e2e2, but e2e4; e2e2 is no move."], CHESS, "chess")
+        assert move == "e2e4" and "e2e2 is not legal" in script.asked[1].messages[-1]["content"]
 
     def test_an_observation_without_a_game(self):
         with pytest.raises(TypeError, match="holds no chess position"):
@@ -129,6 +135,8 @@ class TestRetail:
         "wrong, why",
         [
             (Completion(tool_calls=(ToolRequest("find", '{"first": '),)), "is no JSON"),
+            (Completion(tool_calls=(ToolRequest("find", "[" * 100_000),)), "is no JSON"),
+            (Completion(tool_calls=(ToolRequest("find", "9" * 5_000),)), "is no JSON"),
             (Completion(tool_calls=(ToolRequest("find", "[1]"),)), "must be a JSON object"),
             (Completion(tool_calls=(ToolRequest("fnd", "{}"),)), "there is no tool 'fnd'; the tools are find"),
             (Completion(text="  "), "it is empty"),
@@ -166,6 +174,13 @@ class TestOnALoop:
 
         assert asyncio.run(ChatPolicy(model, "chess").acall(CHESS, CancelToken())) == "d2d4"
 
+    def test_so_is_one_without_a_token_and_a_decorated_one(self):
+        async def model(request):
+            return Completion(text="d2d4")
+
+        for each in (model, with_latency(model, 0.0), retry(model, attempts=2)):
+            assert asyncio.run(ChatPolicy(each, "chess").acall(CHESS, CancelToken())) == "d2d4"
+
     def test_a_model_that_can_only_block_is_refused(self):
         with pytest.raises(InvalidConfiguration, match="is no async model"):
             asyncio.run(ChatPolicy(Script("e2e4"), "chess").acall(CHESS, CancelToken()))
@@ -179,6 +194,11 @@ def test_a_prompt_of_ones_own():
     action, script = decide(["two", "2"], 1, prompt)
     assert action == 2 and script.asked[0].messages[0]["content"] == "1 + 1?"
     assert ChatPolicy(script, prompt).effect is Effect.SAMPLE
+
+
+def test_what_a_model_must_return():
+    with pytest.raises(HandlerFailed, match="a model must return a Completion, not 'e2e4'"):
+        ChatPolicy(lambda request: "e2e4", "chess")(CHESS, CancelToken())  # type: ignore[arg-type]
 
 
 def test_an_unknown_prompt():

@@ -28,6 +28,7 @@ def test_a_model_is_told_knobs_goal_and_windows():
     ChatPolicy(script, "tuning")(observed(), CancelToken())
     asked = script.asked[0].messages[-1]["content"]
     assert "lower p95" in asked and '"low": 0.1' in asked and '"slice_ms": 32.0' in asked and '"p95": ' in asked
+    assert 'The machine in the last one: {"load": ' in asked and "load per core" in asked
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,8 @@ def test_choices_are_checked_and_other_knobs_stay():
 def test_a_choice_that_looks_like_a_number_may_be_written_as_one():
     knobs = {knob.name: {"choices": list(knob.choices)} for knob in SqliteMix().knobs if knob.name == "page_size"}
     windows = [{"window": 0, "knobs": {"page_size": "4096"}}]
-    observation = json.dumps({"workload": "", "goal": "", "units": "", "knobs": knobs, "windows": windows})
+    report = {"workload": "", "goal": "", "units": "", "knobs": knobs, "windows": windows, "machine": {}}
+    observation = json.dumps(report)
     action = ChatPolicy(Script('{"page_size": 8192}'), "tuning")(observation, CancelToken())
     assert json.loads(action) == {"page_size": 8192}
 

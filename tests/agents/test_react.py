@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -66,16 +67,25 @@ def test_one_corrective_retry():
 @pytest.mark.parametrize("said", ["nothing", "Action: think[hm]", "Action: search[]", f"Action: search[{'x' * 3000}]"])
 def test_a_clear_error_after_the_second_time(said):
     model = Model(said, said, "never asked")
-    with pytest.raises(HandlerFailed, match="gave no action .*, twice: "):
+    with pytest.raises(HandlerFailed, match=r"the model answered .*, which cannot be used: "):
         act(ReActPolicy(model))
     assert len(model.asked) == 2
 
 
 def test_what_a_model_must_return():
     with pytest.raises(HandlerFailed, match="must return a Completion"):
-        act(ReActPolicy(lambda query: "search[x]"))  # type: ignore[arg-type, return-value]
+        act(ReActPolicy(lambda query: "search[x]"))  # type: ignore[arg-type]
     with pytest.raises(InvalidConfiguration, match="max_tokens"):
         ReActPolicy(Model(), max_tokens=0)
+
+
+def test_on_an_event_loop():
+    answers = ["Ada wrote it.", "Action: finish[Ada]"]
+
+    async def model(query: ChatRequest, cancel: CancelToken) -> Completion:
+        return Completion(text=answers.pop(0))
+
+    assert asyncio.run(ReActPolicy(model).acall(START, CancelToken())) == "finish[Ada]"
 
 
 def test_settings_reach_the_model():

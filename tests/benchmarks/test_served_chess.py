@@ -46,3 +46,11 @@ def test_the_pace_is_that_of_the_answer_as_a_whole():
     pace = Settings(seconds=2.0, tokens_per_s=100.0).pace
     assert pace.first_token_s + pace.reasoning_tokens / pace.tokens_per_s == pytest.approx(2.0)
     assert Settings(seconds=0.1).pace.reasoning_tokens == 0
+
+
+@pytest.mark.parametrize("option", ["--seconds", "--tokens-per-s"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_times_that_make_no_sense(option, value):
+    result = run(*QUICK, option, value)
+    name = option[2:].replace("-", "_")
+    assert result.exit_code == 2 and f"{name} must be above 0 and finite, not {value}" in result.output

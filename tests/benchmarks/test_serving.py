@@ -8,7 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -31,6 +33,7 @@ from spec_envs.agents.search import SearchPolicy
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.behaviour import RateLimit
 from spec_envs.benchmarks.serving.models import _position, served_model
+from spec_envs.benchmarks.serving.wire import stopped as stopped_at
 from spec_envs.benchmarks.serving.wire import tokens_of
 from spec_envs.chess.position import Position
 from spec_envs.conversation import from_chat
@@ -69,7 +72,8 @@ class TestProtocol:
         whole = client.chat.completions.create(model="m", messages=HELLO)
         options = {"include_usage": True}
         chunks = list(client.chat.completions.create(model="m", messages=HELLO, stream=True, stream_options=options))
-        *pieces, last, usage = chunks
+        first, *pieces, last, usage = chunks
+        assert (first.choices[0].delta.role, first.choices[0].delta.content) == ("assistant", "")
         assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == "Well, well."
         assert all(len(piece.choices) == 1 and piece.usage is None for piece in pieces)
         assert last.choices[0].finish_reason == "tool_calls" and usage.choices == []
@@ -96,17 +100,93 @@ class TestProtocol:
         [
             ({"model": "n"}, openai.NotFoundError, "this server has 'm'"),
             ({"messages": []}, openai.BadRequestError, "at least one"),
-            ({"messages": [{"content": "x"}]}, openai.BadRequestError, "each with a role"),
+            ({"messages": [{"content": "x"}]}, openai.BadRequestError, r"messages\[0\] must be an object with a role"),
+            ({"messages": [{"role": "wizard"}]}, openai.BadRequestError, "one of developer, system, user"),
+            ({"messages": [{"role": "user"}]}, openai.BadRequestError, "must have a content"),
+            ({"messages": [{"role": "user", "content": 5}]}, openai.BadRequestError, "a text or a list of texts"),
+            ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, openai.BadRequestError, "be a text"),
+            (
+                {"messages": [{"role": "assistant", "tool_calls": [{}]}]},
+                openai.BadRequestError,
+                "must be a list of calls",
+            ),
+            ({"messages": "x"}, openai.BadRequestError, 'messages must be a list, not "x"'),
             ({"n": 3}, openai.BadRequestError, "n must be 1, not 3"),
             ({"max_tokens": 0}, openai.BadRequestError, "max_tokens must be"),
+            ({"max_completion_tokens": "5"}, openai.BadRequestError, "max_completion_tokens must be"),
+            ({"temperature": 3}, openai.BadRequestError, "temperature must be a number from 0 to 2, not 3"),
+            ({"response_format": "json"}, openai.BadRequestError, "response_format must be an object with a type"),
+            ({"extra_body": {"stream_options": 1}}, openai.BadRequestError, "stream_options must be an object"),
+            ({"tools": [{"type": "function"}]}, openai.BadRequestError, r"tools\[0\] must be a function with a name"),
+            ({"stop": ["."] * 5}, openai.BadRequestError, "stop must be a text, or a list of at most 4 texts"),
         ],
     )
-    def test_bad_requests(self, client, options, error, message):
+    def test_bad_requests(self, server, client, options, error, message):
         with pytest.raises(error, match=message):
             client.chat.completions.create(**{"model": "m", "messages": HELLO, **options})
+        assert server.statistics.running == 0
+
+    def test_null_is_the_same_as_nothing(self, client):
+        names = ("n", "stop", "tools", "max_tokens", "temperature", "response_format", "stream", "stream_options")
+        body = dict.fromkeys(names)
+        answer = client.chat.completions.create(model="m", messages=HELLO, extra_body=body)
+        assert answer.choices[0].message.content == "Well, well."
+
+    def test_what_stop_ends_for(self, server, client):
+        for stop, text in ((", w", "Well"), (["never", "ll."], "Well, we"), ("never", "Well, well.")):
+            stopped = client.chat.completions.create(model="m", messages=HELLO, stop=stop)
+            (choice,) = stopped.choices
+            assert choice.message.content == text
+            assert choice.finish_reason == ("tool_calls" if stop == "never" else "stop")
+            assert bool(choice.message.tool_calls) == (stop == "never")
+        certain = Completion(text="one two", logprobs=(("one", -1.0), (" two", -2.0)))
+        assert stopped_at(certain, ["w"]) == Completion(text="one t") and stopped_at(certain, ["z"]) is certain
+        assert stopped_at(certain, ["w"]).logprobs == (("one", -1.0), (" t", -2.0))
+
+    def test_texts_in_parts_and_tools_that_must_not_be_called(self):
+        script = Script("x")
+        tools: Any = [tool_schema("get_user", "user_id")]
+        choices: list[Any] = ["auto", "none"]
+        parts: Any = [{"role": "user", "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo?"}]}]
+        with ModelServer(script, name="m") as server:
+            with openai.OpenAI(api_key="none", base_url=server.base_url) as client:
+                for choice in choices:
+                    client.chat.completions.create(model="m", messages=parts, tools=tools, tool_choice=choice)
+        assert [list(asked.messages) for asked in script.asked] == [HELLO, HELLO]
+        assert [list(asked.tools) for asked in script.asked] == [tools, []]
+
+    def test_log_probabilities_of_what_is_no_unicode(self):
+        with ModelServer(Script("a \ud83d")) as server:
+            with openai.OpenAI(api_key="none", base_url=server.base_url) as client:
+                chunks = list(client.chat.completions.create(model="model", messages=HELLO, logprobs=True, stream=True))
+        told = [choice.logprobs.content for chunk in chunks for choice in chunk.choices if choice.logprobs]
+        assert [token.bytes for tokens in told for token in tokens] == [[97], [32, 63]]
+
+    def test_the_helper_for_streams(self, client):
+        with client.chat.completions.stream(model="m", messages=HELLO) as stream:
+            for _ in stream:
+                pass
+            message = stream.get_final_completion().choices[0].message
+        assert (message.role, message.content) == ("assistant", "Well, well.")
+        assert message.tool_calls[0].function.arguments == '{"at": "it"}'
+
+    def test_other_places_say_what_there_is(self, client):
+        with pytest.raises(openai.NotFoundError, match=r"no POST /v1/responses here, but POST /v1/chat/completions"):
+            client.responses.create(model="m", input="x")
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_a_connection_dropped_before_the_first_token(self, server, client, stream):
+        server.fail_next(Fault(drop_after=0))
+        with pytest.raises(openai.APIConnectionError):
+            list(client.chat.completions.create(model="m", messages=HELLO, stream=stream))
+        assert server.settle().by_request[-1].outcome == "failed"
 
     def test_what_is_no_json_and_what_is_not_there(self, server):
-        for path, data, status in (("/v1/chat/completions", b"{", 400), ("/v1/nothing", None, 404)):
+        bodies = (b"{", b"", b"\xff\xfe{", b"[" * 100_000, b"[]")
+        for path, data, status in (
+            *(("/v1/chat/completions", body, 400) for body in bodies),
+            ("/v1/nothing", None, 404),
+        ):
             with pytest.raises(urllib.error.HTTPError) as raised:
                 urllib.request.urlopen(urllib.request.Request(server.address + path, data))
             with raised.value as response:
@@ -235,6 +315,9 @@ class TestModels:
                 {"role": "tool", "tool_call_id": "c", "content": json.dumps(results[call.name])},
             ]
         assert model(ChatRequest(messages=messages, tools=tools)).text == '{"city": "Rome"}'
+        bare = [{"type": "function", "function": {"name": "now"}}]
+        (call,) = model(ChatRequest(messages=messages[:1], tools=bare)).tool_calls
+        assert (call.name, call.arguments) == ("now", "{}")
         assert model(TOOL_GUESSES["policy"].ask(from_chat(messages, tools), 3, ())).text == ""
 
     def test_what_they_do_not_understand_is_a_bad_request(self, monkeypatch):
@@ -248,13 +331,30 @@ class TestModels:
     def test_any_function_by_its_name(self):
         assert served_model("tests.benchmarks.test_serving:parrot") is parrot
 
+    def test_a_coroutine_function(self):
+        async def model(request: ChatRequest) -> str:
+            return "Hello!"
+
+        with ModelServer(model) as server, openai.OpenAI(api_key="none", base_url=server.base_url) as client:
+            answer = client.chat.completions.create(model="model", messages=HELLO)
+        assert answer.choices[0].message.content == "Hello!"
+
+    def test_a_function_that_answers_with_nothing(self):
+        with ModelServer(lambda request: None) as server:
+            with openai.OpenAI(api_key="none", base_url=server.base_url, max_retries=0) as client:
+                with pytest.raises(openai.InternalServerError, match="must return a Completion or a text, not None"):
+                    client.chat.completions.create(model="model", messages=HELLO)
+
     @pytest.mark.parametrize(
         "name, message",
         [
             ("poker", "one of chess, retail"),
             ("no.such.module:x", "No module named"),
             ("json:nothing", "no attribute 'nothing'"),
-            ("string:digits", "cannot be called"),
+            ("string:digits", "must be a handler of ChatRequest"),
+            ("spec_envs.benchmarks.serving:ModelServer", "must be a handler of ChatRequest"),
+            (":x", "Empty module name"),
+            (".x:x", "relative import"),
         ],
     )
     def test_names_of_nothing(self, name, message):
@@ -271,6 +371,14 @@ def parrot(request: ChatRequest) -> str:
     return request.messages[-1]["content"]
 
 
+def _failure(client: openai.OpenAI) -> Exception | None:
+    try:
+        client.chat.completions.create(model="model", messages=HELLO)
+    except openai.APIError as error:
+        return error
+    return None
+
+
 class TestCommand:
     def test_prints_its_address_and_serves_until_it_is_interrupted(self):
         command = [sys.executable, "-W", "error", "-m", "spec_envs.benchmarks.cli", "serve-model"]
@@ -284,6 +392,48 @@ class TestCommand:
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 0
             assert "Traceback" not in process.stderr.read()
+
+    def test_an_interruption_while_the_model_thinks(self, tmp_path):
+        """A model that does not look at its token is waited for, and the server ends in order before that."""
+        source = (
+            "import time\n\ndef f(request):\n    print('thinking', flush=True)\n    time.sleep(1.0)\n    return 'x'\n"
+        )
+        (tmp_path / "slow.py").write_text(source)
+        command = [str(Path(sys.executable).with_name("spec-envs")), "serve-model", "--policy", "slow:f"]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+            address = process.stdout.readline().strip()
+            with openai.OpenAI(api_key="none", base_url=address, max_retries=0) as client:
+                asking = threading.Thread(target=lambda: refused.append(_failure(client)))
+                refused: list[Any] = []
+                asking.start()
+                assert process.stdout.readline() == "thinking\n"
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=60) == 0
+                asking.join()
+            assert isinstance(refused[0], openai.APIError) and "Traceback" not in process.stderr.read()
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ("def f(request): return 'Hello!'", None),
+            ("def f(:", r"there is no 'my_model:f' to serve: SyntaxError: .*my_model.py, line 1"),
+            ("raise RuntimeError('no weights')", "there is no 'my_model:f' to serve: RuntimeError: no weights"),
+        ],
+    )
+    def test_a_module_where_the_command_is_run(self, tmp_path, source, message):
+        (tmp_path / "my_model.py").write_text(source)
+        command = [str(Path(sys.executable).with_name("spec-envs")), "serve-model", "--policy", "my_model:f"]
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+            if message is None:
+                address = process.stdout.readline().strip()
+                assert address.startswith("http://"), process.stderr.read()
+                process.send_signal(signal.SIGINT)
+                assert process.wait(timeout=60) == 0
+            else:
+                told = process.stderr.read()
+                assert re.search(message, told) and "Traceback" not in told and process.wait(timeout=60) == 2
 
     def test_a_port_that_is_taken(self, server):
         port = server.address.rpartition(":")[2]

@@ -61,6 +61,7 @@ class TestCommand:
         result = bench("--seeds", 2, "--guesser", "climb", "--beside", "actor", "--plot", picture)
         assert result.exit_code == 0, result.output
         assert "last-write-wins" in result.stdout and "lossy" in result.stdout
+        assert "lossy" not in bench("--seeds", 1, "--mode", "actor").stdout
         assert picture.read_bytes().startswith(b"\x89PNG")
 
     @pytest.mark.parametrize(
@@ -69,9 +70,10 @@ class TestCommand:
             (["--backend", "eevdf"], "the backend 'eevdf' is real; give --clock wall"),
             (["--backend", "eevdf", "--clock", "wall", "--knobs", 3], "give --backend simulated"),
             (["--backend", "sqlite", "--clock", "wall"], "the best setting of 'sqlite' is not known"),
-            (["--beside", "last-write-wins"], "--beside must be another mode"),
-            (["--plot", "curves.xyz"], "a file's name ends in one of"),
             (["--start", 1000], "start: slice_ms is a number from 0.1 to 100 ms"),
+            (["--mode", "actor", "--beside", "actor"], "beside must be another mode than mode, which is 'actor'"),
+            (["--plot", "curves.docx"], "the name of a picture must end with .png"),
+            (["--plot", "-"], "the name of a picture must end with .png"),
         ],
     )
     def test_says_what_does_not_go_together(self, args, wrong):

@@ -118,6 +118,15 @@ class TestEveryBackend:
         with pytest.raises(EnvClosed):
             ask(backend)
 
+    def test_closed_while_it_measures(self, backend):
+        ask(backend)  # what takes long to start has started
+        timer = threading.Timer(0.2, backend.close)
+        timer.start()
+        with pytest.raises(EnvClosed, match="was closed"):
+            ask(backend, window_s=PATIENCE_S)
+        timer.join()
+        assert not psutil.Process().children()
+
     def test_a_foreign_workload_is_refused(self, backend):
         query = MeasureQuery(object(), (("slice_ms", 1.0),), 0, 0, 0.1, 0.0)  # type: ignore[arg-type]
         with pytest.raises(InvalidConfiguration, match="not <object"):
@@ -164,6 +173,21 @@ def test_everything_started_ends_with_the_process(name, how):
             process.kill()
     assert process.returncode == (-signal.SIGKILL if how == "wait" else 0)
     assert gone(pids)
+
+
+def test_a_run_of_sysbench_ends_with_the_process():
+    made("sysbench").close()
+    code = "import sys; from spec_envs.tuning.sysbench import *; from tests.tuning.test_backends import ask\n"
+    code += f"ask(SysbenchBackend(), window_s={10 * PATIENCE_S})"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-W", "error", "-c", code], env=environment) as process:
+        owner = psutil.Process(process.pid)
+        running: list[psutil.Process] = []
+        while not any(child.name() == "sysbench" for child in running):
+            assert process.poll() is None
+            running = owner.children()
+        process.kill()
+    assert gone([child.pid for child in running])
 
 
 class TestEevdf:

@@ -206,15 +206,20 @@ class TestErrors:
         ("options", "message"),
         [
             ({"backend": "magic"}, "backend must be one of simulated, eevdf, sysbench, sqlite, sysctl"),
+            ({"backend": print}, "backend must be a name or a Backend, and <.*print> has no workload, effect"),
             ({"windows": 0}, "windows must be an integer of at least 1"),
             ({"history": True}, "history must be"),
             ({"settle_s": 1.0}, "0 <= settle_s < window_s"),
             ({"window_s": math.inf}, "0 <= settle_s < window_s"),
+            ({"window_s": "1"}, "0 <= settle_s < window_s must hold, in seconds, not settle_s=0.1, window_s='1'"),
+            ({"settle_s": None}, "0 <= settle_s < window_s"),
             ({"start": {"slice_ms": 1000}}, "start: slice_ms is a number"),
             ({"start": "best"}, "start must be None, 'random' or a mapping"),
             ({"reward": "valid"}, "reward must be"),
             ({"caps": {"throughput": 1}}, "caps holds limits above 0 ms for p50"),
             ({"caps": {"p99": 0}}, "caps holds limits above 0 ms"),
+            ({"caps": {"p99": "200"}}, "caps holds limits above 0 ms for .*, not 'p99': '200'"),
+            ({"caps": ["p99"]}, "caps must be a mapping"),
             ({"action_format": "text"}, "action_format must be"),
             ({"observation": "json"}, "observation must be"),
             ({"render_mode": "human"}, "render_mode must be"),
@@ -310,3 +315,45 @@ def test_a_third_party_adds_a_knob_and_a_workload():
     env.reset(seed=0)
     *_, info = env.step('{"depth": 7}')
     assert info["regret"] == 0.0
+
+
+@pytest.mark.parametrize("knobs", [(), (Knob("same"), Knob("same"))], ids=["none", "twice"])
+def test_a_workload_has_knobs_of_different_names(knobs):
+    with pytest.raises(InvalidConfiguration, match="parabola must have at least one knob, and names must differ"):
+        make(workload=Parabola(knobs=knobs))
+
+
+class Broken(SimulatedBackend):
+    """Measures something that cannot be from the second window on."""
+
+    def __init__(self, **figures):
+        super().__init__()
+        self._figures = figures
+
+    def __call__(self, query, cancel):
+        measured = super().__call__(query, cancel)
+        figures = self._figures if query.window else {}
+        return dataclasses.replace(measured, metrics=dataclasses.replace(measured.metrics, **figures))
+
+
+@pytest.mark.parametrize("p95", [0.0, -1.0, math.nan, math.inf])
+def test_figures_that_cannot_be_are_the_backends_fault_and_change_nothing(p95):
+    env = make(backend=Broken(p95=p95))
+    env.reset(seed=0)
+    before = env.episode
+    with pytest.raises(HandlerFailed, match="metrics are finite and not below 0.*has measured Metrics"):
+        env.step({})
+    assert env.episode is before
+
+
+def test_a_window_without_any_event_may_have_no_latencies():
+    env = make(backend=Broken(**dict.fromkeys(METRICS[:-1], 0.0), valid=False), caps={"p99": 1.0})
+    env.reset(seed=0)
+    observation, reward, *_ = env.step({})
+    assert reward == 0.0 and observation in env.observation_space
+
+
+def test_a_capped_figure_may_be_nothing():
+    env = make(backend=Broken(p50=0.0), caps={"p50": 1.0})
+    env.reset(seed=0)
+    assert math.isfinite(env.step({})[1])

@@ -67,6 +67,14 @@ class TestKilled:
         assert shown(workload) == BEFORE
         assert (tmp_path / "journal" / "journal.jsonl").read_text() == ""
 
+    def test_what_cannot_be_put_back_does_not_keep_a_process_alive(self, tmp_path):
+        workload = scratch(tmp_path)
+        process = start_tuner(workload, tmp_path / "journal")
+        Path(workload.files["number"]).unlink()
+        assert end(process, signal.SIGTERM) == -signal.SIGTERM
+        assert Path(workload.files["word"]).read_text() == "never\n"
+        assert json.loads((tmp_path / "journal" / "journal.jsonl").read_text())["path"] == workload.files["number"]
+
     def test_one_process_at_a_time_is_the_owner(self, tmp_path):
         workload = scratch(tmp_path)
         process = start_tuner(workload, tmp_path / "journal")
@@ -140,6 +148,37 @@ class TestJournal:
         with Journal(tmp_path / "journal"):
             assert shown(workload) == BEFORE
 
+    @pytest.mark.parametrize("line", [b"garbage", b"5", b"null", b'{"path": 5, "old": "1"}', b"\xff\xfe"])
+    def test_a_line_that_cannot_be_read_is_told_and_kept_and_the_rest_comes_back(self, line, tmp_path):
+        workload = scratch(tmp_path)
+        journal = tmp_path / "journal" / "journal.jsonl"
+        end(start_tuner(workload, tmp_path / "journal"))
+        journal.write_bytes(line + b"\n" + journal.read_bytes())
+        for _ in range(2):
+            with pytest.raises(HandlerFailed, match=r"journal.jsonl: '.*' cannot be read \(delete the line there"):
+                Journal(tmp_path / "journal")
+            assert shown(workload) == BEFORE
+            assert journal.read_bytes() == line + b"\n"
+        journal.unlink()
+        Journal(tmp_path / "journal").close()
+
+    def test_one_owner_in_this_process_too(self, tmp_path):
+        with Journal(tmp_path), pytest.raises(HandlerFailed, match="this process has a backend .* close that first"):
+            Journal(tmp_path)
+        Journal(tmp_path).close()
+
+    def test_a_child_that_was_forked_meanwhile_does_not_stay_the_owner(self, tmp_path):
+        journal = Journal(tmp_path)
+        inherited = journal._lock_file.fileno()
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=[inherited]):
+            journal.close()
+            Journal(tmp_path).close()
+
+    def test_a_folder_that_cannot_be_written_to_names_the_way_out(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(HandlerFailed, match="no journal can be kept in .*; set XDG_STATE_HOME"):
+            Journal(tmp_path / "file" / "folder")
+
     def test_what_cannot_be_put_back_stays_in_the_journal_and_the_rest_comes_back(self, tmp_path):
         workload = scratch(tmp_path)
         end(start_tuner(workload, tmp_path / "journal"))
@@ -178,6 +217,18 @@ class TestJournal:
         with Journal(tmp_path / "journal"):
             assert signal.getsignal(signal.SIGTERM) is not before
         assert signal.getsignal(signal.SIGTERM) is before
+
+    def test_a_process_that_ignores_sigterm_goes_on_with_its_settings(self, tmp_path):
+        workload = scratch(tmp_path)
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            with Journal(tmp_path / "journal") as journal:
+                journal.write(workload.files["number"], "1")
+                os.kill(os.getpid(), signal.SIGTERM)
+                journal.write(workload.files["number"], "2")
+                assert shown(workload)[0] == "2"
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     def test_the_folder_is_the_users(self, tmp_path, monkeypatch):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ class TestKnob:
         assert knob.grid[0] == knob.low
         assert knob.grid[-1] == knob.high
 
-    @pytest.mark.parametrize("value", [0.09, 101, float("nan"), float("inf"), True, "3", None, [1]])
+    @pytest.mark.parametrize("value", [0.09, 101, 10**400, float("nan"), float("inf"), True, "3", None, [1]])
     def test_what_is_no_number_within_the_bounds_is_refused(self, value):
         with pytest.raises(InvalidAction, match=r"slice_ms is a number from 0.1 to 100 ms, not"):
             SLICE.snap(value)
@@ -67,16 +67,27 @@ class TestKnob:
         ("arguments", "message"),
         [
             ({"low": 2, "high": 1}, "low must lie below high"),
+            ({"low": "0", "high": "1"}, "low must lie below high"),
+            ({"low": float("-inf")}, "low must lie below high"),
+            ({"kind": "int", "low": 0.2, "high": 0.8}, "an 'int' has whole bounds"),
             ({"low": 0, "high": 1, "log": True}, "a logarithmic scale begins above 0"),
-            ({"steps": 1}, "steps must be at least 2"),
+            ({"steps": 1}, "steps must be an integer of at least 2"),
+            ({"steps": 2.5}, "steps must be an integer of at least 2"),
             ({"kind": "bool"}, "kind must be"),
             ({"kind": "choice", "choices": ("one",)}, "two choices"),
+            ({"kind": "choice", "choices": ("one", "two", "one")}, "all different"),
             ({"default": 2.0}, "the default does not fit"),
         ],
     )
     def test_what_makes_no_sense_is_refused(self, arguments, message):
         with pytest.raises(InvalidConfiguration, match=message):
             Knob("knob", **arguments)
+
+    def test_choices_may_be_a_list(self):
+        choices: Any = ["a", "b"]
+        knob = Knob("knob", "choice", choices=choices)
+        assert knob == Knob("knob", "choice", choices=("a", "b"))
+        hash(knob)  # as part of a query
 
 
 class TestActions:

@@ -102,7 +102,7 @@ class TestSurface:
             surface = Surface(6, seed)
             assert surface.model({knob.name: knob.start for knob in surface.knobs}).p95 > 1.5 * surface.best_ms
 
-    @pytest.mark.parametrize("arguments", [(1,), (7,), (True,), (2, 0, 0.0)])
+    @pytest.mark.parametrize("arguments", [(1,), (7,), (True,), (2.0,), (2, -1), (2, 0.5), (2, 0, 0.0)])
     def test_what_makes_no_sense_is_refused(self, arguments):
         with pytest.raises(InvalidConfiguration):
             Surface(*arguments)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,42 @@ class TestSystemBackend:
             SystemBackend(scratch(tmp_path))
         with pytest.raises(InvalidConfiguration, match=r"allow_system=True"):
             gym.make("SpecTuning-v0", backend="sysctl", workload=PageTouches())
+
+    @pytest.mark.parametrize("word", ["no", 1])
+    def test_only_true_is_the_users_word(self, word, tmp_path):
+        with pytest.raises(InvalidConfiguration, match="allow_system=True"):
+            SystemBackend(scratch(tmp_path), allow_system=word)
+
+    def test_a_choice_may_be_several_figures(self, tmp_path):
+        limits = Knob("limits", "choice", choices=("4096 87380 6291456", "4096 87380 4096"))
+        (tmp_path / "limits").write_text("4096\t87380\t6291456\n")
+
+        class Kernel(Scratch):
+            def run(self, query: MeasureQuery, cancel: Any) -> Metrics:
+                path = tmp_path / "limits"
+                path.write_text(path.read_text().replace(" ", "\t"))  # as /proc/sys shows them
+                return Metrics.of([1.0], 1.0)
+
+        backend = make(Kernel(str(tmp_path), (limits,)), tmp_path)
+        env = gym.make("SpecTuning-v0", backend=backend)
+        env.reset(seed=0)
+        env.step({"limits": 1})
+        backend.close()
+        assert (tmp_path / "limits").read_text().split() == ["4096", "87380", "6291456"]
+
+    def test_a_knob_without_a_file_is_refused_before_anything_is_locked(self, tmp_path):
+        class Undeclared(Scratch):
+            files: Any = {}
+
+        with pytest.raises(InvalidConfiguration, match="scratch declares no file for 'number', only {}"):
+            make(Undeclared(scratch(tmp_path).folder), tmp_path)
+        assert not (tmp_path / "journal").exists()
+
+    def test_files_are_read_somewhere(self):
+        with pytest.raises(InvalidConfiguration, match="there is no folder '/missing'"):
+            _ = FileReads("/missing").files
+        with pytest.raises(InvalidConfiguration, match="megabytes must be an integer of at least 1, not 0"):
+            FileReads(megabytes=0)
 
     def test_no_permission_names_what_works_without(self, tmp_path, monkeypatch):
         workload = scratch(tmp_path)
@@ -163,6 +201,44 @@ class Cache:
         return Metrics.of([1000.0 / dict(query.knobs)["entries"]], query.window_s)  # type: ignore[operator]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Live:
+    """A workload that does not care."""
+
+    knobs: tuple[Knob, ...]
+    name: str = "live"
+
+    def run(self, query: MeasureQuery, cancel: CancelToken) -> Metrics:
+        return Metrics.of([1.0], 1.0)
+
+
+#: A process that sets a knob and never closes the backend.
+FORGETFUL = """
+import dataclasses
+import gymnasium as gym
+import spec_envs
+from spec_envs.tuning.knobs import Knob
+from spec_envs.tuning.live import LiveBackend
+from spec_envs.tuning.measuring import Metrics
+
+system = [7]
+
+def apply(value):
+    system[0] = value
+    print("set to", value)
+
+@dataclasses.dataclass(frozen=True)
+class Live:
+    name: str = "live"
+    knobs: tuple = (Knob("knob", "int", 1, 10, default=3, apply=apply, read=lambda: system[0]),)
+
+    def run(self, query, cancel):
+        return Metrics.of([1.0], 1.0)
+
+gym.make("SpecTuning-v0", backend=LiveBackend(Live())).reset(seed=0)
+"""
+
+
 class TestLiveBackend:
     def test_a_third_party_adds_a_knob_and_a_workload(self):
         system = {"entries": 3}
@@ -191,6 +267,40 @@ class TestLiveBackend:
         backend = LiveBackend(Cache((knob,)))
         with pytest.raises(HandlerFailed, match="entries was set to 5, but reads 3"):
             gym.make("SpecTuning-v0", backend=backend, start={"entries": 5}).reset(seed=0)
+
+    def test_a_knob_that_cannot_be_put_back_does_not_keep_the_others_from_it(self):
+        system = {"one": 1, "two": 1}
+
+        def knob(name: str) -> Knob:
+            return Knob(name, "int", 1, 10, apply=lambda value: apply(name, value), read=lambda: system[name])
+
+        def apply(name: str, value: Any) -> None:
+            if closing and name == "two":
+                raise OSError("gone")
+            system[name] = value
+
+        closing = False
+        backend = LiveBackend(Live((knob("one"), knob("two"))))
+        gym.make("SpecTuning-v0", backend=backend, start={"one": 5, "two": 5}).reset(seed=0)
+        closing = True
+        with pytest.raises(OSError, match="gone"):
+            backend.close()
+        assert system == {"one": 1, "two": 5}
+        backend.close()
+
+    def test_what_was_set_is_put_back_at_the_end_of_the_process(self):
+        done = subprocess.run([sys.executable, "-W", "error", "-c", FORGETFUL], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "set to 3\nset to 7\n"
+
+    def test_a_forked_child_puts_nothing_back(self):
+        done = subprocess.run(
+            [sys.executable, "-c", f"{FORGETFUL}\nimport os, sys\nif not os.fork(): sys.exit()\nos.wait()"],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("set to 7") == 1
 
     def test_a_knob_without_apply_is_refused(self):
         with pytest.raises(InvalidConfiguration, match="entries needs apply and read"):

@@ -149,6 +149,8 @@ class TestEnds:
             observation, _ = env.reset(seed=0)
             action = env.act(observation)
             assert action == {"slice_ms": 10.0}
+            with pytest.raises(ResetNeeded, match=r"has ended while the tuner was thinking; step\(\) returns its end"):
+                env.act(observation)
             observation, reward, terminated, truncated, info = env.step(action)
             assert (terminated, truncated) == (False, True) and info["window"] == 2
             assert reward == pytest.approx(sum(window.reward for window in env.trace))
@@ -190,6 +192,73 @@ class TestEnds:
             with pytest.raises(ValueError, match="slice_ms is a number from 0.1 to 100 ms, not 1000"):
                 env.step({"slice_ms": 1000})
             assert env.statistics.windows == 0
+
+    @pytest.mark.parametrize("guess", [{"slice_ms": 1000}, "nonsense", object()], ids=["high", "text", "object"])
+    def test_a_guess_that_cannot_be_set_leaves_the_setting_as_it_is(self, guess):
+        class Bad:
+            def guess(self, call, k):
+                return [Guess(guess, 0.5)]
+
+        with live(Bad()) as env:
+            observation, _ = env.reset(seed=0)
+            observation, *_ = env.step(env.act(observation))
+            assert settings_of(observation) == [32.0] * 5 + [3.2]
+            assert env.statistics.failed == 4 and not env.statistics.lossy
+
+    def test_a_guess_that_is_none_has_failed(self):
+        class Bad:
+            def guess(self, call, k):
+                return [{"slice_ms": 3.2}]
+
+        with live(Bad()) as env:
+            env.act(env.reset(seed=0)[0])
+            assert env.statistics.failed == 4
+
+    def test_a_guesser_that_cannot_learn_does_not_cost_the_answer(self):
+        class Unteachable(Always):
+            def observe(self, call, response):
+                raise RuntimeError("cannot learn")
+
+        with live(Unteachable()) as env:
+            observation, _ = env.reset(seed=0)
+            assert env.act(observation) == {"slice_ms": 3.2}
+
+    def test_a_guesser_that_never_answers_is_asked_once(self):
+        asked, never = [], threading.Event()
+
+        class Hanging:
+            def guess(self, call, k):
+                asked.append(call)
+                never.wait(60)
+                return []
+
+        backend = SimulatedBackend(paced=True)
+        env = gym.make("SpecTuning-v0", backend=backend, windows=20, window_s=0.01, settle_s=0.0)
+        with LastWriteWins(env, with_latency(tuner, 0.03), guesser=Hanging(), patience_s=0.001) as wrapper:
+            observation, _ = wrapper.reset(seed=0)
+            for _ in range(3):
+                observation, *_ = wrapper.step(wrapper.act(observation))
+            assert len(asked) == 1 and not wrapper.statistics.lossy
+            never.set()
+
+    def test_closed_while_the_tuner_thinks(self):
+        closing = threading.Event()
+
+        def policy(observation, cancel):
+            cancel.on_cancel(closing.set)
+            closing.wait(60)
+
+        class Closing(Always):
+            def guess(self, call, k, cancel):
+                threading.Thread(target=wrapper.close).start()
+                while not wrapper._closed:
+                    pass
+                return [Guess({"slice_ms": 10.0}, 0.5)]
+
+        wrapper = LastWriteWins(gym.make("SpecTuning-v0"), policy, guesser=Closing(), patience_s=60.0)
+        observation, _ = wrapper.reset(seed=0)
+        with pytest.raises(EnvClosed, match="was closed; make a new one"):
+            wrapper.act(observation)
 
     def test_windows_that_take_no_time_are_refused(self):
         env = LastWriteWins(gym.make("SpecTuning-v0"), with_latency(tuner, 1.0), runtime="simulation")
