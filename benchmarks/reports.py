@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from _typeshed import DataclassInstance
+    from rich.console import JustifyMethod
 
 #: Width of tables where there is no terminal to ask for its own.
 _PLAIN_WIDTH = 120
@@ -32,17 +35,43 @@ def console(*, stderr: bool = False) -> Console:
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, footer: Sequence[str] = ()) -> Table:
-    """A table; the first column is text, the others are figures."""
-    result = Table(title=title, title_justify="left", title_style="bold")
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, footer: Sequence[str] = ()) -> Group:
+    """A table for ``console()``; the first column is text, the others are figures.
+
+    Headings and cells are broken between words where it is narrow, and within a word only where nothing else helps.
+    """
+    lines = [columns, *rows, *([footer] if footer else [])]
+    widest = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    least = [max(len(word) for cell in cells for word in cell.split() or [""]) for cells in zip(*lines, strict=True)]
+    width = console().width
+    between = 2 if sum(least) + 2 * (len(columns) - 1) <= width else 1
+    widths = _widths(widest, least, width - between * (len(columns) - 1))
+    result = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, between - 1, 0, 0),  # beside the one that parts the columns
+    )
     for number, column in enumerate(columns):
-        result.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        justify: JustifyMethod = "left" if number == 0 else "right"
+        result.add_column(column, justify=justify, overflow="fold", vertical="bottom", width=widths[number])
     for row in rows:
         result.add_row(*row)
     if footer:
         result.add_section()
         result.add_row(*footer, style="bold")
-    return result
+    return Group(Text(title, style="bold"), result)
+
+
+def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[int | None]:
+    """Widths of columns, taken from where most can be spared; ``None`` if words have to be broken."""
+    if sum(least) > room:
+        return [None] * len(least)
+    widths = list(widest)
+    while sum(widths) > room:
+        spare = [width - fewest for width, fewest in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
 
 
 @contextmanager

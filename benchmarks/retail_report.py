@@ -16,7 +16,7 @@ from spec_envs.benchmarks.retail_settings import RetailSettings
 
 _COLUMNS = (
     *("task", "wait saved", "saved", "hit rate", "tokens", "calls", "wasted", "cancelled"),
-    *("prefetched", "API rate", "reward", "lossless"),
+    *("prefetch", "API rate", "reward"),
 )
 
 
@@ -75,8 +75,11 @@ def _print(report: dict[str, Any], settings: RetailSettings) -> None:
     out.print(
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing it is {mean['seconds']:,.1f} s instead of {mean['sequential_seconds']:,.1f} s. Tokens are "
-        "relative to no speculation, with cancelled calls charged in full. Prefetched reads: used, and made."
+        "relative to no speculation, with cancelled calls charged in full. Prefetched reads: used, of those made.\n"
+        f"Everything but time was the same with and without speculation: {mean['lossless']:.1%} of the tasks."
     )
+    if failed := mean["guesses"].get("failed"):
+        out.print(f"{failed:.3g} of {sum(mean['guesses'].values()):.3g} guesses for a task failed.", style="bold")
     lines = [
         ("the agent's next call", report["next_call"]),
         ("of these, reads", report["next_call"] and report["next_call"]["reads"]),
@@ -99,15 +102,14 @@ def _row(name: str, figures: dict[str, Any]) -> list[str]:
         name,
         f"{figures['wait_saved']:.1%}",
         f"{figures['saved']:.1%}",
-        f"{figures['hit_rate']:.1%}",
+        _percent(figures["hit_rate"]),
         f"x{figures['tokens_full']:.2f}",
         *calls,
-        f"{figures['prefetch_used']:.2g} of {figures['prefetched']:.2g}",
+        f"{figures['prefetch_used']:.2g}/{figures['prefetched']:.2g}",
         _percent(figures["api_correct_rate"]),
         f"{figures['reward']:.3g}",
-        f"{figures['lossless']:.3g}",
     ]
 
 
 def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"
+    return "-" if share is None else f"{share:.0%}" if share == 1 else f"{share:.1%}"

@@ -90,10 +90,10 @@ class RetailSettings:
                 raise InvalidConfiguration(f"{name} must be above 0 and finite, not {getattr(self, name)!r}")
         if (self.tasks == "tau-bench") != (self.data is not None):
             raise InvalidConfiguration(
-                'tasks "tau-bench" need data, the folder with tau-bench\'s data, and others do not'
+                "--tasks tau-bench needs --data, the folder with tau-bench's data, and other tasks do not"
             )
         if (self.guesses == "llm") != (self.model is not None):
-            raise InvalidConfiguration(f'guesses "llm" need a model, and others do not; guesses are {self.guesses!r}')
+            raise InvalidConfiguration(f"--guesses llm needs --model, and others do not; they are {self.guesses!r}")
         _ = self.limits  # checks the others
 
     @property
@@ -126,7 +126,7 @@ class RetailSettings:
         files = sorted(self.data.glob("tasks*.json"))
         if len(files) != 1:
             found = ", ".join(each.name for each in files) or "none"
-            raise InvalidConfiguration(f"{self.data} holds not one file tasks*.json, but {found}; give task_file")
+            raise InvalidConfiguration(f"{self.data} holds not one file tasks*.json, but {found}; give --task-file")
         return load_tasks(files[0], split)
 
 

@@ -11,6 +11,7 @@ from spec_envs.benchmarks.reports import console, mean_of, progress, table, vers
 from spec_envs.benchmarks.search import SearchBench, SearchRun
 from spec_envs.benchmarks.search_cases import Case
 from spec_envs.benchmarks.search_settings import SearchSettings
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.recorded import load_episodes
 
 _COLUMNS = ("agent", "guesser", "k", "episodes", "saved", "top1", "top3", "first top1", "first top3", "lossless")
@@ -33,6 +34,8 @@ def run(source: str, split: str, options: dict[str, Any], json_file: Path | None
         cases = Case.embedded(split, settings)
     else:
         cases = Case.recorded(load_episodes(source), settings)
+    if not cases:
+        raise InvalidConfiguration(f"{source} holds no episode")
     bench = SearchBench(cases, settings)
     runs = []
     with progress("episodes", len(cases), shown=json_file is None) as show:

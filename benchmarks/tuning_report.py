@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import math
 import statistics
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ def run(
     if plot_file is not None:
         _check_picture(plot_file)
     modes = [settings] if beside is None else [TuningSettings(**chosen | {"mode": beside}), settings]
+    _check_installed(modes)
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
     backend = settings.make_backend()
     try:
@@ -64,6 +66,16 @@ def run(
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
     write_json(report, json_file)
+
+
+def _check_installed(modes: Sequence[TuningSettings]) -> None:
+    """A guesser that fails is only counted, so that it cannot run at all has to be said before."""
+    used: set[str] = {each.actor for each in modes if each.mode != "speculator"}
+    used |= {each.guesser for each in modes if each.mode != "actor"}
+    if "gp" in used and importlib.util.find_spec("sklearn") is None:
+        raise DependencyNotInstalled(
+            '--actor and --guesser gp need scikit-learn: pip install "spec-envs[tuning]"; "climb" needs nothing'
+        )
 
 
 def mean(runs: Sequence[TuningRun]) -> dict[str, Any]:

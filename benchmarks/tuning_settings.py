@@ -78,9 +78,9 @@ class TuningSettings:
             if not 0 < getattr(self, name) < math.inf:
                 raise InvalidConfiguration(f"{name} must be above 0 and finite, not {getattr(self, name)!r}")
         if self.clock == "virtual" and self.backend != "simulated":
-            raise InvalidConfiguration(f"the backend {self.backend!r} is real; use the wall clock")
+            raise InvalidConfiguration(f"the backend {self.backend!r} is real; give --clock wall")
         if self.knobs > 1 and self.backend != "simulated":
-            raise InvalidConfiguration(f"knobs={self.knobs} are those of a made-up machine; use the simulated backend")
+            raise InvalidConfiguration(f"--knobs {self.knobs} are those of a made-up machine; give --backend simulated")
         if self.actor == "best" and self.backend not in _ROUND_ROBIN:
             raise InvalidConfiguration(
                 f"the best setting of {self.backend!r} is not known; give an actor that searches for it: "

@@ -234,12 +234,12 @@ def read_trajectories(path: Path | str) -> list[Trajectory]:
         OSError: The file cannot be read.
     """
     path = Path(path)
-    text = path.read_text(encoding="utf-8")
     try:
+        text = path.read_text(encoding="utf-8")
         if text.lstrip().startswith("["):
             return [_from_tau_bench(entry) for entry in json.loads(text)]
         return [_from_json(json.loads(line)) for line in text.split("\n") if line.strip()]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidConfiguration(f"{path} holds no trajectories: {type(error).__name__}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ sys.path[:] = [*(entry for entry in sys.path if entry not in ("", _ROOT)), _ROOT
 # The same examples in every run, and no deadline: a machine under load must not fail a test.
 settings.register_profile("deterministic", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("deterministic")
+
+# A shell has what it runs in the background ignore Ctrl-C, and so would the commands that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -148,9 +148,11 @@ class TestFiles:
         path.write_text(json.dumps([{"task_id": 7, "trial": 0, "reward": 1.0, "traj": CHAT}]))
         assert read_trajectories(path) == [Trajectory(Conversation(EVENTS), "7", 1.0)]
 
-    @pytest.mark.parametrize("content", ["[1]", '{"a": 1}', "no json", '[{"task_id": 1}]', '{"events": [{}]}'])
+    @pytest.mark.parametrize(
+        "content", [b"[1]", b'{"a": 1}', b"no json", b"\xab\xff", b'[{"task_id": 1}]', b'{"events": [{}]}']
+    )
     def test_anything_else_is_refused(self, content, tmp_path):
         path = tmp_path / "file.json"
-        path.write_text(content)
+        path.write_bytes(content)
         with pytest.raises(InvalidConfiguration, match=r"file\.json holds no trajectories: "):
             read_trajectories(path)

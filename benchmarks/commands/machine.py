@@ -15,7 +15,7 @@ def tuning() -> None:
 @tuning.command()
 @click.option(
     "--journal",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the journal.  [default: that of this user]",
 )
 def restore(journal: Path | None) -> None:

@@ -88,14 +88,14 @@ class Game:
             ValueError: It is not a string, not a move, or not a legal one; the message says which, and where.
         """
         if not isinstance(uci, str):
-            raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {uci!r}")
+            raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {repr(uci)[:200]}")
         try:
             move = self.board.parse_uci(uci)
         except chess.IllegalMoveError:
             raise ValueError(f"{uci!r} is not a legal move in {self.fen}{self._hint(uci)}") from None
         except chess.InvalidMoveError:
             raise ValueError(
-                f"{uci!r} is not a move in UCI notation, such as 'e2e4', in {self.fen}{self._hint(uci)}"
+                f"{repr(uci)[:200]} is not a move in UCI notation, such as 'e2e4', in {self.fen}{self._hint(uci)}"
             ) from None
         if not move:
             raise ValueError(f"{uci!r} is the null move, which is not a legal move in {self.fen}")

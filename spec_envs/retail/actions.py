@@ -50,7 +50,7 @@ def read_action(action: object) -> str | CallAction:
         return _call(action)
     raise InvalidAction(
         f'an action is a message (text) or a tool call ({{"name": text, "arguments": {{…}}}}, or this as JSON text), '
-        f"not {str(action)[:200]!r}"
+        f"not {repr(action)[:200]}"
     )
 
 

@@ -31,6 +31,8 @@ def load(data: str | os.PathLike[str] = "embedded") -> Base:
     Raises:
         InvalidConfiguration: There is no such folder, or its files hold something else; the message says where.
     """
+    if not isinstance(data, str | os.PathLike):
+        raise InvalidConfiguration(f'data must be "embedded" or a folder, not {data!r}')
     name = os.fspath(data)
     if name == "embedded" or name.startswith("embedded:"):
         return _embedded(name)

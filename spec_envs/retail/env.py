@@ -163,6 +163,8 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         if render_mode not in (None, "ansi"):
             raise InvalidConfiguration(f"render_mode must be None or 'ansi', not {render_mode!r}")
         customer = _customer_of(customer)
+        if tools is not None and not callable(tools):
+            raise InvalidConfiguration(f"tools must be None or a callable, not {tools!r}")
         tools = tools or instant_tools
         super().__init__({"user": customer, "tool": tools})
         self._customer_effect = declared_effect("customer", customer) or Effect.SAMPLE
@@ -332,13 +334,13 @@ def _tasks_of(
 
 
 def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:
-    if not isinstance(customer, str):
+    if callable(customer):
         return customer
     customers: Mapping[str, Callable[[], Callable[..., str]]] = {
         "scripted": lambda: scripted_customer,
         "human": HumanCustomer,
     }
-    if customer not in customers:
+    if not isinstance(customer, str) or customer not in customers:
         raise InvalidConfiguration(f'customer must be "scripted", "human" or a callable, not {customer!r}')
     return customers[customer]()
 

@@ -76,7 +76,7 @@ def read_action(action: object) -> Act | Mistake:
         return _read_call(json.loads(text), text)
     raise InvalidAction(
         f"an action is text ({_USAGE}) or a tool call ({{'name': 'search', 'arguments': {{'entity': …}}}}), "
-        f"not a {type(action).__name__}"
+        f"not {repr(action)[:200]}"
     )
 
 

@@ -250,8 +250,8 @@ def _nothing() -> None:
 def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:
     if isinstance(source, (str, os.PathLike)):
         return load_questions(source, split)
-    if not source:
-        raise InvalidConfiguration("questions must hold at least one question")
+    if not source or not hasattr(source, "__iter__"):
+        raise InvalidConfiguration(f"questions must hold at least one question, or name a file of them, not {source!r}")
     return tuple(source)
 
 

@@ -44,6 +44,9 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
         from spec_envs.search.embedded import embedded_corpus  # late: most of its size is data
 
         return embedded_corpus()
+    wrong = InvalidConfiguration(f'a corpus is "embedded", a folder, a .jsonl or a .json file, and {source!r} is none')
+    if not isinstance(source, str | os.PathLike):
+        raise wrong
     path = Path(source)
     if path.is_dir():
         return _corpus(path, _folder(path))
@@ -51,7 +54,7 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
         return _corpus(path, _lines(path))
     if path.suffix == ".json" and path.is_file():
         return _corpus(path, _contexts(path))
-    raise InvalidConfiguration(f'a corpus is "embedded", a folder, a .jsonl or a .json file, and {str(path)!r} is none')
+    raise wrong
 
 
 def page_from_markup(title: str, text: str) -> Page:

@@ -98,13 +98,13 @@ class TestReport:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            (("--tasks", "tau-bench"), "need data"),
-            (("--data", "."), "need data"),
+            (("--tasks", "tau-bench"), "--tasks tau-bench needs --data"),
+            (("--data", "."), "--tasks tau-bench needs --data"),
             (("--split", "train"), "give folds to run them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
             (("--tasks", "tau-bench", "--data", "."), "holds not one file tasks*.json, but none"),
-            (("--guesses", "llm"), "need a model"),
-            (("--model", "x"), "need a model"),
+            (("--guesses", "llm"), "--guesses llm needs --model"),
+            (("--model", "x"), "--guesses llm needs --model"),
             (("--num-tasks", 2, "--folds", 9), "9 folds need at least as many customers"),
         ],
     )

@@ -74,6 +74,12 @@ class TestCommand:
         assert "mean" in result.stdout and "first top3" in result.stdout and "instead of" in result.stdout
         assert result.stderr == ""
 
+    def test_refuses_a_file_without_episodes(self, tmp_path):
+        path = tmp_path / "none.json"
+        path.write_text("[]", encoding="utf-8")
+        result = bench("--episodes", path)
+        assert result.exit_code == 2 and "none.json holds no episode" in result.stderr
+
     def test_runs_on_the_wall_clock(self, file):
         result = bench("--episodes", file, "--clock", "wall", "--speed", 500, "--json", "-")
         assert result.exit_code == 0, result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
@@ -66,8 +67,8 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "wrong"),
         [
-            (["--backend", "eevdf"], "the backend 'eevdf' is real; use the wall clock"),
-            (["--backend", "eevdf", "--clock", "wall", "--knobs", 3], "use the simulated backend"),
+            (["--backend", "eevdf"], "the backend 'eevdf' is real; give --clock wall"),
+            (["--backend", "eevdf", "--clock", "wall", "--knobs", 3], "give --backend simulated"),
             (["--backend", "sqlite", "--clock", "wall"], "the best setting of 'sqlite' is not known"),
             (["--start", 1000], "start: slice_ms is a number from 0.1 to 100 ms"),
             (["--mode", "actor", "--beside", "actor"], "beside must be another mode than mode, which is 'actor'"),
@@ -78,6 +79,12 @@ class TestCommand:
     def test_says_what_does_not_go_together(self, args, wrong):
         result = bench(*args)
         assert result.exit_code == 2 and wrong in result.output
+
+    def test_says_that_scikit_learn_is_missing_before_it_measures(self, monkeypatch):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        result = bench("--seeds", 1)
+        assert result.exit_code == 2 and 'pip install "spec-envs[tuning]"' in result.output
+        assert bench("--seeds", 1, "--mode", "actor").exit_code == 0  # it knows the optimum, and nobody guesses
 
 
 class TestFigures:

@@ -133,6 +133,9 @@ class TestSeedsAndTasks:
         [
             {"max_steps": 0},
             {"max_steps": True},
+            {"customer": 3},
+            {"tools": "instant"},
+            {"data": 3},
             {"customer": "nobody"},
             {"render_mode": "rgb_array"},
             {"tasks": []},

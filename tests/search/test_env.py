@@ -91,6 +91,8 @@ class TestContract:
             ({"backend": "gopher"}, "backend must be"),
             ({"backend": SMALL, "corpus": "pages.jsonl"}, "is for backend='corpus'"),
             ({"corpus": "nowhere"}, "a corpus is"),
+            ({"corpus": 3}, "a corpus is .* 3 is none"),
+            ({"questions": 3}, "questions must hold at least one question"),
             ({"questions": "nowhere"}, "questions are"),
             ({"questions": []}, "at least one"),
             ({"split": "validation"}, "split must be"),

@@ -51,6 +51,10 @@ class TestKilled:
         assert shown(workload) == BEFORE
         assert CliRunner().invoke(main, arguments).output == "nothing was left changed\n"
 
+    def test_the_command_does_not_take_a_folder_that_is_not_there_for_an_empty_journal(self, tmp_path):
+        done = CliRunner().invoke(main, ["tuning", "restore", "--journal", str(tmp_path / "jurnal")])
+        assert done.exit_code == 2 and "jurnal" in done.output and "does not exist" in done.output
+
     @pytest.mark.parametrize(
         ("how", "number", "code"),
         [("wait", signal.SIGTERM, -signal.SIGTERM), ("return", None, 0)],

@@ -1,0 +1,41 @@
+"""Tables: words stay whole for as long as the terminal has room for them."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from spec_envs.benchmarks import reports
+
+COLUMNS = ("mode", "p95 over 20 s", "cancelled", "lossless")
+ROW = ("last-write-wins", "101.25 ms", "12.5", "1")
+
+
+def lines(monkeypatch, width):
+    console = Console(width=width, highlight=False)
+    monkeypatch.setattr(reports, "console", lambda: console)
+    with console.capture() as capture:
+        console.print(reports.table("A title", COLUMNS, [ROW], footer=("mean", *ROW[1:])))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+@pytest.mark.parametrize("width", [120, 50, 48, 44, 42])
+def test_headings_and_cells_are_broken_between_words(monkeypatch, width):
+    shown = lines(monkeypatch, width)
+    words = set(" ".join(shown).split())
+    assert {word for cell in (*COLUMNS, *ROW, "mean") for word in cell.split()} <= words
+    assert max(map(len, shown)) <= width
+
+
+def test_the_first_column_is_on_the_left_and_the_others_on_the_right(monkeypatch):
+    title, headings, rule, row, _, mean = lines(monkeypatch, 120)
+    assert title == "A title" and set(rule) == {"─"}
+    assert headings == "mode             p95 over 20 s  cancelled  lossless"
+    assert row == "last-write-wins      101.25 ms       12.5         1"
+    assert mean == "mean                 101.25 ms       12.5         1"
+
+
+def test_words_are_broken_where_nothing_else_helps(monkeypatch):
+    shown = lines(monkeypatch, 20)
+    assert max(map(len, shown)) <= 20
+    assert "ms" in "".join(shown)
