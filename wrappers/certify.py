@@ -12,6 +12,7 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import AsyncGuesser, Call, Guesser, as_handler, key_of
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.speculation.awaiting import awaited
 from spec_envs.wrappers.speculation.tasks import AsyncioRuntime
@@ -101,6 +102,9 @@ def certify(
         max_steps: An episode is compared up to here.
         **options: For ``SpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ``runtime``, …. A runtime goes by
             its name or, since each seed needs a fresh one, as a callable that makes it.
+
+    Raises:
+        InvalidConfiguration: There are no seeds.
     """
     comparison = _Comparison()
     for seed in seeds:
@@ -110,7 +114,7 @@ def certify(
             comparison.add(seed, _speculative(env_factory, policy, guessers, seed, max_steps, options))
         if comparison.decided:
             break
-    return comparison.certificate
+    return comparison.result()
 
 
 async def certify_async(
@@ -134,6 +138,9 @@ async def certify_async(
         seeds: Seeds for ``reset``, one episode each.
         max_steps: An episode is compared up to here.
         **options: For ``AsyncSpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ….
+
+    Raises:
+        InvalidConfiguration: There are no seeds.
     """
     comparison = _Comparison()
     for seed in seeds:
@@ -146,7 +153,7 @@ async def certify_async(
                 comparison.add(seed, await run)
         if comparison.decided:
             break
-    return comparison.certificate
+    return comparison.result()
 
 
 Record = list[dict[str, Any]]
@@ -156,26 +163,36 @@ class _Comparison:
     """Compares the runs of one seed after the other: plain, plain, speculative."""
 
     def __init__(self) -> None:
-        self.certificate = Certificate(Verdict.LOSSLESS, 0)
+        self._certificate = Certificate(Verdict.LOSSLESS, 0)
         self._runs: list[Record] = []
 
     @property
     def decided(self) -> bool:
         """Whether a difference was found."""
-        return not self.certificate
+        return not self._certificate
+
+    def result(self) -> Certificate:
+        """What was found.
+
+        Raises:
+            InvalidConfiguration: Nothing was compared.
+        """
+        if not self._certificate.seeds:
+            raise InvalidConfiguration("seeds must hold at least one seed: nothing was compared, so nothing is known")
+        return self._certificate
 
     def add(self, seed: int, run: Record) -> None:
         """The next run."""
         if len(self._runs) == 3:
             self._runs.clear()
         self._runs.append(run)
-        count = self.certificate.seeds + (len(self._runs) == 1)
+        count = self._certificate.seeds + (len(self._runs) == 1)
         difference = _first_difference(seed, self._runs[0], run)
         if difference is None:
-            self.certificate = Certificate(Verdict.LOSSLESS, count)
+            self._certificate = Certificate(Verdict.LOSSLESS, count)
         else:
             verdict = Verdict.NONDETERMINISTIC_CONTROL if len(self._runs) == 2 else Verdict.DIVERGED
-            self.certificate = Certificate(verdict, count, difference)
+            self._certificate = Certificate(verdict, count, difference)
 
 
 def _runtime_of(options: Mapping[str, Any]) -> Runtime:

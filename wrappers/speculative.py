@@ -106,7 +106,6 @@ class SpeculativeWrapper(
             max_trace_events=max_trace_events,
         )
         gym.Wrapper.__init__(self, env)
-        _refuse_async(env, policy, guessers or {})
         self._prepare(
             policy,
             guessers or {},
@@ -119,6 +118,7 @@ class SpeculativeWrapper(
             shadow_every,
             max_trace_events,
         )
+        _refuse_async(env, policy, guessers or {})
         # An adopted fork has spaces of its own; sampling goes on with those that the user knows.
         self.action_space, self.observation_space = env.action_space, env.observation_space
         self._method: Callable[[AnyEnv], Transition] | None = None

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
+from gymnasium.error import DependencyNotInstalled
+
 from spec_envs._serving import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.models import served_model
@@ -51,7 +53,10 @@ class ModelServer:
         pace: Pace | None = None,
         rate_limit: tuple[int, float] | None = None,
     ) -> None:
-        from spec_envs.benchmarks.serving.app import ModelApp  # late: starlette is an extra
+        try:  # late: starlette is an extra
+            from spec_envs.benchmarks.serving.app import ModelApp
+        except ImportError as error:
+            raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
 
         self.name = name or (model if isinstance(model, str) and ":" not in model else "model")
         self._model = served_model(model) if isinstance(model, str) else model

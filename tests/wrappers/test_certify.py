@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import Call, CallEnv, Guess
+from spec_envs import Call, CallEnv, Guess, InvalidConfiguration
 from spec_envs.agents import FrequencyGuesser
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime, ThreadRuntime, Verdict, certify
@@ -139,5 +139,6 @@ def test_only_the_first_max_steps_are_compared():
     assert verdict(10) is Verdict.NONDETERMINISTIC_CONTROL
 
 
-def test_no_seeds_are_no_evidence_against():
-    assert str(certify(FakeEnv, choose, {}, [])) == "lossless on 0 seed(s)"
+def test_no_seeds_are_no_evidence():
+    with pytest.raises(InvalidConfiguration, match="at least one seed"):
+        certify(FakeEnv, choose, {}, [])

@@ -200,6 +200,8 @@ class Speculation:
         return unwrapped.handler(name)
 
     def _check_named(self, what: str, given: Mapping[str, Any], method: str) -> None:
+        if not isinstance(given, Mapping):
+            raise InvalidConfiguration(f"{what} must be a mapping of names of calls, not {given!r}")
         unwrapped = self.env.unwrapped
         known = {POLICY, *(unwrapped.handlers if isinstance(unwrapped, CallEnv) else ())}
         plain_methods = ("observe",) if what == "guessers" else (method,)
