@@ -7,9 +7,10 @@ woken. Only cancelling happens after the lock is released, because it calls into
 from __future__ import annotations
 
 import collections
+import dataclasses
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Self, assert_never
 
 from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, accepts, is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
@@ -33,6 +34,21 @@ if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.ledger import Ledger
     from spec_envs.wrappers.speculation.statistics import Statistics
     from spec_envs.wrappers.speculation.tree import SpeculationTree
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Asked:
+    """A guesser, and how it wants to be asked."""
+
+    guesser: Any
+    takes_cancel: bool
+    takes_early: bool
+    is_async: bool
+
+    @classmethod
+    def of(cls, guesser: Guesser | AsyncGuesser) -> Self:
+        guess = guesser.guess
+        return cls(guesser, accepts(guess, "cancel"), accepts(guess, "early"), is_async(guess))
 
 
 class Driver:
@@ -59,12 +75,10 @@ class Driver:
         self._tree = tree
         self._runtime = runtime
         self._handler = handler
-        self._guessers: dict[str, tuple[Any, frozenset[str]]] = {
-            name: (guesser, frozenset(each for each in ("cancel", "early") if accepts(guesser.guess, each)))
-            for name, guesser in guessers.items()
-        }
+        self._guessers = {name: _Asked.of(guesser) for name, guesser in guessers.items()}
         self._k = k
         self._ledger = ledger
+        self._known: dict[str, tuple[Handler, bool]] = {}
         self._jobs: dict[Run | Node, Job] = {}
         self._authoritative: Job | None = None
         self._to_cancel: list[CancelToken] = []
@@ -232,11 +246,18 @@ class Driver:
         def deliver(response: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._ended(run, token, response, error, now))
 
-        job = self._jobs[run] = Job(call.handler, function, deliver, token, is_async(handler))
+        job = self._jobs[run] = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
         if run.speculative:
             self._runtime.spawn(job)
         else:
             self._authoritative = job
+
+    def _is_async(self, name: str, handler: Handler) -> bool:
+        """``is_async``, which takes a while, of a handler that is usually the same as last time."""
+        known = self._known.get(name)
+        if known is None or known[0] is not handler:
+            known = self._known[name] = (handler, is_async(handler))
+        return known[1]
 
     def _ended(
         self, run: Run, token: CancelToken, response: Any, error: BaseException | None, now: float
@@ -257,15 +278,11 @@ class Driver:
     def _ask(self, node: Node) -> None:
         assert node.call is not None
         call = node.call
-        guesser, accepted = self._guessers[call.handler]
-        token = self._runtime.token()
-
-        def early(guesses: Iterable[Any]) -> None:
-            known = self._checked(guesser, guesses)
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, known, now)))
-
-        available = {"cancel": token, "early": early}
-        options = {name: available[name] for name in accepted}
+        asked = self._guessers[call.handler]
+        guesser, token = asked.guesser, self._runtime.token()
+        options: dict[str, Any] = {"cancel": token} if asked.takes_cancel else {}
+        if asked.takes_early:
+            options["early"] = lambda guesses: self._say_early(node, token, self._checked(guesser, guesses))
 
         def function(cancel: CancelToken) -> Sequence[Guess]:
             return self._checked(guesser, guesser.guess(call, self._k, **options))
@@ -277,11 +294,13 @@ class Driver:
             self._deliver(lambda now: self._guessed(node, token, guesses, error, now))
 
         self._ledger.asked()
-        on_loop = is_async(guesser.guess)
         self._jobs[node] = job = Job(
-            f"guess-{call.handler}", function_async if on_loop else function, deliver, token, on_loop
+            f"guess-{call.handler}", function_async if asked.is_async else function, deliver, token, asked.is_async
         )
         self._runtime.spawn(job)
+
+    def _say_early(self, node: Node, token: CancelToken, guesses: Sequence[Guess]) -> None:
+        self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, guesses, now)))
 
     def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
         guesses = tuple(guesses)
@@ -307,11 +326,11 @@ class Driver:
         call = node.call
         if call is None or call.handler not in self._guessers:
             return
-        guesser, _ = self._guessers[call.handler]
-        observe = getattr(guesser, "observe", None)
+        asked = self._guessers[call.handler]
+        observe = getattr(asked.guesser, "observe", None)
         if observe is None:
             return
-        if is_async(guesser.guess):  # a guesser that lives there is used by one thread only
+        if asked.is_async:  # a guesser that lives there is used by one thread only
             self._teach(observe, call, action_of(response))
         else:
             self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
