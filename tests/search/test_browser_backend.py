@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
+import subprocess
+import sys
 import tempfile
 import threading
 
@@ -164,3 +167,29 @@ def test_without_chromium_the_way_out_is_named(monkeypatch):
 def test_there_is_at_least_one_browser():
     with pytest.raises(InvalidConfiguration, match="max_browsers must be an integer of at least 1"):
         BrowserBackend("http://127.0.0.1:1", max_browsers=0)
+
+
+@needs_chromium
+def test_a_program_that_ends_without_closing_leaves_nothing(tmp_path):
+    program = """if True:
+        import sys
+        from spec_envs.calls import CancelToken
+        from spec_envs.search.browser import BrowserBackend
+        from spec_envs.search.pages import FetchQuery
+        backend = BrowserBackend(sys.argv[1], max_browsers=1)
+        backend(FetchQuery("Ostvall"), CancelToken())
+        print(*backend.pids())
+    """
+    with WikiSite(corpus()) as site:
+        ended = subprocess.run(
+            [sys.executable, "-c", program, site.url],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    pids = [int(pid) for pid in ended.stdout.split()]
+    assert len(pids) == 2
+    assert not any(map(psutil.pid_exists, pids))
+    assert ended.stderr == ""
+    assert not list(tmp_path.iterdir())
