@@ -13,6 +13,7 @@ import pytest
 from spec_envs import Call, CallEnv, CancelToken, Effect, Guess
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from tests.wrappers import guessers_for_tests as kinds
 from tests.wrappers.loops import VIRTUAL, certify_on, choose
 
@@ -147,6 +148,27 @@ def test_spaces_that_change_are_those_of_the_environment() -> None:
         env.reset(seed=0)
         env.step(np.array([1]))
         assert env.action_space == env.env.action_space == gym.spaces.Box(0, 10, (1,), np.int64)
+
+
+def test_a_rate_limit_ends_where_rounding_has_it() -> None:
+    started, per_s = 0.002, 0.02
+    now = started + per_s
+    assert started > now - per_s  # so it is in floating point: the wait is over by one sum, and not by the other
+
+    def world(query: Any, cancel: CancelToken) -> int:
+        cancel.sleep(0.001)
+        return pure_response(query)
+
+    def policy(observation: str, cancel: CancelToken) -> int:
+        cancel.sleep(0.0 if ":" in observation else started)
+        return choose(observation)
+
+    limits = Limits(per_handler={"world": HandlerLimit(max_calls=1, per_s=per_s)})
+    with SpeculativeWrapper(FakeEnv({"world": world}), policy, limits=limits, runtime="simulation") as env:
+        observation, _ = env.reset(seed=0)
+        for _ in range(2):
+            observation, *_ = env.step(env.act(observation))
+        assert env.statistics.waited_s == pytest.approx(now + 0.001)
 
 
 class OneAtATime:
