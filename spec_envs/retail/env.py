@@ -329,10 +329,10 @@ def _tasks_of(
     found: tuple[Task, ...]
     if isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)
-    elif isinstance(tasks, list | tuple):
-        found = tuple(tasks)
+    elif isinstance(tasks, Sequence):
+        found = tuple(cast("Sequence[Task]", tasks))
     else:
-        raise InvalidConfiguration(f'tasks must be a file, "embedded" or a list of Task, not {tasks!r:.200}')
+        raise InvalidConfiguration(f'tasks must be a file, "embedded" or a sequence of Task, not {tasks!r:.200}')
     if not found:
         raise InvalidConfiguration(f"tasks must hold at least one task, and there is none in {tasks!r:.200}")
     return found
