@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spec_envs.calls import Usage
 from spec_envs.wrappers.tools.executions import Execution, State
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class ToolStatistics:
         guesses: How often a guesser was asked.
         failed_guesses: How often it raised.
         not_learned: Runs that a guesser raised about when it was to learn from them.
+        guessing: What guessing has cost, of guessers that say so, such as ``ChatGuesser``; a cancelled guess costs the
+            part that was made.
     """
 
     calls: int = 0
@@ -129,6 +132,7 @@ class ToolStatistics:
     guesses: int = 0
     failed_guesses: int = 0
     not_learned: int = 0
+    guessing: Usage = Usage()
 
     @property
     def hit_rate(self) -> float:

@@ -148,6 +148,7 @@ class Driver:
 
         def deliver(value: Any, error: BaseException | None) -> None:
             token = self._guesses.pop(id(node))
+            self._machine.charge(token.usage()[0])
             guesses: list[tuple[ToolCall, float]] = []
             try:
                 if error is not None:

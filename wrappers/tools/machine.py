@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Effect
+from spec_envs.calls import Effect, Usage
 from spec_envs.conversation import Event, ToolCall, ToolResult
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.chain import Chain, Node
@@ -88,15 +88,20 @@ class Machine:
         self._cancelled: set[int] = set()
         self._counts: collections.Counter[str] = collections.Counter()
         self._saved_s = 0.0
+        self._guessing = Usage()
 
     @property
     def statistics(self) -> ToolStatistics:
         """A snapshot."""
-        return ToolStatistics(saved_s=self._saved_s, **self._counts)
+        return ToolStatistics(saved_s=self._saved_s, guessing=self._guessing, **self._counts)
 
     def count(self, what: str) -> None:
         """Something to count happened outside."""
         self._counts[what] += 1
+
+    def charge(self, usage: Usage) -> None:
+        """A guess has cost ``usage``."""
+        self._guessing = self._guessing + usage
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
