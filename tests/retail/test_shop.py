@@ -77,7 +77,7 @@ class TestDatabase:
         assert database.call("e", **cancel, key="1", digest=digest).patch
 
     def test_a_file_in_use_fails_one_call_and_not_the_next_ones(self, tmp_path, monkeypatch):
-        connect = sqlite3.connect
+        connect: Any = sqlite3.connect
         monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options, timeout=0))
         path, (_, cancel) = tmp_path / "shop.sqlite", cancelling(None)
         with ShopDatabase(load("embedded"), path) as database, contextlib.closing(connect(path)) as reader:

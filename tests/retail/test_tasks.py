@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -123,12 +124,13 @@ class TestLoading:
         with pytest.raises(InvalidConfiguration, match="belong to other data"):
             check_tasks(shop(), TASKS)
         with pytest.raises(InvalidConfiguration, match="a task is a Task"):
-            check_tasks(STORE, [TASKS[0].as_json()])
+            check_tasks(STORE, [TASKS[0].as_json()])  # type: ignore[list-item]  # on purpose
 
     def test_a_file_without_any_is_no_environment(self, tmp_path):
         path = tmp_path / "tasks.json"
         path.write_text("[]", encoding="utf-8")
-        for tasks in (path, [], 5):
+        wrong: list[Any] = [path, [], 5]
+        for tasks in wrong:
             with pytest.raises(InvalidConfiguration, match="tasks must"):
                 RetailEnv(tasks=tasks, split=None)
 
