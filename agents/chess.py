@@ -180,6 +180,9 @@ class StockfishGuesser(_EngineGuesser):
         calibration: ScoreCalibration | None = None,
     ) -> None:
         super().__init__(multipv, action_format, calibration)
+        for name, value in (("depth", depth), ("nodes", nodes)):
+            if value is not None and value < 1:
+                raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
         self._depth = 1 if depth is None and nodes is None else depth
         self._nodes = nodes
         self._pool = pool or EnginePool()
@@ -219,6 +222,8 @@ class BuiltinGuesser(_EngineGuesser):
         calibration: ScoreCalibration | None = None,
     ) -> None:
         super().__init__(width, action_format, calibration)
+        if depth < 1:
+            raise InvalidConfiguration(f"depth must be at least 1, not {depth!r}")
         self._depth = depth
 
     def _rank(self, position: Position, cancel: CancelToken) -> list[Line]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.guessers import Recent
-from spec_envs.calls import Call, CancelToken, Guess, Guesser, accepts, key_of
+from spec_envs.calls import Call, CancelToken, Guess, Guesser, accepts, is_async, key_of
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 
 __all__ = ["UnionGuesser"]
@@ -41,6 +41,9 @@ class UnionGuesser:
         if not guessers:
             raise InvalidConfiguration("guessers must hold at least one guesser")
         self.guessers = tuple(guessers)
+        for guesser in self.guessers:
+            if is_async(guesser.guess):
+                raise InvalidConfiguration(f"guessers must be plain, and {guesser!r}.guess is a coroutine function")
         self._takes_cancel = [accepts(guesser.guess, "cancel") for guesser in self.guessers]
         self._reliability = [Reliability() for _ in self.guessers]
         self._own = [Reliability() for _ in self.guessers]  # of the first one, of the first two, …

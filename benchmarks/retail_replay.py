@@ -10,7 +10,6 @@ import click
 import gymnasium as gym
 
 from spec_envs.benchmarks.reports import progress
-from spec_envs.errors import InvalidConfiguration
 from spec_envs.forking import fork
 from spec_envs.retail.tools import TERMINAL
 
@@ -31,8 +30,6 @@ def run(data: str, tasks: str, target: Path) -> None:
     options: dict[str, Any] = {"data": data, "tasks": tasks, "split": None, "max_steps": None}
     with gym.make("SpecRetail-v0", customer=_silent, **options) as env:
         num_tasks = len(env.unwrapped.tasks)  # type: ignore[attr-defined]
-        if not num_tasks:
-            raise InvalidConfiguration(f"there are no tasks in {tasks}, so there is nothing to replay")
         with progress("tasks", num_tasks) as report:
             results = []
             for result in replayed(env):

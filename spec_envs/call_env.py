@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs._generators import Snapshot, restored, snapshot
-from spec_envs.calls import Call, CancelToken, Handler, as_handler
+from spec_envs.calls import Call, CancelToken, Handler, as_handler, own_copy
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
 from spec_envs.forking import copy_attributes
 
@@ -37,7 +37,7 @@ class Script:
     def __call__(self, call: Call) -> Any:
         """The next response, whatever ``call`` asks."""
         for response in self._responses:
-            return response
+            return own_copy(response)
         raise CallPending(call)
 
 

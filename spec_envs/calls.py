@@ -8,6 +8,7 @@ ahead of time. Nothing here knows environments, trees or runtimes.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import enum
 import inspect
@@ -65,6 +66,22 @@ def same(one: Any, other: Any) -> bool:
             for (name, value), (name_there, there) in zip(one.items(), other.items(), strict=True)
         )
     return bool(key_of(one) == key_of(other))
+
+
+def own_copy(value: Any) -> Any:
+    """``value`` for a receiver that may change it: a copy where it is a list, a dict, a set, a bytearray or an array.
+
+    A response is used again: by a step that is run again, on other branches, for equal ``READ`` calls.
+    """
+    if type(value) not in _CHANGEABLE:
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # it holds what cannot be copied
+        return value
+
+
+_CHANGEABLE = frozenset({list, dict, set, bytearray, np.ndarray})
 
 
 def key_of(value: Any) -> Hashable:
@@ -190,6 +207,8 @@ class Guess:
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:
             raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r}")
+        if type(self.probability) is not float:
+            object.__setattr__(self, "probability", float(self.probability))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -380,7 +399,8 @@ class AsyncGuesser(Protocol):
 def as_handler(function: Callable[..., Any]) -> Handler:
     """``function`` as a handler: a callable with no parameter named ``cancel`` is called with the query alone.
 
-    The handler of a coroutine function is one too (``is_async``).
+    The handler of a coroutine function is one too (``is_async``). It has the ``effect`` and the ``max_inflight`` of
+    ``function``, where that has them.
 
     Raises:
         InvalidConfiguration: ``function`` cannot be called.
@@ -390,11 +410,17 @@ def as_handler(function: Callable[..., Any]) -> Handler:
     names = list(_parameters(function))
     if names[1:2] == ["cancel"] and _parameters(function)["cancel"].kind is not inspect.Parameter.KEYWORD_ONLY:
         return function
+    handler: Any
     if is_async(function):
-        return _as_async_handler(function, "cancel" in names)
-    if "cancel" in names:
-        return lambda query, cancel: function(query, cancel=cancel)
-    return lambda query, cancel: function(query)
+        handler = _as_async_handler(function, "cancel" in names)
+    elif "cancel" in names:
+        handler = lambda query, cancel: function(query, cancel=cancel)  # noqa: E731
+    else:
+        handler = lambda query, cancel: function(query)  # noqa: E731
+    for name in ("effect", "max_inflight"):
+        if (declared := getattr(function, name, None)) is not None:
+            setattr(handler, name, declared)
+    return handler  # type: ignore[no-any-return]
 
 
 def _as_async_handler(function: Callable[..., Any], with_cancel: bool) -> Handler:

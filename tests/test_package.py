@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -113,6 +114,16 @@ class TestWheel:
         }
         assert {name for name in names if name.endswith(".py")} == expected
         assert "spec_envs/py.typed" in names
+
+    def test_the_source_distribution_holds_no_part_of_the_tests(self, tmp_path):
+        sources = tmp_path / "sources"
+        shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "out"))
+        succeed(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, cwd=sources)
+        (built,) = tmp_path.glob("*.tar.gz")
+        with tarfile.open(built) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        assert {"LICENSE", "README.md", "pyproject.toml", "spec_envs/py.typed", "wrappers/__init__.py"} <= names
+        assert not [name for name in names if name.startswith("tests")]
 
     @pytest.mark.timeout(300)
     def test_installs_beside_another_package_named_agents(self, wheel, tmp_path):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
 
+from spec_envs.calls import own_copy
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.awaiting import Answered, awaited
 from spec_envs.wrappers.speculation.episode import Acting, Agent, AnyEnv, Deciding, Transition, action_of, attempt
@@ -155,12 +156,12 @@ class AsyncSpeculativeWrapper(Speculation, Generic[ObsType, ActType]):
             begun = self._under_way
             if begun is not None and begun.back is not None and begun.acted is not None:
                 if same_action(observation, begun.back.transition.observation):
-                    decided: ActType = action_of(begun.acted)  # the step that was interrupted goes on with it
+                    decided: ActType = own_copy(action_of(begun.acted))  # the step that was interrupted goes on with it
                     return decided
             self._take_back()
             self._at(observation)
             self._acted = await self._obtain()
-            action: ActType = action_of(self._acted)
+            action: ActType = own_copy(action_of(self._acted))
             return action
 
     async def close(self) -> None:

@@ -307,10 +307,11 @@ def _episode(record: Record, seed: int, max_steps: int) -> Generator[tuple[str, 
     record.append({"observation": key_of(observation), "info": _key_of_info(info)})
     for _ in range(max_steps):
         action = yield "act", observation
+        chosen = key_of(action)  # before the step, which may change it in place
         observation, reward, terminated, truncated, info = yield "step", action
         record.append(
             {
-                "action": key_of(action),
+                "action": chosen,
                 "observation": key_of(observation),
                 "reward": float(reward),
                 "terminated": bool(terminated),

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Guesser, is_async
+from spec_envs.calls import Call, Guesser, is_async, own_copy
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.episode import (
@@ -119,8 +119,8 @@ class SpeculativeWrapper(
             max_trace_events,
         )
         _refuse_async(env, policy, guessers or {})
-        # An adopted fork has spaces of its own; sampling goes on with those that the user knows.
-        self.action_space, self.observation_space = env.action_space, env.observation_space
+        if not self._asks:  # an adopted fork has spaces of its own; sampling goes on with those that the user knows
+            self.action_space, self.observation_space = env.action_space, env.observation_space
         self._method: Callable[[AnyEnv], Transition] | None = None
         self._responses: list[Any] = []
 
@@ -185,7 +185,7 @@ class SpeculativeWrapper(
         self._check_open()
         self._at(observation)
         self._acted = self._driver.obtain()
-        action: ActType = action_of(self._acted)
+        action: ActType = own_copy(action_of(self._acted))
         return action
 
     @property
@@ -228,7 +228,7 @@ class SpeculativeWrapper(
         response = self._driver.obtain()
         self._driver.commit(response)
         self._responses.append(response)
-        return response
+        return own_copy(response)
 
     def _adopt_step(self, root: Deciding, action: ActType) -> Transition:
         """Step an environment that does not ask: a fork has made the step, or makes it now, and takes its place."""

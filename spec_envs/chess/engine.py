@@ -90,6 +90,8 @@ class EnginePool:
     ) -> None:
         if max_engines is not None and max_engines < 1:
             raise InvalidConfiguration(f"max_engines must be at least 1, not {max_engines!r}")
+        if hash_mb < 1:
+            raise InvalidConfiguration(f"hash_mb must be at least 1, not {hash_mb!r}")
         if not timeout_s > 0:
             raise InvalidConfiguration(f"timeout_s must be above 0, not {timeout_s!r}")
         self._path = path
@@ -121,12 +123,15 @@ class EnginePool:
         Raises:
             CallCancelled: ``cancel`` was cancelled.
             HandlerFailed: The engine hung, or died again when the query was repeated.
-            InvalidConfiguration: No limit, or a position that cannot be (which would crash the engine).
+            InvalidConfiguration: No limit, one below 1, or a position that cannot be (which would crash the engine).
             DependencyNotInstalled: There is no engine.
             EnvClosed: The pool was closed.
         """
         if depth is None and nodes is None:
             raise InvalidConfiguration("give depth or nodes: a search without limit has no end")
+        for name, value in (("depth", depth), ("nodes", nodes), ("multipv", multipv)):
+            if value is not None and value < 1:
+                raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
         board = position.board() if isinstance(position, Position) else position.copy()
         if not board.is_valid():
             raise InvalidConfiguration(f"no game can come to the position {board.fen()}: {board.status()!r}")
@@ -145,7 +150,8 @@ class EnginePool:
     def pids(self) -> list[int]:
         """The process ids of the engines that are running."""
         with self._lock:
-            return [] if self._worker is None else self._worker.pids()
+            worker = self._worker
+        return [] if worker is None or worker.is_of_a_parent() else worker.pids()
 
     def close(self) -> None:
         """Stop all engines; calls that wait for one raise ``EnvClosed``. Idempotent."""
@@ -165,6 +171,8 @@ class EnginePool:
         with self._lock:
             if self._closed:
                 raise _closed()
+            if self._worker is not None and self._worker.is_of_a_parent():
+                self._worker = None  # its thread and engines stayed there; this process starts its own
             if self._worker is None:
                 path = self._path or find_stockfish()
                 self._worker = _Worker(path, self._max_engines, self._hash_mb, self._timeout_s)
@@ -217,6 +225,7 @@ class _Worker:
         self._engines: set[chess.engine.UciProtocol] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._process = os.getpid()
         self._close_lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_ignore_the_dead)
@@ -239,7 +248,13 @@ class _Worker:
     def pids(self) -> list[int]:
         return [engine.transport.get_pid() for engine in tuple(self._engines) if engine.transport is not None]
 
+    def is_of_a_parent(self) -> bool:
+        """Whether the process was forked since: threads do not come along, and the engines are the parent's."""
+        return self._process != os.getpid()
+
     def close(self) -> None:
+        if self.is_of_a_parent():
+            return
         with self._close_lock:
             if self._loop.is_closed():
                 return
@@ -285,14 +300,26 @@ class _Worker:
 
     async def _start(self) -> chess.engine.UciProtocol:
         try:
-            start = chess.engine.popen_uci(self._path)
-            _, engine = await asyncio.wait_for(start, self._timeout_s)
-        except (OSError, TimeoutError, chess.engine.EngineError) as error:
-            raise HandlerFailed(f"{self._path} does not start as a UCI engine: {error!r}") from error
-        self._engines.add(engine)
-        # Only sends lines, and waits for nothing.
-        await engine.configure({name: value for name, value in self._options.items() if name in engine.options})
+            _, engine = await chess.engine.UciProtocol.popen(self._path)
+        except OSError as error:
+            raise self._no_engine(error) from error
+        self._engines.add(engine)  # so that `close` kills it, also while it says nothing
+        try:
+            if self._closing:
+                raise _closed()
+            await asyncio.wait_for(engine.initialize(), self._timeout_s)
+            # Only sends lines, and waits for nothing.
+            await engine.configure({name: value for name, value in self._options.items() if name in engine.options})
+        except (TimeoutError, chess.engine.EngineError) as error:
+            await self._discard(engine)
+            raise self._no_engine(error) from error
+        except BaseException:
+            await self._discard(engine)
+            raise
         return engine
+
+    def _no_engine(self, error: Exception) -> HandlerFailed:
+        return HandlerFailed(f"{self._path} does not start as a UCI engine: {error!r}")
 
     async def _ask(self, engine: chess.engine.UciProtocol, query: _Query) -> list[Line]:
         search = asyncio.ensure_future(query.search(engine))

@@ -239,8 +239,9 @@ class ChessEnv(CallEnv[Observation, Action]):
         if self.render_mode is None:
             gym.logger.warn('ChessEnv was made without a render_mode; give render_mode="ansi" or "rgb_array"')
             return None
-        draw = render.text if self.render_mode == "ansi" else render.picture
-        return draw(self._game(), self.color)
+        if self.render_mode == "ansi":
+            return render.text(self._game(), self.color, forfeited=self._forfeited)
+        return render.picture(self._game(), self.color)
 
     def pgn(self) -> str:
         """The game so far as PGN; its result is "*" unless the game has come to its end.

@@ -55,6 +55,9 @@ class RecordedPly:
 class RecordedGame:
     """A game that was played once, checked for legality when it is made.
 
+    Start and moves are kept as ``SpecChess-v0`` writes them, however the record does: castling may be ``e1h1`` there,
+    and a FEN may name a square en passant where nothing can be taken.
+
     Args:
         name: What to call the game in tables and errors.
         plies: The moves in order, white's and black's.
@@ -75,14 +78,19 @@ class RecordedGame:
             board = chess.Board(self.start_fen)
         except ValueError as error:
             _refuse(self.name, None, f"start_fen cannot be read: {error}")
+        object.__setattr__(self, "start_fen", board.fen())
+        plies = []
         for number, ply in enumerate(self.plies):
             try:
-                if not board.push_uci(ply.move):
+                move = board.push_uci(ply.move)
+                if not move:
                     _refuse(self.name, number, "the null move is no move")
+                plies.append(dataclasses.replace(ply, move=move.uci()))
             except chess.InvalidMoveError as error:
                 _refuse(self.name, number, f"the move cannot be read: {error}")
             except chess.IllegalMoveError as error:
                 _refuse(self.name, number, f"the move is illegal: {error}")
+        object.__setattr__(self, "plies", tuple(plies))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 _PICTURE_SIZE = 480  # pixels
 
 
-def text(game: Game, color: chess.Color) -> str:
-    """The board from the side of ``color`` in Unicode, the last move in brackets, and a line that says where we are."""
+def text(game: Game, color: chess.Color, *, forfeited: bool = False) -> str:
+    """The board from the side of ``color`` in Unicode, the last move in brackets, and a line that says where we are.
+
+    Args:
+        game: What to show.
+        color: From which side, the agent's.
+        forfeited: Whether that side has lost by an illegal move, which is not in the game.
+    """
     board, last = game.board, _last_move(game)
     marked = {last.from_square, last.to_square} if last else set()
     ranks = range(7, -1, -1) if color == chess.WHITE else range(8)
     files = range(8) if color == chess.WHITE else range(7, -1, -1)
-    lines = [_headline(game)]
+    lines = [f"{chess.COLOR_NAMES[color]} forfeits" if forfeited else _headline(game)]
     for rank in ranks:
         cells = []
         for square in (chess.square(file, rank) for file in files):

@@ -17,6 +17,8 @@ from spec_envs.chess.openings import OPENINGS
 from spec_envs.errors import InvalidConfiguration
 
 _WAYS = ("fen", "pgn", "opening")
+#: The longest game has 8,849 moves; beyond any doubt, and short enough for the space of observations.
+_MAX_MOVES = 100_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ def _read_fen(fen: str) -> chess.Board:
         board = chess.Board(fen)
     except ValueError as error:
         raise InvalidConfiguration(f"cannot read the FEN {fen!r}: {error}") from None
+    if board.fullmove_number > _MAX_MOVES:
+        raise InvalidConfiguration(f"the FEN {fen[:120]!r} counts more moves than a game can have")
     if not board.is_valid():
         raise InvalidConfiguration(f"the FEN {fen!r} is not a legal chess position: {board.status()!r}")
     return board
@@ -140,4 +144,7 @@ def _read_pgn(pgn: str, claim_draw: bool) -> Game:
             f"the PGN is of a game of {record.headers.get('Variant')}; only usual chess is played here"
         )
     game = Game.at(_read_fen(board.fen()), claim_draw=claim_draw)
-    return _play(game, [move.uci() for move in record.mainline_moves()])
+    moves = list(record.mainline_moves())
+    if not all(moves):  # "--" and "Z0", in annotations
+        raise InvalidConfiguration("the PGN's main line has a null move, which cannot be played")
+    return _play(game, [move.uci() for move in moves])

@@ -14,11 +14,20 @@ from spec_envs.retail.base import TABLES, Base, Record, Table
 
 __all__ = ["load"]
 
-_REQUIRED: Mapping[Table, frozenset[str]] = {
-    "orders": frozenset({"order_id", "user_id", "address", "items", "fulfillments", "status", "payment_history"}),
-    "products": frozenset({"name", "product_id", "variants"}),
-    "users": frozenset({"name", "address", "email", "payment_methods", "orders"}),
+_REQUIRED: Mapping[Table, Mapping[str, type]] = {
+    "orders": {
+        "order_id": str,
+        "user_id": str,
+        "address": dict,
+        "items": list,
+        "fulfillments": list,
+        "status": str,
+        "payment_history": list,
+    },
+    "products": {"name": str, "product_id": str, "variants": dict},
+    "users": {"name": dict, "address": dict, "email": str, "payment_methods": dict, "orders": list},
 }
+_NAMES: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list"}
 
 
 def load(data: str | os.PathLike[str] = "embedded") -> Base:
@@ -76,7 +85,21 @@ def _read(path: Path, table: Table) -> dict[str, Record]:
     if not isinstance(records, dict):
         raise InvalidConfiguration(f"{path} must hold an object of {table} by id, not {type(records).__name__}")
     for key, record in records.items():
-        lacking = _REQUIRED[table] - record.keys() if isinstance(record, dict) else _REQUIRED[table]
-        if lacking:
+        required = _REQUIRED[table]
+        if lacking := required.keys() - (record.keys() if isinstance(record, dict) else ()):
             raise InvalidConfiguration(f"{path}: {key!r} lacks {', '.join(sorted(lacking))}")
+        for field, kind in required.items():
+            if not isinstance(record[field], kind):
+                raise InvalidConfiguration(
+                    f"{path}: {field} of {key!r} must be {_NAMES[kind]}, not {record[field]!r:.100}"
+                )
+        if table == "users":
+            _check_name(path, key, record["name"])
     return records
+
+
+def _check_name(path: Path, key: str, name: Mapping[str, Any]) -> None:
+    # Every search goes over all users, so one without these would make it fail for each of them.
+    for field in ("first_name", "last_name"):
+        if not isinstance(name.get(field), str):
+            raise InvalidConfiguration(f"{path}: name of {key!r} must have a {field}, a text, and is {name!r:.100}")

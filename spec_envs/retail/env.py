@@ -23,7 +23,7 @@ from spec_envs.retail.data import load
 from spec_envs.retail.human import HumanCustomer
 from spec_envs.retail.policy import POLICY
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
-from spec_envs.retail.store import StoreSnapshot
+from spec_envs.retail.store import Change, StoreSnapshot
 from spec_envs.retail.tasks import Task, check_tasks, load_tasks, replay, was_said
 from spec_envs.retail.tools import SCHEMAS, TERMINAL, ToolResult, effect_of
 from spec_envs.retail.views import view_of
@@ -326,11 +326,16 @@ def _tasks_of(
     if tasks is None:
         name = os.fspath(data)
         tasks = name if name.partition(":")[0] == "embedded" else Path(name) / "tasks.json"
+    found: tuple[Task, ...]
     if isinstance(tasks, (str, os.PathLike)):
-        return load_tasks(tasks, split)
-    if not tasks:
-        raise InvalidConfiguration("tasks must hold at least one task")
-    return tuple(tasks)
+        found = load_tasks(tasks, split)
+    elif isinstance(tasks, Sequence):
+        found = tuple(cast("Sequence[Task]", tasks))
+    else:
+        raise InvalidConfiguration(f'tasks must be a file, "embedded" or a sequence of Task, not {tasks!r:.200}')
+    if not found:
+        raise InvalidConfiguration(f"tasks must hold at least one task, and there is none in {tasks!r:.200}")
+    return found
 
 
 def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:
@@ -349,7 +354,9 @@ def _result(response: Any) -> ToolResult:
     if isinstance(response, str):
         return ToolResult(response)
     if isinstance(response, tuple) and len(response) == 2 and isinstance(response[0], str):
-        return ToolResult(*response)
+        output, patch = response
+        if isinstance(patch, tuple) and all(isinstance(change, Change) for change in patch):
+            return ToolResult(output, patch)
     raise HandlerFailed(f"a tool must return a ToolResult, or its answer as text, not {response!r:.200}")
 
 

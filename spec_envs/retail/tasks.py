@@ -146,7 +146,7 @@ def load_tasks(tasks: str | os.PathLike[str] = "embedded", split: str | None = N
 def _read(path: Path, version: int) -> tuple[Task, ...]:
     try:
         listed: Any = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(map(_task, listed))
+        return tuple(map(_task, _list(listed)))
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidConfiguration(f"{path} does not hold a JSON list of tasks: {error}") from None
     except KeyError as error:
@@ -154,15 +154,22 @@ def _read(path: Path, version: int) -> tuple[Task, ...]:
 
 
 def _task(value: Mapping[str, Any]) -> Task:
-    actions = tuple(Action(action["name"], dict(action["kwargs"])) for action in value["actions"])
+    actions = tuple(Action(str(action["name"]), dict(action["kwargs"])) for action in _list(value["actions"]))
     return Task(
         split=str(value["split"]),
         index=int(value["index"]),
         user_id=str(value["user_id"]),
         instruction=str(value["instruction"]),
         actions=actions,
-        outputs=tuple(map(str, value.get("outputs", ()))),
+        outputs=tuple(map(str, _list(value.get("outputs", [])))),
     )
+
+
+def _list(value: Any) -> list[Any]:
+    # A text would pass for a list of its characters, and an object for one of its keys.
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.100} is no list")
+    return value
 
 
 def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], StoreSnapshot]:
@@ -180,8 +187,12 @@ def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
     """Notice tasks that belong to other data.
 
     Raises:
-        InvalidConfiguration: None of the tasks' customers is a user of this shop.
+        InvalidConfiguration: One is no ``Task``, or none of the tasks' customers is a user of this shop.
     """
+    tasks = tuple(tasks)
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise InvalidConfiguration(f"a task is a Task, as load_tasks() gives them, not {task!r:.200}")
     users = [task.user_id for task in tasks]
     if users and all(store.get("users", user_id) is None for user_id in users):
         raise InvalidConfiguration(

@@ -200,5 +200,5 @@ def run_tool(store: Store | StoreSnapshot, name: str, arguments: Mapping[str, An
         return tool.run(store.snapshot if isinstance(store, Store) else store, checked)
     except do.ToolError as error:
         return ToolResult(f"Error: {error}")
-    except (KeyError, IndexError) as error:  # data that contradict themselves: tau-bench shows these, too
+    except (LookupError, TypeError, AttributeError) as error:  # data of odd form: tau-bench shows these, too
         return ToolResult(f"Error: {error}")

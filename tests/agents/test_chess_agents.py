@@ -208,3 +208,11 @@ def test_a_free_guesser_names_most_moves_of_a_language_model(make, closing):
             hits.append(moves[ply] in [guess.response for guess in guesser.guess(call, 3)])
             guesser.observe(call, moves[ply])
     assert sum(hits) / len(hits) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("guesser", "option"), [(BuiltinGuesser, "depth"), (StockfishGuesser, "depth"), (StockfishGuesser, "nodes")]
+)
+def test_an_impossible_limit_is_refused_at_once(guesser, option):
+    with pytest.raises(InvalidConfiguration, match=f"{option} must be at least 1, not 0"):
+        guesser(**{option: 0})

@@ -302,6 +302,14 @@ class TestUnionGuesser:
             union.guess(call(0), 1, early=heard.append)
         assert heard[0][0].probability < 0.1
 
+    def test_refuses_members_that_would_have_to_be_awaited(self):
+        class Awaited:
+            async def guess(self, call, k):
+                return []
+
+        with pytest.raises(InvalidConfiguration, match="coroutine function"):
+            UnionGuesser([Fixed(), Awaited()])  # type: ignore[list-item]
+
     def test_a_broken_member_is_skipped_and_counted(self):
         no_list: Any = CallableGuesser(lambda call, k: None)  # type: ignore[arg-type, return-value]  # broken, too
         union = UnionGuesser([Broken(), Fixed(("a", 0.5)), no_list])

@@ -209,7 +209,49 @@ def test_a_program_that_is_no_engine_is_an_error(program):
         pool.analyse(Position(), depth=1)
 
 
+def test_closing_does_not_wait_for_a_program_that_says_nothing():
+    # `cat` repeats what it hears, and never says that it is an engine.
+    pool = EnginePool("/bin/cat", timeout_s=600)
+    before = set(psutil.Process().children())
+    asking = in_thread(pool.analyse, Position(), depth=1)
+    wait_until(lambda: set(psutil.Process().children()) - before)
+    pool.close()
+    asking.join()
+    assert isinstance(asking.outcome[0], EnvClosed)
+    assert set(psutil.Process().children()) <= before
+
+
+def test_a_program_that_says_nothing_is_killed():
+    before = set(psutil.Process().children())
+    with EnginePool("/bin/cat", timeout_s=0.1) as pool:
+        with pytest.raises(HandlerFailed, match="/bin/cat does not start as a UCI engine: TimeoutError"):
+            pool.analyse(Position(), depth=1)
+        assert set(psutil.Process().children()) <= before
+
+
+@needs_stockfish
+def test_a_forked_process_has_engines_of_its_own(pool):
+    expected = pool.analyse(Position(), depth=2)
+    engines = pool.pids()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            signal.alarm(60)  # ends the child where it hangs
+            fresh = pool.pids() == []
+            same = pool.analyse(Position(), depth=2) == expected
+            pool.close()
+            status = 0 if fresh and same else 2
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert pool.pids() == engines
+    assert pool.analyse(Position(), depth=2) == expected
+
+
 def test_arguments_are_checked():
+    with pytest.raises(InvalidConfiguration, match="hash_mb must be at least 1, not 0"):
+        EnginePool(hash_mb=0)
     with pytest.raises(InvalidConfiguration, match="max_engines must be at least 1, not 0"):
         EnginePool(max_engines=0)
     with pytest.raises(InvalidConfiguration, match="timeout_s must be above 0, not 0"):
@@ -217,6 +259,10 @@ def test_arguments_are_checked():
     with EnginePool() as pool:
         with pytest.raises(InvalidConfiguration, match="give depth or nodes"):
             pool.analyse(Position())
+        limits: list[dict[str, Any]] = [{"depth": 0}, {"nodes": 0}, {"depth": 1, "multipv": 0}]
+        for limit in limits:
+            with pytest.raises(InvalidConfiguration, match="(depth|nodes|multipv) must be at least 1, not 0"):
+                pool.analyse(Position(), **limit)
         with pytest.raises(InvalidConfiguration, match="no game can come to the position 8/8/"):
             pool.analyse(chess.Board("8/8/8/8/8/8/8/8 w - - 0 1"), depth=1)
 

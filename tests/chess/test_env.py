@@ -166,7 +166,7 @@ def test_illegal_and_unreadable_indices_raise_and_change_nothing(action):
 @pytest.mark.parametrize(("action_format", "action"), [("uci", "e2e5"), ("uci", "??"), ("index", 0), ("index", -5)])
 @pytest.mark.parametrize("color", ["white", "black"])
 def test_forfeit_loses_the_game(action_format, action, color):
-    env = make(illegal="forfeit", action_format=action_format, color=color)
+    env = make(illegal="forfeit", action_format=action_format, color=color, render_mode="ansi")
     other = {"white": "black", "black": "white"}[color]
     env.reset(seed=0)
     before = env.game
@@ -176,6 +176,7 @@ def test_forfeit_loses_the_game(action_format, action, color):
     assert env.game is before
     assert '[Termination "rules infraction"]' in env.pgn()
     assert ('[Result "0-1"]' in env.pgn()) == (color == "white")
+    assert env.render().startswith(f"{color} forfeits\n")
     with pytest.raises(ResetNeeded, match="FORFEIT"):
         env.step("e2e4")
     assert env.reset(seed=0)[1]["outcome"] is None
@@ -256,6 +257,9 @@ def test_a_closed_environment_says_so():
         ({"max_plies": 1.5}, "max_plies must be None or an integer of at least 1, not 1.5"),
         ({"opponent": 3}, "opponent must be a name or a callable, not 3"),
         ({"opening": "none"}, "unknown opening 'none'"),
+        ({"pgn": "1. e4 -- 2. d4"}, "the PGN's main line has a null move"),
+        ({"pgn": "1. Z0 e5 2. d4"}, "the PGN's main line has a null move"),
+        ({"fen": f"4k3/8/8/8/8/8/4P3/4K3 w - - 0 {'9' * 150}"}, "counts more moves than a game can have"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused(arguments, message):

@@ -2,8 +2,10 @@ import copy
 import json
 import math
 import pickle
+from typing import Any
 
 import chess
+import gymnasium as gym
 import pytest
 
 from spec_envs import CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
@@ -154,3 +156,26 @@ def test_a_cancelled_call_does_not_move(game, monkeypatch):
 def test_a_speed_of_nothing_is_refused(game):
     with pytest.raises(InvalidConfiguration, match="speed must be above 0, not 0"):
         RecordedPlayer(game, speed=0)
+
+
+@pytest.mark.parametrize(
+    ("start_fen", "moves", "as_played"),
+    [
+        (chess.STARTING_FEN, "e2e4 e7e5 g1f3 b8c6 f1c4 f8c5 e1h1 g8f6", "e2e4 e7e5 g1f3 b8c6 f1c4 f8c5 e1g1 g8f6"),
+        ("rnbqkbnr/pppppppp/8/8/4P3/8/PPPP1PPP/RNBQKBNR b KQkq e3 0 1", "e7e5 g1f3", "e7e5 g1f3"),
+        ("4k3/8/8/8/8/8/4P3/4K3 w", "e2e4 e8e7", "e2e4 e8e7"),
+    ],
+    ids=["castling", "en passant", "short FEN"],
+)
+def test_a_record_in_other_notation_is_played_as_recorded(start_fen, moves, as_played):
+    ply: Any = RECORD["plies"][0]
+    game = RecordedGame.of({"start_fen": start_fen, "plies": [{**ply, "move": move} for move in moves.split()]})
+    player = RecordedPlayer(game, speed=1e9)
+    color = chess.COLOR_NAMES[chess.Board(start_fen).turn]
+    env = gym.make("SpecChess-v0", opponent=player.opponent, fen=start_fen, color=color, max_plies=len(game.plies))
+    observation, _ = env.reset(seed=0)
+    done = False
+    while not done:
+        observation, _, terminated, truncated, _ = env.step(player.policy(observation, CancelToken()))
+        done = terminated or truncated
+    assert observation["history"] == as_played == " ".join(game.moves)

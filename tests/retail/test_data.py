@@ -73,6 +73,15 @@ def written(folder, data):
     return folder
 
 
+def changed(table, field, value):
+    def damage(folder):
+        records = tables()[table]
+        next(iter(records.values()))[field] = value
+        (folder / f"{table}.json").write_text(json.dumps(records), encoding="utf-8")
+
+    return damage
+
+
 class TestFolder:
     def test_keeps_the_order_of_keys_and_the_types_of_numbers(self, tmp_path):
         data = tables()
@@ -99,6 +108,10 @@ class TestFolder:
             (lambda folder: (folder / "users.json").write_text("[]"), "must hold an object of users by id, not list"),
             (lambda folder: (folder / "products.json").write_text('{"9": 1}'), "'9' lacks name, product_id, variants"),
             (lambda folder: (folder / "users.json").write_text("{}"), "order '#W1' is of 'ann_lee_1', who is not in"),
+            (changed("users", "email", None), "users.json: email of 'ann_lee_1' must be a text, not None"),
+            (changed("users", "name", {"first_name": "Ann"}), "name of 'ann_lee_1' must have a last_name"),
+            (changed("orders", "items", {}), "orders.json: items of '#W1' must be a list, not {}"),
+            (changed("orders", "user_id", ["x"]), "orders.json: user_id of '#W1' must be a text"),
         ],
     )
     def test_says_what_is_wrong_with_it(self, tmp_path, damage, words):

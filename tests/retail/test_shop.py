@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import http.client
 import itertools
@@ -10,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -73,6 +75,23 @@ class TestDatabase:
         monkeypatch.undo()
         assert database.writes("e") == [] and database.snapshot("e").digest == digest
         assert database.call("e", **cancel, key="1", digest=digest).patch
+
+    def test_a_file_in_use_fails_one_call_and_not_the_next_ones(self, tmp_path, monkeypatch):
+        connect: Any = sqlite3.connect
+        monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options, timeout=0))
+        path, (_, cancel) = tmp_path / "shop.sqlite", cancelling(None)
+        with ShopDatabase(load("embedded"), path) as database, contextlib.closing(connect(path)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM log").fetchall()
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                database.call("e", **cancel, key="1")
+            assert database.writes("e") == [] and database.snapshot("e").digest == database.start_digest
+            with serving(database) as served:
+                call = {"name": cancel["name"], "arguments": cancel["arguments"]}
+                status, answer = ask(served.address, "POST", "/episodes/e/calls", call, **{"Idempotency-Key": "1"})
+                assert status == 503 and "locked" in answer["error"]
+            reader.rollback()
+            assert database.call("e", **cancel, key="1").patch and len(database.writes("e")) == 1
 
     def test_files_that_do_not_do(self, tmp_path):
         path = tmp_path / "shop.sqlite"
@@ -165,6 +184,14 @@ class TestApi:
                 ask(served.address, "POST", "/episodes/e/calls", {"name": "no_tool"})[1]["output"]
                 == "Unknown action no_tool"
             )
+
+    def test_a_call_of_great_depth_leaves_the_log_readable(self, database):
+        deep: Any = json.loads("[" * 900 + "]" * 900)
+        with serving(database) as shop:
+            call = {"name": "cancel_pending_order", "arguments": deep}
+            assert ask(shop.address, "POST", "/episodes/e/calls", call, **{"Idempotency-Key": "1"})[0] == 200
+            status, log = ask(shop.address, "GET", "/episodes/e/writes")
+        assert status == 200 and [write["name"] for write in log] == ["cancel_pending_order"]
 
     def test_numbers_that_json_does_not_know_are_answered_like_any_other(self, database):
         with serving(database) as served, HttpTools(served.address) as tools:

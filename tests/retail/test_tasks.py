@@ -6,11 +6,13 @@ import hashlib
 import json
 import pickle
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.data import load
+from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.store import StoreSnapshot
 from spec_envs.retail.tasks import Action, check_tasks, load_tasks, replay, was_said
 from spec_envs.retail.tools import READS, TERMINAL, WRITES
@@ -101,6 +103,8 @@ class TestLoading:
             ("3", "JSON list"),
             ('[{"split": "a"}]', "a task lacks 'actions'"),
             ("[1]", "JSON list"),
+            ("{}", "JSON list of tasks: {} is no list"),
+            (json.dumps([{**TASKS[0].as_json(), "outputs": "12.5"}]), "'12.5' is no list"),
         ],
     )
     def test_says_what_is_wrong(self, tmp_path, content, words):
@@ -119,6 +123,16 @@ class TestLoading:
         check_tasks(STORE, TASKS)
         with pytest.raises(InvalidConfiguration, match="belong to other data"):
             check_tasks(shop(), TASKS)
+        with pytest.raises(InvalidConfiguration, match="a task is a Task"):
+            check_tasks(STORE, [TASKS[0].as_json()])  # type: ignore[list-item]  # on purpose
+
+    def test_a_file_without_any_is_no_environment(self, tmp_path):
+        path = tmp_path / "tasks.json"
+        path.write_text("[]", encoding="utf-8")
+        wrong: list[Any] = [path, [], 5]
+        for tasks in wrong:
+            with pytest.raises(InvalidConfiguration, match="tasks must"):
+                RetailEnv(tasks=tasks, split=None)
 
 
 def test_said_is_as_tau_bench_looks():

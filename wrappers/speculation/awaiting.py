@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
+from spec_envs.calls import own_copy
 from spec_envs.errors import CallPending, NotForkable
 
 if TYPE_CHECKING:
@@ -125,4 +126,4 @@ class _Asked:
         self.count += 1
         if answered.error is not None:
             raise answered.error
-        return answered.response
+        return own_copy(answered.response)

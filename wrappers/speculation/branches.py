@@ -126,16 +126,17 @@ class Branches:
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
             )
         node.guessed = (node.guessed or frozenset()) | merged.keys()
-        others = [child for key, child in node.children.items() if key not in merged]
+        named = {key: guess for key, guess in merged.items() if guess.probability > 0}
+        others = [child for key, child in node.children.items() if key not in named]
         total = sum(guess.probability for guess in merged.values())
         rest = max(_LEAST_REST, 1.0 - total) if others else 0.0
         # Of the reads named for a side branch, several may be needed.
         total = 1.0 if node.named is not None else max(1.0, total + rest)
         for child in others:
             self._rescore(child, min(child.probability, rest / len(others) / total))
-        for key, guess in sorted(merged.items(), key=lambda item: -item[1].probability):
-            if guess.probability > 0:
-                self._add_guess(node, key, guess.response, guess.probability / total)
+        for key, guess in sorted(named.items(), key=lambda item: -item[1].probability):
+            if (probability := guess.probability / total) > 0:  # the least of numbers may vanish here
+                self._add_guess(node, key, guess.response, probability)
 
     def _add_guess(self, node: Node, key: Hashable, response: Any, probability: float) -> None:
         child = node.children.get(key)
@@ -221,9 +222,8 @@ class Branches:
         canonical = None if node.call is None else self._canonical.get(node.call.handler)
         if canonical is None:
             return None
-        form = canonical(response)
         for child in node.children.values():
-            if child.call is not None and canonical(child.response) == form:
+            if child.call is not None and _are_alike(response, child.response, canonical):
                 self._rebuild(child, process, loosely=True)
                 return child
         return None
@@ -277,6 +277,14 @@ def _is_new(named: set[Call], process: Process | None) -> bool:
         return False
     named.add(process.call)
     return True
+
+
+def _are_alike(response: Any, guessed: Any, canonical: Canonical) -> bool:
+    """Whether a guess has the canonical form of the real response. A wild guess may have no form at all."""
+    try:
+        return bool(canonical(response) == canonical(guessed))
+    except Exception:
+        return False
 
 
 def _advance(node: Node, response: Any) -> Process | None:

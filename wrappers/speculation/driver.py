@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, assert_never
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.ledger import Ledger
     from spec_envs.wrappers.speculation.statistics import Statistics
     from spec_envs.wrappers.speculation.tree import SpeculationTree
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -200,7 +204,10 @@ class Driver:
             self._runtime.wake()
             tokens, self._to_cancel = self._to_cancel, []
         for token in tokens:
-            token.cancel()
+            try:
+                token.cancel()
+            except Exception:  # a callback of a handler that nobody waits for: the episode must not notice
+                _log.debug("a callback for a cancelled call raised", exc_info=True)
 
     def _deliver(self, event: Callable[[float], list[Command]]) -> None:
         """Like ``_apply``, on a worker: an error must reach whoever waits, not die with the worker."""

@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs.call_env import CallEnv, Script
-from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, is_async, same
+from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, is_async, own_copy, same
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.prefetch import Situation
@@ -134,7 +134,7 @@ class Deciding:
         agent, action = self.agent.after(response), action_of(response)
         if not is_call_env(self.env):
             return Stepping(self.env, agent, action)
-        process = attempt(self.env, agent, lambda env: Transition(*env.step(action)))
+        process = attempt(self.env, agent, lambda env: Transition(*env.step(own_copy(action))))
         return dataclasses.replace(process, began=(self, action)) if isinstance(process, Acting) else process
 
     def aside(self) -> Process | None:
@@ -292,7 +292,7 @@ class Stepping:
 
     def _step(self, query: Any, cancel: CancelToken) -> Stepped:
         env = fork(self.env)
-        return Stepped(env, Transition(*env.step(self.action)))
+        return Stepped(env, Transition(*env.step(own_copy(self.action))))
 
     def advance(self, response: Any) -> Process:
         """The fork, after its step."""

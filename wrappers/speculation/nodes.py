@@ -15,7 +15,7 @@ def response_key(response: Any) -> Hashable:
     """The key of a response, by which responses are compared; one that has none is like no other."""
     try:
         return key_of(response)
-    except TypeError:
+    except Exception:  # of a guess, anything is to be expected: one that holds itself, or cannot be hashed
         return ("object", id(response))
 
 

@@ -179,7 +179,8 @@ class Planner:
 
     def _recent(self, handler: str, now: float) -> collections.deque[Run]:
         begun = self._begun.setdefault(handler, collections.deque())
-        while begun and begun[0].started_at <= now - self.limit(handler).per_s:
+        # The same sum as in wait_for_authoritative: a difference is rounded otherwise, and the wait might never end.
+        while begun and begun[0].started_at + self.limit(handler).per_s <= now:
             begun.popleft()
         return begun
 

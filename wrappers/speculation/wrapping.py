@@ -22,6 +22,7 @@ from spec_envs.calls import (
     accepts,
     as_handler,
     is_async,
+    own_copy,
     same,
 )
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
@@ -259,7 +260,7 @@ def resetting(seed: int | None, options: dict[str, Any] | None) -> Callable[[Any
 
 def stepping(action: Any) -> Callable[[AnyEnv], Transition]:
     """``step`` as a method that gives a transition."""
-    return lambda env: Transition(*env.step(action))
+    return lambda env: Transition(*env.step(own_copy(action)))
 
 
 def same_action(one: Any, other: Any) -> bool:

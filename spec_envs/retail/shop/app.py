@@ -8,7 +8,8 @@
 A call of a tool that writes needs the header ``Idempotency-Key``, and may have ``If-Match: "<digest>"``, the digest
 that the episode's data must have. ``data``, if it is there, is the digest of what the client believes that the episode
 began with. What cannot be done is answered with ``{"error"}`` and a status of 400 (no such call), 404, 405, 408 (too
-slow), 409 (other data), 412 (``If-Match``), 413 (too long) or 422 (a key that another call has had).
+slow), 409 (other data), 412 (``If-Match``), 413 (too long), 422 (a key that another call has had) or 503 (the database
+cannot be used now: nothing was carried out).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import asyncio
 import dataclasses
 import json
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -24,7 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spec_envs.retail.shop.database import Refused, ShopDatabase
+from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
 from spec_envs.retail.shop.faults import Faults, Faulty
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ __all__ = ["shop_app"]
 _MAX_BYTES = 1_000_000
 _BODY_TIMEOUT_S = 10.0
 _EPISODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Write))
 _DIGEST = re.compile(r'"?([0-9a-f]{32})"?')
 
 
@@ -50,7 +53,9 @@ def shop_app(database: ShopDatabase, faults: Faults | None = None) -> ASGIApp:
         Route("/episodes/{episode}/writes", shop.writes),
         Route("/episodes/{episode}/calls", shop.call, methods=["POST"]),
     ]
-    app = Starlette(routes=routes, exception_handlers={Refused: _refusal, HTTPException: _refusal})
+    app = Starlette(
+        routes=routes, exception_handlers={Refused: _refusal, HTTPException: _refusal, sqlite3.Error: _refusal}
+    )
     return Faulty(app, faults) if faults is not None else app
 
 
@@ -80,7 +85,8 @@ class _Shop:
             return self._database.call(episode, name, arguments, key=key, digest=wanted)
 
         result = await asyncio.to_thread(carry_out)
-        return _json({"output": result.output, "changes": [dataclasses.asdict(change) for change in result.patch]})
+        changes = [{"table": change.table, "key": change.key, "record": change.record} for change in result.patch]
+        return _json({"output": result.output, "changes": changes})
 
     async def state(self, request: Request) -> Response:
         episode = _episode(request)
@@ -91,7 +97,7 @@ class _Shop:
 
     async def writes(self, request: Request) -> Response:
         writes = await asyncio.to_thread(self._database.writes, _episode(request))
-        return _json([dataclasses.asdict(write) for write in writes])
+        return _json([{name: getattr(write, name) for name in _COLUMNS} for write in writes])
 
 
 def _episode(request: Request) -> str:
@@ -124,6 +130,8 @@ async def _refusal(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         text = f"{request.method} {request.url.path}: {error.detail}"
         return _json({"error": text}, error.status_code, dict(error.headers or {}))
+    if isinstance(error, sqlite3.Error):
+        return _json({"error": f"the database cannot be used now: {error}"}, 503)
     assert isinstance(error, Refused)
     return _json({"error": str(error)}, error.status)
 

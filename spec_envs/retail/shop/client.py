@@ -44,9 +44,7 @@ class HttpTools:
     """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, attempts: int = 6, backoff_s: float = 0.05) -> None:
-        address = urllib.parse.urlsplit(url)
-        if address.scheme not in ("http", "https") or not address.hostname or address.query or address.fragment:
-            raise InvalidConfiguration(f'the shop\'s address must be like "http://127.0.0.1:8000", not {url!r}')
+        address = _address(url)
         if not 0 < timeout_s < float("inf"):
             raise InvalidConfiguration(f"timeout_s must be a positive number of seconds, not {timeout_s!r}")
         if type(attempts) is not int or attempts < 1:
@@ -108,6 +106,17 @@ class HttpTools:
             if status < 500 and status not in (408, 429):
                 raise HandlerFailed(f"the shop refused {what}: {problem}")
         raise HandlerFailed(f"{what} was not answered in {self._attempts} attempts; the last: {problem}") from cause
+
+
+def _address(url: str) -> urllib.parse.SplitResult:
+    try:
+        address = urllib.parse.urlsplit(url)
+        known = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        if known and not address.query and not address.fragment:
+            return address
+    except (ValueError, AttributeError):  # a port that is none, an odd bracket; not a text
+        pass
+    raise InvalidConfiguration(f'the shop\'s address must be like "http://127.0.0.1:8000", not {url!r}')
 
 
 class _Lines:

@@ -194,10 +194,11 @@ class ShopDatabase:
             self._sqlite.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._sqlite.execute("COMMIT")  # may fail as well: the file is in use, the disk is full
             except BaseException:
-                self._sqlite.execute("ROLLBACK")
+                if self._sqlite.in_transaction:
+                    self._sqlite.execute("ROLLBACK")
                 raise
-            self._sqlite.execute("COMMIT")
 
     def _snapshot(self, episode: str) -> StoreSnapshot:
         rows = self._sqlite.execute(

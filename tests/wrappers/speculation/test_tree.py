@@ -404,6 +404,16 @@ def test_early_guesses_stay_when_nothing_follows() -> None:
     assert [child.probability for child in tree.root.children.values()] == [0.6]
 
 
+def test_a_guess_that_comes_back_with_probability_0_is_one_that_was_taken_back() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0"})
+    (ask,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(ask, Ask) and tree.root is not None
+    tree.guessed(ask.node, [Guess(1, 0.6)], 1.0, early=True)
+    tree.guessed(ask.node, [Guess(1, 0.0), Guess(2, 0.9)], 2.0)
+    shares = {child.response: child.probability for child in tree.root.children.values()}
+    assert shares == pytest.approx({1: 0.1, 2: 0.9})
+
+
 def test_a_match_by_the_next_call_is_rebuilt_with_the_real_responses() -> None:
     """Found by a policy with state: an ancestor matched later must not bring back the guess of its descendant."""
     tree = SpeculationTree(Limits(), guessable={"handler0", "handler1"})
