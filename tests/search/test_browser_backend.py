@@ -170,7 +170,7 @@ def test_there_is_at_least_one_browser():
 
 
 @needs_chromium
-def test_a_program_that_ends_without_closing_leaves_nothing(tmp_path):
+def test_a_program_that_ends_without_closing_leaves_nothing():
     program = """if True:
         import sys
         from spec_envs.calls import CancelToken
@@ -180,16 +180,17 @@ def test_a_program_that_ends_without_closing_leaves_nothing(tmp_path):
         backend(FetchQuery("Ostvall"), CancelToken())
         print(*backend.pids())
     """
-    with WikiSite(corpus()) as site:
+    # Not tmp_path, which is too long for the socket that Chromium has in its folder.
+    with WikiSite(corpus()) as site, tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run(
             [sys.executable, "-c", program, site.url],
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": folder},
             capture_output=True,
             text=True,
-            check=True,
         )
+        left = os.listdir(folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
     pids = [int(pid) for pid in ended.stdout.split()]
     assert len(pids) == 2
     assert not any(map(psutil.pid_exists, pids))
-    assert ended.stderr == ""
-    assert not list(tmp_path.iterdir())
+    assert left == []
