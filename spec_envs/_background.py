@@ -113,7 +113,7 @@ class BackgroundLoop:
             _end(loop, thread, self._last)
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        if self._closed:
+        if self._closed or (self._loop is not None and self._loop.is_closed()):  # by the end of the program
             raise self._gone()
         if self._loop is None:
             self._loop = asyncio.new_event_loop()

@@ -34,7 +34,7 @@ class BrowserBackend:
     page tries to load, and with ``GET`` alone; scripts do not run. Each browser loads one page at a time, for one
     thread; one that crashed is replaced, and its page asked for again. The constructor starts nothing: ``prepare``
     does, ahead of time, or the first call. ``close`` ends everything; so do ``with``, the garbage collector and the end
-    of the program.
+    of the program, but not a signal that Python does not handle: after ``SIGTERM`` or ``SIGKILL`` the browsers stay.
 
     Args:
         site: Address of the site, such as ``"https://en.wikipedia.org"`` or that of a ``WikiSite``.

@@ -97,6 +97,7 @@ class Browser:
         self._processes: list[psutil.Process] = []
         self._folder = tempfile.mkdtemp(prefix="spec-envs-chromium-")
         self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._remove_folder.atexit = False  # it would come before close(), and Chromium still writes
         self._driver: Chrome | None = None
         try:
             self._start(*find_chromium(), loop.run(self._gate.start()))

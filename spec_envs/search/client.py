@@ -250,6 +250,8 @@ class WebClient:
                 raise Unavailable(f"{url} sent broken gzip: {error}") from error
             if len(body) > most:
                 raise HandlerFailed(f"{url} is larger than {most} bytes")
+        if inflate is not None and body and not inflate.eof:
+            raise Unavailable(f"{url} broke off in the midst of its gzip")
         return bytes(body)
 
     def _wait_as_told(self, response: httpx2.Response) -> None:

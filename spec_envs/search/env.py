@@ -250,9 +250,12 @@ def _nothing() -> None:
 def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:
     if isinstance(source, (str, os.PathLike)):
         return load_questions(source, split)
-    if not source or not hasattr(source, "__iter__"):
-        raise InvalidConfiguration(f"questions must hold at least one question, or name a file of them, not {source!r}")
-    return tuple(source)
+    questions = tuple(source) if hasattr(source, "__iter__") else ()
+    if not questions or not all(isinstance(each, Question) for each in questions):
+        raise InvalidConfiguration(
+            f"questions must hold at least one Question, and nothing else, or name a file of them, not {source!r:.200}"
+        )
+    return questions
 
 
 def _info(episode: Episode) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidConfiguration(f"{path} cannot be read as JSON: {error}") from error
 
 
@@ -97,21 +97,20 @@ def _folder(path: Path) -> Iterator[Page | tuple[str, str]]:
             text = file.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise InvalidConfiguration(f"{file} cannot be read as text: {error}") from error
-        redirect = _REDIRECT.fullmatch(text)
-        yield (title, redirect[1].strip()) if redirect else page_from_markup(title, text)
+        yield _from_markup(title, text)
 
 
 def _lines(path: Path) -> Iterator[Page | tuple[str, str]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:  # as bytes, so that one that is no UTF-8 is named, too
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                yield _entry(json.loads(line))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                yield _entry(json.loads(line.decode("utf-8")))
+            except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
                 raise InvalidConfiguration(
                     f'line {number} of {path} must be an object with "title" and "text", "paragraphs" or "redirect": '
-                    f"{line.strip()[:100]} ({error!r})"
+                    f"{line.strip()[:100].decode('utf-8', 'replace')} ({error!r:.200})"
                 ) from error
 
 
@@ -120,10 +119,23 @@ def _entry(entry: Any) -> Page | tuple[str, str]:
     if "redirect" in entry:
         return title, _text(entry["redirect"])
     if "text" in entry:
-        return page_from_markup(title, _text(entry["text"]))
-    paragraphs, links = tuple(map(_text, entry["paragraphs"])), dict.fromkeys(map(_text, entry.get("links", ())))
-    listed = any(_DISAMBIGUATION in paragraph for paragraph in paragraphs)
-    return Page(title, paragraphs, tuple(links), bool(entry.get("disambiguation", listed)))
+        return _from_markup(title, _text(entry["text"]))
+    paragraphs, links = _texts(entry["paragraphs"]), dict.fromkeys(_texts(entry.get("links", [])))
+    listed = entry.get("disambiguation", any(_DISAMBIGUATION in paragraph for paragraph in paragraphs))
+    if not isinstance(listed, bool):
+        raise TypeError(f"disambiguation is true or false, not {listed!r}")
+    return Page(title, paragraphs, tuple(links), listed)
+
+
+def _from_markup(title: str, text: str) -> Page | tuple[str, str]:
+    redirect = _REDIRECT.fullmatch(text)
+    return (title, redirect[1].strip()) if redirect else page_from_markup(title, text)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):  # a text would be taken apart into letters
+        raise TypeError(f"{value!r:.100} is not a list of texts")
+    return tuple(map(_text, value))
 
 
 def _text(value: object) -> str:
@@ -135,12 +147,15 @@ def _text(value: object) -> str:
 def _contexts(path: Path) -> Iterator[Page]:
     """The paragraphs beside the questions of a HotpotQA file, each once."""
     seen = set()
-    for number, question in enumerate(read_json(path)):
+    questions = read_json(path)
+    if not isinstance(questions, list):
+        raise InvalidConfiguration(f"{path} must hold a list of questions")
+    for number, question in enumerate(questions):
         try:
             for title, sentences in question["context"]:
                 if title not in seen:
                     seen.add(title)
-                    yield Page(_text(title), ("".join(map(_text, sentences)).strip(),))
+                    yield Page(_text(title), ("".join(_texts(sentences)).strip(),))
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidConfiguration(
                 f'question {number} of {path} must have "context", a list of [title, [sentence, …]]: {error!r}'

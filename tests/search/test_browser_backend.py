@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import os
+import subprocess
+import sys
 import tempfile
 import threading
 
@@ -164,3 +167,30 @@ def test_without_chromium_the_way_out_is_named(monkeypatch):
 def test_there_is_at_least_one_browser():
     with pytest.raises(InvalidConfiguration, match="max_browsers must be an integer of at least 1"):
         BrowserBackend("http://127.0.0.1:1", max_browsers=0)
+
+
+@needs_chromium
+def test_a_program_that_ends_without_closing_leaves_nothing():
+    program = """if True:
+        import sys
+        from spec_envs.calls import CancelToken
+        from spec_envs.search.browser import BrowserBackend
+        from spec_envs.search.pages import FetchQuery
+        backend = BrowserBackend(sys.argv[1], max_browsers=1)
+        backend(FetchQuery("Ostvall"), CancelToken())
+        print(*backend.pids())
+    """
+    # Not tmp_path, which is too long for the socket that Chromium has in its folder.
+    with WikiSite(corpus()) as site, tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run(
+            [sys.executable, "-c", program, site.url],
+            env={**os.environ, "TMPDIR": folder},
+            capture_output=True,
+            text=True,
+        )
+        left = os.listdir(folder)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    pids = [int(pid) for pid in ended.stdout.split()]
+    assert len(pids) == 2
+    assert not any(map(psutil.pid_exists, pids))
+    assert left == []

@@ -139,10 +139,32 @@ class TestLoading:
         assert list(corpus) == pages
         assert corpus.redirects == {"C": "B"}
 
-    @pytest.mark.parametrize("line", ['{"text": "x"}', '{"title": "A"}', '{"title": 3, "text": "x"}', "[]", "{"])
+    def test_a_redirect_in_markup_is_one_in_either_form(self, tmp_path):
+        path = tmp_path / "pages.jsonl"
+        path.write_text(
+            '{"title": "A", "text": "#REDIRECT [[B]]"}\n{"title": "B", "text": "B is b."}', encoding="utf-8"
+        )
+        assert load_corpus(path).redirects == {"A": "B"}
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            b'{"text": "x"}',
+            b'{"title": "A"}',
+            b'{"title": 3, "text": "x"}',
+            b'{"title": "B", "paragraphs": "one text"}',
+            b'{"title": "B", "paragraphs": ["b"], "links": "A"}',
+            b'{"title": "B", "paragraphs": ["b"], "disambiguation": "no"}',
+            b'{"title": "B\xe9", "text": "in Latin-1"}',
+            b"[" * 100_000,
+            b"[]",
+            b"{",
+        ],
+        ids=range(10),
+    )
     def test_a_wrong_line_is_named(self, tmp_path, line):
         path = tmp_path / "pages.jsonl"
-        path.write_text('{"title": "A", "text": "a"}\n' + line, encoding="utf-8")
+        path.write_bytes(b'{"title": "A", "text": "a"}\n' + line)
         with pytest.raises(InvalidConfiguration, match="line 2 of .*pages.jsonl"):
             load_corpus(path)
 
@@ -154,9 +176,14 @@ class TestLoading:
         path = tmp_path / "hotpot.json"
         path.write_text(json.dumps(questions), encoding="utf-8")
         assert list(load_corpus(path)) == [Page("A", ("A is a. It is.",)), Page("B", ("B is b.",)), Page("C", ("C.",))]
-        path.write_text('[{"question": "?"}]', encoding="utf-8")
-        with pytest.raises(InvalidConfiguration, match="question 0 of"):
-            load_corpus(path)
+        for text, message in (
+            ('[{"question": "?"}]', "question 0 of"),
+            ("null", "must hold a list of questions"),
+            ("[" * 100_000, "cannot be read as JSON"),
+        ):
+            path.write_text(text, encoding="utf-8")
+            with pytest.raises(InvalidConfiguration, match=message):
+                load_corpus(path)
 
     def test_what_is_no_corpus(self, tmp_path):
         (tmp_path / "broken.json").write_text("{", encoding="utf-8")

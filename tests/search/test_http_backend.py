@@ -134,6 +134,18 @@ def test_failures_in_passing_are_tried_again():
         assert site.asked == [f"GET {HERE}"] * 2
 
 
+def test_a_page_that_breaks_off_is_no_page():
+    whole = gzip.compress(article("Here. " * 1000).encode())
+
+    def cut(request) -> None:  # without a length, the end of the connection is the end of the page
+        request.wfile.write(
+            b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n" + whole[:-20]
+        )
+
+    with pytest.raises(HandlerFailed, match="gave up after 2 attempts: .* broke off in the midst of its gzip"):
+        fetched(cut)
+
+
 def test_failures_that_stay_are_reported():
     with pytest.raises(HandlerFailed, match="gave up after 2 attempts: .* answered with status 503"):
         fetched(lambda request: send(request, "busy", status=503))
