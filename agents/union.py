@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.guessers import Recent
-from spec_envs.calls import Call, CancelToken, Guess, Guesser, accepts, is_async, key_of
+from spec_envs.calls import Call, CancelToken, Guess, Guesser, as_guess, is_async, key_of
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 
 __all__ = ["UnionGuesser"]
@@ -44,7 +44,7 @@ class UnionGuesser:
         for guesser in self.guessers:
             if is_async(guesser.guess):
                 raise InvalidConfiguration(f"guessers must be plain, and {guesser!r}.guess is a coroutine function")
-        self._takes_cancel = [accepts(guesser.guess, "cancel") for guesser in self.guessers]
+        self._members = [as_guess(guesser.guess) for guesser in self.guessers]
         self._reliability = [Reliability() for _ in self.guessers]
         self._own = [Reliability() for _ in self.guessers]  # of the first one, of the first two, …
         self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
@@ -101,7 +101,7 @@ class UnionGuesser:
             offers, merged = remembered
             key = key_of(response)
             for reliabilities, all_offers in ((self._reliability, offers), (self._own, merged)):
-                for reliability, offer in zip(reliabilities, all_offers, strict=False):  # if all were asked
+                for reliability, offer in zip(reliabilities, all_offers, strict=False):  # of those that were asked
                     _learn(reliability, offer, key)
         for index, guesser in enumerate(self.guessers):
             observe = getattr(guesser, "observe", None)
@@ -125,9 +125,8 @@ class UnionGuesser:
         self.close()
 
     def _ask(self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any]) -> _Offer:
-        ask: Any = self.guessers[index].guess
         try:
-            guesses = ask(call, k, cancel=cancel) if self._takes_cancel[index] else ask(call, k)
+            guesses = self._members[index](call, k, cancel)
             offer: dict[Hashable, float] = {}
             for guess in sorted(guesses, key=lambda guess: -guess.probability)[:k]:
                 key = key_of(guess.response)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.agents.retail import GoldReplay, RetailPolicy
-from spec_envs.calls import CancelToken, Effect, Usage, accepts, key_of
+from spec_envs.calls import CancelToken, Effect, Usage, as_guess, key_of
 from spec_envs.retail.actions import read_action
 from spec_envs.retail.customer import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
@@ -143,8 +143,7 @@ class Frozen:
         return self._answer((call.key, k), lambda: self._guessed(call, k, cancel), cancel)
 
     def _guessed(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        metered = {"cancel": cancel} if accepts(self._inner.guess, "cancel") else {}
-        found: Sequence[Guess] = self._inner.guess(call, k, **metered)
+        found: Sequence[Guess] = as_guess(self._inner.guess)(call, k, cancel)
         return found
 
     def prefetch(self, situation: Situation, k: int, cancel: CancelToken) -> Sequence[Guess]:

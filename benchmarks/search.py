@@ -8,7 +8,7 @@ clock in real ones. The guessers learn from one episode to the next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from spec_envs.agents import RankCalibration, UnionGuesser
@@ -16,7 +16,7 @@ from spec_envs.agents.guessers import Recent
 from spec_envs.agents.search_guessers import PageGuesser, RecordedSearchGuesser, SearchGuesser
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
-from spec_envs.calls import accepts
+from spec_envs.calls import as_guess
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
@@ -174,13 +174,12 @@ class ScoredGuesser:
     def __init__(self, inner: Guesser) -> None:
         self.ranks: list[int] = []
         self._inner: Any = inner
-        self._accepted = [name for name in ("cancel", "early") if accepts(inner.guess, name)]
+        self._guess = as_guess(inner.guess)
         self._made: Recent[Sequence[Guess]] = Recent(10_000)
 
-    def guess(self, call: Call, k: int, cancel: CancelToken, early: Any = None) -> Sequence[Guess]:
+    def guess(self, call: Call, k: int, cancel: CancelToken, early: Callable[[Any], None]) -> Sequence[Guess]:
         """The inner guesses."""
-        available = {"cancel": cancel, "early": early}
-        made: Sequence[Guess] = self._inner.guess(call, k, **{name: available[name] for name in self._accepted})
+        made: Sequence[Guess] = self._guess(call, k, cancel, early)
         self._made.put(call.key, made)
         return made
 
@@ -188,7 +187,7 @@ class ScoredGuesser:
         """Note the rank, and have the inner guesser learn."""
         made = self._made.get(call.key)
         if made is None:
-            made = self.guess(call, 3, SimulationRuntime().token())
+            made = self.guess(call, 3, SimulationRuntime().token(), lambda guesses: None)
         guessed = [str(read_action(guess.response)).lower() for guess in made]
         taken = str(read_action(response)).lower()
         self.ranks.append(guessed.index(taken) if taken in guessed else _NEVER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import accepts
+from spec_envs.calls import as_guess
 
 if TYPE_CHECKING:
     from spec_envs.calls import Call, CancelToken, Guess, Guesser
@@ -17,14 +17,12 @@ class TimedGuesser:
     def __init__(self, inner: Guesser, seconds: float) -> None:
         self._inner: Any = inner
         self._seconds = seconds
-        self._takes_cancel = accepts(inner.guess, "cancel")
+        self._guess = as_guess(inner.guess)
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """The inner guesses, after the declared time."""
         cancel.sleep(self._seconds)
-        guesses: Sequence[Guess] = (
-            self._inner.guess(call, k, cancel) if self._takes_cancel else self._inner.guess(call, k)
-        )
+        guesses: Sequence[Guess] = self._guess(call, k, cancel)
         return guesses
 
     def observe(self, call: Call, response: Any) -> None:

@@ -455,9 +455,18 @@ def is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
-def accepts(function: Callable[..., Any], name: str) -> bool:
-    """Whether ``function`` has a parameter of that name."""
-    return name in _parameters(function)
+def as_guess(guess: Callable[..., Any]) -> Callable[..., Any]:
+    """A guesser's ``guess`` as ``guess(call, k, cancel, early)``: it gets of the last two what it has parameters for.
+
+    What a coroutine function returns is still to be awaited.
+    """
+    accepted = [name for name in ("cancel", "early") if name in _parameters(guess)]
+
+    def ask(call: Any, k: int, cancel: CancelToken, early: Callable[[Any], None] = lambda guesses: None) -> Any:
+        available = {"cancel": cancel, "early": early}
+        return guess(call, k, **{name: available[name] for name in accepted})
+
+    return ask
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, Guess, InvalidConfiguration, Usage
-from spec_envs.calls import accepts, as_handler, key_of
+from spec_envs.calls import as_guess, as_handler, key_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -356,7 +356,18 @@ class Bound:
 )
 def test_a_handler_gets_the_token_if_it_has_a_parameter_for_it(function, result):
     assert as_handler(function)(1, "token") == result  # type: ignore[arg-type]  # stands for a token
-    assert accepts(function, "cancel") is (result not in (1, "1"))
+
+
+def test_a_guess_gets_what_it_has_parameters_for():
+    given = [
+        as_guess(guess)("call", 3, "token", "early")
+        for guess in (
+            lambda call, k: (call, k),
+            lambda call, k, cancel: (call, k, cancel),
+            lambda call, k, *, early, cancel=None: (call, k, cancel, early),
+        )
+    ]
+    assert given == [("call", 3), ("call", 3, "token"), ("call", 3, "token", "early")]
 
 
 def test_what_cannot_be_called_is_no_handler():

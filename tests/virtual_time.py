@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from spec_envs import Call, CancelToken, Usage
-from spec_envs.calls import accepts, as_handler, is_async
+from spec_envs.calls import as_guess, as_handler, is_async
 
 ResultType = TypeVar("ResultType")
 
@@ -123,8 +123,8 @@ class AsyncGuesser:
 
     async def guess(self, call: Call, k: int, cancel: CancelToken, early: Callable[[Any], None]) -> Any:
         def guess(meter: _Meter) -> Any:
-            available = {"cancel": meter, "early": lambda guesses: meter.done.append(lambda: early(guesses))}
-            options = {name: each for name, each in available.items() if accepts(self._guesser.guess, name)}
-            return self._guesser.guess(call, k, **options)
+            return as_guess(self._guesser.guess)(
+                call, k, meter, lambda guesses: meter.done.append(lambda: early(guesses))
+            )
 
         return await _awaiting(guess, cancel)

@@ -15,7 +15,7 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, Guess, accepts, as_handler, is_async, key_of
+from spec_envs.calls import Call, CancelToken, Guess, as_guess, as_handler, is_async, key_of
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.speculation.runtime import Job
@@ -277,8 +277,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         return pending.value  # type: ignore[no-any-return]
 
     def _guess(self, observation: Any, token: CancelToken) -> Guess:
-        options = {"cancel": token} if accepts(self._guesser.guess, "cancel") else {}
-        guesses: list[Guess] = list(self._guesser.guess(Call("policy", observation), 1, **options))
+        guesses: list[Guess] = list(as_guess(self._guesser.guess)(Call("policy", observation), 1, token))
         return max(guesses, key=lambda guess: guess.probability)  # without any guess an error: it has failed
 
     def _set(self, episode: _Episode, guessed: Any) -> bool:
@@ -371,6 +370,6 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
             raise EnvClosed("LastWriteWins was closed; make a new one")
 
 
-def _give_up(pending: _Pending | None) -> None:
-    if pending is not None and not pending.done:
+def _give_up(pending: _Pending) -> None:
+    if not pending.done:
         pending.token.cancel()

@@ -13,7 +13,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, assert_never
 
-from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, accepts, is_async
+from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, as_guess, is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.wrappers.speculation.episode import action_of
 from spec_envs.wrappers.speculation.nodes import (
@@ -45,14 +45,12 @@ class _Asked:
     """A guesser, and how it wants to be asked."""
 
     guesser: Any
-    takes_cancel: bool
-    takes_early: bool
+    guess: Callable[..., Any]
     is_async: bool
 
     @classmethod
     def of(cls, guesser: Guesser | AsyncGuesser) -> Self:
-        guess = guesser.guess
-        return cls(guesser, accepts(guess, "cancel"), accepts(guess, "early"), is_async(guess))
+        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess))
 
 
 class Driver:
@@ -82,7 +80,7 @@ class Driver:
         self._guessers = {name: _Asked.of(guesser) for name, guesser in guessers.items()}
         self._k = k
         self._ledger = ledger
-        self._known: dict[str, tuple[Handler, bool]] = {}
+        self._awaited: dict[str, tuple[Handler, bool]] = {}
         self._jobs: dict[Run | Node, Job] = {}
         self._authoritative: Job | None = None
         self._to_cancel: list[CancelToken] = []
@@ -261,9 +259,9 @@ class Driver:
 
     def _is_async(self, name: str, handler: Handler) -> bool:
         """``is_async``, which takes a while, of a handler that is usually the same as last time."""
-        known = self._known.get(name)
+        known = self._awaited.get(name)
         if known is None or known[0] is not handler:
-            known = self._known[name] = (handler, is_async(handler))
+            known = self._awaited[name] = (handler, is_async(handler))
         return known[1]
 
     def _ended(
@@ -287,15 +285,16 @@ class Driver:
         call = node.call
         asked = self._guessers[call.handler]
         guesser, token = asked.guesser, self._runtime.token()
-        options: dict[str, Any] = {"cancel": token} if asked.takes_cancel else {}
-        if asked.takes_early:
-            options["early"] = lambda guesses: self._say_early(node, token, self._checked(guesser, guesses))
+
+        def early(guesses: Iterable[Any]) -> None:
+            known = self._checked(guesser, guesses)
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, known, now)))
 
         def function(cancel: CancelToken) -> Sequence[Guess]:
-            return self._checked(guesser, guesser.guess(call, self._k, **options))
+            return self._checked(guesser, asked.guess(call, self._k, cancel, early))
 
         async def function_async(cancel: CancelToken) -> Sequence[Guess]:
-            return self._checked(guesser, await guesser.guess(call, self._k, **options))
+            return self._checked(guesser, await asked.guess(call, self._k, cancel, early))
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._guessed(node, token, guesses, error, now))
@@ -305,9 +304,6 @@ class Driver:
             f"guess-{call.handler}", function_async if asked.is_async else function, deliver, token, asked.is_async
         )
         self._runtime.spawn(job)
-
-    def _say_early(self, node: Node, token: CancelToken, guesses: Sequence[Guess]) -> None:
-        self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, guesses, now)))
 
     def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
         guesses = tuple(guesses)

@@ -19,7 +19,7 @@ from spec_envs.calls import (
     Guess,
     Guesser,
     Handler,
-    accepts,
+    as_guess,
     as_handler,
     is_async,
     own_copy,
@@ -240,12 +240,12 @@ class _Naming:
     """A prefetcher as the guesser of the action that a side branch waits to be told."""
 
     def __init__(self, prefetcher: Prefetcher) -> None:
-        self._prefetch = prefetcher.prefetch
-        self._with_cancel = accepts(self._prefetch, "cancel")
+        self._prefetch = as_guess(prefetcher.prefetch)
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """The actions."""
-        return self._prefetch(call.query, k, **({"cancel": cancel} if self._with_cancel else {}))
+        named: Sequence[Guess] = self._prefetch(call.query, k, cancel)
+        return named
 
 
 def resetting(seed: int | None, options: dict[str, Any] | None) -> Callable[[AnyEnv], Transition]:

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, accepts, is_async
+from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, as_guess, is_async
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.wrappers.speculation.runtime import Job
@@ -43,9 +43,7 @@ class Driver:
         self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
         if is_async(self._observe):
             raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain one")
-        self._guess: Any = guesser.guess
-        self._accepted = [name for name in ("cancel", "early") if accepts(self._guess, name)]
-        self._is_async = is_async(self._guess)
+        self._guess, self._is_async = as_guess(guesser.guess), is_async(guesser.guess)
         self._machine = machine
         self._k = k
         self.runtime = AsyncioRuntime()
@@ -142,9 +140,7 @@ class Driver:
             self.runtime.meanwhile(token, lambda: self._guessed_early(node, known))
 
         def ask(cancel: CancelToken) -> Any:
-            call = Call("policy", Conversation(events, tools))
-            available = {"cancel": cancel, "early": early}
-            return self._guess(call, self._k, **{name: available[name] for name in self._accepted})
+            return self._guess(Call("policy", Conversation(events, tools)), self._k, cancel, early)
 
         def deliver(value: Any, error: BaseException | None) -> None:
             token = self._guesses.pop(id(node))
