@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from spec_envs.benchmarks.retail_settings import RetailSettings
     from spec_envs.retail.store import StoreSnapshot
     from spec_envs.retail.tasks import Task
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
 
 #: Told how many of the tasks are done.
 Show = Callable[[int], None]

@@ -20,13 +20,13 @@ from spec_envs.calls import as_guess
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
-from spec_envs.wrappers.speculation.limits import Limits
+from spec_envs.wrappers.speculation.tree.limits import Limits
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search_cases import Case
     from spec_envs.benchmarks.search_settings import SearchSettings
     from spec_envs.calls import Call, CancelToken, Guess, Guesser
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.
 FREE_S = 0.005

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from spec_envs.benchmarks.tuning_settings import TuningSettings
     from spec_envs.tuning.knobs import Knob
     from spec_envs.tuning.measuring import Backend, Workload
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
 
 #: The paper's reaction time: latencies are averaged over the first so many seconds.
 REACTION_S = 20.0

@@ -38,7 +38,7 @@ MAY_WAIT = {
     "spec_envs/_serving.py": "runs a server in a thread",
     "spec_envs/calls.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
-    "wrappers/speculation/tasks.py": "the runtime of asyncio",
+    "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "spec_envs/_background.py": "an event loop for what asks the web, or a model",
     "spec_envs/search/browser.py": "a pool of browsers, started ahead",
     "spec_envs/search/chromium.py": "ends a browser's processes",
@@ -56,7 +56,7 @@ MAY_WAIT = {
     "spec_envs/tuning/spinner.py": "a program of its own that measures",
     "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
     "spec_envs/tuning/wire.py": "for programs of their own that measure",
-    "wrappers/speculation/threads.py": "the runtime of threads",
+    "wrappers/runtimes/threads.py": "the runtime of threads",
     "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
     "wrappers/tools/proxy.py": "a proxy that is awaited",
 }
@@ -120,10 +120,7 @@ def test_no_module_is_excused_without_need():
 
 
 PURE = [
-    *(
-        f"wrappers/speculation/{name}.py"
-        for name in ("asking", "branches", "limits", "nodes", "pace", "planner", "reads", "runs", "tree")
-    ),
+    *(name for name in SOURCES if name.startswith("wrappers/speculation/tree/")),
     *(f"wrappers/tools/{name}.py" for name in ("chain", "executions", "machine")),
 ]
 

@@ -61,9 +61,6 @@ def modules() -> list[str]:
     """Every module of the package, found as an installed package's are."""
     found = pkgutil.walk_packages(spec_envs.__path__, "spec_envs.")
     names = [module.name for module in found]
-    for folder in FOLDERS.keys() - {"spec_envs"}:  # an editable install does not list them below spec_envs
-        names += [f"spec_envs.{folder}"]
-        names += [module.name for module in pkgutil.walk_packages([str(ROOT / folder)], f"spec_envs.{folder}.")]
     return sorted(set(names))
 
 
@@ -122,7 +119,13 @@ class TestWheel:
         (built,) = tmp_path.glob("*.tar.gz")
         with tarfile.open(built) as archive:
             names = {name.partition("/")[2] for name in archive.getnames()}
-        assert {"LICENSE", "README.md", "pyproject.toml", "spec_envs/py.typed", "wrappers/__init__.py"} <= names
+        assert {
+            "LICENSE",
+            "README.md",
+            "pyproject.toml",
+            "spec_envs/py.typed",
+            "spec_envs/wrappers/__init__.py",
+        } <= names
         assert not [name for name in names if name.startswith("tests")]
 
     @pytest.mark.timeout(300)

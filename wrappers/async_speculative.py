@@ -10,17 +10,17 @@ import gymnasium as gym
 
 from spec_envs.calls import own_copy
 from spec_envs.forking import fork
+from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, awaited
 from spec_envs.wrappers.speculation.episode import Acting, Agent, AnyEnv, Deciding, Transition, action_of, attempt
-from spec_envs.wrappers.speculation.tasks import AsyncioRuntime
-from spec_envs.wrappers.speculation.wrapping import Speculation, resetting, same_action, stepping
+from spec_envs.wrappers.speculation.session import Speculation, resetting, same_action, stepping
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from spec_envs.calls import AsyncGuesser, Call, Guesser
     from spec_envs.prefetch import Prefetcher
-    from spec_envs.wrappers.speculation.limits import Limits
+    from spec_envs.wrappers.speculation.tree.limits import Limits
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")

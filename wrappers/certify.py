@@ -14,13 +14,13 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import AsyncGuesser, Call, Guesser, as_handler, key_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
+from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import awaited
-from spec_envs.wrappers.speculation.tasks import AsyncioRuntime
-from spec_envs.wrappers.speculation.wrapping import resetting, stepping
+from spec_envs.wrappers.speculation.session import resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper, make_runtime
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
 
 AnyEnv = gym.Env[Any, Any]
 Policy = Callable[..., Any]

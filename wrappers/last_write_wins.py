@@ -18,12 +18,12 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, CancelToken, Guess, as_guess, as_handler, is_async, key_of
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
-from spec_envs.wrappers.speculation.runtime import Job
+from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.speculative import make_runtime
 
 if TYPE_CHECKING:
     from spec_envs.calls import Guesser
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
 
 __all__ = ["LastWriteWins"]
 

@@ -14,6 +14,8 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Guesser, is_async, own_copy
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
+from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
+from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.episode import (
     Acting,
     AnyEnv,
@@ -22,14 +24,12 @@ from spec_envs.wrappers.speculation.episode import (
     action_of,
     attempt,
 )
-from spec_envs.wrappers.speculation.simulation import SimulationRuntime
-from spec_envs.wrappers.speculation.threads import ThreadRuntime
-from spec_envs.wrappers.speculation.wrapping import Speculation, resetting, stepping
+from spec_envs.wrappers.speculation.session import Speculation, resetting, stepping
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
-    from spec_envs.wrappers.speculation.limits import Limits
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
+    from spec_envs.wrappers.speculation.tree.limits import Limits
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")

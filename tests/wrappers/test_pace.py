@@ -13,8 +13,8 @@ from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import exponential
-from spec_envs.wrappers.speculation.nodes import Node
-from spec_envs.wrappers.speculation.pace import Pace
+from spec_envs.wrappers.speculation.tree.nodes import Node
+from spec_envs.wrappers.speculation.tree.pace import Pace
 
 from .loops import choose, play
 

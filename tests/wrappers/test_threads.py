@@ -140,7 +140,7 @@ def test_a_call_that_ignores_its_token_delays_nobody_and_its_response_is_dropped
 
 
 def test_close_warns_about_a_call_that_still_runs(monkeypatch):
-    monkeypatch.setattr("spec_envs.wrappers.speculation.threads._CLOSE_S", 0.0)
+    monkeypatch.setattr("spec_envs.wrappers.runtimes.threads._CLOSE_S", 0.0)
     world = Gated()
     env = SpeculativeWrapper(FakeEnv({"world": world}), guessers={"policy": Answers(choose)})
     env.reset(seed=0)
@@ -154,7 +154,7 @@ def test_close_warns_about_a_call_that_still_runs(monkeypatch):
 
 
 def test_a_warning_turned_into_an_error_leaves_nothing_open(monkeypatch):
-    monkeypatch.setattr("spec_envs.wrappers.speculation.threads._CLOSE_S", 0.0)
+    monkeypatch.setattr("spec_envs.wrappers.runtimes.threads._CLOSE_S", 0.0)
     closed = threading.Event()
 
     class Env(FakeEnv):

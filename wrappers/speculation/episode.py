@@ -22,7 +22,7 @@ from spec_envs.forking import fork
 from spec_envs.prefetch import Situation
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.nodes import Process
+    from spec_envs.wrappers.speculation.tree.nodes import Process
 
 AnyEnv = gym.Env[Any, Any]
 

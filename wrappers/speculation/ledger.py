@@ -6,8 +6,8 @@ import collections
 from typing import TYPE_CHECKING
 
 from spec_envs.calls import CancelToken, Usage, key_of
-from spec_envs.wrappers.speculation.nodes import Committed, Node, Run, RunState
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.tree.nodes import Committed, Node, Run, RunState
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.trace import Trace

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spec_envs.calls import Usage
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.nodes import Node, Run
+    from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

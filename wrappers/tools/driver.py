@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, as_guess, is_async
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.wrappers.speculation.runtime import Job
-from spec_envs.wrappers.speculation.tasks import AsyncioRuntime
+from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
+from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.tools.executions import Execution, State
 from spec_envs.wrappers.tools.machine import Ask, Cancel, Command, Machine, Start, Unask
 

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from spec_envs import Call, Effect, Guess, Usage
 from spec_envs.wrappers import HandlerLimit, Limits
-from spec_envs.wrappers.speculation.nodes import (
+from spec_envs.wrappers.speculation.tree import SpeculationTree
+from spec_envs.wrappers.speculation.tree.nodes import (
     Ask,
     Cancel,
     Command,
@@ -24,7 +25,6 @@ from spec_envs.wrappers.speculation.nodes import (
     Start,
     Unask,
 )
-from spec_envs.wrappers.speculation.tree import SpeculationTree
 
 LENGTH = 12
 

@@ -23,15 +23,15 @@ from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Effect, Guess, Usage
-from spec_envs.wrappers.speculation.asking import Asking
-from spec_envs.wrappers.speculation.branches import Branches
-from spec_envs.wrappers.speculation.nodes import Command, Node, Process, Run, RunState
-from spec_envs.wrappers.speculation.planner import Planner
-from spec_envs.wrappers.speculation.runs import Runs
+from spec_envs.wrappers.speculation.tree.asking import Asking
+from spec_envs.wrappers.speculation.tree.branches import Branches
+from spec_envs.wrappers.speculation.tree.nodes import Command, Node, Process, Run, RunState
+from spec_envs.wrappers.speculation.tree.planner import Planner
+from spec_envs.wrappers.speculation.tree.runs import Runs
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.branches import Canonical
-    from spec_envs.wrappers.speculation.limits import Limits
+    from spec_envs.wrappers.speculation.tree.branches import Canonical
+    from spec_envs.wrappers.speculation.tree.limits import Limits
 
 
 class SpeculationTree:

@@ -9,13 +9,13 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.wrappers.speculation.nodes import Cancel, Command, Node, Run, RunState, Start, response_key
-from spec_envs.wrappers.speculation.reads import SharedReads
+from spec_envs.wrappers.speculation.tree.nodes import Cancel, Command, Node, Run, RunState, Start, response_key
+from spec_envs.wrappers.speculation.tree.reads import SharedReads
 
 if TYPE_CHECKING:
     from spec_envs.calls import Call, Usage
-    from spec_envs.wrappers.speculation.limits import Limits
-    from spec_envs.wrappers.speculation.planner import Planner
+    from spec_envs.wrappers.speculation.tree.limits import Limits
+    from spec_envs.wrappers.speculation.tree.planner import Planner
 
 
 class Runs:

@@ -16,12 +16,12 @@ from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Call, Effect, Guess
-from spec_envs.wrappers.speculation.nodes import Command, Committed, Discarded, Node, Process, response_key
+from spec_envs.wrappers.speculation.tree.nodes import Command, Committed, Discarded, Node, Process, response_key
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.asking import Asking
-    from spec_envs.wrappers.speculation.planner import Planner
-    from spec_envs.wrappers.speculation.runs import Runs
+    from spec_envs.wrappers.speculation.tree.asking import Asking
+    from spec_envs.wrappers.speculation.tree.planner import Planner
+    from spec_envs.wrappers.speculation.tree.runs import Runs
 
 Canonical = Callable[[Any], Hashable]
 

@@ -44,13 +44,13 @@ from spec_envs.wrappers.speculation.episode import (
     private_copy,
 )
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree import SpeculationTree
+from spec_envs.wrappers.speculation.tree.limits import HandlerLimit, Limits
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
-    from spec_envs.wrappers.speculation.runtime import Runtime
+    from spec_envs.wrappers.runtimes.base import Runtime
     from spec_envs.wrappers.speculation.statistics import Statistics
 
 

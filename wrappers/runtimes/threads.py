@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 
 from spec_envs.calls import CancelToken
-from spec_envs.wrappers.speculation.runtime import Job
+from spec_envs.wrappers.runtimes.base import Job
 
 _IDLE_S = 10.0
 _CLOSE_S = 10.0

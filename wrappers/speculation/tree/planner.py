@@ -13,8 +13,8 @@ import math
 from collections.abc import Container
 
 from spec_envs.calls import Call, Effect, Usage
-from spec_envs.wrappers.speculation.limits import HandlerLimit, Limits
-from spec_envs.wrappers.speculation.nodes import Node, Run, RunState
+from spec_envs.wrappers.speculation.tree.limits import HandlerLimit, Limits
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 _UNLIMITED = HandlerLimit()
 _NOTHING = Usage()

@@ -17,8 +17,8 @@ from typing import Any
 
 from spec_envs.calls import CancelToken, Handler, Usage, is_async
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.wrappers.speculation.runtime import Job
-from spec_envs.wrappers.speculation.threads import ThreadRuntime
+from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
 

@@ -6,7 +6,7 @@ import collections
 from collections.abc import Hashable
 
 from spec_envs.calls import Call, Effect
-from spec_envs.wrappers.speculation.nodes import Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
 
 class SharedReads:

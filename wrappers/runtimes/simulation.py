@@ -19,7 +19,7 @@ from spec_envs.calls import CancelToken, Usage
 from spec_envs.errors import HandlerFailed
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.runtime import Job
+    from spec_envs.wrappers.runtimes.base import Job
 
 
 class VirtualToken(CancelToken):

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spec_envs.wrappers.speculation.nodes import Ask, Command, Node, Run, Unask
-from spec_envs.wrappers.speculation.pace import Pace
+from spec_envs.wrappers.speculation.tree.nodes import Ask, Command, Node, Run, Unask
+from spec_envs.wrappers.speculation.tree.pace import Pace
 
 if TYPE_CHECKING:
     from spec_envs.calls import Guess
-    from spec_envs.wrappers.speculation.limits import Limits
-    from spec_envs.wrappers.speculation.planner import Planner
+    from spec_envs.wrappers.speculation.tree.limits import Limits
+    from spec_envs.wrappers.speculation.tree.planner import Planner
 
 
 class Asking:

@@ -11,7 +11,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.nodes import Node
+    from spec_envs.wrappers.speculation.tree.nodes import Node
 
 #: Times that are remembered of each handler and each guesser: the last so many.
 _MEMORY = 8

@@ -1,1 +1,0 @@
-../../spec_envs/__init__.py
