@@ -27,7 +27,7 @@ from spec_envs.calls import Call, CancelToken, Guess, as_handler
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.tuning.simulated import SimulatedBackend
+from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper
 
 _PLIES = 30

@@ -10,16 +10,16 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents.search import SearchPolicy
-from spec_envs.search.embedded import embedded_corpus
 from spec_envs.search.questions import Question, load_questions
-from spec_envs.search.replay import RecordedAgent, RecordedSite
+from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
+from spec_envs.search.world.embedded import embedded_corpus
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search_settings import SearchSettings
     from spec_envs.calls import Handler
-    from spec_envs.search.recorded import RecordedEpisode
+    from spec_envs.search.recordings.trajectories import RecordedEpisode
 
 #: Where it is not recorded: the median time of a page, as it is in the recorded episodes; and the spread of times.
 _FETCH_S = 0.35

@@ -21,11 +21,11 @@ from spec_envs.agents.search import SearchPolicy
 from spec_envs.agents.search_guessers import SearchGuesser
 from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
 from spec_envs.calls import CancelToken
-from spec_envs.search.browser import BrowserBackend
-from spec_envs.search.client import WebSettings
 from spec_envs.search.loading import load_corpus
-from spec_envs.search.site import WikiSite
-from spec_envs.search.web import HttpBackend
+from spec_envs.search.local_wiki.server import WikiSite
+from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.client import WebSettings
+from spec_envs.search.web.http_backend import HttpBackend
 from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 

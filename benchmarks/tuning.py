@@ -27,15 +27,15 @@ from spec_envs.agents.tuning import (
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.calls import Call, Guess
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.surfaces import Surface
+from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
+from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import LastWriteWins, SimulationRuntime, SpeculativeWrapper, ThreadRuntime
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.tuning_settings import TuningSettings
     from spec_envs.tuning.knobs import Knob
-    from spec_envs.tuning.measuring import Backend, Workload
+    from spec_envs.tuning.measurement import Backend, Workload
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: The paper's reaction time: latencies are averaged over the first so many seconds.

@@ -11,15 +11,15 @@ import gymnasium as gym
 from spec_envs.benchmarks.reports import progress
 from spec_envs.calls import Call, Guess
 from spec_envs.errors import SpecEnvsError
+from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.round_robin import RoundRobin
-from spec_envs.tuning.simulated import SimulatedBackend
-from spec_envs.tuning.surfaces import Surface
+from spec_envs.tuning.workloads.round_robin import RoundRobin
+from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Certificate, certify
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.measuring import Workload
+    from spec_envs.tuning.measurement import Workload
 
 _WINDOWS = 8
 _THINKING_S = 10.0

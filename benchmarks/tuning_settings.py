@@ -7,14 +7,14 @@ import math
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.backends import BACKENDS, make_backend
-from spec_envs.tuning.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.simulated import SimulatedBackend
-from spec_envs.tuning.surfaces import Surface
+from spec_envs.tuning.backends.by_name import BACKENDS, make_backend
+from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
+from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Limits
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.measuring import Backend, Workload
+    from spec_envs.tuning.measurement import Backend, Workload
 
 Mode = Literal["actor", "speculator", "lossless", "last-write-wins"]
 Actor = Literal["best", "gp", "climb", "random"]

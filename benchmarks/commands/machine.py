@@ -20,7 +20,7 @@ def tuning() -> None:
 )
 def restore(journal: Path | None) -> None:
     """Put back every setting that a run which was killed has left changed."""
-    from spec_envs.tuning.journal import Journal
+    from spec_envs.tuning.system.journal import Journal
 
     with Journal(journal) as opened:
         for path, value in opened.restored.items():

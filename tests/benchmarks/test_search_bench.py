@@ -16,7 +16,7 @@ from spec_envs.benchmarks.search_cases import Case
 from spec_envs.benchmarks.search_report import mean, pairs
 from spec_envs.benchmarks.search_settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recorded import load_episodes
+from spec_envs.search.recordings.trajectories import load_episodes
 
 from ..search.episodes import record
 
