@@ -25,7 +25,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.chess_settings import ReplaySettings
+    from spec_envs.benchmarks.chess.settings import ReplaySettings
     from spec_envs.calls import Guesser
     from spec_envs.wrappers.runtimes.base import Runtime
 
