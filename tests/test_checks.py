@@ -136,9 +136,7 @@ class Drawn(gym.Env[int, int]):
 class TestRenderModes:
     def test_are_those_of_the_metadata(self):
         assert Drawn("ansi").render_mode == "ansi"
-        with pytest.raises(
-            InvalidConfiguration, match="must be None, 'ansi' or 'rgb_array', not 'human'$"
-        ):
+        with pytest.raises(InvalidConfiguration, match="must be None, 'ansi' or 'rgb_array', not 'human'$"):
             Drawn("human")
 
     def test_are_missed_with_a_warning(self):
