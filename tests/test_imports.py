@@ -63,7 +63,7 @@ MAY_WAIT = {
 
 
 #: The modules that import the OpenAI Agents SDK, whose package has the name of our folder.
-MAY_IMPORT_AGENTS = {"benchmarks/tools.py", "wrappers/tools/openai_agents.py"}
+MAY_IMPORT_AGENTS = {"benchmarks/tools/run.py", "wrappers/tools/openai_agents.py"}
 
 
 def imports_of(path: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Guess
-from spec_envs.benchmarks.tuning_certify import certify_once
+from spec_envs.benchmarks.tuning.certify import certify_once
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.workloads.round_robin import RoundRobin

@@ -14,8 +14,8 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table, versions, write_json
-from spec_envs.benchmarks.tuning import REACTION_S, TuningBench, TuningRun
-from spec_envs.benchmarks.tuning_settings import TuningSettings
+from spec_envs.benchmarks.tuning.run import REACTION_S, TuningBench, TuningRun
+from spec_envs.benchmarks.tuning.settings import TuningSettings
 from spec_envs.errors import InvalidConfiguration
 
 _COLUMNS = ("mode", "runs", "p95 over 20 s", "windows to 10 %", "regret", "settings", "seconds", "saved", "guessed")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spec_envs.benchmarks.chess import ChessBench, Replay
-from spec_envs.benchmarks.chess_settings import ReplaySettings
+from spec_envs.benchmarks.chess.run import ChessBench, Replay
+from spec_envs.benchmarks.chess.settings import ReplaySettings
 from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
 from spec_envs.chess.recorded import RecordedGame
 

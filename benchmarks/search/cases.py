@@ -17,7 +17,7 @@ from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.search_settings import SearchSettings
+    from spec_envs.benchmarks.search.settings import SearchSettings
     from spec_envs.calls import Handler
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 

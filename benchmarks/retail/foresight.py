@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.benchmarks.guess import RANKS, Trial, tops
+from spec_envs.benchmarks.guess.run import RANKS, Trial, tops
 from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.queries import GREETING, CustomerQuery

@@ -33,7 +33,7 @@ from spec_envs.wrappers import LastWriteWins, SimulationRuntime, SpeculativeWrap
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.tuning_settings import TuningSettings
+    from spec_envs.benchmarks.tuning.settings import TuningSettings
     from spec_envs.tuning.knobs import Knob
     from spec_envs.tuning.measurement import Backend, Workload
     from spec_envs.wrappers.runtimes.base import Runtime

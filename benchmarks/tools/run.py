@@ -26,7 +26,7 @@ from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.server import ModelServer
-from spec_envs.benchmarks.tools_server import TOOLS
+from spec_envs.benchmarks.tools.server import TOOLS
 from spec_envs.calls import Effect
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
@@ -144,7 +144,7 @@ async def _work(settings: Settings, kind: str, base_url: str, ahead: bool, done:
     from openai import AsyncOpenAI
 
     quiet = RunConfig(tracing_disabled=True)
-    program = {"command": sys.executable, "args": ["-m", "spec_envs.benchmarks.tools_server", str(settings.tool_s)]}
+    program = {"command": sys.executable, "args": ["-m", "spec_envs.benchmarks.tools.server", str(settings.tool_s)]}
     answers, steps, seconds = [], [], []
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none"))

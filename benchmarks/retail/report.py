@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spec_envs.benchmarks.guess import RANKS
+from spec_envs.benchmarks.guess.run import RANKS
 from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table, versions, write_json
-from spec_envs.benchmarks.retail import RetailBench, TaskRun
-from spec_envs.benchmarks.retail_foresight import next_call
-from spec_envs.benchmarks.retail_settings import RetailSettings
+from spec_envs.benchmarks.retail.foresight import next_call
+from spec_envs.benchmarks.retail.run import RetailBench, TaskRun
+from spec_envs.benchmarks.retail.settings import RetailSettings
 
 _COLUMNS = (
     *("task", "wait saved", "saved", "hit rate", "tokens", "calls", "wasted", "cancelled"),

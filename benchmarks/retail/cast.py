@@ -16,7 +16,7 @@ from spec_envs.wrappers.handlers import DecoratedHandler, with_latency
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spec_envs.benchmarks.retail_settings import RetailSettings
+    from spec_envs.benchmarks.retail.settings import RetailSettings
     from spec_envs.calls import Call, Guess
     from spec_envs.prefetch import Situation
     from spec_envs.retail.tasks import Task

@@ -14,14 +14,13 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from spec_envs.agents import SearchPolicy
-from spec_envs.benchmarks import retail_overhead as retail
-from spec_envs.benchmarks import tools_overhead as tools
-from spec_envs.benchmarks.chess import ChessBench
-from spec_envs.benchmarks.chess_settings import ReplaySettings
-from spec_envs.benchmarks.crowd import crowd
-from spec_envs.benchmarks.measured import Measured, median_fork_us
+from spec_envs.benchmarks.chess.made_up import made_up_game
+from spec_envs.benchmarks.chess.run import ChessBench
+from spec_envs.benchmarks.chess.settings import ReplaySettings
+from spec_envs.benchmarks.overhead import retail, tools
+from spec_envs.benchmarks.overhead.crowd import crowd
+from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
-from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, CancelToken, Guess, as_handler
 from spec_envs.chess.position import Position

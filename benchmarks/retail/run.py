@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
-from spec_envs.benchmarks.guess import Trial, trials_of
-from spec_envs.benchmarks.retail_cast import (
+from spec_envs.benchmarks.guess.run import Trial, trials_of
+from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
     REPLY_S,
     Frozen,
@@ -25,8 +25,8 @@ from spec_envs.benchmarks.retail_cast import (
     tools_of,
     typing_seconds,
 )
-from spec_envs.benchmarks.retail_foresight import api_correct_rate, dialogues, next_message
-from spec_envs.benchmarks.retail_settings import folds_of
+from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
+from spec_envs.benchmarks.retail.settings import folds_of
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
@@ -35,7 +35,7 @@ from spec_envs.retail.tools import READS, SCHEMAS
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.retail_settings import RetailSettings
+    from spec_envs.benchmarks.retail.settings import RetailSettings
     from spec_envs.retail.store import StoreSnapshot
     from spec_envs.retail.tasks import Task
     from spec_envs.wrappers.runtimes.base import Runtime

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail import RetailPolicy
-from spec_envs.benchmarks.retail import Guessers, run_plainly
-from spec_envs.benchmarks.retail_cast import Agent, customer_of, tools_of
-from spec_envs.benchmarks.retail_settings import RetailSettings
+from spec_envs.benchmarks.retail.cast import Agent, customer_of, tools_of
+from spec_envs.benchmarks.retail.run import Guessers, run_plainly
+from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.tools import READS
 from spec_envs.wrappers import certify

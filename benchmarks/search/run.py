@@ -23,8 +23,8 @@ from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRunt
 from spec_envs.wrappers.speculation.tree.limits import Limits
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.search_cases import Case
-    from spec_envs.benchmarks.search_settings import SearchSettings
+    from spec_envs.benchmarks.search.cases import Case
+    from spec_envs.benchmarks.search.settings import SearchSettings
     from spec_envs.calls import Call, CancelToken, Guess, Guesser
     from spec_envs.wrappers.runtimes.base import Runtime
 

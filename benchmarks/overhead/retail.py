@@ -23,7 +23,7 @@ import gymnasium as gym
 import psutil
 
 from spec_envs.agents import RetailPolicy
-from spec_envs.benchmarks.measured import Measured, median_fork_us
+from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.forking import fork
 from spec_envs.retail.data import load
 from spec_envs.retail.tasks import Action, Task

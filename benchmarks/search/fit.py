@@ -1,6 +1,6 @@
 """Fits the weights that ``SearchGuesser`` begins with.
 
-``python -m spec_envs.benchmarks.search_fit --out agents/search_guessers/weights.json`` fits them to what the scripted
+``python -m spec_envs.benchmarks.search.fit --out agents/search_guessers/weights.json`` fits them to what the scripted
 agent does on the train split of the generated questions, and to nothing else: on recorded episodes, and on the other
 splits, ``spec-envs bench search`` shows how they do on what they do not know.
 """

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
-from spec_envs.benchmarks.search import SearchBench, SearchRun
-from spec_envs.benchmarks.search_cases import Case
-from spec_envs.benchmarks.search_settings import SearchSettings
+from spec_envs.benchmarks.search.cases import Case
+from spec_envs.benchmarks.search.run import SearchBench, SearchRun
+from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.recordings.trajectories import load_episodes
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 from spec_envs.agents import PatternGuesser
-from spec_envs.benchmarks.measured import Measured
+from spec_envs.benchmarks.overhead.measured import Measured
 from spec_envs.calls import Effect
 from spec_envs.wrappers import SpeculativeTools, ToolLimits
 

@@ -16,7 +16,7 @@ import chess
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs.agents import BuiltinGuesser, RecordedGuesser, StockfishGuesser, UnionGuesser
+from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser, UnionGuesser
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.chess.engine import EnginePool
@@ -25,7 +25,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.chess_settings import ReplaySettings
+    from spec_envs.benchmarks.chess.settings import ReplaySettings
     from spec_envs.calls import Guesser
     from spec_envs.wrappers.runtimes.base import Runtime
 
@@ -97,7 +97,7 @@ class ChessBench:
         """A new guesser that has learned nothing."""
         match self.settings.guesses:
             case "recorded":
-                return RecordedGuesser(game, self.settings.k, speed=self.settings.time_scale)
+                return RecordedChessGuesser(game, self.settings.k, speed=self.settings.time_scale)
             case "stockfish":
                 return self._stockfish()
             case "builtin":
@@ -111,7 +111,7 @@ class ChessBench:
         return self._charged(StockfishGuesser(pool=self._pool), STOCKFISH_S)
 
     def _builtin(self) -> Guesser:
-        return self._charged(BuiltinGuesser(), BUILTIN_S)
+        return self._charged(BuiltinChessGuesser(), BUILTIN_S)
 
     def _charged(self, guesser: Guesser, seconds: float) -> Guesser:
         return TimedGuesser(guesser, seconds) if self.settings.clock == "virtual" else guesser

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs.agents import BuiltinGuesser, StockfishGuesser
+from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
-from spec_envs.benchmarks.chess import play
+from spec_envs.benchmarks.chess.run import play
 from spec_envs.benchmarks.reports import console, table, versions, write_json
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.models import ChessModel
@@ -116,7 +116,7 @@ def run(json_file: Path | None, **options: Any) -> None:
 
 def _guesser(settings: Settings) -> Any:
     if settings.guesses == "builtin":
-        return contextlib.nullcontext(BuiltinGuesser())
+        return contextlib.nullcontext(BuiltinChessGuesser())
     return StockfishGuesser()
 
 
