@@ -19,7 +19,7 @@ from spec_envs.calls import Call, CancelToken, Guess, as_guess, as_handler, is_a
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.runtimes.base import Job
-from spec_envs.wrappers.speculative import make_runtime
+from spec_envs.wrappers.runtimes.choice import make_runtime
 
 if TYPE_CHECKING:
     from spec_envs.calls import Guesser
