@@ -19,14 +19,8 @@ from pathlib import Path
 import pytest
 
 import spec_envs
+from tests.sources import MODULES, ROOT, files_of_package
 
-ROOT = Path(__file__).parents[1]
-FOLDERS = {
-    "spec_envs": "spec_envs",
-    "agents": "spec_envs/agents",
-    "wrappers": "spec_envs/wrappers",
-    "benchmarks": "spec_envs/benchmarks",
-}
 HEAVY = [
     "openai",
     "selenium",
@@ -42,6 +36,10 @@ HEAVY = [
     "langgraph",
     "langchain_core",
 ]
+#: What a source distribution holds besides the package, its licence and what the build adds.
+PAGES_AND_TOOLS = ("docs", "examples", "tests", "scripts", ".ci")
+FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml")
+GENERATED = re.compile(r"spec_envs\.egg-info/|(PKG-INFO|setup\.cfg)$")
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -59,9 +57,7 @@ def succeed(*command: str | Path, cwd: Path | None = None) -> str:
 
 def modules() -> list[str]:
     """Every module of the package, found as an installed package's are."""
-    found = pkgutil.walk_packages(spec_envs.__path__, "spec_envs.")
-    names = [module.name for module in found]
-    return sorted(set(names))
+    return sorted({module.name for module in pkgutil.walk_packages(spec_envs.__path__, "spec_envs.")})
 
 
 class TestPublicNames:
@@ -87,46 +83,108 @@ class TestPublicNames:
         assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_every_module_is_found_as_those_of_an_installed_package_are():
+    assert modules() == sorted(MODULES.keys() - {"spec_envs"})
+
+
+class TestTheAgentsSDK:
+    """The OpenAI Agents SDK is a package named ``agents`` too, and so is a folder of the checkout."""
+
+    NAMES = "import agents, spec_envs.agents as ours; from agents import Agent; print(agents.__file__, ours.__file__)"
+
+    def check(self, printed: str) -> None:
+        """Check that ``printed`` names the SDK's file, and ours."""
+        theirs, ours = map(Path, printed.split())
+        assert theirs.parts[-3:] == ("site-packages", "agents", "__init__.py")
+        assert ours.parts[-3:] == ("spec_envs", "agents", "__init__.py")
+
+    def test_is_found_by_a_script_beside_the_checkout(self, tmp_path):
+        pytest.importorskip("agents", reason="openai-agents is not installed")
+        script = tmp_path / "script.py"
+        script.write_text(self.NAMES)
+        self.check(succeed(sys.executable, script, cwd=tmp_path))
+
+    def test_is_found_by_a_script_that_runs_from_the_root(self, tmp_path):
+        pytest.importorskip("agents", reason="openai-agents is not installed")
+        script = tmp_path / "script.py"
+        script.write_text(self.NAMES)
+        self.check(succeed(sys.executable, script, cwd=ROOT))
+
+    def test_is_hidden_from_code_that_python_imports_from_the_root_unless_asked_not_to(self):
+        pytest.importorskip("agents", reason="openai-agents is not installed")
+        if not (ROOT / "agents").exists():
+            pytest.skip("an unpacked source distribution has no folder named agents at its root")
+        assert "cannot import name 'Agent' from 'agents'" in run(sys.executable, "-c", self.NAMES, cwd=ROOT).stderr
+        self.check(succeed(sys.executable, "-P", "-c", self.NAMES, cwd=ROOT))
+
+
+def copy_checkout(target: Path) -> Path:
+    """A copy of the checkout, less what was generated: setuptools would pack what an earlier build left there."""
+    generated = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build")
+    return shutil.copytree(ROOT, target, symlinks=True, ignore=generated)
+
+
+def build(kind: str, sources: Path, out: Path) -> Path:
+    """Build the ``kind`` of distribution from ``sources`` into ``out``."""
+    succeed(sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", out, cwd=sources)
+    (built,) = out.iterdir()
+    return built
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources, since setuptools would pack whatever an earlier build left there."""
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, sources / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources)
-    succeed(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, cwd=sources)
-    (built,) = out.glob("*.whl")
-    return built
+    sources = copy_checkout(tmp_path_factory.mktemp("copy") / "sources")
+    return build("wheel", sources, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    sources = copy_checkout(tmp_path_factory.mktemp("copy") / "sources")
+    return build("sdist", sources, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an unpacked source distribution."""
+    with tarfile.open(archive) as opened:
+        opened.extractall(target := tmp_path_factory.mktemp("unpacked"), filter="data")
+    (folder,) = target.iterdir()
+    return folder
+
+
+def contents(wheel: Path) -> dict[str, int]:
+    """The checksum of every file in a wheel."""
+    return {file.filename: file.CRC for file in zipfile.ZipFile(wheel).infolist()}
+
+
+class TestSourceDistribution:
+    def test_holds_what_builds_tests_and_explains_the_package_each_file_once(self, archive):
+        with tarfile.open(archive) as opened:
+            files = [file.name.partition("/")[2] for file in opened.getmembers() if not file.isdir()]
+        beside = [path for folder in PAGES_AND_TOOLS for path in (ROOT / folder).rglob("*") if path.is_file()]
+        expected = {path.relative_to(ROOT).as_posix() for path in beside if path.parent.name != "__pycache__"}
+        expected |= {path.as_posix() for path in files_of_package()} | set(FILES)
+        assert sorted(name for name in files if not GENERATED.match(name)) == sorted(expected)
+
+    def test_builds_the_same_wheel(self, wheel, unpacked, tmp_path):
+        assert contents(build("wheel", unpacked, tmp_path)) == contents(wheel)
+
+    def test_runs_its_tests(self, unpacked):
+        paths = ["tests/test_calls.py", "tests/test_imports.py", "tests/test_package.py::TestPublicNames"]
+        environment = os.environ | {"PYTHONPATH": str(unpacked)}
+        command = [sys.executable, "-m", "pytest", "-q", *paths]
+        done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, timeout=110)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 class TestWheel:
     def test_holds_every_module_under_one_name(self, wheel):
         names = zipfile.ZipFile(wheel).namelist()
         assert {re.sub(r"-[0-9.]+\.dist-info$", "", name.partition("/")[0]) for name in names} == {"spec_envs"}
-        expected = {
-            Path(target, path.relative_to(ROOT / folder)).as_posix()
-            for folder, target in FOLDERS.items()
-            for path in (ROOT / folder).rglob("*.py")
+        assert {name for name in names if name.startswith("spec_envs/")} == {
+            path.as_posix() for path in files_of_package()
         }
-        assert {name for name in names if name.endswith(".py")} == expected
-        assert "spec_envs/py.typed" in names
-
-    def test_the_source_distribution_holds_no_part_of_the_tests(self, tmp_path):
-        sources = tmp_path / "sources"
-        shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "out"))
-        succeed(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, cwd=sources)
-        (built,) = tmp_path.glob("*.tar.gz")
-        with tarfile.open(built) as archive:
-            names = {name.partition("/")[2] for name in archive.getnames()}
-        assert {
-            "LICENSE",
-            "README.md",
-            "pyproject.toml",
-            "spec_envs/py.typed",
-            "spec_envs/wrappers/__init__.py",
-        } <= names
-        assert not [name for name in names if name.startswith("tests")]
 
     @pytest.mark.timeout(300)
     def test_installs_beside_another_package_named_agents(self, wheel, tmp_path):
