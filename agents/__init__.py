@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
 from spec_envs.agents.chess import (
-    BuiltinGuesser,
-    BuiltinPolicy,
-    RandomPolicy,
-    RecordedGuesser,
+    BuiltinChessGuesser,
+    BuiltinChessPolicy,
+    RandomChessPolicy,
+    RecordedChessGuesser,
     StockfishGuesser,
     StockfishPolicy,
 )
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from spec_envs.agents.search_guessers import PageGuesser, SearchGuesser
 
 __all__ = [
-    "BuiltinGuesser",
-    "BuiltinPolicy",
+    "BuiltinChessGuesser",
+    "BuiltinChessPolicy",
     "CallableGuesser",
     "ChatCustomer",
     "ChatGuesser",
@@ -40,10 +40,10 @@ __all__ = [
     "NearestGuesser",
     "PageGuesser",
     "PatternGuesser",
-    "RandomPolicy",
+    "RandomChessPolicy",
     "RankCalibration",
     "ReActPolicy",
-    "RecordedGuesser",
+    "RecordedChessGuesser",
     "Reliability",
     "ReplyGuesser",
     "RetailPolicy",

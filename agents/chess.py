@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActionFormat",
-    "BuiltinGuesser",
-    "BuiltinPolicy",
-    "RandomPolicy",
-    "RecordedGuesser",
+    "BuiltinChessGuesser",
+    "BuiltinChessPolicy",
+    "RandomChessPolicy",
+    "RecordedChessGuesser",
     "StockfishGuesser",
     "StockfishPolicy",
 ]
@@ -59,14 +59,14 @@ class _Policy:
         return _encoded(move, position) if self.action_format == "index" else move
 
 
-class BuiltinPolicy(_Policy):
+class BuiltinChessPolicy(_Policy):
     """Plays what the built-in engine plays; see ``BuiltinOpponent`` for ``depth``."""
 
     def __init__(self, depth: int = 1, *, action_format: ActionFormat = "uci") -> None:
         super().__init__(BuiltinOpponent(depth), action_format)
 
 
-class RandomPolicy(_Policy):
+class RandomChessPolicy(_Policy):
     """Plays any legal move, drawn from ``seed`` and the observation: equal observations get equal moves."""
 
     def __init__(self, seed: int = 0, *, action_format: ActionFormat = "uci") -> None:
@@ -203,7 +203,7 @@ class StockfishGuesser(_EngineGuesser):
         return self._pool.analyse(position, depth=self._depth, nodes=self._nodes, multipv=self._width, cancel=cancel)
 
 
-class BuiltinGuesser(_EngineGuesser):
+class BuiltinChessGuesser(_EngineGuesser):
     """Guesses the built-in engine's best moves; needs no Stockfish.
 
     Args:
@@ -231,7 +231,7 @@ class BuiltinGuesser(_EngineGuesser):
         return [Line(move.uci(), score) for move, score in rank_moves(position.board(), self._width, self._depth)]
 
 
-class RecordedGuesser:
+class RecordedChessGuesser:
     """Makes the recorded guesses of a recorded game again, after the recorded seconds and for the recorded tokens.
 
     Off the record it makes none, at once. Probabilities are learned by rank.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import gymnasium as gym
 
-from spec_envs.agents import BuiltinGuesser, BuiltinPolicy, CallableGuesser, RetailPolicy
+from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, RetailPolicy
 from spec_envs.retail.customer import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:
     """Play black against the built-in engine, which stands in for an agent that thinks for long."""
     env = gym.make("SpecChess-v0", opponent="human", max_plies=plies, render_mode="ansi")
-    policy = with_latency(BuiltinPolicy(depth=2), agent_seconds)
-    guessers: dict[str, Guesser] = {"opponent": BuiltinGuesser(depth=2)}
+    policy = with_latency(BuiltinChessPolicy(depth=2), agent_seconds)
+    guessers: dict[str, Guesser] = {"opponent": BuiltinChessGuesser(depth=2)}
     with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight) as wrapped:
         info = _play(wrapped, agent_seconds, lambda move: f"\nThe agent plays {move}.")
         click.echo(f"\n{env.render()}\n\nThe game ends: {info['outcome'] or 'that was the last move'}.")

@@ -13,12 +13,12 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import CancelToken
-from spec_envs.agents import BuiltinGuesser, BuiltinPolicy
+from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy
 from spec_envs.chess.opponents import BuiltinOpponent
 from spec_envs.chess.position import Position
 from spec_envs.wrappers import AsyncSpeculativeWrapper
 
-engine, answerer = BuiltinPolicy(depth=1), BuiltinOpponent(depth=1)
+engine, answerer = BuiltinChessPolicy(depth=1), BuiltinOpponent(depth=1)
 
 
 async def model(observation: Any, cancel: CancelToken) -> Any:
@@ -37,7 +37,7 @@ class Guesser:
     """The engine's guesses, made on the loop: they take a millisecond. A plain ``guess`` would run on a thread."""
 
     def __init__(self) -> None:
-        self._guesser = BuiltinGuesser()
+        self._guesser = BuiltinChessGuesser()
 
     async def guess(self, call: Any, k: int) -> Any:
         """At most ``k`` guesses."""

@@ -7,7 +7,7 @@ built-in engine guesses the move, and the other side's thinking is started for e
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs.agents import BuiltinGuesser, BuiltinPolicy
+from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy
 from spec_envs.chess.opponents import BuiltinOpponent
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
@@ -15,10 +15,10 @@ from spec_envs.wrappers.handlers import with_latency
 
 def play(max_inflight: int) -> str:
     """Play a game with so many calls made ahead of time, and say how long it took; 0 is a plain run."""
-    policy = with_latency(BuiltinPolicy(depth=2), 0.1)
+    policy = with_latency(BuiltinChessPolicy(depth=2), 0.1)
     opponent = with_latency(BuiltinOpponent(depth=2), 0.1)
     env = gym.make("SpecChess-v0", opponent=opponent, max_plies=16)
-    guesser = BuiltinGuesser()
+    guesser = BuiltinChessGuesser()
     guessers = {"opponent": guesser, "policy": guesser}
     with SpeculativeWrapper(env, policy, guessers=guessers, max_inflight=max_inflight) as env:
         observation, _ = env.reset(seed=0)

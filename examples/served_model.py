@@ -6,13 +6,13 @@ The server stands in for a real one: with ``ChatModel("gpt-5.4")`` and a key in 
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs.agents import BuiltinGuesser, ChatModel, ChatPolicy
+from spec_envs.agents import BuiltinChessGuesser, ChatModel, ChatPolicy
 from spec_envs.benchmarks.serving import ModelServer, Pace
 from spec_envs.wrappers import SpeculativeWrapper
 
 pace = Pace(first_token_s=0.05, tokens_per_s=500, reasoning_tokens=50)
 with ModelServer("chess", pace=pace) as server, ChatModel("chess", base_url=server.base_url) as model:
-    player, guesser = ChatPolicy(model, "chess"), BuiltinGuesser()
+    player, guesser = ChatPolicy(model, "chess"), BuiltinChessGuesser()
     env = gym.make("SpecChess-v0", opponent=player, max_plies=10)
     guessers = {"policy": guesser, "opponent": guesser}
     with SpeculativeWrapper(env, player, guessers=guessers, max_inflight=2) as wrapped:

@@ -19,6 +19,7 @@ import numpy as np
 
 from spec_envs._generators import Snapshot, restored, snapshot
 from spec_envs.calls import Call, CancelToken, Handler, as_handler, own_copy
+from spec_envs.checks import integer_or_none
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
 from spec_envs.forking import copy_attributes
 
@@ -72,6 +73,16 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._closed = False
         self._shared: _Shared | None = _Shared([handlers[name] for name in owned])
         self._shared.users.add(self)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Seed the random generator. Subclasses call this before they draw; ``options`` are theirs to read.
+
+        Raises:
+            InvalidConfiguration: ``seed`` is neither ``None`` nor an integer of at least 0.
+        """
+        return super().reset(seed=integer_or_none("seed", seed, least=0))
 
     def ask(self, call: Call) -> Any:
         """The response to ``call``: from its handler, or from the script when this is a fork.

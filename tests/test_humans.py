@@ -19,7 +19,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import CancelToken
-from spec_envs.agents import BuiltinPolicy, CallableGuesser, RetailPolicy
+from spec_envs.agents import BuiltinChessPolicy, CallableGuesser, RetailPolicy
 from spec_envs.benchmarks.play import likely_replies
 from spec_envs.chess.opponents import HumanOpponent
 from spec_envs.retail.human import HumanCustomer
@@ -116,7 +116,7 @@ CASES = [
     pytest.param(
         Case(
             chess_env,
-            lambda observation: BuiltinPolicy()(observation, CancelToken()),
+            lambda observation: BuiltinChessPolicy()(observation, CancelToken()),
             "opponent",
             "lists the legal ones): ",
             MOVES,

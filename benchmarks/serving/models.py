@@ -12,7 +12,7 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.agents import BuiltinGuesser, StockfishGuesser
+from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.serving.asked import BadRequest
 from spec_envs.benchmarks.serving.wire import tokens_of
@@ -70,7 +70,7 @@ class ChessModel:
         except DependencyNotInstalled:
             self._pool = None
         self._play = BuiltinOpponent(2) if self._pool is None else StockfishOpponent(depth=8, pool=self._pool)
-        self._guesser = BuiltinGuesser() if self._pool is None else StockfishGuesser(pool=self._pool)
+        self._guesser = BuiltinChessGuesser() if self._pool is None else StockfishGuesser(pool=self._pool)
 
     def __call__(self, request: ChatRequest, cancel: CancelToken) -> Completion:
         """A move, or guesses of it."""

@@ -19,7 +19,7 @@ import pytest
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect, Usage
 from spec_envs._serving import Served
-from spec_envs.agents import BuiltinGuesser
+from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.agents.llm import PRICES, ChatModel, ChatPolicy, ChatRequest, Completion, Price, ToolRequest
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
@@ -418,7 +418,7 @@ class TestKeys:
     def test_are_not_in_traces(self, echo, tmp_path):
         policy = ChatPolicy(echo, "chess")
         env = gym.make("SpecChess-v0", opponent="builtin", max_plies=4)
-        with SpeculativeWrapper(env, policy, guessers={"policy": BuiltinGuesser()}) as env:
+        with SpeculativeWrapper(env, policy, guessers={"policy": BuiltinChessGuesser()}) as env:
             observation, _ = env.reset(seed=0)
             with pytest.raises(HandlerFailed):
                 env.act(observation)

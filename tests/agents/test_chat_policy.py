@@ -10,7 +10,7 @@ import pytest
 
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect
-from spec_envs.agents import BuiltinGuesser, PatternGuesser, RetailPolicy
+from spec_envs.agents import BuiltinChessGuesser, PatternGuesser, RetailPolicy
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy, ChatRequest, Completion, PolicyPrompt, ToolRequest
 from spec_envs.agents.react import ReActPolicy
 from spec_envs.benchmarks.serving import ModelServer
@@ -217,7 +217,7 @@ class TestOverHTTP:
 
     def test_chess_is_lossless(self):
         with ModelServer("chess") as server, ChatModel("chess", base_url=server.base_url) as model:
-            player, guesser = ChatPolicy(model, "chess"), BuiltinGuesser()
+            player, guesser = ChatPolicy(model, "chess"), BuiltinChessGuesser()
             certificate = certify(
                 lambda: gym.make("SpecChess-v0", opponent=player, max_plies=8, opening="random"),
                 player,
@@ -278,7 +278,7 @@ class TestOverHTTP:
 
     def test_what_speculation_reports_is_what_the_server_produced(self):
         with ModelServer("chess") as server, ChatModel("chess", base_url=server.base_url) as model:
-            player, guesser = ChatPolicy(model, "chess"), BuiltinGuesser()
+            player, guesser = ChatPolicy(model, "chess"), BuiltinChessGuesser()
             env = gym.make("SpecChess-v0", opponent=player, max_plies=8)
             guessers = {"policy": guesser, "opponent": guesser}
             with SpeculativeWrapper(env, player, guessers=guessers, max_inflight=0) as wrapped:

@@ -4,11 +4,11 @@ import pytest
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
 from spec_envs.agents import (
-    BuiltinGuesser,
-    BuiltinPolicy,
-    RandomPolicy,
+    BuiltinChessGuesser,
+    BuiltinChessPolicy,
+    RandomChessPolicy,
     RankCalibration,
-    RecordedGuesser,
+    RecordedChessGuesser,
     StockfishGuesser,
     StockfishPolicy,
     UnionGuesser,
@@ -20,12 +20,12 @@ from spec_envs.chess.recorded import RecordedGame
 from tests.players import RECORDED_GAMES, NotingToken, needs_stockfish
 
 POLICIES = [
-    pytest.param(BuiltinPolicy, id="builtin"),
-    pytest.param(RandomPolicy, id="random"),
+    pytest.param(BuiltinChessPolicy, id="builtin"),
+    pytest.param(RandomChessPolicy, id="random"),
     pytest.param(lambda **kw: StockfishPolicy(depth=2, **kw), id="stockfish", marks=needs_stockfish),
 ]
 GUESSERS = [
-    pytest.param(BuiltinGuesser, id="builtin"),
+    pytest.param(BuiltinChessGuesser, id="builtin"),
     pytest.param(StockfishGuesser, id="stockfish", marks=needs_stockfish),
 ]
 GAME = RecordedGame.of(
@@ -80,7 +80,7 @@ def test_policies_answer_index_environments(make, closing):
 
 def test_random_policies_differ_by_seed():
     observations = [observe(), observe("e2e4"), observe("d2d4", "d7d5"), observe("c2c4")]
-    played = {tuple(RandomPolicy(seed)(each, CancelToken()) for each in observations) for seed in range(5)}
+    played = {tuple(RandomChessPolicy(seed)(each, CancelToken()) for each in observations) for seed in range(5)}
     assert len(played) == 5
 
 
@@ -153,16 +153,16 @@ def test_a_shared_pool_is_left_to_its_owner():
 
 def test_arguments_are_checked():
     with pytest.raises(InvalidConfiguration, match="action_format must be 'uci' or 'index', not 'san'"):
-        BuiltinGuesser(action_format="san")  # type: ignore[arg-type]  # what is tested
+        BuiltinChessGuesser(action_format="san")  # type: ignore[arg-type]  # what is tested
     with pytest.raises(InvalidConfiguration, match="must be at least 1, not 0"):
         StockfishGuesser(multipv=0)
     with pytest.raises(InvalidConfiguration, match=r"k_recorded must be one of \[3\] for record, not 2"):
-        RecordedGuesser(GAME, 2)
+        RecordedChessGuesser(GAME, 2)
 
 
 def test_recorded_guesses_come_after_their_time_and_tokens():
     token = NotingToken()
-    guesses = RecordedGuesser(GAME, speed=2.0).guess(Call("opponent", Position(moves=("e2e4",), seed=4)), 2, token)
+    guesses = RecordedChessGuesser(GAME, speed=2.0).guess(Call("opponent", Position(moves=("e2e4",), seed=4)), 2, token)
     assert [guess.response for guess in guesses] == ["c7c5", "e7e5"]
     assert [guess.probability for guess in guesses] == RankCalibration().probabilities(3)[:2]
     assert token.slept == [(1.25, Usage(20, 3))]
@@ -170,12 +170,12 @@ def test_recorded_guesses_come_after_their_time_and_tokens():
 
 def test_recorded_guesses_are_of_both_sides_and_distinct():
     token = NotingToken()
-    guesses = RecordedGuesser(GAME).guess(Call("policy", observe()), 3, token)
+    guesses = RecordedChessGuesser(GAME).guess(Call("policy", observe()), 3, token)
     assert [guess.response for guess in guesses] == ["d2d4", "e2e4"]
 
 
 def test_off_the_record_there_is_no_guess_and_no_wait():
-    token, guesser = NotingToken(), RecordedGuesser(GAME)
+    token, guesser = NotingToken(), RecordedChessGuesser(GAME)
     for call in [Call("opponent", Position(moves=("d2d4",))), Call("policy", np.zeros(3))]:
         assert guesser.guess(call, 3, token) == []
         guesser.observe(call, "e2e4")
@@ -183,7 +183,7 @@ def test_off_the_record_there_is_no_guess_and_no_wait():
 
 
 def test_recorded_guesses_learn_which_rank_is_right():
-    guesser, call = RecordedGuesser(GAME), Call("opponent", Position(moves=("e2e4",)))
+    guesser, call = RecordedChessGuesser(GAME), Call("opponent", Position(moves=("e2e4",)))
     for _ in range(100):
         guesser.observe(call, "e7e5")
     first, second, _ = guesser.guess(call, 3, NotingToken())
@@ -196,7 +196,9 @@ def test_recorded_guesses_learn_which_rank_is_right():
     "make",
     [
         *GUESSERS,
-        pytest.param(lambda: UnionGuesser([StockfishGuesser(), BuiltinGuesser()]), id="union", marks=needs_stockfish),
+        pytest.param(
+            lambda: UnionGuesser([StockfishGuesser(), BuiltinChessGuesser()]), id="union", marks=needs_stockfish
+        ),
     ],
 )
 def test_a_free_guesser_names_most_moves_of_a_language_model(make, closing):
@@ -211,7 +213,7 @@ def test_a_free_guesser_names_most_moves_of_a_language_model(make, closing):
 
 
 @pytest.mark.parametrize(
-    ("guesser", "option"), [(BuiltinGuesser, "depth"), (StockfishGuesser, "depth"), (StockfishGuesser, "nodes")]
+    ("guesser", "option"), [(BuiltinChessGuesser, "depth"), (StockfishGuesser, "depth"), (StockfishGuesser, "nodes")]
 )
 def test_an_impossible_limit_is_refused_at_once(guesser, option):
     with pytest.raises(InvalidConfiguration, match=f"{option} must be at least 1, not 0"):

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 
 from spec_envs import Call, CancelToken, Effect, Guess
-from spec_envs.agents import BuiltinGuesser, BuiltinPolicy
+from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy
 from spec_envs.chess.opponents import HumanOpponent
 from spec_envs.chess.position import Position
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
@@ -58,9 +58,9 @@ def test_a_person_is_asked_once_and_the_reply_is_ready_when_they_move() -> None:
 def test_a_person_at_the_terminal_can_play_an_agent_that_runs_ahead() -> None:
     output = io.StringIO()
     human = HumanOpponent(io.StringIO("e7e5\nb8c6\n"), output)
-    guessers: dict[str, Any] = {"policy": BuiltinGuesser(), "opponent": BuiltinGuesser()}
+    guessers: dict[str, Any] = {"policy": BuiltinChessGuesser(), "opponent": BuiltinChessGuesser()}
     with SpeculativeWrapper(
-        gym.make("SpecChess-v0", opponent=human, max_plies=4), policy=BuiltinPolicy(), guessers=guessers
+        gym.make("SpecChess-v0", opponent=human, max_plies=4), policy=BuiltinChessPolicy(), guessers=guessers
     ) as env:
         observation, _ = env.reset(seed=0)
         for _ in range(2):

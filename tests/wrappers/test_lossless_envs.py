@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, Guess
-from spec_envs.agents import BuiltinGuesser, FrequencyGuesser, RandomPolicy
+from spec_envs.agents import BuiltinChessGuesser, FrequencyGuesser, RandomChessPolicy
 from spec_envs.chess.opponents import RandomOpponent
 from spec_envs.chess.position import Position
 from tests.wrappers import guessers_for_tests as kinds
@@ -48,7 +48,7 @@ def chess_guessers(kind: str, opponent: RandomOpponent, policy: Any) -> dict[str
     if kind == "illegal":
         return {"policy": Illegal(), "opponent": Illegal()}
     if kind == "builtin":
-        return {"policy": BuiltinGuesser(), "opponent": BuiltinGuesser()}
+        return {"policy": BuiltinChessGuesser(), "opponent": BuiltinChessGuesser()}
     make = getattr(kinds, kind)
     return {
         "policy": make(lambda call: policy(call.query, None)),
@@ -67,7 +67,7 @@ def chess_guessers(kind: str, opponent: RandomOpponent, policy: Any) -> dict[str
 )
 def test_chess(runtime: Any, kind: str, color: str, index: bool, seed: int, max_inflight: int) -> None:
     opponent = RandomOpponent()
-    policy = RandomPolicy(seed, action_format="index" if index else "uci")
+    policy = RandomChessPolicy(seed, action_format="index" if index else "uci")
     action_format = "index" if index else "uci"
     certificate = certify_on(
         runtime,

@@ -11,7 +11,7 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import Call, CancelToken, Effect, Guess
-from spec_envs.agents import BuiltinGuesser, FrequencyGuesser, RandomPolicy
+from spec_envs.agents import BuiltinChessGuesser, FrequencyGuesser, RandomChessPolicy
 from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime
@@ -38,10 +38,10 @@ def test_same_chess_game_as_the_plain_loop(arguments):
     def make_chess() -> gym.Env:
         return gym.make("SpecChess-v0", opponent="random", max_plies=10, disable_env_checker=True, **arguments)
 
-    policy: Any = RandomPolicy(3)
+    policy: Any = RandomChessPolicy(3)
     if "observation" in arguments:
         policy = lambda observation: "g1f3" if observation[..., 7:].sum() % 2 else "b1c3"  # noqa: E731
-    guessers = {"opponent": BuiltinGuesser(), "policy": BuiltinGuesser()}
+    guessers = {"opponent": BuiltinChessGuesser(), "policy": BuiltinChessGuesser()}
     steps = 1 if "observation" in arguments else 10
     with make(make_chess(), policy, guessers=guessers) as env:
         handler = as_handler(policy)
@@ -257,7 +257,7 @@ def test_calls_that_write_are_made_once_and_in_order():
 
 
 def test_observations_and_infos_may_be_changed_by_their_receiver():
-    guesser = BuiltinGuesser()
+    guesser = BuiltinChessGuesser()
     plain_env = gym.make("SpecChess-v0", opponent="random", max_plies=10)
     expected = play(plain_env, lambda observation: observation["legal_moves"].split()[0])
     env = make(

@@ -10,7 +10,7 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
-from spec_envs.agents import BuiltinGuesser
+from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.calls import key_of
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
@@ -87,7 +87,7 @@ def test_the_wrapper_itself_is_not_forked():
 
 @pytest.mark.parametrize("action", ["e2e5", "nonsense"])
 def test_an_illegal_move_raises_and_the_game_goes_on(action):
-    guesser = BuiltinGuesser()
+    guesser = BuiltinChessGuesser()
 
     def make_chess() -> gym.Env:
         return gym.make("SpecChess-v0", opponent="random", max_plies=6, disable_env_checker=True)

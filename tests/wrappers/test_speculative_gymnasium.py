@@ -12,13 +12,13 @@ from gymnasium.utils.env_checker import check_env
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import InvalidConfiguration, NotForkable
-from spec_envs.agents import BuiltinGuesser, BuiltinPolicy
+from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import PERFECT, Answers, choose, make, play
 
-GUESSERS = {"policy": BuiltinGuesser(), "opponent": BuiltinGuesser()}
+GUESSERS = {"policy": BuiltinChessGuesser(), "opponent": BuiltinChessGuesser()}
 RIGHT, DOWN = 2, 1
 
 
@@ -39,7 +39,7 @@ def test_check_env(name, runtime):
         env = make(FakeEnv(calls_in_reset=1), runtime=runtime, guessers=PERFECT)
     elif name == "SpecChess-v0":
         inner = gym.make(name, opponent="builtin", max_plies=6)
-        env = make(inner, BuiltinPolicy(), runtime=runtime, guessers=GUESSERS if runtime == "simulation" else {})
+        env = make(inner, BuiltinChessPolicy(), runtime=runtime, guessers=GUESSERS if runtime == "simulation" else {})
     else:
         env = make(
             gym.make(name), lambda observation: 0, runtime=runtime, guessers={"policy": Answers(lambda query: 0)}
@@ -96,7 +96,7 @@ def test_wrappers_in_a_vector_act_for_themselves():
 def test_spec_round_trip():
     env = SpeculativeWrapper(
         gym.make("SpecChess-v0", opponent="random", max_plies=4),
-        BuiltinPolicy(),
+        BuiltinChessPolicy(),
         guessers=GUESSERS,
         k=2,
         max_inflight=3,
@@ -115,7 +115,7 @@ def test_spec_round_trip():
 
 def test_a_spec_with_functions_in_it_cannot_be_json():
     # What is no data is not written down: gymnasium refuses callables, whatever the wrapper.
-    env = make(gym.make("SpecChess-v0"), BuiltinPolicy(), guessers=GUESSERS)
+    env = make(gym.make("SpecChess-v0"), BuiltinChessPolicy(), guessers=GUESSERS)
     assert env.spec is not None
     with env, pytest.raises((TypeError, ValueError)):
         env.spec.to_json()
@@ -159,8 +159,8 @@ def make_chess() -> gym.Env:
 
 def test_a_recorder_inside_is_refused_and_outside_sees_what_really_happened():
     with pytest.raises(NotForkable, match="it writes video files; put it outside SpeculativeWrapper"):
-        make(Recorder(make_chess()), BuiltinPolicy())
-    policy = BuiltinPolicy()
+        make(Recorder(make_chess()), BuiltinChessPolicy())
+    policy = BuiltinChessPolicy()
     speculative = make(make_chess(), policy, guessers=GUESSERS)
     plain = make(make_chess(), policy, max_inflight=0)
     with Recorder(speculative) as outer, Recorder(plain) as other:
