@@ -7,7 +7,7 @@ from typing import Any
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.guessers import Recent
 from spec_envs.calls import Call, Guess, key_of
-from spec_envs.search.pages import Fetched, FetchQuery
+from spec_envs.search.corpus.pages import Fetched, FetchQuery
 
 __all__ = ["PageGuesser"]
 
