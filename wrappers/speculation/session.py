@@ -27,6 +27,7 @@ from spec_envs.calls import (
 )
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
+from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import (
     POLICY,
@@ -46,7 +47,7 @@ from spec_envs.wrappers.speculation.episode import (
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree import SpeculationTree
-from spec_envs.wrappers.speculation.tree.limits import HandlerLimit, Limits
+from spec_envs.wrappers.speculation.tree.limits import Limits
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
