@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning import sched
 from spec_envs.tuning.cores import LEAST_SHARE, CoreSet, Places, core_sets, undisturbed
 from spec_envs.tuning.machine import watch

@@ -7,8 +7,9 @@ import tempfile
 import threading
 from pathlib import Path
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.cores import Places, core_sets
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.machine import watch

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.journal import Journal, read_file
 from spec_envs.tuning.live import set_knob
 from spec_envs.tuning.machine import watch

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.browser import BrowserBackend
 from spec_envs.search.chromium import find_chromium
 from spec_envs.search.client import WebSettings

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.client import WebSettings
 from spec_envs.search.pages import Fetched, Page
 from spec_envs.search.site import WikiSite
