@@ -12,8 +12,8 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import Act, read_action
-from spec_envs.search.pages import FetchQuery
-from spec_envs.search.recorded import RecordedEpisode, RecordedStep, fetched_of
+from spec_envs.search.corpus.pages import FetchQuery
+from spec_envs.search.recordings.trajectories import RecordedEpisode, RecordedStep, fetched_of
 
 __all__ = ["RecordedSearchGuesser"]
 

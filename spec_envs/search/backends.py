@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus import Corpus
+from spec_envs.search.corpus.corpus import Corpus
 from spec_envs.search.loading import load_corpus
 
 __all__ = ["make_backend"]
@@ -34,11 +34,11 @@ def make_backend(
     if backend == "corpus":
         return (corpus if isinstance(corpus, Corpus) else load_corpus(corpus)), False
     if backend == "http" and site is not None:
-        from spec_envs.search.web import HttpBackend
+        from spec_envs.search.web.http_backend import HttpBackend
 
         return HttpBackend(site), True
     if backend == "browser" and site is not None:
-        from spec_envs.search.browser import BrowserBackend
+        from spec_envs.search.web.browser_backend import BrowserBackend
 
         return BrowserBackend(site), True
     if not callable(backend):

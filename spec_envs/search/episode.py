@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING
 
 from spec_envs.search.actions import Act
-from spec_envs.search.reading import excerpt, found_sentence, not_found, sentences_with
+from spec_envs.search.observations import excerpt, found_sentence, not_found, sentences_with
 
 if TYPE_CHECKING:
     from spec_envs.search.actions import Mistake
-    from spec_envs.search.pages import Fetched, Page
+    from spec_envs.search.corpus.pages import Fetched, Page
     from spec_envs.search.questions import Question
 
 __all__ = ["Episode"]

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus import Corpus
-from spec_envs.search.pages import Page
+from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus.pages import Page
 
 __all__ = ["load_corpus", "page_from_markup", "read_json"]
 
@@ -41,7 +41,7 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
         InvalidConfiguration: There is no such file or folder, or it holds something else; the message says where.
     """
     if source == "embedded":
-        from spec_envs.search.embedded import embedded_corpus  # late: most of its size is data
+        from spec_envs.search.world.embedded import embedded_corpus  # late: most of its size is data
 
         return embedded_corpus()
     wrong = InvalidConfiguration(f'a corpus is "embedded", a folder, a .jsonl or a .json file, and {source!r} is none')

@@ -50,7 +50,7 @@ def load_questions(source: str | os.PathLike[str], split: str | None = None) -> 
     if split is not None and split not in _SPLITS:
         raise InvalidConfiguration(f"split must be one of {', '.join(_SPLITS)}, or None, not {split!r}")
     if source == "embedded":
-        from spec_envs.search.embedded import embedded_questions  # late: most of its size is data
+        from spec_envs.search.world.embedded import embedded_questions  # late: most of its size is data
 
         made = embedded_questions()
         return made if split is None else tuple(each for each in made if each.id.startswith(f"{split}-"))

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from spec_envs.benchmarks import retail_overhead
-from spec_envs.benchmarks.measured import Measured
+from spec_envs.benchmarks.overhead import retail as retail_overhead
+from spec_envs.benchmarks.overhead.measured import Measured
 from spec_envs.retail.data import load
 from spec_envs.retail.store import StoreSnapshot
 from spec_envs.retail.tasks import load_tasks

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs.benchmarks.retail_replay import replayed, run
+from spec_envs.benchmarks.retail.replay import replayed, run
 from spec_envs.retail.data import load
 from spec_envs.retail.queries import STOP
 from spec_envs.retail.store import StoreSnapshot

@@ -13,11 +13,11 @@ from spec_envs.agents.search import SearchPolicy
 from spec_envs.agents.search_guessers import SearchGuesser
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.forking import fork
-from spec_envs.search.browser import BrowserBackend
 from spec_envs.search.loading import load_corpus
+from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.questions import Question
-from spec_envs.search.site import WikiSite
-from spec_envs.search.web import HttpBackend
+from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.http_backend import HttpBackend
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import certify
 from tests.search.sites import LOOKUPS, QUICK, HostileSite, article, corpus, needs_chromium, send
