@@ -1,25 +1,18 @@
-"""What is installed: the public names, what importing them costs, and the wheel beside another ``agents`` package."""
+"""What is installed: the public names, what importing them costs, and the SDK that is named ``agents`` as well."""
 
 from __future__ import annotations
 
-import json
-import os
 import pkgutil
-import re
-import shutil
-import subprocess
 import sys
-import tarfile
 import tomllib
-import venv
-import zipfile
 from importlib import import_module, resources
 from pathlib import Path
 
 import pytest
 
 import spec_envs
-from tests.sources import MODULES, ROOT, files_of_package
+from tests.commands import run, succeed
+from tests.sources import MODULES, ROOT
 
 HEAVY = [
     "openai",
@@ -36,23 +29,6 @@ HEAVY = [
     "langgraph",
     "langchain_core",
 ]
-#: What a source distribution holds besides the package, its licence and what the build adds.
-PAGES_AND_TOOLS = ("docs", "examples", "tests", "scripts", ".ci")
-FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml")
-GENERATED = re.compile(r"spec_envs\.egg-info/|(PKG-INFO|setup\.cfg)$")
-
-
-def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``command`` outside the checkout, so that nothing is imported from the working directory."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280)
-
-
-def succeed(*command: str | Path, cwd: Path | None = None) -> str:
-    """The standard output of ``command``, which must succeed."""
-    done = run(*command, cwd=cwd)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def modules() -> list[str]:
@@ -104,109 +80,9 @@ class TestTheAgentsSDK:
         script.write_text(self.NAMES)
         self.check(succeed(sys.executable, script, cwd=tmp_path))
 
-    def test_is_found_by_a_script_that_runs_from_the_root(self, tmp_path):
-        pytest.importorskip("agents", reason="openai-agents is not installed")
-        script = tmp_path / "script.py"
-        script.write_text(self.NAMES)
-        self.check(succeed(sys.executable, script, cwd=ROOT))
-
     def test_is_hidden_from_code_that_python_imports_from_the_root_unless_asked_not_to(self):
         pytest.importorskip("agents", reason="openai-agents is not installed")
         if not (ROOT / "agents").exists():
             pytest.skip("an unpacked source distribution has no folder named agents at its root")
         assert "cannot import name 'Agent' from 'agents'" in run(sys.executable, "-c", self.NAMES, cwd=ROOT).stderr
         self.check(succeed(sys.executable, "-P", "-c", self.NAMES, cwd=ROOT))
-
-
-def copy_checkout(target: Path) -> Path:
-    """A copy of the checkout, less what was generated: setuptools would pack what an earlier build left there."""
-    generated = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build")
-    return shutil.copytree(ROOT, target, symlinks=True, ignore=generated)
-
-
-def build(kind: str, sources: Path, out: Path) -> Path:
-    """Build the ``kind`` of distribution from ``sources`` into ``out``."""
-    succeed(sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", out, cwd=sources)
-    (built,) = out.iterdir()
-    return built
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sources = copy_checkout(tmp_path_factory.mktemp("copy") / "sources")
-    return build("wheel", sources, tmp_path_factory.mktemp("wheel"))
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution."""
-    sources = copy_checkout(tmp_path_factory.mktemp("copy") / "sources")
-    return build("sdist", sources, tmp_path_factory.mktemp("sdist"))
-
-
-@pytest.fixture(scope="module")
-def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an unpacked source distribution."""
-    with tarfile.open(archive) as opened:
-        opened.extractall(target := tmp_path_factory.mktemp("unpacked"), filter="data")
-    (folder,) = target.iterdir()
-    return folder
-
-
-def contents(wheel: Path) -> dict[str, int]:
-    """The checksum of every file in a wheel."""
-    return {file.filename: file.CRC for file in zipfile.ZipFile(wheel).infolist()}
-
-
-class TestSourceDistribution:
-    def test_holds_what_builds_tests_and_explains_the_package_each_file_once(self, archive):
-        with tarfile.open(archive) as opened:
-            files = [file.name.partition("/")[2] for file in opened.getmembers() if not file.isdir()]
-        beside = [path for folder in PAGES_AND_TOOLS for path in (ROOT / folder).rglob("*") if path.is_file()]
-        expected = {path.relative_to(ROOT).as_posix() for path in beside if path.parent.name != "__pycache__"}
-        expected |= {path.as_posix() for path in files_of_package()} | set(FILES)
-        assert sorted(name for name in files if not GENERATED.match(name)) == sorted(expected)
-
-    def test_builds_the_same_wheel(self, wheel, unpacked, tmp_path):
-        assert contents(build("wheel", unpacked, tmp_path)) == contents(wheel)
-
-    def test_runs_its_tests(self, unpacked):
-        paths = ["tests/test_calls.py", "tests/test_imports.py", "tests/test_package.py::TestPublicNames"]
-        environment = os.environ | {"PYTHONPATH": str(unpacked)}
-        command = [sys.executable, "-m", "pytest", "-q", *paths]
-        done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, timeout=110)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-
-class TestWheel:
-    def test_holds_every_module_under_one_name(self, wheel):
-        names = zipfile.ZipFile(wheel).namelist()
-        assert {re.sub(r"-[0-9.]+\.dist-info$", "", name.partition("/")[0]) for name in names} == {"spec_envs"}
-        assert {name for name in names if name.startswith("spec_envs/")} == {
-            path.as_posix() for path in files_of_package()
-        }
-
-    @pytest.mark.timeout(300)
-    def test_installs_beside_another_package_named_agents(self, wheel, tmp_path):
-        venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
-        python = tmp_path / "venv" / "bin" / "python"
-        pip = [python, "-m", "pip", "--disable-pip-version-check"]
-        done = run(*pip, "install", "--quiet", wheel, "openai-agents", cwd=tmp_path)
-        if done.returncode != 0 and index_is_out_of_reach(pip, tmp_path):
-            pytest.skip("the package index cannot be reached, so openai-agents cannot be installed")
-        assert done.returncode == 0, done.stdout + done.stderr
-
-        code = "import json, agents, spec_envs.agents as ours; print(json.dumps([agents.__file__, ours.__file__]))"
-        theirs, ours = json.loads(succeed(python, "-c", code, cwd=tmp_path))
-        assert Path(theirs).parts[-3:] == ("site-packages", "agents", "__init__.py")
-        assert Path(ours).parts[-4:] == ("site-packages", "spec_envs", "agents", "__init__.py")
-        succeed(python, "-c", "from agents import Agent, Runner", cwd=tmp_path)
-        succeed(python, "-c", "import spec_envs, spec_envs.wrappers, spec_envs.benchmarks", cwd=tmp_path)
-        assert "Usage" in succeed(python.with_name("spec-envs"), "--help", cwd=tmp_path)
-        assert "Usage" in succeed(python, "-m", "spec_envs.benchmarks.cli", "--help", cwd=tmp_path)
-
-
-def index_is_out_of_reach(pip: list[str | Path], folder: Path) -> bool:
-    """Whether pip gets no answer at all from the index; an answer that is an error is one."""
-    probe = run(*pip, "download", "--retries", "1", "--no-deps", "--no-cache-dir", "openai-agents", cwd=folder)
-    return probe.returncode != 0 and "after connection broken by" in probe.stdout + probe.stderr
