@@ -6,15 +6,14 @@ import asyncio
 import dataclasses
 import itertools
 import random
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+    from collections.abc import Iterable
 
-__all__ = ["Faults", "Faulty"]
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

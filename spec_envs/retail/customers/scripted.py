@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from spec_envs.draws import Draws
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
 
-__all__ = ["scripted_customer"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: How often the customer insists before giving a request up.
 _PATIENCE = 3
