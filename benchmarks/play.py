@@ -16,7 +16,8 @@ from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Call, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guesser
 
 
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:

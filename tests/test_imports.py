@@ -36,7 +36,7 @@ LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 MAY_WAIT = {
     "agents/llm/model.py": "asks which event loop it is on",
     "spec_envs/_serving.py": "runs a server in a thread",
-    "spec_envs/calls.py": "the token of the wall clock",
+    "spec_envs/handling.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "spec_envs/_background.py": "an event loop for what asks the web, or a model",

@@ -26,7 +26,7 @@ from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.chess.settings import ReplaySettings
-    from spec_envs.calls import Guesser
+    from spec_envs.guesses import Guesser
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: Told all the moves so far, after each step.

@@ -18,7 +18,7 @@ from spec_envs.wrappers.latency import lognormal
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Handler
+    from spec_envs.handling import Handler
     from spec_envs.search.questions import Question
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 

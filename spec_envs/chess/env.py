@@ -10,8 +10,9 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, declared_effect
+from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
     as_integer,
     begun,

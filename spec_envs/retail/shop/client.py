@@ -17,7 +17,7 @@ from spec_envs.retail.store import TABLES, Change
 from spec_envs.retail.tools import ToolResult, effect_of
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
     from spec_envs.retail.queries import ToolQuery
 
 __all__ = ["HttpTools"]
