@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from spec_envs.search.world.phrases import ASKED, REFERRED
+from spec_envs.search.world.questions.phrases import ASKED, REFERRED
 
 __all__ = ["Asked", "Compared", "Named", "Phrase", "Related", "read_question"]
 

@@ -16,7 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from spec_envs.benchmarks.chess import (
+from spec_envs.benchmarks.chess.made_up import made_up_game
+from spec_envs.benchmarks.chess.run import (
     ChessBench,
     game_name,
     plain_env,
@@ -25,12 +26,11 @@ from spec_envs.benchmarks.chess import (
     sequential_seconds,
     speculative_env,
 )
-from spec_envs.benchmarks.chess_settings import Guesses, ReplaySettings
+from spec_envs.benchmarks.chess.settings import Guesses, ReplaySettings
 from spec_envs.benchmarks.reports import console
-from spec_envs.benchmarks.standin import made_up_game
-from spec_envs.calls import CancelToken
 from spec_envs.chess.engine import find_stockfish
 from spec_envs.chess.recorded import RecordedGame
+from spec_envs.handling import CancelToken
 from spec_envs.wrappers import ThreadRuntime
 
 if TYPE_CHECKING:

@@ -18,9 +18,13 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs._generators import Snapshot, restored, snapshot
-from spec_envs.calls import Call, CancelToken, Handler, as_handler, own_copy
+from spec_envs.adapting import as_handler
+from spec_envs.calls import Call
+from spec_envs.checks import integer_or_none
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
 from spec_envs.forking import copy_attributes
+from spec_envs.handling import CancelToken, Handler
+from spec_envs.values import own_copy
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -62,7 +66,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
     #: Attributes that are never changed in place, so that a fork may share them.
     shared_on_fork: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, handlers: Mapping[str, Callable[..., Any]], *, owned: Iterable[str] = ()) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], *, owned: Iterable[str] = ()) -> None:
         owned = tuple(owned)
         if unknown := set(owned) - set(handlers):
             raise InvalidConfiguration(f"owned names {sorted(unknown)}, but the handlers are {sorted(handlers)}")
@@ -72,6 +76,16 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._closed = False
         self._shared: _Shared | None = _Shared([handlers[name] for name in owned])
         self._shared.users.add(self)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[ObsType, dict[str, Any]]:
+        """Seed the random generator. Subclasses call this before they draw; ``options`` are theirs to read.
+
+        Raises:
+            InvalidConfiguration: ``seed`` is neither ``None`` nor an integer of at least 0.
+        """
+        return super().reset(seed=integer_or_none("seed", seed, least=0))
 
     def ask(self, call: Call) -> Any:
         """The response to ``call``: from its handler, or from the script when this is a fork.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from spec_envs.errors import HandlerFailed
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
 
 __all__ = ["Terminal"]
 

@@ -36,26 +36,26 @@ LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 MAY_WAIT = {
     "agents/llm/model.py": "asks which event loop it is on",
     "spec_envs/_serving.py": "runs a server in a thread",
-    "spec_envs/calls.py": "the token of the wall clock",
+    "spec_envs/handling.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "spec_envs/_background.py": "an event loop for what asks the web, or a model",
-    "spec_envs/search/browser.py": "a pool of browsers, started ahead",
-    "spec_envs/search/chromium.py": "ends a browser's processes",
-    "spec_envs/search/client.py": "asks a site, and pauses between attempts",
-    "spec_envs/search/gate.py": "a browser's way to the web",
-    "spec_envs/search/site.py": "a server, and pages that take their time",
+    "spec_envs/search/web/browser_backend.py": "a pool of browsers, started ahead",
+    "spec_envs/search/web/chromium.py": "ends a browser's processes",
+    "spec_envs/search/web/client.py": "asks a site, and pauses between attempts",
+    "spec_envs/search/web/gate.py": "a browser's way to the web",
+    "spec_envs/search/local_wiki/server.py": "a server, and pages that take their time",
     "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
     "spec_envs/retail/shop/faults.py": "answers late on purpose",
-    "spec_envs/tuning/cores.py": "calls wait for a place on the machine's cores",
-    "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
-    "spec_envs/tuning/machine.py": "measures the machine by the second",
-    "spec_envs/tuning/sysbench.py": "measures sysbench",
-    "spec_envs/tuning/system_workloads.py": "measures in the calling thread",
-    "spec_envs/tuning/loopback_program.py": "a program of its own that measures",
-    "spec_envs/tuning/spinner.py": "a program of its own that measures",
-    "spec_envs/tuning/sqlite_program.py": "a program of its own that measures",
-    "spec_envs/tuning/wire.py": "for programs of their own that measure",
+    "spec_envs/tuning/system/cores.py": "calls wait for a place on the machine's cores",
+    "spec_envs/tuning/system/journal.py": "is told from which thread it is made, since only one can handle signals",
+    "spec_envs/tuning/system/load.py": "measures the machine by the second",
+    "spec_envs/tuning/backends/sysbench.py": "measures sysbench",
+    "spec_envs/tuning/workloads/files_and_memory.py": "measures in the calling thread",
+    "spec_envs/tuning/programs/tcp_messages.py": "a program of its own that measures",
+    "spec_envs/tuning/programs/spinner.py": "a program of its own that measures",
+    "spec_envs/tuning/programs/database.py": "a program of its own that measures",
+    "spec_envs/tuning/programs/wire.py": "for programs of their own that measure",
     "wrappers/runtimes/threads.py": "the runtime of threads",
     "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
     "wrappers/tools/proxy.py": "a proxy that is awaited",
@@ -63,7 +63,7 @@ MAY_WAIT = {
 
 
 #: The modules that import the OpenAI Agents SDK, whose package has the name of our folder.
-MAY_IMPORT_AGENTS = {"benchmarks/tools.py", "wrappers/tools/openai_agents.py"}
+MAY_IMPORT_AGENTS = {"benchmarks/tools/run.py", "wrappers/tools/openai_agents.py"}
 
 
 def imports_of(path: Path) -> Iterator[str]:

@@ -80,6 +80,6 @@ _SECONDS = click.FloatRange(min=0)
 @options.json_file
 def retail(json_file: Path | None, **settings: Any) -> None:
     """Serve customers through SpeculativeWrapper: how much less they wait, and what could be foreseen."""
-    from spec_envs.benchmarks.retail_report import run
+    from spec_envs.benchmarks.retail.report import run
 
     run(settings, json_file)

@@ -26,7 +26,7 @@ from spec_envs.benchmarks import options
 @options.json_file
 def bench_tools(json_file: Path | None, **settings: Any) -> None:
     """Work with tools of an MCP server on the OpenAI Agents SDK, plainly and speculatively (two and a half minutes)."""
-    from spec_envs.benchmarks.tools import run
+    from spec_envs.benchmarks.tools.run import run
 
     if settings["learning"] >= settings["tasks"]:
         raise click.BadParameter("must be below --tasks.", param_hint="--learning")

@@ -67,6 +67,6 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option("--plot", "plot_file", type=options.OutputFile(), help="Draw the curves with intervals into this file.")
 def tuning(seeds: int, beside: str | None, json_file: Path | None, plot_file: Path | None, **settings: Any) -> None:
     """Tune a machine, or a model of one, with a tuner that thinks for seconds and a guesser that does not."""
-    from spec_envs.benchmarks.tuning_report import run
+    from spec_envs.benchmarks.tuning.report import run
 
     run(settings, seeds, beside, json_file, plot_file)

@@ -45,6 +45,6 @@ from spec_envs.benchmarks import options
 @options.json_file
 def chess(games: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
     """Replay recorded games through SpeculativeWrapper, and compare with the time that they took."""
-    from spec_envs.benchmarks.chess_report import run
+    from spec_envs.benchmarks.chess.report import run
 
     run(games, settings, json_file)

@@ -23,6 +23,6 @@ from spec_envs.benchmarks import options
 @options.json_file
 def crowd(episodes: int, steps: int, seconds: float, max_inflight: int | None, json_file: Path | None) -> None:
     """Run many episodes at once on one event loop, plain and with a tree of four guesses a call (about two minutes)."""
-    from spec_envs.benchmarks.crowd_asyncio import CrowdSettings, run
+    from spec_envs.benchmarks.crowd.run import CrowdSettings, run
 
     run(CrowdSettings(episodes, steps, seconds, 4 if max_inflight is None else max_inflight), json_file)

@@ -19,6 +19,6 @@ from spec_envs.benchmarks import options
 @options.json_file
 def guess(trajectories: Path, json_file: Path | None, **options: Any) -> None:
     """Count how often the next tool call of recorded conversations is among the first guesses."""
-    from spec_envs.benchmarks.guess import run
+    from spec_envs.benchmarks.guess.run import run
 
     run(trajectories, json_file=json_file, **options)

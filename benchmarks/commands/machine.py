@@ -20,7 +20,7 @@ def tuning() -> None:
 )
 def restore(journal: Path | None) -> None:
     """Put back every setting that a run which was killed has left changed."""
-    from spec_envs.tuning.journal import Journal
+    from spec_envs.tuning.system.journal import Journal
 
     with Journal(journal) as opened:
         for path, value in opened.restored.items():
@@ -33,6 +33,6 @@ def restore(journal: Path | None) -> None:
 @click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to compare.")
 def certify(seeds: int) -> None:
     """Compare the plain with the speculative loop on the simulator, step by step."""
-    from spec_envs.benchmarks.tuning_certify import run
+    from spec_envs.benchmarks.tuning.certify import run
 
     run(seeds)

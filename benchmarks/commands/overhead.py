@@ -16,6 +16,6 @@ def overhead(json_file: Path | None) -> None:
 
     Where tau-bench is installed, its own environment is measured side by side.
     """
-    from spec_envs.benchmarks.overhead import run
+    from spec_envs.benchmarks.overhead.run import run
 
     run(json_file)

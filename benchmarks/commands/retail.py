@@ -27,6 +27,6 @@ def retail() -> None:
 )
 def retail_replay(data: str, tasks: str, json_file: Path) -> None:
     """Replay the gold actions of tasks: what the tools answer, and tau-bench's hash of the data in the end."""
-    from spec_envs.benchmarks.retail_replay import run
+    from spec_envs.benchmarks.retail.replay import run
 
     run(data, tasks, json_file)

@@ -12,7 +12,7 @@ import click
 )
 def retail_certify(seeds: int, learn: int) -> None:
     """Compare episodes of the generated shop with and without speculation; exit code 1 if they differ."""
-    from spec_envs.benchmarks.retail_certify import certify_retail
+    from spec_envs.benchmarks.retail.certify import certify_retail
 
     certificate = certify_retail(range(seeds), learn)
     click.echo(str(certificate))

@@ -47,6 +47,6 @@ from spec_envs.benchmarks import options
 @options.json_file
 def search(episodes: str, split: str, json_file: Path | None, **settings: Any) -> None:
     """Run episodes of web search through SpeculativeWrapper, and compare with the time that they take without."""
-    from spec_envs.benchmarks.search_report import run
+    from spec_envs.benchmarks.search.report import run
 
     run(episodes, split, settings, json_file)

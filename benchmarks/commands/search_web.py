@@ -38,6 +38,6 @@ from spec_envs.benchmarks import options
 @options.json_file
 def search_web(json_file: Path | None, **settings: Any) -> None:
     """Answer questions from a local wiki with slow pages, with and without speculation, on the wall clock."""
-    from spec_envs.benchmarks.search_web import run
+    from spec_envs.benchmarks.search_web.run import run
 
     run(settings, json_file)

@@ -40,6 +40,6 @@ from spec_envs.benchmarks import options
 @options.json_file
 def served_chess(json_file: Path | None, **settings: Any) -> None:
     """Play chess against a model server over HTTP, plainly and with speculation, side by side (about a minute)."""
-    from spec_envs.benchmarks.served_chess import run
+    from spec_envs.benchmarks.served_chess.run import run
 
     run(json_file, **settings)

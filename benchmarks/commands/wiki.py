@@ -30,7 +30,7 @@ def wiki(host: str, port: int, corpus: str, latency_s: float) -> None:
     import threading
 
     from spec_envs.search.loading import load_corpus
-    from spec_envs.search.site import WikiSite
+    from spec_envs.search.local_wiki.server import WikiSite
 
     with WikiSite(load_corpus(corpus), host=host, port=port, latency_s=latency_s) as site:
         stop = threading.Event()

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 import chess
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, declared_effect
+from spec_envs.calls import Call, Effect
+from spec_envs.checks import (
+    as_integer,
+    begun,
+    can_render,
+    check_under_way,
+    choice,
+    integer_or_none,
+    read_options,
+    render_mode_of,
+)
 from spec_envs.chess import encoding, render, spaces
 from spec_envs.chess.position import Position
-from spec_envs.chess.start import Start, first_moves, read_options
-from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs.chess.start import START_OPTIONS, Start, first_moves
+from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 
 if TYPE_CHECKING:
     from spec_envs.chess.game import Game
 
 Observation = dict[str, str] | NDArray[np.bool_]
-Action = str | int | np.integer[Any]
+Action = str | SupportsIndex
 
 _COLORS = {"white": chess.WHITE, "black": chess.BLACK}
 
@@ -127,25 +137,20 @@ class ChessEnv(CallEnv[Observation, Action]):
         claim_draw: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        _check_choices(color=color, action_format=action_format, observation=observation, illegal=illegal)
-        if max_plies is not None and (type(max_plies) is not int or max_plies < 1):
-            raise InvalidConfiguration(f"max_plies must be None or an integer of at least 1, not {max_plies!r}")
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise InvalidConfiguration(f"render_mode must be None, 'ansi' or 'rgb_array', not {render_mode!r}")
+        self._default_color: str = choice("color", color, tuple(_COLORS))
+        self._max_plies = integer_or_none("max_plies", max_plies, least=1)
+        self._by_index = choice("action_format", action_format, ("uci", "index")) == "index"
+        self._as_planes = choice("observation", observation, ("text", "planes")) == "planes"
+        self._forfeits = choice("illegal", illegal, ("raise", "forfeit")) == "forfeit"
+        self.render_mode = render_mode_of(self, render_mode)
         self._start = Start.of(claim_draw=claim_draw, fen=fen, pgn=pgn, opening=opening)
         handler, owned = _resolve(opponent)
         super().__init__({"opponent": handler}, owned=owned)
         self._opponent_name = opponent if isinstance(opponent, str) else getattr(opponent, "__name__", "opponent")
         self._effect = declared_effect("opponent", handler) or Effect.SAMPLE
-        self._default_color = color
         #: The agent's side in this episode.
         self.color: chess.Color = _COLORS[color]
-        self._max_plies = max_plies
         self._claim_draw = claim_draw
-        self._by_index = action_format == "index"
-        self._as_planes = observation == "planes"
-        self._forfeits = illegal == "forfeit"
-        self.render_mode = render_mode
         self.observation_space = spaces.observation_space(observation)
         self._action_space: spaces.MoveText | spaces.MoveIndex | None = None
         #: The game so far; ``None`` before the first ``reset``. Immutable.
@@ -165,9 +170,8 @@ class ChessEnv(CallEnv[Observation, Action]):
             HandlerFailed: The opponent has the first move, and it is illegal.
         """
         self._check_open()
-        given = read_options(options)
-        color = given.pop("color", self._default_color)
-        _check_choices(color=color)
+        given = read_options(options, (*START_OPTIONS, "color"))
+        color = choice("color", given.pop("color", self._default_color), tuple(_COLORS))
         start = Start.of(claim_draw=self._claim_draw, **given) if given else self._start
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**32))
@@ -189,7 +193,9 @@ class ChessEnv(CallEnv[Observation, Action]):
             ResetNeeded: No game is under way.
             HandlerFailed: The opponent's move is illegal.
         """
-        game, reply = self._game_under_way(), None
+        self._check_open()
+        game, reply = begun(self.game), None
+        check_under_way((self._outcome() or "max_plies reached") if self._is_over else None)
         if not self._ends(game):  # it may have ended with the opponent's first move, in reset
             try:
                 move = self._read(action, game)
@@ -215,7 +221,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         Raises:
             ResetNeeded: Before the first ``reset``.
         """
-        return self._position(self._game(), self._episode_seed)
+        return self._position(begun(self.game), self._episode_seed)
 
     @property
     def action_space(self) -> spaces.MoveText | spaces.MoveIndex:  # type: ignore[override]  # made when asked for
@@ -236,12 +242,11 @@ class ChessEnv(CallEnv[Observation, Action]):
 
     def render(self) -> Any:
         """The board from the agent's side: text for "ansi", an array of shape (480, 480, 3) for "rgb_array"."""
-        if self.render_mode is None:
-            gym.logger.warn('ChessEnv was made without a render_mode; give render_mode="ansi" or "rgb_array"')
+        if not can_render(self):
             return None
         if self.render_mode == "ansi":
-            return render.text(self._game(), self.color, forfeited=self._forfeited)
-        return render.picture(self._game(), self.color)
+            return render.text(begun(self.game), self.color, forfeited=self._forfeited)
+        return render.picture(begun(self.game), self.color)
 
     def pgn(self) -> str:
         """The game so far as PGN; its result is "*" unless the game has come to its end.
@@ -249,7 +254,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         Raises:
             ResetNeeded: Before the first ``reset``.
         """
-        game = self._game()
+        game = begun(self.game)
         result = game.outcome.result() if game.outcome else "*"
         termination = "normal" if game.outcome else "unterminated"
         if self._forfeited:
@@ -257,20 +262,6 @@ class ChessEnv(CallEnv[Observation, Action]):
         names = {self.color: "agent", not self.color: self._opponent_name}
         white, black = names[chess.WHITE], names[chess.BLACK]
         return render.pgn(game, white=white, black=black, result=result, termination=termination)
-
-    def _game(self) -> Game:
-        if self.game is None:
-            raise ResetNeeded("there is no game yet; call reset() first")
-        return self.game
-
-    def _game_under_way(self) -> Game:
-        self._check_open()
-        game = self._game()
-        if self._is_over:
-            raise ResetNeeded(
-                f"the game is over ({self._outcome() or 'max_plies reached'}); call reset() for a new one"
-            )
-        return game
 
     def _ends(self, game: Game) -> bool:
         limit = self._max_plies
@@ -282,10 +273,11 @@ class ChessEnv(CallEnv[Observation, Action]):
                 return game.read(action)
             except ValueError as error:
                 raise InvalidAction(str(error)) from None
-        if isinstance(action, bool) or not isinstance(action, int | np.integer):
+        index = as_integer(action)
+        if index is None:
             raise InvalidAction(f"an action is an integer from 0 to {encoding.NUM_ACTIONS - 1}, not {action!r}")
         try:
-            return game.read(encoding.decode_action(int(action), game.board).uci())
+            return game.read(encoding.decode_action(index, game.board).uci())
         except ValueError as error:
             raise InvalidAction(f"action {action}: {error}") from None
 
@@ -303,17 +295,17 @@ class ChessEnv(CallEnv[Observation, Action]):
             raise HandlerFailed(f"the opponent's move cannot be played: {error}") from None
 
     def _reward(self) -> float:
-        outcome = self._game().outcome
+        outcome = begun(self.game).outcome
         if outcome is None or outcome.winner is None:
             return 0.0
         return 1.0 if outcome.winner == self.color else -1.0
 
     def _outcome(self) -> str | None:
-        outcome = self._game().outcome
+        outcome = begun(self.game).outcome
         return "FORFEIT" if self._forfeited else outcome.termination.name if outcome else None
 
     def _observation(self) -> Observation:
-        game = self._game()
+        game = begun(self.game)
         if self._as_planes:
             return encoding.planes(game, self.color)
         return {
@@ -325,7 +317,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         }
 
     def _info(self, reply: str | None) -> dict[str, Any]:
-        game = self._game()
+        game = begun(self.game)
         winner = (not self.color) if self._forfeited else game.outcome.winner if game.outcome else None
         info: dict[str, Any] = {
             "color": chess.COLOR_NAMES[self.color],
@@ -340,21 +332,6 @@ class ChessEnv(CallEnv[Observation, Action]):
         elif self._as_planes:
             info["legal_moves"] = " ".join(game.legal_moves)
         return info
-
-
-_CHOICES = {
-    "color": ("white", "black"),
-    "action_format": ("uci", "index"),
-    "observation": ("text", "planes"),
-    "illegal": ("raise", "forfeit"),
-}
-
-
-def _check_choices(**arguments: object) -> None:
-    for name, value in arguments.items():
-        choices = _CHOICES[name]
-        if value not in choices:
-            raise InvalidConfiguration(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 
 def _resolve(opponent: str | Callable[..., str]) -> tuple[Callable[..., str], tuple[str, ...]]:

@@ -14,11 +14,12 @@ from typing import Any, ClassVar, Protocol, Self, TextIO
 
 import chess
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.terminal import Terminal
 
 __all__ = ["BuiltinOpponent", "HumanOpponent", "Opponent", "RandomOpponent", "StockfishOpponent", "make_opponent"]

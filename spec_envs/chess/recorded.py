@@ -18,10 +18,11 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import chess
 
-from spec_envs.calls import CancelToken, Effect, Usage
+from spec_envs.calls import Effect
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken, Usage
 
 __all__ = ["RecordedGame", "RecordedGuesses", "RecordedPlayer", "RecordedPly"]
 

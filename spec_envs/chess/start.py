@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import chess
 import chess.pgn
@@ -16,7 +15,8 @@ from spec_envs.chess.game import Game
 from spec_envs.chess.openings import OPENINGS
 from spec_envs.errors import InvalidConfiguration
 
-_WAYS = ("fen", "pgn", "opening")
+#: The names under which ``ChessEnv`` and its ``reset`` take a start position.
+START_OPTIONS = ("fen", "pgn", "opening")
 #: The longest game has 8,849 moves; beyond any doubt, and short enough for the space of observations.
 _MAX_MOVES = 100_000
 
@@ -74,20 +74,6 @@ def first_moves(start: Start, color: chess.Color) -> tuple[str, ...]:
             if not first.outcome:
                 common = set(first.legal_moves) if common is None else common & set(first.legal_moves)
     return tuple(sorted(common or ()))
-
-
-def read_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of ``reset`` that are not ``None``.
-
-    Raises:
-        InvalidConfiguration: One of them is unknown.
-    """
-    known = (*_WAYS, "color")
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    unknown = sorted(map(str, given.keys() - set(known)))
-    if unknown:
-        raise InvalidConfiguration(f"unknown option of reset: {', '.join(unknown)}; known are {', '.join(known)}")
-    return given
 
 
 def _play(game: Game, moves: list[str]) -> Game:

@@ -14,8 +14,9 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from spec_envs._choosing import chosen, position_of
+from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, declared_effect
+from spec_envs.calls import Call, Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration, ResetNeeded
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
 from spec_envs.retail.customers.human import HumanCustomer

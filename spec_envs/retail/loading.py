@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.embedded.data import SEED, generate_tables
@@ -14,9 +15,6 @@ from spec_envs.retail.embedded.tasks import generate_tasks
 from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Action, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 _REQUIRED: Mapping[Table, Mapping[str, type]] = {
     "orders": {

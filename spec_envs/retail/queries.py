@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.calls import Effect
 from spec_envs.retail.tools.table import run_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spec_envs.retail.tasks import Task
     from spec_envs.retail.tools.tool import ToolResult
     from spec_envs.retail.tools.visible import StoreView

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.retail.tools.table import run_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from spec_envs.retail.store.snapshot import StoreSnapshot
 
 

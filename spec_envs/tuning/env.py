@@ -13,9 +13,9 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
-from spec_envs.tuning.backends import make_backend
+from spec_envs.tuning.backends.by_name import make_backend
 from spec_envs.tuning.knobs import finite
-from spec_envs.tuning.measuring import METRICS, Backend, Measurement, MeasureQuery, Metrics, Workload
+from spec_envs.tuning.measurement import METRICS, Backend, Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.report import Observation, Report, Trial, observation_space
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from gymnasium import spaces
 from spec_envs.spaces import AnyText
 from spec_envs.tuning.actions import coordinates
 from spec_envs.tuning.knobs import Knob, Setting, setting_of
-from spec_envs.tuning.measuring import METRICS, Machine, Metrics
+from spec_envs.tuning.measurement import METRICS, Machine, Metrics
 
 __all__ = ["Observation", "Report", "Trial", "observation_space"]
 

@@ -14,9 +14,9 @@ from spec_envs.agents.search_guessers.model import ActionModel
 from spec_envs.agents.search_guessers.situation import Situation
 from spec_envs.agents.search_guessers.spans import spans_of
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
 from spec_envs.search.env import SearchEnv
-from spec_envs.search.pages import Fetched, FetchQuery, Page
-from spec_envs.search.recorded import load_episodes
+from spec_envs.search.recordings.trajectories import load_episodes
 from spec_envs.wrappers import SimulationRuntime
 
 from ..search.episodes import record

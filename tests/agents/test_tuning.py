@@ -24,11 +24,11 @@ from spec_envs.agents.tuning import (
     TuningPolicy,
 )
 from spec_envs.errors import InvalidAction, InvalidConfiguration
-from spec_envs.tuning.measuring import MeasureQuery, Metrics
+from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.tuning.measurement import MeasureQuery, Metrics
 from spec_envs.tuning.report import Report, Trial
-from spec_envs.tuning.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.simulated import SimulatedBackend
-from spec_envs.tuning.surfaces import Surface
+from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
+from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Verdict, certify
 from spec_envs.wrappers.handlers import with_latency
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks.chess import ChessBench, Replay
-from spec_envs.benchmarks.chess_settings import ReplaySettings
+from spec_envs.benchmarks.chess.made_up import made_up_game
+from spec_envs.benchmarks.chess.run import ChessBench, Replay
+from spec_envs.benchmarks.chess.settings import ReplaySettings
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.reports import mean_of
-from spec_envs.benchmarks.standin import made_up_game
 from spec_envs.chess.recorded import RecordedGame
 from spec_envs.errors import InvalidConfiguration
 

@@ -12,12 +12,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks import crowd_asyncio, overhead, retail_overhead, tools_overhead
+from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.cli import Commands, main
-from spec_envs.benchmarks.crowd import crowd
-from spec_envs.benchmarks.crowd_asyncio import CrowdSettings
-from spec_envs.benchmarks.measured import Measured
-from spec_envs.benchmarks.standin import made_up_game
+from spec_envs.benchmarks.crowd import run as crowd_asyncio
+from spec_envs.benchmarks.crowd.run import CrowdSettings
+from spec_envs.benchmarks.overhead import retail as retail_overhead
+from spec_envs.benchmarks.overhead import run as overhead
+from spec_envs.benchmarks.overhead import tools as tools_overhead
+from spec_envs.benchmarks.overhead.crowd import crowd
+from spec_envs.benchmarks.overhead.measured import Measured
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from tests import virtual_time
 

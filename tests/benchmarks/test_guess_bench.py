@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.guess import Trial, calibration, is_read, measure, summary
+from spec_envs.benchmarks.guess.run import Trial, calibration, is_read, measure, summary
 from spec_envs.conversation import (
     AssistantMessage,
     Conversation,

@@ -11,15 +11,15 @@ from click.testing import CliRunner
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.retail import RetailBench, run_plainly, run_speculatively, sequential_times
-from spec_envs.benchmarks.retail_cast import in_first_person, typing_seconds
-from spec_envs.benchmarks.retail_certify import certify_retail
-from spec_envs.benchmarks.retail_foresight import api_correct_rate, foreseen
-from spec_envs.benchmarks.retail_settings import RetailSettings, folds_of
+from spec_envs.benchmarks.retail.cast import in_first_person, typing_seconds
+from spec_envs.benchmarks.retail.certify import certify_retail
+from spec_envs.benchmarks.retail.foresight import api_correct_rate, foreseen
+from spec_envs.benchmarks.retail.run import RetailBench, run_plainly, run_speculatively, sequential_times
+from spec_envs.benchmarks.retail.settings import RetailSettings, folds_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.tools import READS
+from spec_envs.retail.tools.table import READS
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task

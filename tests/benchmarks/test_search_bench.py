@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.search import SearchBench
-from spec_envs.benchmarks.search_cases import Case
-from spec_envs.benchmarks.search_report import mean, pairs
-from spec_envs.benchmarks.search_settings import SearchSettings
+from spec_envs.benchmarks.search.cases import Case
+from spec_envs.benchmarks.search.report import mean, pairs
+from spec_envs.benchmarks.search.run import SearchBench
+from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recorded import load_episodes
+from spec_envs.search.recordings.trajectories import load_episodes
 
 from ..search.episodes import record
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.served_chess import Settings
+from spec_envs.benchmarks.served_chess.run import Settings
 
 QUICK = ("--plies", "6", "--seconds", "0.05", "--tokens-per-s", "200", "--guesses", "builtin")
 

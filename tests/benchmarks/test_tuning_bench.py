@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.tuning import TuningBench, best_values
-from spec_envs.benchmarks.tuning_report import below
-from spec_envs.benchmarks.tuning_settings import TuningSettings
+from spec_envs.benchmarks.tuning.report import below
+from spec_envs.benchmarks.tuning.run import TuningBench, best_values
+from spec_envs.benchmarks.tuning.settings import TuningSettings
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.round_robin import RoundRobin
-from spec_envs.tuning.surfaces import Surface
+from spec_envs.tuning.workloads.round_robin import RoundRobin
+from spec_envs.tuning.workloads.surface import Surface
 
 FIGURES = {"p95_20s", "windows_to_10pct", "regret", "settings_tried"}
 

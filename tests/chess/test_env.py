@@ -84,7 +84,7 @@ def test_known_endings(moves, arguments, reward, outcome, winner):
     assert (info["outcome"], info["winner"]) == (outcome, winner)
     assert observation["history"] == moves.strip()
     assert observation["legal_moves"] == ""
-    with pytest.raises(ResetNeeded, match=rf"the game is over \({outcome}\); call reset"):
+    with pytest.raises(ResetNeeded, match=rf"the episode is over \({outcome}\); call reset"):
         env.step("e2e4")
     result = {"white": "1-0", "black": "0-1", None: "1/2-1/2"}[winner]
     assert f'[Result "{result}"]' in env.pgn()
@@ -161,6 +161,15 @@ def test_illegal_and_unreadable_indices_raise_and_change_nothing(action):
     with pytest.raises(InvalidAction):
         env.step(action)
     assert env.game is before
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.int16, np.array], ids=lambda kind: kind.__name__)
+def test_integers_of_every_kind_are_taken(kind):
+    env = make(action_format="index", max_plies=kind(2))
+    env.reset(seed=kind(0))
+    index = encode_move(chess.Move.from_uci("e2e4"), env.color)
+    *_, truncated, info = env.step(kind(index))
+    assert (truncated, info["ply"], env.game.moves[0]) == (True, 2, "e2e4")
 
 
 @pytest.mark.parametrize(("action_format", "action"), [("uci", "e2e5"), ("uci", "??"), ("index", 0), ("index", -5)])
@@ -277,7 +286,7 @@ def test_options_of_reset_are_for_one_game():
     assert env.reset(options={"pgn": "1. e4 e5"})[0]["history"] == "e2e4 e7e5"
     assert env.reset(options={"opening": "reti", "color": "black"})[0]["history"] == "g1f3 d7d5 c2c4"
     assert env.reset()[0]["fen"] == chess.STARTING_FEN
-    for options, message in (({"elo": 3}, "unknown option of reset: elo"), ({"color": 1}, "color must be")):
+    for options, message in (({"elo": 3}, r"reset\(\) may hold .*, not 'elo'"), ({"color": 1}, "color must be")):
         with pytest.raises(InvalidConfiguration, match=message):
             env.reset(options=options)
 

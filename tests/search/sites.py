@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from spec_envs.calls import CancelToken
-from spec_envs.search.client import WebSettings
-from spec_envs.search.corpus import Corpus
-from spec_envs.search.pages import FetchQuery, Page
+from spec_envs.handling import CancelToken
+from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus.pages import FetchQuery, Page
+from spec_envs.search.web.client import WebSettings
 
 #: No pauses in tests, and time enough for a slow machine.
 QUICK = WebSettings(timeout_s=30.0, attempts=2, backoff_s=0.0, requests_per_s=float("inf"))

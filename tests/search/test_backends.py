@@ -13,11 +13,11 @@ from spec_envs.agents.search import SearchPolicy
 from spec_envs.agents.search_guessers import SearchGuesser
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.forking import fork
-from spec_envs.search.browser import BrowserBackend
 from spec_envs.search.loading import load_corpus
+from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.questions import Question
-from spec_envs.search.site import WikiSite
-from spec_envs.search.web import HttpBackend
+from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.http_backend import HttpBackend
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import certify
 from tests.search.sites import LOOKUPS, QUICK, HostileSite, article, corpus, needs_chromium, send
@@ -100,9 +100,9 @@ def test_a_site_passes_the_checkers():
     ("arguments", "message"),
     [
         ({"backend": "http"}, "backend='http' needs the address of a site"),
-        ({"site": "http://127.0.0.1"}, "backend='corpus' has no use for site='http://127.0.0.1'"),
+        ({"site": "http://127.0.0.1"}, "backend='corpus' does not take site='http://127.0.0.1'"),
         ({"backend": "browser", "site": "file:///"}, "a page's address is http://HOST"),
-        ({"backend": "http", "site": "http://127.0.0.1", "corpus": "x"}, "corpus='x' is for backend='corpus'"),
+        ({"backend": "http", "site": "http://127.0.0.1", "corpus": "x"}, "corpus='x' needs backend='corpus'"),
         ({"backend": "ftp"}, 'backend must be "corpus", "http", "browser" or a callable'),
     ],
 )

@@ -11,14 +11,14 @@ import psutil
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.search.browser import BrowserBackend
-from spec_envs.search.chromium import find_chromium
-from spec_envs.search.client import WebSettings
-from spec_envs.search.mediawiki import search_path
-from spec_envs.search.pages import Fetched, Page
-from spec_envs.search.site import WikiSite
+from spec_envs.handling import CancelToken
+from spec_envs.search.corpus.pages import Fetched, Page
+from spec_envs.search.local_wiki.server import WikiSite
+from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.chromium import find_chromium
+from spec_envs.search.web.client import WebSettings
+from spec_envs.search.web.mediawiki import search_path
 from tests.search.sites import LOOKUPS, QUICK, HostileSite, article, ask, corpus, needs_chromium, send, trap
 
 
@@ -171,8 +171,8 @@ def test_a_program_that_ends_without_closing_leaves_nothing():
     program = """if True:
         import sys
         from spec_envs.calls import CancelToken
-        from spec_envs.search.browser import BrowserBackend
-        from spec_envs.search.pages import FetchQuery
+        from spec_envs.search.web.browser_backend import BrowserBackend
+        from spec_envs.search.corpus.pages import FetchQuery
         backend = BrowserBackend(sys.argv[1], max_browsers=1)
         backend(FetchQuery("Ostvall"), CancelToken())
         print(*backend.pids())

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.search.client import WebClient, WebSettings
-from spec_envs.search.gate import Gate
+from spec_envs.search.web.client import WebClient, WebSettings
+from spec_envs.search.web.gate import Gate
 from tests.search.sites import HostileSite, article, send, trap
 
 SETTINGS = WebSettings(attempts=1, requests_per_s=float("inf"), max_bytes=1000)

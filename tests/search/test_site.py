@@ -12,8 +12,8 @@ import urllib.request
 import pytest
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.mediawiki import title_path
-from spec_envs.search.site import WikiSite
+from spec_envs.search.local_wiki.server import WikiSite
+from spec_envs.search.web.mediawiki import title_path
 from tests.search.sites import corpus
 
 

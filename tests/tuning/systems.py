@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.tuning.knobs import Knob
-from spec_envs.tuning.measuring import MeasureQuery, Metrics
+from spec_envs.tuning.measurement import MeasureQuery, Metrics
 
 NUMBER = Knob("number", "int", 1, 100, default=50, steps=100)
 WORD = Knob("word", "choice", choices=("always", "madvise", "never"))
@@ -58,7 +58,7 @@ import signal, sys
 from pathlib import Path
 import gymnasium as gym
 import spec_envs
-from spec_envs.tuning.system import SystemBackend
+from spec_envs.tuning.backends.system_settings import SystemBackend
 from tests.tuning.systems import Scratch
 
 backend = SystemBackend(Scratch(sys.argv[1]), allow_system=True, journal=Path(sys.argv[2]))

@@ -21,17 +21,17 @@ import psutil
 import pytest
 
 from spec_envs import CallCancelled, CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.tuning import sched
-from spec_envs.tuning.backends import BACKENDS, make_backend
-from spec_envs.tuning.cores import Places, core_sets, undisturbed
-from spec_envs.tuning.loopback import Loopback
-from spec_envs.tuning.measuring import Measurement, MeasureQuery, Metrics
-from spec_envs.tuning.round_robin import RoundRobin
-from spec_envs.tuning.sqlite import SqliteBackend, SqliteMix
-from spec_envs.tuning.sysbench import SysbenchBackend, SysbenchCpu, read_output
+from spec_envs.tuning.backends.by_name import BACKENDS, make_backend
+from spec_envs.tuning.backends.loopback import Loopback
+from spec_envs.tuning.backends.sqlite import SqliteBackend, SqliteMix
+from spec_envs.tuning.backends.sysbench import SysbenchBackend, SysbenchCpu, read_output
+from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
+from spec_envs.tuning.system import scheduler as sched
+from spec_envs.tuning.system.cores import Places, core_sets, undisturbed
+from spec_envs.tuning.workloads.round_robin import RoundRobin
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.eevdf import EevdfBackend
+    from spec_envs.tuning.backends.eevdf import EevdfBackend
 
 REAL = tuple(name for name in BACKENDS if name != "simulated")
 #: Of the processes that are killed here, and of those that they have started.
@@ -178,7 +178,7 @@ def test_everything_started_ends_with_the_process(name, how):
 
 def test_a_run_of_sysbench_ends_with_the_process():
     made("sysbench").close()
-    code = "import sys; from spec_envs.tuning.sysbench import *; from tests.tuning.test_backends import ask\n"
+    code = "import sys; from spec_envs.tuning.backends.sysbench import *; from tests.tuning.test_backends import ask\n"
     code += f"ask(SysbenchBackend(), window_s={10 * PATIENCE_S})"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen([sys.executable, "-W", "error", "-c", code], env=environment) as process:

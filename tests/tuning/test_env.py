@@ -25,13 +25,13 @@ from spec_envs import (
 )
 from spec_envs.call_env import Script
 from spec_envs.testing import check_fork
+from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob, Value
-from spec_envs.tuning.measuring import METRICS, Measurement, MeasureQuery, Metrics
+from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Metrics
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.round_robin import RoundRobin
-from spec_envs.tuning.simulated import SimulatedBackend
-from spec_envs.tuning.surfaces import Surface
+from spec_envs.tuning.workloads.round_robin import RoundRobin
+from spec_envs.tuning.workloads.surface import Surface
 
 FORMATS = [("dict", "dict"), ("box", "dict"), ("json", "text")]
 

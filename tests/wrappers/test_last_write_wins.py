@@ -12,7 +12,7 @@ import spec_envs  # noqa: F401
 from spec_envs import CallCancelled, Guess
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.testing import FakeEnv
-from spec_envs.tuning.simulated import SimulatedBackend
+from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import LastWriteWins, SimulationRuntime
 from spec_envs.wrappers.handlers import with_latency
 

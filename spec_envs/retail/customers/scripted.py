@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from spec_envs.draws import Draws
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: How often the customer insists before giving a request up.
 _PATIENCE = 3

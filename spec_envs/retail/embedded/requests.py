@@ -7,7 +7,8 @@ actions; or returns ``None`` where it finds no such request.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from spec_envs.retail.embedded.data import address as draw_address
 from spec_envs.retail.embedded.request_parts import (
@@ -23,9 +24,6 @@ from spec_envs.retail.embedded.request_parts import (
 )
 from spec_envs.retail.tasks import Action, Request
 from spec_envs.retail.tools.arguments import REASONS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def cancel(situation: Situation) -> Plan | None:

@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import urllib.parse
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
 from spec_envs.calls import Effect
@@ -18,9 +19,7 @@ from spec_envs.retail.tools.table import effect_of
 from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
     from spec_envs.retail.queries import ToolQuery
 
 

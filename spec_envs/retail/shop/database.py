@@ -14,6 +14,7 @@ import json
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from spec_envs.calls import Effect
@@ -23,8 +24,6 @@ from spec_envs.retail.tools.table import effect_of, run_tool
 from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from spec_envs.retail.store.data import RetailData
 
 _SCHEMA = """

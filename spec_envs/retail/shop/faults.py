@@ -6,13 +6,12 @@ import asyncio
 import dataclasses
 import itertools
 import random
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 

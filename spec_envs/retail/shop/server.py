@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
@@ -10,8 +11,6 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs._serving import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from spec_envs.retail.shop.database import ShopDatabase
     from spec_envs.retail.shop.faults import Faults
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
 from spec_envs.retail.store.digests import MODULUS, record_digest, tau_notation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import operator
 import re
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any
 
 MAX_LENGTH = 1000
 _MAX_DEPTH = 60

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Effect
@@ -9,8 +10,6 @@ from spec_envs.retail.tools import reads, writes
 from spec_envs.retail.tools.tool import Tool, ToolResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from spec_envs.retail.store.snapshot import StoreSnapshot
 
 _ALL = [value for module in (reads, writes) for value in vars(module).values() if isinstance(value, Tool)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
@@ -10,8 +11,6 @@ from pydantic import ValidationError
 from spec_envs.retail.tools.arguments import Arguments, explain, schema_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from spec_envs.calls import Effect
     from spec_envs.retail.store.snapshot import Patch, StoreSnapshot
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Effect
@@ -17,8 +18,6 @@ from spec_envs.retail.tools.reads import found, order_record, user_record
 from spec_envs.retail.tools.tool import ToolError, ToolResult, tool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from spec_envs.retail.store.data import Record, Table
 
 

@@ -1,0 +1,1 @@
+"""``spec-envs bench chess``: how much thinking time does speculation save in recorded games of chess?"""

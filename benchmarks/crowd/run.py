@@ -1,0 +1,213 @@
+"""``spec-envs bench crowd``: how many episodes does one process hold at once, on one event loop, each with its tree?"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import hashlib
+import multiprocessing
+import threading
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.testing import FakeEnv
+from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
+
+_WAYS = 4
+_WATCH_S = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CrowdSettings:
+    """What to run.
+
+    Args:
+        episodes: Episodes at once.
+        steps: Of each; a step is a decision and a call of the environment.
+        seconds: Mean time of a call; it is uniform between half of it and one and a half, by the query.
+        max_inflight: Speculative calls in flight at once, in each episode.
+    """
+
+    episodes: int = 1000
+    steps: int = 3
+    seconds: float = 8.0
+    max_inflight: int = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CrowdResult:
+    """What was seen of all the episodes together.
+
+    Args:
+        seconds: From the first reset to the last close.
+        waited_s: The mean of what an episode waited for its calls.
+        peak_tasks: Tasks at once, in the whole process; one of them is each episode's own.
+        max_tasks: What ``peak_tasks`` must not pass: for each episode its own, its calls and its guesses.
+        most_inflight: Calls in flight at once in one episode, the authoritative one included; the greatest.
+        fewest_inflight: The same for the episode that had the fewest.
+        mb_per_episode: Growth of the process at its greatest, by episode, in MB.
+        slowest_turn_s: How late the loop was at worst with what it had to do.
+        tasks_left: Tasks left when all were closed; likewise threads.
+        threads_left: See there.
+        hit_rate: Share of the calls that had been guessed.
+        observations: A digest of what all episodes came to.
+    """
+
+    seconds: float
+    waited_s: float
+    peak_tasks: int
+    max_tasks: int
+    most_inflight: int
+    fewest_inflight: int
+    mb_per_episode: float
+    slowest_turn_s: float
+    tasks_left: int
+    threads_left: int
+    hit_rate: float
+    observations: str
+
+
+class _Slow:
+    """Answers by its seed and the query, after a time; counts the calls inside."""
+
+    def __init__(self, seed: int, seconds: float) -> None:
+        self._seed = seed
+        self._seconds = seconds
+        self._now = 0
+        self.most = 0
+
+    async def __call__(self, query: Any, cancel: CancelToken) -> int:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            digest = hashlib.blake2b(repr((self._seed, query)).encode(), digest_size=4).digest()
+            await asyncio.sleep(self._seconds * (0.5 + int.from_bytes(digest, "big") / 2**32))
+        finally:
+            self._now -= 1
+        return digest[0] % _WAYS
+
+
+class _Uniform:
+    """Guesses every response there is."""
+
+    async def guess(self, call: Call, k: int) -> list[Guess]:
+        return [Guess(response, 1 / _WAYS) for response in range(_WAYS)]
+
+
+class _Watch:
+    """Looks now and then how many tasks there are, how big the process is, and how late it is itself."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._before = self._process.memory_info().rss
+        self.tasks, self.grown, self.late_s = 0, 0, 0.0
+
+    @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _watch(self) -> None:
+        while True:
+            self.tasks = max(self.tasks, len(asyncio.all_tasks()) - 2)  # this one, and the benchmark itself
+            self.grown = max(self.grown, self._process.memory_info().rss - self._before)
+            due = time.perf_counter() + _WATCH_S
+            await asyncio.sleep(_WATCH_S)
+            self.late_s = max(self.late_s, time.perf_counter() - due)
+
+
+async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
+    """Run all episodes at once, with speculation or without."""
+    gc.collect()
+    threads, watch = threading.active_count(), _Watch()
+    handlers = [_Slow(seed, settings.seconds) for seed in range(settings.episodes)]
+    start = time.perf_counter()
+    async with watch.watching():
+        played = await asyncio.gather(*(_episode(handler, settings, speculative) for handler in handlers))
+    seconds = time.perf_counter() - start
+    digest = hashlib.blake2b("\n".join(observation for observation, _ in played).encode(), digest_size=8)
+    statistics = [figures for _, figures in played]
+    most = [handler.most for handler in handlers]
+    return CrowdResult(
+        seconds=seconds,
+        waited_s=sum(figures.waited_s for figures in statistics) / len(statistics),
+        peak_tasks=watch.tasks,
+        max_tasks=settings.episodes * (1 + (2 * (settings.max_inflight + 1) if speculative else 1)),
+        most_inflight=max(most),
+        fewest_inflight=min(most),
+        mb_per_episode=watch.grown / settings.episodes / 1e6,
+        slowest_turn_s=watch.late_s,
+        tasks_left=len(asyncio.all_tasks()) - 1,
+        threads_left=threading.active_count() - threads,
+        hit_rate=sum(figures.hits for figures in statistics) / max(1, sum(figures.windows for figures in statistics)),
+        observations=digest.hexdigest(),
+    )
+
+
+async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -> tuple[str, Any]:
+    env = FakeEnv({"world": handler}, num_actions=_WAYS, length=settings.steps, random=False)
+    guessers = {"policy": _Uniform(), "world": _Uniform()} if speculative else {}
+    limits = Limits(max_inflight=settings.max_inflight if speculative else 0, min_probability=0.0)
+    async with AsyncSpeculativeWrapper(env, handler, guessers=guessers, k=_WAYS, limits=limits) as wrapper:
+        observation, _ = await wrapper.reset(seed=0)
+        done = False
+        while not done:
+            observation, _, terminated, truncated, _ = await wrapper.step(await wrapper.act(observation))
+            done = terminated or truncated
+    return observation, wrapper.statistics
+
+
+def run(settings: CrowdSettings, json_file: Path | None) -> None:
+    """Run the crowd without speculation and with it, and report both."""
+    results: dict[str, CrowdResult] = {}
+    with progress("running", 2, shown=json_file is None) as show:
+        for done, name in enumerate(("plain", "speculative"), start=1):
+            # A process of its own for each, so that neither grows into memory that the other has left.
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                results[name] = process.submit(_measure, settings, name == "speculative").result()
+            show(done)
+    plain, ahead = results["plain"], results["speculative"]
+    checks = {
+        "same_observations": plain.observations == ahead.observations,
+        "limits_kept": ahead.most_inflight <= settings.max_inflight + 1
+        and all(result.peak_tasks <= result.max_tasks for result in results.values()),
+        "nothing_left": not any(result.tasks_left or result.threads_left for result in results.values()),
+    }
+    saved = 1 - ahead.seconds / plain.seconds
+    if json_file is not None:
+        config = dataclasses.asdict(settings) | {"versions": versions()}
+        entries = {name: dataclasses.asdict(result) for name, result in results.items()}
+        write_json({"config": config, **entries, "saved": saved, "checks": checks}, json_file)
+        return
+    title = f"{settings.episodes} episodes at once, {_WAYS} guesses a call, max_inflight={settings.max_inflight}"
+    rows = [
+        [field.name, *(_text(getattr(result, field.name)) for result in results.values())]
+        for field in dataclasses.fields(CrowdResult)
+    ]
+    console().print(table(title, ("", *results), rows))
+    console().print(
+        f"saved {saved:.1%} of the wall clock; " + ", ".join(f"{name}: {ok}" for name, ok in checks.items())
+    )
+
+
+def _measure(settings: CrowdSettings, speculative: bool) -> CrowdResult:
+    return asyncio.run(crowd(settings, speculative=speculative))
+
+
+def _text(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value

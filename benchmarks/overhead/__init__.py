@@ -1,0 +1,1 @@
+"""``spec-envs bench overhead``: what does the machinery cost where it saves nothing?"""

@@ -1,0 +1,140 @@
+"""Many wrappers in one process, each with many sleeping calls in flight: are limits kept, and do all threads end?"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.testing import FakeEnv
+from spec_envs.wrappers import Limits, SpeculativeWrapper
+
+_NUM_ACTIONS = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Crowd:
+    """What was seen.
+
+    Args:
+        num_wrappers: Wrappers at once.
+        max_inflight: The limit of speculative calls for each.
+        most_inflight: Calls in flight at once in one wrapper, the authoritative one not counted; the greatest.
+        fewest_inflight: The same for the wrapper that had the fewest; what the limit is worth is seen here.
+        peak_threads: Threads at once in the whole process.
+        max_threads: What ``peak_threads`` must stay below: for each wrapper its user, its calls, its guesses (one more
+            than calls) and one that learns; and what there was before.
+        impatient: Wrappers whose ``close`` gave up waiting for their threads, with a warning.
+        threads_left: Threads more than before, after all were closed.
+        seconds: How long it took.
+    """
+
+    num_wrappers: int
+    max_inflight: int
+    most_inflight: int
+    fewest_inflight: int
+    peak_threads: int
+    max_threads: int
+    impatient: int
+    threads_left: int
+    seconds: float
+
+
+class _Gauge:
+    """Counts the calls in flight in one wrapper, and the most there were."""
+
+    def __init__(self, seconds: float) -> None:
+        self._lock = threading.Lock()
+        self._seconds = seconds
+        self._now = 0
+        self.most = 0
+
+    def __call__(self, query: Any, cancel: CancelToken) -> int:
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            cancel.sleep(self._seconds)
+        finally:
+            with self._lock:
+                self._now -= 1
+        return 0
+
+
+class _Uniform:
+    """Guesses every response there is, at once."""
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        return [Guess(response, 1 / _NUM_ACTIONS) for response in range(_NUM_ACTIONS)]
+
+
+def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0, steps: int = 1) -> Crowd:
+    """Run ``num_wrappers`` episodes at once, each on a thread of its own, with calls that take ``seconds``."""
+    # Thousands of threads that wait for the interpreter's lock wake up every switch interval, only to wait again.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.05)
+    before, start = threading.active_count(), time.perf_counter()
+    gauges = [_Gauge(seconds) for _ in range(num_wrappers)]
+    peak = _Peak()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with ThreadPoolExecutor(num_wrappers) as pool, peak:
+            list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
+    _wait_for_threads(before)
+    sys.setswitchinterval(interval)
+    most = [gauge.most - 1 for gauge in gauges]
+    return Crowd(
+        num_wrappers=num_wrappers,
+        max_inflight=max_inflight,
+        most_inflight=max(most),
+        fewest_inflight=min(most),
+        peak_threads=peak.most,
+        max_threads=before + 1 + num_wrappers * (2 * max_inflight + 3),
+        impatient=len(caught),
+        threads_left=threading.active_count() - before,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _episode(gauge: _Gauge, max_inflight: int, steps: int) -> None:
+    env = FakeEnv({"world": gauge}, num_actions=_NUM_ACTIONS, length=100)
+    guessers = {"policy": _Uniform(), "world": _Uniform()}
+    limits = Limits(max_inflight=max_inflight, min_probability=0.0)
+    with SpeculativeWrapper(env, policy=gauge, guessers=guessers, k=_NUM_ACTIONS, limits=limits) as wrapper:
+        observation, _ = wrapper.reset(seed=0)
+        for _ in range(steps):
+            observation, *_ = wrapper.step(wrapper.act(observation))
+
+
+class _Peak:
+    """Looks every few milliseconds how many threads there are."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak")
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.005):
+            self.most = max(self.most, threading.active_count())
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+
+def _wait_for_threads(expected: int, patience_s: float = 5.0) -> None:
+    """A thread is counted for a moment after it was joined by nobody."""
+    until = time.perf_counter() + patience_s
+    while threading.active_count() > expected and time.perf_counter() < until:
+        time.sleep(0.01)

@@ -1,0 +1,314 @@
+"""``spec-envs bench overhead``: what the machinery costs where it saves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+
+from spec_envs.adapting import as_handler
+from spec_envs.agents import SearchPolicy
+from spec_envs.benchmarks.chess.made_up import made_up_game
+from spec_envs.benchmarks.chess.run import ChessBench
+from spec_envs.benchmarks.chess.settings import ReplaySettings
+from spec_envs.benchmarks.overhead import retail, tools
+from spec_envs.benchmarks.overhead.crowd import crowd
+from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
+from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call
+from spec_envs.chess.position import Position
+from spec_envs.forking import fork
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper
+
+_PLIES = 30
+_FORKS = 2000
+_EPISODES = 15
+_CANCELS = 200
+
+_RuntimeName = Literal["threads", "asyncio", "simulation"]
+
+
+def run(json_file: Path | None) -> None:
+    """Measure everything and report."""
+    parts: list[Callable[[], Iterator[Measured]]] = [
+        _forks,
+        _search_forks,
+        _steps,
+        _windows,
+        _cancels,
+        tools.figures,
+        retail.figures,
+        _replay,
+        _crowd,
+    ]
+    figures: list[Measured] = []
+    with progress("measuring", len(parts), shown=json_file is None) as show:
+        for done, part in enumerate(parts, start=1):
+            figures += part()
+            show(done)
+    yardstick = retail.tau_bench_figures()
+    figures += yardstick
+    note = None if yardstick else retail.WITHOUT_TAU_BENCH
+    if json_file is not None:
+        entries = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
+        write_json({"config": {"versions": versions()}, "figures": entries, "note": note}, json_file)
+        return
+    rows = [figure.row() for figure in figures]
+    console().print(table("What the machinery costs", ("figure", "target", "measured", ""), rows))
+    if note is not None:
+        console().print(note, soft_wrap=True)
+
+
+# -- forks ---------------------------------------------------------------------------------------------------------
+
+
+def _forks() -> Iterator[Measured]:
+    """A fork of everything that ``gym.make`` builds, in the middle of a game."""
+    with _chess_env() as env:
+        _play_some(env, _PLIES // 3)
+        microseconds = median_fork_us(env, _FORKS)
+    yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 20)
+
+
+def _search_forks() -> Iterator[Measured]:
+    """Forks of a search episode that has read two pages: time, and memory where a thousand are kept."""
+    with gym.make("SpecSearch-v0", split="train") as env:
+        policy = SearchPolicy()
+        observation, _ = env.reset(seed=0)
+        for _ in range(2):
+            observation, *_ = env.step(policy(observation))
+        microseconds = median_fork_us(env, _FORKS)
+        tracemalloc.start()
+        twins = [fork(env) for _ in range(1000)]
+        for twin in twins:
+            twin.step("search[Merrow]")
+        megabytes = tracemalloc.get_traced_memory()[0] / 1e6
+        tracemalloc.stop()
+    yield Measured("fork of the gym.make search stack (median)", "us", microseconds, 30)
+    yield Measured("1,000 forks of one search episode, each a step on", "MB", megabytes, 20)
+
+
+def _play_some(env: gym.Env[Any, Any], steps: int) -> None:
+    """Reset, and play the first steps of the record."""
+    observation, _ = env.reset(seed=0)
+    for _ in range(steps):
+        observation, *_ = env.step(_recorded(observation))
+
+
+# -- steps ---------------------------------------------------------------------------------------------------------
+
+_GAME = made_up_game(_PLIES)
+
+
+def _recorded(query: Any) -> str:
+    """The recorded move, at once; as an opponent and as a policy."""
+    return _GAME.moves[len(Position.of(query).moves)]
+
+
+class _Perfect:
+    """Guesses, at once, what will be."""
+
+    def __init__(self, response: Callable[[Any], Any]) -> None:
+        self._response = response
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        """The response."""
+        return [Guess(self._response(call.query), 0.9)]
+
+
+class _PerfectAsync(_Perfect):
+    """The same, on the event loop."""
+
+    async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # it is no Guesser any more
+        """The response."""
+        return super().guess(call, k)
+
+
+def _chess_env() -> gym.Env[Any, Any]:
+    return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Case:
+    """An environment whose handlers answer at once, and what answers in it."""
+
+    name: str
+    make: Callable[[], gym.Env[Any, Any]]
+    policy: Callable[[Any], Any]
+    handler: str
+    response: Callable[[Any], Any]
+
+
+def _steps() -> Iterator[Measured]:
+    """A step with the wrapper against one without, side by side, where every handler answers at once."""
+    for case in (
+        _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
+        _Case("chess", _chess_env, _recorded, "opponent", _recorded),
+    ):
+        yield from _step_figures("step", case, {"threads": 1.0, "asyncio": 1.0, "simulation": 0.3})
+
+
+def _windows() -> Iterator[Measured]:
+    """A window of simulated tuning, which takes no time either."""
+    backend, token = SimulatedBackend(), CancelToken()
+    case = _Case(
+        "tuning",
+        lambda: gym.make("SpecTuning-v0", backend=backend, windows=_PLIES),
+        lambda observation: {"slice_ms": 1.0 + int(observation["window"][0]) % 7},
+        "measure",
+        lambda query: backend(query, token),
+    )
+    yield from _step_figures("window", case, {"threads": 2.0, "asyncio": 2.0, "simulation": 2.0})
+    yield from _live_windows(case)
+
+
+def _live_windows(case: _Case) -> Iterator[Measured]:
+    """The same in ``LastWriteWins``, whose tuner answers at once."""
+    runtimes: tuple[Literal["threads", "simulation"], ...] = ("threads", "simulation")
+    for runtime in runtimes:
+        plain, wrapped = [], []
+        with case.make() as env, LastWriteWins(case.make(), case.policy, runtime=runtime) as live:
+            for _ in range(_EPISODES):
+                plain.append(_step_ms(env, case.policy))
+                wrapped.append(_step_ms(live, live.act))
+        milliseconds = statistics.median(plain)
+        name = f"LastWriteWins per window, {runtime}, {case.name} (plain: {milliseconds:.3f} ms)"
+        yield Measured(name, "ms", statistics.median(wrapped) - milliseconds, 2.0)
+
+
+def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) -> Iterator[Measured]:
+    for runtime, target in targets.items():
+        for guessed in (False, True):
+            plain, wrapped = _step_times(case, runtime, guessed)
+            name = f"wrapper per {what}, {runtime}, {case.name}, {'perfect' if guessed else 'no'} guesses"
+            yield Measured(f"{name} (plain: {plain:.3f} ms)", "ms", wrapped - plain, target)
+
+
+def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[float, float]:
+    """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
+    if runtime == "asyncio":
+        return asyncio.run(_step_times_async(case, guessed))
+    guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
+    plain, wrapped = [], []
+    with (
+        case.make() as env,
+        SpeculativeWrapper(case.make(), policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper,
+    ):
+        for _ in range(_EPISODES):
+            plain.append(_step_ms(env, case.policy))
+            wrapped.append(_step_ms(wrapper, wrapper.act))
+    return statistics.median(plain), statistics.median(wrapped)
+
+
+async def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
+    """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
+    env = case.make()
+    guessers = {"policy": _PerfectAsync(case.policy), case.handler: _PerfectAsync(case.response)} if guessed else {}
+    unwrapped = env.unwrapped
+    assert isinstance(unwrapped, CallEnv)
+    unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
+    plain, wrapped = [], []
+    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1) as wrapper:
+        with case.make() as other:
+            for _ in range(_EPISODES):
+                plain.append(_step_ms(other, case.policy))
+                wrapped.append(await _step_ms_async(wrapper))
+    return statistics.median(plain), statistics.median(wrapped)
+
+
+async def _step_ms_async(env: AsyncSpeculativeWrapper[Any, Any]) -> float:
+    observation, _ = await env.reset(seed=0)
+    done, steps, start = False, 0, time.perf_counter()
+    while not done:
+        observation, _, terminated, truncated, _ = await env.step(await env.act(observation))
+        done, steps = terminated or truncated, steps + 1
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+def _coroutine_of(function: Callable[[Any], Any]) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    async def call(query: Any) -> Any:
+        return function(query)
+
+    return call
+
+
+def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
+    observation, _ = env.reset(seed=0)
+    done, steps, start = False, 0, time.perf_counter()
+    while not done:
+        observation, _, terminated, truncated, _ = env.step(act(observation))
+        done, steps = terminated or truncated, steps + 1
+    return (time.perf_counter() - start) / steps * 1e3
+
+
+# -- cancelling ----------------------------------------------------------------------------------------------------
+
+
+def _cancels() -> Iterator[Measured]:
+    """From the user's step, which discards a branch, to the ``CancelledError`` in the handler of its call."""
+    times = asyncio.run(_cancel_times())
+    yield Measured("cancelling the task of a discarded branch (median)", "ms", statistics.median(times) * 1e3, 1)
+
+
+async def _cancel_times() -> list[float]:
+    times: list[float] = []
+
+    async def world(query: Any) -> int:
+        if query[1] != 0:  # on the branch, for ever
+            try:
+                await asyncio.Event().wait()
+            finally:
+                times.append(time.perf_counter() - start)
+        return 0
+
+    env = FakeEnv({"world": world}, length=_CANCELS)
+    guessers = {"policy": _PerfectAsync(lambda query: 1)}
+    async with AsyncSpeculativeWrapper(env, guessers=guessers) as wrapper:
+        await wrapper.reset(seed=0)
+        for _ in range(_CANCELS):
+            await asyncio.sleep(0.001)  # the guessed action's call begins
+            start = time.perf_counter()
+            await wrapper.step(0)
+    return times
+
+
+# -- whole runs ----------------------------------------------------------------------------------------------------
+
+
+def _replay() -> Iterator[Measured]:
+    """A game in virtual time: real seconds of all the computing, guesses included."""
+    for guesses in ("builtin", "stockfish"):
+        settings = ReplaySettings(plies=_PLIES, max_inflight=8, guesses=guesses)
+        try:
+            bench = ChessBench([_GAME], settings)
+        except gym.error.DependencyNotInstalled:
+            continue
+        with bench:
+            start = time.perf_counter()
+            bench.replay(_GAME)
+            seconds = time.perf_counter() - start
+        yield Measured(f"{_PLIES}-ply replay in virtual time, 8 calls at once, guesses: {guesses}", "s", seconds, 2)
+
+
+def _crowd() -> Iterator[Measured]:
+    """Many wrappers at once."""
+    seen = crowd()
+    name = f"{seen.num_wrappers} wrappers at once"
+    yield Measured(f"{name}: speculative calls in flight, of one", "", seen.most_inflight, seen.max_inflight)
+    yield Measured(f"{name}: the same, of the one that had the fewest", "", seen.fewest_inflight)
+    yield Measured(f"{name}: threads", "", seen.peak_threads, seen.max_threads)
+    yield Measured(f"{name}: those whose close() did not wait for all their threads", "", seen.impatient, 0)
+    yield Measured(f"{name}: threads left after close", "", seen.threads_left, 0)
+    yield Measured(f"{name}: one step, with calls of 5 s", "s", seen.seconds)

@@ -1,0 +1,169 @@
+"""Who takes part in ``spec-envs bench retail``: agents, customers and tools that take their time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from spec_envs.adapting import as_guess
+from spec_envs.agents.retail import GoldReplay, RetailPolicy
+from spec_envs.calls import Effect
+from spec_envs.handling import CancelToken, Usage
+from spec_envs.retail.actions import read_action
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
+from spec_envs.values import key_of
+from spec_envs.wrappers.handlers import DecoratedHandler, with_latency
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spec_envs.benchmarks.retail.settings import RetailSettings
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess
+    from spec_envs.prefetch import Situation
+    from spec_envs.retail.tasks import Task
+
+#: Characters of a token, about.
+_TOKEN = 4.0
+#: How long a guess takes: measured, rounded up.
+PATTERN_S, REPLY_S = 0.005, 0.001
+
+
+class Agent:
+    """A policy that thinks for ``seconds``, and costs the tokens that a language model would about need."""
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, policy: Callable[[Mapping[str, str]], Any], seconds: float) -> None:
+        self._policy = policy
+        self._seconds = seconds
+
+    def __call__(self, observation: Mapping[str, str], cancel: CancelToken) -> Any:
+        """What the policy does."""
+        start = cancel.now()
+        action = self._policy(observation)
+        read = read_action(action)
+        written = read if isinstance(read, str) else f"{read.name}{read.text}"
+        usage = Usage(tokens_in=sum(map(len, observation.values())) / _TOKEN, tokens_out=len(written) / _TOKEN)
+        cancel.sleep(start + self._seconds - cancel.now(), usage)
+        return action
+
+
+class Customer:
+    """A customer who types. Nobody can make a person answer a message that was not sent: ``WRITE``."""
+
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    def __init__(self, plays: Callable[[CustomerQuery], str], seconds_of: Callable[[str], float]) -> None:
+        self._plays = plays
+        self._seconds_of = seconds_of
+
+    def __call__(self, query: CustomerQuery, cancel: CancelToken) -> str:
+        """The next message."""
+        start = cancel.now()
+        message = self._plays(query)
+        cancel.sleep(start + self._seconds_of(message) - cancel.now())
+        return message
+
+
+def tells_all(query: CustomerQuery) -> str:
+    """A customer for a task that is words alone: says all of the instruction at once, and then that this was all."""
+    if len(query.said) == 1:
+        return in_first_person(query.task.instruction)
+    return f"That is all, thank you. {STOP}"
+
+
+def in_first_person(instruction: str) -> str:
+    """An instruction for somebody who plays a customer, as that customer would say it, about."""
+    for words, spoken in _SPOKEN:
+        instruction = re.sub(rf"\b{words}\b", spoken, instruction)
+    return instruction
+
+
+_SPOKEN = (
+    ("You are", "I am"),
+    ("you are", "I am"),
+    ("You're", "I'm"),
+    ("you're", "I'm"),
+    ("Your", "My"),
+    ("your", "my"),
+    ("yourself", "myself"),
+    ("You", "I"),
+    ("you", "I"),
+)
+
+
+def words_of(message: str) -> int:
+    """How many words the customer has typed; the sign that ends the conversation is none."""
+    return len(message.replace(STOP, "").split())
+
+
+def typing_seconds(message: str, settings: RetailSettings) -> float:
+    """How long the customer has typed."""
+    return words_of(message) * 60 / settings.typing_wpm
+
+
+def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, str]], Any]:
+    """The agent without its delay: the scripted one, or for tau-bench's tasks the gold actions."""
+    return RetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
+
+
+def player_of(settings: RetailSettings) -> Callable[[CustomerQuery], str]:
+    """The customer without the delay."""
+    return scripted_customer if settings.tasks == "embedded" else tells_all
+
+
+def agent_of(task: Task, settings: RetailSettings) -> Agent:
+    """The agent."""
+    return Agent(policy_of(task, settings), settings.actor_seconds / settings.time_scale)
+
+
+def customer_of(settings: RetailSettings) -> Customer:
+    """The customer."""
+    return Customer(player_of(settings), lambda message: typing_seconds(message, settings) / settings.time_scale)
+
+
+def tools_of(settings: RetailSettings) -> DecoratedHandler:
+    """Tools on the episode's own data, so that all of them may run ahead."""
+    return with_latency(instant_tools, settings.tool_seconds / settings.time_scale)
+
+
+class Frozen:
+    """A guesser that learns nothing more, so that no task learns from another, and takes ``seconds`` for a guess.
+
+    It remembers what it has guessed. On a wall clock that runs a hundred times faster than the experiment, computing
+    would count a hundredfold; so what a task needs is guessed beforehand, in virtual time.
+    """
+
+    def __init__(self, inner: Any, seconds: float) -> None:
+        self._inner = inner
+        self._seconds = seconds
+        self._known: dict[Hashable, Sequence[Guess]] = {}
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """The inner guesses."""
+        return self._answer((call.key, k), lambda: self._guessed(call, k, cancel), cancel)
+
+    def _guessed(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        found: Sequence[Guess] = as_guess(self._inner.guess)(call, k, cancel)
+        return found
+
+    def prefetch(self, situation: Situation, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """What the inner guesser prefetches."""
+        return self._answer((key_of(situation), k), lambda: self._inner.prefetch(situation, k), cancel)
+
+    def _answer(self, key: Hashable, guess: Callable[[], Sequence[Guess]], cancel: CancelToken) -> Sequence[Guess]:
+        start = cancel.now()
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = guess()
+        cancel.sleep(start + self._seconds - cancel.now())
+        return found
+
+    def faster(self, speed: float) -> Frozen:
+        """The same with all that it remembers, that many times as fast."""
+        twin = Frozen(self._inner, self._seconds / speed)
+        twin._known = self._known
+        return twin

@@ -1,0 +1,42 @@
+"""``spec-envs retail certify``: do customers get the same, seed by seed, with speculation and without?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spec_envs.agents import PatternGuesser, ReplyGuesser
+from spec_envs.agents.retail import RetailPolicy
+from spec_envs.benchmarks.retail.cast import Agent, customer_of, tools_of
+from spec_envs.benchmarks.retail.run import Guessers, run_plainly
+from spec_envs.benchmarks.retail.settings import RetailSettings
+from spec_envs.retail.env import RetailEnv
+from spec_envs.retail.tools.table import READS
+from spec_envs.wrappers import certify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from spec_envs.wrappers import Certificate
+
+
+def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
+    """Compare episodes of the generated shop; each seed draws a task.
+
+    Args:
+        seeds: Of the episodes.
+        learn: From how many tasks of the split "train" the guessers learn before; they go on learning.
+    """
+    settings = RetailSettings(learn=learn)
+    guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
+    guessers.learn([run_plainly(task, settings) for task in settings.load("train")[:learn]])
+    assert guessers.pattern is not None and guessers.replies is not None
+    return certify(
+        lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
+        Agent(RetailPolicy(error_rate=0.1), settings.actor_seconds),
+        {"policy": guessers.pattern, "user": guessers.replies},
+        seeds,
+        prefetchers={"user": guessers.pattern},
+        k=settings.k,
+        limits=settings.limits,
+        runtime="simulation",
+    )

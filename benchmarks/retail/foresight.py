@@ -1,0 +1,90 @@
+"""What can be known of a conversation before it happens: the agent's next call, and the calls of a turn to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from spec_envs.benchmarks.guess.run import RANKS, Trial, tops
+from spec_envs.calls import Call
+from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
+from spec_envs.retail.queries import GREETING, CustomerQuery
+from spec_envs.retail.tools.table import READS, run_tool
+
+if TYPE_CHECKING:
+    from spec_envs.agents import PatternGuesser, ReplyGuesser
+    from spec_envs.retail.store.snapshot import StoreSnapshot
+
+#: More are not asked for at once.
+_WIDTH = 8
+
+
+def next_call(trials: Sequence[Trial]) -> dict[str, Any]:
+    """How often the next call was among the first guesses: all, reads and writes."""
+    calls = [trial for trial in trials if trial.tool is not None]
+    reads = [trial for trial in calls if trial.tool in READS]
+    writes = [trial for trial in calls if trial.tool not in READS]
+    return {**tops(calls), "reads": tops(reads), "writes": tops(writes)}
+
+
+def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot, count: int) -> set[str]:
+    """Keys of at most ``count`` calls that the agent will make after the user's next message, which is not known.
+
+    One after the other, the most likely first; a read is made, and its real result is what the next prediction goes on
+    from. Writes are predicted and not made.
+    """
+    named: set[str] = set()
+    while len(named) < count:
+        predicted = guesser.predict(before, _WIDTH, seen=False)
+        call = next((call for call, _ in predicted if call.key not in named), None)
+        if call is None:
+            break
+        named.add(call.key)
+        if call.name in READS:
+            output = run_tool(store, call.name, call.arguments).output
+            result = from_chat([{"role": "tool", "content": output}]).events
+            before = Conversation((*before.events, call, *result), before.tools)
+    return named
+
+
+def api_correct_rate(guesser: PatternGuesser, trajectory: Trajectory, store: StoreSnapshot, count: int) -> float | None:
+    """The share of a conversation's tool calls that were predicted, with equal arguments, before the user's message.
+
+    For each turn of the user at most ``count`` calls are predicted (``foreseen``). ``None`` without any call.
+    """
+    events, called, right = trajectory.conversation.events, 0, 0
+    for begin, end in _turns(events):
+        calls = [event for event in events[begin:end] if isinstance(event, ToolCall)]
+        if not calls:
+            continue
+        named = foreseen(guesser, trajectory.conversation.until(begin), store, count)
+        called += len(calls)
+        right += sum(call.key in named for call in calls)
+        for call in calls:
+            store = store.patched(run_tool(store, call.name, call.arguments).patch)
+    return right / called if called else None
+
+
+def next_message(guesser: ReplyGuesser, trajectory: Trajectory, query: CustomerQuery) -> list[int | None]:
+    """For each of the user's messages its rank among the guesses, ``None`` if it is not among them."""
+    ranks = []
+    for said in dialogues(trajectory):
+        asked = CustomerQuery(said[:-1], query.task, query.seed)
+        guesses = [guess.response for guess in guesser.guess(Call("user", asked), max(RANKS))]
+        ranks.append(guesses.index(said[-1]) if said[-1] in guesses else None)
+    return ranks
+
+
+def dialogues(trajectory: Trajectory) -> Iterator[tuple[str, ...]]:
+    """What was said up to each of the user's messages, and with it."""
+    said: tuple[str, ...] = (GREETING,)
+    for event in trajectory.conversation.events:
+        if isinstance(event, UserMessage | AssistantMessage):
+            said = (*said, event.text)
+            if isinstance(event, UserMessage):
+                yield said
+
+
+def _turns(events: Sequence[Any]) -> Iterator[tuple[int, int]]:
+    begins = [place for place, event in enumerate(events) if isinstance(event, UserMessage)]
+    return zip(begins, [*begins[1:], len(events)], strict=True)

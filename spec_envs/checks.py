@@ -1,0 +1,157 @@
+"""What all environments check in the same way: arguments, options of ``reset``, and whether an episode is under way.
+
+In an environment:
+
+* ``__init__``: ``choice("color", color, ("white", "black"))`` and ``integer("max_steps", max_steps, least=1)``, or
+  ``integer_or_none``, return the argument or raise ``InvalidConfiguration``; so does
+  ``render_mode_of(self, render_mode)``. ``chosen`` and ``index_in`` find a task by its name or its index.
+* ``reset``: ``self._check_open()``; then ``given = read_options(options, ("task",))``, and check the values in
+  ``given``; then ``super().reset(seed=seed)``. So nothing has changed when an option is refused.
+* ``step``: ``self._check_open()``; then ``episode = begun(self.episode)`` and ``check_under_way(episode.outcome)``.
+* ``render``: ``if not can_render(self): return None``.
+
+An integer is whatever has ``__index__`` and is not a bool: ``np.int64(3)`` and ``np.array(3)`` as well as ``3``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import gymnasium as gym
+
+from spec_envs.errors import InvalidConfiguration, ResetNeeded
+
+EpisodeType = TypeVar("EpisodeType")
+ItemType = TypeVar("ItemType")
+
+
+def as_integer(value: object) -> int | None:
+    """``value`` as an ``int``; ``None`` if it is not an integer. A bool is not one, and neither is ``2.0``."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]  # that is what is tried
+    except TypeError:
+        return None
+
+
+def integer(name: str, value: object, *, least: int) -> int:
+    """The argument ``name`` as an ``int``.
+
+    Raises:
+        InvalidConfiguration: ``value`` is not an integer, or is below ``least``.
+    """
+    return _integer(name, value, least, "an integer")
+
+
+def integer_or_none(name: str, value: object, *, least: int) -> int | None:
+    """The argument ``name`` as an ``int``, or ``None``.
+
+    Raises:
+        InvalidConfiguration: ``value`` is neither ``None`` nor an integer of at least ``least``.
+    """
+    return None if value is None else _integer(name, value, least, "None or an integer")
+
+
+def _integer(name: str, value: object, least: int, expected: str) -> int:
+    number = as_integer(value)
+    if number is None or number < least:
+        raise InvalidConfiguration(f"{name} must be {expected} of at least {least}, not {value!r}")
+    return number
+
+
+def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
+    """The argument ``name``, if it is one of ``choices``.
+
+    Raises:
+        InvalidConfiguration: ``value`` is none of ``choices``; the message lists them.
+    """
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        *others, last = map(repr, choices)
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise InvalidConfiguration(f"{name} must be {known}, not {value!r}")
+    return value
+
+
+def index_in(items: Sequence[object], index: object, *, noun: str) -> int:
+    """``index`` as an ``int``, if it is the index of one of ``items``, each of which is a ``noun``.
+
+    Raises:
+        InvalidConfiguration: ``index`` is not an integer from 0 to ``len(items) - 1``.
+    """
+    number = as_integer(index)
+    if number is None or not 0 <= number < len(items):
+        raise InvalidConfiguration(f"a {noun}'s index is an integer from 0 to {len(items) - 1}, not {index!r}")
+    return number
+
+
+def chosen(items: Sequence[ItemType], wanted: object, *, noun: str, name: str) -> ItemType:
+    """The item whose attribute ``name`` is the text ``wanted``, or whose index is the integer ``wanted``.
+
+    Raises:
+        InvalidConfiguration: There is no such item.
+    """
+    if not isinstance(wanted, str):
+        return items[index_in(items, wanted, noun=noun)]
+    names = [getattr(item, name) for item in items]
+    if wanted not in names:
+        raise InvalidConfiguration(f"there is no {noun} {wanted!r}; the {name}s are {names[0]!r} and so on")
+    return items[names.index(wanted)]
+
+
+def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> dict[str, Any]:
+    """The options of ``reset`` that are given; ``None`` as a value means that the option is not given.
+
+    Raises:
+        InvalidConfiguration: ``options`` is not a mapping, or holds a name that is not in ``known``.
+    """
+    names = ", ".join(map(repr, known))
+    if options is not None and not isinstance(options, Mapping):
+        raise InvalidConfiguration(f"options of reset() must be a mapping with {names}, not {options!r:.200}")
+    if unknown := sorted(map(repr, set(options or ()) - set(known))):
+        raise InvalidConfiguration(f"options of reset() may hold {names}, not {', '.join(unknown)}")
+    return {name: value for name, value in (options or {}).items() if value is not None}
+
+
+def begun(episode: EpisodeType | None) -> EpisodeType:
+    """``episode``, which an environment has from its first ``reset`` on.
+
+    Raises:
+        ResetNeeded: It is ``None``.
+    """
+    if episode is None:
+        raise ResetNeeded("no episode has begun yet; call reset() first")
+    return episode
+
+
+def check_under_way(outcome: str | None) -> None:
+    """See that the episode goes on.
+
+    Args:
+        outcome: How the episode has ended; ``None`` as long as it has not.
+
+    Raises:
+        ResetNeeded: The episode has ended.
+    """
+    if outcome is not None:
+        raise ResetNeeded(f"the episode is over ({outcome}); call reset() for a new one")
+
+
+def render_mode_of(env: gym.Env[Any, Any], render_mode: str | None) -> str | None:
+    """``render_mode``, if it is ``None`` or one of those in the environment's ``metadata``.
+
+    Raises:
+        InvalidConfiguration: It is neither.
+    """
+    known: str | None = choice("render_mode", render_mode, (None, *env.metadata["render_modes"]))
+    return known
+
+
+def can_render(env: gym.Env[Any, Any]) -> bool:
+    """Whether the environment was made with a render mode; warns if it was not, as Gymnasium's environments do."""
+    if env.render_mode is None:
+        modes = " or ".join(f'render_mode="{mode}"' for mode in env.metadata["render_modes"])
+        gym.logger.warn(f"{type(env).__name__} was made without a render_mode; give {modes}")
+    return env.render_mode is not None

@@ -1,0 +1,1 @@
+"""Reading a MediaWiki site over HTTP or through headless browsers."""

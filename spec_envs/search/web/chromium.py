@@ -1,0 +1,266 @@
+"""One headless Chromium, driven through Selenium by one thread at a time, behind a gate of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import time
+import urllib.parse
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.errors import EnvClosed, HandlerFailed
+from spec_envs.search.web.gate import Gate
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.remote_connection import RemoteConnection
+
+    from spec_envs._background import BackgroundLoop
+    from spec_envs.search.web.client import WebClient
+
+__all__ = ["Browser", "BrowserDied", "find_chromium"]
+
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_FLAGS = (
+    "--headless=new",
+    "--no-sandbox",  # which root cannot have; what a page could do without is held by the gate and the flags below
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-extensions",
+    "--disable-breakpad",
+    "--blink-settings=imagesEnabled=false",
+    "--proxy-bypass-list=<-loopback>",  # nothing bypasses the gate, not even this machine's own addresses
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
+    # The gate looks names up; the browser itself can reach nothing but the gate.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+#: Errors of loading that are not the page's.
+_OWN_TROUBLE = frozenset({"ERR_NETWORK_CHANGED", "ERR_INSUFFICIENT_RESOURCES", "ERR_OUT_OF_MEMORY"})
+_COMMAND_S = 20.0
+_PATIENCE_S = 5.0
+
+
+T = TypeVar("T")
+
+
+class BrowserDied(Exception):
+    """The browser or its driver is gone, or does not answer: it must be replaced."""
+
+
+def find_chromium() -> tuple[str, str]:
+    """The paths of Chromium and of its driver.
+
+    Raises:
+        DependencyNotInstalled: One of them is missing; says how to install it.
+    """
+    browser = next(filter(None, map(shutil.which, _PROGRAMS)), None)
+    driver = shutil.which("chromedriver")
+    if browser is None or driver is None:
+        missing = "Chromium" if browser is None else "Chromium's driver (chromedriver)"
+        raise DependencyNotInstalled(
+            f"{missing} is not installed: run `apt-get install chromium chromium-driver`; backend='http' needs neither"
+        )
+    return browser, driver
+
+
+class Browser:
+    """A running Chromium. The constructor starts it, which takes about a second, in a folder of its own under /tmp.
+
+    Scripts of pages do not run, and pictures are not loaded.
+
+    Args:
+        loop: Where the gate runs.
+        client: What the gate asks.
+
+    Raises:
+        DependencyNotInstalled: There is no Chromium, or no driver.
+        BrowserDied: It does not start.
+    """
+
+    def __init__(self, loop: BackgroundLoop, client: WebClient) -> None:
+        self._loop = loop
+        self._client = client
+        self._gate = Gate(client)
+        self._processes: list[psutil.Process] = []
+        self._folder = tempfile.mkdtemp(prefix="spec-envs-chromium-")
+        self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._remove_folder.atexit = False  # it would come before close(), and Chromium still writes
+        self._driver: Chrome | None = None
+        try:
+            self._start(*find_chromium(), loop.run(self._gate.start()))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the driver, and of Chromium's main process."""
+        return [process.pid for process in self._processes[:2]]
+
+    def load(self, url: str) -> tuple[str, str]:
+        """The address and the HTML of the document that ``url`` leads to.
+
+        Raises:
+            BrowserDied: The browser crashed, was killed or hangs.
+            HandlerFailed: The page, or where it led, was refused or failed.
+        """
+        before = self._shown()
+        self._loop.call(self._gate.open)
+        try:
+            self._get(url)
+            address, html = self._document()
+        except HandlerFailed as error:
+            raise self._gate.failure_of(url) or error from None
+        finally:
+            self._shut_gate()
+        if self._shown() == before:  # what is shown is the page before
+            raise self._gate.failure_of(url) or HandlerFailed(f"{url} is nothing that a browser shows")
+        if (failure := self._gate.failure_of(address)) is not None:
+            raise failure
+        if address.startswith("chrome-error:"):
+            raise HandlerFailed(f"{url} cannot be loaded: Chromium shows an error in its place")
+        self._client.check(address)
+        return address, html
+
+    def stop_loading(self) -> None:
+        """Have ``load``, under way on another thread, fail soon. Does not wait."""
+        self._shut_gate()
+
+    def kill(self) -> None:
+        """End driver and browser, from any thread; ``load`` raises ``BrowserDied``. Does not wait. Idempotent."""
+        _kill(self._processes)
+
+    def close(self) -> None:
+        """End the browser, and remove what it wrote. Idempotent."""
+        driver, self._driver = self._driver, None
+        if driver is not None and all(map(_is_alive, self._processes[:2])):
+            with contextlib.suppress(Exception):  # kill() finds what does not end by itself
+                _connection(driver).client_config.timeout = _PATIENCE_S
+                driver.quit()
+        _await_end(_kill(self._processes))
+        with contextlib.suppress(EnvClosed):
+            self._loop.run(self._gate.close())
+        if driver is not None:
+            _connection(driver).close()  # type: ignore[no-untyped-call]
+            driver.service.stop()
+        self._remove_folder()
+
+    def _start(self, browser: str, driver: str, port: int) -> None:
+        from selenium.common.exceptions import WebDriverException
+        from selenium.webdriver import Chrome
+        from selenium.webdriver.chrome.options import Options
+        from selenium.webdriver.chrome.service import Service
+        from urllib3.exceptions import HTTPError
+
+        options = Options()
+        options.binary_location = browser
+        options.page_load_strategy = "eager"  # the document, not what it would load
+        options.add_argument(f"--user-data-dir={self._folder}/profile")
+        options.add_argument(f"--proxy-server=http://127.0.0.1:{port}")
+        for flag in _FLAGS:
+            options.add_argument(flag)
+        # What Chromium writes elsewhere stays when it is killed.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+        service = Service(driver, env={**kept, "HOME": self._folder, "TMPDIR": self._folder})
+        try:
+            self._driver = Chrome(options=options, service=service)
+            self._note_processes(service)
+            self._driver.set_page_load_timeout(self._client.settings.page_s)
+            self._driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        except (WebDriverException, HTTPError, OSError) as error:
+            raise BrowserDied(f"{browser} does not start: {error!r:.300}") from error
+
+    def _note_processes(self, service: Any) -> None:
+        """Remember what was started: those that outlive the driver are found by nobody else."""
+        with contextlib.suppress(psutil.Error, AttributeError):
+            driver = psutil.Process(service.process.pid)
+            self._processes = [driver, *driver.children(recursive=True)]
+
+    def _get(self, url: str) -> None:
+        page_s = self._client.settings.page_s
+        self._command(lambda driver: driver.get(url), url, page_s + _COMMAND_S)
+
+    def _shown(self) -> str:
+        """The id of the load that has led to what is shown now."""
+
+        def ask(driver: Chrome) -> str:
+            loader: str = driver.execute_cdp_cmd("Page.getFrameTree", {})["frameTree"]["frame"]["loaderId"]
+            return loader
+
+        return self._command(ask, "the document", _COMMAND_S)
+
+    def _document(self) -> tuple[str, str]:
+        """What is shown now. Asked of the debugger, since a page may change what its own objects say."""
+
+        def ask(driver: Chrome) -> tuple[str, str]:
+            root = driver.execute_cdp_cmd("DOM.getDocument", {"depth": 0})["root"]
+            html = driver.execute_cdp_cmd("DOM.getOuterHTML", {"nodeId": root["nodeId"]})["outerHTML"]
+            return urllib.parse.urldefrag(root["documentURL"]).url, html
+
+        return self._command(ask, "the document", _COMMAND_S)
+
+    def _command(self, command: Callable[[Chrome], T], what: str, timeout_s: float) -> T:
+        from selenium.common.exceptions import WebDriverException
+        from urllib3.exceptions import HTTPError
+
+        if self._driver is None:
+            raise BrowserDied("the browser was closed")
+        _connection(self._driver).client_config.timeout = timeout_s
+        try:
+            return command(self._driver)
+        except WebDriverException as error:
+            network = re.search(r"net::(ERR_\w+)", error.msg or "")
+            if network is None or network[1] in _OWN_TROUBLE:
+                raise BrowserDied(f"Chromium failed at {what}: {error.msg!r:.300}") from error
+            raise HandlerFailed(f"{what} cannot be loaded: {network[1]}") from error
+        except (HTTPError, OSError) as error:
+            raise BrowserDied(f"Chromium's driver failed at {what}: {error!r:.300}") from error
+
+    def _shut_gate(self) -> None:
+        with contextlib.suppress(EnvClosed):
+            self._loop.call(self._gate.shut)
+
+
+def _connection(driver: Chrome) -> RemoteConnection:
+    from selenium.webdriver.remote.remote_connection import RemoteConnection
+
+    assert isinstance(driver.command_executor, RemoteConnection)
+    return driver.command_executor
+
+
+def _kill(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Kill processes and what they have started, and return them all."""
+    everyone = list(processes)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            everyone += process.children(recursive=True)
+    for process in everyone:
+        with contextlib.suppress(psutil.Error):
+            process.kill()  # does nothing where another process has got the number since
+    return everyone
+
+
+def _await_end(processes: list[psutil.Process]) -> None:
+    end = time.monotonic() + _PATIENCE_S
+    while any(map(_is_alive, processes)) and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

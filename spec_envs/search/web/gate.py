@@ -1,0 +1,143 @@
+"""A gate between one browser and the web: a proxy on this machine that lets through what the backend may ask for.
+
+The browser is started so that every request of every page goes to its gate: pages, frames, images, scripts, redirects.
+A ``GET`` of an allowed site is made by the ``WebClient``, with its bounds; an ``https`` connection to one is passed on,
+up to a number of bytes. Everything else is refused without being made. Between loads the gate is shut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import urllib.parse
+
+from spec_envs.errors import HandlerFailed
+from spec_envs.search.web.client import Answer, WebClient
+
+__all__ = ["Gate"]
+
+_HEAD_S = 10.0
+_MAX_REQUESTS = 200
+#: What an ``https`` page loads besides itself, in pages of the largest size.
+_PAGES_IN_A_TUNNEL = 4
+_CHUNK = 65536
+#: What a browser is told besides the content. The answer to each request stands for itself: nothing is kept.
+_PASSED_ON = ("content-type", "location")
+
+
+class Gate:
+    """A proxy for one browser. Its coroutines and methods run on the client's event loop."""
+
+    def __init__(self, client: WebClient) -> None:
+        self._failures: dict[str, HandlerFailed] = {}
+        self._client = client
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._requests_left = 0
+        self._bytes_left = 0
+
+    async def start(self) -> int:
+        """Listen, and return the port."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def open(self) -> None:
+        """Let the requests of one load through."""
+        self._failures.clear()
+        self._requests_left = _MAX_REQUESTS
+        self._bytes_left = _PAGES_IN_A_TUNNEL * self._client.settings.max_bytes
+
+    def failure_of(self, url: str) -> HandlerFailed | None:
+        """Why ``url`` was not let through since the gate was opened last; ``None`` if it was."""
+        parts = urllib.parse.urlsplit(url)
+        names = (url, f"{parts.hostname}:{parts.port or 443}")  # encrypted, nothing but the host is seen
+        return next((self._failures[name] for name in names if name in self._failures), None)
+
+    def shut(self) -> None:
+        """End what is under way, and refuse everything until the gate is opened again."""
+        self._requests_left = self._bytes_left = 0
+        for connection in self._connections:
+            connection.cancel()
+
+    async def close(self) -> None:
+        """Stop listening, and close the connections. Idempotent."""
+        self.shut()
+        if self._server is not None:
+            self._server.close()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        try:
+            async with asyncio.timeout(_HEAD_S):
+                head = await reader.readuntil(b"\r\n\r\n")
+            await self._answer(head.split(b"\r\n", 1)[0].decode("latin-1"), reader, writer)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # the browser has gone, or talks nonsense
+        except asyncio.CancelledError:
+            pass  # the gate was shut; asyncio would report the task as failed
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                await writer.wait_closed()
+
+    async def _answer(self, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        method, _, rest = line.partition(" ")
+        target = rest.rpartition(" ")[0]
+        if self._requests_left <= 0:
+            return
+        self._requests_left -= 1
+        try:
+            if method == "CONNECT":
+                self._client.check(f"https://{target}")
+                await self._tunnel(target, reader, writer)
+            elif method == "GET":
+                await self._pass_on(target, writer)
+            else:
+                raise HandlerFailed(f"only GET is let through, and not {method[:20]} {target[:200]}")
+        except HandlerFailed as error:
+            self._failures.setdefault(target, error)
+            await self._reply(writer, Answer(target, 403, {"content-type": "text/plain"}, b"refused"))
+
+    async def _pass_on(self, url: str, writer: asyncio.StreamWriter) -> None:
+        answer = await self._client.get(url)
+        if answer.location is not None:
+            self._client.check(answer.location)
+        else:
+            try:
+                answer.check_page()
+            except HandlerFailed as error:  # which counts where it is the document, and no part of one
+                self._failures.setdefault(url, error)
+        await self._reply(writer, answer)
+
+    async def _reply(self, writer: asyncio.StreamWriter, answer: Answer) -> None:
+        lines = [f"HTTP/1.1 {answer.status} -", f"content-length: {len(answer.body)}", "connection: close"]
+        lines += [f"{name}: {answer.headers[name]}" for name in _PASSED_ON if name in answer.headers]
+        writer.write(
+            "\r\n".join((*lines, "cache-control: no-store", "", "")).encode("latin-1", "replace") + answer.body
+        )
+        await writer.drain()
+
+    async def _tunnel(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parts = urllib.parse.urlsplit(f"//{target}")
+        try:
+            async with asyncio.timeout(self._client.settings.timeout_s):
+                far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port)
+        except (OSError, TimeoutError) as error:
+            raise HandlerFailed(f"there is no connection to {target}: {error!r}") from error
+        try:
+            writer.write(b"HTTP/1.1 200 -\r\n\r\n")
+            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+        finally:
+            far_writer.close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (chunk := await reader.read(_CHUNK)) and self._bytes_left > 0:
+            self._bytes_left -= len(chunk)
+            writer.write(chunk)
+            await writer.drain()
+        writer.close()

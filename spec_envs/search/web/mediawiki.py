@@ -1,0 +1,192 @@
+"""MediaWiki's pages, as it shows them to readers: their addresses, and what they say.
+
+Reads the HTML of MediaWiki 1.3x and 1.4x, Wikipedia's included, and of the local site (``site.py``), which writes the
+same. Pure: fetching is the business of the backends.
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from typing import TYPE_CHECKING
+
+from spec_envs.errors import HandlerFailed
+from spec_envs.search.corpus.pages import Fetched, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from bs4 import BeautifulSoup, Tag
+
+__all__ = ["parse", "search_path", "title_path"]
+
+#: What stands in an article and is not its text, by tag and by class or id: notes, tables, boxes, edit links, ….
+_CLUTTER_TAGS = frozenset("script style noscript template table figure math audio video iframe object form".split())
+_CLUTTER = frozenset(
+    "noprint metadata hatnote navbox infobox sidebar thumb gallery toc mw-editsection reference reference-text reflist "
+    "references mw-references-wrap mw-empty-elt shortdescription mw-cite-backlink error ext-phonos coordinates "
+    "printfooter catlinks".split()
+)
+_RESULTS = ("searchresults", "mw-search-results", "mw-search-top-table", "mw-search-nonefound")
+_DISAMBIGUATION = ("disambigbox", "setindexbox", "dmbox-disambig")
+#: The classes and ids by which a page is known.
+_MARKS = frozenset(
+    {*_RESULTS, *_DISAMBIGUATION, "firstHeading", "noarticletext", "mw-content-text", "mw-parser-output"}
+)
+_MAY_MEAN = re.compile(r"\b(?:may|can|could)(?: also)? refer to:$")
+_BLOCKS = frozenset({"p", "ul", "ol", "dl"})
+_ITEMS = frozenset({"li", "dt", "dd"})
+#: An article has some 30.
+_MAX_DEPTH = 200
+#: Sections that follow the text of an article; their entries are links at most.
+_BACK_MATTER = frozenset(
+    {"see also", "references", "notes", "external links", "further reading", "bibliography", "sources", "citations"}
+)
+#: Name spaces of MediaWiki whose pages are not articles.
+_NOT_ARTICLES = frozenset(
+    "media special talk user file image mediawiki template help category portal draft module timedtext wikipedia "
+    "project wp".split()
+)
+
+
+def search_path(text: str) -> str:
+    """Path and query of a search that goes straight to the article, where there is one of that name."""
+    return "/w/index.php?" + urllib.parse.urlencode({"search": text})
+
+
+def title_path(title: str) -> str:
+    """Path of the article with that title."""
+    name = title.replace(" ", "_")
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        # Whoever normalises a path would change it.
+        return "/w/index.php?" + urllib.parse.urlencode({"title": name})
+    return "/wiki/" + urllib.parse.quote(name, safe="/:,;@!$*()~")
+
+
+def parse(html: str) -> Fetched:
+    """What a page of a MediaWiki site says: an article, the titles that a search found, or that there is nothing.
+
+    Markup is left out, white space is one space. An article's text are its paragraphs and lists, each list as one
+    paragraph with a line for each item; tables, boxes, notes and pictures are left out. What a redirect leads to has
+    the title of its target.
+
+    Raises:
+        HandlerFailed: It is not a page of a MediaWiki site, or its tags are nested too deep.
+    """
+    from bs4 import BeautifulSoup
+
+    # NUL ends a document for the C library beneath.
+    soup = BeautifulSoup(html.replace("\0", "\N{REPLACEMENT CHARACTER}"), "lxml")
+    marks = _marks(soup)
+    if any(name in marks for name in _RESULTS):
+        return Fetched(None, tuple(dict.fromkeys(_found(soup))))
+    if "firstHeading" not in marks:
+        raise HandlerFailed(f"this is not a page of a MediaWiki site: {_excerpt(soup)!r}")
+    content = marks.get("mw-parser-output", marks.get("mw-content-text"))
+    if content is None or "noarticletext" in marks:
+        return Fetched(None)
+    listed = any(name in marks for name in _DISAMBIGUATION)
+    return Fetched(_page(_text(marks["firstHeading"]), content, listed))
+
+
+def _marks(soup: BeautifulSoup) -> dict[str, Tag]:
+    """The first tag with each of the classes and ids by which a page is known."""
+    marks: dict[str, Tag] = {}
+    depths = {id(soup): 0}
+    # Walks with look-ups in sets: CSS selectors take five times as long as all the rest.
+    for tag in _tags(soup):
+        depths[id(tag)] = depth = depths[id(tag.parent)] + 1
+        if depth > _MAX_DEPTH:
+            raise HandlerFailed(f"tags stand in each other more than {_MAX_DEPTH} deep")
+        for name in _names(tag):
+            if name in _MARKS:
+                marks.setdefault(name, tag)
+                if name == "mw-content-text":
+                    marks.pop("mw-parser-output", None)  # what came before was a notice of the site
+    return marks
+
+
+def _tags(within: Tag) -> Iterator[Tag]:
+    from bs4 import Tag
+
+    return (each for each in within.descendants if isinstance(each, Tag))
+
+
+def _names(tag: Tag) -> list[str]:
+    """Classes and id of a tag."""
+    attributes = tag.attrs
+    names = [*attributes["class"]] if "class" in attributes else []
+    return [*names, str(attributes["id"])] if "id" in attributes else names
+
+
+def _found(soup: BeautifulSoup) -> Iterator[str]:
+    for heading in soup.select(".mw-search-result-heading"):
+        # Results from sister projects stand in a list of their own; a second link is the redirect that matched.
+        link = heading.select_one("a[href]")
+        if link is not None and heading.find_parent(id="mw-interwiki-results") is None:
+            yield _title_of(link) or _text(link)
+
+
+def _page(title: str, content: Tag, disambiguation: bool) -> Page:
+    for tag in list(_tags(content)):
+        if not tag.decomposed and (tag.name in _CLUTTER_TAGS or not _CLUTTER.isdisjoint(_names(tag))):
+            tag.decompose()
+    paragraphs: list[str] = []
+    links: list[str] = []
+    in_text = True
+    for tag in _tags(content):
+        if tag.name == "h2":
+            in_text = disambiguation or _text(tag).casefold() not in _BACK_MATTER
+        elif tag.name == "a":
+            links.append(_title_of(tag) or "")
+        elif in_text and tag.name in _BLOCKS and _nearest(tag.parent, _BLOCKS) is None:
+            paragraphs.append(_text(tag) if tag.name == "p" else "\n".join(_items(tag)))
+    paragraphs = [text for text in paragraphs if text]
+    disambiguation = disambiguation or bool(paragraphs and _MAY_MEAN.search(paragraphs[0]))
+    return Page(title, tuple(paragraphs), tuple(dict.fromkeys(filter(None, links))), disambiguation)
+
+
+def _items(listing: Tag) -> Iterator[str]:
+    """The items of a list, and of the lists within it, each without those."""
+    texts: dict[int, list[str]] = {id(tag): [] for tag in _tags(listing) if tag.name in _ITEMS}
+    for part in listing.strings:
+        texts.get(id(_nearest(part.parent, _ITEMS)), []).append(part)
+    return filter(None, (" ".join("".join(parts).split()) for parts in texts.values()))
+
+
+def _nearest(tag: Tag | None, names: Container[str]) -> Tag | None:
+    """``tag`` or the innermost tag around it that has one of ``names``."""
+    while tag is not None and tag.name not in names:
+        tag = tag.parent
+    return tag
+
+
+def _title_of(link: Tag) -> str | None:
+    """The title of the article that ``link`` leads to; ``None`` if it leads elsewhere, or nowhere yet."""
+    href, classes = str(link.get("href") or ""), link.get("class") or ()
+    if "new" in classes or "extiw" in classes:
+        return None
+    try:
+        parts = urllib.parse.urlsplit(href)
+    except ValueError:  # no address at all
+        return None
+    if not parts.scheme and not parts.netloc and parts.path.startswith("/wiki/"):
+        name = urllib.parse.unquote(parts.path.removeprefix("/wiki/"))
+    elif not parts.scheme and not parts.netloc and parts.path == "/w/index.php":
+        query = urllib.parse.parse_qs(parts.query)
+        name = query["title"][0] if query.keys() == {"title"} else ""
+    else:
+        return None
+    space, colon, _ = name.partition(":")
+    if not name or (colon and space.casefold().removesuffix("_talk") in _NOT_ARTICLES):
+        return None
+    return " ".join(str(link.get("title") or name.replace("_", " ")).split())
+
+
+def _text(tag: Tag) -> str:
+    return " ".join(tag.get_text().split())
+
+
+def _excerpt(soup: BeautifulSoup) -> str:
+    text = _text(soup)
+    return text if len(text) <= 80 else text[:77] + "..."

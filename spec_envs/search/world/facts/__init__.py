@@ -1,0 +1,1 @@
+"""The facts of the generated world: its places, people, organisations and works."""

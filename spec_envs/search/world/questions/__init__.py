@@ -1,0 +1,1 @@
+"""Questions about the generated world, with their answers."""

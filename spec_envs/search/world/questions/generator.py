@@ -1,0 +1,242 @@
+"""Questions about the world that take two or three pages to answer: along a chain of facts, or by comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spec_envs.draws import Draws
+from spec_envs.search.questions import Question
+from spec_envs.search.world.articles.prose import date
+from spec_envs.search.world.facts.entities import Thing, World
+from spec_envs.search.world.questions.phrases import ASKED, REFERRED
+
+__all__ = ["make_questions"]
+
+_SPLITS = {"train": 200, "dev": 80, "test": 120}
+#: Of ten questions, so many are of each kind.
+_MIXTURE = ("two hops",) * 4 + ("three hops",) * 3 + ("comparison",) * 3
+
+#: Where a chain may begin, and the relations along it, the last of which is asked for.
+_CHAINS = {
+    "novel": """
+        author birthplace; author born; author university; author spouse; author prize; author nationality;
+        publisher founder; publisher town; setting population; setting river; setting country;
+        author birthplace population; author birthplace river; author university founded; author spouse born;
+        author spouse birthplace; publisher founder born; author prize first; setting river mouth""",
+    "film": """
+        director birthplace; director born; director university; director prize; star birthplace; star born;
+        star spouse; score university; score birthplace; basis author; basis publisher; basis setting; basis year;
+        studio founder; studio founded; basis author birthplace; basis author born; basis author university;
+        director birthplace river; basis publisher founder; director birthplace population;
+        director university founded; star spouse born; studio founder birthplace; basis setting river""",
+    "opera": """
+        composer birthplace; composer born; composer university; composer spouse; premiere population; premiere river;
+        composer university founded; premiere river mouth; composer birthplace country""",
+    "painting": """
+        painter birthplace; painter born; painter university; museum founded; painter birthplace river;
+        painter university founded""",
+    "building": """
+        architect birthplace; architect university; architect spouse; town population; town river;
+        architect birthplace population; architect spouse birthplace; town river length""",
+    "person": """
+        birthplace population; birthplace river; university founded; spouse birthplace; spouse born;
+        birthplace river mouth; birthplace country currency; birthplace river length; spouse birthplace river""",
+    "mountain": "climber birthplace; climber spouse; climber university; climber birthplace population",
+    "river": "source height; source climber; source climber birthplace",
+    "town": "river mouth; river length; country capital; country language; river source height; river source climber",
+    "prize": "namesake birthplace; namesake born; namesake birthplace river",
+}
+#: How a thing of that kind is named in a question, where not by its name alone.
+_NAMED = {kind: f"the {kind} {{}}" for kind in ("novel", "film", "opera", "painting")}
+
+#: How phrases go on after their gap.
+_ENDS = tuple(
+    dict.fromkeys(end for forms in REFERRED.values() for form in forms if (end := form.partition("{}")[2]) != "")
+)
+_YEARS = {"film": "released", "novel": "published"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Draft:
+    """A question without its place in a split."""
+
+    text: str
+    answer: str
+    type: str
+    supporting: tuple[str, ...]
+
+
+def make_questions(world: World, seed: int) -> tuple[Question, ...]:
+    """All questions, split by split."""
+    asker = _Asker(world, Draws("questions", seed))
+    makers: dict[str, Callable[[], _Draft | None]] = {
+        "two hops": lambda: asker.chain(2),
+        "three hops": lambda: asker.chain(3),
+        "comparison": asker.comparison,
+    }
+    ids = [f"{split}-{number}" for split, count in _SPLITS.items() for number in range(count)]
+    drafts: dict[str, _Draft] = {}
+    for kind in itertools.cycle(_MIXTURE):
+        if len(drafts) == len(ids):
+            break
+        made: _Draft | None = None
+        while made is None or made.text in drafts:
+            made = makers[kind]()
+        drafts[made.text] = made
+    return tuple(
+        Question(name, made.text, made.answer, made.type, made.supporting)
+        for name, made in zip(ids, drafts.values(), strict=True)
+    )
+
+
+class _Asker:
+    """Draws questions; ``None`` where what was drawn makes none."""
+
+    def __init__(self, world: World, draws: Draws) -> None:
+        self._world = world
+        self._draws = draws
+        self._starts = {kind: [thing for thing in world.things if _is_a(thing, kind)] for kind in _CHAINS}
+        self._chains = {
+            hops: [(kind, path.split()) for kind, path in _all_chains() if len(path.split()) == hops] for hops in (2, 3)
+        }
+
+    def chain(self, hops: int) -> _Draft | None:
+        """From one thing to the next, and then a fact about the last."""
+        kind, path = self._draws.pick(self._chains[hops])
+        thing: Any = self._draws.pick(self._starts[kind])
+        along, phrase = [thing], self._named(thing)
+        for relation in path[:-1]:
+            thing = thing.get(relation)
+            if thing is None:
+                return None
+            along.append(thing)
+            phrase = self._phrase(REFERRED[relation], phrase)
+        answer = _answer(thing, path[-1])
+        if answer is None or len(set(along)) < len(along):
+            return None
+        return _Draft(self._phrase(ASKED[path[-1]], phrase), answer, "bridge", tuple(each.title for each in along))
+
+    def _phrase(self, forms: tuple[str, ...], phrase: str) -> str:
+        """One of the forms around ``phrase``; one that goes on after it only if no other one within does so."""
+        open_ended = [form for form in forms if form.rstrip("?").endswith("{}")]
+        nested = any(end in phrase for end in _ENDS)
+        return self._draws.pick(open_ended if nested and open_ended else forms).format(phrase)
+
+    def comparison(self) -> _Draft:
+        """Between two of a kind."""
+        make: Callable[[], _Draft | None] = self._draws.pick(
+            (self.births, self.nationalities, self.years, self.makers_births, self.makers_universities, self.numbers)
+        )
+        made = None
+        while made is None:
+            made = make()
+        return made
+
+    def births(self) -> _Draft | None:
+        one, other = self._two(self._world.people)
+        form = self._draws.pick(("Who was born first, {} or {}?", "Which of the two was born earlier, {} or {}?"))
+        return self._first(form, one, other, [[one], [other]], lambda thing: thing["born"][2])
+
+    def years(self) -> _Draft | None:
+        kind = self._draws.pick(("film", "novel"))
+        one, other = self._two(self._world.of(kind))
+        form = self._draws.pick(
+            (f"Which {kind} was {_YEARS[kind]} first, {{}} or {{}}?", f"Which {kind} came out earlier, {{}} or {{}}?")
+        )
+        return self._first(form, one, other, [[one], [other]], lambda thing: thing["year"])
+
+    def makers_births(self) -> _Draft | None:
+        kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("opera", "composer")))
+        one, other = self._two(self._world.of(kind))
+        form = f"Which {kind} has the {role} who was born first, {{}} or {{}}?"
+        along = [[each, each[role]] for each in (one, other)]
+        return self._first(form, one, other, along, lambda thing: thing[role]["born"][2])
+
+    def numbers(self) -> _Draft | None:
+        kind, form, relation, sign = self._draws.pick(
+            (
+                ("river", "Which river is longer, {} or {}?", "length", -1),
+                ("mountain", "Which mountain is higher, {} or {}?", "height", -1),
+                ("town", "Which town had more inhabitants in 2011, {} or {}?", "population", -1),
+                ("university", "Which university is older, {} or {}?", "founded", 1),
+                ("orchestra", "Which orchestra was founded first, {} or {}?", "founded", 1),
+            )
+        )
+        one, other = self._two(self._world.of(kind))
+        return self._first(form, one, other, [[one], [other]], lambda thing: sign * thing[relation])
+
+    def nationalities(self) -> _Draft | None:
+        one, other = self._two(self._world.people)
+        form = self._draws.pick(("Are {} and {} of the same nationality?", "Do {} and {} have the same nationality?"))
+        same = one["country"] is other["country"]
+        if not same and self._draws.chance(0.8):  # else nearly all answers would be no
+            return None
+        return self._yes_no(form, one, other, [[one], [other]], same)
+
+    def makers_universities(self) -> _Draft | None:
+        kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("painting", "painter")))
+        one, other = self._two(self._world.of(kind))
+        makers = one[role], other[role]
+        studied = [maker.get("university") for maker in makers]
+        same = studied[0] is studied[1]
+        if None in studied or makers[0] is makers[1] or (not same and self._draws.chance(0.8)):
+            return None
+        form = f"Did the {role} of {{}} and the {role} of {{}} study at the same university?"
+        return self._yes_no(form, one, other, [[one, makers[0]], [other, makers[1]]], same)
+
+    def _two(self, things: list[Thing]) -> tuple[Thing, Thing]:
+        one, other = self._draws.pick(things), self._draws.pick(things)
+        return one, other
+
+    def _first(
+        self, form: str, one: Thing, other: Thing, along: list[list[Thing]], key: Callable[[Thing], int]
+    ) -> _Draft | None:
+        if key(one) == key(other) or one.name == other.name:
+            return None
+        return self._compared(form, one, other, along, min(one, other, key=key).name)
+
+    def _yes_no(self, form: str, one: Thing, other: Thing, along: list[list[Thing]], same: bool) -> _Draft | None:
+        return None if one.name == other.name else self._compared(form, one, other, along, "yes" if same else "no")
+
+    def _compared(self, form: str, one: Thing, other: Thing, along: list[list[Thing]], answer: str) -> _Draft | None:
+        titles = [thing.title for things in along for thing in things]
+        if len(set(titles)) < len(titles):
+            return None
+        return _Draft(form.format(self._named(one), self._named(other)), answer, "comparison", tuple(titles))
+
+    def _named(self, thing: Thing) -> str:
+        if thing.is_person and thing.title != thing.name:
+            return f"the {thing.kind} {thing.name}"
+        name = f"the {thing.name}" if thing.article else thing.name
+        return _NAMED.get(thing.kind, "{}").format(name)
+
+
+def _all_chains() -> Iterator[tuple[str, str]]:
+    for kind, paths in _CHAINS.items():
+        for path in paths.split(";"):
+            yield kind, path
+
+
+def _is_a(thing: Thing, kind: str) -> bool:
+    if kind == "person":
+        return thing.is_person
+    return "architect" in thing.facts if kind == "building" else thing.kind == kind
+
+
+def _answer(thing: Thing, relation: str) -> str | None:
+    """The fact as a question's answer."""
+    if relation == "nationality":
+        return str(thing["country"]["demonym"])
+    fact = thing.get(relation)
+    if relation == "born":
+        return date(fact)
+    if relation == "length":
+        return f"{fact} kilometres"
+    if relation == "height":
+        return f"{fact:,} metres"
+    if isinstance(fact, int):
+        return f"{fact:,}" if relation == "population" else str(fact)
+    return fact.name if isinstance(fact, Thing) else fact

@@ -1,0 +1,1 @@
+"""Programs that measure in processes of their own, and how the backends talk to them."""
