@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
 
-from spec_envs.calls import own_copy
+from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting
@@ -26,7 +26,8 @@ from spec_envs.wrappers.speculation.transitions import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from spec_envs.calls import AsyncGuesser, Call, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import AsyncGuesser, Guesser
     from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.speculation.statistics import Statistics
     from spec_envs.wrappers.speculation.trace import Trace

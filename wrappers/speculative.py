@@ -9,8 +9,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from spec_envs.calls import Call, Guesser, is_async, own_copy
+from spec_envs.adapting import is_async
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
+from spec_envs.guesses import Guesser
+from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, run_answered, stepping

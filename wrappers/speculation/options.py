@@ -7,10 +7,15 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import AsyncGuesser, Effect, Guesser, Handler, as_handler, is_async
+from spec_envs.adapting import as_handler, is_async
+from spec_envs.calls import Effect
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
+from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.handling import Handler
+from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
-from spec_envs.wrappers.speculation.tree.limits import HandlerLimit, Limits
+from spec_envs.wrappers.speculation.tree.limits import Limits
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
@@ -42,9 +47,8 @@ class SessionOptions:
             raise InvalidConfiguration(f"policy must be callable as policy(observation), not {self.policy!r}")
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-        for name in ("k", "shadow_every"):
-            if getattr(self, name) < 1:
-                raise InvalidConfiguration(f"{name} must be at least 1, not {getattr(self, name)!r}")
+        for name, least in (("k", 1), ("shadow_every", 1), ("max_trace_events", 0)):
+            integer(name, getattr(self, name), least=least)
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
 

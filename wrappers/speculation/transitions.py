@@ -11,7 +11,9 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs.call_env import Answer, CallEnv
-from spec_envs.calls import Effect, Handler, own_copy, same
+from spec_envs.calls import Effect
+from spec_envs.handling import Handler
+from spec_envs.values import own_copy, same
 
 AnyEnv = gym.Env[Any, Any]
 
