@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from spec_envs._background import BackgroundLoop
+from spec_envs.background_loop import BackgroundLoop
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken

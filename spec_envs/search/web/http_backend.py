@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from spec_envs._background import BackgroundLoop
+from spec_envs.background_loop import BackgroundLoop
 from spec_envs.calls import Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
