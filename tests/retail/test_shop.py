@@ -261,7 +261,7 @@ class TestClient:
     def test_something_else_is_there(self, content):
         with answering(content) as url, HttpTools(url) as tools:
             env, cancel = cancelling(tools)
-            with pytest.raises(HandlerFailed, match="what is no result"):
+            with pytest.raises(HandlerFailed, match="returned no valid result"):
                 env.step(cancel)
 
     def test_cancelling_cuts_the_line(self):
