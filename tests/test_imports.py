@@ -40,7 +40,7 @@ MAY_WAIT = {
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "spec_envs/_background.py": "an event loop for what asks the web, or a model",
-    "spec_envs/search/web/browser_backend.py": "a pool of browsers, started ahead",
+    "spec_envs/search/web/browser_pool.py": "starts browsers ahead, in a thread",
     "spec_envs/search/web/chromium.py": "ends a browser's processes",
     "spec_envs/search/web/client.py": "asks a site, and pauses between attempts",
     "spec_envs/search/web/gate.py": "a browser's way to the web",
