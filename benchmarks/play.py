@@ -10,7 +10,7 @@ import click
 import gymnasium as gym
 
 from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, RetailPolicy
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency

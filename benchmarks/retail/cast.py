@@ -11,7 +11,7 @@ from spec_envs.agents.retail import GoldReplay, RetailPolicy
 from spec_envs.calls import Effect
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.retail.actions import read_action
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
 from spec_envs.values import key_of
 from spec_envs.wrappers.handlers import DecoratedHandler, with_latency

@@ -9,8 +9,6 @@ from spec_envs.handling import CancelToken
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.terminal import Terminal
 
-__all__ = ["HumanCustomer"]
-
 
 class HumanCustomer:
     """Shows a person the customer's part and what the agent says, and reads the answers; "stop" ends the conversation.
