@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from spec_envs._background import BackgroundLoop
+from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer
 from spec_envs.errors import EnvClosed, HandlerFailed
 from spec_envs.search.web.browser_pool import BrowserPool

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.remote_connection import RemoteConnection
 
-    from spec_envs._background import BackgroundLoop
+    from spec_envs.background_loop import BackgroundLoop
     from spec_envs.search.web.client import WebClient
 
 __all__ = ["Browser", "BrowserDied", "find_chromium"]

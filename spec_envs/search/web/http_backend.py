@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from spec_envs._background import BackgroundLoop
+from spec_envs.background_loop import BackgroundLoop
 from spec_envs.search.web.site_backend import SiteBackend, read_page
 
 if TYPE_CHECKING:
