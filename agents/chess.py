@@ -24,7 +24,7 @@ from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 
 if TYPE_CHECKING:
-    from spec_envs.chess.recorded import RecordedGame
+    from spec_envs.chess.games import RecordedGame
 
 __all__ = [
     "ActionFormat",

@@ -20,7 +20,7 @@ from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, Stockfis
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.chess.engine import EnginePool
-from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
+from spec_envs.chess.games import RecordedGame, RecordedPlayer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
 
