@@ -158,7 +158,7 @@ class TestApi:
             ),
             ("GET", "calls", None, {}, 405, "Method Not Allowed"),
             ("GET", "nothing", None, {}, 404, "Not Found"),
-            ("GET", "../a%20b", None, {}, 400, "an episode is named by"),
+            ("GET", "../a%20b", None, {}, 400, "an episode's name has up to"),
         ],
     )
     def test_what_makes_no_sense(self, database, method, path, body, headers, status, message):

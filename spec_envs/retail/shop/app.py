@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spec_envs.retail.shop.database import Refused, ShopDatabase
+from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
 from spec_envs.retail.shop.faults import Faults, Faulty
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 _MAX_BYTES = 1_000_000
 _BODY_TIMEOUT_S = 10.0
 _EPISODE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_COLUMNS = tuple(field.name for field in dataclasses.fields(Write))
 _DIGEST = re.compile(r'"?([0-9a-f]{32})"?')
 
 
@@ -94,7 +95,8 @@ class _Shop:
 
     async def writes(self, request: Request) -> Response:
         writes = await asyncio.to_thread(self._database.writes, _episode(request))
-        return _json([dataclasses.asdict(write) for write in writes])
+        # Not dataclasses.asdict, which copies the arguments and fails on very deep ones.
+        return _json([{name: getattr(write, name) for name in _COLUMNS} for write in writes])
 
 
 def _episode(request: Request) -> str:
