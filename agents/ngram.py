@@ -13,8 +13,6 @@ from spec_envs.calls import Call, Guess
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
 from spec_envs.errors import InvalidConfiguration
 
-__all__ = ["NGramGuesser"]
-
 _VERSION = 1
 #: Stands for a message to the user.
 _MESSAGE = ""

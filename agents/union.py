@@ -8,11 +8,9 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self
 
 from spec_envs.agents.calibration import Reliability, capped
-from spec_envs.agents.guessers import Recent
+from spec_envs.agents.recent import Recent
 from spec_envs.calls import Call, CancelToken, Guess, Guesser, as_guess, is_async, key_of
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-
-__all__ = ["UnionGuesser"]
 
 _log = logging.getLogger(__name__)
 
