@@ -8,8 +8,10 @@ from collections.abc import Hashable
 from typing import Any
 
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call, Guess, key_of
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.values import key_of
 
 _Counts = Counter[Hashable]
 

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.chess.moves import ActionFormat, as_response, checked_format, position_of
-from spec_envs.calls import Call, CancelToken, Guess, key_of
+from spec_envs.calls import Call
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of
 
 if TYPE_CHECKING:
-    from spec_envs.chess.recorded import RecordedGame, RecordedGuesses
+    from spec_envs.chess.games import RecordedGame, RecordedGuesses
 
 
 class RecordedChessGuesser:

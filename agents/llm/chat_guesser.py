@@ -15,8 +15,11 @@ from spec_envs.agents.llm.prompting import Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected
 from spec_envs.agents.llm.prompts.named import guess_prompts
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call, CancelToken, Guess, key_of
+from spec_envs.calls import Call
 from spec_envs.errors import HandlerFailed
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of
 
 if TYPE_CHECKING:
     from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
+from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
@@ -19,7 +20,6 @@ from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
-from spec_envs.calls import as_guess
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
@@ -28,7 +28,9 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.cases import Case
     from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Call, CancelToken, Guess, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess, Guesser
+    from spec_envs.handling import CancelToken
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken
-from spec_envs._serving import Served
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.prompts.chess import CHESS, CHESS_GUESSES
 from spec_envs.agents.llm.prompts.retail import RETAIL, RETAIL_GUESSES
@@ -30,6 +29,7 @@ from spec_envs.agents.llm.prompts.tools import TOOL_GUESSES
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.agents.search.react_policy import ReActPolicy
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
+from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.behaviour import RateLimit
 from spec_envs.benchmarks.serving.models import _position, served_model

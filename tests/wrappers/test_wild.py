@@ -13,7 +13,8 @@ import pytest
 from spec_envs import Call, CallEnv, CancelToken, Effect, Guess
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SpeculativeWrapper
-from spec_envs.wrappers.speculation.tree.limits import HandlerLimit, Limits
+from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.speculation.tree.limits import Limits
 from tests.wrappers import guessers_for_tests as kinds
 from tests.wrappers.loops import VIRTUAL, certify_on, choose
 

@@ -22,7 +22,7 @@ from spec_envs.calls import Effect
 
 if TYPE_CHECKING:
     from spec_envs.conversation import ToolCall
-    from spec_envs.wrappers.speculation.tree.limits import HandlerLimit
+    from spec_envs.wrappers.quota import HandlerLimit
     from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
 
 #: Calls of a tool that its mean latency goes back to.

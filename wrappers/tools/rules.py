@@ -10,7 +10,7 @@ from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.limits import HandlerLimit
+    from spec_envs.wrappers.quota import HandlerLimit
 
 __all__ = ["ToolLimits", "ToolRule", "ToolRules"]
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from spec_envs.calls import Effect
 from spec_envs.conversation import ToolCall
-from spec_envs.wrappers.speculation.tree.limits import HandlerLimit
+from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.tools.executions import State
 from spec_envs.wrappers.tools.machine import Ask, Cancel, Machine, Start, Unask
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules

@@ -1,36 +1,16 @@
-"""What speculation may use."""
+"""What the speculation of one wrapper may use."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from spec_envs.errors import InvalidConfiguration
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class HandlerLimit:
-    """What one handler can take, speculative and authoritative calls together.
-
-    One place is always kept for the authoritative call: with ``max_inflight=1`` nothing is speculated on the handler.
-
-    Args:
-        max_inflight: Calls in flight at once.
-        max_calls: Calls begun within any ``per_s`` seconds. Speculation leaves as many of them as the authoritative
-            calls lately needed, and one.
-        per_s: Length of that window in seconds.
-    """
-
-    max_inflight: int | None = None
-    max_calls: int | None = None
-    per_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        _require_at_least("max_inflight", self.max_inflight, 1)
-        _require_at_least("max_calls", self.max_calls, 1)
-        if self.per_s <= 0:
-            raise InvalidConfiguration(f"per_s must be above 0 seconds, not {self.per_s!r}")
+if TYPE_CHECKING:
+    from spec_envs.wrappers.quota import HandlerLimit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,16 +18,17 @@ class Limits:
     """Bounds of the speculation of one wrapper.
 
     Args:
-        max_inflight: Speculative calls in flight at once; the authoritative call has a place of its own beside them.
-            A cancelled call counts until its handler has returned. Guessers have as many places, and one.
-        max_nodes: Nodes of the tree alive at once; at least 2, where the episode stands and where it goes next.
+        max_inflight: Speculative calls in flight at once; the authoritative call has a slot of its own beside them.
+            A cancelled call counts until its handler has returned. Guessers get ``max_inflight + 1`` slots; none where
+            ``max_inflight`` is 0.
+        max_nodes: Nodes of the tree alive at once; at least 2: where the episode stands, and where it goes next.
         max_depth: How many responses ahead of the authoritative call a call may be started; ``None``: any number.
         min_probability: A call is not started on a branch that is less probable than this.
         per_handler: Limits of single handlers, by name.
         max_tokens: Tokens that speculation may waste over the life of the wrapper. A call in flight is charged at the
             greatest usage seen of its handler, so with a budget a handler must have answered once before it is
             speculated on; what is committed is not charged.
-        max_money: The same for money.
+        max_money: Money that speculation may waste over the life of the wrapper, as for ``max_tokens``.
         money_per_s: What a second of waiting is worth to you. With it, a call is started only where probability times
             the seconds it would save is worth more than the money it is expected to cost.
         read_ttl_s: For how many seconds the result of a ``READ`` call may be shared with an equal call.
