@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, HandlerFailed
-from spec_envs.agents import RetailPolicy
+from spec_envs.agents import ScriptedRetailPolicy
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import ToolQuery, instant_tools
@@ -352,7 +352,7 @@ class TestCommand:
             assert url.startswith("http://127.0.0.1:")
             with HttpTools(url, attempts=20, backoff_s=0.0) as tools:
                 env = made(tools, task_index=CANCEL)
-                assert play(env, RetailPolicy(), 0) == 1.0
+                assert play(env, ScriptedRetailPolicy(), 0) == 1.0
             process.send_signal(by)
             assert (process.wait(30), process.stdout.read(), process.stderr.read()) == (0, "", "")
         assert os.listdir(tmp_path) == ["shop.sqlite"]
