@@ -24,12 +24,12 @@ LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 #: The modules that may: everything else gets its time from a token or a runtime.
 MAY_WAIT = {
     "agents/llm/model.py": "asks which event loop it is on",
-    "spec_envs/_serving.py": "runs a server in a thread",
+    "spec_envs/asgi_server.py": "runs a server in a thread",
     "spec_envs/handling.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
-    "spec_envs/_background.py": "an event loop for what asks the web, or a model",
-    "spec_envs/search/web/browser_backend.py": "a pool of browsers, started ahead",
+    "spec_envs/background_loop.py": "an event loop for what asks the web, or a model",
+    "spec_envs/search/web/browser_pool.py": "starts browsers ahead, in a thread",
     "spec_envs/search/web/chromium.py": "ends a browser's processes",
     "spec_envs/search/web/client.py": "asks a site, and pauses between attempts",
     "spec_envs/search/web/gate.py": "a browser's way to the web",

@@ -18,9 +18,9 @@ import pytest
 
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect, Usage
-from spec_envs._serving import Served
 from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.agents.llm import PRICES, ChatModel, ChatPolicy, ChatRequest, Completion, Price, ToolRequest
+from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import SpeculativeWrapper

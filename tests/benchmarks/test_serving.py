@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken
-from spec_envs._serving import Served
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.chess import CHESS, CHESS_GUESSES
 from spec_envs.agents.llm.retail import RETAIL, RETAIL_GUESSES
@@ -31,6 +30,7 @@ from spec_envs.agents.llm.tools import TOOL_GUESSES
 from spec_envs.agents.react import ReActPolicy
 from spec_envs.agents.retail import RetailPolicy
 from spec_envs.agents.search import SearchPolicy
+from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.behaviour import RateLimit
 from spec_envs.benchmarks.serving.models import _position, served_model

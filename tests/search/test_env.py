@@ -97,7 +97,7 @@ class TestContract:
             ({"questions": "nowhere"}, "questions are"),
             ({"questions": []}, "at least one"),
             ({"questions": iter(())}, "at least one"),
-            ({"questions": ["Who?"]}, "at least one Question, and nothing else"),
+            ({"questions": ["Who?"]}, "at least one Question and nothing else"),
             ({"split": "validation"}, "split must be"),
             ({"question_index": 1000}, "a question's index is an integer from 0 to 119"),
             ({"question_index": True}, "a question's index"),

@@ -18,7 +18,7 @@ from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guess, Guesser
 from spec_envs.handling import CancelToken, Handler
 from spec_envs.wrappers.runtimes.base import Job, Runtime
-from spec_envs.wrappers.speculation.episode import action_of
+from spec_envs.wrappers.speculation.transitions import action_of
 from spec_envs.wrappers.speculation.tree.nodes import (
     Ask,
     Cancel,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs._serving import Served
+from spec_envs.asgi_server import Served
 
 if TYPE_CHECKING:
     from spec_envs.retail.shop.database import ShopDatabase

@@ -2,7 +2,7 @@
 
 Like ``copy.deepcopy``, with four differences: functions that close over mutable state or over the environment are
 bound to the copy; spaces and specs are shared as long as that cannot be noticed; what cannot be copied is refused with
-the path that leads to it; and so are classes known to lose their state when copied. ``_compare`` checks the result.
+the path that leads to it; and so are classes known to lose their state when copied. ``comparing`` checks the result.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from spec_envs._generators import restored, snapshot
-from spec_envs._kinds import (
+from spec_envs.forking.generators import restored, snapshot
+from spec_envs.forking.kinds import (
     ATOMIC,
     Uncopyable,
     contents_of,

@@ -1,9 +1,4 @@
-"""What users test their own environments with: ``check_fork``, and ``FakeEnv`` to test agents and wrappers against.
-
-``check_fork(env)`` says whether ``fork(env)`` keeps its contract, through the whole stack of wrappers. ``FakeEnv`` is
-an environment in which everything that speculation has to cope with can be switched on: several calls in one step,
-calls in ``reset``, randomness, every effect.
-"""
+"""``check_fork(env)``: plays an environment and its forks side by side, and names the first difference."""
 
 from __future__ import annotations
 
@@ -14,16 +9,13 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from spec_envs._fake_env import FakeEnv, pure_response
-from spec_envs._kinds import is_atomic
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import ForkCheckFailed, SpecEnvsError
 from spec_envs.forking import fork
+from spec_envs.forking.kinds import is_atomic
 from spec_envs.handling import CancelToken
 from spec_envs.values import key_of, same
-
-__all__ = ["FakeEnv", "check_fork", "pure_response", "same"]
 
 AnyEnv = gym.Env[Any, Any]
 Chooser = Callable[[Any, dict[str, Any], np.random.Generator], Any]

@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import gymnasium as gym
 import numpy as np
 
-from spec_envs._generators import seeds_of
-from spec_envs._kinds import ATOMIC, Uncopyable, contents_of, generators_of, is_atomic, rebinds, slot_names
+from spec_envs.forking.generators import seeds_of
+from spec_envs.forking.kinds import ATOMIC, Uncopyable, contents_of, generators_of, is_atomic, rebinds, slot_names
 from spec_envs.values import key_of
 
 #: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).

@@ -1,4 +1,4 @@
-"""The local wiki's pages in HTML, marked up as MediaWiki does. Pure; everything that is text is escaped here."""
+"""The pages of the local wiki in HTML, with MediaWiki's markup. All text is escaped here."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SNIPPET = 200
 
 
 def article(page: Page, *, name: str) -> str:
-    """An article, as it is shown under ``name``: its title, or a redirect's."""
+    """The page of an article that was opened under ``name``, which is its title or the name of a redirect to it."""
     source = "From the local wiki, a generated encyclopedia"
     sub = ""
     if name != page.title:
@@ -68,7 +68,7 @@ def article(page: Page, *, name: str) -> str:
 
 
 def missing(name: str) -> str:
-    """The page that says that there is no article of that name."""
+    """The page that says that there is no article called ``name``."""
     body = (
         '<div class="noarticletext"><p><b>There is no article of this name.</b> '
         f'<a href="/w/index.php?{escape(urlencode({"search": name}))}">Search for it</a> in other articles.</p></div>'
@@ -77,7 +77,7 @@ def missing(name: str) -> str:
 
 
 def results(text: str, found: Iterable[Page]) -> str:
-    """The results of a search."""
+    """The page with the results of a search for ``text``."""
     items = "\n".join(
         f'<li class="mw-search-result"><div class="mw-search-result-heading">{_link(page.title)}</div>'
         f'<div class="searchresult">{escape(_snippet(page))}</div></li>'
@@ -91,7 +91,7 @@ def results(text: str, found: Iterable[Page]) -> str:
 
 
 def main_page(titles: Sequence[str], *, shown: int = 120) -> str:
-    """The entrance: how many articles there are, and links to some."""
+    """The main page, with the number of articles and links to about ``shown`` of them."""
     step = max(1, len(titles) // shown)
     links = "".join(f"<li>{_link(title)}</li>" for title in sorted(titles[::step]))
     body = (
@@ -102,10 +102,10 @@ def main_page(titles: Sequence[str], *, shown: int = 120) -> str:
 
 
 def _linked(page: Page) -> tuple[list[str], list[str]]:
-    """The paragraphs in HTML, with links where they name the pages linked to; and the links that are left.
+    """The paragraphs in HTML, with links where the titles of linked pages are mentioned; and the remaining links.
 
-    The links come in the page's order, so that who reads the HTML finds them in it: once one of them has no place
-    behind the one before it, it and all after it are left.
+    Links keep their order, so that a reader of the HTML finds them in the page's order. So the remaining links begin
+    with the first link that is not mentioned behind the link before it.
     """
     parts: list[list[str]] = [[] for _ in page.paragraphs]
     at, start = 0, 0
@@ -127,7 +127,7 @@ def _linked(page: Page) -> tuple[list[str], list[str]]:
 
 
 def _find(paragraphs: Sequence[str], title: str, at: int, start: int) -> tuple[int, re.Match[str]] | None:
-    """The next mention of ``title``, with or without what it has in brackets at its end."""
+    """The next mention of ``title``, with or without the brackets at its end: paragraph number and match."""
     short = re.sub(r" \([^()]*\)$", "", title)
     pattern = re.compile(rf"(?<!\w)(?:{re.escape(title)}|{re.escape(short)})(?!\w)")
     for number in range(at, len(paragraphs)):
@@ -138,7 +138,7 @@ def _find(paragraphs: Sequence[str], title: str, at: int, start: int) -> tuple[i
 
 
 def _block(paragraph: str) -> str:
-    """A paragraph; one of several lines is a list."""
+    """A paragraph in HTML; a paragraph of several lines becomes a list."""
     lines = paragraph.split("\n")
     return f"<p>{paragraph}</p>" if len(lines) == 1 else f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>"
 

@@ -13,10 +13,10 @@ from typing import Any, NoReturn, TypeVar
 
 import gymnasium as gym
 
-from spec_envs._compare import compare
-from spec_envs._copies import Copier, layers_of
-from spec_envs._kinds import Uncopyable, slot_names
 from spec_envs.errors import NotForkable
+from spec_envs.forking.comparing import compare
+from spec_envs.forking.copying import Copier, layers_of
+from spec_envs.forking.kinds import Uncopyable, slot_names
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
 EnvT = TypeVar("EnvT", bound=gym.Env[Any, Any])

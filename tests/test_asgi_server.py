@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from spec_envs._serving import Served
+from spec_envs.asgi_server import Served
 
 
 async def app(scope, receive, send):

@@ -82,6 +82,7 @@ def generators_of(space: gym.Space[Any]) -> list[np.random.Generator]:
 
 
 def holds_spaces(value: Any) -> bool:
+    """Whether ``value`` is a space, or a list, tuple or dict with a space among its items."""
     return any(isinstance(item, gym.Space) for item in _items(value))
 
 
