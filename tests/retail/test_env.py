@@ -18,7 +18,8 @@ from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Action, Task
-from spec_envs.retail.tools.table import SCHEMAS, WRITES, ToolResult
+from spec_envs.retail.tools.table import SCHEMAS, WRITES
+from spec_envs.retail.tools.tool import ToolResult
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency

@@ -90,7 +90,7 @@ class Tools(RuleBasedStateMachine):
         asked, commands = self.machine.asked(run, call, self.now)
         self.carry_out(commands)
         execution = asked.execution
-        assert execution.call.key == call.key
+        assert execution is not None and execution.call.key == call.key
         if call.name in WRITES:
             assert execution.reason is None and execution.state is State.RUNNING and not execution.waiters
             self.writes.append([call.name, self.now, None, execution])
