@@ -23,7 +23,7 @@ WAITING = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "sche
 LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 #: The modules that may: everything else gets its time from a token or a runtime.
 MAY_WAIT = {
-    "agents/llm/model.py": "asks which event loop it is on",
+    "agents/llm/chat_model.py": "asks which event loop it is on",
     "spec_envs/asgi_server.py": "runs a server in a thread",
     "spec_envs/handling.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",

@@ -23,7 +23,7 @@ from tests.agents.test_chat_policy import CHESS, SHOP
 
 MOVE = Call("policy", CHESS)
 WORD = GuessPrompt(
-    ask=lambda query, k, past: ChatRequest(messages=[{"role": "user", "content": f"{query}: {k}"}]),
+    request=lambda query, k, past: ChatRequest(messages=[{"role": "user", "content": f"{query}: {k}"}]),
     read=lambda line, query: line,
 )
 

@@ -23,13 +23,13 @@ from hypothesis import strategies as st
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.agents.llm.chess import CHESS, CHESS_GUESSES
-from spec_envs.agents.llm.retail import RETAIL, RETAIL_GUESSES
-from spec_envs.agents.llm.search import SEARCH_GUESSES
-from spec_envs.agents.llm.tools import TOOL_GUESSES
-from spec_envs.agents.react import ReActPolicy
-from spec_envs.agents.retail import RetailPolicy
-from spec_envs.agents.search import SearchPolicy
+from spec_envs.agents.llm.prompts.chess import CHESS, CHESS_GUESSES
+from spec_envs.agents.llm.prompts.retail import RETAIL, RETAIL_GUESSES
+from spec_envs.agents.llm.prompts.search import SEARCH_GUESSES
+from spec_envs.agents.llm.prompts.tools import TOOL_GUESSES
+from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+from spec_envs.agents.search.react_policy import ReActPolicy
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.behaviour import RateLimit
@@ -266,25 +266,25 @@ class TestModels:
             if not legal:
                 break
             position = Position(position.start_fen, (*position.moves, random.choice(legal)))
-        assert _position(CHESS.ask(position)) == position
-        assert _position(CHESS_GUESSES["policy"].ask(position, 3, ())) == position
+        assert _position(CHESS.request(position)) == position
+        assert _position(CHESS_GUESSES["policy"].request(position, 3, ())) == position
 
     def test_the_clerk_decides_as_from_the_observation(self):
-        model, policy = served_model("retail"), RetailPolicy()
+        model, policy = served_model("retail"), ScriptedRetailPolicy()
         with gym.make("SpecRetail-v0") as env:
             for seed in range(2):
                 observation, _ = env.reset(seed=seed)
                 done = False
                 while not done:
                     action = policy(observation)
-                    assert RETAIL.read(model(RETAIL.ask(observation)), observation) == action
-                    guess = model(RETAIL_GUESSES["policy"].ask(observation, 3, ())).text
+                    assert RETAIL.read(model(RETAIL.request(observation)), observation) == action
+                    guess = model(RETAIL_GUESSES["policy"].request(observation, 3, ())).text
                     assert RETAIL_GUESSES["policy"].read(guess, observation) == action
                     observation, _, terminated, truncated, _ = env.step(action)
                     done = terminated or truncated
 
     def test_the_reader_decides_as_from_the_observation(self):
-        model, policy = served_model("search"), SearchPolicy()
+        model, policy = served_model("search"), ScriptedSearchPolicy()
         reader = ReActPolicy(model)
         with gym.make("SpecSearch-v0") as env:
             for seed in range(3):
@@ -293,7 +293,7 @@ class TestModels:
                 while not done:
                     action = policy(observation)
                     assert reader(observation, CancelToken()) == action
-                    guess = model(SEARCH_GUESSES["policy"].ask(observation, 3, ())).text
+                    guess = model(SEARCH_GUESSES["policy"].request(observation, 3, ())).text
                     assert SEARCH_GUESSES["policy"].read(guess, observation) == action
                     observation, reward, terminated, truncated, _ = env.step(action)
                     done = terminated or truncated
@@ -308,7 +308,7 @@ class TestModels:
             conversation = from_chat(messages, tools)
             (call,) = model(ChatRequest(messages=messages, tools=tools)).tool_calls
             assert json.loads(call.arguments) == expected
-            guess = model(TOOL_GUESSES["policy"].ask(conversation, 3, ())).text
+            guess = model(TOOL_GUESSES["policy"].request(conversation, 3, ())).text
             assert TOOL_GUESSES["policy"].read(guess, conversation) == {"name": call.name, "arguments": expected}
             function = {"name": call.name, "arguments": call.arguments}
             messages += [
@@ -319,7 +319,7 @@ class TestModels:
         bare = [{"type": "function", "function": {"name": "now"}}]
         (call,) = model(ChatRequest(messages=messages[:1], tools=bare)).tool_calls
         assert (call.name, call.arguments) == ("now", "{}")
-        assert model(TOOL_GUESSES["policy"].ask(from_chat(messages, tools), 3, ())).text == ""
+        assert model(TOOL_GUESSES["policy"].request(from_chat(messages, tools), 3, ())).text == ""
 
     def test_what_they_do_not_understand_is_a_bad_request(self, monkeypatch):
         monkeypatch.setenv("SPEC_ENVS_STOCKFISH", "/not/installed")
