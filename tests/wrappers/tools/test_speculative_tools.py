@@ -704,7 +704,7 @@ def test_bad_input():
         async with SpeculativeTools({}, NGramGuesser()) as tools:
             tools.add("read", asyncio.sleep, schema=Tool("read"))
             tools.add("read", asyncio.sleep)
-            with pytest.raises(InvalidConfiguration, match="somebody else's tool has the name 'read'"):
+            with pytest.raises(InvalidConfiguration, match="a tool of another source has the name 'read'"):
                 tools.add("read", asyncio.wait_for)
             async with tools.run() as each:
                 with pytest.raises(InvalidConfiguration, match="arguments of 'read' must be JSON data"):
