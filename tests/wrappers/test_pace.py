@@ -62,7 +62,7 @@ class TestInVirtualTime:
         guesser = Timed(0.1)
         with make(World(1.0), guesser) as env:
             play(env, env.act)
-            assert env.statistics.not_asked == 0
+            assert env.statistics.not_predicted == 0
             # Each guess lets the policy begin 0.9 s before the world has answered.
             assert env.statistics.saved_s > 0.85 * 19
 
@@ -70,7 +70,7 @@ class TestInVirtualTime:
         guesser = Timed(2.0)
         with make(World(1.0), guesser) as env:
             play(env, env.act)  # 20 calls of the world
-            assert env.statistics.windows + env.statistics.not_asked == 20
+            assert env.statistics.windows + env.statistics.not_predicted == 20
             assert guesser.asked == 3 + 17 // 10
             assert env.statistics.hits == 0
             assert env.statistics.guesses["cancelled"] == guesser.asked
@@ -109,7 +109,7 @@ class TestInVirtualTime:
             env, SLOW_POLICY, guessers={"world": guesser, **policies}, runtime="simulation"
         ) as wrapped:
             play(wrapped, wrapped.act)
-            assert wrapped.statistics.not_asked == 0
+            assert wrapped.statistics.not_predicted == 0
             assert wrapped.statistics.hits > 15
 
     @settings(max_examples=25, deadline=None)
@@ -122,9 +122,9 @@ class TestInVirtualTime:
             assert play(wrapped, wrapped.act, seed) == expected
             figures = wrapped.statistics
             assert sum(figures.guesses.values()) == guesser.asked
-            assert figures.windows + figures.not_asked >= 12
+            assert figures.windows + figures.not_predicted >= 12
             # Of guesses that come too late at least one of ten is made.
-            assert figures.not_asked <= 9 * (guesser.asked + 1)
+            assert figures.not_predicted <= 9 * (guesser.asked + 1)
 
 
 class _Perfect:
@@ -155,7 +155,7 @@ class TestAlone:
         assert pace.pays(self.node())
         self.learn(pace, 0.7)
         assert not pace.pays(self.node())
-        assert pace.num_not_asked == 1
+        assert pace.num_not_predicted == 1
 
     def test_what_a_guesser_without_an_answer_takes_says_nothing(self):
         pace = Pace()

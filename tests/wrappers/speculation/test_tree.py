@@ -13,18 +13,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from spec_envs import Call, Effect, Guess, Usage
 from spec_envs.wrappers import HandlerLimit, Limits
 from spec_envs.wrappers.speculation.tree import SpeculationTree
-from spec_envs.wrappers.speculation.tree.nodes import (
-    Ask,
+from spec_envs.wrappers.speculation.tree.commands import (
     Cancel,
     Command,
     Committed,
     Discarded,
-    Node,
-    Run,
-    RunState,
+    Predict,
     Start,
-    Unask,
+    StopPredicting,
 )
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 LENGTH = 12
 
@@ -138,7 +136,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.history: list[Any] | None = None
         self.running: dict[Run, bool] = {}  # in flight: whether it was cancelled
-        self.asking: set[Node] = set()
+        self.predicting: set[Node] = set()
         self.ever: set[Run | Node] = set()
         self.demanded = False
 
@@ -154,13 +152,13 @@ class TreeMachine(RuleBasedStateMachine):
                 case Cancel(run):
                     assert self.running[run] is False
                     self.running[run] = True
-                case Ask(node):
+                case Predict(node):
                     assert node not in self.ever and node.alive
                     self.ever.add(node)
-                    self.asking.add(node)
-                case Unask(node):
-                    assert node in self.asking
-                case Committed(node, child, _, _):
+                    self.predicting.add(node)
+                case StopPredicting(node):
+                    assert node in self.predicting
+                case Committed(node=node, child=child):
                     assert child is self.tree.root and not node.alive
                 case Discarded(node):
                     assert not node.alive and node is not self.tree.root
@@ -205,7 +203,7 @@ class TreeMachine(RuleBasedStateMachine):
         else:
             self.carry_out(self.tree.responded(run, response, usage, self.now))
 
-    @precondition(lambda self: bool(self.asking))
+    @precondition(lambda self: bool(self.predicting))
     @rule(
         data=st.data(),
         responses=st.lists(st.none() | st.integers(0, 3), max_size=4),
@@ -213,9 +211,9 @@ class TreeMachine(RuleBasedStateMachine):
         early=st.booleans(),
     )
     def guesses(self, data: st.DataObject, responses: list[int | None], p: float, early: bool) -> None:
-        node = data.draw(st.sampled_from(sorted(self.asking, key=lambda node: node.id)))
+        node = data.draw(st.sampled_from(sorted(self.predicting, key=lambda node: node.id)))
         if not early:
-            self.asking.remove(node)
+            self.predicting.remove(node)
         guesses = [Guess(response, p) for response in responses]
         self.carry_out(self.tree.guessed(node, guesses, self.now, early=early))
 
@@ -271,7 +269,7 @@ class TreeMachine(RuleBasedStateMachine):
             assert limit.max_inflight is not None
             running = [run for run in self.running if run.call.handler == name]
             assert sum(1 for run in running if run.speculative) <= max(0, limit.max_inflight - 1)
-        assert len(self.asking) <= self.limits.max_inflight + 1
+        assert len(self.predicting) <= self.limits.max_inflight + 1
 
     @invariant()
     def the_root_is_where_the_episode_is(self) -> None:
@@ -312,7 +310,7 @@ class TreeMachine(RuleBasedStateMachine):
                 continue
             assert call.effect is not Effect.WRITE
             if call.effect is Effect.READ:
-                before = [a.call for a in node.ancestors() if a.call and a.named is None and not a.answered]
+                before = [a.call for a in node.ancestors() if a.call and a.side_branch is None and not a.answered]
                 assert not [each for each in before if each.effect is Effect.WRITE and call.conflicts(each)]
 
     @invariant()
@@ -320,11 +318,11 @@ class TreeMachine(RuleBasedStateMachine):
         if self.tree.root is None:
             return
         for node in self.tree.root.subtree():
-            assert (node.named is None) == isinstance(node.process, Chain | None)
+            assert (node.side_branch is None) == isinstance(node.process, Chain | None)
             if node.aside is not None:
-                assert node.named is None and not node.answered
+                assert node.side_branch is None and not node.answered
                 side = list(node.aside.subtree())
-                assert all(each.named is node.aside.named for each in side)
+                assert all(each.side_branch is node.aside.side_branch for each in side)
                 reads = [each.call for each in side if each.call and each.call.handler != "prefetch"]
                 assert len(set(reads)) == len(reads)
                 assert all(each.run is None or each.run.call.effect is Effect.READ for each in side)
@@ -347,8 +345,8 @@ def test_an_event_that_does_not_fit_raises_and_changes_nothing() -> None:
     tree = SpeculationTree(Limits(), guessable={"handler0"})
     with pytest.raises(ValueError, match="no episode"):
         tree.demand(0.0)
-    (ask,) = tree.rebase(Chain(), 0.0)
-    assert isinstance(ask, Ask)
+    (predict,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(predict, Predict)
     (start,) = tree.demand(0.0)
     assert isinstance(start, Start)
     tree.responded(start.run, 1, Usage(), 1.0)
@@ -361,19 +359,19 @@ def test_an_event_that_does_not_fit_raises_and_changes_nothing() -> None:
 
 def test_places_go_to_the_most_probable_branches() -> None:
     tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0", "handler1"})
-    (ask,) = tree.rebase(Chain(), 0.0)
-    assert isinstance(ask, Ask)
+    (predict,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(predict, Predict)
     tree.demand(0.0)
-    commands = tree.guessed(ask.node, [Guess(1, 0.2), Guess(2, 0.5), Guess(3, 0.3)], 1.0)
+    commands = tree.guessed(predict.node, [Guess(1, 0.2), Guess(2, 0.5), Guess(3, 0.3)], 1.0)
     started = [command.run.nodes[0].response for command in commands if isinstance(command, Start)]
     assert started == [2, 3]
 
 
 def test_equal_guesses_are_one_branch_with_their_probabilities_added() -> None:
     tree = SpeculationTree(Limits(), guessable={"handler0"})
-    (ask,) = tree.rebase(Chain(), 0.0)
-    assert isinstance(ask, Ask)
-    tree.guessed(ask.node, [Guess(1, 0.2), Guess(1, 0.3)], 1.0)
+    (predict,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(predict, Predict)
+    tree.guessed(predict.node, [Guess(1, 0.2), Guess(1, 0.3)], 1.0)
     assert tree.root is not None
     (child,) = tree.root.children.values()
     assert child.probability == pytest.approx(0.5)
@@ -381,35 +379,35 @@ def test_equal_guesses_are_one_branch_with_their_probabilities_added() -> None:
 
 def test_early_guesses_are_used_at_once_and_weighed_again_when_all_are_known() -> None:
     tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0"})
-    (ask,) = tree.rebase(Chain(), 0.0)
-    assert isinstance(ask, Ask) and tree.root is not None
+    (predict,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(predict, Predict) and tree.root is not None
     tree.demand(0.0)
-    (first,) = tree.guessed(ask.node, [Guess(1, 0.6)], 1.0, early=True)
+    (first,) = tree.guessed(predict.node, [Guess(1, 0.6)], 1.0, early=True)
     assert isinstance(first, Start) and first.run.nodes[0].response == 1
-    assert tree.guessed(ask.node, [], 2.0, early=True) == []
-    (second,) = tree.guessed(ask.node, [Guess(2, 0.7), Guess(3, 0.2)], 3.0)
+    assert tree.guessed(predict.node, [], 2.0, early=True) == []
+    (second,) = tree.guessed(predict.node, [Guess(2, 0.7), Guess(3, 0.2)], 3.0)
     assert isinstance(second, Start) and second.run.nodes[0].response == 2
     shares = {child.response: child.probability for child in tree.root.children.values()}
     assert shares == pytest.approx({1: 0.1, 2: 0.7, 3: 0.2})  # the one that was taken back has what is left
     with pytest.raises(ValueError, match="not being guessed"):
-        tree.guessed(ask.node, [], 4.0, early=True)
+        tree.guessed(predict.node, [], 4.0, early=True)
 
 
 def test_early_guesses_stay_when_nothing_follows() -> None:
     tree = SpeculationTree(Limits(), guessable={"handler0"})
-    (ask,) = tree.rebase(Chain(), 0.0)
-    assert isinstance(ask, Ask) and tree.root is not None
-    tree.guessed(ask.node, [Guess(1, 0.6)], 1.0, early=True)
-    tree.guessed(ask.node, [], 2.0)
+    (predict,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(predict, Predict) and tree.root is not None
+    tree.guessed(predict.node, [Guess(1, 0.6)], 1.0, early=True)
+    tree.guessed(predict.node, [], 2.0)
     assert [child.probability for child in tree.root.children.values()] == [0.6]
 
 
 def test_a_guess_that_comes_back_with_probability_0_is_one_that_was_taken_back() -> None:
     tree = SpeculationTree(Limits(), guessable={"handler0"})
-    (ask,) = tree.rebase(Chain(), 0.0)
-    assert isinstance(ask, Ask) and tree.root is not None
-    tree.guessed(ask.node, [Guess(1, 0.6)], 1.0, early=True)
-    tree.guessed(ask.node, [Guess(1, 0.0), Guess(2, 0.9)], 2.0)
+    (predict,) = tree.rebase(Chain(), 0.0)
+    assert isinstance(predict, Predict) and tree.root is not None
+    tree.guessed(predict.node, [Guess(1, 0.6)], 1.0, early=True)
+    tree.guessed(predict.node, [Guess(1, 0.0), Guess(2, 0.9)], 2.0)
     shares = {child.response: child.probability for child in tree.root.children.values()}
     assert shares == pytest.approx({1: 0.1, 2: 0.9})
 
@@ -417,13 +415,13 @@ def test_a_guess_that_comes_back_with_probability_0_is_one_that_was_taken_back()
 def test_a_match_by_the_next_call_is_rebuilt_with_the_real_responses() -> None:
     """Found by a policy with state: an ancestor matched later must not bring back the guess of its descendant."""
     tree = SpeculationTree(Limits(), guessable={"handler0", "handler1"})
-    (ask,) = tree.rebase(Chain(memory=0), 0.0)
-    assert isinstance(ask, Ask)
+    (predict,) = tree.rebase(Chain(memory=0), 0.0)
+    assert isinstance(predict, Predict)
     (start,) = tree.demand(0.0)
     assert isinstance(start, Start)
-    branch, ask = tree.guessed(ask.node, [Guess(1, 0.9)], 0.0)
-    assert isinstance(branch, Start) and isinstance(ask, Ask)
-    tree.guessed(ask.node, [Guess(1, 0.9)], 0.0)
+    branch, predict = tree.guessed(predict.node, [Guess(1, 0.9)], 0.0)
+    assert isinstance(branch, Start) and isinstance(predict, Predict)
+    tree.guessed(predict.node, [Guess(1, 0.9)], 0.0)
     tree.responded(branch.run, 2, Usage(), 1.0)  # not what was guessed, but the next call is the same
     tree.responded(start.run, 3, Usage(), 2.0)
     tree.commit(3, 2.0)
@@ -434,11 +432,11 @@ def test_a_match_by_the_next_call_is_rebuilt_with_the_real_responses() -> None:
 
 def test_a_read_behind_a_write_waits_until_the_write_is_done() -> None:
     tree = SpeculationTree(Limits(), guessable={"handler0"})
-    (ask,) = tree.rebase(Chain(effects=(Effect.WRITE, Effect.READ)), 0.0)
-    assert isinstance(ask, Ask)
+    (predict,) = tree.rebase(Chain(effects=(Effect.WRITE, Effect.READ)), 0.0)
+    assert isinstance(predict, Predict)
     (write,) = tree.demand(0.0)
     assert isinstance(write, Start)
-    assert tree.guessed(ask.node, [Guess(1, 0.9)], 1.0) == []
+    assert tree.guessed(predict.node, [Guess(1, 0.9)], 1.0) == []
     started = [
         command.run.call.effect for command in tree.responded(write.run, 1, Usage(), 2.0) if isinstance(command, Start)
     ]
@@ -447,11 +445,11 @@ def test_a_read_behind_a_write_waits_until_the_write_is_done() -> None:
 
 def test_a_call_that_fails_after_it_became_authoritative_is_made_again() -> None:
     tree = SpeculationTree(Limits(), guessable={"handler0"})
-    (ask,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
-    assert isinstance(ask, Ask)
+    (predict,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
+    assert isinstance(predict, Predict)
     (first,) = tree.demand(0.0)
     assert isinstance(first, Start)
-    (early,) = tree.guessed(ask.node, [Guess(1, 0.9)], 0.0)
+    (early,) = tree.guessed(predict.node, [Guess(1, 0.9)], 0.0)
     assert isinstance(early, Start)
     tree.responded(first.run, 1, Usage(), 1.0)
     tree.commit(1, 1.0)
@@ -464,12 +462,12 @@ def test_a_call_that_fails_after_it_became_authoritative_is_made_again() -> None
 
 def test_a_known_future_is_as_probable_as_its_branch() -> None:
     tree = SpeculationTree(Limits(max_inflight=2), guessable={"handler0", "handler1"})
-    (ask,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
-    assert isinstance(ask, Ask)
+    (predict,) = tree.rebase(Chain(effects=(Effect.SAMPLE,)), 0.0)
+    assert isinstance(predict, Predict)
     tree.demand(0.0)
-    likely, _, ask, *_ = tree.guessed(ask.node, [Guess(1, 0.6), Guess(2, 0.4)], 0.0)
-    assert isinstance(likely, Start) and isinstance(ask, Ask)
-    tree.guessed(ask.node, [Guess(5, 0.1)], 0.0)  # behind the likely branch: 0.06, and no place for it
+    likely, _, predict, *_ = tree.guessed(predict.node, [Guess(1, 0.6), Guess(2, 0.4)], 0.0)
+    assert isinstance(likely, Start) and isinstance(predict, Predict)
+    tree.guessed(predict.node, [Guess(5, 0.1)], 0.0)  # behind the likely branch: 0.06, and no place for it
     (start,) = (command for command in tree.responded(likely.run, 5, Usage(), 1.0) if isinstance(command, Start))
     assert tree.root is not None
     assert start.run.nodes[0].probability_from(tree.root) == pytest.approx(0.6)
@@ -483,6 +481,6 @@ def test_money_decides_whether_a_call_is_worth_its_time() -> None:
         (start,) = (command for command in tree.responded(start.run, 1, Usage(), 10.0) if isinstance(command, Start))
         # the call behind it, to handler1, takes 10 seconds and costs 1; from now on that is known
         tree.responded(start.run, 1, Usage(money=1.0), 20.0)
-        ask, *_ = (command for command in tree.rebase(Chain(), 20.0) if isinstance(command, Ask))
-        commands = tree.guessed(ask.node, [Guess(5, 0.5)], 21.0)
+        predict, *_ = (command for command in tree.rebase(Chain(), 20.0) if isinstance(command, Predict))
+        commands = tree.guessed(predict.node, [Guess(5, 0.5)], 21.0)
         assert sum(isinstance(command, Start) for command in commands) == expected
