@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from spec_envs.retail.tools import WRITES
+from spec_envs.retail.tools.table import WRITES
 
 ASK_EMAIL = "Could you tell me the e-mail address of your account?"
 ASK_NAME = "Could you tell me your first name, last name and zip code, please?"

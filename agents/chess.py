@@ -13,15 +13,18 @@ import chess
 
 from spec_envs.agents.calibration import RankCalibration, ScoreCalibration
 from spec_envs.agents.guessers import Recent
-from spec_envs.calls import Call, CancelToken, Effect, Guess, key_of
+from spec_envs.calls import Call, Effect
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of
 
 if TYPE_CHECKING:
-    from spec_envs.chess.recorded import RecordedGame
+    from spec_envs.chess.games import RecordedGame
 
 __all__ = [
     "ActionFormat",

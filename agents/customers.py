@@ -11,7 +11,7 @@ from spec_envs.retail.queries import STOP
 
 if TYPE_CHECKING:
     from spec_envs.agents.llm import Model
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
     from spec_envs.retail.queries import CustomerQuery
 
 __all__ = ["ChatCustomer"]

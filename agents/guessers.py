@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spec_envs.agents.calibration import RankCalibration, capped
-from spec_envs.calls import Call, Guess, key_of
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.values import key_of
 
 __all__ = ["CallableGuesser", "FrequencyGuesser", "NearestGuesser", "RankCalibration", "Recent"]
 

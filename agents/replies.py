@@ -11,8 +11,9 @@ from typing import Any
 
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.pattern import text as texts
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
 
 __all__ = ["ReplyGuesser", "normalised"]
 

@@ -28,9 +28,9 @@ from spec_envs.benchmarks.chess.run import (
 )
 from spec_envs.benchmarks.chess.settings import Guesses, ReplaySettings
 from spec_envs.benchmarks.reports import console
-from spec_envs.calls import CancelToken
 from spec_envs.chess.engine import find_stockfish
-from spec_envs.chess.recorded import RecordedGame
+from spec_envs.chess.games import RecordedGame
+from spec_envs.handling import CancelToken
 from spec_envs.wrappers import ThreadRuntime
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ import click
 import gymnasium as gym
 
 from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, RetailPolicy
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Call, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guesser
 
 
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import as_guess
+from spec_envs.adapting import as_guess
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Call, CancelToken, Guess, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess, Guesser
+    from spec_envs.handling import CancelToken
 
 
 class TimedGuesser:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from spec_envs.errors import EnvClosed
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
 
 T = TypeVar("T")
 Last = Callable[[], Coroutine[Any, Any, None]]

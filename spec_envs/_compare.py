@@ -21,7 +21,7 @@ import numpy as np
 
 from spec_envs._generators import seeds_of
 from spec_envs._kinds import ATOMIC, Uncopyable, contents_of, generators_of, is_atomic, rebinds, slot_names
-from spec_envs.calls import key_of
+from spec_envs.values import key_of
 
 #: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).
 _Path = tuple[Any, str, object]

@@ -17,9 +17,11 @@ import numpy as np
 from spec_envs._fake_env import FakeEnv, pure_response
 from spec_envs._kinds import is_atomic
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, key_of, same
+from spec_envs.calls import Call
 from spec_envs.errors import ForkCheckFailed, SpecEnvsError
 from spec_envs.forking import fork
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of, same
 
 __all__ = ["FakeEnv", "check_fork", "pure_response", "same"]
 

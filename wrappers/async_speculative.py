@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
 
-from spec_envs.calls import own_copy
 from spec_envs.forking import fork
+from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, awaited
 from spec_envs.wrappers.speculation.episode import Acting, Agent, AnyEnv, Deciding, Transition, action_of, attempt
@@ -18,7 +18,8 @@ from spec_envs.wrappers.speculation.session import Speculation, resetting, same_
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from spec_envs.calls import AsyncGuesser, Call, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import AsyncGuesser, Guesser
     from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.speculation.tree.limits import Limits
 

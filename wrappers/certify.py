@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from spec_envs.adapting import as_handler
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import AsyncGuesser, Call, Guesser, as_handler, key_of
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import awaited

@@ -10,10 +10,13 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
+from spec_envs.adapting import is_async
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Guesser, is_async, own_copy
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.forking import fork
+from spec_envs.guesses import Guesser
+from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.episode import (

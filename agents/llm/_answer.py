@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
     from spec_envs.agents.llm.prices import Price
-    from spec_envs.calls import Usage
+    from spec_envs.handling import Usage
 
 #: Where there is nothing better to go by: characters of a token.
 _CHARACTERS = 4

@@ -14,8 +14,11 @@ from spec_envs.agents.calibration import RankCalibration, Reliability, capped
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.llm._steps import Asking, Steps
 from spec_envs.agents.llm.prompts import GuessPrompt, corrected
-from spec_envs.calls import Call, CancelToken, Guess, key_of
+from spec_envs.calls import Call
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of
 
 if TYPE_CHECKING:
     from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from spec_envs._background import BackgroundLoop
 from spec_envs.agents.llm._answer import Answer, TokenRates
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 
 if TYPE_CHECKING:
     import asyncio

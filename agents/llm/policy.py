@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.agents.llm._steps import Asking, Steps
 from spec_envs.agents.llm.prompts import PolicyPrompt, corrected
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 
 if TYPE_CHECKING:
     from spec_envs.agents.llm.messages import AnyModel

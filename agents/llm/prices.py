@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spec_envs.calls import Usage
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Usage
 
 __all__ = ["PRICES", "Price", "price_of"]
 

@@ -16,7 +16,7 @@ from spec_envs.agents.pattern.memory import Memory
 from spec_envs.agents.pattern.model import Lesson, WindowModel
 from spec_envs.agents.pattern.state import Extra, State
 from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_moments
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
 from spec_envs.conversation import (
     AssistantMessage,
     ChatReader,
@@ -28,6 +28,7 @@ from spec_envs.conversation import (
     tools_from_schemas,
 )
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Situation

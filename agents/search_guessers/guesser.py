@@ -15,7 +15,8 @@ from spec_envs.agents.pattern.ranker import Ranker
 from spec_envs.agents.search_guessers.memory import Memory
 from spec_envs.agents.search_guessers.model import ActionModel, Decision, decide
 from spec_envs.agents.search_guessers.situation import Situation
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
 from spec_envs.search.actions import Act, read_action
 
 __all__ = ["SearchGuesser"]

@@ -6,8 +6,10 @@ from typing import Any
 
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.guessers import Recent
-from spec_envs.calls import Call, Guess, key_of
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
 from spec_envs.search.corpus.pages import Fetched, FetchQuery
+from spec_envs.values import key_of
 
 __all__ = ["PageGuesser"]
 

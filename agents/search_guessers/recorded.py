@@ -7,8 +7,10 @@ from typing import Any
 
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.guessers import CallableGuesser
-from spec_envs.calls import Call, CancelToken, Guess, Usage
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.corpus.pages import FetchQuery
 from spec_envs.search.recordings.trajectories import RecordedEpisode, RecordedStep, fetched_of

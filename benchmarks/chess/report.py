@@ -10,7 +10,7 @@ from typing import Any
 from spec_envs.benchmarks.chess.run import ChessBench, Replay
 from spec_envs.benchmarks.chess.settings import ReplaySettings
 from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
-from spec_envs.chess.recorded import RecordedGame
+from spec_envs.chess.games import RecordedGame
 
 _COLUMNS = (
     *("game", "saved", "hit rate", "tokens full", "tokens partial"),

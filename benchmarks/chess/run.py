@@ -20,13 +20,13 @@ from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, Stockfis
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.chess.engine import EnginePool
-from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
+from spec_envs.chess.games import RecordedGame, RecordedPlayer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.chess.settings import ReplaySettings
-    from spec_envs.calls import Guesser
+    from spec_envs.guesses import Guesser
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: Told all the moves so far, after each step.

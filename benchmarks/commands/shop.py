@@ -50,7 +50,7 @@ def shop(
     seed: int,
 ) -> None:
     """Serve the retail shop's tools over HTTP, with writes that are real, until Ctrl-C. Prints its address."""
-    from spec_envs.retail.data import load
+    from spec_envs.retail.loading import load_data
     from spec_envs.retail.shop.database import ShopDatabase
     from spec_envs.retail.shop.faults import Faults
     from spec_envs.retail.shop.server import serving
@@ -61,7 +61,7 @@ def shop(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does, and so in order
     try:
         with (
-            ShopDatabase(load(data), database) as opened,
+            ShopDatabase(load_data(data), database) as opened,
             serving(opened, faults=faults, host=host, port=port) as served,
         ):
             click.echo(served.address)

@@ -25,9 +25,9 @@ import psutil
 from spec_envs.agents import RetailPolicy
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.forking import fork
-from spec_envs.retail.data import load
+from spec_envs.retail.loading import load_data
 from spec_envs.retail.tasks import Action, Task
-from spec_envs.retail.tools import TERMINAL
+from spec_envs.retail.tools.table import TERMINAL
 
 FORKS = 2000
 LIVE_FORKS = 10_000
@@ -100,7 +100,7 @@ def _write_some(env: gym.Env[Any, Any], street: str) -> None:
 
 def _write_data(folder: Path, size: int) -> None:
     """The generated shop with so many copies of each record, in tau-bench's form."""
-    tables = load("embedded").tables
+    tables = load_data("embedded").tables
     ids = {"orders": ("order_id", "user_id"), "products": ("product_id",), "users": ()}
     for table, records in tables.items():
         grown = {}

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
+from spec_envs.adapting import as_handler
 from spec_envs.agents import SearchPolicy
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import ChessBench
@@ -22,9 +23,11 @@ from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, Guess, as_handler
+from spec_envs.calls import Call
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper

@@ -10,7 +10,7 @@ from spec_envs.benchmarks.retail.cast import Agent, customer_of, tools_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.retail.env import RetailEnv
-from spec_envs.retail.tools import READS
+from spec_envs.retail.tools.table import READS
 from spec_envs.wrappers import certify
 
 if TYPE_CHECKING:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.tasks import Task, load_tasks
+from spec_envs.retail.loading import load_tasks
 from spec_envs.wrappers import Limits
+
+if TYPE_CHECKING:
+    from spec_envs.retail.tasks import Task
 
 Tasks = Literal["embedded", "tau-bench"]
 Guesses = Literal["pattern", "llm", "user-model", "union"]

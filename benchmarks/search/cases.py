@@ -10,7 +10,7 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents.search import SearchPolicy
-from spec_envs.search.questions import Question, load_questions
+from spec_envs.search.loading import load_questions
 from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
 from spec_envs.search.world.embedded import embedded_corpus
 from spec_envs.wrappers.handlers import with_latency
@@ -18,7 +18,8 @@ from spec_envs.wrappers.latency import lognormal
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Handler
+    from spec_envs.handling import Handler
+    from spec_envs.search.questions import Question
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 
 #: Where it is not recorded: the median time of a page, as it is in the recorded episodes; and the spread of times.

@@ -11,12 +11,12 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
+from spec_envs.adapting import as_guess
 from spec_envs.agents import RankCalibration, UnionGuesser
 from spec_envs.agents.guessers import Recent
 from spec_envs.agents.search_guessers import PageGuesser, RecordedSearchGuesser, SearchGuesser
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
-from spec_envs.calls import as_guess
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
@@ -25,7 +25,9 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.cases import Case
     from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Call, CancelToken, Guess, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess, Guesser
+    from spec_envs.handling import CancelToken
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.

@@ -20,7 +20,7 @@ import gymnasium as gym
 from spec_envs.agents.search import SearchPolicy
 from spec_envs.agents.search_guessers import SearchGuesser
 from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
-from spec_envs.calls import CancelToken
+from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.browser_backend import BrowserBackend
@@ -30,7 +30,7 @@ from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Guesser
+    from spec_envs.guesses import Guesser
     from spec_envs.wrappers.certify import Certificate
 
 Backend = HttpBackend | BrowserBackend

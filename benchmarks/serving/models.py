@@ -16,11 +16,13 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.serving.asked import BadRequest
 from spec_envs.benchmarks.serving.wire import tokens_of
-from spec_envs.calls import Call, CancelToken, Guess
+from spec_envs.calls import Call
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
 
 __all__ = ["served_model"]
 

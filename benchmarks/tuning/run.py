@@ -25,7 +25,8 @@ from spec_envs.agents.tuning import (
     TuningPolicy,
 )
 from spec_envs.benchmarks.timed import TimedGuesser
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
 from spec_envs.tuning.workloads.surface import Surface

@@ -25,7 +25,7 @@ from spec_envs.chess.position import Position
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
 
 __all__ = ["STOCKFISH_VARIABLE", "EnginePool", "Line", "find_stockfish"]
 

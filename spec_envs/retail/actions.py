@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 from spec_envs.errors import InvalidAction
 
-__all__ = ["SAMPLES", "CallAction", "read_action"]
-
 Action = str | Mapping[str, Any]
 
 #: A few that change nothing.

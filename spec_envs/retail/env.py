@@ -14,19 +14,21 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from spec_envs._choosing import chosen, position_of
+from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, declared_effect
+from spec_envs.calls import Call, Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration, ResetNeeded
-from spec_envs.retail import actions
-from spec_envs.retail.customer import scripted_customer
-from spec_envs.retail.data import load
-from spec_envs.retail.human import HumanCustomer
-from spec_envs.retail.policy import POLICY
+from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
+from spec_envs.retail.customers.human import HumanCustomer
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.loading import check_tasks, is_embedded, load_data, load_tasks
+from spec_envs.retail.policy_text import POLICY_TEXT
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
-from spec_envs.retail.store import Change, StoreSnapshot
-from spec_envs.retail.tasks import Task, check_tasks, load_tasks, replay, was_said
-from spec_envs.retail.tools import SCHEMAS, TERMINAL, ToolResult, effect_of
-from spec_envs.retail.views import view_of
+from spec_envs.retail.store.snapshot import Change, StoreSnapshot
+from spec_envs.retail.tasks import Task, replay, was_said
+from spec_envs.retail.tools.table import SCHEMAS, TERMINAL, effect_of
+from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.visible import view_of
 from spec_envs.spaces import ActionText, AnyText
 
 Observation = dict[str, str]
@@ -60,7 +62,7 @@ class Episode:
     outcome: str | None = None
 
 
-class RetailEnv(CallEnv[Observation, actions.Action]):
+class RetailEnv(CallEnv[Observation, Action]):
     """The agent serves a customer of an online shop: it talks, looks things up, and changes orders through tools.
 
     ## Description
@@ -125,7 +127,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
       score is computed from. Tools that write are then ``WRITE``; if the callable has an attribute ``effect``, this
       holds for all of them. ``spec_envs.retail.shop.HttpTools`` calls those of a shop on the network.
     - ``max_steps``: truncate after so many actions (default 100); ``None`` never does.
-    - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy.POLICY``.
+    - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy_text.POLICY_TEXT``.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
 
     ## Forking
@@ -169,17 +171,17 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         super().__init__({"user": customer, "tool": tools})
         self._customer_effect = declared_effect("customer", customer) or Effect.SAMPLE
         self._tools_effect = declared_effect("tools", tools)  # ``None``: by tool
-        self._start = StoreSnapshot(load(data))
+        self._start = StoreSnapshot(load_data(data))
         #: The tasks to draw from.
         self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split)
         check_tasks(self._start, self.tasks)
         self._task_index = None if task_index is None else position_of(self.tasks, task_index, noun="task")
         self._max_steps = max_steps
-        self._policy = POLICY if policy is None else policy
+        self._policy = POLICY_TEXT if policy is None else policy
         # From entropy: to a shop, the same seed again is another episode. A fork has the name of its original.
         self._name, self._resets = uuid.uuid4().hex, 0
         self.render_mode = render_mode
-        self.action_space = ActionText(actions.read_action, actions.SAMPLES)
+        self.action_space = ActionText(read_action, SAMPLES)
         texts: dict[str, spaces.Space[Any]] = {name: AnyText() for name in ("dialogue", "tools", "policy")}
         self.observation_space = cast("spaces.Space[Observation]", spaces.Dict(texts))
         #: The episode under way, or the last one; ``None`` before the first ``reset``. Immutable.
@@ -214,7 +216,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         self._resets += 1
         return self._observation(self.episode), self._info(self.episode)
 
-    def step(self, action: actions.Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Say something to the customer and hear the answer, or call a tool.
 
         Raises:
@@ -226,7 +228,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         if STOP in episode.said[1] and not episode.steps:
             episode = dataclasses.replace(episode, outcome="stop")
         else:
-            act = actions.read_action(action)
+            act = read_action(action)
             episode = self._told(episode, act) if isinstance(act, str) else self._called(episode, act)
         self.episode = episode
         terminated, info = episode.outcome in ("stop", "transfer"), self._info(episode)
@@ -255,7 +257,7 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         new = ({"role": "assistant", "content": text}, {"role": "user", "content": reply})
         return self._after(episode, new, "stop" if STOP in reply else None, said=(*said, reply))
 
-    def _called(self, episode: Episode, act: actions.CallAction) -> Episode:
+    def _called(self, episode: Episode, act: CallAction) -> Episode:
         name, arguments, text = act
         view = view_of(episode.store, name, arguments)
         query = ToolQuery(name, text, view, arguments, episode.name, episode.steps)
@@ -325,7 +327,7 @@ def _tasks_of(
 ) -> tuple[Task, ...]:
     if tasks is None:
         name = os.fspath(data)
-        tasks = name if name.partition(":")[0] == "embedded" else Path(name) / "tasks.json"
+        tasks = name if is_embedded(name) else Path(name) / "tasks.json"
     found: tuple[Task, ...]
     if isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.calls import Effect
-from spec_envs.retail.tools import ToolResult, run_tool
+from spec_envs.retail.tools.table import run_tool
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task
-    from spec_envs.retail.views import StoreView
-
-__all__ = ["GREETING", "STOP", "CustomerQuery", "ToolQuery", "instant_tools"]
+    from spec_envs.retail.tools.tool import ToolResult
+    from spec_envs.retail.tools.visible import StoreView
 
 #: What the customer is greeted with; not a message of the agent.
 GREETING = "Hi! How can I help you today?"

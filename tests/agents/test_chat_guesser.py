@@ -16,8 +16,8 @@ from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatRequest, Completion
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration
+from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import CustomerQuery
-from spec_envs.retail.tasks import load_tasks
 from tests.agents.scripted import Script
 from tests.agents.test_chat_policy import CHESS, SHOP
 

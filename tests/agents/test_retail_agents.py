@@ -11,7 +11,7 @@ import pytest
 import spec_envs.agents
 from spec_envs.agents import GoldReplay, RetailPolicy
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.tools import WRITES
+from spec_envs.retail.tools.table import WRITES
 
 
 def make(split: str = "test") -> Any:

@@ -264,7 +264,7 @@ def test_a_closed_environment_says_so():
         ({"illegal": "ignore"}, "illegal must be 'raise' or 'forfeit', not 'ignore'"),
         ({"max_plies": 0}, "max_plies must be None or an integer of at least 1, not 0"),
         ({"max_plies": 1.5}, "max_plies must be None or an integer of at least 1, not 1.5"),
-        ({"opponent": 3}, "opponent must be a name or a callable, not 3"),
+        ({"opponent": 3}, "opponent must be a callable or one of .*, not 3"),
         ({"opening": "none"}, "unknown opening 'none'"),
         ({"pgn": "1. e4 -- 2. d4"}, "the PGN's main line has a null move"),
         ({"pgn": "1. Z0 e5 2. d4"}, "the PGN's main line has a null move"),

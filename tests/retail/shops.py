@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from spec_envs.retail.base import Base
-from spec_envs.retail.store import StoreSnapshot
+from spec_envs.retail.store.data import RetailData
+from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: tau-bench's data, which is not part of the repository.
 TAU_BENCH = Path(__file__).parents[2].parent / "shared" / "data" / "tau_bench"
@@ -90,4 +90,4 @@ def tables():
 
 def shop():
     """A snapshot of the tiny shop."""
-    return StoreSnapshot(Base(tables()))
+    return StoreSnapshot(RetailData(tables()))

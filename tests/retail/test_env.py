@@ -14,11 +14,11 @@ from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, Inval
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, RetailPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Action, Task
-from spec_envs.retail.tools import SCHEMAS, WRITES, ToolResult
+from spec_envs.retail.tools.table import SCHEMAS, WRITES, ToolResult
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency

@@ -24,7 +24,7 @@ import pytest
 from spec_envs import Call, CallCancelled, CancelToken, Effect, HandlerFailed
 from spec_envs.agents import RetailPolicy
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.data import load
+from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import ToolQuery, instant_tools
 from spec_envs.retail.shop import Faults, HttpTools, ShopDatabase, serving
 from spec_envs.retail.shop.database import Refused
@@ -36,10 +36,10 @@ class TestDatabase:
         path = tmp_path / "shop.sqlite"
         _, cancel = cancelling(None)
         call = {**cancel, "episode": "e", "key": "step-1"}
-        with ShopDatabase(load("embedded"), path) as database:
+        with ShopDatabase(load_data("embedded"), path) as database:
             first = database.call(**call)
             state = database.snapshot("e")
-        with ShopDatabase(load("embedded"), path) as database:
+        with ShopDatabase(load_data("embedded"), path) as database:
             assert database.call(**call) == first and first.patch
             assert database.snapshot("e") == state and len(database.writes("e")) == 1
         assert [file.name for file in tmp_path.iterdir()] == ["shop.sqlite"]
@@ -80,7 +80,7 @@ class TestDatabase:
         connect: Any = sqlite3.connect
         monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, **options, timeout=0))
         path, (_, cancel) = tmp_path / "shop.sqlite", cancelling(None)
-        with ShopDatabase(load("embedded"), path) as database, contextlib.closing(connect(path)) as reader:
+        with ShopDatabase(load_data("embedded"), path) as database, contextlib.closing(connect(path)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM log").fetchall()
             with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -95,14 +95,14 @@ class TestDatabase:
 
     def test_files_that_do_not_do(self, tmp_path):
         path = tmp_path / "shop.sqlite"
-        ShopDatabase(load("embedded"), path).close()
+        ShopDatabase(load_data("embedded"), path).close()
         with pytest.raises(InvalidConfiguration, match="belongs to a shop whose data"):
-            ShopDatabase(load("embedded:1"), path)
+            ShopDatabase(load_data("embedded:1"), path)
         path.write_text("Dear diary, this is no database, and long enough to be looked at.\n" * 20)
         with pytest.raises(InvalidConfiguration, match="cannot be used as a database"):
-            ShopDatabase(load("embedded"), path)
+            ShopDatabase(load_data("embedded"), path)
         with pytest.raises(InvalidConfiguration, match="cannot be opened"):
-            ShopDatabase(load("embedded"), tmp_path / "nowhere" / "shop.sqlite")
+            ShopDatabase(load_data("embedded"), tmp_path / "nowhere" / "shop.sqlite")
 
 
 def refusing(function: Any, after: int) -> Any:
@@ -356,5 +356,5 @@ class TestCommand:
             process.send_signal(by)
             assert (process.wait(30), process.stdout.read(), process.stderr.read()) == (0, "", "")
         assert os.listdir(tmp_path) == ["shop.sqlite"]
-        with ShopDatabase(load("embedded"), path) as database:
+        with ShopDatabase(load_data("embedded"), path) as database:
             check_agreement(database, env)

@@ -10,11 +10,11 @@ import pytest
 
 from spec_envs import Call, CancelToken, HandlerFailed, fork
 from spec_envs.agents import CallableGuesser, RetailPolicy
-from spec_envs.retail.customer import scripted_customer
-from spec_envs.retail.data import load
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.shop import Faults, HttpTools, ShopDatabase, serving
-from spec_envs.retail.tools import WRITES
+from spec_envs.retail.tools.table import WRITES
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 from tests.retail.served_shop import CANCEL, cancelling, check_agreement, made, play, written
@@ -156,7 +156,11 @@ class TestOneWriteOnce:
                 check_agreement(database, each)
 
     def test_the_other_shop_has_other_data(self):
-        with ShopDatabase(load("embedded:1")) as other, serving(other) as served, HttpTools(served.address) as tools:
+        with (
+            ShopDatabase(load_data("embedded:1")) as other,
+            serving(other) as served,
+            HttpTools(served.address) as tools,
+        ):
             env, _ = cancelling(tools)
             with pytest.raises(HandlerFailed, match="this shop's data have digest"):
                 env.step({"name": "list_all_product_types", "arguments": {}})

@@ -11,9 +11,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from spec_envs import Effect
-from spec_envs.retail.calculator import MAX_LENGTH
-from spec_envs.retail.store import StoreSnapshot
-from spec_envs.retail.tools import READS, SCHEMAS, TERMINAL, TOOLS, WRITES, effect_of, run_tool
+from spec_envs.retail.store.data import RetailData
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tools.calculator import MAX_LENGTH
+from spec_envs.retail.tools.table import READS, SCHEMAS, TERMINAL, TOOLS, WRITES, effect_of, run_tool
 from tests.retail.shops import AWAY, HOME, shop
 
 ANN = "ann_lee_1"
@@ -255,8 +256,8 @@ class TestCalls:
         assert bool(result.patch) <= (name in WRITES)
         if result.patch:  # the old records still are as their digests say
             changed = store.patched(result.patch)
-            assert StoreSnapshot(type(store.base)(changed.as_dict())) == changed
-        assert StoreSnapshot(type(store.base)(store.base.tables)) == fresh
+            assert StoreSnapshot(RetailData(changed.as_dict())) == changed
+        assert StoreSnapshot(RetailData(store.initial.tables)) == fresh
 
     @pytest.mark.parametrize(
         ("name", "arguments", "words"),

@@ -100,9 +100,9 @@ def test_a_site_passes_the_checkers():
     ("arguments", "message"),
     [
         ({"backend": "http"}, "backend='http' needs the address of a site"),
-        ({"site": "http://127.0.0.1"}, "backend='corpus' has no use for site='http://127.0.0.1'"),
+        ({"site": "http://127.0.0.1"}, "backend='corpus' does not take site='http://127.0.0.1'"),
         ({"backend": "browser", "site": "file:///"}, "a page's address is http://HOST"),
-        ({"backend": "http", "site": "http://127.0.0.1", "corpus": "x"}, "corpus='x' is for backend='corpus'"),
+        ({"backend": "http", "site": "http://127.0.0.1", "corpus": "x"}, "corpus='x' needs backend='corpus'"),
         ({"backend": "ftp"}, 'backend must be "corpus", "http", "browser" or a callable'),
     ],
 )

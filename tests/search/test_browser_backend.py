@@ -11,8 +11,8 @@ import psutil
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.corpus.pages import Fetched, Page
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.browser_backend import BrowserBackend

@@ -17,9 +17,10 @@ from spec_envs.agents import CallableGuesser, FrequencyGuesser, SearchPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus.markup import page_from_markup
 from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
 from spec_envs.search.env import START, SearchEnv
-from spec_envs.search.loading import load_corpus, page_from_markup
+from spec_envs.search.loading import load_corpus
 from spec_envs.search.questions import Question
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
@@ -89,7 +90,7 @@ class TestContract:
             ({"max_steps": None}, "max_steps must be"),
             ({"render_mode": "human"}, "render_mode must be"),
             ({"backend": "gopher"}, "backend must be"),
-            ({"backend": SMALL, "corpus": "pages.jsonl"}, "is for backend='corpus'"),
+            ({"backend": SMALL, "corpus": "pages.jsonl"}, "needs backend='corpus'"),
             ({"corpus": "nowhere"}, "a corpus is"),
             ({"corpus": 3}, "a corpus is .* 3 is none"),
             ({"questions": 3}, "questions must hold at least one Question"),

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.corpus.pages import Fetched, Page
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.client import WebSettings

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spec_envs.agents._search_notes import find_fact
-from spec_envs.search.loading import load_corpus
+from spec_envs.search.loading import load_corpus, load_questions
 from spec_envs.search.observations import excerpt
-from spec_envs.search.questions import Question, load_questions
 from spec_envs.search.world.articles.wiki import make_wiki
 from spec_envs.search.world.facts.world import make_world
 from spec_envs.search.world.questions.generator import make_questions
 
 if TYPE_CHECKING:
     from spec_envs.search.corpus.corpus import Corpus
+    from spec_envs.search.questions import Question
 
 WIKI = load_corpus("embedded")
 QUESTIONS = load_questions("embedded")

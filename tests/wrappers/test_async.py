@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallEnv, CancelToken, EnvClosed, Guess, InvalidConfiguration, NotForkable, ResetNeeded
-from spec_envs.calls import key_of
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify_async
 from tests.virtual_time import run
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, plain, play

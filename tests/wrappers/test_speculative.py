@@ -11,9 +11,10 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import Call, CancelToken, Effect, Guess
+from spec_envs.adapting import as_handler
 from spec_envs.agents import BuiltinChessGuesser, FrequencyGuesser, RandomChessPolicy
-from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import SimulationRuntime
 from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import PERFECT, RUNTIMES, Answers, Counter, choose, make, plain, play, slow_fake, virtual  # noqa: F401  (a fixture)

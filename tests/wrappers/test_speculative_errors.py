@@ -11,9 +11,9 @@ import pytest
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.agents import BuiltinChessGuesser
-from spec_envs.calls import key_of
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, make, plain, play, virtual  # noqa: F401  (a fixture)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import own_copy
 from spec_envs.errors import CallPending, NotForkable
+from spec_envs.values import own_copy
 
 if TYPE_CHECKING:
     from spec_envs.calls import Call

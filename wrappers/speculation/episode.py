@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.adapting import as_handler, is_async
 from spec_envs.call_env import CallEnv, Script
-from spec_envs.calls import Call, CancelToken, Effect, Handler, as_handler, is_async, own_copy, same
+from spec_envs.calls import Call, Effect
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
+from spec_envs.handling import CancelToken, Handler
 from spec_envs.prefetch import Situation
+from spec_envs.values import own_copy, same
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.tree.nodes import Process

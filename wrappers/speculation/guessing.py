@@ -9,7 +9,9 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, as_guess, is_async
+from spec_envs.adapting import as_guess, is_async
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.episode import action_of
 

@@ -10,23 +10,14 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spec_envs.adapting import as_guess, as_handler, is_async
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import (
-    AsyncGuesser,
-    Call,
-    CancelToken,
-    Effect,
-    Guess,
-    Guesser,
-    Handler,
-    as_guess,
-    as_handler,
-    is_async,
-    own_copy,
-    same,
-)
+from spec_envs.calls import Call, Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.handling import CancelToken, Handler
+from spec_envs.values import own_copy, same
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import (

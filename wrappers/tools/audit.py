@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Usage
+from spec_envs.handling import Usage
 from spec_envs.wrappers.tools.executions import Execution, State
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Effect, Usage
+from spec_envs.calls import Effect
 from spec_envs.conversation import Event, ToolCall, ToolResult
+from spec_envs.handling import Usage
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.chain import Chain, Node
 from spec_envs.wrappers.tools.executions import Execution, Executions, State

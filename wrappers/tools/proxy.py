@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from spec_envs.calls import AsyncGuesser, Effect, Guesser
+from spec_envs.calls import Effect
 from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, UserMessage
 from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.wrappers.tools.driver import Driver
 from spec_envs.wrappers.tools.executions import Execution, State
 from spec_envs.wrappers.tools.machine import Asked, Machine, RunState

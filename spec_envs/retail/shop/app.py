@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from spec_envs.retail.tools import ToolResult
-
-__all__ = ["shop_app"]
+    from spec_envs.retail.tools.tool import ToolResult
 
 _MAX_BYTES = 1_000_000
 _BODY_TIMEOUT_S = 10.0

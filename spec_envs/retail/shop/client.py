@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Self
 
 from spec_envs.calls import Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.retail.store import TABLES, Change
-from spec_envs.retail.tools import ToolResult, effect_of
+from spec_envs.retail.store.data import TABLES
+from spec_envs.retail.store.snapshot import Change
+from spec_envs.retail.tools.table import effect_of
+from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
     from spec_envs.retail.queries import ToolQuery
-
-__all__ = ["HttpTools"]
 
 
 class HttpTools:
@@ -65,7 +65,7 @@ class HttpTools:
                 known when the same step is made again.
             CallCancelled: The call was cancelled meanwhile.
         """
-        start = query.store.snapshot.base.digest
+        start = query.store.snapshot.initial.digest
         body = json.dumps({"name": query.name, "arguments": query.arguments, "data": f"{start:032x}"})
         headers = {"Content-Type": "application/json"}
         if effect_of(query.name) is Effect.WRITE:

@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.store import Change, StoreSnapshot
-from spec_envs.retail.tools import ToolResult, effect_of, run_tool
+from spec_envs.retail.store.snapshot import Change, StoreSnapshot
+from spec_envs.retail.tools.table import effect_of, run_tool
+from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from spec_envs.retail.base import Base
-
-__all__ = ["Refused", "ShopDatabase", "Write"]
+    from spec_envs.retail.store.data import RetailData
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shop (digest TEXT NOT NULL);
@@ -74,15 +73,15 @@ class ShopDatabase:
     writes, and the log.
 
     Args:
-        base: The data that every episode begins with.
+        data: The data that every episode begins with.
         path: The file, made if it is missing; ":memory:" (default) for none.
 
     Raises:
         InvalidConfiguration: The file is no database, or belongs to a shop with other data.
     """
 
-    def __init__(self, base: Base, path: str | os.PathLike[str] = ":memory:") -> None:
-        self._start = StoreSnapshot(base)
+    def __init__(self, data: RetailData, path: str | os.PathLike[str] = ":memory:") -> None:
+        self._start = StoreSnapshot(data)
         self._lock = threading.Lock()
         try:
             self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

@@ -14,8 +14,6 @@ from spec_envs.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Faults", "Faulty"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from spec_envs.retail.shop.database import ShopDatabase
     from spec_envs.retail.shop.faults import Faults
 
-__all__ = ["serving"]
-
 
 @contextlib.contextmanager
 def serving(

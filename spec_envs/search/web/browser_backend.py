@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from spec_envs._background import BackgroundLoop
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.web import mediawiki
 from spec_envs.search.web.chromium import Browser, BrowserDied
 from spec_envs.search.web.client import WebClient, WebSettings

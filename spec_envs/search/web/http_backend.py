@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from spec_envs._background import BackgroundLoop
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.web import mediawiki
 from spec_envs.search.web.client import WebClient, WebSettings, origin_of
 

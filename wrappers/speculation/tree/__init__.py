@@ -29,7 +29,9 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Call, Effect, Guess, Usage
+from spec_envs.calls import Call, Effect
+from spec_envs.guesses import Guess
+from spec_envs.handling import Usage
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-from spec_envs.calls import Guess
+from spec_envs.guesses import Guess
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, SideBranch, response_key
 
 Canonical = Callable[[Any], Hashable]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spec_envs.calls import Call, Usage
+from spec_envs.calls import Call
+from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState

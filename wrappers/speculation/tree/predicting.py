@@ -26,7 +26,7 @@ from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopP
 from spec_envs.wrappers.speculation.tree.queue import rank
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Guess
+    from spec_envs.guesses import Guess
     from spec_envs.wrappers.speculation.tree.limits import Limits
     from spec_envs.wrappers.speculation.tree.nodes import Node
 

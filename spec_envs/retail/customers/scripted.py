@@ -15,8 +15,6 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
 
-__all__ = ["scripted_customer"]
-
 #: How often the customer insists before giving a request up.
 _PATIENCE = 3
 

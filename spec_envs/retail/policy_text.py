@@ -1,6 +1,6 @@
 """The policy that the agent works by: the rules of tau-bench's retail domain, in our words."""
 
-POLICY = """\
+POLICY_TEXT = """\
 # Retail agent policy
 
 You help a customer of an online shop to cancel or modify pending orders, to return or exchange items of delivered

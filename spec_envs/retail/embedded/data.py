@@ -1,4 +1,4 @@
-"""The generated shop: users, orders and products in tau-bench's form, all of them a function of one seed."""
+"""The data of the generated shop: users, orders and products in tau-bench's form, made from one seed."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.draws import Draws
-from spec_envs.retail.catalogue import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS
+from spec_envs.retail.embedded.catalogue import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS
 
 if TYPE_CHECKING:
-    from spec_envs.retail.base import Table
+    from spec_envs.retail.store.data import Table
 
-#: The seed of ``data="embedded"``.
+#: The seed of the data called "embedded".
 SEED = 20240
 
-USERS = 240
+_USERS = 240
 _STATUSES = ("pending",) * 9 + ("delivered",) * 8 + ("processed",) * 2 + ("cancelled",)
 _BRANDS = ("visa", "mastercard", "amex")
 _Json = dict[str, Any]
 
 
-def generate(seed: int = SEED) -> dict[Table, Mapping[str, Any]]:
-    """The three tables of the shop with that seed."""
+def generate_tables(seed: int) -> dict[Table, Mapping[str, Any]]:
+    """Return the three tables of the shop that is generated from ``seed``."""
     ids = _Ids()
     products = _products(Draws("products", seed), ids)
     draws = Draws("users", seed)
     users, orders = {}, {}
-    for number in range(USERS):
+    for number in range(_USERS):
         user_id, user = _user(draws, ids)
-        # Everybody has at least one order that can be changed and one that can be sent back.
+        # Every user has at least one order that can be changed and one that can be returned.
         first = ["pending", "delivered"] if number % 2 else ["delivered", "pending"]
         for status in (*first, *(draws.pick(_STATUSES) for _ in range(draws.between(0, 2)))):
             order_id = ids.new(draws, 7, "#W")
@@ -40,7 +40,7 @@ def generate(seed: int = SEED) -> dict[Table, Mapping[str, Any]]:
 
 
 def address(draws: Draws) -> dict[str, str]:
-    """An address, made up."""
+    """Draw an address."""
     city, state, zip_start = draws.pick(CITIES)
     line2 = f"{draws.pick(('Apt', 'Suite', 'Unit'))} {draws.between(1, 990)}" if draws.chance(0.8) else ""
     return {
@@ -54,7 +54,7 @@ def address(draws: Draws) -> dict[str, str]:
 
 
 class _Ids:
-    """Gives out numbers that nothing else has."""
+    """Makes ids, each of them once."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
@@ -98,7 +98,7 @@ def _user(draws: Draws, ids: _Ids) -> tuple[str, _Json]:
 
 
 def _methods(draws: Draws, ids: _Ids) -> list[_Json]:
-    """One to three methods, at most one of a kind, so that "my gift card" says which."""
+    """Draw one to three payment methods of different kinds, so that "my gift card" means only one of them."""
     methods = []
     for kind in draws.shuffled(("credit_card", "gift_card", "paypal"))[: draws.pick((1, 2, 2, 3, 3))]:
         method: _Json = {"source": kind}
@@ -133,7 +133,7 @@ def _order(
     return {
         "order_id": order_id,
         "user_id": user_id,
-        # Some orders go elsewhere than to the customer's own address.
+        # Some orders are sent to another address than the customer's own.
         "address": dict(user["address"]) if draws.chance(0.8) else address(draws),
         "items": items,
         "fulfillments": [tracking] if shipped else [],

@@ -11,8 +11,6 @@ from spec_envs.errors import InvalidConfiguration, RecordMissing
 if TYPE_CHECKING:
     from spec_envs.retail.queries import CustomerQuery
 
-__all__ = ["RecordedCustomer"]
-
 
 class RecordedCustomer:
     """Says what the customer of a recorded conversation said, for as long as the agent says what it said there.

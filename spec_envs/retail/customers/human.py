@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, TextIO
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
+from spec_envs.handling import CancelToken
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.terminal import Terminal
-
-__all__ = ["HumanCustomer"]
 
 
 class HumanCustomer:

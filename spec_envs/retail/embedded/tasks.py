@@ -1,88 +1,104 @@
-"""The tasks of the generated shop: who wants what, in three splits.
+"""The tasks of the generated shop: which customer wants what, in three splits that share no customers.
 
-A task depends on the seed, its split and its index alone, so the others stay what they are when some are added. The
-splits share no customers.
+A task depends on the name of the data, its split and its index alone, so adding tasks does not change the others.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.draws import Draws
-from spec_envs.retail import scenarios
-from spec_envs.retail.data import load
-from spec_envs.retail.store import StoreSnapshot
+from spec_envs.retail.embedded.request_parts import Plan, Situation
+from spec_envs.retail.embedded.requests import (
+    ask_balance,
+    ask_options,
+    ask_total,
+    ask_tracking,
+    cancel,
+    change_items,
+    change_order_address,
+    change_own_address,
+    change_payment,
+    decline,
+    exchange,
+    send_back,
+    transfer,
+)
 from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
-from spec_envs.retail.wishes import Plan, Shop
 
-#: A kind of request.
-Kind = Callable[[Shop], Plan | None]
+if TYPE_CHECKING:
+    from spec_envs.retail.store.snapshot import StoreSnapshot
 
-#: How many tasks each split has.
+#: Draws a request of one kind, or returns ``None`` where the customer cannot have such a request.
+Kind = Callable[[Situation], Plan | None]
+
+#: The number of tasks in each split.
 SIZES = {"train": 140, "dev": 20, "test": 60}
 
-
-# What the customers want, one line a task, in turn. A transfer ends the conversation, so it comes last.
+# The requests of a task, one line a task; the tasks take the lines in turn. A transfer ends the conversation, so it
+# comes last.
 _MIX: tuple[tuple[Kind, ...], ...] = (
-    (scenarios.cancel,),
-    (scenarios.change_items,),
-    (scenarios.exchange,),
-    (scenarios.send_back,),
-    (scenarios.change_order_address,),
-    (scenarios.change_payment,),
-    (scenarios.change_own_address, scenarios.change_order_address),
-    (scenarios.ask_total, scenarios.send_back),
-    (scenarios.cancel, scenarios.send_back),
-    (scenarios.change_items, scenarios.exchange),
-    (scenarios.ask_options, scenarios.exchange),
-    (scenarios.decline,),
-    (scenarios.ask_tracking, scenarios.change_own_address),
-    (scenarios.change_order_address, scenarios.change_items),
-    (scenarios.ask_balance, scenarios.change_payment),
-    (scenarios.exchange, scenarios.cancel, scenarios.ask_balance),
-    (scenarios.decline, scenarios.cancel),
-    (scenarios.send_back, scenarios.transfer),
-    (scenarios.change_own_address,),
-    (scenarios.transfer,),
+    (cancel,),
+    (change_items,),
+    (exchange,),
+    (send_back,),
+    (change_order_address,),
+    (change_payment,),
+    (change_own_address, change_order_address),
+    (ask_total, send_back),
+    (cancel, send_back),
+    (change_items, exchange),
+    (ask_options, exchange),
+    (decline,),
+    (ask_tracking, change_own_address),
+    (change_order_address, change_items),
+    (ask_balance, change_payment),
+    (exchange, cancel, ask_balance),
+    (decline, cancel),
+    (send_back, transfer),
+    (change_own_address,),
+    (transfer,),
 )
 
 
-@functools.lru_cache(maxsize=4)
-def generate_tasks(data: str = "embedded") -> tuple[Task, ...]:
-    """All tasks of the generated shop called ``data``, split after split."""
-    store = StoreSnapshot(load(data))
+def generate_tasks(name: str, store: StoreSnapshot) -> tuple[Task, ...]:
+    """Return all tasks of a generated shop, split after split.
+
+    Args:
+        name: The name of the data ("embedded:7"), which seeds the draws.
+        store: The data of this name.
+    """
     users: dict[str, list[str]] = {split: [] for split in SIZES}
-    # Twelve users in a row: 7 for train, 1 for dev, 4 for test.
+    # Of twelve users in a row, 7 are for train, 1 for dev and 4 for test.
     for place, (user_id, _) in enumerate(store.items("users")):
         users["train" if place % 12 < 7 else "dev" if place % 12 == 7 else "test"].append(user_id)
     return tuple(
-        _task(data, store, users[split], split, index) for split, size in SIZES.items() for index in range(size)
+        _task(name, store, users[split], split, index) for split, size in SIZES.items() for index in range(size)
     )
 
 
-def _task(data: str, store: StoreSnapshot, users: list[str], split: str, index: int) -> Task:
-    draws = Draws("tasks", data, split, index)
+def _task(name: str, store: StoreSnapshot, users: list[str], split: str, index: int) -> Task:
+    draws = Draws("tasks", name, split, index)
     kinds = _MIX[index % len(_MIX)]
     for user_id in draws.shuffled(users):
-        plans = _plans(Shop(store, user_id, draws), kinds)
+        plans = _plans(Situation(store, user_id, draws), kinds)
         if plans is not None:
             return _made(store, split, index, user_id, draws, plans)
     raise AssertionError(f"no customer of the generated shop can want {kinds}")
 
 
-def _plans(shop: Shop, kinds: tuple[Kind, ...]) -> list[Plan] | None:
+def _plans(situation: Situation, kinds: tuple[Kind, ...]) -> list[Plan] | None:
     plans = []
     for kind in kinds:
-        plan = kind(shop)
+        plan = kind(situation)
         if plan is None:
             return None
-        outputs, shop.store = replay(shop.store, plan.actions)
+        outputs, situation.store = replay(situation.store, plan.actions)
         if any(output.startswith("Error") for output in outputs):
             return None
-        shop.used.add(plan.order_id)
+        situation.used.add(plan.order_id)
         plans.append(plan)
     return plans
 
@@ -92,7 +108,7 @@ def _made(store: StoreSnapshot, split: str, index: int, user_id: str, draws: Dra
     by_email = Action("find_user_id_by_email", {"email": user["email"]})
     name = {**user["name"], "zip": user["address"]["zip"]}
     by_name = Action("find_user_id_by_name_zip", name)
-    # Two of the same name in one zip code: then only the e-mail says who it is.
+    # Where two customers share a name and a zip code, only the e-mail address identifies this one.
     knows_email = draws.chance(0.6) or replay(store, [by_name])[0] != [user_id]
     identity = Identity(user_id, **name, email=user["email"], knows_email=knows_email)
     look_up = (by_email if knows_email else by_name, Action("get_user_details", {"user_id": user_id}))
@@ -109,7 +125,7 @@ def _made(store: StoreSnapshot, split: str, index: int, user_id: str, draws: Dra
 
 
 def _instruction(identity: Identity, plans: list[Plan]) -> str:
-    """The customer's part in words, for a language model that plays it."""
+    """Return the customer's part in words, for a language model or a person who plays the customer."""
     contact = f"your email is {identity.email}" if identity.knows_email else "you do not remember your email address"
     parts = [
         f"Your name is {identity.first_name} {identity.last_name}, your zip code is {identity.zip}, and {contact}."
@@ -120,5 +136,5 @@ def _instruction(identity: Identity, plans: list[Plan]) -> str:
         parts += [f"If asked about the {topic}: {fact}." for topic, fact in request.facts.items()]
         if not request.confirms:
             parts.append("When asked to confirm, change your mind and say no: you want nothing changed.")
-    # The phrases are the customer's own, and this is said to the customer.
+    # The facts are in the customer's own words; the instruction speaks to the customer.
     return re.sub(r"\bI\b", "you", re.sub(r"\bmy\b", "your", " ".join(parts)))

@@ -1,4 +1,4 @@
-"""The arguments of each tool: what they are called, what type they have, and what the agent is told about them."""
+"""The arguments of each tool: their names, types, and descriptions for the agent."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ REASONS = ("no longer needed", "ordered by mistake")
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool: nothing missing, nothing unknown, no type changed on the way."""
+    """Arguments of a tool. None may be missing or unknown, and values of another type are not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class NoArguments(Arguments):
-    """Of a tool that takes none."""
+    """The arguments of a tool without arguments."""
 
 
 class Calculate(Arguments):
-    """Of ``calculate``."""
+    """The arguments of ``calculate``."""
 
     expression: StrictStr = Field(
         description="What to calculate, for example '2 + 2': numbers, the operators +, -, * and /, parentheses, spaces."
@@ -54,25 +54,25 @@ class Calculate(Arguments):
 
 
 class Think(Arguments):
-    """Of ``think``."""
+    """The arguments of ``think``."""
 
     thought: StrictStr = Field(description="The thought.")
 
 
 class Transfer(Arguments):
-    """Of ``transfer_to_human_agents``."""
+    """The arguments of ``transfer_to_human_agents``."""
 
     summary: StrictStr = Field(description="What the user wants and how far it has come.")
 
 
 class Email(Arguments):
-    """Of ``find_user_id_by_email``."""
+    """The arguments of ``find_user_id_by_email``."""
 
     email: StrictStr = Field(description="The user's e-mail address, for example 'something@example.com'.")
 
 
 class NameZip(Arguments):
-    """Of ``find_user_id_by_name_zip``."""
+    """The arguments of ``find_user_id_by_name_zip``."""
 
     first_name: StrictStr = Field(description="First name, for example 'John'.")
     last_name: StrictStr = Field(description="Last name, for example 'Doe'.")
@@ -80,19 +80,19 @@ class NameZip(Arguments):
 
 
 class User(Arguments):
-    """Of a tool about one user."""
+    """The arguments of a tool about one user."""
 
     user_id: UserId
 
 
 class Order(Arguments):
-    """Of a tool about one order."""
+    """The arguments of a tool about one order."""
 
     order_id: OrderId
 
 
 class Product(Arguments):
-    """Of a tool about one product."""
+    """The arguments of a tool about one product."""
 
     product_id: StrictStr = Field(
         description="Id of the product, for example '6086499569'; not the same as the id of an item."
@@ -100,27 +100,27 @@ class Product(Arguments):
 
 
 class Cancel(Order):
-    """Of ``cancel_pending_order``."""
+    """The arguments of ``cancel_pending_order``."""
 
-    # Not an enum to the validation: tau-bench looks at the order first, and so do the errors.
+    # The values are only in the schema: as in tau-bench, an error about the order comes before one about the reason.
     reason: StrictStr = Field(description="Why the order is cancelled.", json_schema_extra={"enum": list(REASONS)})
 
 
 class Payment(Order):
-    """Of ``modify_pending_order_payment``."""
+    """The arguments of ``modify_pending_order_payment``."""
 
     payment_method_id: PaymentId
 
 
 class Return(Order):
-    """Of ``return_delivered_order_items``."""
+    """The arguments of ``return_delivered_order_items``."""
 
     item_ids: ItemIds
     payment_method_id: PaymentId
 
 
 class Replace(Order):
-    """Of the tools that put new items in the place of old ones."""
+    """The arguments of the tools that replace items of an order."""
 
     item_ids: ItemIds
     new_item_ids: NewItemIds
@@ -136,20 +136,20 @@ class _Address(Arguments):
     zip: StrictStr = Field(description="Zip code, for example '12345'.")
 
     def record(self) -> dict[str, str]:
-        """The address as orders and users hold it."""
+        """Return the address as the records of orders and users hold it."""
         return {name: getattr(self, name) for name in ("address1", "address2", "city", "state", "country", "zip")}
 
 
 class OrderAddress(_Address, Order):
-    """Of ``modify_pending_order_address``."""
+    """The arguments of ``modify_pending_order_address``."""
 
 
 class UserAddress(_Address, User):
-    """Of ``modify_user_address``."""
+    """The arguments of ``modify_user_address``."""
 
 
 def schema_of(arguments: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema of the arguments, without what says nothing to a model."""
+    """Return the JSON schema of the arguments, without the parts that tell a chat model nothing."""
     schema = arguments.model_json_schema()
     properties: dict[str, Any] = schema.get("properties", {})
     for description in properties.values():
@@ -164,10 +164,10 @@ def schema_of(arguments: type[Arguments]) -> dict[str, Any]:
 
 
 def explain(tool: str, error: ValidationError) -> str:
-    """What is wrong with a tool's arguments.
+    """Return the text that tells the agent what is wrong with a tool's arguments.
 
-    tau-bench's tools are Python functions, called with the arguments as keywords; of one that is unknown or missing,
-    this says what Python does. They take arguments of wrong types as they are, so of those the text is our own.
+    tau-bench's tools are Python functions that are called with the arguments as keywords, so the text about an unknown
+    or missing argument is Python's own. tau-bench accepts arguments of wrong types; the text about these is ours.
     """
     problems = error.errors(include_url=False)
     function = f"{''.join(part.capitalize() for part in tool.split('_'))}.invoke()"

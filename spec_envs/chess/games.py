@@ -18,12 +18,11 @@ from typing import Any, ClassVar, NoReturn, Self
 
 import chess
 
-from spec_envs.calls import CancelToken, Effect, Usage
+from spec_envs.calls import Effect
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
-
-__all__ = ["RecordedGame", "RecordedGuesses", "RecordedPlayer", "RecordedPly"]
+from spec_envs.handling import CancelToken, Usage
 
 #: Spread of the logarithm of a thinking time around the recorded one, on positions that the record does not have.
 _SPREAD = 0.4
@@ -165,7 +164,7 @@ class RecordedPlayer:
         self.speed = speed
         self.seed = seed
 
-    def __call__(self, query: Any, cancel: CancelToken) -> str:
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move in UCI notation, as a handler or as a policy.
 
         Args:
@@ -180,15 +179,15 @@ class RecordedPlayer:
         number = self.game.ply_of(position)
         ply = self.game.plies[min(len(position.moves), len(self.game.plies) - 1) if number is None else number]
         seconds = ply.seconds if number is not None else ply.seconds * self._factor(position)
-        cancel.sleep(seconds / self.speed, spending=ply.usage)
+        (cancel or CancelToken()).sleep(seconds / self.speed, spending=ply.usage)
         # Only now: a cancelled call does no work.
         return ply.move if number is not None else best_move(position.board()).uci()
 
-    def opponent(self, position: Position, cancel: CancelToken) -> str:
+    def opponent(self, position: Position, cancel: CancelToken | None = None) -> str:
         """The move for the opponent's side."""
         return self(position, cancel)
 
-    def policy(self, observation: Mapping[str, Any], cancel: CancelToken) -> str:
+    def policy(self, observation: Mapping[str, Any], cancel: CancelToken | None = None) -> str:
         """The move for the agent's side."""
         return self(observation, cancel)
 

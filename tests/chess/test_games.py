@@ -10,8 +10,8 @@ import pytest
 
 from spec_envs import CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
 from spec_envs.chess.builtin import best_move
+from spec_envs.chess.games import RecordedGame, RecordedPlayer
 from spec_envs.chess.position import Position
-from spec_envs.chess.recorded import RecordedGame, RecordedPlayer
 from tests.players import RECORDED_GAMES, NotingToken
 
 RECORD = {
@@ -146,7 +146,7 @@ def test_thinking_times_off_the_record_are_lognormal(game):
 
 
 def test_a_cancelled_call_does_not_move(game, monkeypatch):
-    monkeypatch.setattr("spec_envs.chess.recorded.best_move", lambda board: pytest.fail("worked for nobody"))
+    monkeypatch.setattr("spec_envs.chess.games.best_move", lambda board: pytest.fail("worked for nobody"))
     token = CancelToken()
     token.cancel()
     with pytest.raises(CallCancelled):

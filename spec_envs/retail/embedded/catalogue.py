@@ -1,8 +1,8 @@
-"""What the generated shop sells, and the names that its customers and their streets are made of."""
+"""The products of the generated shop, and the names, streets and cities from which its customers are drawn."""
 
 from __future__ import annotations
 
-#: Product, typical price, and the choices; written "option: value, value; option: value, value".
+#: Product, typical price in dollars, and the options, written "option: value, value; option: value, value".
 _PRODUCTS = """
 Alarm Clock | 29 | display: digital, analog; color: white, red, mint; power: battery, mains
 Backyard Tent | 189 | capacity: 2-person, 4-person, 6-person; color: green, orange, sand

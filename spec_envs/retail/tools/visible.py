@@ -1,18 +1,18 @@
-"""What a tool call can see of the shop: so that a finished read stays good until a write touches what it has read."""
+"""The part of the shop's data that a tool call can see: an answer stays valid until a write changes this part."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.retail.tools import READS
+from spec_envs.retail.tools.table import READS
 
 if TYPE_CHECKING:
-    from spec_envs.retail.store import StoreSnapshot, Table
+    from spec_envs.retail.store.data import Table
+    from spec_envs.retail.store.snapshot import StoreSnapshot
 
-__all__ = ["StoreView", "view_of"]
-
-# What a read looks at: the record that an argument names, or a whole table; nothing for those not named here.
+# The tools that read one record, and the argument with its key; and the tools that read a whole table. The reads that
+# are in neither mapping see no data.
 _RECORDS: Mapping[str, tuple[Table, str]] = {
     "get_order_details": ("orders", "order_id"),
     "get_product_details": ("products", "product_id"),
@@ -26,17 +26,17 @@ _WHOLE_TABLES: Mapping[str, Table] = {
 
 
 class StoreView:
-    """A snapshot, of which only a part counts when it is compared: views are equal if that part has equal digests.
+    """A snapshot for the query of one tool call: two views are equal if the parts that the call sees are equal.
 
-    Put one into a ``Call``'s query in place of the snapshot, and let the handler use ``snapshot``.
+    Args:
+        snapshot: All data, for the handler.
+        part: The digests of what the call sees, and where it stands; all that is compared.
     """
 
     __slots__ = ("part", "snapshot")
 
     def __init__(self, snapshot: StoreSnapshot, part: tuple[str | int | None, ...]) -> None:
-        #: All data, for the handler.
         self.snapshot = snapshot
-        #: The digests of what counts, and where it stands.
         self.part = part
 
     def __eq__(self, other: object) -> bool:
@@ -50,13 +50,13 @@ class StoreView:
 
 
 def view_of(snapshot: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> StoreView:
-    """The view that the answer of a tool call depends on; all data for a tool that writes."""
+    """Return the view that the answer of a tool call depends on; a view of all data for a tool that writes."""
     if name in _WHOLE_TABLES:
         table = _WHOLE_TABLES[name]
         return StoreView(snapshot, (table, snapshot.table_digest(table)))
     if name in _RECORDS:
         table, argument = _RECORDS[name]
         key = arguments.get(argument) if isinstance(arguments, Mapping) else None
-        if isinstance(key, str):  # anything else is refused, whatever the data
+        if isinstance(key, str):  # the tool refuses any other key, whatever the data
             return StoreView(snapshot, (table, key, snapshot.record_digest(table, key)))
     return StoreView(snapshot, () if name in READS else ("all", snapshot.digest))

@@ -1,7 +1,6 @@
-"""Arithmetic for the tool ``calculate``: a small parser, so that nothing that a model writes is ever run as code.
+"""Arithmetic for the tool ``calculate``: a small parser, so that no text of a language model is ever run as code.
 
-What it accepts has the value that Python gives it. Everything is bounded: the length of an expression, how deep it is
-nested, and the size of a power before it is computed.
+An expression has the value that Python gives it. Its length, its depth and the size of powers are limited.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from typing import Any
 
 MAX_LENGTH = 1000
 _MAX_DEPTH = 60
-_MAX_BITS = 10_000  # a float ends at 1024, but a quotient of two larger integers may be small again
+_MAX_BITS = 10_000  # more than a float can hold, since a quotient of two large integers may be small
 
 _ALLOWED = frozenset("0123456789+-*/(). ")
-# Python's numbers, where an integer has no leading zero, and its operators.
+# The numbers and operators of Python; an integer has no leading zero.
 _TOKEN = re.compile(r" *(?:(?P<number>\d+\.\d*|\.\d+|[1-9]\d*|0+(?!\d))|(?P<symbol>\*\*|//|[-+*/()]))")
 _BINARY: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "+": (1, operator.add),
@@ -26,17 +25,17 @@ _BINARY: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "//": (2, operator.floordiv),
 }
 
-_Number = int | float | complex  # a root of a negative number is complex
+_Number = int | float | complex  # complex: a root of a negative number
 
 
-def calculate(expression: str) -> str:
-    """The value of ``expression``, rounded to cents, as tau-bench writes it.
+def value_of(expression: str) -> str:
+    """Return the value of ``expression``, rounded to two decimals, as tau-bench writes it.
 
     Raises:
-        ValueError: It has characters that do not belong in one, or is too long or too deep.
-        SyntaxError: It is no expression.
-        ArithmeticError: Its value does not exist, or is too large.
-        TypeError: Its value is complex.
+        ValueError: The expression has characters that are not allowed, or is too long or nested too deep.
+        SyntaxError: The text is no expression.
+        ArithmeticError: The expression has no value, or its value is too large.
+        TypeError: The value is complex.
     """
     if not _ALLOWED.issuperset(expression):
         raise ValueError("invalid characters in expression")
@@ -46,7 +45,7 @@ def calculate(expression: str) -> str:
     value = parser.expression(0)
     if parser.peek():
         raise SyntaxError("invalid syntax")
-    return str(round(float(value), 2))  # type: ignore[arg-type]  # of a complex number: the TypeError that is promised
+    return str(round(float(value), 2))  # type: ignore[arg-type]  # a complex number raises TypeError
 
 
 def _tokens(expression: str) -> list[str]:
@@ -61,7 +60,7 @@ def _tokens(expression: str) -> list[str]:
 
 
 class _Parser:
-    """Reads and computes at the same time, by the precedence of the operators."""
+    """Parses and computes at the same time, by the precedence of the operators."""
 
     def __init__(self, tokens: list[str]) -> None:
         self._tokens = tokens
@@ -77,7 +76,7 @@ class _Parser:
         return token
 
     def expression(self, at_least: int) -> _Number:
-        """A chain of operators of precedence ``at_least`` or more, from left to right."""
+        """Compute a chain of operators of precedence ``at_least`` or more, from left to right."""
         left = self._factor()
         while (known := _BINARY.get(self.peek())) is not None and known[0] >= at_least:
             self._take()
@@ -94,7 +93,7 @@ class _Parser:
             value = -value if sign == "-" else +value
         else:
             value = self._atom()
-            if self.peek() == "**":  # binds tighter than a sign before it, and looser than one after it
+            if self.peek() == "**":  # binds more tightly than a sign before it, and less tightly than a sign after it
                 self._take()
                 value = _power(value, self._factor())
         self._depth -= 1
