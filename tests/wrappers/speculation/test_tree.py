@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from typing import Any
 
 import pytest
@@ -29,11 +30,15 @@ LENGTH = 12
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """An episode that is nothing but its responses; ``None`` is refused, and the last few make the query."""
+    """An episode that is nothing but its responses; ``None`` is refused, and the last few make the query.
+
+    With ``repeats`` every second call is the same, so that a node and its descendants make equal calls.
+    """
 
     history: tuple[Any, ...] = ()
     memory: int = LENGTH
     effects: tuple[Effect, ...] = (Effect.SAMPLE, Effect.READ)
+    repeats: bool = False
 
     @property
     def call(self) -> Call | None:
@@ -41,6 +46,8 @@ class Chain:
         if step == LENGTH:
             return None
         seen = self.history[-self.memory :] if self.memory else ()
+        if self.repeats:
+            return Call(f"handler{step % 2}", (step, seen) if step % 2 else (), self.effects[step % len(self.effects)])
         return Call(f"handler{step % 4}", (step, seen), self.effects[step % len(self.effects)])
 
     @property
@@ -96,6 +103,8 @@ LIMITS = st.builds(
 )
 
 
+#: Which of the calls in flight, or of the guessers at work, something happens to.
+PICK = st.integers(0, 99)
 RARELY = st.integers(0, 9).map(lambda number: number == 9)
 
 
@@ -111,6 +120,7 @@ class TreeMachine(RuleBasedStateMachine):
         external=st.booleans(),
         loose=st.booleans(),
         prefetching=st.booleans(),
+        repeats=st.booleans(),
     )
     def begin(
         self,
@@ -120,9 +130,10 @@ class TreeMachine(RuleBasedStateMachine):
         external: bool,
         loose: bool,
         prefetching: bool,
+        repeats: bool,
     ) -> None:
         self.limits = limits
-        self.start = Chain(memory=memory, effects=effects)
+        self.start = Chain(memory=memory, effects=effects, repeats=repeats)
         self.external = {"handler1"} if external else set()
         self.tree = SpeculationTree(
             limits,
@@ -137,6 +148,7 @@ class TreeMachine(RuleBasedStateMachine):
         self.history: list[Any] | None = None
         self.running: dict[Run, bool] = {}  # in flight: whether it was cancelled
         self.predicting: set[Node] = set()
+        self.stopped: set[Node] = set()
         self.ever: set[Run | Node] = set()
         self.demanded = False
 
@@ -157,7 +169,8 @@ class TreeMachine(RuleBasedStateMachine):
                     self.ever.add(node)
                     self.predicting.add(node)
                 case StopPredicting(node):
-                    assert node in self.predicting
+                    assert node in self.predicting and node not in self.stopped
+                    self.stopped.add(node)
                 case Committed(node=node, child=child):
                     assert child is self.tree.root and not node.alive
                 case Discarded(node):
@@ -192,9 +205,9 @@ class TreeMachine(RuleBasedStateMachine):
                 assert run.state in (RunState.RUNNING, RunState.DONE)
 
     @precondition(lambda self: bool(self.running))
-    @rule(data=st.data(), response=st.integers(0, 3), fails=st.booleans())
-    def returns(self, data: st.DataObject, response: int, fails: bool) -> None:
-        run = data.draw(st.sampled_from(sorted(self.running, key=lambda run: run.id)))
+    @rule(pick=PICK, response=st.integers(0, 3), fails=st.booleans())
+    def returns(self, pick: int, response: int, fails: bool) -> None:
+        run = sorted(self.running, key=lambda run: run.id)[pick % len(self.running)]
         usage = Usage(tokens_in=1)
         if self.running.pop(run):
             self.carry_out(self.tree.stopped(run, usage, self.now))
@@ -205,13 +218,13 @@ class TreeMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: bool(self.predicting))
     @rule(
-        data=st.data(),
+        pick=PICK,
         responses=st.lists(st.none() | st.integers(0, 3), max_size=4),
         p=st.sampled_from([0.0, 0.3, 1.0]),
         early=st.booleans(),
     )
-    def guesses(self, data: st.DataObject, responses: list[int | None], p: float, early: bool) -> None:
-        node = data.draw(st.sampled_from(sorted(self.predicting, key=lambda node: node.id)))
+    def guesses(self, pick: int, responses: list[int | None], p: float, early: bool) -> None:
+        node = sorted(self.predicting, key=lambda node: node.id)[pick % len(self.predicting)]
         if not early:
             self.predicting.remove(node)
         guesses = [Guess(response, p) for response in responses]
@@ -246,6 +259,17 @@ class TreeMachine(RuleBasedStateMachine):
         assert all(self.running.values()), "closing cancels everything in flight"
         assert self.tree.num_nodes == 0
 
+    def check_everything(self) -> None:
+        """All invariants, for whoever calls the rules directly."""
+        self.nothing_leaks()
+        self.limits_hold()
+        self.only_what_waits_for_an_answer_is_being_guessed()
+        self.the_root_is_where_the_episode_is()
+        self.known_beats_guessed()
+        self.no_write_runs_ahead_and_no_read_overtakes_it()
+        self.side_branches_only_read_and_make_each_read_once()
+        self.a_run_answers_the_call_of_its_node()
+
     # -- what must hold ------------------------------------------------------------------------------------------
 
     @invariant()
@@ -272,6 +296,16 @@ class TreeMachine(RuleBasedStateMachine):
         assert len(self.predicting) <= self.limits.max_inflight + 1
 
     @invariant()
+    def only_what_waits_for_an_answer_is_being_guessed(self) -> None:
+        """Whoever is of no use any more was told to stop."""
+        for node in self.predicting - self.stopped:
+            assert node.alive and not node.answered and node.call is not None
+        root = self.tree.root
+        for node in root.subtree() if root is not None else ():
+            if node.guessed is not None:
+                assert node in self.ever
+
+    @invariant()
     def the_root_is_where_the_episode_is(self) -> None:
         if self.history is None:
             assert self.tree.root is None
@@ -286,7 +320,7 @@ class TreeMachine(RuleBasedStateMachine):
             return
         for node in self.tree.root.subtree():
             total = sum(child.probability for child in node.children.values())
-            assert total <= 1 + 1e-9 or node.named is not None
+            assert total <= 1 + 1e-9 or node.side_branch is not None
             for child in node.children.values():
                 assert child.parent is node
                 assert child.score <= node.score + 1e-9
@@ -339,6 +373,65 @@ class TreeMachine(RuleBasedStateMachine):
 
 TreeMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=80, deadline=None)
 TestTree = TreeMachine.TestCase
+
+
+def some_limits(rng: random.Random) -> Limits:
+    return Limits(
+        max_inflight=rng.choice([0, 1, 2, 5]),
+        max_nodes=rng.choice([2, 5, 12, 40]),
+        max_depth=rng.choice([None, None, 0, 1, 3]),
+        min_probability=rng.choice([0.0, 0.0, 0.1]),
+        per_handler=rng.choice(
+            [{}, {"handler0": HandlerLimit(max_inflight=2), "handler2": HandlerLimit(max_inflight=1)}]
+        ),
+        read_ttl_s=rng.choice([0.0, 3.0, 1e9]),
+        max_reads=rng.randrange(4),
+    )
+
+
+def walk(rng: random.Random, num_events: int) -> TreeMachine:
+    """A machine after events that are mostly those of an episode that is played: few of them change nothing."""
+    machine = TreeMachine()
+    machine.begin(
+        limits=some_limits(rng),
+        memory=rng.choice([0, 1, LENGTH]),
+        effects=tuple(rng.choices([Effect.SAMPLE, Effect.READ, Effect.WRITE], [2, 2, 1], k=rng.randint(1, 4))),
+        external=rng.random() < 0.3,
+        loose=rng.random() < 0.3,
+        prefetching=rng.random() < 0.5,
+        repeats=rng.random() < 0.5,
+    )
+    machine.rebase(really=True)
+    for _ in range(num_events):
+        event = rng.choices(["demand", "returns", "guesses", "commits", "time", "rebase", "close"], WEIGHTS)[0]
+        if event == "demand" and machine.waits():
+            machine.demand()
+        elif event == "returns" and machine.running:
+            machine.returns(pick=rng.randrange(99), response=rng.randrange(4), fails=rng.random() < 0.1)
+        elif event == "guesses" and machine.predicting:
+            responses = rng.choices([None, 0, 1, 2, 3], k=rng.randrange(4))
+            p = rng.choice([0.0, 0.3, 1.0])
+            machine.guesses(pick=rng.randrange(99), responses=responses, p=p, early=rng.random() < 0.3)
+        elif event == "commits" and machine.waits():
+            machine.commits(own=rng.random() < 0.3, response=rng.randrange(4))
+        elif event == "time":
+            machine.time_passes(seconds=rng.uniform(0.1, 5.0))
+        elif event == "rebase" or not machine.waits():
+            machine.rebase(really=True)
+        elif event == "close" and rng.random() < 0.1:
+            machine.close(really=True)
+        machine.check_everything()
+    return machine
+
+
+WEIGHTS = [4, 8, 10, 3, 1, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_happens_in_long_episodes(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(20):
+        walk(rng, 150)
 
 
 def test_an_event_that_does_not_fit_raises_and_changes_nothing() -> None:
@@ -484,3 +577,19 @@ def test_money_decides_whether_a_call_is_worth_its_time() -> None:
         predict, *_ = (command for command in tree.rebase(Chain(), 20.0) if isinstance(command, Predict))
         commands = tree.guessed(predict.node, [Guess(5, 0.5)], 21.0)
         assert sum(isinstance(command, Start) for command in commands) == expected
+
+
+def test_a_node_and_its_descendant_share_a_read_and_the_first_may_discard_the_other() -> None:
+    tree = SpeculationTree(Limits(), guessable={"handler0", "handler1"})
+    (predict,) = tree.rebase(Chain(effects=(Effect.READ, Effect.SAMPLE), repeats=True), 0.0)
+    assert isinstance(predict, Predict)
+    (read,) = tree.demand(0.0)
+    assert isinstance(read, Start)
+    branch, predict = tree.guessed(predict.node, [Guess(1, 0.9)], 0.0)
+    assert isinstance(branch, Start) and isinstance(predict, Predict)
+    assert tree.guessed(predict.node, [Guess(5, 0.9)], 0.0)  # the same read again, which is under way
+    assert len(read.run.nodes) == 2
+    tree.responded(read.run, 2, Usage(), 1.0)
+    assert tree.root is not None
+    assert tree.num_nodes == len(list(tree.root.subtree())) == 2
+    assert read.run.nodes == [tree.root]

@@ -28,7 +28,7 @@ class Runs:
     Args:
         limits: Bounds of the speculation.
         places: Where the slots are kept.
-        shadow_every: Every how-many-th loosely matched call is made again with its true query.
+        shadow_every: Of this many loosely matched calls one is made again with its true query.
     """
 
     def __init__(self, limits: Limits, places: Places, *, shadow_every: int) -> None:
@@ -37,7 +37,7 @@ class Runs:
         self._inflight: dict[Run, None] = {}
         self._ids = itertools.count()
         self._shadow_every = shadow_every
-        self._num_loose = 0
+        self._num_loose = 0  # since one was made again
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
@@ -58,15 +58,18 @@ class Runs:
     def promote(self, node: Node, now: float) -> list[Command]:
         """The speculative call of ``node`` has become the authoritative one.
 
-        If it was matched loosely, the call is now and then made with its true query too, to see what matching costs.
+        If it was matched loosely, the call is now and then made with its true query too, to see what matching costs,
+        if there is room.
         """
         assert node.run is not None
         self._make_authoritative(node.run)
         if not node.lossy or node.call is None or node.process is None:
             return []
         self._num_loose += 1
-        if self._num_loose % self._shadow_every or node.run.call == node.call:
+        has_room = self._places.num_free > 0 and self._places.has_room(node.call.handler, now)
+        if self._num_loose < self._shadow_every or node.run.call == node.call or not has_room:
             return []
+        self._num_loose = 0
         shadow = Run(next(self._ids), node.call, node.process, True, now, ahead=True, shadow_of=node.run)
         return self._launch(shadow)
 
