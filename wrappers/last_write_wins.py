@@ -23,7 +23,7 @@ from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.runtimes.base import Job
-from spec_envs.wrappers.speculative import make_runtime
+from spec_envs.wrappers.runtimes.choice import make_runtime
 
 if TYPE_CHECKING:
     from spec_envs.guesses import Guesser

@@ -13,7 +13,7 @@ from spec_envs.adapting import as_guess, is_async
 from spec_envs.guesses import AsyncGuesser, Guess, Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.base import Job, Runtime
-from spec_envs.wrappers.speculation.episode import action_of
+from spec_envs.wrappers.speculation.transitions import action_of
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.ledger import Ledger
