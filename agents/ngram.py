@@ -14,8 +14,6 @@ from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, can
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess
 
-__all__ = ["NGramGuesser"]
-
 _VERSION = 1
 #: Stands for a message to the user.
 _MESSAGE = ""

@@ -9,14 +9,12 @@ from typing import Any, Self
 
 from spec_envs.adapting import as_guess, is_async
 from spec_envs.agents.calibration import Reliability, capped
-from spec_envs.agents.guessers import Recent
+from spec_envs.agents.recent import Recent
 from spec_envs.calls import Call
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
-
-__all__ = ["UnionGuesser"]
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from spec_envs.agents.pattern import PatternGuesser
+from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration

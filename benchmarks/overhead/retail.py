@@ -22,7 +22,7 @@ from typing import Any
 import gymnasium as gym
 import psutil
 
-from spec_envs.agents import RetailPolicy
+from spec_envs.agents import ScriptedRetailPolicy
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.forking import fork
 from spec_envs.retail.loading import load_data
@@ -119,7 +119,7 @@ def steps_us(episodes: int) -> float:
 
     The agent's own time is not counted, and nothing waits, so the time of the processor is all there is.
     """
-    env, policy = gym.make("SpecRetail-v0"), RetailPolicy()
+    env, policy = gym.make("SpecRetail-v0"), ScriptedRetailPolicy()
     recorded: list[list[Any]] = []
     for seed in range(episodes):
         observation, _ = env.reset(seed=seed)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import gymnasium as gym
 
 from spec_envs.adapting import as_handler
-from spec_envs.agents import SearchPolicy
+from spec_envs.agents import ScriptedSearchPolicy
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import ChessBench
 from spec_envs.benchmarks.chess.settings import ReplaySettings
@@ -85,7 +85,7 @@ def _forks() -> Iterator[Measured]:
 def _search_forks() -> Iterator[Measured]:
     """Forks of a search episode that has read two pages: time, and memory where a thousand are kept."""
     with gym.make("SpecSearch-v0", split="train") as env:
-        policy = SearchPolicy()
+        policy = ScriptedSearchPolicy()
         observation, _ = env.reset(seed=0)
         for _ in range(2):
             observation, *_ = env.step(policy(observation))

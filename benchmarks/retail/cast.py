@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.adapting import as_guess
-from spec_envs.agents.retail import GoldReplay, RetailPolicy
+from spec_envs.agents.retail.gold_replay import GoldReplay
+from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.calls import Effect
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.retail.actions import read_action
@@ -107,7 +108,7 @@ def typing_seconds(message: str, settings: RetailSettings) -> float:
 
 def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, str]], Any]:
     """The agent without its delay: the scripted one, or for tau-bench's tasks the gold actions."""
-    return RetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
+    return ScriptedRetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
 
 
 def player_of(settings: RetailSettings) -> Callable[[CustomerQuery], str]:

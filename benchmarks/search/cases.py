@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
-from spec_envs.agents.search import SearchPolicy
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.search.loading import load_questions
 from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
 from spec_envs.search.world.embedded import embedded_corpus
@@ -65,7 +65,7 @@ class Case:
         speed, seed = settings.time_scale, settings.seed
         thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
         site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
-        policy = with_latency(SearchPolicy(), thinking)
+        policy = with_latency(ScriptedSearchPolicy(), thinking)
         return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", split)]
 
     def env(self) -> gym.Env[Any, Any]:

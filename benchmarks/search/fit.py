@@ -1,6 +1,6 @@
 """Fits the weights that ``SearchGuesser`` begins with.
 
-``python -m spec_envs.benchmarks.search.fit --out agents/search_guessers/weights.json`` fits them to what the scripted
+``python -m spec_envs.benchmarks.search.fit --out agents/search/weights.json`` fits them to what the scripted
 agent does on the train split of the generated questions, and to nothing else: on recorded episodes, and on the other
 splits, ``spec-envs bench search`` shows how they do on what they do not know.
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 import click
 
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.agents.search_guessers.model import ActionModel, decide
-from spec_envs.agents.search_guessers.situation import Situation
+from spec_envs.agents.search.action_model import ActionModel, decide
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
+from spec_envs.agents.search.situation import Situation
 from spec_envs.benchmarks import options
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.env import SearchEnv
@@ -49,7 +49,7 @@ def fit(decisions: Iterable[Decision], *, rounds: int = _ROUNDS, seed: int = 0) 
 def generated_decisions(count: int, seed: int) -> list[Decision]:
     """``count`` of the actions of the scripted agent on the train split of the generated questions."""
     made: list[Decision] = []
-    policy = SearchPolicy()
+    policy = ScriptedSearchPolicy()
     with SearchEnv(split="train") as env:
         for number in range(len(env.questions)):
             observation, _ = env.reset(options={"question": number})

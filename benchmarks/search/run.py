@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from spec_envs.adapting import as_guess
-from spec_envs.agents import RankCalibration, UnionGuesser
-from spec_envs.agents.guessers import Recent
-from spec_envs.agents.search_guessers import PageGuesser, RecordedSearchGuesser, SearchGuesser
+from spec_envs.agents import UnionGuesser
+from spec_envs.agents.calibration import RankCalibration
+from spec_envs.agents.recent import Recent
+from spec_envs.agents.search.action_guesser import SearchGuesser
+from spec_envs.agents.search.page_guesser import PageGuesser
+from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.benchmarks.timed import TimedGuesser
 from spec_envs.errors import InvalidConfiguration

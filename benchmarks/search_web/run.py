@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.agents.search_guessers import SearchGuesser
+from spec_envs.agents.search.action_guesser import SearchGuesser
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
@@ -125,13 +125,13 @@ def _measured(settings: WebBenchSettings) -> Iterator[WebRun]:
     if not settings.episodes:
         return
     guesser = SearchGuesser()
-    policy = with_latency(SearchPolicy(), settings.agent_seconds)
+    policy = with_latency(ScriptedSearchPolicy(), settings.agent_seconds)
     with (
         WikiSite(load_corpus("embedded"), latency_s=settings.page_seconds) as site,
         _backend(settings, site.url) as backend,
         gym.make("SpecSearch-v0", backend=backend, split="test") as plain,
     ):
-        _play(plain, SearchPolicy(), 0)  # starts what has to be started, once, for both
+        _play(plain, ScriptedSearchPolicy(), 0)  # starts what has to be started, once, for both
         for index in range(settings.episodes):
             yield _compare(plain, backend, policy, guesser, settings, index)
 
@@ -176,7 +176,7 @@ def certified(settings: WebBenchSettings) -> Certificate:
     with WikiSite(load_corpus("embedded")) as site, _backend(settings, site.url) as backend:
         return certify(
             lambda: gym.make("SpecSearch-v0", backend=backend, split="dev"),
-            SearchPolicy(error_rate=0.2),
+            ScriptedSearchPolicy(error_rate=0.2),
             {"policy": SearchGuesser()},
             range(settings.seeds),
             k=settings.k,

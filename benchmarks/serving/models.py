@@ -88,12 +88,12 @@ class ChessModel:
 
 
 class RetailModel:
-    """Serves customers as ``RetailPolicy`` does, and guesses what that would do next, or what the customer says."""
+    """Serves customers as ``ScriptedRetailPolicy`` does, and guesses its next action, or the customer's reply."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.retail import RetailPolicy
+        from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 
-        self._policy = RetailPolicy()
+        self._policy = ScriptedRetailPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:
         """A tool call or a message, or guesses."""
@@ -120,12 +120,12 @@ class RetailModel:
 
 
 class SearchModel:
-    """Answers questions as ``SearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
+    """Answers questions as ``ScriptedSearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.search import SearchPolicy
+        from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 
-        self._policy = SearchPolicy()
+        self._policy = ScriptedSearchPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:
         """A thought and an action, or a guess of the action."""

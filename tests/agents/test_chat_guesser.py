@@ -23,7 +23,7 @@ from tests.agents.test_chat_policy import CHESS, SHOP
 
 MOVE = Call("policy", CHESS)
 WORD = GuessPrompt(
-    ask=lambda query, k, past: ChatRequest(messages=[{"role": "user", "content": f"{query}: {k}"}]),
+    request=lambda query, k, past: ChatRequest(messages=[{"role": "user", "content": f"{query}: {k}"}]),
     read=lambda line, query: line,
 )
 
@@ -32,7 +32,7 @@ def words(text, *, logprobs=()):
     return Completion(text=text, logprobs=tuple(logprobs))
 
 
-def guess(answers, call=MOVE, prompts="chess", k=3):
+def guess(answers, call=MOVE, prompts: str | dict[str, GuessPrompt] = "chess", k=3):
     script = Script(*answers)
     guesser = ChatGuesser(script, prompts)
     return guesser.guess(call, k), script, guesser

@@ -7,12 +7,12 @@ from spec_envs.agents import (
     BuiltinChessGuesser,
     BuiltinChessPolicy,
     RandomChessPolicy,
-    RankCalibration,
     RecordedChessGuesser,
     StockfishGuesser,
     StockfishPolicy,
     UnionGuesser,
 )
+from spec_envs.agents.calibration import RankCalibration
 from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame
