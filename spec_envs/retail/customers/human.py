@@ -11,11 +11,11 @@ from spec_envs.terminal import Terminal
 
 
 class HumanCustomer:
-    """Shows a person the customer's part and what the agent says, and reads the answers; "stop" ends the conversation.
+    """Shows a person the customer's part and the agent's messages, and reads the answers; "stop" ends the conversation.
 
     Args:
-        input: Where answers are read from, line by line. Default: standard input.
-        output: Where questions go. Default: standard output.
+        input: The file from which answers are read, line by line. Default: standard input.
+        output: The file to which messages are written. Default: standard output.
     """
 
     effect: ClassVar[Effect] = Effect.WRITE
@@ -24,7 +24,7 @@ class HumanCustomer:
         self._terminal = Terminal(input, output)
 
     def __call__(self, query: CustomerQuery, cancel: CancelToken) -> str:
-        """The message that the person types.
+        """Return the message that the person types.
 
         Raises:
             HandlerFailed: The input ended.

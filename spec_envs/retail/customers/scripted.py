@@ -1,7 +1,7 @@
-"""The scripted customer: plays the scenario of a generated task, and nothing but that.
+"""The scripted customer, which plays the scenario of a generated task.
 
-It is a pure function of its query. What it makes of the dialogue follows from the agent's messages alone, one after the
-other; only the wording of the answer is drawn, from the query's seed.
+The customer is a pure function of its query: what it answers follows from the agent's messages, and the wording of the
+answer is drawn from the query's seed. It understands the agent by regular expressions.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.queries import STOP, CustomerQuery
 from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
 
-#: How often the customer insists before giving a request up.
+#: The number of useless answers of the agent after which the customer gives up a request.
 _PATIENCE = 3
 
 _QUESTION = re.compile(r"[^.?!\n]*\?|[^.?!\n]*\b(?:please|could you|let me know|tell me|provide)\b[^.?!\n]*", re.I)
@@ -37,10 +37,10 @@ _TOPICS = {
 
 
 def scripted_customer(query: CustomerQuery) -> str:
-    """What the customer of a generated task says next.
+    """Return what the customer of a generated task says next.
 
     Raises:
-        InvalidConfiguration: The task has no scenario, only an instruction for a model that plays the customer.
+        InvalidConfiguration: The task has no scenario, but only an instruction in words.
     """
     scenario = query.task.scenario
     if scenario is None:
@@ -56,7 +56,7 @@ def scripted_customer(query: CustomerQuery) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
-    """What to say, and the phrases of which one comes before it."""
+    """What to say: one of ``openings``, which is drawn, and then ``text``."""
 
     text: str
     openings: Sequence[str] = ("",)
@@ -73,12 +73,12 @@ _BYE = (f"That is all, thank you. {STOP}", f"Thanks for your help. {STOP}", f"No
 
 
 class _Customer:
-    """Where the customer stands, after the messages heard so far."""
+    """The customer's state after the messages heard so far."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._identity = scenario.identity
         self._requests = scenario.requests
-        self._place = 0  # of the request that the conversation is about
+        self._place = 0  # the index of the request that the conversation is about
         self._greeted = self._declined = False
         self._insisted = 0
         self._heard: list[str] = []
@@ -88,7 +88,7 @@ class _Customer:
         return self._requests[self._place]
 
     def hear(self, message: str) -> _Answer:
-        """The answer to the agent's next message."""
+        """Return the answer to the agent's next message."""
         if not self._greeted:
             self._greeted = True
             return self._want(_HELLO)
@@ -105,7 +105,7 @@ class _Customer:
             return self._go_on()
         if not facts:
             return self._insist(message)
-        self._insisted = 0  # they are getting on
+        self._insisted = 0  # this was progress
         return _Answer(facts, _POLITE)
 
     def _want(self, openings: Sequence[str]) -> _Answer:
@@ -121,11 +121,11 @@ class _Customer:
         outputs = self._request.outputs
         if not all(any(was_said(output, heard) for heard in self._heard) for output in outputs):
             return False
-        # An answer needs no words that say that it is one.
+        # A question is answered by the outputs alone; a change has to be reported in words.
         return bool(_DONE.search(message)) or (self._request.kind == "information" and bool(outputs))
 
     def _go_on(self) -> _Answer:
-        """The next request, or good-bye."""
+        """Go on to the next request, or say good-bye."""
         self._declined, self._insisted = False, 0
         if self._place + 1 == len(self._requests):
             return _Answer("", _BYE)
@@ -133,17 +133,17 @@ class _Customer:
         return self._want(_NEXT)
 
     def _facts(self, question: str) -> str:
-        """What is known about the topics that are asked for."""
+        """Return what the customer knows about the topics of a question; "" if it is about none."""
         facts = self._request.facts
         asked = [topic for topic, words in _TOPICS.items() if words.search(question)]
         if "new items" in asked and "new items" in facts:
-            asked = [topic for topic in asked if topic != "items"]  # they are named together with the new ones
+            asked = [topic for topic in asked if topic != "items"]  # the phrase for the new items names them, too
         found = [facts[topic] for topic in asked if topic in facts]
         text = ". ".join(fact[0].upper() + fact[1:] for fact in found)
         return f"{text}." if found else "I have nothing to add to that." if asked and facts else ""
 
     def _insist(self, message: str) -> _Answer:
-        """Asks again, for so long; then gives up."""
+        """Ask for the request again, or give it up after ``_PATIENCE`` times."""
         self._insisted += 1
         if self._insisted >= _PATIENCE or (_REFUSED.search(message) and self._insisted > 1):
             return self._go_on()

@@ -1,4 +1,4 @@
-"""A customer who says what a recorded one said."""
+"""A customer who repeats the messages of a recorded conversation."""
 
 from __future__ import annotations
 
@@ -13,33 +13,35 @@ if TYPE_CHECKING:
 
 
 class RecordedCustomer:
-    """Says what the customer of a recorded conversation said, for as long as the agent says what it said there.
+    """Says what the customer of a recorded conversation said, as long as the agent says the same as in the recording.
 
-    What a customer would have said to anything else, the recording does not hold. Tool calls are the agent's own
-    business: they need not be those of the recording.
+    The agent's tool calls may differ from the recorded ones.
 
     Args:
-        conversation: One of ``spec_envs.conversation.read_trajectories``, or ``from_chat(env.unwrapped.dialogue)``.
+        conversation: The recording: from ``spec_envs.conversation.read_trajectories``, or
+            ``from_chat(env.unwrapped.dialogue)``.
 
     Raises:
-        InvalidConfiguration: The customer says nothing in it.
+        InvalidConfiguration: The customer says nothing in the conversation.
     """
 
     effect: ClassVar[Effect] = Effect.READ
 
     def __init__(self, conversation: Conversation) -> None:
-        events = conversation.events
-        places = [place for place, event in enumerate(events) if isinstance(event, UserMessage)]
-        if not places:
+        self._turns: list[tuple[str, str]] = []  # the agent's message right before ("" for none), the customer's
+        before = ""
+        for event in conversation.events:
+            if isinstance(event, UserMessage):
+                self._turns.append((before, event.text))
+            before = event.text if isinstance(event, AssistantMessage) else ""
+        if not self._turns:
             raise InvalidConfiguration("the conversation to replay holds no message of a customer")
-        #: What the customer said, and what it answered to: the agent's last message before it.
-        self._turns = [(_said_before(conversation, place), events[place]) for place in places]
 
     def __call__(self, query: CustomerQuery) -> str:
-        """The customer's next message.
+        """Return the customer's next message.
 
         Raises:
-            RecordMissing: The recording ends before it, or the agent has said something else.
+            RecordMissing: The recording ends here, or the agent has said something that is not in the recording.
         """
         heard = query.said[2::2]  # without the greeting
         if len(heard) >= len(self._turns):
@@ -51,14 +53,6 @@ class RecordedCustomer:
             if said != recorded:
                 raise RecordMissing(
                     f"message {number} of the agent is {said!r:.200}, and the recorded customer answered to "
-                    f"{recorded!r:.200}; what it would have said to this, the recording does not hold"
+                    f"{recorded!r:.200}; the recording does not say what the customer answers to another message"
                 )
-        message = self._turns[len(heard)][1]
-        assert isinstance(message, UserMessage)
-        return message.text
-
-
-def _said_before(conversation: Conversation, place: int) -> str:
-    """What the customer has just heard; "" for nothing. Words beside a tool call are not said to anybody."""
-    before = conversation.events[place - 1] if place else None
-    return before.text if isinstance(before, AssistantMessage) else ""
+        return self._turns[len(heard)][1]

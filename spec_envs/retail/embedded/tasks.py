@@ -10,22 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.draws import Draws
+from spec_envs.retail.embedded import requests
 from spec_envs.retail.embedded.request_parts import Plan, Situation
-from spec_envs.retail.embedded.requests import (
-    ask_balance,
-    ask_options,
-    ask_total,
-    ask_tracking,
-    cancel,
-    change_items,
-    change_order_address,
-    change_own_address,
-    change_payment,
-    decline,
-    exchange,
-    send_back,
-    transfer,
-)
 from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
 
 if TYPE_CHECKING:
@@ -40,26 +26,26 @@ SIZES = {"train": 140, "dev": 20, "test": 60}
 # The requests of a task, one line a task; the tasks take the lines in turn. A transfer ends the conversation, so it
 # comes last.
 _MIX: tuple[tuple[Kind, ...], ...] = (
-    (cancel,),
-    (change_items,),
-    (exchange,),
-    (send_back,),
-    (change_order_address,),
-    (change_payment,),
-    (change_own_address, change_order_address),
-    (ask_total, send_back),
-    (cancel, send_back),
-    (change_items, exchange),
-    (ask_options, exchange),
-    (decline,),
-    (ask_tracking, change_own_address),
-    (change_order_address, change_items),
-    (ask_balance, change_payment),
-    (exchange, cancel, ask_balance),
-    (decline, cancel),
-    (send_back, transfer),
-    (change_own_address,),
-    (transfer,),
+    (requests.cancel,),
+    (requests.change_items,),
+    (requests.exchange,),
+    (requests.send_back,),
+    (requests.change_order_address,),
+    (requests.change_payment,),
+    (requests.change_own_address, requests.change_order_address),
+    (requests.ask_total, requests.send_back),
+    (requests.cancel, requests.send_back),
+    (requests.change_items, requests.exchange),
+    (requests.ask_options, requests.exchange),
+    (requests.decline,),
+    (requests.ask_tracking, requests.change_own_address),
+    (requests.change_order_address, requests.change_items),
+    (requests.ask_balance, requests.change_payment),
+    (requests.exchange, requests.cancel, requests.ask_balance),
+    (requests.decline, requests.cancel),
+    (requests.send_back, requests.transfer),
+    (requests.change_own_address,),
+    (requests.transfer,),
 )
 
 
@@ -112,15 +98,15 @@ def _made(store: StoreSnapshot, split: str, index: int, user_id: str, draws: Dra
     knows_email = draws.chance(0.6) or replay(store, [by_name])[0] != [user_id]
     identity = Identity(user_id, **name, email=user["email"], knows_email=knows_email)
     look_up = (by_email if knows_email else by_name, Action("get_user_details", {"user_id": user_id}))
-    requests = tuple(plan.request for plan in plans)
+    wanted = tuple(plan.request for plan in plans)
     return Task(
         split=split,
         index=index,
         user_id=user_id,
         instruction=_instruction(identity, plans),
         actions=(*look_up, *(action for plan in plans for action in plan.actions)),
-        outputs=tuple(output for request in requests for output in request.outputs),
-        scenario=Scenario(identity, requests),
+        outputs=tuple(output for request in wanted for output in request.outputs),
+        scenario=Scenario(identity, wanted),
     )
 
 

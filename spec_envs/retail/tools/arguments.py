@@ -6,10 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
-OrderId = Annotated[
-    StrictStr,
-    Field(description="Id of the order with its leading '#', for example '#W0000000'.", examples=["#W0000000"]),
-]
+OrderId = Annotated[StrictStr, Field(description="Id of the order with its leading '#', for example '#W0000000'.")]
 UserId = Annotated[StrictStr, Field(description="Id of the user, for example 'sara_doe_496'.")]
 PaymentId = Annotated[
     StrictStr,
@@ -154,7 +151,6 @@ def schema_of(arguments: type[Arguments]) -> dict[str, Any]:
     properties: dict[str, Any] = schema.get("properties", {})
     for description in properties.values():
         description.pop("title", None)
-        description.pop("examples", None)
     return {
         "type": "object",
         "properties": properties,
