@@ -159,7 +159,7 @@ class TestPolicyAndGuesser:
         env.close()
 
     def test_need_knobs(self):
-        with pytest.raises(InvalidConfiguration, match=r"knobs must be those of the environment, env\.unwrapped\.knobs"):
+        with pytest.raises(InvalidConfiguration, match=r"must be those of the environment, env\.unwrapped\.knobs"):
             TuningPolicy(SameAgain(), ())
 
     def test_report_stays_what_it_was(self):
