@@ -10,7 +10,6 @@ from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.certificate import Certificate, Verdict
 from spec_envs.wrappers.certify import certify, certify_async
 from spec_envs.wrappers.last_write_wins import LastWriteWins
-from spec_envs.wrappers.live import LiveStatistics
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
@@ -26,7 +25,6 @@ __all__ = [
     "HandlerLimit",
     "LastWriteWins",
     "Limits",
-    "LiveStatistics",
     "SimulationRuntime",
     "SpeculativeTools",
     "SpeculativeWrapper",
