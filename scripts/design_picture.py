@@ -116,8 +116,10 @@ def call(offset: int, first: int, last: int, name: str, colour: str) -> str:
     return "\n".join(
         (
             f'<rect x="{x}" y="{y}" width="18" height="{height}" rx="3" fill="{colour}" fill-opacity="0.8"/>',
-            f'<text transform="translate({x + 13},{middle}) rotate(-90)" text-anchor="middle" font-size="11" '
-            f'fill="#ffffff">{name}</text>',
+            (
+                f'<text transform="translate({x + 13},{middle}) rotate(-90)" text-anchor="middle" font-size="11" '
+                f'fill="#ffffff">{name}</text>'
+            ),
         )
     )
 
@@ -126,11 +128,15 @@ def picture() -> str:
     """The picture as SVG."""
     bottom = y_of(29)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 12}" font-size="13" '
-        'font-family="Helvetica, Arial, sans-serif" fill="#1f2328">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 12}" font-size="13" '
+            'font-family="Helvetica, Arial, sans-serif" fill="#1f2328">'
+        ),
         "<title>One action's way from act to commit</title>",
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        '<path d="M0 0 L8 4 L0 8 z"/></marker></defs>',
+        (
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+            '<path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
+        ),
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         *(lane(number, title, file, bottom) for number, (title, file) in enumerate(LANES)),
         *(call(*each) for each in CALLS),
