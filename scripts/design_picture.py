@@ -134,8 +134,8 @@ def picture() -> str:
         ),
         "<title>One action's way from act to commit</title>",
         (
-            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-            '<path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+            'orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker></defs>'
         ),
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         *(lane(number, title, file, bottom) for number, (title, file) in enumerate(LANES)),
