@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
+from spec_envs.retail.store.data import Record, RetailData, Table
 from spec_envs.retail.store.digests import MODULUS, record_digest, tau_notation
 
 
@@ -141,10 +140,6 @@ class StoreSnapshot:
             if mine is not theirs and tau_notation(mine) != tau_notation(theirs):
                 return False
         return True
-
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return a copy of all data, as plain JSON objects that the caller may change."""
-        return {table: json.loads(json.dumps(dict(self.items(table)))) for table in TABLES}
 
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, StoreSnapshot) else NotImplemented
