@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spec_envs.retail.store.data import TABLES, RetailData
+from spec_envs.retail.store.data import TABLES, RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: tau-bench's data, which is not part of the repository.
@@ -58,7 +59,7 @@ def user(first, last, email, methods, orders, address=HOME):
     }
 
 
-def tables():
+def tables() -> dict[Table, dict[str, Any]]:
     """Two products, two users of the same name, and an order for every occasion."""
     lamps = [
         variant("10", "red", 10.1),
