@@ -36,7 +36,7 @@ MAY_WAIT = {
     "spec_envs/search/local_wiki/server.py": "a server, and pages that take their time",
     "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
     "spec_envs/retail/shop/faults.py": "answers late on purpose",
-    "spec_envs/tuning/system/cores.py": "calls wait for a place on the machine's cores",
+    "spec_envs/tuning/backends/slots.py": "calls wait for a slot on the machine's cores",
     "spec_envs/tuning/system/journal.py": "is told from which thread it is made, since only one can handle signals",
     "spec_envs/tuning/system/load.py": "measures the machine by the second",
     "spec_envs/tuning/backends/sysbench.py": "measures sysbench",
@@ -110,10 +110,6 @@ def test_the_state_machines_are_pure(name):
     assert not [module for module in imports_of(SOURCES[name]) if module.partition(".")[0] in impure]
 
 
-#: Packages with one or two circles that are still to be dissolved. No other circle may be made.
-KNOWN_CIRCLES = ("spec_envs.chess.", "spec_envs.search.", "spec_envs.calls", "spec_envs.errors")
-
-
 def imported_modules(path: Path) -> Iterator[str]:
     """The modules of the package that a file imports: at its top, inside functions, and for type checkers alone."""
     for name in imports_of(path):
@@ -148,4 +144,4 @@ def test_circles_are_found():
 
 def test_no_modules_import_each_other():
     graph = {module: set(imported_modules(path)) - {module} for module, path in MODULES.items()}
-    assert [circle for circle in circles_in(graph) if not all(m.startswith(KNOWN_CIRCLES) for m in circle)] == []
+    assert circles_in(graph) == []

@@ -75,10 +75,10 @@ async def _awaiting(function: Callable[[_Meter], Any], cancel: CancelToken) -> A
     except Exception as raised:
         error = raised
     for done in meter.done:
-        if isinstance(done, tuple):
-            await cancel.asleep(*done)
-        else:
+        if callable(done):
             done()
+        else:
+            await cancel.asleep(*done)
     if error is not None:
         raise error
     return result

@@ -46,7 +46,7 @@ class SearchRun(Speculated):
         agent, guesser: Who acted, and who guessed when the episode was recorded; "free" where that is not used.
         k: Guesses that were asked for when the episode was recorded; else now.
         steps: Actions taken.
-        not_asked: Responses for which no guesser was asked, because it was expected to take longer than the call.
+        not_predicted: Responses for which no guesser was asked, because it was expected to take longer than the call.
         first_top1, first_top3: 1 if the first action was the first guess, or among the first three, in any case of
             letters; else 0.
         top1, top3: The same as shares of the actions after the first; ``None`` where there was only one.
@@ -57,7 +57,7 @@ class SearchRun(Speculated):
     guesser: str
     k: int
     steps: int
-    not_asked: int
+    not_predicted: int
     first_top1: int
     first_top3: int
     top1: float | None
@@ -109,7 +109,7 @@ class SearchBench:
             guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
             steps=len(played.actions),
-            not_asked=env.statistics.not_asked,
+            not_predicted=env.statistics.not_predicted,
             first_top1=int(first < 1),
             first_top3=int(first < 3),
             top1=sum(rank < 1 for rank in later) / len(later) if later else None,

@@ -35,8 +35,9 @@ from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.tuning.settings import TuningSettings
+    from spec_envs.tuning.backends.protocol import Backend
     from spec_envs.tuning.knobs import Knob
-    from spec_envs.tuning.measurement import Backend, Workload
+    from spec_envs.tuning.measurement import Workload
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: The paper's reaction time: latencies are averaged over the first so many seconds.

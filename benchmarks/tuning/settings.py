@@ -14,7 +14,8 @@ from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Limits
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.measurement import Backend, Workload
+    from spec_envs.tuning.backends.protocol import Backend
+    from spec_envs.tuning.measurement import Workload
 
 Mode = Literal["actor", "speculator", "lossless", "last-write-wins"]
 Actor = Literal["best", "gp", "climb", "random"]

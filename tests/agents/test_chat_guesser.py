@@ -32,7 +32,7 @@ def words(text, *, logprobs=()):
     return Completion(text=text, logprobs=tuple(logprobs))
 
 
-def guess(answers, call=MOVE, prompts="chess", k=3):
+def guess(answers, call=MOVE, prompts: str | dict[str, GuessPrompt] = "chess", k=3):
     script = Script(*answers)
     guesser = ChatGuesser(script, prompts)
     return guesser.guess(call, k), script, guesser

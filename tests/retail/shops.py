@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spec_envs.retail.store.data import RetailData
+from spec_envs.retail.store.data import RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: tau-bench's data, which is not part of the repository.
@@ -57,7 +58,7 @@ def user(first, last, email, methods, orders, address=HOME):
     }
 
 
-def tables():
+def tables() -> dict[Table, dict[str, Any]]:
     """Two products, two users of the same name, and an order for every occasion."""
     lamps = [
         variant("10", "red", 10.1),

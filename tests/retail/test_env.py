@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import pytest
@@ -18,11 +18,14 @@ from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Action, Task
-from spec_envs.retail.tools.table import SCHEMAS, WRITES, ToolResult
+from spec_envs.retail.tools.table import SCHEMAS, WRITES
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 from tests.retail.shops import TAU_BENCH, needs_tau_bench
+
+if TYPE_CHECKING:
+    from spec_envs.retail.tools.tool import ToolResult
 
 #: A task with one pending order to cancel, and one with something that has to be said.
 CANCEL, RETURN_AND_TELL = 0, 3

@@ -70,7 +70,7 @@ class TestOneWriteOnce:
                     for kind, env, act in (("plain", plain, policy), ("speculative", wrapped, wrapped.act)):
                         reward = play(env, act, seed)
                         check_agreement(database, env)
-                        name = env.unwrapped.episode.name
+                        name = env.get_wrapper_attr("episode").name
                         log = [(write.name, write.arguments, write.output) for write in database.writes(name)]
                         ends[kind].append((reward, database.snapshot(name).tau_hash(), log))
                     assert written(wrapped) == written(plain)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from spec_envs import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.loading import load_data
-from spec_envs.retail.store.data import RetailData, Table, find_data
+from spec_envs.retail.store.data import Record, RetailData, Table, find_data
 from spec_envs.retail.store.digests import tau_notation
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import run_tool
@@ -36,7 +36,7 @@ ADDRESSES = st.sampled_from([(table, key) for table, keys in KEYS.items() for ke
 STEPS = st.lists(st.tuples(st.integers(0, 7), st.none() | st.tuples(ADDRESSES, RECORDS)), max_size=25)
 
 
-def start():
+def start() -> dict[Table, dict[str, Record]]:
     return {table: {key: {"x": 0} for key in keys} for table, keys in KEYS.items()}
 
 
@@ -93,6 +93,7 @@ class TestSnapshot:
     def test_back_to_the_start_is_the_start(self):
         before = shop()
         old = before.get("users", "ann_lee_1")
+        assert old is not None
         after = before.patched([Change("users", "ann_lee_1", {})]).patched([Change("users", "ann_lee_1", old)])
         assert after == before and after.changes() == ()
 
@@ -123,10 +124,12 @@ class TestSnapshot:
         assert store.find_user(email="an@example.com") is None
         assert store.find_user(name=("ann", "LEE"), zip="76701") == "ann_lee_2"
         assert store.find_user(name=("ann", "LEE"), zip="76702") is None
-        moved = store.patched([Change("users", "ann_lee_1", {**store.get("users", "ann_lee_1"), "address": AWAY})])
+        first, second = store.get("users", "ann_lee_1"), store.get("users", "ann_lee_2")
+        assert first is not None and second is not None
+        moved = store.patched([Change("users", "ann_lee_1", {**first, "address": AWAY})])
         assert moved.find_user(name=("Ann", "Lee"), zip="76701") == "ann_lee_1"  # the first of the two
         assert moved.find_user(name=("Ann", "Lee"), zip="89501") is None
-        renamed = store.patched([Change("users", "ann_lee_2", {**store.get("users", "ann_lee_2"), "email": "x@y.z"})])
+        renamed = store.patched([Change("users", "ann_lee_2", {**second, "email": "x@y.z"})])
         assert renamed.find_user(email="X@y.z") == "ann_lee_2" and renamed.find_user(email="ann2@example.com") is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_info_says_what_speculation_did_in_this_step():
 
 def test_what_depends_on_timing_takes_no_part_when_infos_are_compared():
     def last_info(**options: Any) -> dict[str, Any]:
-        with make(**options) as env:
+        with contextlib.closing(make(**options)) as env:
             observation, _ = env.reset(seed=0)
             return env.step(env.act(observation))[-1]
 
