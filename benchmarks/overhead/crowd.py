@@ -19,19 +19,19 @@ _NUM_ACTIONS = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crowd:
-    """What was seen.
+    """The figures of one crowd.
 
     Args:
         num_wrappers: Wrappers at once.
-        max_inflight: The limit of speculative calls for each.
-        most_inflight: Calls in flight at once in one wrapper, the authoritative one not counted; the greatest.
-        fewest_inflight: The same for the wrapper that had the fewest; what the limit is worth is seen here.
-        peak_threads: Threads at once in the whole process.
-        max_threads: What ``peak_threads`` must stay below: for each wrapper its user, its calls, its guesses (one more
-            than calls) and one that learns; and what there was before.
+        max_inflight: The limit of speculative calls of each wrapper.
+        most_inflight: The most speculative calls in flight at once in one wrapper.
+        fewest_inflight: The same for the wrapper that had the fewest; shows whether the limit is made use of.
+        peak_threads: The most threads at once in the whole process.
+        max_threads: The limit of ``peak_threads``: for each wrapper its user, its calls, its guesses (one more than
+            calls) and one thread that learns; and the threads that there were before.
         impatient: Wrappers whose ``close`` gave up waiting for their threads, with a warning.
-        threads_left: Threads more than before, after all were closed.
-        seconds: How long it took.
+        threads_left: Threads left after all wrappers were closed.
+        seconds: How long the run took.
     """
 
     num_wrappers: int
@@ -46,7 +46,7 @@ class Crowd:
 
 
 class _Gauge:
-    """Counts the calls in flight in one wrapper, and the most there were."""
+    """A sleeping handler that counts its calls in flight, and the most at once."""
 
     def __init__(self, seconds: float) -> None:
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class _Gauge:
 
 
 class _Uniform:
-    """Guesses every response there is, at once."""
+    """Guesses every possible response, at once."""
 
     def guess(self, call: Call, k: int) -> list[Guess]:
         return [Guess(response, 1 / _NUM_ACTIONS) for response in range(_NUM_ACTIONS)]
@@ -75,7 +75,7 @@ class _Uniform:
 
 def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0, steps: int = 1) -> Crowd:
     """Run ``num_wrappers`` episodes at once, each on a thread of its own, with calls that take ``seconds``."""
-    # Thousands of threads that wait for the interpreter's lock wake up every switch interval, only to wait again.
+    # Thousands of threads wait for the interpreter's lock, and each wakes up every switch interval only to wait again.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.05)
     before, start = threading.active_count(), time.perf_counter()
@@ -112,7 +112,7 @@ def _episode(gauge: _Gauge, max_inflight: int, steps: int) -> None:
 
 
 class _Peak:
-    """Looks every few milliseconds how many threads there are."""
+    """Counts the threads of the process every few milliseconds."""
 
     def __init__(self) -> None:
         self.most = 0
@@ -132,7 +132,7 @@ class _Peak:
 
 
 def _wait_for_threads(expected: int, patience_s: float = 5.0) -> None:
-    """A thread is counted for a moment after it was joined by nobody."""
+    """Wait for threads that have ended and are still counted for a moment."""
     until = time.perf_counter() + patience_s
     while threading.active_count() > expected and time.perf_counter() < until:
         time.sleep(0.01)
