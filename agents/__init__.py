@@ -1,30 +1,37 @@
-"""Policies and guessers for the environments of ``spec_envs``."""
+"""Policies and guessers: for each environment, for any domain, and with chat models.
+
+Each environment has a folder: ``chess``, ``retail``, ``search`` and ``tuning``. Guessers for any domain are in
+``callable``, ``frequency``, ``nearest``, ``ngram``, ``union``, ``replies`` (messages of users) and ``pattern`` (tool
+calls). All guessers share ``calibration`` (probabilities), ``log_linear`` (ranking) and ``recent`` (bounded memory).
+``llm`` has chat models, and the policies and guessers that prompt them.
+
+``spec_envs.agents.llm`` and ``spec_envs.agents.tuning`` are public modules of their own.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
-from spec_envs.agents.chess import (
-    BuiltinChessGuesser,
-    BuiltinChessPolicy,
-    RandomChessPolicy,
-    RecordedChessGuesser,
-    StockfishGuesser,
-    StockfishPolicy,
-)
-from spec_envs.agents.guessers import CallableGuesser, FrequencyGuesser, NearestGuesser
+from spec_envs.agents.callable import CallableGuesser
+from spec_envs.agents.chess.engine_guessers import BuiltinChessGuesser, StockfishGuesser
+from spec_envs.agents.chess.policies import BuiltinChessPolicy, RandomChessPolicy, StockfishPolicy
+from spec_envs.agents.chess.recorded_guesser import RecordedChessGuesser
+from spec_envs.agents.frequency import FrequencyGuesser
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
+from spec_envs.agents.nearest import NearestGuesser
 from spec_envs.agents.ngram import NGramGuesser
-from spec_envs.agents.pattern import PatternGuesser
+from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.agents.replies import ReplyGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
-    from spec_envs.agents.customers import ChatCustomer
-    from spec_envs.agents.react import ReActPolicy
-    from spec_envs.agents.retail import GoldReplay, RetailPolicy
-    from spec_envs.agents.search import SearchPolicy, SolutionReplay
-    from spec_envs.agents.search_guessers import PageGuesser, SearchGuesser
+    from spec_envs.agents.retail.chat_customer import ChatCustomer
+    from spec_envs.agents.retail.gold_replay import GoldReplay
+    from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+    from spec_envs.agents.search.action_guesser import SearchGuesser
+    from spec_envs.agents.search.page_guesser import PageGuesser
+    from spec_envs.agents.search.react_policy import ReActPolicy
+    from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
+    from spec_envs.agents.search.solution_replay import SolutionReplay
 
 __all__ = [
     "BuiltinChessGuesser",
@@ -41,31 +48,28 @@ __all__ = [
     "PageGuesser",
     "PatternGuesser",
     "RandomChessPolicy",
-    "RankCalibration",
     "ReActPolicy",
     "RecordedChessGuesser",
-    "Reliability",
     "ReplyGuesser",
-    "RetailPolicy",
-    "ScoreCalibration",
+    "ScriptedRetailPolicy",
+    "ScriptedSearchPolicy",
     "SearchGuesser",
-    "SearchPolicy",
     "SolutionReplay",
     "StockfishGuesser",
     "StockfishPolicy",
     "UnionGuesser",
 ]
 
-#: Names whose modules are imported on first use: what they bring along, nobody else here needs.
+#: The modules of names that are imported on first use, because they import the whole of an environment.
 _LATE = {
-    "ChatCustomer": "customers",
-    "GoldReplay": "retail",
-    "ReActPolicy": "react",
-    "RetailPolicy": "retail",
-    "PageGuesser": "search_guessers",
-    "SearchGuesser": "search_guessers",
-    "SearchPolicy": "search",
-    "SolutionReplay": "search",
+    "ChatCustomer": "retail.chat_customer",
+    "GoldReplay": "retail.gold_replay",
+    "PageGuesser": "search.page_guesser",
+    "ReActPolicy": "search.react_policy",
+    "ScriptedRetailPolicy": "retail.scripted_policy",
+    "ScriptedSearchPolicy": "search.scripted_policy",
+    "SearchGuesser": "search.action_guesser",
+    "SolutionReplay": "search.solution_replay",
 }
 
 

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
 from spec_envs.errors import InvalidConfiguration
-
-__all__ = ["NGramGuesser"]
+from spec_envs.guesses import Guess
 
 _VERSION = 1
 #: Stands for a message to the user.

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self
 
+from spec_envs.adapting import as_guess, is_async
 from spec_envs.agents.calibration import Reliability, capped
-from spec_envs.agents.guessers import Recent
-from spec_envs.calls import Call, CancelToken, Guess, Guesser, as_guess, is_async, key_of
+from spec_envs.agents.recent import Recent
+from spec_envs.calls import Call
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-
-__all__ = ["UnionGuesser"]
+from spec_envs.guesses import Guess, Guesser
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)
 

@@ -29,9 +29,9 @@ from spec_envs.benchmarks.chess.run import (
 from spec_envs.benchmarks.chess.settings import ChessSettings, Guesses
 from spec_envs.benchmarks.episodes import Step, play, runtime_of
 from spec_envs.benchmarks.reports import console, outcomes
-from spec_envs.calls import CancelToken
 from spec_envs.chess.engine import find_stockfish
-from spec_envs.chess.recorded import RecordedGame
+from spec_envs.chess.games import RecordedGame
+from spec_envs.handling import CancelToken
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from spec_envs.calls import as_guess
+from spec_envs.adapting import as_guess
 from spec_envs.wrappers import SimulationRuntime, ThreadRuntime
 
 if TYPE_CHECKING:
     import gymnasium as gym
 
     from spec_envs.benchmarks.options import Clock
-    from spec_envs.calls import Call, CancelToken, Guess, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess, Guesser
+    from spec_envs.handling import CancelToken
     from spec_envs.wrappers import Statistics
     from spec_envs.wrappers.runtimes.base import Runtime
 

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import gymnasium as gym
 
-from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, RetailPolicy
+from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import play
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Call, Guesser
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guesser
 
 
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:
@@ -33,7 +34,7 @@ def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: in
 def play_retail(task: str, agent_seconds: float, k: int, max_inflight: int) -> None:
     """Be the customer of a generated task; the agent is the scripted clerk, and thinks for a long time."""
     env = gym.make("SpecRetail-v0", customer="human", split=None)
-    policy = with_latency(RetailPolicy(), agent_seconds)
+    policy = with_latency(ScriptedRetailPolicy(), agent_seconds)
     guessers: dict[str, Guesser] = {"user": CallableGuesser(likely_replies)}
     with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight) as wrapped:
         info = _play(wrapped, agent_seconds, _spoken, options={"task": task})

@@ -5,7 +5,7 @@ Importing this package registers the environments (``SpecChess-v0``, ``SpecRetai
 """
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, Effect, Guess, Guesser, Handler, Usage
+from spec_envs.calls import Call, Effect
 from spec_envs.errors import (
     CallCancelled,
     CallPending,
@@ -20,6 +20,8 @@ from spec_envs.errors import (
     UnknownHandler,
 )
 from spec_envs.forking import fork
+from spec_envs.guesses import Guess, Guesser
+from spec_envs.handling import CancelToken, Handler, Usage
 from spec_envs.prefetch import Prefetcher, Situation
 from spec_envs.registration import register_envs
 

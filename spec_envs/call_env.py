@@ -17,11 +17,14 @@ from typing import Any, ClassVar, Self, TypeVar
 import gymnasium as gym
 import numpy as np
 
-from spec_envs._generators import Snapshot, restored, snapshot
-from spec_envs.calls import Call, CancelToken, Handler, as_handler, own_copy
+from spec_envs.adapting import as_handler
+from spec_envs.calls import Call
 from spec_envs.checks import integer_or_none
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
 from spec_envs.forking import copy_attributes
+from spec_envs.forking.generators import Snapshot, restored, snapshot
+from spec_envs.handling import CancelToken, Handler
+from spec_envs.values import own_copy
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -63,7 +66,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
     #: Attributes that are never changed in place, so that a fork may share them.
     shared_on_fork: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(self, handlers: Mapping[str, Callable[..., Any]], *, owned: Iterable[str] = ()) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], *, owned: Iterable[str] = ()) -> None:
         owned = tuple(owned)
         if unknown := set(owned) - set(handlers):
             raise InvalidConfiguration(f"owned names {sorted(unknown)}, but the handlers are {sorted(handlers)}")

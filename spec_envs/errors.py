@@ -19,10 +19,7 @@ Two signals are not errors and are never seen by a caller of ``step``:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Call
+from spec_envs.calls import Call
 
 
 class SpecEnvsError(Exception):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from spec_envs.calls import Call, Guess
-
-__all__ = ["Prefetcher", "Situation"]
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,8 +18,8 @@ class Situation:
         call: What the episode waits for.
         before: The observation before the step that waits; for a policy's call, the one that it was given.
         action: The action of that step; ``None`` for a policy's call.
-        now: The observation that follows ``before`` on a fork on which actions were tried in place of that step, those
-            that were named so far, with the real results of their reads; ``before`` itself if none was.
+        now: The observation after the actions named so far: a fork took them in place of that step, with the real
+            results of their reads. ``before`` itself if no action was named yet.
     """
 
     call: Call
@@ -37,9 +35,16 @@ class Prefetcher(Protocol):
     return is shared with equal calls of the episode; nothing else of the fork is ever used.
     """
 
-    @property
-    def prefetch(self) -> Callable[..., Sequence[Guess]]:
-        """``prefetch(situation, k)``: at most ``k`` actions, each with the probability that its reads are needed.
+    def prefetch(self, situation: Situation, k: int, /, *_: Any, **options: Any) -> Sequence[Guess]:
+        """Name actions whose reads are likely to be needed. A method ``prefetch(self, situation, k)`` is enough.
 
-        The probabilities need not sum to 1, since several may be. A parameter named ``cancel`` gets the token.
+        Args:
+            situation: What the episode waits for, and what is known meanwhile.
+            k: How many actions are wanted at most.
+            **options: ``cancel``, the ``CancelToken`` of this prediction, for a prefetcher that has a parameter of this
+                name.
+
+        Returns:
+            At most ``k`` actions, each as a ``Guess`` with the probability that its reads are needed. The probabilities
+            need not sum to 1, since several actions may be needed.
         """

@@ -5,14 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TextIO, TypeVar
 
 from spec_envs.errors import HandlerFailed
-
-if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
-
-__all__ = ["Terminal"]
+from spec_envs.handling import CancelToken
 
 T = TypeVar("T")
 
@@ -30,7 +26,9 @@ class Terminal:
         self._output = output
         self._lock = threading.Lock()
 
-    def ask(self, shown: str, prompt: str, read: Callable[[str], T | None], cancel: CancelToken, *, awaited: str) -> T:
+    def ask(
+        self, shown: str, prompt: str, read: Callable[[str], T | None], cancel: CancelToken | None, *, awaited: str
+    ) -> T:
         """Show something, and ask until ``read`` makes something of the answer.
 
         Args:
@@ -46,7 +44,8 @@ class Terminal:
             CallCancelled: The call was cancelled before it was this question's turn.
         """
         with self._lock:  # one question at a time
-            cancel.raise_if_cancelled()
+            if cancel is not None:
+                cancel.raise_if_cancelled()
             self.say(shown)
             while True:
                 self.say(prompt, end="")

@@ -34,7 +34,8 @@ class Foreign(gym.Env):
         return np.full((8, 8, 3), np.clip(self.position * 50, 0, 255), np.uint8)
 
 
-def foreign(cls=Foreign, **attributes):
+def foreign(cls: Any = Foreign, **attributes) -> Any:
+    """An environment with attributes of the test's choice."""
     env = cls()
     env.reset(seed=1)
     for name, value in attributes.items():

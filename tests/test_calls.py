@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, Guess, InvalidConfiguration, Usage
-from spec_envs.calls import as_guess, as_handler, key_of
+from spec_envs.adapting import as_guess, as_handler
+from spec_envs.values import key_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -355,7 +356,7 @@ class Bound:
     ],
 )
 def test_a_handler_gets_the_token_if_it_has_a_parameter_for_it(function, result):
-    assert as_handler(function)(1, "token") == result  # type: ignore[arg-type]  # stands for a token
+    assert as_handler(function)(1, "token") == result
 
 
 def test_a_guess_gets_what_it_has_parameters_for():

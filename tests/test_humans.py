@@ -19,10 +19,10 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import CancelToken
-from spec_envs.agents import BuiltinChessPolicy, CallableGuesser, RetailPolicy
+from spec_envs.agents import BuiltinChessPolicy, CallableGuesser, ScriptedRetailPolicy
 from spec_envs.benchmarks.play import likely_replies
 from spec_envs.chess.opponents import HumanOpponent
-from spec_envs.retail.human import HumanCustomer
+from spec_envs.retail.customers.human import HumanCustomer
 from spec_envs.terminal import Terminal
 from spec_envs.wrappers import SpeculativeWrapper
 
@@ -126,7 +126,9 @@ CASES = [
         id="chess",
     ),
     pytest.param(
-        Case(retail_env, RetailPolicy(), "user", "You: ", REPLIES, lambda call, k: typed_next(call), last_message),
+        Case(
+            retail_env, ScriptedRetailPolicy(), "user", "You: ", REPLIES, lambda call, k: typed_next(call), last_message
+        ),
         id="retail",
     ),
 ]

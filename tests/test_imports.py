@@ -8,18 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-#: Folder of the repository -> package that it installs as.
-FOLDERS = {
-    "spec_envs": "spec_envs",
-    "agents": "spec_envs.agents",
-    "wrappers": "spec_envs.wrappers",
-    "benchmarks": "spec_envs.benchmarks",
-}
-SOURCES = {
-    path.relative_to(ROOT).as_posix(): path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
-}
+from tests.sources import FOLDERS, MODULES, SOURCES, imports_of
 
 FORBIDDEN = {
     "spec_envs": ("spec_envs.agents", "spec_envs.wrappers", "spec_envs.benchmarks"),
@@ -34,13 +23,13 @@ WAITING = {"_thread", "asyncio", "concurrent", "multiprocessing", "queue", "sche
 LOCKS = {"threading.Lock", "threading.RLock", "threading.local"}
 #: The modules that may: everything else gets its time from a token or a runtime.
 MAY_WAIT = {
-    "agents/llm/model.py": "asks which event loop it is on",
-    "spec_envs/_serving.py": "runs a server in a thread",
-    "spec_envs/calls.py": "the token of the wall clock",
+    "agents/llm/chat_model.py": "asks which event loop it is on",
+    "spec_envs/asgi_server.py": "runs a server in a thread",
+    "spec_envs/handling.py": "the token of the wall clock",
     "spec_envs/chess/engine.py": "talks to a chess engine's process",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
-    "spec_envs/_background.py": "an event loop for what asks the web, or a model",
-    "spec_envs/search/web/browser_backend.py": "a pool of browsers, started ahead",
+    "spec_envs/background_loop.py": "an event loop for what asks the web, or a model",
+    "spec_envs/search/web/browser_pool.py": "starts browsers ahead, in a thread",
     "spec_envs/search/web/chromium.py": "ends a browser's processes",
     "spec_envs/search/web/client.py": "asks a site, and pauses between attempts",
     "spec_envs/search/web/gate.py": "a browser's way to the web",
@@ -64,16 +53,6 @@ MAY_WAIT = {
 
 #: The modules that import the OpenAI Agents SDK, whose package has the name of our folder.
 MAY_IMPORT_AGENTS = {"benchmarks/tools/run.py", "wrappers/tools/openai_agents.py"}
-
-
-def imports_of(path: Path) -> Iterator[str]:
-    """Absolute names of the modules that a file imports, wherever in it; ``from a import b`` gives ``a.b``."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def waiting_of(path: Path) -> set[str]:
@@ -105,7 +84,7 @@ def test_imports_go_one_way(name):
 @pytest.mark.parametrize("name", SOURCES)
 def test_nothing_is_imported_by_the_name_of_its_folder(name):
     # It would work in a checkout, and nowhere else.
-    folders = FOLDERS.keys() - {"spec_envs"} - ({"agents"} if name in MAY_IMPORT_AGENTS else set())
+    folders = set(FOLDERS) - {"spec_envs"} - ({"agents"} if name in MAY_IMPORT_AGENTS else set())
     wrong = [module for module in imports_of(SOURCES[name]) if module.partition(".")[0] in folders]
     assert not wrong
 
@@ -129,3 +108,40 @@ PURE = [
 def test_the_state_machines_are_pure(name):
     impure = WAITING | {"logging", "os", "random", "secrets", "socket", "subprocess", "sys", "uuid"}
     assert not [module for module in imports_of(SOURCES[name]) if module.partition(".")[0] in impure]
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The modules of the package that a file imports: at its top, inside functions, and for type checkers alone."""
+    for name in imports_of(path):
+        if name in MODULES:
+            yield name
+        elif name.rpartition(".")[0] in MODULES:
+            yield name.rpartition(".")[0]
+
+
+def circles_in(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The strongly connected components of more than one node: modules that need each other."""
+    reached = {node: reach(graph, node) for node in graph}
+    components = {frozenset({other for other in reached[node] if node in reached[other]}) for node in graph}
+    return sorted((set(component) for component in components if len(component) > 1), key=sorted)
+
+
+def reach(graph: dict[str, set[str]], start: str) -> set[str]:
+    """What can be reached from ``start`` along one edge or more."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = graph[waiting.pop()] - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e", "a"}, "e": {"f"}, "f": {"d"}, "g": set()}
+    assert circles_in(graph) == [{"b", "c"}, {"d", "e", "f"}]
+
+
+def test_no_modules_import_each_other():
+    graph = {module: set(imported_modules(path)) - {module} for module, path in MODULES.items()}
+    assert circles_in(graph) == []

@@ -1,32 +1,19 @@
-"""What is installed: the public names, what importing them costs, and the wheel beside another ``agents`` package."""
+"""What is installed: the public names, what importing them costs, and the SDK that is named ``agents`` as well."""
 
 from __future__ import annotations
 
-import json
-import os
 import pkgutil
-import re
-import shutil
-import subprocess
 import sys
-import tarfile
 import tomllib
-import venv
-import zipfile
 from importlib import import_module, resources
 from pathlib import Path
 
 import pytest
 
 import spec_envs
+from tests.commands import run, succeed
+from tests.sources import MODULES, ROOT
 
-ROOT = Path(__file__).parents[1]
-FOLDERS = {
-    "spec_envs": "spec_envs",
-    "agents": "spec_envs/agents",
-    "wrappers": "spec_envs/wrappers",
-    "benchmarks": "spec_envs/benchmarks",
-}
 HEAVY = [
     "openai",
     "selenium",
@@ -44,24 +31,9 @@ HEAVY = [
 ]
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run ``command`` outside the checkout, so that nothing is imported from the working directory."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280)
-
-
-def succeed(*command: str | Path, cwd: Path | None = None) -> str:
-    """The standard output of ``command``, which must succeed."""
-    done = run(*command, cwd=cwd)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def modules() -> list[str]:
     """Every module of the package, found as an installed package's are."""
-    found = pkgutil.walk_packages(spec_envs.__path__, "spec_envs.")
-    names = [module.name for module in found]
-    return sorted(set(names))
+    return sorted({module.name for module in pkgutil.walk_packages(spec_envs.__path__, "spec_envs.")})
 
 
 class TestPublicNames:
@@ -87,68 +59,30 @@ class TestPublicNames:
         assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the sources, since setuptools would pack whatever an earlier build left there."""
-    sources, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    for folder in FOLDERS:
-        shutil.copytree(ROOT / folder, sources / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, sources)
-    succeed(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, cwd=sources)
-    (built,) = out.glob("*.whl")
-    return built
+def test_every_module_is_found_as_those_of_an_installed_package_are():
+    assert modules() == sorted(MODULES.keys() - {"spec_envs"})
 
 
-class TestWheel:
-    def test_holds_every_module_under_one_name(self, wheel):
-        names = zipfile.ZipFile(wheel).namelist()
-        assert {re.sub(r"-[0-9.]+\.dist-info$", "", name.partition("/")[0]) for name in names} == {"spec_envs"}
-        expected = {
-            Path(target, path.relative_to(ROOT / folder)).as_posix()
-            for folder, target in FOLDERS.items()
-            for path in (ROOT / folder).rglob("*.py")
-        }
-        assert {name for name in names if name.endswith(".py")} == expected
-        assert "spec_envs/py.typed" in names
+class TestTheAgentsSDK:
+    """The OpenAI Agents SDK is a package named ``agents`` too, and so is a folder of the checkout."""
 
-    def test_the_source_distribution_holds_no_part_of_the_tests(self, tmp_path):
-        sources = tmp_path / "sources"
-        shutil.copytree(ROOT, sources, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "out"))
-        succeed(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", tmp_path, cwd=sources)
-        (built,) = tmp_path.glob("*.tar.gz")
-        with tarfile.open(built) as archive:
-            names = {name.partition("/")[2] for name in archive.getnames()}
-        assert {
-            "LICENSE",
-            "README.md",
-            "pyproject.toml",
-            "spec_envs/py.typed",
-            "spec_envs/wrappers/__init__.py",
-        } <= names
-        assert not [name for name in names if name.startswith("tests")]
+    NAMES = "import agents, spec_envs.agents as ours; from agents import Agent; print(agents.__file__, ours.__file__)"
 
-    @pytest.mark.timeout(300)
-    def test_installs_beside_another_package_named_agents(self, wheel, tmp_path):
-        venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
-        python = tmp_path / "venv" / "bin" / "python"
-        pip = [python, "-m", "pip", "--disable-pip-version-check"]
-        done = run(*pip, "install", "--quiet", wheel, "openai-agents", cwd=tmp_path)
-        if done.returncode != 0 and index_is_out_of_reach(pip, tmp_path):
-            pytest.skip("the package index cannot be reached, so openai-agents cannot be installed")
-        assert done.returncode == 0, done.stdout + done.stderr
+    def check(self, printed: str) -> None:
+        """Check that ``printed`` names the SDK's file, and ours."""
+        theirs, ours = map(Path, printed.split())
+        assert theirs.parts[-3:] == ("site-packages", "agents", "__init__.py")
+        assert ours.parts[-3:] == ("spec_envs", "agents", "__init__.py")
 
-        code = "import json, agents, spec_envs.agents as ours; print(json.dumps([agents.__file__, ours.__file__]))"
-        theirs, ours = json.loads(succeed(python, "-c", code, cwd=tmp_path))
-        assert Path(theirs).parts[-3:] == ("site-packages", "agents", "__init__.py")
-        assert Path(ours).parts[-4:] == ("site-packages", "spec_envs", "agents", "__init__.py")
-        succeed(python, "-c", "from agents import Agent, Runner", cwd=tmp_path)
-        succeed(python, "-c", "import spec_envs, spec_envs.wrappers, spec_envs.benchmarks", cwd=tmp_path)
-        assert "Usage" in succeed(python.with_name("spec-envs"), "--help", cwd=tmp_path)
-        assert "Usage" in succeed(python, "-m", "spec_envs.benchmarks.cli", "--help", cwd=tmp_path)
+    def test_is_found_by_a_script_beside_the_checkout(self, tmp_path):
+        pytest.importorskip("agents", reason="openai-agents is not installed")
+        script = tmp_path / "script.py"
+        script.write_text(self.NAMES)
+        self.check(succeed(sys.executable, script, cwd=tmp_path))
 
-
-def index_is_out_of_reach(pip: list[str | Path], folder: Path) -> bool:
-    """Whether pip gets no answer at all from the index; an answer that is an error is one."""
-    probe = run(*pip, "download", "--retries", "1", "--no-deps", "--no-cache-dir", "openai-agents", cwd=folder)
-    return probe.returncode != 0 and "after connection broken by" in probe.stdout + probe.stderr
+    def test_is_hidden_from_code_that_python_imports_from_the_root_unless_asked_not_to(self):
+        pytest.importorskip("agents", reason="openai-agents is not installed")
+        if not (ROOT / "agents").exists():
+            pytest.skip("an unpacked source distribution has no folder named agents at its root")
+        assert "cannot import name 'Agent' from 'agents'" in run(sys.executable, "-c", self.NAMES, cwd=ROOT).stderr
+        self.check(succeed(sys.executable, "-P", "-c", self.NAMES, cwd=ROOT))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from spec_envs import Call, CancelToken, Usage
-from spec_envs.calls import as_guess, as_handler, is_async
+from spec_envs.adapting import as_guess, as_handler, is_async
 
 ResultType = TypeVar("ResultType")
 
@@ -75,10 +75,10 @@ async def _awaiting(function: Callable[[_Meter], Any], cancel: CancelToken) -> A
     except Exception as raised:
         error = raised
     for done in meter.done:
-        if isinstance(done, tuple):
-            await cancel.asleep(*done)
-        else:
+        if callable(done):
             done()
+        else:
+            await cancel.asleep(*done)
     if error is not None:
         raise error
     return result

@@ -7,7 +7,6 @@ from spec_envs.wrappers.live import LiveStatistics, LiveWindow
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
-from spec_envs.wrappers.speculation.session import StepFigures
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
 from spec_envs.wrappers.speculation.tree.limits import Limits
@@ -29,7 +28,6 @@ __all__ = [
     "SpeculativeWrapper",
     "Statistics",
     "ThreadRuntime",
-    "StepFigures",
     "ToolLimits",
     "ToolRule",
     "ToolStatistics",

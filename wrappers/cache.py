@@ -11,8 +11,9 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.recording import Codec
 

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from spec_envs.adapting import as_handler
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import AsyncGuesser, Call, Guesser, as_handler, key_of
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
-from spec_envs.wrappers.speculation.awaiting import awaited
-from spec_envs.wrappers.speculation.session import resetting, stepping
-from spec_envs.wrappers.speculative import SpeculativeWrapper, make_runtime
+from spec_envs.wrappers.runtimes.choice import make_runtime
+from spec_envs.wrappers.speculation.awaiting import run_awaited
+from spec_envs.wrappers.speculation.transitions import resetting, stepping
+from spec_envs.wrappers.speculative import SpeculativeWrapper
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.runtimes.base import Runtime
@@ -223,11 +227,11 @@ async def _plain_async(env_factory: Callable[[], AnyEnv], policy: Policy, seed: 
         return await runtime.call(call.handler, unwrapped.handler(call.handler), call.query)
 
     async def reset(seed: int) -> Any:
-        transition = await awaited(env, resetting(seed, None), answer)
+        transition = await run_awaited(env, resetting(seed, None), answer)
         return transition.observation, transition.info
 
     async def step(action: Any) -> Any:
-        transition = await awaited(env, stepping(action), answer)
+        transition = await run_awaited(env, stepping(action), answer)
         return tuple(getattr(transition, field.name) for field in dataclasses.fields(transition))
 
     try:

@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from spec_envs.calls import Usage
+from spec_envs.handling import Usage
 
 #: How many values of each kind are remembered.
 MEMORY = 8

@@ -14,8 +14,8 @@ from hashlib import blake2b
 from statistics import NormalDist
 from typing import Any
 
-from spec_envs.calls import key_of
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.values import key_of
 
 __all__ = ["exponential", "lognormal"]
 

@@ -25,7 +25,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from spec_envs.calls import Usage, key_of
+from spec_envs.handling import Usage
+from spec_envs.values import key_of
 
 __all__ = ["Codec", "Record", "Recording"]
 

@@ -1,8 +1,7 @@
-"""``SpeculativeWrapper``: the same episode, sooner."""
+"""``SpeculativeWrapper``: the same episode in less time, for code that blocks."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
 
@@ -10,25 +9,21 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Guesser, is_async, own_copy
+from spec_envs.adapting import is_async
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
-from spec_envs.forking import fork
-from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
-from spec_envs.wrappers.runtimes.threads import ThreadRuntime
-from spec_envs.wrappers.speculation.episode import (
-    Acting,
-    AnyEnv,
-    Deciding,
-    Transition,
-    action_of,
-    attempt,
-)
-from spec_envs.wrappers.speculation.session import Speculation, resetting, stepping
+from spec_envs.guesses import Guesser
+from spec_envs.values import own_copy
+from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.session import Session
+from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, run_answered, stepping
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
     from spec_envs.wrappers.runtimes.base import Runtime
+    from spec_envs.wrappers.speculation.episode import Deciding
+    from spec_envs.wrappers.speculation.statistics import Statistics
+    from spec_envs.wrappers.speculation.trace import Trace
     from spec_envs.wrappers.speculation.tree.limits import Limits
 
 ObsType = TypeVar("ObsType")
@@ -36,42 +31,47 @@ ActType = TypeVar("ActType")
 
 
 class SpeculativeWrapper(
-    Speculation, gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
 ):
-    """Makes an agent faster without changing what it does.
+    """Makes an agent faster without changing what the agent does.
 
-    While a real call (the policy, an opponent, a user, a page, a measurement) is under way, its response is guessed,
-    the episode runs ahead on forks, and the next calls are started there. When the real response comes, the fork that
-    guessed it is kept, with its calls, and the others are dropped. What ``reset``, ``step`` and ``act`` return is what
-    they would have returned without the wrapper: it never comes from a guess.
+    While a real call (the policy, an opponent, a user, a page, a measurement) is in flight, its response is guessed,
+    the episode runs ahead on forks, and the next calls are started there. When the real response arrives, the fork with
+    the right guess is committed together with its calls, and the other forks are discarded. ``reset``, ``step`` and
+    ``act`` return what they would have returned without the wrapper; nothing of it ever comes from a guess.
 
     The idea is from "Speculative Actions: A Lossless Framework for Faster AI Agents" (arXiv 2510.04371).
 
     Args:
-        env: Any environment that can be forked. One that asks for its calls (``CallEnv``) has those guessed too; of any
-            other, the policy's actions are guessed, and its steps run ahead on copies.
-        policy: ``policy(observation) -> action``, with a second parameter named ``cancel`` if it wants to know when its
+        env: Any environment that can be forked. If it asks for its calls (``CallEnv``), their responses are guessed
+            too. Of any other environment only the policy's actions are guessed, and its steps run ahead on copies.
+        policy: ``policy(observation) -> action``. It may have a second parameter named ``cancel`` to learn when its
             answer is no longer needed. It is called from several threads at once, and may depend on the observation
-            alone; one with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
+            alone; a policy with state of its own has ``fork()``. Its attribute ``effect`` says whether it may be called
             ahead of time; default ``Effect.SAMPLE``. Without a policy, actions come from outside, through ``step``.
-        guessers: By handler: ``"policy"``, and the names in ``env.unwrapped.handlers``.
-        prefetchers: By handler, as ``guessers``: while a call of that handler is under way, reads that are likely
-            whatever its response is are made ahead, and what they return is shared with equal calls.
-        k: Guesses to ask for, for one call; and actions of a prefetcher at once.
-        max_inflight: Speculative calls in flight at once (the authoritative one has its own place).
-        limits: All the limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
-            many of its calls it can take at once is held to that, unless ``limits.per_handler`` has a limit for it.
+        guessers: By handler name: ``"policy"``, and the names in ``env.unwrapped.handlers``.
+        prefetchers: By handler name, as ``guessers``. While a call of that handler is in flight, reads that are likely
+            whatever its response is are made ahead, and their results are shared with equal calls.
+        k: The number of guesses to request for one call, and of actions to request from a prefetcher at once.
+        max_inflight: The greatest number of speculative calls in flight at once. The authoritative call has a slot of
+            its own beside them.
+        limits: All limits at once, instead of ``max_inflight``. A handler whose attribute ``max_inflight`` says how
+            many of its calls it can take at once is held to that number, unless ``limits.per_handler`` limits it.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
-        canonical: Looser matching, by handler: responses with the same canonical form count as equal. **Lossy**: the
-            next call may then have been made with a slightly different query. Every ``shadow_every``-th such call is
-            made again with the true one, and ``statistics`` say how often the response was another.
+        canonical: Looser matching, by handler name: responses with the same canonical form count as equal. **Lossy**:
+            the next call may then have been made with a slightly different query. Every ``shadow_every``-th such call
+            is made again with the true query, and ``statistics`` say how often the response was different.
         shadow_every: See ``canonical``.
-        max_trace_events: Events kept in ``trace``.
+        max_trace_events: The number of events kept in ``trace``.
 
     Info:
-        ``info["speculation"]`` is a ``StepFigures``: what was guessed in this step, the policy's decision included.
+        ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
+        ``commits`` (responses that became final), ``windows`` (commits for which a guesser was called) and ``hits``
+        (windows in which the response was guessed in time). The last two depend on timing, so they take no part when
+        two infos are compared (``TimedCount``).
 
     Raises:
+        InvalidConfiguration: An option has the wrong kind of value or is out of range.
         NotForkable: ``env`` cannot be copied faithfully; the message names the layer and the way out.
         UnknownHandler: A guesser is for a handler that neither the wrapper nor the environment has.
     """
@@ -91,9 +91,7 @@ class SpeculativeWrapper(
         shadow_every: int = 10,
         max_trace_events: int = 100_000,
     ) -> None:
-        RecordConstructorArgs.__init__(
-            self,
-            _disable_deepcopy=True,  # policies and guessers are shared, not copied: they hold locks, engines, models
+        options = SessionOptions(
             policy=policy,
             guessers=guessers,
             prefetchers=prefetchers,
@@ -105,24 +103,23 @@ class SpeculativeWrapper(
             shadow_every=shadow_every,
             max_trace_events=max_trace_events,
         )
+        # Policies and guessers are shared, not copied: they hold locks, engines and models.
+        RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())
         gym.Wrapper.__init__(self, env)
-        self._prepare(
-            policy,
-            guessers or {},
-            prefetchers or {},
-            k,
-            max_inflight,
-            limits,
-            make_runtime(runtime),
-            canonical,
-            shadow_every,
-            max_trace_events,
-        )
-        _refuse_async(env, policy, guessers or {})
-        if not self._asks:  # an adopted fork has spaces of its own; sampling goes on with those that the user knows
+        _refuse_async(env, options)
+        self._session = Session(env, options, type(self).__name__)
+        if not self._session.asks:  # the spaces that the user knows stay, also when a fork with its own takes over
             self.action_space, self.observation_space = env.action_space, env.observation_space
-        self._method: Callable[[AnyEnv], Transition] | None = None
-        self._responses: list[Any] = []
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was saved and what it cost, over the life of the wrapper."""
+        return self._session.driver.statistics()
+
+    @property
+    def trace(self) -> Trace:
+        """What happened, event by event."""
+        return self._session.trace
 
     # -- Gymnasium -----------------------------------------------------------------------------------------------
 
@@ -130,71 +127,61 @@ class SpeculativeWrapper(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
         """Begin an episode, as the environment does."""
-        self._check_open()
-        self._driver.rebase(None)
-        self._acted = None
-        method = resetting(seed, options)
-        if not self._asks:
-            transition = self._go_on_from(method(self.env))
+        session, method = self._session, resetting(seed, options)
+        session.check_open()
+        session.discard_episode()
+        if session.asks:
+            session.begin_reset(method)
+            transition = self._run(method)
         else:
-            _ = self.env.unwrapped.np_random  # drawn from entropy now, so that a fork without a seed resets alike
-            self._base = fork(self.env)
-            self._expect(lambda: attempt(self._base, self._agent, method))
-            transition = self._really(method)
-        return transition.observation, self._with_figures(transition.info)
+            transition = session.restart(method(self.env))
+        return transition.observation, session.info_of(transition)
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Make the step, as the environment does; at once where the action was foreseen and its calls are done."""
-        self._check_open()
-        root = self._driver.root
-        if not isinstance(root, Deciding):
-            # Before reset, or after a failed one: the environment says so itself.
-            observation, reward, terminated, truncated, info = self.env.step(action)
-            self._go_on_from(Transition(observation, reward, terminated, truncated, info))
-            return observation, reward, terminated, truncated, info
-        self._base = root.env
-        if root.transition.done:
-            self._driver.rebase(None)
-            transition = self._go_on_from(Transition(*self.env.step(action)))
-        elif self._asks:
-            self._decide(root, action)
-            transition = self._really(stepping(action))
+        """Make the step, as the environment does; at once where the action was guessed and its calls are done."""
+        session = self._session
+        session.check_open()
+        root = session.root
+        if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
+            session.driver.rebase(None)
+            transition = session.restart(Transition(*self.env.step(action)))
         else:
-            transition = self._adopt_step(root, action)
-        return self._results(transition)
+            session.begin_step(root, action)
+            transition = self._run(stepping(action)) if session.asks else self._adopt_step(root)
+        return session.step_result(transition)
 
     def close(self) -> None:
         """Cancel every call in flight, end all threads and close the environment. Idempotent."""
-        if not self._closed:
-            self._closed = True
+        if not self._session.closed:
+            self._session.closed = True
             try:
-                self._driver.close()
+                self._session.driver.close()
             finally:
                 self.env.close()
 
     # -- the agent -----------------------------------------------------------------------------------------------
 
     def act(self, observation: ObsType) -> ActType:
-        """The policy's action: at once when it was foreseen, else as soon as the policy has it.
+        """The policy's action: at once when it was guessed, else as soon as the policy has it.
 
         Raises:
             ResetNeeded: There is no episode, or it has ended.
             InvalidConfiguration: The wrapper was made without a policy.
-            Exception: Whatever the policy raises; calling again asks it again.
+            Exception: Whatever the policy raises; calling ``act`` again calls the policy again.
         """
-        self._check_open()
-        self._at(observation)
-        self._acted = self._driver.obtain()
-        action: ActType = own_copy(action_of(self._acted))
+        session = self._session
+        session.check_open()
+        session.observe(observation)
+        action: ActType = session.take_decision(session.driver.obtain())
         return action
 
     @property
     def policy(self) -> BoundPolicy:
-        """The policy in the shape that evaluation loops expect: ``policy(observation)`` and ``policy.predict(...)``."""
+        """The policy for evaluation loops: ``policy(observation)`` and ``policy.predict(...)`` call ``act``."""
         return BoundPolicy(self)
 
     def fork(self) -> NoReturn:
-        """Refuses: the wrapper itself lives on forks.
+        """Refuse to be forked: the wrapper itself works with forks of its environment.
 
         Raises:
             NotForkable: Always.
@@ -203,48 +190,41 @@ class SpeculativeWrapper(
 
     # -- the real environment ------------------------------------------------------------------------------------
 
-    def _really(self, method: Callable[[AnyEnv], Transition]) -> Transition:
-        """Run ``method`` on the real environment; its calls are answered through the tree."""
-        unwrapped = self.env.unwrapped
-        assert isinstance(unwrapped, CallEnv)
-        self._method, self._responses = method, []
-        unwrapped.answer_with(self._answer)
+    def _run(self, method: Method) -> Transition:
+        """Run ``method`` on the real environment; the tree gives the responses to its calls."""
+        session, responses = self._session, list[Any]()
+
+        def answer(call: Call) -> Any:
+            session.expect_call(call, method, responses)
+            response = session.driver.obtain()
+            session.driver.commit(response)
+            responses.append(response)
+            return own_copy(response)
+
         try:
-            transition = method(self.env)
+            transition = run_answered(self.env, method, answer)
         except BaseException:
-            self._resume()
+            session.recover()
             raise
-        finally:
-            unwrapped.answer_with(None)
-        return self._arrived(transition)
+        return session.finish(transition)
 
-    def _answer(self, call: Call) -> Any:
-        """The response to a call that the real environment asks for."""
-        root = self._driver.root
-        if not isinstance(root, Acting) or root.call != call:
-            assert self._method is not None
-            self._driver.diverged()
-            self._driver.rebase(Acting(self._base, self._agent, self._method, tuple(self._responses), call))
-        response = self._driver.obtain()
-        self._driver.commit(response)
-        self._responses.append(response)
-        return own_copy(response)
-
-    def _adopt_step(self, root: Deciding, action: ActType) -> Transition:
+    def _adopt_step(self, root: Deciding) -> Transition:
         """Step an environment that does not ask: a fork has made the step, or makes it now, and takes its place."""
-        self._decide(root, action)
+        session = self._session
         try:
-            stepped = self._driver.obtain()
+            stepped = session.driver.obtain()
         except BaseException:
-            self._driver.rebase(dataclasses.replace(root, agent=self._agent))
+            session.step_again_from(root)
             raise
-        return self._adopt(stepped)
+        transition = session.adopt(stepped)
+        self.env = session.env
+        return transition
 
 
 class BoundPolicy:
-    """A wrapper's policy for evaluation loops that own the loop.
+    """A wrapper's policy for evaluation loops that call ``policy`` and ``env.step`` themselves.
 
-    Its observations must be those of its wrapper's episode; others are answered too, but were not foreseen.
+    Its observations should be those of the wrapper's episode. Other observations get an action too, without guesses.
     """
 
     def __init__(self, wrapper: SpeculativeWrapper[Any, Any]) -> None:
@@ -261,12 +241,12 @@ class BoundPolicy:
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """The action in the form of stable-baselines3: for one observation, or for a batch of one.
+        """Return the action in the form of stable-baselines3, for one observation or for a batch of one.
 
         Args:
-            observation: An observation, or a batch of one (an array with a first axis of length 1, or a mapping of
-                such).
-            state: Returned as it is; a policy here has no recurrent state outside the observation.
+            observation: An observation, or a batch of one: an array with a first axis of length 1, or a mapping of
+                such arrays.
+            state: Returned unchanged; a policy here has no recurrent state outside the observation.
             episode_start: Ignored, as by non-recurrent policies of stable-baselines3.
             deterministic: Ignored: the policy decides.
 
@@ -274,7 +254,7 @@ class BoundPolicy:
             The action (in an array of length 1 for a batch) and ``state``.
 
         Raises:
-            InvalidConfiguration: The batch holds more than one observation; a wrapper is one episode.
+            InvalidConfiguration: The batch does not hold exactly one observation; a wrapper runs one episode.
         """
         if self._wrapper.observation_space.contains(observation):
             return self._wrapper.act(observation), state
@@ -286,28 +266,16 @@ def _only_one(batch: Any) -> Any:
         return {name: _only_one(value) for name, value in batch.items()}
     if len(batch) != 1:
         raise InvalidConfiguration(
-            f"predict() was given {len(batch)} observations; a SpeculativeWrapper is one episode"
+            f"predict() was given {len(batch)} observations; a SpeculativeWrapper runs one episode"
         )
     return batch[0]
 
 
-def _refuse_async(env: AnyEnv, policy: Any, guessers: Mapping[str, Guesser]) -> None:
-    unwrapped = env.unwrapped
-    handlers = unwrapped.handlers if isinstance(unwrapped, CallEnv) else {}
-    waits: dict[str, Any] = {f"handler {name!r}": handler for name, handler in handlers.items()}
-    waits |= {f"guesser for {name!r}": getattr(guesser, "guess", None) for name, guesser in guessers.items()}
-    for name, function in {"policy": policy, **waits}.items():
+def _refuse_async(env: gym.Env[Any, Any], options: SessionOptions) -> None:
+    handlers = getattr(env.unwrapped, "handlers", {})
+    waits: dict[str, Any] = {"policy": options.policy}
+    waits |= {f"handler {name!r}": handler for name, handler in handlers.items()}
+    waits |= {f"guesser for {name!r}": guesser.guess for name, guesser in (options.guessers or {}).items()}
+    for name, function in waits.items():
         if is_async(function):
             raise InvalidConfiguration(f"the {name} is a coroutine function, which AsyncSpeculativeWrapper awaits")
-
-
-def make_runtime(runtime: str | Runtime) -> Runtime:
-    """The runtime of that name, or ``runtime`` itself."""
-    if not isinstance(runtime, str):
-        return runtime
-    if runtime == "threads":
-        return ThreadRuntime()
-    if runtime == "simulation":
-        return SimulationRuntime()
-    hint = "; AsyncSpeculativeWrapper is for asyncio" if runtime == "asyncio" else ""
-    raise InvalidConfiguration(f"runtime must be 'threads', 'simulation' or a runtime object, not {runtime!r}{hint}")

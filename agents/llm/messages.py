@@ -1,4 +1,4 @@
-"""Chat models: what they are asked and what they answer, as data.
+"""Requests to chat models, and their answers, as data.
 
 A model is a handler (``spec_envs.Handler``) of ``ChatRequest`` that returns a ``Completion``. So every decorator of
 handlers (latency, recording, replay, retry, rate limits, metering) is a decorator of models, and a function is a model.
@@ -10,21 +10,19 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from spec_envs.calls import CancelToken, Usage
-
-__all__ = ["ChatRequest", "Completion", "Model", "ToolRequest"]
+from spec_envs.handling import CancelToken, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What a model is asked. Never changed afterwards.
+    """A request to a chat model. Never changed after it was made.
 
     Args:
         messages: The conversation: chat messages in OpenAI's form, oldest first.
-        tools: Schemas of the tools that it may call, in OpenAI's form.
+        tools: Schemas of the tools that the model may call, in OpenAI's form.
         output: ``"text"``, or ``"json"`` for one JSON object.
-        max_tokens: Of the answer; ``None``: as many as the model likes.
-        temperature: ``None``: the model's own.
+        max_tokens: The greatest number of tokens in the answer; ``None``: no limit.
+        temperature: The sampling temperature; ``None``: the model's default.
         logprobs: Whether to report the log-probability of each token of the answer.
     """
 
@@ -38,7 +36,7 @@ class ChatRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ToolRequest:
-    """A tool call that a model asks for; ``arguments`` is JSON text as the model wrote it, which may be malformed."""
+    """A tool call in a model's answer; ``arguments`` is JSON text as the model wrote it, which may be malformed."""
 
     name: str
     arguments: str
@@ -46,14 +44,14 @@ class ToolRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a model answered.
+    """The answer of a chat model.
 
     Args:
-        text: The message; empty where there are only tool calls.
-        tool_calls: The tools to call. They have no ids: equal answers are equal contexts.
-        usage: What the answer cost. A model that is called with a token has told it already (``cancel.spend``).
-        finish_reason: As the server gave it: "stop", "length", "tool_calls", …
-        logprobs: By token of ``text``: its text and log-probability; empty where they were not asked for or not given.
+        text: The message; empty if there are only tool calls.
+        tool_calls: The tool calls. They have no ids, so that equal answers lead to equal dialogues.
+        usage: The cost of the answer. A model that was called with a token has already reported it by ``cancel.spend``.
+        finish_reason: The reason that the server gave: "stop", "length", "tool_calls", …
+        logprobs: The text and log-probability of each token of ``text``; empty if not requested or not given.
     """
 
     text: str = ""
@@ -67,8 +65,8 @@ class Model(Protocol):
     """A chat model: the handler of a ``ChatRequest``."""
 
     def __call__(self, query: ChatRequest, cancel: CancelToken) -> Completion:
-        """The answer to ``query``."""
+        """Return the answer to ``query``."""
 
 
-#: A model, or one whose answer is awaited.
+#: A model, or an async model.
 AnyModel = Callable[..., Completion] | Callable[..., Awaitable[Completion]]

@@ -1,4 +1,4 @@
-"""What tokens cost, by model. A table to extend: ``PRICES | {"my-model": Price(0.2, 0.8)}``."""
+"""The prices of tokens by model. To extend the table: ``PRICES | {"my-model": Price(0.2, 0.8)}``."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spec_envs.calls import Usage
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Usage
 
-__all__ = ["PRICES", "Price", "price_of"]
-
-#: A dated version of a model costs what the model does.
+#: The end of the name of a dated version, which costs as much as the model itself.
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Price:
-    """The price of a million tokens, in the currency of your choice.
+    """The price of a million tokens, in any currency.
 
     Args:
-        tokens_in: Of tokens read.
-        tokens_out: Of tokens written, hidden reasoning included.
-        cached_in: Of tokens read that the server still had from an earlier call. Default: as ``tokens_in``.
+        tokens_in: The price of tokens read.
+        tokens_out: The price of tokens written, including hidden reasoning.
+        cached_in: The price of tokens read that the server had cached. Default: ``tokens_in``.
     """
 
     tokens_in: float
@@ -37,13 +35,13 @@ class Price:
                 raise InvalidConfiguration(f"{name} of a price must be finite and at least 0, not {value!r}")
 
     def usage(self, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
-        """So many tokens with what they cost; ``cached`` of those read cost less."""
+        """Return the usage with its cost; ``cached`` is the number of cached tokens among ``tokens_in``."""
         cached_in = self.tokens_in if self.cached_in is None else self.cached_in
         money = (tokens_in - cached) * self.tokens_in + cached * cached_in + tokens_out * self.tokens_out
         return Usage(tokens_in, tokens_out, money / 1e6)
 
 
-#: List prices of OpenAI's models in US dollars, as of June 2026. They change: give your own where it matters.
+#: List prices of OpenAI's models in US dollars, as of June 2026. Prices change: pass current ones where money matters.
 PRICES: MappingProxyType[str, Price] = MappingProxyType(
     {
         "gpt-5": Price(1.25, 10.0, 0.125),
@@ -57,5 +55,5 @@ PRICES: MappingProxyType[str, Price] = MappingProxyType(
 
 
 def price_of(model: str, prices: Mapping[str, Price]) -> Price:
-    """The price of ``model`` or, for a dated version, of the model that it is one of; 0 where there is none."""
+    """Return the price of ``model``; for a dated version, the price of the model itself; 0 if there is none."""
     return prices.get(model) or prices.get(_DATE.sub("", model)) or Price(0.0, 0.0)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.agents.guessers import Recent
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.model import Lesson, WindowModel
-from spec_envs.agents.pattern.state import Extra, State
+from spec_envs.agents.pattern.moment import Extra, State
 from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_moments
-from spec_envs.calls import Call, Guess
+from spec_envs.agents.pattern.window_model import Lesson, WindowModel
+from spec_envs.agents.recent import Recent
+from spec_envs.calls import Call
 from spec_envs.conversation import (
     AssistantMessage,
     ChatReader,
@@ -28,11 +28,11 @@ from spec_envs.conversation import (
     tools_from_schemas,
 )
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Situation
 
-__all__ = ["PatternGuesser"]
 
 _VERSION = 1
 #: Predictions that are made whatever ``k`` is, so that what is learned of their ranks does not depend on it.

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spec_envs.agents.pattern.index import Index
-from spec_envs.agents.pattern.model import Lesson, WindowModel, study
-from spec_envs.agents.pattern.state import State
+from spec_envs.agents.pattern.moment import State
+from spec_envs.agents.pattern.window_model import Lesson, WindowModel, study
 from spec_envs.conversation import AssistantMessage, Event, ToolCall, ToolResult, Trajectory, UserMessage
 
 if TYPE_CHECKING:

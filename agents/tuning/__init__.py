@@ -4,9 +4,9 @@ A strategy is a function of the windows so far, so that a branch's tuner is the 
 what a policy does, and what a guesser expects another tuner to do.
 """
 
-from spec_envs.agents.tuning.climbing import HillClimb
-from spec_envs.agents.tuning.processes import GaussianProcess
-from spec_envs.agents.tuning.simple import Fixed, RandomSearch, SameAgain
+from spec_envs.agents.tuning.blind import Fixed, RandomSearch, SameAgain
+from spec_envs.agents.tuning.gaussian_process import GaussianProcess
+from spec_envs.agents.tuning.hill_climb import HillClimb
 from spec_envs.agents.tuning.tuners import Strategy, TuningGuesser, TuningPolicy
 
 __all__ = [

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from spec_envs.agents.guessers import CallableGuesser
-from spec_envs.calls import Call, Effect, Guess
+from spec_envs.agents.callable import CallableGuesser
+from spec_envs.calls import Call, Effect
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
 from spec_envs.tuning.report import Report
 
 if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Knob, Setting, Value
     from spec_envs.tuning.report import Trial
 
-__all__ = ["Strategy", "TuningGuesser", "TuningPolicy"]
 
 Knobs = tuple["Knob", ...]
 Trials = tuple["Trial", ...]

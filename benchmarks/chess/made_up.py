@@ -7,9 +7,9 @@ import random
 
 import chess
 
-from spec_envs.calls import Usage
 from spec_envs.chess.builtin import rank_moves
-from spec_envs.chess.recorded import RecordedGame, RecordedPly
+from spec_envs.chess.games import RecordedGame, RecordedPly
+from spec_envs.handling import Usage
 
 #: How often the players choose the best move of the built-in engine, its second best, and so on.
 _TASTE = (55, 20, 12, 8, 5)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spec_envs.benchmarks.chess.run import ChessBench
 from spec_envs.benchmarks.reports import config_of, console, mean_of, percent, progress, publish, table
-from spec_envs.chess.recorded import RecordedGame
+from spec_envs.chess.games import RecordedGame
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.chess.settings import ChessSettings

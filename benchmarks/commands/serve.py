@@ -141,7 +141,7 @@ def shop(
     seed: int,
 ) -> None:
     """Serve the tools of the retail shop over HTTP, with real writes, until Ctrl-C. Prints its address."""
-    from spec_envs.retail.data import load
+    from spec_envs.retail.loading import load_data
     from spec_envs.retail.shop.database import ShopDatabase
     from spec_envs.retail.shop.faults import Faults
     from spec_envs.retail.shop.server import serving
@@ -152,7 +152,7 @@ def shop(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends in order, as Ctrl-C does
     try:
         with (
-            ShopDatabase(load(data), database) as opened,
+            ShopDatabase(load_data(data), database) as opened,
             serving(opened, faults=faults, host=host, port=port) as served,
         ):
             click.echo(served.address)

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
-from spec_envs.calls import Call, CancelToken, Guess
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
 

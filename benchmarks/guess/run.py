@@ -13,7 +13,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from spec_envs.agents.pattern import PatternGuesser
+from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory
 from spec_envs.errors import InvalidConfiguration
 

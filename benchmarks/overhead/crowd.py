@@ -10,7 +10,9 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from spec_envs.calls import Call, CancelToken, Guess
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import Limits, SpeculativeWrapper
 

@@ -22,13 +22,13 @@ from typing import Any
 import gymnasium as gym
 import psutil
 
-from spec_envs.agents import RetailPolicy
+from spec_envs.agents import ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.forking import fork
-from spec_envs.retail.data import load
+from spec_envs.retail.loading import load_data
 from spec_envs.retail.tasks import Action, Task
-from spec_envs.retail.tools import TERMINAL
+from spec_envs.retail.tools.table import TERMINAL
 
 FORKS = 2000
 LIVE_FORKS = 10_000
@@ -103,7 +103,7 @@ def _write_some(env: gym.Env[Any, Any], street: str) -> None:
 
 def _write_data(folder: Path, size: int) -> None:
     """Write the generated shop with ``size`` copies of each record, in the form of tau-bench."""
-    tables = load("embedded").tables
+    tables = load_data("embedded").tables
     ids = {"orders": ("order_id", "user_id"), "products": ("product_id",), "users": ()}
     for table, records in tables.items():
         grown = {}
@@ -122,7 +122,7 @@ def steps_us(episodes: int) -> float:
 
     The agent's own time is not counted. Nothing waits, so all of the time is processor time.
     """
-    env, policy = gym.make("SpecRetail-v0"), RetailPolicy()
+    env, policy = gym.make("SpecRetail-v0"), ScriptedRetailPolicy()
     recorded = [play(env, policy, seed=seed).actions for seed in range(episodes)]
     times = []
     for _ in range(5):

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
-from spec_envs.agents import SearchPolicy
+from spec_envs.adapting import as_handler
+from spec_envs.agents import ScriptedSearchPolicy
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import ChessBench
 from spec_envs.benchmarks.chess.settings import ChessSettings
@@ -24,9 +25,11 @@ from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.benchmarks.reports import console, progress, publish, table, versions
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, CancelToken, Guess, as_handler
+from spec_envs.calls import Call
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper
@@ -88,7 +91,7 @@ def _forks() -> Iterator[Measured]:
 def _search_forks() -> Iterator[Measured]:
     """Forks of a search episode that has read two pages: the time of one, and the memory of a thousand."""
     with gym.make("SpecSearch-v0", split="train") as env:
-        _play_some(env, SearchPolicy(), 2)
+        _play_some(env, ScriptedSearchPolicy(), 2)
         microseconds = median_fork_us(env, _FORKS)
         tracemalloc.start()
         twins = [fork(env) for _ in range(1000)]

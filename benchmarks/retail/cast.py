@@ -6,18 +6,23 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spec_envs.agents.retail import GoldReplay, RetailPolicy
-from spec_envs.calls import CancelToken, Effect, Usage, as_guess, key_of
+from spec_envs.adapting import as_guess
+from spec_envs.agents.retail.gold_replay import GoldReplay
+from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+from spec_envs.calls import Effect
+from spec_envs.handling import CancelToken, Usage
 from spec_envs.retail.actions import read_action
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
+from spec_envs.values import key_of
 from spec_envs.wrappers.handlers import DecoratedHandler, with_latency
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spec_envs.benchmarks.retail.settings import RetailSettings
-    from spec_envs.calls import Call, Guess
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess
     from spec_envs.prefetch import Situation
     from spec_envs.retail.tasks import Task
 
@@ -103,7 +108,7 @@ def typing_seconds(message: str, settings: RetailSettings) -> float:
 
 def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, str]], Any]:
     """The agent without its delay: the scripted one, or for the tasks of tau-bench their gold actions."""
-    return RetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
+    return ScriptedRetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
 
 
 def player_of(settings: RetailSettings) -> Callable[[CustomerQuery], str]:

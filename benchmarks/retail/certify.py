@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
-from spec_envs.agents.retail import RetailPolicy
+from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.benchmarks.retail.cast import Agent, customer_of, tools_of
 from spec_envs.benchmarks.retail.folds import tasks_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.retail.env import RetailEnv
-from spec_envs.retail.tools import READS
+from spec_envs.retail.tools.table import READS
 from spec_envs.wrappers import certify
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
     assert guessers.pattern is not None and guessers.replies is not None
     return certify(
         lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
-        Agent(RetailPolicy(error_rate=0.1), settings.actor_seconds),
+        Agent(ScriptedRetailPolicy(error_rate=0.1), settings.actor_seconds),
         {"policy": guessers.pattern, "user": guessers.replies},
         seeds,
         prefetchers={"user": guessers.pattern},

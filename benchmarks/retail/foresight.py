@@ -9,11 +9,11 @@ from spec_envs.benchmarks.guess.run import RANKS, Trial, tops
 from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.queries import GREETING, CustomerQuery
-from spec_envs.retail.tools import READS, run_tool
+from spec_envs.retail.tools.table import READS, run_tool
 
 if TYPE_CHECKING:
     from spec_envs.agents import PatternGuesser, ReplyGuesser
-    from spec_envs.retail.store import StoreSnapshot
+    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: How many calls the guesser predicts at once.
 _WIDTH = 8

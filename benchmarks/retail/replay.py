@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from spec_envs.benchmarks.reports import collected, write_text
 from spec_envs.forking import fork
-from spec_envs.retail.tools import TERMINAL
+from spec_envs.retail.tools.table import TERMINAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,12 +31,12 @@ from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, n
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
-from spec_envs.retail.tools import READS, SCHEMAS
+from spec_envs.retail.tools.table import READS, SCHEMAS
 from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.retail.settings import RetailSettings
-    from spec_envs.retail.store import StoreSnapshot
+    from spec_envs.retail.store.snapshot import StoreSnapshot
     from spec_envs.retail.tasks import Task
 
 

@@ -13,6 +13,9 @@ from spec_envs.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from spec_envs.wrappers import Limits
 
+if TYPE_CHECKING:
+    pass
+
 Tasks = Literal["embedded", "tau-bench"]
 Guesses = Literal["pattern", "llm", "user-model", "union"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.search.questions import Question, load_questions
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
+from spec_envs.search.loading import load_questions
 from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
 from spec_envs.search.world.embedded import embedded_corpus
 from spec_envs.wrappers.handlers import with_latency
@@ -18,7 +18,8 @@ from spec_envs.wrappers.latency import lognormal
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Handler
+    from spec_envs.handling import Handler
+    from spec_envs.search.questions import Question
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 
 #: For episodes that are not recorded: the median time of a page, as in the recorded ones, and the spread of all times.
@@ -71,7 +72,7 @@ class Case:
         speed, seed = settings.time_scale, settings.seed
         thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
         site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
-        policy = with_latency(SearchPolicy(), thinking)
+        policy = with_latency(ScriptedSearchPolicy(), thinking)
         return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", split)]
 
     def env(self) -> gym.Env[Any, Any]:

@@ -1,6 +1,6 @@
 """Fits the weights that ``SearchGuesser`` begins with.
 
-``python -m spec_envs.benchmarks.search.fit --out agents/search_guessers/weights.json`` fits them to the actions of the
+``python -m spec_envs.benchmarks.search.fit --out agents/search/weights.json`` fits them to the actions of the
 scripted agent on the train split of the generated questions, and to nothing else. So recorded episodes and the other
 splits are unknown to the guesser when ``spec-envs bench search`` runs them.
 """
@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.agents.search_guessers.model import ActionModel, decide
-from spec_envs.agents.search_guessers.situation import Situation
+from spec_envs.agents.search.action_model import ActionModel, decide
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
+from spec_envs.agents.search.situation import Situation
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.reports import write_text
@@ -52,7 +52,7 @@ def fit(decisions: Iterable[Decision], *, rounds: int = _ROUNDS, seed: int = 0) 
 def generated_decisions(count: int, seed: int) -> list[Decision]:
     """``count`` actions of the scripted agent on the train split of the generated questions."""
     made: list[Decision] = []
-    policy = SearchPolicy()
+    policy = ScriptedSearchPolicy()
     with SearchEnv(split="train") as env:
         for number in range(len(env.questions)):
             steps = play(env, policy, seed=number, options={"question": number}).steps

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.agents.search_guessers import SearchGuesser
+from spec_envs.agents.search.action_guesser import SearchGuesser
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
-from spec_envs.calls import CancelToken
+from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.browser_backend import BrowserBackend
@@ -31,7 +31,7 @@ from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search_web.settings import SearchWebSettings
-    from spec_envs.calls import Guesser
+    from spec_envs.guesses import Guesser
     from spec_envs.wrappers.certify import Certificate
 
 Backend = HttpBackend | BrowserBackend
@@ -99,13 +99,13 @@ def _measured(settings: SearchWebSettings) -> Iterator[WebRun]:
     if not settings.episodes:
         return
     guesser = SearchGuesser()
-    policy = with_latency(SearchPolicy(), settings.agent_seconds)
+    policy = with_latency(ScriptedSearchPolicy(), settings.agent_seconds)
     with (
         WikiSite(load_corpus("embedded"), latency_s=settings.page_seconds) as site,
         _backend(settings, site.url) as backend,
         gym.make("SpecSearch-v0", backend=backend, split="test") as plain,
     ):
-        play(plain, SearchPolicy(), options={"question": 0})  # starts the browsers, before any time is measured
+        play(plain, ScriptedSearchPolicy(), options={"question": 0})  # starts the browsers, before any time is measured
         for index in range(settings.episodes):
             yield _compare(plain, backend, policy, guesser, settings, index)
 
@@ -134,7 +134,7 @@ def certified(settings: SearchWebSettings) -> Certificate:
     with WikiSite(load_corpus("embedded")) as site, _backend(settings, site.url) as backend:
         return certify(
             lambda: gym.make("SpecSearch-v0", backend=backend, split="dev"),
-            SearchPolicy(error_rate=0.2),
+            ScriptedSearchPolicy(error_rate=0.2),
             {"policy": SearchGuesser()},
             range(settings.seeds),
             k=settings.k,

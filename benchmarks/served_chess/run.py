@@ -30,7 +30,7 @@ from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
 if TYPE_CHECKING:
     from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
     from spec_envs.benchmarks.serving.counting import ServerStatistics
-    from spec_envs.calls import Guesser
+    from spec_envs.guesses import Guesser
 
 _FIRST_TOKEN_S = 0.3
 

@@ -16,11 +16,13 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.serving.asked import BadRequest
 from spec_envs.benchmarks.serving.wire import tokens_of
-from spec_envs.calls import Call, CancelToken, Guess
+from spec_envs.calls import Call
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken
 
 __all__ = ["served_model"]
 
@@ -86,12 +88,12 @@ class ChessModel:
 
 
 class RetailModel:
-    """Serves customers as ``RetailPolicy`` does, and guesses what that would do next, or what the customer says."""
+    """Serves customers as ``ScriptedRetailPolicy`` does, and guesses its next action, or the customer's reply."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.retail import RetailPolicy
+        from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 
-        self._policy = RetailPolicy()
+        self._policy = ScriptedRetailPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:
         """A tool call or a message, or guesses."""
@@ -118,12 +120,12 @@ class RetailModel:
 
 
 class SearchModel:
-    """Answers questions as ``SearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
+    """Answers questions as ``ScriptedSearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.search import SearchPolicy
+        from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 
-        self._policy = SearchPolicy()
+        self._policy = ScriptedSearchPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:
         """A thought and an action, or a guess of the action."""

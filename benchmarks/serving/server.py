@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs._serving import Served
+from spec_envs.adapting import as_handler
+from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.models import served_model
-from spec_envs.calls import as_handler
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.serving.counting import ServerStatistics

@@ -9,8 +9,9 @@ import click
 import gymnasium as gym
 
 from spec_envs.benchmarks.reports import progress
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
 from spec_envs.errors import SpecEnvsError
+from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.workloads.round_robin import RoundRobin

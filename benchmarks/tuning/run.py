@@ -26,7 +26,8 @@ from spec_envs.agents.tuning import (
 )
 from spec_envs.benchmarks.episodes import charged, play, runtime_of
 from spec_envs.benchmarks.tuning.system import arguments_of, best_values, workload_of
-from spec_envs.calls import Call, Guess
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
 from spec_envs.tuning.report import Report
 from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency

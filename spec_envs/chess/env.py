@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
 
 import chess
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, declared_effect
+from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
     as_integer,
     begun,
@@ -22,10 +23,14 @@ from spec_envs.checks import (
     read_options,
     render_mode_of,
 )
-from spec_envs.chess import encoding, render, spaces
+from spec_envs.chess.encoding import NUM_ACTIONS, action_mask, decode_action, planes
+from spec_envs.chess.opponents import opponent_of
 from spec_envs.chess.position import Position
+from spec_envs.chess.render import board_as_picture, board_as_text, game_as_pgn
+from spec_envs.chess.spaces import MoveIndex, MoveText, observation_space
 from spec_envs.chess.start import START_OPTIONS, Start, first_moves
-from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
+from spec_envs.errors import HandlerFailed, InvalidAction
+from spec_envs.handling import Handler
 
 if TYPE_CHECKING:
     from spec_envs.chess.game import Game
@@ -124,7 +129,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     def __init__(
         self,
         *,
-        opponent: str | Callable[..., str] = "builtin",
+        opponent: str | Handler = "builtin",
         color: str = "white",
         max_plies: int | None = None,
         fen: str | None = None,
@@ -143,15 +148,15 @@ class ChessEnv(CallEnv[Observation, Action]):
         self._forfeits = choice("illegal", illegal, ("raise", "forfeit")) == "forfeit"
         self.render_mode = render_mode_of(self, render_mode)
         self._start = Start.of(claim_draw=claim_draw, fen=fen, pgn=pgn, opening=opening)
-        handler, owned = _resolve(opponent)
-        super().__init__({"opponent": handler}, owned=owned)
+        handler, is_new = opponent_of(opponent)
+        super().__init__({"opponent": handler}, owned=["opponent"] if is_new else [])
         self._opponent_name = opponent if isinstance(opponent, str) else getattr(opponent, "__name__", "opponent")
         self._effect = declared_effect("opponent", handler) or Effect.SAMPLE
         #: The agent's side in this episode.
         self.color: chess.Color = _COLORS[color]
         self._claim_draw = claim_draw
-        self.observation_space = spaces.observation_space(observation)
-        self._action_space: spaces.MoveText | spaces.MoveIndex | None = None
+        self.observation_space = observation_space(observation)
+        self._action_space: MoveText | MoveIndex | None = None
         #: The game so far; ``None`` before the first ``reset``. Immutable.
         self.game: Game | None = None
         self._plies_given = 0
@@ -223,10 +228,10 @@ class ChessEnv(CallEnv[Observation, Action]):
         return self._position(begun(self.game), self._episode_seed)
 
     @property
-    def action_space(self) -> spaces.MoveText | spaces.MoveIndex:  # type: ignore[override]  # made when asked for
+    def action_space(self) -> MoveText | MoveIndex:  # type: ignore[override]  # made when asked for
         """The moves; ``sample()`` draws a legal one. Each fork has a space, and a generator for it, of its own."""
         if self._action_space is None:
-            self._action_space = spaces.MoveIndex(self) if self._by_index else spaces.MoveText(self)
+            self._action_space = MoveIndex(self) if self._by_index else MoveText(self)
         return self._action_space
 
     def fork(self) -> Self:
@@ -244,8 +249,8 @@ class ChessEnv(CallEnv[Observation, Action]):
         if not can_render(self):
             return None
         if self.render_mode == "ansi":
-            return render.text(begun(self.game), self.color, forfeited=self._forfeited)
-        return render.picture(begun(self.game), self.color)
+            return board_as_text(begun(self.game), self.color, forfeited=self._forfeited)
+        return board_as_picture(begun(self.game), self.color)
 
     def pgn(self) -> str:
         """The game so far as PGN; its result is "*" unless the game has come to its end.
@@ -260,7 +265,7 @@ class ChessEnv(CallEnv[Observation, Action]):
             result, termination = ("0-1" if self.color == chess.WHITE else "1-0"), "rules infraction"
         names = {self.color: "agent", not self.color: self._opponent_name}
         white, black = names[chess.WHITE], names[chess.BLACK]
-        return render.pgn(game, white=white, black=black, result=result, termination=termination)
+        return game_as_pgn(game, white=white, black=black, result=result, termination=termination)
 
     def _ends(self, game: Game) -> bool:
         limit = self._max_plies
@@ -274,9 +279,9 @@ class ChessEnv(CallEnv[Observation, Action]):
                 raise InvalidAction(str(error)) from None
         index = as_integer(action)
         if index is None:
-            raise InvalidAction(f"an action is an integer from 0 to {encoding.NUM_ACTIONS - 1}, not {action!r}")
+            raise InvalidAction(f"an action is an integer from 0 to {NUM_ACTIONS - 1}, not {action!r}")
         try:
-            return game.read(encoding.decode_action(index, game.board).uci())
+            return game.read(decode_action(index, game.board).uci())
         except ValueError as error:
             raise InvalidAction(f"action {action}: {error}") from None
 
@@ -306,7 +311,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     def _observation(self) -> Observation:
         game = begun(self.game)
         if self._as_planes:
-            return encoding.planes(game, self.color)
+            return planes(game, self.color)
         return {
             "fen": game.fen,
             "turn": chess.COLOR_NAMES[game.board.turn],
@@ -327,18 +332,7 @@ class ChessEnv(CallEnv[Observation, Action]):
             "winner": None if winner is None else chess.COLOR_NAMES[winner],
         }
         if self._by_index:
-            info["action_mask"] = encoding.action_mask(game, self.color)
+            info["action_mask"] = action_mask(game, self.color)
         elif self._as_planes:
             info["legal_moves"] = " ".join(game.legal_moves)
         return info
-
-
-def _resolve(opponent: str | Callable[..., str]) -> tuple[Callable[..., str], tuple[str, ...]]:
-    """The handler, and the names of those that the environment owns: a user's own callable stays the user's."""
-    if isinstance(opponent, str):
-        from spec_envs.chess.opponents import make_opponent  # late: engines are heavier than the rules
-
-        return make_opponent(opponent), ("opponent",)
-    if not callable(opponent):
-        raise InvalidConfiguration(f"opponent must be a name or a callable, not {opponent!r}")
-    return opponent, ()

@@ -1,9 +1,9 @@
 """The other side of the board: engines, a random mover, and a person at the terminal.
 
-Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation, that says by ``effect`` how it may be called:
+Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation. Its ``effect`` says when it may be called:
 
 * ``BuiltinOpponent``, ``StockfishOpponent`` and ``RandomOpponent`` are pure functions of the query, so ``READ``: equal
-  calls may share one execution, since a second one could only give the same answer.
+  calls may share one execution, since a second execution would give the same move.
 * ``HumanOpponent`` is ``WRITE``: a person is asked once, for a position that has really come up.
 """
 
@@ -14,14 +14,14 @@ from typing import Any, ClassVar, Protocol, Self, TextIO
 
 import chess
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
+from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken, Handler
 from spec_envs.terminal import Terminal
-
-__all__ = ["BuiltinOpponent", "HumanOpponent", "Opponent", "RandomOpponent", "StockfishOpponent", "make_opponent"]
 
 
 class Opponent(Protocol):
@@ -29,7 +29,7 @@ class Opponent(Protocol):
 
     effect: ClassVar[Effect]
 
-    def __call__(self, query: Any, cancel: CancelToken) -> str:
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move to play in ``query``."""
 
 
@@ -43,15 +43,16 @@ class BuiltinOpponent:
     effect: ClassVar[Effect] = Effect.READ
 
     def __init__(self, depth: int = 1) -> None:
-        self.depth = _at_least("depth", depth, 1)
+        self.depth = integer("depth", depth, least=1)
 
-    def __call__(self, query: Any, cancel: CancelToken) -> str:
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move to play in ``query``.
 
         Raises:
             InvalidConfiguration: The game is over in the position.
         """
-        cancel.raise_if_cancelled()
+        if cancel is not None:
+            cancel.raise_if_cancelled()
         return best_move(Position.of(query).board(), self.depth).uci()
 
 
@@ -67,7 +68,7 @@ class RandomOpponent:
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def __call__(self, query: Any, cancel: CancelToken) -> str:
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move to play in ``query``.
 
         Raises:
@@ -109,13 +110,13 @@ class StockfishOpponent:
             raise InvalidConfiguration(f"skill must lie in [0, 20], not {skill!r}")
         if elo is not None and not 1350 <= elo <= 2850:
             raise InvalidConfiguration(f"elo must lie in [1350, 2850], not {elo!r}")
-        self.nodes = None if nodes is None else _at_least("nodes", nodes, 1)
-        self.depth = _at_least("depth", depth, 1) if depth is not None else (8 if nodes is None else None)
+        self.nodes = integer_or_none("nodes", nodes, least=1)
+        self.depth = integer_or_none("depth", 8 if depth is None and nodes is None else depth, least=1)
         self.skill = ((elo - 1346.6) / 143.4) ** (1 / 0.806) if elo is not None else (20.0 if skill is None else skill)
         self._pool = pool or EnginePool()
         self._owns_pool = pool is None
 
-    def __call__(self, query: Any, cancel: CancelToken) -> str:
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move to play in ``query``.
 
         Raises:
@@ -156,7 +157,7 @@ class HumanOpponent:
     def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
         self._terminal = Terminal(input, output)
 
-    def __call__(self, query: Any, cancel: CancelToken) -> str:
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move that the person types, as UCI (``g1f3``) or in the usual notation (``Nf3``).
 
         Raises:
@@ -199,16 +200,18 @@ _OPPONENTS: dict[str, type[Opponent]] = {
 }
 
 
-def make_opponent(name: str) -> Opponent:
-    """A new opponent by name: ``"builtin"``, ``"stockfish"``, ``"random"`` or ``"human"``.
+def opponent_of(opponent: str | Handler) -> tuple[Handler, bool]:
+    """The handler that ``opponent`` names or is, and whether it is new: a callable stays its maker's to close.
 
     Raises:
-        InvalidConfiguration: There is no opponent of that name.
+        InvalidConfiguration: ``opponent`` is neither a callable nor a known name.
     """
-    if not isinstance(name, str) or name not in _OPPONENTS:
-        known = ", ".join(repr(known) for known in _OPPONENTS)
-        raise InvalidConfiguration(f"opponent must be a callable or one of {known}, not {name!r}")
-    return _OPPONENTS[name]()
+    if isinstance(opponent, str) and opponent in _OPPONENTS:
+        return _OPPONENTS[opponent](), True
+    if isinstance(opponent, str) or not callable(opponent):
+        known = ", ".join(map(repr, _OPPONENTS))
+        raise InvalidConfiguration(f"opponent must be a callable or one of {known}, not {opponent!r}")
+    return opponent, False
 
 
 def _legal_moves(board: chess.Board) -> list[chess.Move]:
@@ -232,9 +235,3 @@ def _weakened(lines: list[Line], level: float, rng: random.Random) -> str:
         return line.score + (weakness * (top - line.score) + spread * rng.randrange(int(weakness))) / 128
 
     return max([(pushed(line), line.move) for line in lines])[1]
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if value < least:
-        raise InvalidConfiguration(f"{name} must be at least {least}, not {value!r}")
-    return value

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _PICTURE_SIZE = 480  # pixels
 
 
-def text(game: Game, color: chess.Color, *, forfeited: bool = False) -> str:
+def board_as_text(game: Game, color: chess.Color, *, forfeited: bool = False) -> str:
     """The board from the side of ``color`` in Unicode, the last move in brackets, and a line that says where we are.
 
     Args:
@@ -53,7 +53,7 @@ def _headline(game: Game) -> str:
     return f"{chess.COLOR_NAMES[game.board.turn]} to move{check}, move {game.board.fullmove_number}{last}"
 
 
-def picture(game: Game, color: chess.Color) -> NDArray[np.uint8]:
+def board_as_picture(game: Game, color: chess.Color) -> NDArray[np.uint8]:
     """The board from the side of ``color`` as an RGB array, with the last move and a check marked.
 
     Raises:
@@ -87,7 +87,7 @@ def _import_cairosvg() -> tuple[Any, Any]:
         ) from error
 
 
-def pgn(game: Game, *, white: str, black: str, result: str, termination: str) -> str:
+def game_as_pgn(game: Game, *, white: str, black: str, result: str, termination: str) -> str:
     """The game as PGN, with the tags that the standard asks for. No date: equal games have equal PGN."""
     record = chess.pgn.Game.from_board(Position(game.start_fen, game.moves).board())
     headers = record.headers

@@ -1,9 +1,9 @@
-"""The spaces of ``SpecChess-v0``: text that holds what it holds, and action spaces that sample moves one can play."""
+"""The spaces of ``SpecChess-v0``: observations as text or planes, and action spaces whose samples are legal moves."""
 
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import chess
 import numpy as np
@@ -12,7 +12,6 @@ from gymnasium import spaces
 from spec_envs.chess.encoding import NUM_ACTIONS, PLANES_SHAPE, encode_move, possible_moves
 
 if TYPE_CHECKING:
-    from spec_envs.chess.env import ChessEnv
     from spec_envs.chess.game import Game
 
     _Discrete = spaces.Discrete[np.int64]
@@ -22,8 +21,8 @@ else:
 _MOVE_CHARS = "12345678abcdefghnqr"
 _FEN_CHARS = " -/0123456789BKNPQRabcdefghknpqrw"
 
-# No game is longer than 17,697 half moves (the draw after 75 moves without progress sees to that), and no position
-# has more than 218 legal moves.
+# No game is longer than 17,697 half moves, because of the draw after 75 moves without progress; and no position has
+# more than 218 legal moves.
 _HISTORY_LENGTH = 6 * 17_700
 _LEGAL_MOVES_LENGTH = 6 * 218
 
@@ -43,14 +42,29 @@ def observation_space(kind: str) -> spaces.Space[Any]:
     )
 
 
-class _Legal:
-    """Which moves a space samples from: those that are legal in the environment it belongs to.
+class Playing(Protocol):
+    """What an action space needs of the environment that it belongs to.
 
-    Sampling right after ``seed`` is for a caller who is about to reset: ``seed``, ``sample``, ``reset``, ``step`` is
-    the order of ``check_env``. So until the position changes, it keeps to moves that are legal after a reset as well.
+    Attributes:
+        game: The game so far; ``None`` before the first ``reset``.
+        color: The agent's side.
     """
 
-    def __init__(self, env: ChessEnv | None) -> None:
+    game: Game | None
+    color: chess.Color
+
+    def first_moves(self) -> tuple[str, ...]:
+        """The moves that are sure to be legal after ``reset()``."""
+
+
+class _Legal:
+    """The moves that a space samples from: those that are legal in the environment to which the space belongs.
+
+    A caller who samples right after ``seed`` is about to reset: ``check_env`` calls ``seed``, ``sample``, ``reset`` and
+    ``step`` in this order. So until the position changes, the moves drawn are those that are legal after a reset, too.
+    """
+
+    def __init__(self, env: Playing | None) -> None:
         # Weak, so that a dropped fork goes at once instead of with the next garbage collection.
         self._env = None if env is None else weakref.ref(env)
         self._seeded_at: Game | None = None
@@ -82,9 +96,9 @@ class _Legal:
 
 
 class MoveText(spaces.Text):
-    """Moves in UCI notation. ``sample()`` draws a legal one; a copy of the space draws any that a piece could make."""
+    """Moves in UCI notation. ``sample()`` draws a legal move; a copy of the space draws any move a piece could make."""
 
-    def __init__(self, env: ChessEnv | None = None) -> None:
+    def __init__(self, env: Playing | None = None) -> None:
         self._legal = _Legal(env)
         super().__init__(5, min_length=4, charset=_MOVE_CHARS)
 
@@ -102,9 +116,9 @@ class MoveText(spaces.Text):
 
 
 class MoveIndex(_Discrete):
-    """Moves in AlphaZero's 8x8x73 encoding. ``sample()`` draws a legal one, as ``MoveText`` does."""
+    """Moves in AlphaZero's 8x8x73 encoding. ``sample()`` draws a legal move, as ``MoveText`` does."""
 
-    def __init__(self, env: ChessEnv | None = None) -> None:
+    def __init__(self, env: Playing | None = None) -> None:
         self._legal = _Legal(env)
         super().__init__(NUM_ACTIONS)
 

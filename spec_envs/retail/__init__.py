@@ -1,1 +1,29 @@
-"""Retail customer service: the shop's data, tools and tasks, in the form of tau-bench's retail domain."""
+"""Retail customer service in the form of tau-bench's retail domain: ``SpecRetail-v0``.
+
+The parts, from the bottom up: ``store`` (the shop's data), ``tools`` (of the agent), ``tasks``, ``embedded`` (the
+generated shop and its tasks), ``loading``, ``queries`` (what the environment asks its handlers), ``customers``, and
+``env``. ``shop`` serves the same tools over HTTP.
+"""
+
+from spec_envs.retail.customers.human import HumanCustomer
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers.transcript import RecordedCustomer
+from spec_envs.retail.env import RetailEnv
+from spec_envs.retail.loading import load_data, load_tasks
+from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
+from spec_envs.retail.tasks import Task
+from spec_envs.retail.tools.tool import ToolResult
+
+__all__ = [
+    "CustomerQuery",
+    "HumanCustomer",
+    "RecordedCustomer",
+    "RetailEnv",
+    "Task",
+    "ToolQuery",
+    "ToolResult",
+    "instant_tools",
+    "load_data",
+    "load_tasks",
+    "scripted_customer",
+]

@@ -1,4 +1,4 @@
-"""The agent's actions: a message to the customer or a tool call, read from a mapping or from text."""
+"""Reads the agent's actions, which are messages to the customer or tool calls."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 from spec_envs.errors import InvalidAction
 
-__all__ = ["SAMPLES", "CallAction", "read_action"]
-
 Action = str | Mapping[str, Any]
 
-#: A few that change nothing.
+#: Actions that change nothing, for ``action_space.sample()``.
 SAMPLES = (
     "Could you tell me your e-mail address?",
     "What can I do for you?",
@@ -25,7 +23,7 @@ SAMPLES = (
 
 
 class CallAction(NamedTuple):
-    """A tool call; ``text`` is ``arguments`` as JSON text."""
+    """A tool call. ``text`` is ``arguments`` as JSON text."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -33,13 +31,13 @@ class CallAction(NamedTuple):
 
 
 def read_action(action: object) -> str | CallAction:
-    """A message, or a tool call.
+    """Return the message, or the tool call, that an action means.
 
-    A text that is a JSON object with a ``name`` is a tool call, any other text a message. tau-bench's form is read as
-    well: ``kwargs`` instead of ``arguments``, and ``{"name": "respond", "kwargs": {"content": …}}`` for a message.
+    A mapping or a JSON object with a ``name`` is a tool call, and any other text is a message. In tau-bench's form,
+    ``arguments`` are called ``kwargs``, and a message is ``{"name": "respond", "kwargs": {"content": …}}``.
 
     Raises:
-        InvalidAction: It is neither text nor a mapping with a ``name``, or its arguments are no JSON data.
+        InvalidAction: ``action`` is neither text nor a mapping with a ``name``, or the arguments are no JSON data.
     """
     if isinstance(action, str):
         called = _parsed(action) if action.lstrip()[:1] == "{" else None
@@ -57,7 +55,7 @@ def read_action(action: object) -> str | CallAction:
 def _call(action: Mapping[str, Any]) -> str | CallAction:
     name = action["name"]
     arguments = action["arguments"] if "arguments" in action else action.get("kwargs", {})
-    if isinstance(arguments, str):  # as chat models give them
+    if isinstance(arguments, str):  # chat models give the arguments as JSON text
         parsed = _parsed(arguments)
         arguments = {} if not arguments.strip() else arguments if parsed is None else parsed
     if name == "respond" and isinstance(arguments, Mapping) and isinstance(arguments.get("content"), str):
@@ -66,7 +64,7 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
         text = json.dumps(arguments)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
-    # A copy: the caller may change what it gave, and the query must stay what it is.
+    # The copy keeps the query unchanged when the caller changes the arguments later.
     return CallAction(str(name), json.loads(text), text)
 
 

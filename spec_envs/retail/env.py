@@ -1,4 +1,4 @@
-"""``SpecRetail-v0``: the agent serves a customer of an online shop, by tools and under a policy, as in tau-bench."""
+"""``SpecRetail-v0``: the agent serves a customer of an online shop with tools and under a policy, as in tau-bench."""
 
 from __future__ import annotations
 
@@ -10,23 +10,34 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import gymnasium as gym
 from gymnasium import spaces
 
-from spec_envs._choosing import chosen, position_of
+from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call, Effect, declared_effect
-from spec_envs.errors import HandlerFailed, InvalidConfiguration, ResetNeeded
-from spec_envs.retail import actions
-from spec_envs.retail.customer import scripted_customer
-from spec_envs.retail.data import load
-from spec_envs.retail.human import HumanCustomer
-from spec_envs.retail.policy import POLICY
+from spec_envs.calls import Call, Effect
+from spec_envs.checks import (
+    begun,
+    can_render,
+    check_under_way,
+    chosen,
+    index_in,
+    integer_or_none,
+    read_options,
+    render_mode_of,
+)
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
+from spec_envs.retail.customers.human import HumanCustomer
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.episode import Episode
+from spec_envs.retail.loading import check_tasks, is_embedded, load_data, load_tasks
+from spec_envs.retail.policy_text import POLICY_TEXT
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
-from spec_envs.retail.store import Change, StoreSnapshot
-from spec_envs.retail.tasks import Task, check_tasks, load_tasks, replay, was_said
-from spec_envs.retail.tools import SCHEMAS, TERMINAL, ToolResult, effect_of
-from spec_envs.retail.views import view_of
+from spec_envs.retail.store.snapshot import Change, StoreSnapshot
+from spec_envs.retail.tasks import Task
+from spec_envs.retail.tools.table import SCHEMAS, effect_of
+from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.visible import view_of
 from spec_envs.spaces import ActionText, AnyText
 
 Observation = dict[str, str]
@@ -34,48 +45,22 @@ Observation = dict[str, str]
 _TOOLS = json.dumps(SCHEMAS)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Episode:
-    """All of an episode, as an immutable value.
-
-    Attributes:
-        task: What the customer wants.
-        seed: For a customer that draws.
-        start: The data at the beginning; ``store`` those now.
-        said: What agent and customer said, in turns, beginning with ``GREETING``.
-        messages: The dialogue as the agent sees it: chat messages, each as JSON text.
-        steps: Actions taken.
-        name: Unlike that of any other episode; what a shop keeps this episode's data under.
-        outcome: ``None``, "stop", "transfer" or "max_steps".
-    """
-
-    task: Task
-    seed: int
-    start: StoreSnapshot
-    store: StoreSnapshot
-    said: tuple[str, ...]
-    messages: tuple[str, ...]
-    name: str
-    steps: int = 0
-    outcome: str | None = None
-
-
-class RetailEnv(CallEnv[Observation, actions.Action]):
+class RetailEnv(CallEnv[Observation, Action]):
     """The agent serves a customer of an online shop: it talks, looks things up, and changes orders through tools.
 
     ## Description
-    tau-bench's retail domain (arXiv 2406.12045): its 16 tools with the same names, arguments, outputs and errors, its
-    score, and its data and tasks where you have them; a generated shop with 220 tasks comes with the package. Customer
-    and tools are handlers.
+    tau-bench's retail domain (arXiv 2406.12045): its 16 tools with the same names, arguments, outputs and errors, and
+    its score. It plays tau-bench's data and tasks if you have them; a generated shop with 220 tasks comes with the
+    package. The customer and the tools are handlers.
 
     ## Action Space
-    Text: a message to the customer; or a tool call as JSON text,
-    ``{"name": "get_user_details", "arguments": {"user_id": "…"}}``. A mapping like that works, too, and so does
-    tau-bench's form (``kwargs``, ``respond``). A call that makes no sense is answered with an error, and changes
-    nothing. ``sample()`` draws one of a few that change nothing.
+    Text: a message to the customer, or a tool call as JSON text,
+    ``{"name": "get_user_details", "arguments": {"user_id": "…"}}``. A tool call may also be a mapping of this form, or
+    have tau-bench's form (``kwargs``, ``respond``). A wrong call is answered with an error and changes nothing.
+    ``sample()`` draws one of a few actions that change nothing.
 
     ## Observation Space
-    A ``Dict`` of ``Text``, all that the agent may know:
+    A ``Dict`` of ``Text`` with everything that the agent may know:
 
     | key        | value                                                                                        |
     |------------|----------------------------------------------------------------------------------------------|
@@ -86,19 +71,19 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
     ``env.unwrapped.dialogue`` is the parsed dialogue.
 
     ## Starting State
-    The data as they were loaded, and the customer's first message. The task is ``task_index``, or drawn in each
-    ``reset``; ``reset(options={"task": …})`` takes an index, a name such as "test-12", or a ``Task``.
+    The data as they were loaded, and the customer's first message. The task is the one at ``task_index``, or is drawn
+    in each ``reset``; ``reset(options={"task": …})`` takes an index, a name such as "test-12", or a ``Task``.
 
     ## Rewards
-    As in tau-bench: 0 until the end; then 1 if the data are as the task's gold actions leave them, and each of the
-    task's outputs was said to the customer, else 0. An episode that is truncated gets 0.
+    As in tau-bench: 0 until the end; then 1 if the data are as the task's gold actions leave them and the agent said
+    each of the task's outputs to the customer, else 0. A truncated episode gets 0.
 
     ## Episode End
-    *Terminated*: a message of the customer holds "###STOP###", or ``transfer_to_human_agents`` was called, with success
-    or without: tau-bench's rule.
+    *Terminated*: a message of the customer contains "###STOP###", or ``transfer_to_human_agents`` was called, even with
+    wrong arguments, as in tau-bench.
     *Truncated*: after ``max_steps`` actions.
 
-    Should the customer's first message say stop already, the next ``step`` says so, whatever its action.
+    If the customer's first message contains "###STOP###", the first ``step`` ends the episode, whatever its action.
 
     ## Info
     | key        | value                                                                          |
@@ -106,35 +91,34 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
     | `task`     | the task's name, such as "test-12"                                             |
     | `steps`    | actions taken                                                                  |
     | `outcome`  | None, "stop", "transfer" or "max_steps"                                        |
-    | `database` | at the end: whether the data are right                                         |
-    | `outputs`  | at the end: by output that has to be said, whether it was                      |
+    | `database` | at the end: whether the data are as the gold actions leave them                |
+    | `outputs`  | at the end: a dict that says for each output of the task whether it was said   |
 
     ## Arguments
     - ``data``: "embedded" (default), "embedded:SEED", or a folder with tau-bench's ``users.json``, ``orders.json`` and
       ``products.json``.
-    - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", or a sequence of ``Task``. Default: those of the
-      generated shop; for a folder its ``tasks.json``.
-    - ``split``: "train", "dev", "test" (default), or ``None`` for all. A sequence of tasks is taken as it is.
+    - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", or a sequence of ``Task``. Default: the tasks of
+      the generated shop, or ``tasks.json`` in the folder ``data``.
+    - ``split``: "train", "dev", "test" (default), or ``None`` for all; not used for a sequence of tasks.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
-    - ``customer``: "scripted" (default; plays the generated tasks only), "human" (at the terminal), or a callable
-      ``customer(query)`` or
-      ``customer(query, cancel)`` that takes a ``CustomerQuery`` and returns a message. Its attribute ``effect``, if it
-      has one, says whether it may be asked ahead of time (``SAMPLE`` if not).
+    - ``customer``: "scripted" (default; plays only the generated tasks), "human" (at the terminal), or a callable
+      ``customer(query)`` or ``customer(query, cancel)`` that takes a ``CustomerQuery`` and returns a message. Its
+      attribute ``effect`` is the effect of the customer's calls (``SAMPLE`` without this attribute).
     - ``tools``: ``None`` (default) for instant tools on the episode's own data, or a callable that takes a
-      ``ToolQuery`` and returns a ``ToolResult``: the answer, and the changes for the episode's own data, which the
-      score is computed from. Tools that write are then ``WRITE``; if the callable has an attribute ``effect``, this
-      holds for all of them. ``spec_envs.retail.shop.HttpTools`` calls those of a shop on the network.
-    - ``max_steps``: truncate after so many actions (default 100); ``None`` never does.
-    - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy.POLICY``.
+      ``ToolQuery`` and returns a ``ToolResult``: the answer, and the changes to the episode's own data, from which the
+      score is computed. Calls of tools that write are then ``WRITE``; an attribute ``effect`` of the callable holds for
+      all tools instead. ``spec_envs.retail.shop.HttpTools`` calls the tools of a shop on the network.
+    - ``max_steps``: the number of actions after which an episode is truncated (default 100); ``None`` for no limit.
+    - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy_text.POLICY_TEXT``.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
 
     ## Forking
-    An episode is an immutable value, and so are the data: a fork shares all of it, whatever its size, in some
-    microseconds. Handlers are shared.
+    The episode and the data are immutable values. A fork shares them, and takes some microseconds, whatever their size.
+    Handlers are shared.
 
     ## Latency
     One call a step: ``Call("user", CustomerQuery(…))`` for a message and in ``reset``, ``Call("tool", ToolQuery(…))``
-    for a tool call. With the instant tools all of them are ``READ``, since their changes are private to the fork.
+    for a tool call. All calls of the instant tools are ``READ``, since their changes are private to the fork.
 
     ## Version History
     - v0: initial version.
@@ -158,28 +142,25 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
         policy: str | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if max_steps is not None and (type(max_steps) is not int or max_steps < 1):
-            raise InvalidConfiguration(f"max_steps must be None or an integer of at least 1, not {max_steps!r}")
-        if render_mode not in (None, "ansi"):
-            raise InvalidConfiguration(f"render_mode must be None or 'ansi', not {render_mode!r}")
+        self._max_steps = integer_or_none("max_steps", max_steps, least=1)
+        self.render_mode = render_mode_of(self, render_mode)
         customer = _customer_of(customer)
         if tools is not None and not callable(tools):
             raise InvalidConfiguration(f"tools must be None or a callable, not {tools!r}")
         tools = tools or instant_tools
         super().__init__({"user": customer, "tool": tools})
         self._customer_effect = declared_effect("customer", customer) or Effect.SAMPLE
-        self._tools_effect = declared_effect("tools", tools)  # ``None``: by tool
-        self._start = StoreSnapshot(load(data))
+        self._tools_effect = declared_effect("tools", tools)  # ``None``: each tool has its own
+        self._start = StoreSnapshot(load_data(data))
         #: The tasks to draw from.
         self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split)
         check_tasks(self._start, self.tasks)
-        self._task_index = None if task_index is None else position_of(self.tasks, task_index, noun="task")
-        self._max_steps = max_steps
-        self._policy = POLICY if policy is None else policy
-        # From entropy: to a shop, the same seed again is another episode. A fork has the name of its original.
+        self._task_index = None if task_index is None else index_in(self.tasks, task_index, noun="task")
+        self._policy = POLICY_TEXT if policy is None else policy
+        # Not drawn from the seed, since a shop must keep two episodes with the same seed apart. Forks have the name of
+        # their original.
         self._name, self._resets = uuid.uuid4().hex, 0
-        self.render_mode = render_mode
-        self.action_space = ActionText(actions.read_action, actions.SAMPLES)
+        self.action_space = ActionText(read_action, SAMPLES)
         texts: dict[str, spaces.Space[Any]] = {name: AnyText() for name in ("dialogue", "tools", "policy")}
         self.observation_space = cast("spaces.Space[Observation]", spaces.Dict(texts))
         #: The episode under way, or the last one; ``None`` before the first ``reset``. Immutable.
@@ -188,102 +169,77 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin with a customer; ``options`` may hold ``task``: an index, a name, or a ``Task``.
+        """Begin an episode with the customer's first message.
+
+        Args:
+            seed: Seeds the draws of the task and of the customer.
+            options: May hold ``task``: an index, a name, or a ``Task``.
 
         Raises:
             InvalidConfiguration: An option is unknown, or there is no such task.
-            HandlerFailed: The customer said nothing.
+            HandlerFailed: The customer returned no text.
         """
         self._check_open()
-        if unknown := set(options or ()) - {"task"}:
-            raise InvalidConfiguration(f"options of reset() may hold 'task', not {sorted(map(str, unknown))}")
-        fixed = self._find((options or {}).get("task"))
+        fixed = self._find(read_options(options, ("task",)).get("task"))
         super().reset(seed=seed)
         episode_seed = int(self.np_random.integers(2**32))
         task = fixed or self.tasks[int(self.np_random.integers(len(self.tasks)))]
         reply = self._reply(CustomerQuery((GREETING,), task, episode_seed))
-        self.episode = Episode(
-            task,
-            episode_seed,
-            self._start,
-            self._start,
-            said=(GREETING, reply),
-            messages=(json.dumps({"role": "user", "content": reply}),),
-            name=f"{self._name}-{self._resets + 1}",
-        )
         self._resets += 1
-        return self._observation(self.episode), self._info(self.episode)
+        name, first = f"{self._name}-{self._resets}", json.dumps({"role": "user", "content": reply})
+        self.episode = Episode(task, episode_seed, name, self._start, self._start, (GREETING, reply), (first,))
+        return self._observation(self.episode), self.episode.info()
 
-    def step(self, action: actions.Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Say something to the customer and hear the answer, or call a tool.
 
         Raises:
             InvalidAction: The action is neither a message nor a tool call.
             ResetNeeded: No episode is under way.
-            HandlerFailed: The customer returned no text, or a tool something that is no result.
+            HandlerFailed: The customer returned no text, or a tool no ``ToolResult``.
         """
-        episode = self._under_way()
+        self._check_open()
+        episode = begun(self.episode)
+        check_under_way(episode.outcome)
         if STOP in episode.said[1] and not episode.steps:
             episode = dataclasses.replace(episode, outcome="stop")
         else:
-            act = actions.read_action(action)
-            episode = self._told(episode, act) if isinstance(act, str) else self._called(episode, act)
+            read = read_action(action)
+            if isinstance(read, str):
+                episode = episode.told(read, self._reply(episode.query(read)))
+            else:
+                episode = episode.called(read, self._result_of(read, episode))
+        if episode.outcome is None and episode.steps == self._max_steps:
+            episode = dataclasses.replace(episode, outcome="max_steps")
         self.episode = episode
-        terminated, info = episode.outcome in ("stop", "transfer"), self._info(episode)
+        terminated, info = episode.outcome in ("stop", "transfer"), episode.info()
         won = terminated and info["database"] and all(info["outputs"].values())
         return self._observation(episode), float(won), terminated, episode.outcome == "max_steps", info
 
     @property
     def dialogue(self) -> list[dict[str, Any]]:
-        """The dialogue as the agent sees it: chat messages in OpenAI's form, parsed anew.
+        """The dialogue as the agent sees it: chat messages in OpenAI's form, parsed anew each time.
 
         Raises:
             ResetNeeded: Before the first ``reset``.
         """
-        return [json.loads(message) for message in self._episode().messages]
+        return [json.loads(message) for message in begun(self.episode).messages]
 
     def render(self) -> Any:
-        """The dialogue as text."""
-        if self.render_mode is None:
-            gym.logger.warn('RetailEnv was made without a render_mode; give render_mode="ansi"')
-            return None
-        return "\n".join(map(_line, self.dialogue))
-
-    def _told(self, episode: Episode, text: str) -> Episode:
-        said = (*episode.said, text)
-        reply = self._reply(CustomerQuery(said, episode.task, episode.seed))
-        new = ({"role": "assistant", "content": text}, {"role": "user", "content": reply})
-        return self._after(episode, new, "stop" if STOP in reply else None, said=(*said, reply))
-
-    def _called(self, episode: Episode, act: actions.CallAction) -> Episode:
-        name, arguments, text = act
-        view = view_of(episode.store, name, arguments)
-        query = ToolQuery(name, text, view, arguments, episode.name, episode.steps)
-        result = _result(self.ask(Call("tool", query, self._tools_effect or effect_of(name), touches="tool")))
-        try:
-            store = episode.store.patched(result.patch) if result.patch else episode.store
-        except KeyError as error:
-            raise HandlerFailed(f"the tool {name} changed {error}, which is not in the data") from None
-        number = f"call_{episode.steps}"
-        call = {"id": number, "type": "function", "function": {"name": name, "arguments": text}}
-        new = (
-            {"role": "assistant", "content": None, "tool_calls": [call]},
-            {"role": "tool", "tool_call_id": number, "name": name, "content": result.output},
-        )
-        return self._after(episode, new, "transfer" if name in TERMINAL else None, store=store)
-
-    def _after(self, episode: Episode, new: Sequence[Any], outcome: str | None, **changes: Any) -> Episode:
-        steps = episode.steps + 1
-        if outcome is None and steps == self._max_steps:
-            outcome = "max_steps"
-        messages = (*episode.messages, *map(json.dumps, new))
-        return dataclasses.replace(episode, messages=messages, steps=steps, outcome=outcome, **changes)
+        """Return the dialogue as text; ``None`` without a render mode."""
+        return "\n".join(map(_line, self.dialogue)) if can_render(self) else None
 
     def _reply(self, query: CustomerQuery) -> str:
         reply = self.ask(Call("user", query, self._customer_effect, touches="user"))
         if not isinstance(reply, str):
             raise HandlerFailed(f"the customer must return a message as text, not {reply!r:.200}")
         return str(reply)
+
+    def _result_of(self, action: CallAction, episode: Episode) -> ToolResult:
+        name, arguments, text = action
+        view = view_of(episode.store, name, arguments)
+        query = ToolQuery(name, text, view, arguments, episode.name, episode.steps)
+        return _checked(self.ask(Call("tool", query, self._tools_effect or effect_of(name), touches="tool")))
 
     def _find(self, task: int | str | Task | None) -> Task | None:
         if task is None:
@@ -293,31 +249,9 @@ class RetailEnv(CallEnv[Observation, actions.Action]):
             return task
         return chosen(self.tasks, task, noun="task", name="name")
 
-    def _episode(self) -> Episode:
-        if self.episode is None:
-            raise ResetNeeded("there is no customer yet; call reset() first")
-        return self.episode
-
-    def _under_way(self) -> Episode:
-        self._check_open()
-        episode = self._episode()
-        if episode.outcome is not None:
-            raise ResetNeeded(f"the episode is over ({episode.outcome}); call reset() for a new one")
-        return episode
-
     def _observation(self, episode: Episode) -> Observation:
-        # Each message's JSON is made once; the whole text is not kept, since thousands of forks would hold it each.
+        # Episodes keep the JSON text of each message, but not the joined text, of which each fork would hold its own.
         return {"dialogue": f"[{', '.join(episode.messages)}]", "tools": _TOOLS, "policy": self._policy}
-
-    def _info(self, episode: Episode) -> dict[str, Any]:
-        info: dict[str, Any] = {"task": episode.task.name, "steps": episode.steps, "outcome": episode.outcome}
-        if episode.outcome is not None:
-            gold = (action for action in episode.task.actions if action.name not in TERMINAL)
-            info["database"] = episode.store.matches(replay(episode.start, gold)[1])
-            told = episode.said[2::2]
-            outputs = episode.task.outputs
-            info["outputs"] = {output: any(was_said(output, message) for message in told) for output in outputs}
-        return info
 
 
 def _tasks_of(
@@ -325,7 +259,7 @@ def _tasks_of(
 ) -> tuple[Task, ...]:
     if tasks is None:
         name = os.fspath(data)
-        tasks = name if name.partition(":")[0] == "embedded" else Path(name) / "tasks.json"
+        tasks = name if is_embedded(name) else Path(name) / "tasks.json"
     found: tuple[Task, ...]
     if isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)
@@ -341,16 +275,14 @@ def _tasks_of(
 def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:
     if callable(customer):
         return customer
-    customers: Mapping[str, Callable[[], Callable[..., str]]] = {
-        "scripted": lambda: scripted_customer,
-        "human": HumanCustomer,
-    }
-    if not isinstance(customer, str) or customer not in customers:
-        raise InvalidConfiguration(f'customer must be "scripted", "human" or a callable, not {customer!r}')
-    return customers[customer]()
+    if customer == "scripted":
+        return scripted_customer
+    if customer == "human":
+        return HumanCustomer()
+    raise InvalidConfiguration(f'customer must be "scripted", "human" or a callable, not {customer!r}')
 
 
-def _result(response: Any) -> ToolResult:
+def _checked(response: Any) -> ToolResult:
     if isinstance(response, str):
         return ToolResult(response)
     if isinstance(response, tuple) and len(response) == 2 and isinstance(response[0], str):

@@ -1,4 +1,4 @@
-"""What the environment asks: the customer what to say next, and a tool what it answers. Immutable values."""
+"""The queries of the environment's calls, as immutable values, and the default handler of tool calls."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs.calls import Effect
-from spec_envs.retail.tools import ToolResult, run_tool
+from spec_envs.retail.tools.table import run_tool
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task
-    from spec_envs.retail.views import StoreView
+    from spec_envs.retail.tools.tool import ToolResult
+    from spec_envs.retail.tools.visible import StoreView
 
-__all__ = ["GREETING", "STOP", "CustomerQuery", "ToolQuery", "instant_tools"]
-
-#: What the customer is greeted with; not a message of the agent.
+#: The greeting that the customer hears first; not a message of the agent.
 GREETING = "Hi! How can I help you today?"
-#: In a message of the customer: that was all. The environment ends the episode.
+#: The environment ends the episode when a message of the customer contains this text.
 STOP = "###STOP###"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class CustomerQuery:
-    """What does this customer say next?
+    """The question what the customer says next.
 
     Attributes:
-        said: All that was said between the two so far, in turns: ``GREETING``, customer, agent, customer, …, agent.
-            A customer does not see tool calls, so they are not in it: paths that differ in them alone ask the same.
-        task: The customer's part; a model that plays it reads ``task.instruction``.
-        seed: Of the episode; for a customer that draws.
+        said: What was said so far, in turns: ``GREETING``, customer, agent, customer, …, agent. A customer does not see
+            tool calls, so two episodes that differ only in tool calls have equal queries.
+        task: The customer's part; a model that plays the customer reads ``task.instruction``.
+        seed: The seed of the episode, for a customer that draws.
     """
 
     said: tuple[str, ...]
@@ -48,16 +47,18 @@ class CustomerQuery:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ToolQuery:
-    """What does this tool answer?
+    """The question what a tool answers.
+
+    Queries are equal if ``name``, ``text`` and ``store`` are equal, since the answer depends on nothing else.
 
     Attributes:
-        name: The tool, which may not exist.
+        name: The name of the tool, which may not exist.
         text: The arguments as JSON text.
-        store: The data, of which only the part counts that the tool looks at; ``store.snapshot`` has all.
-        arguments: The arguments. Never to be changed.
+        store: The part of the data that the tool looks at; all data are in ``store.snapshot``.
+        arguments: The arguments, which must never be changed.
         episode: The episode's name, for a shop that keeps the data of many episodes.
-        step: The actions before it. An episode makes at most one write in a step, so the two name it. Neither counts
-            when queries are compared: the answer depends on the data, the same wherever and whenever they are.
+        step: The number of actions before this call. An episode makes at most one write in a step, so ``episode`` and
+            ``step`` identify a write.
     """
 
     name: str
@@ -77,12 +78,12 @@ class ToolQuery:
 
 
 class _InstantTools:
-    # What they change is private to the fork that asks, so also those that write may run ahead.
+    # The changes stay in the fork that makes the call, so even a tool that writes may be called ahead of time.
     effect: ClassVar[Effect] = Effect.READ
 
     def __call__(self, query: ToolQuery) -> ToolResult:
         return run_tool(query.store.snapshot, query.name, query.arguments)
 
 
-#: The handler of tools that work on the data in the query, and change nothing outside the episode.
+#: Handles tool calls at once, with the data in the query; nothing outside the episode changes.
 instant_tools = _InstantTools()

@@ -1,27 +1,20 @@
-"""Tasks: what a customer wants, the actions that bring it about, and what must have been said to the customer."""
+"""Tasks: what a customer wants, the actions that fulfil it, and what the agent must say to the customer."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.tools import run_tool
+from spec_envs.retail.tools.table import run_tool
 
 if TYPE_CHECKING:
-    from spec_envs.retail.store import StoreSnapshot
-
-__all__ = ["Action", "Identity", "Request", "Scenario", "Task", "check_tasks", "load_tasks", "replay", "was_said"]
+    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Action:
-    """A tool call: the tool's name and its arguments, never to be changed in place."""
+    """A tool call: the tool's name, and its arguments, which must never be changed in place."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -29,10 +22,15 @@ class Action:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the customer is, and what the customer says when asked for it.
+    """Who the customer is, and what the customer answers when the agent asks for it.
 
     Attributes:
-        knows_email: Whether the customer remembers the e-mail address. Name and zip code are always known.
+        user_id: The customer's id, which the customer does not tell.
+        first_name: First name.
+        last_name: Last name.
+        zip: Zip code.
+        email: E-mail address.
+        knows_email: Whether the customer remembers the e-mail address. The customer always knows name and zip code.
     """
 
     user_id: str
@@ -48,13 +46,13 @@ class Request:
     """One thing that the customer wants.
 
     Attributes:
-        kind: The name of the tool that does it, or "information".
-        goal: What the customer wants, after "I would like to".
-        facts: What the customer says when asked, by topic, each a phrase: "order", "items", "new items", "payment",
-            "reason", "address". A topic that is not here is one that the customer has nothing to say about.
-        arguments: Those of the tool, once all is found out; empty for "information".
-        confirms: The answer when asked to confirm: a customer who does not confirm wants nothing changed after all.
-        outputs: What the customer wants to hear before this is done, as in ``Task.outputs``.
+        kind: The name of the tool that fulfils the request, or "information".
+        goal: What the customer wants, in words that follow "I would like to".
+        facts: What the customer answers when asked, by topic, each a phrase: "order", "items", "new items", "payment",
+            "reason", "address". The customer has nothing to say about a missing topic.
+        arguments: The arguments that the tool needs; empty for "information".
+        confirms: Whether the customer says yes when asked to confirm. A customer who says no wants nothing changed.
+        outputs: What the customer wants to hear before the request is fulfilled, as in ``Task.outputs``.
     """
 
     kind: str
@@ -67,7 +65,7 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scenario:
-    """A customer for a script: who it is, and the requests in the order in which they come up."""
+    """The customer's part as data: who the customer is, and the requests in the order in which they come up."""
 
     identity: Identity
     requests: tuple[Request, ...]
@@ -81,10 +79,11 @@ class Task:
         split: "train", "dev" or "test".
         index: The position in its split.
         user_id: The customer's id.
-        instruction: The customer's part, in words for a language model; never shown to the agent.
-        actions: Gold actions; the state of the data after them is the one to reach.
-        outputs: Strings that the agent must say to the customer, whatever the case, commas not counted.
-        scenario: The customer's part as data, for a scripted customer; tau-bench's tasks have none.
+        instruction: The customer's part in words, for a language model or a person; the agent never sees it.
+        actions: Gold actions. The task is solved if the data are as these actions leave them.
+        outputs: Texts that the agent must say to the customer; upper and lower case are the same, and commas in what
+            the agent says do not count.
+        scenario: The customer's part as data, for the scripted customer; ``None`` for tau-bench's tasks.
     """
 
     split: str
@@ -101,7 +100,7 @@ class Task:
         return f"{self.split}-{self.index}"
 
     def as_json(self) -> dict[str, Any]:
-        """The task as ``load_tasks`` reads it, without its scenario."""
+        """Return the task in the form that ``load_tasks`` reads, without its scenario."""
         return {
             "split": self.split,
             "index": self.index,
@@ -112,68 +111,8 @@ class Task:
         }
 
 
-def load_tasks(tasks: str | os.PathLike[str] = "embedded", split: str | None = None) -> tuple[Task, ...]:
-    """All tasks, or those of one split.
-
-    Args:
-        tasks: "embedded" for those of the generated shop ("embedded:SEED" for those of another seed), or a JSON file
-            with a list of ``{split, index, user_id, instruction, actions: [{name, kwargs}], outputs}``.
-        split: "train", "dev" or "test".
-
-    Raises:
-        InvalidConfiguration: The file cannot be read, or has no task of that split.
-    """
-    name = os.fspath(tasks)
-    if name == "embedded" or name.startswith("embedded:"):
-        from spec_envs.retail.embedded_tasks import generate_tasks  # late: it builds on this module
-
-        found = generate_tasks(name)
-    else:
-        path = Path(name).expanduser().resolve()
-        if not path.is_file():
-            raise InvalidConfiguration(f'tasks must be "embedded" or a JSON file with tasks; there is no {path}')
-        found = _read(path, path.stat().st_mtime_ns)
-    if split is None:
-        return found
-    chosen = tuple(task for task in found if task.split == split)
-    if not chosen:
-        splits = ", ".join(sorted({repr(task.split) for task in found})) or "no task at all"
-        raise InvalidConfiguration(f"{name} has no tasks of split {split!r}; it has {splits}")
-    return chosen
-
-
-@functools.lru_cache(maxsize=4)
-def _read(path: Path, version: int) -> tuple[Task, ...]:
-    try:
-        listed: Any = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(map(_task, _list(listed)))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidConfiguration(f"{path} does not hold a JSON list of tasks: {error}") from None
-    except KeyError as error:
-        raise InvalidConfiguration(f"{path}: a task lacks {error}") from None
-
-
-def _task(value: Mapping[str, Any]) -> Task:
-    actions = tuple(Action(str(action["name"]), dict(action["kwargs"])) for action in _list(value["actions"]))
-    return Task(
-        split=str(value["split"]),
-        index=int(value["index"]),
-        user_id=str(value["user_id"]),
-        instruction=str(value["instruction"]),
-        actions=actions,
-        outputs=tuple(map(str, _list(value.get("outputs", [])))),
-    )
-
-
-def _list(value: Any) -> list[Any]:
-    # A text would pass for a list of its characters, and an object for one of its keys.
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r:.100} is no list")
-    return value
-
-
 def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], StoreSnapshot]:
-    """What the tools answer to the actions, one after the other, and the data after them."""
+    """Return what the tools answer to the actions, one after the other, and the data after them."""
     outputs = []
     for action in actions:
         result = run_tool(store, action.name, action.arguments)
@@ -183,24 +122,6 @@ def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], 
     return outputs, store
 
 
-def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
-    """Notice tasks that belong to other data.
-
-    Raises:
-        InvalidConfiguration: One is no ``Task``, or none of the tasks' customers is a user of this shop.
-    """
-    tasks = tuple(tasks)
-    for task in tasks:
-        if not isinstance(task, Task):
-            raise InvalidConfiguration(f"a task is a Task, as load_tasks() gives them, not {task!r:.200}")
-    users = [task.user_id for task in tasks]
-    if users and all(store.get("users", user_id) is None for user_id in users):
-        raise InvalidConfiguration(
-            f"the tasks belong to other data: {users[0]!r} and the other customers are no users of this shop; give "
-            f"data and tasks that belong together"
-        )
-
-
 def was_said(output: str, message: str) -> bool:
-    """Whether a message to the customer says ``output``, as tau-bench looks for it."""
+    """Return whether a message to the customer contains ``output``, by the rule of tau-bench's score."""
     return output.lower() in message.lower().replace(",", "")

@@ -1,4 +1,4 @@
-"""The agent's actions: ``search[entity]``, ``lookup[keyword]``, ``finish[answer]``, or a tool call of the same."""
+"""The agent's actions: ``search[entity]``, ``lookup[keyword]`` and ``finish[answer]``, or the equivalent tool calls."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ __all__ = ["ARGUMENTS", "MAX_LENGTH", "SAMPLES", "Act", "Action", "Mistake", "re
 
 Action = str | Mapping[str, Any]
 
-#: Characters of an action, at most.
+#: The greatest number of characters in an action.
 MAX_LENGTH = 2_000
-#: What each action is given, by its name.
+#: The name of each action's argument.
 ARGUMENTS = {"search": "entity", "lookup": "keyword", "finish": "answer"}
+#: The actions that ``action_space.sample()`` draws from.
 SAMPLES = (
     "search[Earth]",
     "search[list of islands]",
@@ -27,13 +28,17 @@ SAMPLES = (
 
 _FORM = re.compile(r"\s*(\w+)\s*\[(.*)\]\s*", re.DOTALL)
 _USAGE = "use search[entity], lookup[keyword] or finish[answer]"
+#: How many characters of a malformed action are quoted.
 _SHOWN = 200
 
 
 class Act(NamedTuple):
-    """An action that was understood: "search", "lookup" or "finish", and its argument, with single spaces.
+    """A well-formed action.
 
-    ``thought`` is what the agent thought, if it wants to find it in the transcript again.
+    Attributes:
+        name: "search", "lookup" or "finish".
+        argument: The argument, with runs of white space replaced by single spaces.
+        thought: The agent's reasoning, kept in the transcript; "" if the agent gave none.
     """
 
     name: str
@@ -45,7 +50,7 @@ class Act(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """An action that was not understood: how it began, and what is wrong with it."""
+    """A malformed action: its beginning, and the reason why it cannot be read."""
 
     text: str
     reason: str
@@ -55,13 +60,13 @@ class Mistake(NamedTuple):
 
 
 def read_action(action: object) -> Act | Mistake:
-    """Read an action, given as text, as a mapping ``{name, arguments}``, or as such a mapping in JSON text.
+    """Read an action: text, a mapping with ``name`` and ``arguments``, or such a mapping as JSON text.
 
-    Names are read in any case: ReAct's ``Search[…]`` is ``search[…]``. An action is the same however it is written. A
-    mapping may have a ``thought``, which is kept in the transcript and has no other effect.
+    All forms of an action give equal results. Names may be in upper or lower case, so ReAct's ``Search[…]`` is
+    ``search[…]``. A mapping may have a ``thought``, which is kept in the transcript and has no other effect.
 
     Raises:
-        InvalidAction: It is neither text nor a mapping, or is longer than ``MAX_LENGTH`` characters.
+        InvalidAction: ``action`` is neither text nor JSON data, or is longer than ``MAX_LENGTH`` characters.
     """
     if isinstance(action, str):
         _check_length(action)
@@ -71,12 +76,12 @@ def read_action(action: object) -> Act | Mistake:
         try:
             text = json.dumps(dict(action), ensure_ascii=False)
         except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidAction(f"a tool call must be JSON data, and this is none: {error}") from None
+            raise InvalidAction(f"a tool call must be JSON data, and this one is not: {error}") from None
         _check_length(text)
         return _read_call(json.loads(text), text)
     raise InvalidAction(
-        f"an action is text ({_USAGE}) or a tool call ({{'name': 'search', 'arguments': {{'entity': …}}}}), "
-        f"not {repr(action)[:200]}"
+        f"an action must be text ({_USAGE}) or a tool call ({{'name': 'search', 'arguments': {{'entity': …}}}}), "
+        f"not {action!r:.200}"
     )
 
 
@@ -103,7 +108,7 @@ def _read_call(call: Mapping[str, Any], text: str) -> Act | Mistake:
     name, arguments = call.get("name"), call.get("arguments", {})
     if not isinstance(name, str):
         return _mistake(text, 'a tool call has a "name"')
-    if isinstance(arguments, str):  # as chat models give them
+    if isinstance(arguments, str):  # chat models return the arguments as JSON text
         arguments = _parsed(arguments)
     wanted = ARGUMENTS.get(name.lower())
     if wanted is None:
@@ -120,7 +125,7 @@ def _act(name: str, argument: str, text: str, thought: str = "") -> Act | Mistak
     if name not in ARGUMENTS:
         return _mistake(text, f"there is no action {name[:_SHOWN]!r}; {_USAGE}")
     if any("\ud800" <= char <= "\udfff" for char in argument + thought):
-        return _mistake(text, "half a surrogate pair is no character")
+        return _mistake(text, "a lone surrogate is not a character")
     if not argument and name != "finish":
         return _mistake(text, f"{name} needs a text between the brackets")
     return Act(name, argument, thought)

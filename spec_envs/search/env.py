@@ -7,18 +7,27 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import gymnasium as gym
 from gymnasium import spaces
 
-from spec_envs._choosing import chosen, position_of
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
-from spec_envs.errors import HandlerFailed, InvalidConfiguration, ResetNeeded
+from spec_envs.checks import (
+    begun,
+    can_render,
+    check_under_way,
+    chosen,
+    index_in,
+    integer,
+    read_options,
+    render_mode_of,
+)
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
 from spec_envs.search.backends import make_backend
 from spec_envs.search.corpus.pages import Fetched, FetchQuery
 from spec_envs.search.episode import Episode
-from spec_envs.search.questions import Question, load_questions
+from spec_envs.search.loading import load_questions
+from spec_envs.search.questions import Question
 from spec_envs.search.scoring import exact_match, f1
 from spec_envs.spaces import ActionText, AnyText
 
@@ -29,7 +38,7 @@ __all__ = ["START", "SearchEnv"]
 
 Observation = dict[str, Any]
 
-#: What ``reset`` shows in place of what an action returned.
+#: The value of ``observation`` after ``reset``.
 START = "Answer the question by search[entity], lookup[keyword] and finish[answer].\n"
 
 
@@ -38,46 +47,46 @@ class SearchEnv(CallEnv[Observation, Action]):
 
     ## Description
     ReAct's Wikipedia environment (arXiv 2210.03629) with HotpotQA's questions and score (arXiv 1809.09600). The pages
-    come from a handler: a wiki and questions of a generated world come with the package; any collection of pages, or a
-    site, takes its place.
+    come from a handler. A wiki and questions of a generated world come with the package; any collection of pages, or a
+    MediaWiki site, can take the place of this wiki.
 
     ## Action Space
-    Text, or the same as a tool call, as a mapping or as JSON text:
+    Text, or the equivalent tool call as a mapping or as JSON text:
 
-    | text              | tool call                                           | returns                               |
+    | text              | tool call                                           | result                                |
     |-------------------|-----------------------------------------------------|---------------------------------------|
     | `search[entity]`  | `{"name": "search", "arguments": {"entity": "…"}}`  | the first five sentences of the page  |
     | `lookup[keyword]` | `{"name": "lookup", "arguments": {"keyword": "…"}}` | its next sentence with the keyword    |
-    | `finish[answer]`  | `{"name": "finish", "arguments": {"answer": "…"}}`  | the end                               |
+    | `finish[answer]`  | `{"name": "finish", "arguments": {"answer": "…"}}`  | the episode ends                      |
 
-    Names are read in any case. Where there is no such page, or it only lists what the name may mean, ``search`` returns
-    "Could not find …. Similar: […]." and the page stays the one before; ``lookup`` returns "(Result 1 / 2) …", and
-    "No more results." past the last one. What cannot be read as an action returns "Invalid action: …" and costs a step;
-    what has more than 2,000 characters, or is neither text nor JSON data, is refused. ``sample()`` draws one of a few.
+    Names may be in upper or lower case. If there is no such page, or only a page that lists what the name may refer to,
+    ``search`` returns "Could not find …. Similar: […]." and ``lookup`` still reads the page found before. ``lookup``
+    returns "(Result 1 / 2) …", and "No more results." after the last sentence. A malformed action returns
+    "Invalid action: …" and costs a step. An action with more than 2,000 characters, or one that is neither text nor
+    JSON data, raises ``InvalidAction``. ``sample()`` draws one of a few fixed actions.
 
     ## Observation Space
-    A ``Dict``, all that the agent may know:
+    A ``Dict`` with everything that the agent may know:
 
     | key           | value                                                                           |
     |---------------|---------------------------------------------------------------------------------|
     | `question`    | text                                                                            |
     | `transcript`  | JSON list of `{"action": text, "observation": text}`, oldest first              |
-    | `observation` | what the last action returned; after `reset`, what there is to do               |
+    | `observation` | the result of the last action; after `reset`, instructions                      |
     | `steps_left`  | integer, 0 to `max_steps`                                                       |
 
-    Actions stand in the transcript in the first form, names in lower case, however they were given. A tool call may
-    have a ``thought`` (text): it is kept there beside the action, and does nothing else.
+    The transcript has every action in the text form, with its name in lower case. A tool call may have a ``thought``
+    (text), which is kept in the transcript beside the action and has no other effect.
 
     ## Starting State
     An empty transcript. The question is ``question_index``, or drawn in each ``reset``;
     ``reset(options={"question": …})`` takes an index, an id such as "test-12", or a ``Question``.
 
     ## Rewards
-    0 until the end; for ``finish`` 1 if the answer is the right one after HotpotQA's normalisation (case, punctuation,
-    articles), else 0.
+    1 for ``finish`` with the right answer after HotpotQA's normalisation (case, punctuation, articles); otherwise 0.
 
     ## Episode End
-    *Terminated*: by ``finish``. *Truncated*: after ``max_steps`` actions without one.
+    *Terminated* by ``finish``. *Truncated* after ``max_steps`` actions without ``finish``.
 
     ## Info
     | key        | value                                                                   |
@@ -85,33 +94,33 @@ class SearchEnv(CallEnv[Observation, Action]):
     | `question` | the question's id                                                       |
     | `steps`    | actions taken                                                           |
     | `outcome`  | None, "finish" or "max_steps"                                           |
-    | `answer`   | at the end: the agent's answer; "" if it gave none                      |
+    | `answer`   | at the end: the agent's answer; "" if there is none                     |
     | `em`       | at the end: exact match, 0.0 or 1.0                                     |
     | `f1`       | at the end: F1 over the words of the answer, 0.0 to 1.0                 |
 
     ## Arguments
     - ``backend``: "corpus" (default); "http" or "browser", which read a MediaWiki site; or a callable
-      ``backend(query)`` or ``backend(query, cancel)`` that takes a ``FetchQuery`` and returns a ``Fetched``. A callable
-      stays yours to close.
-    - ``site``: for "http" and "browser": the site's address, such as ``"https://en.wikipedia.org"``. Nobody else is
-      contacted. ``HttpBackend`` and ``BrowserBackend`` take more settings.
-    - ``corpus``: what the backend "corpus" reads: "embedded" (default), a folder, a ``.jsonl`` file or a HotpotQA file
-      with contexts (see ``load_corpus``), or a ``Corpus``.
+      ``backend(query)`` or ``backend(query, cancel)`` that takes a ``FetchQuery`` and returns a ``Fetched``. The caller
+      has to close a callable.
+    - ``site``: the address of the site that "http" and "browser" read, such as ``"https://en.wikipedia.org"``. No other
+      site is contacted. ``HttpBackend`` and ``BrowserBackend`` have more settings.
+    - ``corpus``: the pages of the backend "corpus": "embedded" (default), a folder, a ``.jsonl`` file or a HotpotQA
+      file with contexts (see ``load_corpus``), or a ``Corpus``.
     - ``questions``: "embedded" (default), a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
-    - ``split``: of the embedded questions: "train", "dev", "test" (default), or ``None`` for all.
-    - ``question_index``: the question of every episode; ``None`` (default) draws one in each ``reset``.
-    - ``max_steps``: truncate after so many actions (default 10).
-    - ``render_mode``: ``None`` or "ansi" (question, actions and what they returned, as text).
+    - ``split``: which of the embedded questions: "train", "dev", "test" (default), or ``None`` for all.
+    - ``question_index``: index of the question for all episodes; ``None`` (default) draws a question in each ``reset``.
+    - ``max_steps``: truncate after this number of actions (default 10).
+    - ``render_mode``: ``None`` or "ansi" (question, actions and results, as text).
 
     ## Forking
-    An episode is an immutable value, and so are pages: a fork shares all of it, whatever its length, in some
-    microseconds. Handlers are shared; the backends "http" and "browser" end with the last fork that is closed.
+    Episodes and pages are immutable. So a fork shares them, and takes some microseconds whatever the length of the
+    episode. Handlers are shared; the backends "http" and "browser" are closed with the last fork.
 
     ## Latency
     ``search`` makes one call, ``Call("fetch", FetchQuery(entity), Effect.READ)``; ``lookup`` and ``finish`` make none.
-    Equal calls may share one execution, on all branches. The backend "browser" starts its browsers with
-    ``reset``, while the agent thinks. The backend "corpus" answers at once;
-    ``spec_envs.wrappers.handlers.with_latency`` gives a backend the time of a real site.
+    Equal calls may share one execution, on all branches. With the backend "browser", ``reset`` starts the browsers in
+    the background. The backend "corpus" answers at once; ``spec_envs.wrappers.handlers.with_latency`` gives a backend
+    the response time of a real site.
 
     ## Version History
     - v0: initial version.
@@ -132,39 +141,33 @@ class SearchEnv(CallEnv[Observation, Action]):
         max_steps: int = 10,
         render_mode: str | None = None,
     ) -> None:
-        if type(max_steps) is not int or max_steps < 1:
-            raise InvalidConfiguration(f"max_steps must be an integer of at least 1, not {max_steps!r}")
-        if render_mode not in (None, "ansi"):
-            raise InvalidConfiguration(f"render_mode must be None or 'ansi', not {render_mode!r}")
+        self._max_steps = integer("max_steps", max_steps, least=1)
+        self.render_mode = render_mode_of(self, render_mode)
         handler, is_new = make_backend(backend, corpus=corpus, site=site)
         super().__init__({"fetch": handler}, owned=["fetch"] if is_new else [])
         self._prepare: Callable[[], None] = getattr(handler, "prepare", _nothing)
-        #: The questions to draw from.
+        #: The questions that ``reset`` draws from.
         self.questions: tuple[Question, ...] = _questions(questions, split)
         self._question_index = (
-            None if question_index is None else position_of(self.questions, question_index, noun="question")
+            None if question_index is None else index_in(self.questions, question_index, noun="question")
         )
-        self._max_steps = max_steps
-        self.render_mode = render_mode
         self.action_space = ActionText(read_action, SAMPLES)
         parts: dict[str, spaces.Space[Any]] = {name: AnyText() for name in ("question", "transcript", "observation")}
-        parts["steps_left"] = spaces.Discrete(max_steps + 1)
+        parts["steps_left"] = spaces.Discrete(self._max_steps + 1)
         self.observation_space = cast("spaces.Space[Observation]", spaces.Dict(parts))
-        #: The episode under way, or the last one; ``None`` before the first ``reset``. Immutable.
+        #: The current episode, or the one that ended last; ``None`` before the first ``reset``. Immutable.
         self.episode: Episode | None = None
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin with a question; ``options`` may hold ``question``: an index, an id, or a ``Question``.
+        """Begin an episode. ``options`` may hold ``question``: an index, an id, or a ``Question``.
 
         Raises:
             InvalidConfiguration: An option is unknown, or there is no such question.
         """
         self._check_open()
-        if unknown := set(options or ()) - {"question"}:
-            raise InvalidConfiguration(f"options of reset() may hold 'question', not {sorted(map(str, unknown))}")
-        fixed = self._find((options or {}).get("question"))
+        fixed = self._find(read_options(options, ("question",)).get("question"))
         super().reset(seed=seed)
         self._prepare()
         question = fixed or self.questions[int(self.np_random.integers(len(self.questions)))]
@@ -175,11 +178,13 @@ class SearchEnv(CallEnv[Observation, Action]):
         """Search, look up, or finish.
 
         Raises:
-            InvalidAction: The action is neither text nor a tool call, or too long.
+            InvalidAction: The action is neither text nor a tool call, or is too long.
             ResetNeeded: No episode is under way.
-            HandlerFailed: The backend returned something else than a ``Fetched``.
+            HandlerFailed: The backend did not return a ``Fetched``.
         """
-        episode = self._under_way()
+        self._check_open()
+        episode = begun(self.episode)
+        check_under_way(episode.outcome)
         act, reward = read_action(action), 0.0
         if isinstance(act, Mistake):
             episode = episode.mistaken(act)
@@ -197,15 +202,14 @@ class SearchEnv(CallEnv[Observation, Action]):
         return self._observation(episode), reward, terminated, truncated, _info(episode)
 
     def render(self) -> Any:
-        """Question, actions and what they returned, as text.
+        """The question, the actions and their results, as text.
 
         Raises:
-            ResetNeeded: Before the first ``reset``.
+            ResetNeeded: There is no episode before the first ``reset``.
         """
-        if self.render_mode is None:
-            gym.logger.warn('SearchEnv was made without a render_mode; give render_mode="ansi"')
+        if not can_render(self):
             return None
-        episode = self._episode()
+        episode = begun(self.episode)
         return "\n".join((f"Question: {episode.question.text}", *episode.lines()))
 
     def _fetch(self, act: Act) -> Fetched:
@@ -221,20 +225,8 @@ class SearchEnv(CallEnv[Observation, Action]):
             question if isinstance(question, Question) else chosen(self.questions, question, noun="question", name="id")
         )
 
-    def _episode(self) -> Episode:
-        if self.episode is None:
-            raise ResetNeeded("there is no question yet; call reset() first")
-        return self.episode
-
-    def _under_way(self) -> Episode:
-        self._check_open()
-        episode = self._episode()
-        if episode.outcome is not None:
-            raise ResetNeeded(f"the episode is over ({episode.outcome}); call reset() for a new one")
-        return episode
-
     def _observation(self, episode: Episode) -> Observation:
-        # Each entry's JSON is made once; the whole text is not kept, since thousands of forks would hold it each.
+        # The JSON of an entry is made once. The whole text is not stored, since each of many forks would hold a copy.
         return {
             "question": episode.question.text,
             "transcript": f"[{', '.join(episode.transcript)}]",
@@ -244,7 +236,7 @@ class SearchEnv(CallEnv[Observation, Action]):
 
 
 def _nothing() -> None:
-    """What there is to prepare for backends that start at once."""
+    """Stand in for ``prepare`` of backends that have no such method."""
 
 
 def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:
@@ -253,7 +245,8 @@ def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str |
     questions = tuple(source) if hasattr(source, "__iter__") else ()
     if not questions or not all(isinstance(each, Question) for each in questions):
         raise InvalidConfiguration(
-            f"questions must hold at least one Question, and nothing else, or name a file of them, not {source!r:.200}"
+            "questions must hold at least one Question and nothing else, or name a file of questions, "
+            f"not {source!r:.200}"
         )
     return questions
 

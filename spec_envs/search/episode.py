@@ -1,4 +1,4 @@
-"""An episode of ``SpecSearch-v0`` as an immutable value, and what becomes of it by an action."""
+"""An episode of ``SpecSearch-v0`` as an immutable value, and the episodes that follow from it by an action."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from spec_envs.search.actions import Act
+from spec_envs.search.actions import Act, Mistake
 from spec_envs.search.observations import excerpt, found_sentence, not_found, sentences_with
 
 if TYPE_CHECKING:
-    from spec_envs.search.actions import Mistake
     from spec_envs.search.corpus.pages import Fetched, Page
     from spec_envs.search.questions import Question
 
@@ -19,18 +18,18 @@ __all__ = ["Episode"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """All of an episode.
+    """The complete state of an episode.
 
     Attributes:
-        question: What is to be answered.
-        page: The page found last, which ``lookup`` reads.
-        keyword: What was looked up last on this page; ``None`` before.
-        position: How often it was looked up.
-        transcript: Actions and what they returned, each pair as JSON text.
-        observation: What the last action returned.
-        steps: Actions taken.
-        answer: What the agent finished with; ``None`` before.
-        outcome: ``None``, "finish" or "max_steps".
+        question: The question to answer.
+        page: The page that was found last, which ``lookup`` reads; ``None`` if no page was found yet.
+        keyword: The keyword of the last ``lookup`` on this page; ``None`` if there was none.
+        position: How many sentences with this keyword were shown.
+        transcript: The actions and their results; each pair is one JSON text.
+        observation: The result of the last action.
+        steps: Number of actions taken.
+        answer: The answer of the agent; ``None`` if the agent has not finished.
+        outcome: "finish" or "max_steps" at the end; ``None`` before.
     """
 
     question: Question
@@ -44,11 +43,11 @@ class Episode:
     outcome: str | None = None
 
     def mistaken(self, mistake: Mistake) -> Episode:
-        """After an action that was not understood."""
+        """The episode after a malformed action."""
         return self._after(mistake, f"Invalid action: {mistake.reason}.")
 
     def found(self, act: Act, fetched: Fetched) -> Episode:
-        """After a search. One that finds no page, or only what a name may mean, leaves the page as it was."""
+        """The episode after a search. If that found no page, or a disambiguation page, ``page`` stays as it was."""
         page = fetched.page
         if page is None:
             return self._after(act, not_found(act.argument, fetched.similar))
@@ -57,19 +56,19 @@ class Episode:
         return self._after(act, excerpt(page), page=page, keyword=None, position=0)
 
     def looked_up(self, act: Act) -> Episode:
-        """After a lookup: the next sentence of the page with the keyword."""
+        """The episode after a lookup, which returns the next sentence of the page that contains the keyword."""
         position = self.position if act.argument == self.keyword else 0
         found = () if self.page is None else sentences_with(self.page, act.argument)
         seen = min(position + 1, len(found))
         return self._after(act, found_sentence(found, position), keyword=act.argument, position=seen)
 
     def finished(self, act: Act, reward: float) -> Episode:
-        """After an answer."""
+        """The episode after an answer, which ends it."""
         text = f"Episode finished, reward = {reward:g}\n"
         return self._after(act, text, answer=act.argument, outcome="finish")
 
     def lines(self) -> list[str]:
-        """Actions and what they returned, a line each."""
+        """The actions and their results, one line each, for people."""
         entries = map(json.loads, self.transcript)
         return [line for entry in entries for line in (entry["action"], f"  {entry['observation'].strip()}")]
 

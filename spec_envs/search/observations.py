@@ -1,4 +1,4 @@
-"""What an agent gets to read of a page, word by word as in ReAct's Wikipedia environment (arXiv 2210.03629)."""
+"""The texts that actions return, with the same wording as ReAct's Wikipedia environment (arXiv 2210.03629)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_MORE_RESULTS", "excerpt", "found_sentence", "not_found", "sentences", "sentences_with"]
 
-#: What ``lookup`` says past the last sentence.
+#: The result of ``lookup`` after the last matching sentence.
 NO_MORE_RESULTS = "No more results.\n"
 
+#: How many sentences of a page, and how many similar titles, ``search`` shows.
 _EXCERPT = 5
 _SIMILAR = 5
 
 
 def excerpt(page: Page) -> str:
-    """What ``search`` shows of a page: its first five sentences."""
+    """The result of ``search`` when it finds a page: the first five sentences."""
     return " ".join(sentence for sentence, _ in zip(sentences(page), range(_EXCERPT), strict=False))
 
 
 def sentences(page: Page) -> Iterator[str]:
-    """The sentences of a page, in ReAct's way: split at a full stop and a space, each with a full stop added.
+    """The sentences of a page as ReAct cuts them: split at ". ", with a full stop added to each.
 
-    So the last sentence of a paragraph has two. Paragraphs of one or two words are left out.
+    So the last sentence of a paragraph ends with two full stops. Paragraphs of one or two words are left out.
     """
     for paragraph in page.paragraphs:
         if len(paragraph.split(" ")) > 2:
@@ -34,18 +35,18 @@ def sentences(page: Page) -> Iterator[str]:
 
 
 def sentences_with(page: Page, keyword: str) -> tuple[str, ...]:
-    """The sentences that hold ``keyword``, in any case."""
+    """The sentences that contain ``keyword``, in upper or lower case."""
     keyword = keyword.lower()
     return tuple(sentence for sentence in sentences(page) if keyword in sentence.lower())
 
 
 def found_sentence(found: Sequence[str], position: int) -> str:
-    """What ``lookup`` says for the ``position``-th time (from 0) of the sentences it found."""
+    """The result of the ``position``-th ``lookup`` (from 0) of a keyword that the sentences ``found`` contain."""
     if position >= len(found):
         return NO_MORE_RESULTS
     return f"(Result {position + 1} / {len(found)}) {found[position]}"
 
 
 def not_found(text: str, similar: Sequence[str]) -> str:
-    """What ``search`` says where there is no page of that name."""
+    """The result of ``search`` when there is no page called ``text``."""
     return f"Could not find {text}. Similar: {list(similar[:_SIMILAR])}."

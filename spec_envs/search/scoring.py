@@ -1,4 +1,4 @@
-"""How an answer is scored: exact match and F1 after HotpotQA's normalisation (arXiv 1809.09600)."""
+"""Scores of an answer: exact match and F1 after HotpotQA's normalisation (arXiv 1809.09600)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["exact_match", "f1", "normalize_answer"]
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-#: Answers that are right or wrong as a whole.
+#: Answers that get no partial credit.
 _WHOLE = frozenset({"yes", "no", "noanswer"})
 
 
@@ -20,12 +20,12 @@ def normalize_answer(answer: str) -> str:
 
 
 def exact_match(answer: str, gold: str) -> bool:
-    """Whether both are the same after normalisation."""
+    """Whether both answers are the same after normalisation."""
     return normalize_answer(answer) == normalize_answer(gold)
 
 
 def f1(answer: str, gold: str) -> float:
-    """Harmonic mean of the shares of words in common, from 0 to 1; "yes", "no" and "noanswer" match as a whole only."""
+    """F1 over the words of both answers, from 0 to 1; "yes", "no" and "noanswer" get no partial credit."""
     answer, gold = normalize_answer(answer), normalize_answer(gold)
     if answer != gold and (answer in _WHOLE or gold in _WHOLE):
         return 0.0

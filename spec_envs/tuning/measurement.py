@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken, Effect
+    from spec_envs.calls import Effect
+    from spec_envs.handling import CancelToken
     from spec_envs.tuning.knobs import Knob, Setting
 
 __all__ = ["METRICS", "Backend", "Machine", "MeasureQuery", "Measurement", "Metrics", "Workload"]

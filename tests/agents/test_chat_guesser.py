@@ -16,14 +16,14 @@ from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatRequest, Completion
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration
+from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import CustomerQuery
-from spec_envs.retail.tasks import load_tasks
 from tests.agents.scripted import Script
 from tests.agents.test_chat_policy import CHESS, SHOP
 
 MOVE = Call("policy", CHESS)
 WORD = GuessPrompt(
-    ask=lambda query, k, past: ChatRequest(messages=[{"role": "user", "content": f"{query}: {k}"}]),
+    request=lambda query, k, past: ChatRequest(messages=[{"role": "user", "content": f"{query}: {k}"}]),
     read=lambda line, query: line,
 )
 
@@ -32,7 +32,7 @@ def words(text, *, logprobs=()):
     return Completion(text=text, logprobs=tuple(logprobs))
 
 
-def guess(answers, call=MOVE, prompts="chess", k=3):
+def guess(answers, call=MOVE, prompts: str | dict[str, GuessPrompt] = "chess", k=3):
     script = Script(*answers)
     guesser = ChatGuesser(script, prompts)
     return guesser.guess(call, k), script, guesser

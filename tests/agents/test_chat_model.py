@@ -18,9 +18,9 @@ import pytest
 
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect, Usage
-from spec_envs._serving import Served
 from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.agents.llm import PRICES, ChatModel, ChatPolicy, ChatRequest, Completion, Price, ToolRequest
+from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import SpeculativeWrapper
@@ -218,7 +218,7 @@ class TestCancelling:
             model(asking(), CancelToken())
 
     def test_reasoning_that_is_not_shown_is_charged_by_the_time_it_took(self):
-        from spec_envs.agents.llm._answer import Answer, TokenRates
+        from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 
         rates, price = TokenRates(), Price(0.0, 0.0)
         whole = Answer(asking())
@@ -233,7 +233,7 @@ class TestCancelling:
         assert cut.usage(price, rates, 9.0) == Usage(7, 121)
 
     def test_backing_off_is_no_time_of_reasoning(self):
-        from spec_envs.agents.llm._answer import Answer, TokenRates
+        from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 
         rates, price = TokenRates(), Price(0.0, 0.0)
         answer = Answer(asking())
@@ -247,7 +247,7 @@ class TestCancelling:
         assert rates.hidden(10.0) == 200
 
     def test_several_tokens_in_one_piece_are_counted_by_their_characters(self):
-        from spec_envs.agents.llm._answer import Answer, TokenRates
+        from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 
         answer = Answer(asking())
         answer.sent(0.0)
@@ -453,7 +453,7 @@ class TestKeys:
 
     def test_that_are_none_are_refused_without_being_shown(self, monkeypatch):
         monkeypatch.setenv("OPENAI_API_KEY", "sk-ä")
-        with ChatModel("m") as model, pytest.raises(InvalidConfiguration, match="OPENAI_API_KEY holds is no key") as e:
+        with ChatModel("m") as model, pytest.raises(InvalidConfiguration, match="does not hold a valid key") as e:
             model(asking(), CancelToken())
         assert "sk-" not in str(e.value)
 
@@ -491,7 +491,7 @@ class TestPrices:
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"name": ""}, "needs a name"),
+        ({"name": ""}, "must be the name of a model"),
         ({"timeout_s": 0}, "timeout_s must be above 0"),
         ({"max_retries": -1}, "max_retries must be an integer of at least 0, not -1"),
         ({"max_retries": 1.5}, "max_retries"),

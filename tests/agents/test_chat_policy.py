@@ -10,9 +10,9 @@ import pytest
 
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect
-from spec_envs.agents import BuiltinChessGuesser, PatternGuesser, RetailPolicy
+from spec_envs.agents import BuiltinChessGuesser, PatternGuesser, ScriptedRetailPolicy
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy, ChatRequest, Completion, PolicyPrompt, ToolRequest
-from spec_envs.agents.react import ReActPolicy
+from spec_envs.agents.search.react_policy import ReActPolicy
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.chess.position import Position
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
@@ -134,12 +134,12 @@ class TestRetail:
     @pytest.mark.parametrize(
         "wrong, why",
         [
-            (Completion(tool_calls=(ToolRequest("find", '{"first": '),)), "is no JSON"),
-            (Completion(tool_calls=(ToolRequest("find", "[" * 100_000),)), "is no JSON"),
-            (Completion(tool_calls=(ToolRequest("find", "9" * 5_000),)), "is no JSON"),
+            (Completion(tool_calls=(ToolRequest("find", '{"first": '),)), "is not JSON"),
+            (Completion(tool_calls=(ToolRequest("find", "[" * 100_000),)), "is not JSON"),
+            (Completion(tool_calls=(ToolRequest("find", "9" * 5_000),)), "is not JSON"),
             (Completion(tool_calls=(ToolRequest("find", "[1]"),)), "must be a JSON object"),
             (Completion(tool_calls=(ToolRequest("fnd", "{}"),)), "there is no tool 'fnd'; the tools are find"),
-            (Completion(text="  "), "it is empty"),
+            (Completion(text="  "), "the answer is empty"),
         ],
     )
     def test_what_is_malformed_is_sent_back_once(self, wrong, why):
@@ -182,13 +182,13 @@ class TestOnALoop:
             assert asyncio.run(ChatPolicy(each, "chess").acall(CHESS, CancelToken())) == "d2d4"
 
     def test_a_model_that_can_only_block_is_refused(self):
-        with pytest.raises(InvalidConfiguration, match="is no async model"):
+        with pytest.raises(InvalidConfiguration, match="is not an async model"):
             asyncio.run(ChatPolicy(Script("e2e4"), "chess").acall(CHESS, CancelToken()))
 
 
 def test_a_prompt_of_ones_own():
     prompt = PolicyPrompt(
-        ask=lambda number: ChatRequest(messages=[{"role": "user", "content": f"{number} + 1?"}]),
+        request=lambda number: ChatRequest(messages=[{"role": "user", "content": f"{number} + 1?"}]),
         read=lambda completion, number: int(completion.text),
     )
     action, script = decide(["two", "2"], 1, prompt)
@@ -265,7 +265,7 @@ class TestOverHTTP:
             )
             assert certificate, str(certificate)
             assert server.settle().failed == 0
-            assert _rewards(policy) == _rewards(RetailPolicy()) == [1.0, 1.0]
+            assert _rewards(policy) == _rewards(ScriptedRetailPolicy()) == [1.0, 1.0]
 
     def test_search_is_lossless(self):
         with ModelServer("search") as server, ChatModel("search", base_url=server.base_url) as model:

@@ -7,16 +7,16 @@ from spec_envs.agents import (
     BuiltinChessGuesser,
     BuiltinChessPolicy,
     RandomChessPolicy,
-    RankCalibration,
     RecordedChessGuesser,
     StockfishGuesser,
     StockfishPolicy,
     UnionGuesser,
 )
+from spec_envs.agents.calibration import RankCalibration
 from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.engine import EnginePool
+from spec_envs.chess.games import RecordedGame
 from spec_envs.chess.position import Position
-from spec_envs.chess.recorded import RecordedGame
 from tests.players import RECORDED_GAMES, NotingToken, needs_stockfish
 
 POLICIES = [

@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import CancelToken, Effect, HandlerFailed, RecordMissing
-from spec_envs.agents import ChatCustomer, RetailPolicy
+from spec_envs.agents import ChatCustomer, ScriptedRetailPolicy
 from spec_envs.agents.llm import ChatRequest, Completion
 from spec_envs.conversation import (
     Conversation,
@@ -22,11 +22,12 @@ from spec_envs.conversation import (
     write_trajectories,
 )
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customer import scripted_customer
-from spec_envs.retail.human import HumanCustomer
+from spec_envs.retail.customers.human import HumanCustomer
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers.transcript import RecordedCustomer
+from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
-from spec_envs.retail.recorded import RecordedCustomer
-from spec_envs.retail.tasks import Action, Identity, Request, Scenario, Task, load_tasks
+from spec_envs.retail.tasks import Action, Identity, Request, Scenario, Task
 from spec_envs.wrappers import SimulationRuntime, certify
 from spec_envs.wrappers.handlers import record, replay, with_latency
 from spec_envs.wrappers.recording import Recording
@@ -38,7 +39,7 @@ TASK = load_tasks("embedded", "test")[3]
 def play(customer: Any, policy: Any = None, seed: int = 0, task: int = 3) -> Any:
     """An episode, played to its end."""
     env: Any = gym.make("SpecRetail-v0", customer=customer, task_index=task).unwrapped
-    policy = policy or RetailPolicy()
+    policy = policy or ScriptedRetailPolicy()
     observation, _ = env.reset(seed=seed)
     done = False
     while not done:
@@ -87,7 +88,7 @@ class TestChatCustomer:
         customer = ChatCustomer(lambda query, cancel: Completion(text=texts.pop(0)))
         assert customer(CustomerQuery((GREETING,), TASK, 0), CancelToken()) == "Hello"
         customer = ChatCustomer(lambda query, cancel: Completion())
-        with pytest.raises(HandlerFailed, match=r"task 'test-3' answered 2 times with nothing to 'Hi! How can I"):
+        with pytest.raises(HandlerFailed, match=r"task 'test-3' gave 2 empty answers to 'Hi! How can I"):
             customer(CustomerQuery((GREETING,), TASK, 0), CancelToken())
 
 
@@ -139,7 +140,7 @@ class TestRecordedCustomer:
         recorded = RecordedCustomer(from_chat(play("scripted").dialogue))
         assert certify(
             lambda: gym.make("SpecRetail-v0", customer=recorded, task_index=3),
-            RetailPolicy(),
+            ScriptedRetailPolicy(),
             {},
             [0],
             runtime="simulation",

@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 
 from spec_envs import Call, CallCancelled, CancelToken, Guess, InvalidConfiguration
-from spec_envs.agents import (
-    CallableGuesser,
-    FrequencyGuesser,
-    NearestGuesser,
-    RankCalibration,
-    Reliability,
-    ScoreCalibration,
-    UnionGuesser,
-)
+from spec_envs.agents import CallableGuesser, FrequencyGuesser, NearestGuesser, UnionGuesser
+from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
 
 
 def call(query, handler="policy"):

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, InvalidConfiguration
-from spec_envs.agents.pattern import PatternGuesser
+from spec_envs.agents.calibration import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
-from spec_envs.agents.pattern.curve import Curve
+from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.state import State
+from spec_envs.agents.pattern.moment import State
 from spec_envs.conversation import (
     AssistantMessage,
     Conversation,
@@ -212,13 +212,13 @@ class TestProbabilities:
         assert guesser.predict(conversation, 2) == guesser.predict(conversation, 8)[:2]
 
 
-class TestCurve:
+class TestLogOddsCalibration:
     def test_starts_as_the_identity(self):
-        assert Curve().corrected([0.6, 0.3]) == pytest.approx([0.6, 0.3])
+        assert LogOddsCalibration().corrected([0.6, 0.3]) == pytest.approx([0.6, 0.3])
 
     def test_learns_how_much_claims_are_worth(self):
         rng = np.random.default_rng(0)
-        curve = Curve()
+        curve = LogOddsCalibration()
         claims = rng.uniform(0.02, 0.98, 2000)
         truth = 0.2 + 0.5 * claims
         for claim, right in zip(claims, rng.uniform(size=2000) < truth, strict=True):
@@ -227,16 +227,15 @@ class TestCurve:
         assert np.abs(corrected - truth).mean() < 0.05 < 0.1 < np.abs(claims - truth).mean()
 
     def test_a_few_outcomes_move_it_little(self):
-        curve = Curve()
+        curve = LogOddsCalibration()
         curve.observe((), [0.5])
         assert 0.35 < curve.corrected([0.5])[0] < 0.5
 
     def test_is_saved(self):
-        curve = Curve()
+        curve = LogOddsCalibration()
         curve.observe({1}, [0.5, 0.2])
-        assert Curve.from_json(json.loads(json.dumps(curve.to_json()))).corrected([0.5, 0.2]) == curve.corrected(
-            [0.5, 0.2]
-        )
+        loaded = LogOddsCalibration.from_json(json.loads(json.dumps(curve.to_json())))
+        assert loaded.corrected([0.5, 0.2]) == curve.corrected([0.5, 0.2])
 
 
 class TestConstants:

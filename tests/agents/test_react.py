@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from spec_envs import CallCancelled, CancelToken, HandlerFailed
-from spec_envs.agents import CallableGuesser, ReActPolicy, SearchPolicy
+from spec_envs.agents import CallableGuesser, ReActPolicy, ScriptedSearchPolicy
 from spec_envs.agents.llm import ChatRequest, Completion
-from spec_envs.agents.react import chat_messages
+from spec_envs.agents.search.react_policy import chat_messages
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.loading import load_corpus
@@ -139,7 +139,7 @@ class TestContext:
 @pytest.mark.parametrize(("keep_thoughts", "policy_hits"), [(False, True), (True, False)])
 def test_what_kept_thoughts_cost(keep_thoughts, policy_hits):
     """With them a guessed action has its page fetched, but the next thought starts only when this one is known."""
-    reader = SearchPolicy()
+    reader = ScriptedSearchPolicy()
 
     def model(query: ChatRequest) -> Completion:
         asked = query.messages[1]["content"].removeprefix("Question: ")

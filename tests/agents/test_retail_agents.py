@@ -9,9 +9,9 @@ import gymnasium as gym
 import pytest
 
 import spec_envs.agents
-from spec_envs.agents import GoldReplay, RetailPolicy
+from spec_envs.agents import GoldReplay, ScriptedRetailPolicy
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.tools import WRITES
+from spec_envs.retail.tools.table import WRITES
 
 
 def make(split: str = "test") -> Any:
@@ -39,14 +39,14 @@ def tool_calls(dialogue: list[dict[str, Any]]) -> list[tuple[int, str]]:
 @pytest.mark.parametrize(("split", "seed"), [("test", 0), ("test", 1), ("dev", 0), ("train", 2)])
 def test_solves_every_task(split, seed):
     env = make(split)
-    lost = [task.name for index, task in enumerate(env.tasks) if play(env, RetailPolicy(), index, seed) != 1.0]
+    lost = [task.name for index, task in enumerate(env.tasks) if play(env, ScriptedRetailPolicy(), index, seed) != 1.0]
     assert lost == []
 
 
 def test_goes_by_the_policy():
     env = make()
     for index in range(len(env.tasks)):
-        play(env, RetailPolicy(), index)
+        play(env, ScriptedRetailPolicy(), index)
         dialogue = env.dialogue
         calls = tool_calls(dialogue)
         assert calls[0][1].startswith("find_user_id_by"), "who the customer is comes first"
@@ -59,24 +59,24 @@ def test_goes_by_the_policy():
 
 def test_slips_cost_tasks():
     env = make()
-    won = {rate: sum(play(env, RetailPolicy(rate), index) for index in range(60)) for rate in (0.0, 0.3, 1.0)}
+    won = {rate: sum(play(env, ScriptedRetailPolicy(rate), index) for index in range(60)) for rate in (0.0, 0.3, 1.0)}
     assert won[0.0] == 60
     assert 30 <= won[0.3] <= 50
     assert won[1.0] < 15
 
 
 def test_slips_depend_on_seed_and_observation_alone():
-    def won(policy: RetailPolicy) -> list[float]:
+    def won(policy: ScriptedRetailPolicy) -> list[float]:
         return [play(make(), policy, index) for index in range(20)]
 
-    first = RetailPolicy(0.5, seed=1)
-    assert won(first) == won(first) == won(RetailPolicy(0.5, seed=1)) != won(RetailPolicy(0.5, seed=2))
+    first = ScriptedRetailPolicy(0.5, seed=1)
+    assert won(first) == won(first) == won(ScriptedRetailPolicy(0.5, seed=1)) != won(ScriptedRetailPolicy(0.5, seed=2))
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_error_rate_is_a_probability(rate):
     with pytest.raises(InvalidConfiguration, match="error_rate"):
-        RetailPolicy(rate)
+        ScriptedRetailPolicy(rate)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_hands_over_what_it_cannot_do(answers, last):
     observation, _ = env.reset(seed=0)
     done = False
     while not done:
-        observation, _, done, _, info = env.step(RetailPolicy()(observation))
+        observation, _, done, _, info = env.step(ScriptedRetailPolicy()(observation))
     assert (tool_calls(env.dialogue)[-1][1], info["outcome"]) == (last, "transfer")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs.agents import SearchPolicy, SolutionReplay
+from spec_envs.agents import ScriptedSearchPolicy, SolutionReplay
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.world.articles.wiki import make_wiki
@@ -31,7 +31,8 @@ def make(split: str | None = "test") -> Any:
 
 def test_solves_every_question():
     env = make(None)
-    lost = [question.id for index, question in enumerate(env.questions) if play(env, SearchPolicy(), index)[0] != 1.0]
+    policy = ScriptedSearchPolicy()
+    lost = [question.id for index, question in enumerate(env.questions) if play(env, policy, index)[0] != 1.0]
     assert lost == []
 
 
@@ -39,14 +40,15 @@ def test_solves_every_question():
 def test_solves_those_of_another_world(seed):
     world = make_world(seed)
     env = SearchEnv(corpus=make_wiki(world, seed), questions=make_questions(world, seed)[::4])
-    lost = [question.text for index, question in enumerate(env.questions) if play(env, SearchPolicy(), index)[0] != 1.0]
+    policy = ScriptedSearchPolicy()
+    lost = [question.text for index, question in enumerate(env.questions) if play(env, policy, index)[0] != 1.0]
     assert lost == []
 
 
 def test_reads_before_it_answers():
     env = make()
     for index, question in enumerate(env.questions[:40]):
-        _, actions = play(env, SearchPolicy(), index)
+        _, actions = play(env, ScriptedSearchPolicy(), index)
         assert len([action for action in actions if action.startswith("search")]) >= len(question.supporting)
         assert len(actions) == len(set(actions)) or any(action.startswith("lookup") for action in actions)
 
@@ -55,42 +57,44 @@ def test_depends_on_the_observation_alone():
     # What it answers comes from the pages: with other pages it answers otherwise.
     env = make()
     observation, _ = env.reset(options={"question": 0})
-    name = SearchPolicy()(observation).removeprefix("search[").removesuffix("]")
+    name = ScriptedSearchPolicy()(observation).removeprefix("search[").removesuffix("]")
     entry = {"action": f"search[{name}]", "observation": "It is something that nobody has written about."}
     told = {**observation, "transcript": json.dumps([entry])}
-    assert SearchPolicy()(told).startswith(("lookup[", "finish[unknown]"))
+    assert ScriptedSearchPolicy()(told).startswith(("lookup[", "finish[unknown]"))
 
 
 def test_gives_up_on_questions_it_does_not_understand():
     observation = {"question": "Why?", "transcript": "[]", "observation": "", "steps_left": 5}
-    assert SearchPolicy()(observation) == "finish[unknown]"
+    assert ScriptedSearchPolicy()(observation) == "finish[unknown]"
     observation = {"question": "Who wrote the novel Nothing?", "transcript": "[]", "observation": "", "steps_left": 5}
-    assert SearchPolicy()(observation) == "search[Nothing]"
+    assert ScriptedSearchPolicy()(observation) == "search[Nothing]"
     entry = {"action": "search[Nothing]", "observation": "Could not find Nothing. Similar: []."}
-    assert SearchPolicy()({**observation, "transcript": json.dumps([entry])}) == "finish[unknown]"
+    assert ScriptedSearchPolicy()({**observation, "transcript": json.dumps([entry])}) == "finish[unknown]"
 
 
 def test_slips_cost_questions():
     env = make()
-    won = {rate: sum(play(env, SearchPolicy(rate), index)[0] for index in range(60)) for rate in (0.0, 0.3, 1.0)}
+    policies = {rate: ScriptedSearchPolicy(rate) for rate in (0.0, 0.3, 1.0)}
+    won = {rate: sum(play(env, policy, index)[0] for index in range(60)) for rate, policy in policies.items()}
     assert won[0.0] == 60
     assert 25 <= won[0.3] <= 50
     assert won[1.0] == 0
 
 
 def test_slips_depend_on_seed_and_observation_alone():
-    def actions(policy: SearchPolicy) -> list[list[str]]:
+    def actions(policy: ScriptedSearchPolicy) -> list[list[str]]:
         env = make()
         return [play(env, policy, index)[1] for index in range(20)]
 
-    first = SearchPolicy(0.5, seed=1)
-    assert actions(first) == actions(first) == actions(SearchPolicy(0.5, seed=1)) != actions(SearchPolicy(0.5, seed=2))
+    first = ScriptedSearchPolicy(0.5, seed=1)
+    same, other = ScriptedSearchPolicy(0.5, seed=1), ScriptedSearchPolicy(0.5, seed=2)
+    assert actions(first) == actions(first) == actions(same) != actions(other)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_error_rate_is_a_probability(rate):
     with pytest.raises(InvalidConfiguration, match="error_rate"):
-        SearchPolicy(rate)
+        ScriptedSearchPolicy(rate)
 
 
 def test_the_supporting_titles_and_the_answer_are_a_solution():

@@ -8,11 +8,13 @@ import pytest
 
 from spec_envs import Call, Effect
 from spec_envs.agents import UnionGuesser
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.agents.search_guessers import PageGuesser, RecordedSearchGuesser, SearchGuesser
-from spec_envs.agents.search_guessers.model import ActionModel
-from spec_envs.agents.search_guessers.situation import Situation
-from spec_envs.agents.search_guessers.spans import spans_of
+from spec_envs.agents.search.action_guesser import SearchGuesser
+from spec_envs.agents.search.action_model import ActionModel
+from spec_envs.agents.search.page_guesser import PageGuesser
+from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
+from spec_envs.agents.search.situation import Situation
+from spec_envs.agents.search.spans import spans_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
 from spec_envs.search.env import SearchEnv
@@ -144,7 +146,7 @@ class TestSearchGuesser:
     def test_knows_the_generated_questions(self):
         """At least 60 % of the scripted agent's actions on the test split are among the first three guesses."""
         hits = total = 0
-        guesser, policy = SearchGuesser(), SearchPolicy()
+        guesser, policy = SearchGuesser(), ScriptedSearchPolicy()
         env = SearchEnv(split="test")
         for number in range(len(env.questions)):
             observation, _ = env.reset(options={"question": number})

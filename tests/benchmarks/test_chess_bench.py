@@ -14,7 +14,7 @@ from spec_envs.benchmarks.chess.run import ChessBench, Replay
 from spec_envs.benchmarks.chess.settings import ChessSettings
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.reports import mean_of
-from spec_envs.chess.recorded import RecordedGame
+from spec_envs.chess.games import RecordedGame
 from spec_envs.errors import InvalidConfiguration
 
 RECORDS = Path(__file__).parents[2] / ".." / "shared" / "data" / "chess_gpt5"

@@ -20,7 +20,7 @@ from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.tools import READS
+from spec_envs.retail.tools.table import READS
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task

@@ -14,15 +14,14 @@ import pytest
 
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead.measured import Measured
-from spec_envs.retail.data import load
-from spec_envs.retail.store import StoreSnapshot
-from spec_envs.retail.tasks import load_tasks
-from spec_envs.retail.tools import run_tool
+from spec_envs.retail.loading import load_data, load_tasks
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tools.table import run_tool
 
 
 def test_data_of_so_many_times_the_size_are_a_shop(tmp_path):
     retail_overhead._write_data(tmp_path, 3)
-    once, thrice = load("embedded"), load(tmp_path)
+    once, thrice = load_data("embedded"), load_data(tmp_path)
     assert {table: len(thrice.tables[table]) for table in thrice.tables} == {
         table: 3 * len(once.tables[table]) for table in once.tables
     }
@@ -58,11 +57,11 @@ class StandIn:
         created.append(self)
 
     def data_load_func(self) -> Any:
-        return copy.copy(load("embedded").tables)
+        return copy.copy(load_data("embedded").tables)
 
     def step(self, action: TauAction) -> str:
         self.stepped.append(action.name)
-        return run_tool(StoreSnapshot(load("embedded")), action.name, action.kwargs).output
+        return run_tool(StoreSnapshot(load_data("embedded")), action.name, action.kwargs).output
 
 
 class Task(NamedTuple):

@@ -109,7 +109,8 @@ class TestFigures:
         rows = runs(mode="lossless", actor="random", guesser="half")
         assert mean(rows, "saved") >= 0.3 and 0.3 < mean(rows, "hit_rate") < 0.7
         # Without speculation an answer takes 10 s, and so do 19 of them, beside 20 windows.
-        assert all(row.seconds == pytest.approx((1 - row.saved) * 210.0, rel=0.01) for row in rows)
+        saved = [row.saved for row in rows if row.saved is not None]
+        assert [row.seconds for row in rows] == [pytest.approx((1 - share) * 210.0, rel=0.01) for share in saved]
 
     def test_virtual_runs_are_the_same_every_time(self):
         assert runs(2) == runs(2)

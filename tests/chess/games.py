@@ -2,8 +2,10 @@
 
 import importlib
 import random
+from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 FOOLS = "f2f3 e7e5 g2g4 d8h4"
 
@@ -20,9 +22,23 @@ def plays(*replies):
     return lambda position: rest.pop(0)
 
 
-def make(**arguments):
+def make(**arguments) -> Any:
     arguments.setdefault("opponent", seeded)
     return gym.make("SpecChess-v0", **arguments).unwrapped
+
+
+def text_of(env) -> str:
+    """What an environment with ``render_mode="ansi"`` shows."""
+    text = env.render()
+    assert isinstance(text, str)
+    return text
+
+
+def picture_of(env) -> np.ndarray:
+    """What an environment with ``render_mode="rgb_array"`` shows."""
+    picture = env.render()
+    assert isinstance(picture, np.ndarray)
+    return picture
 
 
 def can_draw():

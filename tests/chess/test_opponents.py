@@ -10,7 +10,7 @@ from spec_envs.chess.opponents import (
     HumanOpponent,
     RandomOpponent,
     StockfishOpponent,
-    make_opponent,
+    opponent_of,
 )
 from spec_envs.chess.position import Position
 from tests.players import needs_stockfish
@@ -50,6 +50,12 @@ def test_a_finished_game_is_an_error(make, closing):
         closing(make())(MATED, CancelToken())
 
 
+@pytest.mark.parametrize("make", ENGINES)
+def test_can_be_called_with_the_query_alone(make, closing):
+    opponent = closing(make())
+    assert opponent(OPENING) == opponent(OPENING, CancelToken())
+
+
 def test_random_moves_are_uniform_over_seeds():
     opponent = RandomOpponent()
     drawn = collections.Counter(opponent(Position(seed=seed), CancelToken()) for seed in range(4000))
@@ -82,8 +88,8 @@ def test_a_cancelled_call_does_no_work():
         ({"skill": 21}, r"skill must lie in \[0, 20\], not 21"),
         ({"elo": 5000}, r"elo must lie in \[1350, 2850\], not 5000"),
         ({"skill": 3, "elo": 1500}, "give skill or elo, not both"),
-        ({"depth": 0}, "depth must be at least 1, not 0"),
-        ({"nodes": 0}, "nodes must be at least 1, not 0"),
+        ({"depth": 0}, "depth must be None or an integer of at least 1, not 0"),
+        ({"nodes": 0}, "nodes must be None or an integer of at least 1, not 0"),
     ],
 )
 def test_stockfish_options_are_checked(options, message):
@@ -119,7 +125,8 @@ def test_the_end_of_the_input_is_an_error():
 
 
 def test_a_person_is_asked_only_for_real(monkeypatch, capsys):
-    human = make_opponent("human")
+    human = HumanOpponent()
+    assert type(opponent_of("human")[0]) is HumanOpponent
     assert human.effect is Effect.WRITE
     monkeypatch.setattr("sys.stdin", io.StringIO("d2d4\n"))
     assert human(Position(), CancelToken()) == "d2d4"
@@ -136,10 +143,11 @@ def test_a_person_is_asked_only_for_real(monkeypatch, capsys):
     ],
 )
 def test_opponents_by_name(name, kind):
-    assert type(make_opponent(name)) is kind
+    opponent, is_new = opponent_of(name)
+    assert (type(opponent), is_new) == (kind, True)
 
 
 @pytest.mark.parametrize("name", ["Stockfish", "", None, []])
 def test_an_unknown_name_is_an_error(name):
     with pytest.raises(InvalidConfiguration, match="one of 'builtin', 'stockfish', 'random', 'human', not"):
-        make_opponent(name)
+        opponent_of(name)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from spec_envs.retail.data import load
+from spec_envs.retail.loading import load_data
 from spec_envs.retail.shop import ShopDatabase
 
 
 @pytest.fixture
 def database() -> Iterator[ShopDatabase]:
-    with ShopDatabase(load("embedded")) as opened:
+    with ShopDatabase(load_data("embedded")) as opened:
         yield opened

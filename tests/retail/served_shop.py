@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from spec_envs.retail.tools import WRITES
+from spec_envs.retail.tools.table import WRITES
 
 if TYPE_CHECKING:
     from spec_envs.retail.shop import ShopDatabase

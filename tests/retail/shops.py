@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spec_envs.retail.base import Base
-from spec_envs.retail.store import StoreSnapshot
+from spec_envs.retail.store.data import RetailData, Table
+from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: tau-bench's data, which is not part of the repository.
 TAU_BENCH = Path(__file__).parents[2].parent / "shared" / "data" / "tau_bench"
@@ -57,7 +58,7 @@ def user(first, last, email, methods, orders, address=HOME):
     }
 
 
-def tables():
+def tables() -> dict[Table, dict[str, Any]]:
     """Two products, two users of the same name, and an order for every occasion."""
     lamps = [
         variant("10", "red", 10.1),
@@ -90,4 +91,4 @@ def tables():
 
 def shop():
     """A snapshot of the tiny shop."""
-    return StoreSnapshot(Base(tables()))
+    return StoreSnapshot(RetailData(tables()))

@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
-from spec_envs.retail.tasks import Identity, Request, Scenario, Task, load_tasks
+from spec_envs.retail.tasks import Identity, Request, Scenario, Task
 
 ANN = Identity("ann_lee_1", "Ann", "Lee", "89501", "ann@example.com", knows_email=True)
 CANCEL = Request(

@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.data import load
-from spec_envs.retail.store import StoreSnapshot
-from spec_envs.retail.tools import run_tool
+from spec_envs.retail.loading import load_data
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tools.table import run_tool
 from tests.retail.shops import tables
 
 #: A change of the generated shop changes every recorded episode of it: do so on purpose, and say so in the changelog.
@@ -20,24 +20,24 @@ DIGEST = 0xEB1EA38AE0A56EB5449269053737A078
 
 class TestEmbedded:
     def test_is_as_large_as_it_should_be(self):
-        base = load("embedded")
+        base = load_data("embedded")
         assert len(base.tables["users"]) >= 200 and len(base.tables["orders"]) >= 500
         assert len(base.tables["products"]) >= 40
         assert all(len(product["variants"]) >= 4 for product in base.tables["products"].values())
 
     def test_is_the_same_in_every_process(self):
-        code = "from spec_envs.retail.data import load; print(load().digest)"
+        code = "from spec_envs.retail.loading import load_data; print(load_data().digest)"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-        assert int(done.stdout) == load().digest == DIGEST
+        assert int(done.stdout) == load_data().digest == DIGEST
 
     def test_other_seeds_are_other_shops(self):
-        assert load("embedded:7").digest != load("embedded:8").digest
-        assert load("embedded:7") is load("embedded:7")
+        assert load_data("embedded:7").digest != load_data("embedded:8").digest
+        assert load_data("embedded:7") is load_data("embedded:7")
         with pytest.raises(InvalidConfiguration, match="embedded:SEED"):
-            load("embedded:x")
+            load_data("embedded:x")
 
     def test_is_consistent(self):
-        data = load().tables
+        data = load_data().tables
         ids = [item_id for product in data["products"].values() for item_id in product["variants"]]
         assert len(ids) == len(set(ids))
         for order_id, order in data["orders"].items():
@@ -86,7 +86,7 @@ class TestFolder:
     def test_keeps_the_order_of_keys_and_the_types_of_numbers(self, tmp_path):
         data = tables()
         data["products"]["1"]["variants"]["10"]["price"] = 60.0
-        snapshot = StoreSnapshot(load(written(tmp_path, data)))
+        snapshot = StoreSnapshot(load_data(written(tmp_path, data)))
         assert run_tool(snapshot, "get_product_details", {"product_id": "1"}).output == json.dumps(
             data["products"]["1"]
         )
@@ -94,11 +94,11 @@ class TestFolder:
         assert '"price": 60}' in run_tool(snapshot, "get_product_details", {"product_id": "2"}).output
 
     def test_is_loaded_once_until_it_changes(self, tmp_path):
-        first = load(str(written(tmp_path, tables())))
-        assert load(tmp_path) is first
+        first = load_data(str(written(tmp_path, tables())))
+        assert load_data(tmp_path) is first
         data = tables()
         data["users"]["ann_lee_1"]["email"] = "another@example.com"
-        assert load(written(tmp_path, data)).digest != first.digest
+        assert load_data(written(tmp_path, data)).digest != first.digest
 
     @pytest.mark.parametrize(
         ("damage", "words"),
@@ -117,8 +117,8 @@ class TestFolder:
     def test_says_what_is_wrong_with_it(self, tmp_path, damage, words):
         damage(written(tmp_path, tables()))
         with pytest.raises(InvalidConfiguration, match=words):
-            load(tmp_path)
+            load_data(tmp_path)
 
     def test_that_is_not_there(self, tmp_path):
         with pytest.raises(InvalidConfiguration, match="data must be"):
-            load(tmp_path / "nowhere")
+            load_data(tmp_path / "nowhere")

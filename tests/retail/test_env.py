@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, InvalidAction, ResetNeeded
-from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, RetailPolicy
+from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, ScriptedRetailPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customer import scripted_customer
+from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Action, Task
-from spec_envs.retail.tools import SCHEMAS, WRITES, ToolResult
+from spec_envs.retail.tools.table import SCHEMAS, WRITES
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 from tests.retail.shops import TAU_BENCH, needs_tau_bench
+
+if TYPE_CHECKING:
+    from spec_envs.retail.tools.tool import ToolResult
 
 #: A task with one pending order to cancel, and one with something that has to be said.
 CANCEL, RETURN_AND_TELL = 0, 3
@@ -71,7 +74,7 @@ class TestContract:
         check_fork(gym.make("SpecRetail-v0", max_steps=7))
 
     def test_check_fork_with_writes(self):
-        policy = RetailPolicy()
+        policy = ScriptedRetailPolicy()
         check_fork(make(), steps=25, actions=lambda observation, info, rng: policy(observation))
 
     def test_observations_are_json_in_the_space(self):
@@ -366,14 +369,14 @@ def test_speculation_is_lossless():
         return [scripted_customer(call.query), "Yes."][:k] if isinstance(call.query, CustomerQuery) else []
 
     def clerk(call: Call, k: int) -> list[Any]:
-        return [RetailPolicy()(call.query), "Is there anything else?"][:k]
+        return [ScriptedRetailPolicy()(call.query), "Is there anything else?"][:k]
 
     guessers: dict[str, Any] = {
         "user": CallableGuesser(customer),
         "policy": CallableGuesser(clerk),
         "tool": FrequencyGuesser(),
     }
-    for policy in (RetailPolicy(), RetailPolicy(error_rate=0.5)):
+    for policy in (ScriptedRetailPolicy(), ScriptedRetailPolicy(error_rate=0.5)):
         assert certify(make, policy, guessers, range(6), runtime="simulation", k=2, max_inflight=4)
 
 
@@ -383,7 +386,7 @@ def test_tools_that_take_their_time_run_ahead_all_of_them():
 
     guessers = {"user": CallableGuesser(oracle), "tool": CallableGuesser(oracle)}
     env = make(task_index=CANCEL, tools=with_latency(instant_tools, 1.0), customer=with_latency(scripted_customer, 9.0))
-    wrapped = SpeculativeWrapper(env, RetailPolicy(), guessers=guessers, runtime="simulation")
+    wrapped = SpeculativeWrapper(env, ScriptedRetailPolicy(), guessers=guessers, runtime="simulation")
     observation, _ = wrapped.reset(seed=0)
     done = False
     while not done:

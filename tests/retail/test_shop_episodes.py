@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from spec_envs import Call, CancelToken, HandlerFailed, fork
-from spec_envs.agents import CallableGuesser, RetailPolicy
-from spec_envs.retail.customer import scripted_customer
-from spec_envs.retail.data import load
+from spec_envs.agents import CallableGuesser, ScriptedRetailPolicy
+from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.shop import Faults, HttpTools, ShopDatabase, serving
-from spec_envs.retail.tools import WRITES
+from spec_envs.retail.tools.table import WRITES
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 from tests.retail.served_shop import CANCEL, cancelling, check_agreement, made, play, written
@@ -45,7 +45,7 @@ class Seer:
 
 
 GUESSERS: dict[str, Any] = {
-    name: CallableGuesser(Seer(RetailPolicy(error_rate=0.2))) for name in ("user", "tool", "policy")
+    name: CallableGuesser(Seer(ScriptedRetailPolicy(error_rate=0.2))) for name in ("user", "tool", "policy")
 }
 
 
@@ -57,7 +57,7 @@ class TestOneWriteOnce:
     @pytest.mark.parametrize("runtime", ["simulation", "threads"])
     @pytest.mark.parametrize("faults", [None, TROUBLE], ids=["quiet", "trouble"])
     def test_plain_and_speculative_runs_leave_equal_databases(self, database, runtime, faults):
-        policy = RetailPolicy(error_rate=0.2)
+        policy = ScriptedRetailPolicy(error_rate=0.2)
         with serving(database, faults=faults) as served, HttpTools(served.address, attempts=30, backoff_s=0.0) as tools:
             ends: dict[str, list[Any]] = {"plain": [], "speculative": []}
             ahead = hits = 0
@@ -70,7 +70,7 @@ class TestOneWriteOnce:
                     for kind, env, act in (("plain", plain, policy), ("speculative", wrapped, wrapped.act)):
                         reward = play(env, act, seed)
                         check_agreement(database, env)
-                        name = env.unwrapped.episode.name
+                        name = env.get_wrapper_attr("episode").name
                         log = [(write.name, write.arguments, write.output) for write in database.writes(name)]
                         ends[kind].append((reward, database.snapshot(name).tau_hash(), log))
                     assert written(wrapped) == written(plain)
@@ -88,7 +88,7 @@ class TestOneWriteOnce:
             HttpTools(served.address, attempts=30, backoff_s=0.0) as tools,
         ):
             certificate = certify(
-                lambda: made(tools), RetailPolicy(), GUESSERS, range(4), runtime=runtime, k=2, max_inflight=4
+                lambda: made(tools), ScriptedRetailPolicy(), GUESSERS, range(4), runtime=runtime, k=2, max_inflight=4
             )
         assert certificate, certificate
 
@@ -99,7 +99,7 @@ class TestOneWriteOnce:
             started.append((query.name, threading.current_thread() is threading.main_thread()))
             return tools(query, cancel)
 
-        policy = RetailPolicy()
+        policy = ScriptedRetailPolicy()
         guessers: dict[str, Any] = {"policy": CallableGuesser(lambda call, k: [policy(call.query)])}
         with serving(database) as served, HttpTools(served.address) as tools:
             env = SpeculativeWrapper(
@@ -156,7 +156,11 @@ class TestOneWriteOnce:
                 check_agreement(database, each)
 
     def test_the_other_shop_has_other_data(self):
-        with ShopDatabase(load("embedded:1")) as other, serving(other) as served, HttpTools(served.address) as tools:
+        with (
+            ShopDatabase(load_data("embedded:1")) as other,
+            serving(other) as served,
+            HttpTools(served.address) as tools,
+        ):
             env, _ = cancelling(tools)
             with pytest.raises(HandlerFailed, match="this shop's data have digest"):
                 env.step({"name": "list_all_product_types", "arguments": {}})

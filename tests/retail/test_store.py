@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from spec_envs import Call
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.base import Base, find_base
-from spec_envs.retail.data import load
-from spec_envs.retail.hashing import nested
-from spec_envs.retail.store import Change, Store, StoreSnapshot, Table
-from spec_envs.retail.views import view_of
+from spec_envs.retail.loading import load_data
+from spec_envs.retail.store.data import Record, RetailData, Table, find_data
+from spec_envs.retail.store.digests import tau_notation
+from spec_envs.retail.store.snapshot import Change, StoreSnapshot
+from spec_envs.retail.tools.table import run_tool
+from spec_envs.retail.tools.visible import view_of
 from tests.retail.shops import AWAY, shop, tables
 
 KEYS: dict[Table, tuple[str, ...]] = {"orders": ("a", "b", ""), "products": ("a", "ab"), "users": ("a",)}
@@ -35,47 +36,47 @@ ADDRESSES = st.sampled_from([(table, key) for table, keys in KEYS.items() for ke
 STEPS = st.lists(st.tuples(st.integers(0, 7), st.none() | st.tuples(ADDRESSES, RECORDS)), max_size=25)
 
 
-def start():
+def start() -> dict[Table, dict[str, Record]]:
     return {table: {key: {"x": 0} for key in keys} for table, keys in KEYS.items()}
 
 
 @given(STEPS)
 def test_behaves_as_dicts_that_each_fork_copies(steps):
-    stores, models = [Store(StoreSnapshot(Base(start())))], [start()]
+    stores, models = [StoreSnapshot(RetailData(start()))], [start()]
     for number, write in steps:
         number %= len(stores)
         if write is None:
-            stores.append(stores[number].fork())
+            stores.append(copy.copy(stores[number]))
             models.append(copy.deepcopy(models[number]))
         else:
             (table, key), record = write
-            stores[number].apply([Change(table, key, record)])
+            stores[number] = stores[number].patched([Change(table, key, record)])
             models[number][table][key] = record
     for store, model in zip(stores, models, strict=True):
-        assert json.dumps(store.snapshot.as_dict()) == json.dumps(model)
+        assert json.dumps(store.as_dict()) == json.dumps(model)
         assert all(store.get(table, key) is not None for table, keys in KEYS.items() for key in keys)
-        assert StoreSnapshot(Base(model)).digest == store.digest  # kept up to date is as good as computed anew
+        assert StoreSnapshot(RetailData(model)).digest == store.digest  # kept up to date is as good as computed anew
         for table in KEYS:
-            assert StoreSnapshot(Base(model)).table_digest(table) == store.snapshot.table_digest(table)
+            assert StoreSnapshot(RetailData(model)).table_digest(table) == store.table_digest(table)
     for store, model in zip(stores, models, strict=True):
         for other, its_model in zip(stores, models, strict=True):
             equal = json.dumps(model) == json.dumps(its_model)  # knows 1 from 1.0 and true, and the order of fields
-            assert (store.digest == other.digest) == equal == (store.snapshot == other.snapshot)
-            alike = nested(model) == nested(its_model)
-            assert (store.tau_hash() == other.tau_hash()) == alike == store.snapshot.matches(other.snapshot)
+            assert (store.digest == other.digest) == equal == (store == other)
+            alike = tau_notation(model) == tau_notation(its_model)
+            assert (store.tau_hash() == other.tau_hash()) == alike == store.matches(other)
 
 
 @given(STEPS)
 def test_pickles_and_copies_are_equal(steps):
-    store = Store(StoreSnapshot(Base(start())))
+    store = StoreSnapshot(RetailData(start()))
     for _, write in steps:
         if write is not None:
             (table, key), record = write
-            store.apply([Change(table, key, record)])
-    twin = pickle.loads(pickle.dumps(store.snapshot))
-    assert twin == store.snapshot and hash(twin) == hash(store.snapshot)
-    assert json.dumps(twin.as_dict()) == json.dumps(store.snapshot.as_dict())
-    assert copy.deepcopy(store.snapshot) is store.snapshot is copy.copy(store.snapshot)
+            store = store.patched([Change(table, key, record)])
+    twin = pickle.loads(pickle.dumps(store))
+    assert twin == store and hash(twin) == hash(store)
+    assert json.dumps(twin.as_dict()) == json.dumps(store.as_dict())
+    assert copy.deepcopy(store) is store is copy.copy(store)
 
 
 class TestSnapshot:
@@ -92,23 +93,24 @@ class TestSnapshot:
     def test_back_to_the_start_is_the_start(self):
         before = shop()
         old = before.get("users", "ann_lee_1")
+        assert old is not None
         after = before.patched([Change("users", "ann_lee_1", {})]).patched([Change("users", "ann_lee_1", old)])
         assert after == before and after.changes() == ()
 
     def test_an_unknown_record_cannot_be_changed_and_nothing_is(self):
-        store = Store(shop())
+        store = shop()
         with pytest.raises(KeyError, match="nobody"):
-            store.apply([Change("users", "ann_lee_1", {}), Change("users", "nobody", {})])
-        assert store.snapshot == shop() and store.get("users", "nobody") is None
+            store.patched([Change("users", "ann_lee_1", {}), Change("users", "nobody", {})])
+        assert store == shop() and store.get("users", "nobody") is None
 
     def test_the_order_of_records_counts(self):
         turned = tables()
         turned["users"] = dict(reversed(turned["users"].items()))
-        assert StoreSnapshot(Base(turned)) != shop()
-        assert StoreSnapshot(Base(turned)).matches(shop())  # tau-bench sorts
+        assert StoreSnapshot(RetailData(turned)) != shop()
+        assert StoreSnapshot(RetailData(turned)).matches(shop())  # tau-bench sorts
 
     def test_says_what_it_is(self):
-        assert f"{shop().digest:032x}" in repr(shop()) and repr(shop()) in repr(Store(shop()))
+        assert f"{shop().digest:032x}" in repr(shop())
         assert shop() != 1
 
     def test_is_what_a_call_is_compared_by(self):
@@ -122,36 +124,35 @@ class TestSnapshot:
         assert store.find_user(email="an@example.com") is None
         assert store.find_user(name=("ann", "LEE"), zip="76701") == "ann_lee_2"
         assert store.find_user(name=("ann", "LEE"), zip="76702") is None
-        moved = store.patched([Change("users", "ann_lee_1", {**store.get("users", "ann_lee_1"), "address": AWAY})])
+        first, second = store.get("users", "ann_lee_1"), store.get("users", "ann_lee_2")
+        assert first is not None and second is not None
+        moved = store.patched([Change("users", "ann_lee_1", {**first, "address": AWAY})])
         assert moved.find_user(name=("Ann", "Lee"), zip="76701") == "ann_lee_1"  # the first of the two
         assert moved.find_user(name=("Ann", "Lee"), zip="89501") is None
-        renamed = store.patched([Change("users", "ann_lee_2", {**store.get("users", "ann_lee_2"), "email": "x@y.z"})])
+        renamed = store.patched([Change("users", "ann_lee_2", {**second, "email": "x@y.z"})])
         assert renamed.find_user(email="X@y.z") == "ann_lee_2" and renamed.find_user(email="ann2@example.com") is None
 
 
-class TestForks:
-    def test_share_everything(self):
-        store = Store(shop())
-        fork = store.fork()
-        assert fork.snapshot is store.snapshot  # so the size of the data does not matter
-        fork.apply([Change("users", "ann_lee_1", {})])
-        assert store.snapshot == shop() and fork.snapshot != store.snapshot
-        assert fork.get("users", "ann_lee_2") is store.get("users", "ann_lee_2")
+class TestPatchedSnapshots:
+    def test_share_what_has_not_changed(self):
+        store = shop()
+        patched = store.patched([Change("users", "ann_lee_1", {})])
+        assert store == shop() and patched != store
+        assert patched.initial is store.initial  # so the size of the data does not matter
+        assert patched.get("users", "ann_lee_2") is store.get("users", "ann_lee_2")
 
     def test_with_five_writes_each_are_small(self):
-        from spec_envs.retail.tools import run_tool
-
-        store = Store(StoreSnapshot(load()))
-        orders = [key for key, order in store.snapshot.items("orders") if order["status"] == "pending"][:5]
-        assert store.digest  # the base's part of the memory is not the forks'
+        store = StoreSnapshot(load_data())
+        orders = [key for key, order in store.items("orders") if order["status"] == "pending"][:5]
+        assert store.digest  # the memory of the loaded data is not counted below
         forks = []
         tracemalloc.start()
         try:
             for number in range(1000):
-                fork = store.fork()
+                fork = store
                 for order_id in orders:
                     arguments = {**AWAY, "zip": str(number), "order_id": order_id}
-                    fork.apply(run_tool(fork, "modify_pending_order_address", arguments).patch)
+                    fork = fork.patched(run_tool(fork, "modify_pending_order_address", arguments).patch)
                 forks.append(fork)
             gc.collect()
             used = tracemalloc.get_traced_memory()[0]
@@ -163,12 +164,12 @@ class TestForks:
 
 class TestPickles:
     def test_of_data_with_a_source_are_small(self):
-        snapshot = StoreSnapshot(load())
+        snapshot = StoreSnapshot(load_data())
         assert len(pickle.dumps(snapshot)) < 300
-        assert pickle.loads(pickle.dumps(snapshot)).base is snapshot.base
+        assert pickle.loads(pickle.dumps(snapshot)).initial is snapshot.initial
 
     def test_are_read_by_another_process(self):
-        snapshots = [StoreSnapshot(load()), shop()]
+        snapshots = [StoreSnapshot(load_data()), shop()]
         users = [next(iter(dict(snapshot.items("users")))) for snapshot in snapshots]
         changed = [s.patched([Change("users", user, {"x": 1})]) for s, user in zip(snapshots, users, strict=True)]
         code = (
@@ -180,20 +181,20 @@ class TestPickles:
         )
         assert done.stdout.decode().splitlines() == [f"{s.digest} {s.tau_hash()}" for s in changed]
 
-    def test_of_a_base_too(self):
-        base = shop().base
-        assert StoreSnapshot(pickle.loads(pickle.dumps(base))) == StoreSnapshot(base)
-        assert copy.deepcopy(base) is base
+    def test_of_the_loaded_data_too(self):
+        data = shop().initial
+        assert StoreSnapshot(pickle.loads(pickle.dumps(data))) == StoreSnapshot(data)
+        assert copy.deepcopy(data) is data
 
     def test_of_other_data_are_refused(self):
         with pytest.raises(InvalidConfiguration, match="the data differ between the two processes"):
-            find_base(12345, "embedded", None)
+            find_data(12345, (load_data, "embedded"))
 
 
 class TestTauBenchHash:
     def test_of_the_example_in_its_documentation(self):
         value = {"b": [1, 2.0, "it's"], "a": {"z": None, "y": [True]}, "c": []}
-        assert nested(value) == "(('a', (('y', (True,)), ('z', None))), ('b', (1, 2.0, \"it's\")), ('c', ()))"
+        assert tau_notation(value) == "(('a', (('y', (True,)), ('z', None))), ('b', (1, 2.0, \"it's\")), ('c', ()))"
 
     @given(
         st.recursive(VALUES, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=3), v, max_size=3))
@@ -202,8 +203,8 @@ class TestTauBenchHash:
         from hashlib import sha256
 
         data: Any = {"orders": {"x": value, "'": value}, "products": {"one": value}, "users": {}}
-        plain = sha256(nested(data).encode()).hexdigest()
-        store = StoreSnapshot(Base(data))
+        plain = sha256(tau_notation(data).encode()).hexdigest()
+        store = StoreSnapshot(RetailData(data))
         assert store.tau_hash() == plain
         assert store.patched([Change("orders", "x", {}), Change("orders", "x", value)]).tau_hash() == plain
 

@@ -9,10 +9,10 @@ import gymnasium as gym
 import pytest
 
 from spec_envs.benchmarks.retail.replay import replayed, run
-from spec_envs.retail.data import load
+from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import STOP
-from spec_envs.retail.store import StoreSnapshot
-from spec_envs.retail.tasks import Action, Task, load_tasks, replay
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tasks import Action, Task, replay
 from tests.retail.shops import TAU_BENCH, needs_tau_bench
 
 START = "5a4b2cb59f4d12dea7e4adff24a7f8fada510ead49372ea4a729a82bbb5f49b5"
@@ -25,7 +25,7 @@ def made(**options: Any) -> Any:
 
 @needs_tau_bench
 def test_hash_before_any_action():
-    assert StoreSnapshot(load(TAU_BENCH)).tau_hash() == START
+    assert StoreSnapshot(load_data(TAU_BENCH)).tau_hash() == START
 
 
 @needs_tau_bench
@@ -40,7 +40,7 @@ def test_all_gold_actions_give_the_gold_outputs_and_hashes():
 
 @needs_tau_bench
 def test_the_fast_comparison_agrees_with_the_hash():
-    tasks, store = load_tasks(TAU_BENCH / "tasks_dev.json", "test"), StoreSnapshot(load(TAU_BENCH))
+    tasks, store = load_tasks(TAU_BENCH / "tasks_dev.json", "test"), StoreSnapshot(load_data(TAU_BENCH))
     ends = [replay(store, task.actions)[1] for task in tasks]
     hashes = [end.tau_hash() for end in ends]
     for end, its_hash in zip(ends, hashes, strict=True):
@@ -161,7 +161,7 @@ def test_a_replay_goes_on_after_a_transfer_and_leaves_it_out_of_the_data():
     wrong = Action(TRANSFER.name, {"to": "you"})
     task = task_with(TRANSFER, CANCEL, wrong, THINK)
     (result,) = replayed(made(tasks=[task]))
-    outputs, after = replay(StoreSnapshot(load("embedded")), [task.actions[1]])
+    outputs, after = replay(StoreSnapshot(load_data("embedded")), [task.actions[1]])
     assert result["outputs"][:2] == ["Transfer successful", *outputs] and result["outputs"][3] == ""
     assert result["outputs"][2].startswith("Error: ")
     assert result["data_hash"] == after.tau_hash()

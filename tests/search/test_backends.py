@@ -9,8 +9,8 @@ import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from spec_envs.agents.search import SearchPolicy
-from spec_envs.agents.search_guessers import SearchGuesser
+from spec_envs.agents.search.action_guesser import SearchGuesser
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.forking import fork
 from spec_envs.search.loading import load_corpus
@@ -50,7 +50,7 @@ def play(env, act, **reset):
 @pytest.mark.parametrize("make", BACKENDS)
 def test_backends_give_the_same_episodes(site, make):
     # The reader that errs meets pages, redirects, lists of similar titles, disambiguation, lookups and mistakes.
-    policy = SearchPolicy(error_rate=0.4)
+    policy = ScriptedSearchPolicy(error_rate=0.4)
     with (
         make(site.url) as backend,
         gym.make("SpecSearch-v0") as plain,
@@ -65,7 +65,7 @@ def test_speculation_on_backends_is_lossless(site, make):
     with make(site.url) as backend:
         result = certify(
             lambda: gym.make("SpecSearch-v0", backend=backend),
-            SearchPolicy(error_rate=0.2),
+            ScriptedSearchPolicy(error_rate=0.2),
             {"policy": SearchGuesser()},
             seeds=range(2),
             k=2,
@@ -100,9 +100,9 @@ def test_a_site_passes_the_checkers():
     ("arguments", "message"),
     [
         ({"backend": "http"}, "backend='http' needs the address of a site"),
-        ({"site": "http://127.0.0.1"}, "backend='corpus' has no use for site='http://127.0.0.1'"),
+        ({"site": "http://127.0.0.1"}, "backend='corpus' does not take site='http://127.0.0.1'"),
         ({"backend": "browser", "site": "file:///"}, "a page's address is http://HOST"),
-        ({"backend": "http", "site": "http://127.0.0.1", "corpus": "x"}, "corpus='x' is for backend='corpus'"),
+        ({"backend": "http", "site": "http://127.0.0.1", "corpus": "x"}, "corpus='x' needs backend='corpus'"),
         ({"backend": "ftp"}, 'backend must be "corpus", "http", "browser" or a callable'),
     ],
 )

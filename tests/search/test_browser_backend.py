@@ -11,8 +11,8 @@ import psutil
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.search.corpus.pages import Fetched, Page
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.browser_backend import BrowserBackend
@@ -64,8 +64,8 @@ def test_harmful_pages_do_no_harm():
             "off": "is not on one of the allowed sites",
             "file": "'file:///etc/hostname' is not on one of the allowed sites",
             "huge": "is larger than 100000 bytes",
-            "png": "is 'image/png', and not a page in HTML",
-            "zip": "is 'application/zip', and not a page in HTML",
+            "png": "is 'image/png', not an HTML page",
+            "zip": "is 'application/zip', not an HTML page",
             "empty": "answered with status 204",
             "ban": "answered with status 403",
             "busy": "gave up after 2 attempts: .* answered with status 503",
@@ -170,7 +170,7 @@ def test_there_is_at_least_one_browser():
 def test_a_program_that_ends_without_closing_leaves_nothing():
     program = """if True:
         import sys
-        from spec_envs.calls import CancelToken
+        from spec_envs import CancelToken
         from spec_envs.search.web.browser_backend import BrowserBackend
         from spec_envs.search.corpus.pages import FetchQuery
         backend = BrowserBackend(sys.argv[1], max_browsers=1)

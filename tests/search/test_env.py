@@ -13,13 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, InvalidAction, ResetNeeded
-from spec_envs.agents import CallableGuesser, FrequencyGuesser, SearchPolicy
+from spec_envs.agents import CallableGuesser, FrequencyGuesser, ScriptedSearchPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus.markup import page_from_markup
 from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
 from spec_envs.search.env import START, SearchEnv
-from spec_envs.search.loading import load_corpus, page_from_markup
+from spec_envs.search.loading import load_corpus
 from spec_envs.search.questions import Question
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
@@ -66,7 +67,7 @@ class TestContract:
         check_fork(gym.make("SpecSearch-v0", max_steps=4))
 
     def test_check_fork_with_a_reader(self):
-        policy = SearchPolicy(error_rate=0.3)
+        policy = ScriptedSearchPolicy(error_rate=0.3)
         check_fork(make(), actions=lambda observation, info, rng: policy(observation))
 
     def test_observations_are_in_the_space(self):
@@ -89,14 +90,14 @@ class TestContract:
             ({"max_steps": None}, "max_steps must be"),
             ({"render_mode": "human"}, "render_mode must be"),
             ({"backend": "gopher"}, "backend must be"),
-            ({"backend": SMALL, "corpus": "pages.jsonl"}, "is for backend='corpus'"),
+            ({"backend": SMALL, "corpus": "pages.jsonl"}, "needs backend='corpus'"),
             ({"corpus": "nowhere"}, "a corpus is"),
             ({"corpus": 3}, "a corpus is .* 3 is none"),
             ({"questions": 3}, "questions must hold at least one Question"),
             ({"questions": "nowhere"}, "questions are"),
             ({"questions": []}, "at least one"),
             ({"questions": iter(())}, "at least one"),
-            ({"questions": ["Who?"]}, "at least one Question, and nothing else"),
+            ({"questions": ["Who?"]}, "at least one Question and nothing else"),
             ({"split": "validation"}, "split must be"),
             ({"question_index": 1000}, "a question's index is an integer from 0 to 119"),
             ({"question_index": True}, "a question's index"),
@@ -284,7 +285,7 @@ WIKI = load_corpus("embedded")
 
 def guessers() -> dict[str, Any]:
     """Some that are often right and often wrong."""
-    right, wrong = SearchPolicy(), SearchPolicy(error_rate=1.0)
+    right, wrong = ScriptedSearchPolicy(), ScriptedSearchPolicy(error_rate=1.0)
     return {
         "policy": CallableGuesser(lambda call, k: [right(call.query), wrong(call.query)][:k]),
         "fetch": CallableGuesser(lambda call, k: [WIKI(call.query), Fetched(None)][:k]),
@@ -293,7 +294,8 @@ def guessers() -> dict[str, Any]:
 
 @pytest.mark.parametrize("error_rate", [0.0, 0.4])
 def test_speculation_is_lossless(error_rate):
-    made = certify(make, SearchPolicy(error_rate), guessers(), range(8), runtime="simulation", k=2, max_inflight=4)
+    policy = ScriptedSearchPolicy(error_rate)
+    made = certify(make, policy, guessers(), range(8), runtime="simulation", k=2, max_inflight=4)
     assert made, str(made)
 
 
@@ -302,7 +304,7 @@ def test_pages_are_fetched_while_the_agent_thinks():
     def run(guesses: dict[str, Any]) -> tuple[str, Any]:
         env = SearchEnv(backend=with_latency(WIKI, 3.0), question_index=1)
         with SpeculativeWrapper(
-            env, with_latency(SearchPolicy(), 4.0), guessers=guesses, runtime="simulation", max_inflight=8
+            env, with_latency(ScriptedSearchPolicy(), 4.0), guessers=guesses, runtime="simulation", max_inflight=8
         ) as wrapped:
             observation, _ = wrapped.reset(seed=0)
             done = False

@@ -62,7 +62,7 @@ def test_only_get_is_let_through(method):
         answer, gate = through([site.url], f"{method} {site.url}/wiki/x")
         failure = gate.failure_of(f"{site.url}/wiki/x")
         assert answer.startswith(b"HTTP/1.1 403 ") and not site.asked
-    assert isinstance(failure, HandlerFailed) and "only GET is let through" in str(failure)
+    assert isinstance(failure, HandlerFailed) and "only GET is allowed" in str(failure)
 
 
 def test_a_shut_gate_answers_nothing():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from spec_envs.errors import HandlerFailed
 from spec_envs.search.corpus.pages import Fetched, Page
 from spec_envs.search.loading import load_corpus
-from spec_envs.search.local_wiki import html as site_html
+from spec_envs.search.local_wiki import page_html
 from spec_envs.search.web.mediawiki import parse, search_path, title_path
 
 # Marked up as Wikipedia does today (skin Vector 2022): what is not the article's text stands all around and in it.
@@ -132,7 +132,7 @@ def test_addresses_name_what_they_should():
 
 def test_the_local_site_writes_what_is_read_again():
     for page in load_corpus("embedded"):
-        assert parse(site_html.article(page, name=page.title)) == Fetched(page)
+        assert parse(page_html.article(page, name=page.title)) == Fetched(page)
 
 
 # What a parser keeps as it is: no control characters, no halves of pairs, no space but the usual one.
@@ -144,4 +144,4 @@ lines = st.lists(words, min_size=1, max_size=3).map("\n".join)
 @given(words, st.lists(lines, max_size=4), st.lists(words, max_size=4, unique=True))
 def test_any_page_survives_the_way_through_html(title, paragraphs, links):
     page = Page(title, tuple(paragraphs), tuple(links))
-    assert parse(site_html.article(page, name=title)) == Fetched(page)
+    assert parse(page_html.article(page, name=title)) == Fetched(page)

@@ -94,8 +94,9 @@ class TestPages:
     def test_page_missing_page_and_list_of_meanings(self):
         assert fetched_of("Fenwick", "Could not find Fenwick. Similar: ['Ada'].") == Fetched(None, ("Ada",))
         listed = fetched_of("Tallow", "Could not find [Tallow]. Similar: ['Tallow (town)'].").page
-        assert listed.disambiguation and listed.links == ("Tallow (town)",)
-        assert fetched_of("Ada", PAGE).page.title == "Ada"
+        assert listed is not None and listed.disambiguation and listed.links == ("Tallow (town)",)
+        ada = fetched_of("Ada", PAGE).page
+        assert ada is not None and ada.title == "Ada"
 
     def test_a_lookup_is_added_only_where_it_does_not_show_in_the_search(self, tmp_path):
         short = [step("Search[A]", "A b c."), step("Lookup[prize]", "(Result 1 / 1) A prize."), step("Finish[x]", "")]

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spec_envs.agents._search_notes import find_fact
-from spec_envs.search.loading import load_corpus
+from spec_envs.agents.search.notes import find_fact
+from spec_envs.search.loading import load_corpus, load_questions
 from spec_envs.search.observations import excerpt
-from spec_envs.search.questions import Question, load_questions
 from spec_envs.search.world.articles.wiki import make_wiki
 from spec_envs.search.world.facts.world import make_world
 from spec_envs.search.world.questions.generator import make_questions
 
 if TYPE_CHECKING:
     from spec_envs.search.corpus.corpus import Corpus
+    from spec_envs.search.questions import Question
 
 WIKI = load_corpus("embedded")
 QUESTIONS = load_questions("embedded")
@@ -132,7 +132,8 @@ class TestFactsAgree:
                 )  # where there are many, only the first are listed
                 assert listed or page.title in there.links, (page.title, title)
                 if back:
-                    assert find_fact(back, there.paragraphs).value == re.sub(r" \(.*\)$", "", page.title)
+                    mutual = find_fact(back, there.paragraphs)
+                    assert mutual is not None and mutual.value == re.sub(r" \(.*\)$", "", page.title)
                 checked += 1
             assert checked >= 6
 
@@ -175,7 +176,7 @@ class TestQuestions:
     def test_supporting_titles_lead_to_each_other_and_to_the_answer(self, other):
         for corpus, questions in ((WIKI, QUESTIONS), other):
             for question in questions:
-                pages = [corpus.find(title) for title in question.supporting]
+                pages = [page for title in question.supporting if (page := corpus.find(title)) is not None]
                 assert [page.title for page in pages] == list(question.supporting)
                 if question.type == "bridge":
                     for page, after in zip(pages, pages[1:], strict=False):

@@ -10,8 +10,8 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Call, CallEnv, Guess
-from spec_envs.calls import key_of
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Certificate, SpeculativeWrapper, certify, certify_async
 from spec_envs.wrappers.handlers import with_latency
 from tests import virtual_time

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallEnv, CancelToken, EnvClosed, Guess, InvalidConfiguration, NotForkable, ResetNeeded
-from spec_envs.calls import key_of
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify_async
 from tests.virtual_time import run
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, plain, play
@@ -506,7 +506,8 @@ def test_sleeping_in_an_async_handler_would_stop_the_loop():
 
 
 def test_async_functions_are_refused_where_nothing_awaits_them():
-    for options in ({"policy": choose_async}, {"guessers": {"world": Guesses(pure_response)}}):
+    cases: list[dict[str, Any]] = [{"policy": choose_async}, {"guessers": {"world": Guesses(pure_response)}}]
+    for options in cases:
         with pytest.raises(InvalidConfiguration, match="is a coroutine function, which AsyncSpeculativeWrapper awaits"):
             SpeculativeWrapper(FakeEnv(), **options)
     with pytest.raises(InvalidConfiguration, match="the handler 'world' is a coroutine function, which"):

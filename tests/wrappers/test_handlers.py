@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration, RecordMissing, Usage
-from spec_envs.calls import is_async
+from spec_envs.adapting import is_async
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper
 from spec_envs.wrappers.handlers import (

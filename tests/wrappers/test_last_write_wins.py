@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -41,11 +42,11 @@ def tuner(observation):
     return {"slice_ms": 3.2}
 
 
-def live(guesser=None, policy=None, windows=20, **options):
+def live(guesser=None, policy=None, windows=20, runtime: Any = "simulation", **options):
     backend = SimulatedBackend(noise=0.0, outliers=0.0, paced=True)
     env = gym.make("SpecTuning-v0", backend=backend, windows=windows)
     policy = with_latency(tuner, THINKING_S) if policy is None else policy
-    return LastWriteWins(env, policy, guesser=guesser, **{"runtime": "simulation"} | options)
+    return LastWriteWins(env, policy, guesser=guesser, runtime=runtime, **options)
 
 
 def settings_of(observation):

@@ -52,7 +52,7 @@ def chess_guessers(kind: str, opponent: RandomOpponent, policy: Any) -> dict[str
     make = getattr(kinds, kind)
     return {
         "policy": make(lambda call: policy(call.query, None)),
-        "opponent": make(lambda call: opponent(Position.of(call.query), None)),  # type: ignore[arg-type]
+        "opponent": make(lambda call: opponent(Position.of(call.query), None)),
     }
 
 

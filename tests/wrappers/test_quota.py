@@ -92,7 +92,7 @@ class QuotaMachine(RuleBasedStateMachine):
         max_calls=st.none() | st.integers(1, 8),
         per_s=st.sampled_from([0.1, 1.0, 7.3]),
     )
-    def limit(self, max_inflight: int | None, max_calls: int | None, per_s: float) -> None:
+    def choose(self, max_inflight: int | None, max_calls: int | None, per_s: float) -> None:
         self.limit = HandlerLimit(max_inflight, max_calls, per_s)
         self.quota = Quota(self.limit)
         self.now = 0.0

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Usage
-from spec_envs.calls import key_of
 from spec_envs.chess.position import Position
+from spec_envs.values import key_of
 from spec_envs.wrappers.recording import Record, Recording
 
 

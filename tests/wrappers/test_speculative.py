@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+import contextlib
+import json
 from typing import Any
 
 import gymnasium as gym
@@ -11,9 +12,10 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import Call, CancelToken, Effect, Guess
+from spec_envs.adapting import as_handler
 from spec_envs.agents import BuiltinChessGuesser, FrequencyGuesser, RandomChessPolicy
-from spec_envs.calls import as_handler, key_of
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import SimulationRuntime
 from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import PERFECT, RUNTIMES, Answers, Counter, choose, make, plain, play, slow_fake, virtual  # noqa: F401  (a fixture)
@@ -72,13 +74,28 @@ def test_statistics_of_perfect_guesses():
 def test_info_says_what_speculation_did_in_this_step():
     with make(slow_fake(calls_in_reset=2), with_latency(choose, 1.0), guessers=PERFECT) as env:
         observation, info = env.reset(seed=0)
-        assert astuple(info["speculation"]) == (2, 2, 2)
+        assert info["speculation"] == {"commits": 2, "windows": 2, "hits": 2}
         info = env.step(env.act(observation))[-1]
-        assert astuple(info["speculation"]) == (2, 2, 2)  # the decision and the world
+        assert info["speculation"] == {"commits": 2, "windows": 2, "hits": 2}  # the decision and the world
     with make() as env:
         observation, info = env.reset(seed=0)
-        assert astuple(info["speculation"]) == (0, 0, 0)
-        assert astuple(env.step(env.act(observation))[-1]["speculation"]) == (2, 0, 0)
+        assert info["speculation"] == {"commits": 0, "windows": 0, "hits": 0}
+        info = env.step(env.act(observation))[-1]
+        assert info["speculation"] == {"commits": 2, "windows": 0, "hits": 0}
+
+
+def test_what_depends_on_timing_takes_no_part_when_infos_are_compared():
+    def last_info(**options: Any) -> dict[str, Any]:
+        with contextlib.closing(make(**options)) as env:
+            observation, _ = env.reset(seed=0)
+            return env.step(env.act(observation))[-1]
+
+    plain_info, guessed_info = last_info(), last_info(guessers=PERFECT)
+    figures = plain_info["speculation"], guessed_info["speculation"]
+    assert all(type(each) is dict for each in figures)
+    assert plain_info == guessed_info and json.dumps(figures[1]) == '{"commits": 2, "windows": 2, "hits": 2}'
+    assert figures[0]["hits"] == 0 != figures[1]["hits"] == 2 and sum(each["hits"] for each in figures) == 2
+    assert plain_info["speculation"] | {"commits": 3} != guessed_info["speculation"]
 
 
 def test_act_again_gives_the_same_action_without_asking_again():
@@ -106,10 +123,10 @@ def test_a_foreseen_action_from_elsewhere_is_a_hit():
         observation, _ = env.reset(seed=0)
         runtime.advance(0.75)  # somebody thinks; meanwhile the call behind the guessed action is under way
         info = env.step(2)[-1]
-        assert info["speculation"].hits == 1
+        assert info["speculation"]["hits"] == 1
         assert env.statistics.waited_s == 0.25
         runtime.advance(5)
-        assert env.step(1)[-1]["speculation"].hits == 0
+        assert env.step(1)[-1]["speculation"]["hits"] == 0
         assert env.statistics.waited_s == 1.25
         starts = [event for event in env.trace if event.kind == "start" and event.handler == "policy"]
         assert starts == []  # it is not ours to call

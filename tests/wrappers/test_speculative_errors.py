@@ -11,9 +11,9 @@ import pytest
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.agents import BuiltinChessGuesser
-from spec_envs.calls import key_of
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.values import key_of
 from spec_envs.wrappers import Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, make, plain, play, virtual  # noqa: F401  (a fixture)
@@ -66,8 +66,8 @@ def test_act_needs_a_policy():
         ({"guessers": {"wrold": PERFECT["world"]}}, UnknownHandler, "'wrold', but the calls here are: policy, world"),
         ({"guessers": {"world": object()}}, InvalidConfiguration, "no method guess"),
         ({"guessers": [PERFECT["world"]]}, InvalidConfiguration, "guessers must be a mapping of names of calls"),
-        ({"k": 0}, InvalidConfiguration, "k must be at least 1, not 0"),
-        ({"shadow_every": 0}, InvalidConfiguration, "shadow_every must be at least 1, not 0"),
+        ({"k": 0}, InvalidConfiguration, "k must be an integer of at least 1, not 0"),
+        ({"shadow_every": 0}, InvalidConfiguration, "shadow_every must be an integer of at least 1, not 0"),
         ({"limits": Limits(), "max_inflight": 1}, InvalidConfiguration, "max_inflight or limits, not both"),
         ({"max_inflight": -1}, InvalidConfiguration, "max_inflight must be at least 0, not -1"),
         ({"runtime": "asyncio"}, InvalidConfiguration, "'threads', 'simulation' or a runtime object, not 'asyncio'"),

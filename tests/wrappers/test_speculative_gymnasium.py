@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
@@ -124,7 +125,7 @@ def test_a_spec_with_functions_in_it_cannot_be_json():
 def test_a_spec_without_functions_can_be_json():
     with make(gym.make("SpecChess-v0", opponent="random"), None, max_inflight=2) as env:
         assert env.spec is not None
-        spec = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())
+        spec = EnvSpec.from_json(env.spec.to_json())
         with gym.make(spec) as again:
             assert isinstance(again, SpeculativeWrapper)
             assert again.reset(seed=1)[0] == env.reset(seed=1)[0]

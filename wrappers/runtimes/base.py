@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
 
 
 class Job:

@@ -15,8 +15,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from spec_envs.calls import CancelToken, Usage
 from spec_envs.errors import HandlerFailed
+from spec_envs.handling import CancelToken, Usage
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.runtimes.base import Job

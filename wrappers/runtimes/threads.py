@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 
-from spec_envs.calls import CancelToken
+from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.base import Job
 
 _IDLE_S = 10.0

@@ -1,9 +1,10 @@
-"""How an environment's straight-line code is run where it cannot wait: on an event loop.
+"""How an environment's straight-line code runs on an event loop, where it cannot wait.
 
-Its calls are awaited outside of it. Where it comes to one whose response is not there yet, it is left, as on a fork,
-and run again from its beginning with one response more. The three rules of ``CallEnv`` make that safe: a step is
-deterministic, draws from its own generator, which is put back, and changes nothing before its last call is answered.
-Wrappers around it do change by then (a counter, a flag), so the attributes of every layer are put back too.
+The environment's calls are awaited outside of the environment. Where the code comes to a call without a response yet,
+the code is left, as on a fork, and is run again from its beginning with one more response. The three rules of
+``CallEnv`` make that safe: a step is deterministic, draws from the environment's own generator, whose state is put
+back, and changes nothing before its last call is answered. Wrappers around the environment may have changed by then (a
+counter, a flag), so the attributes of every layer are put back too.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import own_copy
 from spec_envs.errors import CallPending, NotForkable
+from spec_envs.values import own_copy
 
 if TYPE_CHECKING:
     from spec_envs.calls import Call
-    from spec_envs.wrappers.speculation.episode import AnyEnv, Transition
+    from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answered:
-    """A call and what came of it.
+    """A call, and its response or its error.
 
     Args:
         call: The call.
-        response: What its handler returned.
-        error: What it raised instead.
-        foreseen: Whether a fork had asked for it, and not the environment itself.
+        response: What the handler returned.
+        error: What the handler raised instead.
+        foreseen: Whether a fork has asked for the call, and not the environment itself.
     """
 
     call: Call
@@ -40,23 +41,23 @@ class Answered:
     foreseen: bool = True
 
 
-async def awaited(
+async def run_awaited(
     env: AnyEnv,
-    method: Callable[[AnyEnv], Transition],
+    method: Method,
     answer: Callable[[Call, list[Answered]], Awaitable[Any]],
     answers: list[Answered] | None = None,
 ) -> Transition:
-    """Run ``method`` on ``env`` itself, to its end.
+    """Run ``method`` on ``env`` itself, to its end, awaiting the responses to its calls.
 
     Args:
-        env: Any environment; one that does not ask just runs.
-        method: ``reset`` or ``step`` of it.
-        answer: Gives the response to a call, after those given.
-        answers: Calls that are expected, in order. Changed in place to those that were really asked for.
+        env: Any environment. If it does not ask for its calls, ``method`` just runs.
+        method: ``reset`` or ``step``, with its arguments.
+        answer: Returns the response to a call, given the calls that have been answered before.
+        answers: The calls that are expected, in order. Changed in place to the calls that were really asked for.
 
     Raises:
-        NotForkable: The same step asked for something else when it was run again: it breaks the rules of ``CallEnv``.
-        Exception: What ``method`` raises, as what a handler raised does.
+        NotForkable: The same step asked for another call when it was run again: it breaks the rules of ``CallEnv``.
+        Exception: Whatever ``method`` or a handler raises.
     """
     unwrapped = env.unwrapped
     if not isinstance(unwrapped, CallEnv):
@@ -64,8 +65,8 @@ async def awaited(
     answers = [] if answers is None else answers
     while True:
         put_back = _snapshot(env, unwrapped)
-        asked = _Asked(answers)
-        unwrapped.answer_with(asked)
+        known = _KnownAnswers(answers)
+        unwrapped.answer_with(known)
         try:
             return method(env)
         except CallPending as pending:
@@ -73,26 +74,26 @@ async def awaited(
         finally:
             unwrapped.answer_with(None)
         put_back()
-        if asked.count < len(answers) and not answers[asked.count].foreseen:
+        if known.count < len(answers) and not answers[known.count].foreseen:
             raise NotForkable(
-                f"{env} asked for {call} where it had asked for {answers[asked.count].call}, in the same state and "
+                f"{env} asked for {call} where it had asked for {answers[known.count].call}, in the same state and "
                 f"after the same responses; on an event loop a step has to be a function of these"
             )
-        del answers[asked.count :]
+        del answers[known.count :]
         answers.append(await _outcome(call, answers, answer))
 
 
 def _snapshot(env: AnyEnv, unwrapped: CallEnv[Any, Any]) -> Callable[[], None]:
-    """Gives every layer the attributes back that it has now, and the random generator its state."""
+    """Return a function that puts back the present attributes of every layer and the state of the random generator."""
     layers = [unwrapped, *_wrappers(env)]
-    attributes, drawn = [dict(vars(layer)) for layer in layers], unwrapped.rng_state()
+    attributes, rng_state = [dict(vars(layer)) for layer in layers], unwrapped.rng_state()
 
     def put_back() -> None:
-        for layer, known in zip(layers, attributes, strict=True):
+        for layer, saved in zip(layers, attributes, strict=True):
             vars(layer).clear()
-            vars(layer).update(known)
-        if drawn is not None:
-            unwrapped.np_random.bit_generator.state = dict(drawn)
+            vars(layer).update(saved)
+        if rng_state is not None:
+            unwrapped.np_random.bit_generator.state = dict(rng_state)
 
     return put_back
 
@@ -112,8 +113,8 @@ async def _outcome(
         return Answered(call, error=error, foreseen=False)
 
 
-class _Asked:
-    """Answers the calls that have an answer, and counts them; raises ``CallPending`` at the first that has none."""
+class _KnownAnswers:
+    """Gives the known answers in order and counts them; raises ``CallPending`` at the first call without an answer."""
 
     def __init__(self, answers: list[Answered]) -> None:
         self._answers = answers

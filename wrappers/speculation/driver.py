@@ -13,10 +13,12 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, assert_never
 
-from spec_envs.calls import AsyncGuesser, CancelToken, Guess, Guesser, Handler, as_guess, is_async
+from spec_envs.adapting import as_guess, is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.handling import CancelToken, Handler
 from spec_envs.wrappers.runtimes.base import Job, Runtime
-from spec_envs.wrappers.speculation.episode import action_of
+from spec_envs.wrappers.speculation.transitions import action_of
 from spec_envs.wrappers.speculation.tree.nodes import (
     Ask,
     Cancel,

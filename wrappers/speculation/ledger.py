@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING
 
-from spec_envs.calls import CancelToken, Usage, key_of
+from spec_envs.handling import CancelToken, Usage
+from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.tree.nodes import Committed, Node, Run, RunState
 

@@ -1,148 +1,183 @@
-"""What the two wrappers share: an environment, its agent and its tree, and everything between two waits.
+"""``Session``: an environment, its agent and its speculation tree, as both wrappers hold them.
 
-``SpeculativeWrapper`` blocks where it waits, and ``AsyncSpeculativeWrapper`` awaits; all else is here.
+``SpeculativeWrapper`` blocks where it waits for a response, and ``AsyncSpeculativeWrapper`` awaits the response. All
+that happens between two waits is here.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from spec_envs.adapting import as_guess
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import (
-    AsyncGuesser,
-    Call,
-    CancelToken,
-    Effect,
-    Guess,
-    Guesser,
-    Handler,
-    as_guess,
-    as_handler,
-    is_async,
-    own_copy,
-    same,
-)
+from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
-from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.guesses import Guess
+from spec_envs.handling import CancelToken, Handler
+from spec_envs.values import own_copy
+from spec_envs.wrappers.runtimes.choice import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import (
-    POLICY,
-    Acting,
-    Agent,
-    AnyEnv,
-    Deciding,
-    Decision,
-    Stepped,
-    Transition,
-    action_of,
-    is_call_env,
-    plain,
-    prefetch_of,
-    private_copy,
-)
+from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.trace import Trace
+from spec_envs.wrappers.speculation.transitions import (
+    POLICY,
+    Agent,
+    AnyEnv,
+    Decision,
+    Method,
+    Transition,
+    action_of,
+    private_copy,
+    same_action,
+)
 from spec_envs.wrappers.speculation.tree import SpeculationTree
-from spec_envs.wrappers.speculation.tree.limits import Limits
 
 if TYPE_CHECKING:
     from spec_envs.prefetch import Prefetcher
-    from spec_envs.wrappers.runtimes.base import Runtime
-    from spec_envs.wrappers.speculation.statistics import Statistics
+    from spec_envs.wrappers.speculation.options import SessionOptions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class StepFigures:
-    """What speculation did in one step. What depends on timing takes no part in comparisons.
+class Checkpoint:
+    """Where an episode stood between two steps, so that a begun step can be taken back."""
+
+    agent: Agent
+    acted: Any = None
+    root: Deciding | None = None
+
+
+class Session:
+    """One environment with its tree.
 
     Args:
-        commits: Responses that became final.
-        windows: Of them, those that a guesser was asked about.
-        hits: Of those, the ones that it had guessed in time.
+        env: The real environment. ``Session.env`` is another one after ``adopt``.
+        options: The user's options.
+        owner: The name of the wrapper, for error messages.
+
+    Attributes:
+        asks: Whether the environment asks for its calls (``CallEnv``).
+        driver: Runs the tree; gives the responses.
+        base: The snapshot in which the step or reset under way began.
+
+    Raises:
+        NotForkable: ``env`` cannot be copied faithfully.
+        UnknownHandler: A guesser or a prefetcher is for a handler that does not exist.
     """
 
-    commits: int
-    windows: int = dataclasses.field(compare=False)
-    hits: int = dataclasses.field(compare=False)
-
-
-class Speculation:
-    """One environment with its tree; base of both wrappers."""
-
-    env: AnyEnv
-
-    def _prepare(
-        self,
-        policy: Callable[..., Any] | None,
-        guessers: Mapping[str, Guesser | AsyncGuesser],
-        prefetchers: Mapping[str, Prefetcher],
-        k: int,
-        max_inflight: int | None,
-        limits: Limits | None,
-        runtime: Runtime,
-        canonical: Mapping[str, Callable[[Any], Hashable]] | None,
-        shadow_every: int,
-        max_trace_events: int,
-    ) -> None:
-        fork(self.env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
-        self._asks = is_call_env(self.env)
-        self._agent = _agent(policy)
-        self._check_named("guessers", guessers, "guess")
-        self._check_named("prefetchers", prefetchers, "prefetch")
-        self._ledger = Ledger(Trace(max_trace_events))
-        self._driver = Driver(
+    def __init__(self, env: AnyEnv, options: SessionOptions, owner: str) -> None:
+        fork(env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
+        self.env = env
+        self.asks = isinstance(env.unwrapped, CallEnv)
+        self.base = env
+        self.closed = False
+        self._owner = owner
+        handlers = getattr(env.unwrapped, "handlers", {})
+        options.check_names(handlers)
+        guessers, prefetchers = options.guessers or {}, options.prefetchers or {}
+        self._agent = options.agent()
+        self._ledger = Ledger(Trace(options.max_trace_events))
+        self.driver = Driver(
             SpeculationTree(
-                _limits(limits, max_inflight, getattr(self.env.unwrapped, "handlers", {})),
+                options.limits_for(handlers),
                 guessable=frozenset(guessers),
                 prefetching=frozenset(prefetchers),
-                external=frozenset() if policy is not None else frozenset({POLICY}),
-                canonical=canonical,
-                shadow_every=_at_least_one("shadow_every", shadow_every),
+                external=frozenset() if options.policy is not None else frozenset({POLICY}),
+                canonical=options.canonical,
+                shadow_every=options.shadow_every,
             ),
-            runtime,
-            self._handler,
-            {**guessers, **{prefetch_of(name): _Naming(each) for name, each in prefetchers.items()}},
-            _at_least_one("k", k),
+            make_runtime(options.runtime),
+            self.handler,
+            {**guessers, **{prefetch_of(name): _AsGuesser(each) for name, each in prefetchers.items()}},
+            options.k,
             self._ledger,
         )
         self._last: Transition | None = None
-        self._base: AnyEnv = self.env
         self._acted: Any = None
         self._counted = (0, 0, 0)
-        self._closed = False
-
-    @property
-    def statistics(self) -> Statistics:
-        """What was saved and what it cost, over the life of the wrapper."""
-        return self._driver.statistics()
 
     @property
     def trace(self) -> Trace:
         """What happened, event by event."""
         return self._ledger.trace
 
-    # -- where the episode stands --------------------------------------------------------------------------------
+    def handler(self, name: str) -> Handler:
+        """Return the handler called ``name``.
 
-    def _at(self, observation: Any) -> None:
-        """Check that the policy can be asked, and put the root where it sees ``observation``."""
+        Raises:
+            UnknownHandler: No handler has that name.
+        """
+        if name == POLICY and self._agent.handler is not None:
+            return self._agent.handler
+        unwrapped = self.env.unwrapped
+        if not isinstance(unwrapped, CallEnv):
+            raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
+        return unwrapped.handler(name)
+
+    def check_open(self) -> None:
+        """Raise ``EnvClosed`` if the wrapper was closed."""
+        if self.closed:
+            raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
+
+    # -- a reset -------------------------------------------------------------------------------------------------
+
+    def discard_episode(self) -> None:
+        """Discard the whole tree and the policy's last decision."""
+        self.driver.rebase(None)
+        self._acted = None
+
+    def begin_reset(self, method: Method) -> None:
+        """Put the root where the reset ``method`` of a ``CallEnv`` waits first, before the real reset gets there.
+
+        Where the reset fails on the fork there is no root; the real reset then says why.
+        """
+        _ = self.env.unwrapped.np_random  # drawn from entropy now, so that a fork without a seed resets alike
+        self.base, self._last = fork(self.env), None
+        try:
+            self.driver.rebase(attempt(self.base, self._agent, method))
+        except Exception:
+            self.driver.rebase(None)
+
+    # -- the decision --------------------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> Deciding | None:
+        """Where a step may begin; ``None`` before a reset, after a failed one, and after the end of an episode."""
+        root = self.driver.root
+        return root if isinstance(root, Deciding) and not root.transition.done else None
+
+    def observe(self, observation: Any) -> None:
+        """Put the root where the policy sees ``observation``, and check that the policy can decide now.
+
+        Raises:
+            InvalidConfiguration: The wrapper was made without a policy.
+            ResetNeeded: There is no episode, or it has ended.
+        """
         if self._agent.handler is None:
-            name = type(self).__name__
-            raise InvalidConfiguration(f"act() needs a policy: {name}(env, policy=...); this one has None")
-        root = self._driver.root
-        if not isinstance(root, Deciding) or root.transition.done:
-            state = "the episode has ended" if isinstance(root, Deciding) else "there is no episode"
+            raise InvalidConfiguration(f"act() needs a policy: {self._owner}(env, policy=...); this one has None")
+        root = self.root
+        if root is None:
+            state = "the episode has ended" if isinstance(self.driver.root, Deciding) else "there is no episode"
             raise ResetNeeded(f"act(): {state}; call reset() first")
         if not same_action(observation, root.transition.observation):
-            # An observation that a wrapper outside has changed: the policy must see that one.
+            # A wrapper outside has changed the observation: the policy must see the changed one.
             transition = dataclasses.replace(root.transition, observation=observation)
-            self._driver.rebase(dataclasses.replace(root, transition=transition))
+            self.driver.rebase(dataclasses.replace(root, transition=transition))
 
-    def _decide(self, root: Deciding, action: Any) -> None:
-        """Commit the decision: the policy's response when the user steps with its action, else the user's action."""
+    def take_decision(self, decision: Any) -> Any:
+        """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
+        self._acted = decision
+        return own_copy(action_of(decision))
+
+    def begin_step(self, root: Deciding, action: Any) -> None:
+        """Commit the decision to take ``action`` at ``root``.
+
+        The decision is the policy's response if the user steps with its action, and the user's action otherwise.
+        """
+        self.base = root.env
         acted, self._acted = self._acted, None
         if acted is not None and same_action(action_of(acted), action):
             answer = acted
@@ -151,144 +186,106 @@ class Speculation:
         else:  # a policy with state is as its last decision left it, whether that was followed or not
             answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
         self._agent = root.agent.after(answer)
-        self._driver.commit(answer)
+        self.driver.commit(answer)
 
-    def _arrived(self, transition: Transition) -> Transition:
-        """The real environment is here; is that where the branch is?"""
-        expected = self._driver.root
+    # -- the step ------------------------------------------------------------------------------------------------
+
+    def expect_call(self, call: Call, method: Method, responses: Sequence[Any]) -> None:
+        """The real environment asks for ``call``, after ``responses``: have the root wait for this call.
+
+        If the tree expected something else, the fork has diverged, and the tree is built anew from here.
+        """
+        root = self.driver.root
+        if not isinstance(root, Acting) or root.call != call:
+            self.driver.diverged()
+            self.driver.rebase(Acting(self.base, self._agent, method, tuple(responses), call))
+
+    def finish(self, transition: Transition) -> Transition:
+        """Compare what the real environment returned with what the branch predicted; go on from the real one."""
+        expected = self.driver.root
         if not isinstance(expected, Deciding) or not expected.transition.agrees_with(transition):
-            self._driver.diverged()
-            return self._go_on_from(transition)
+            self.driver.diverged()
+            return self.restart(transition)
         self._last = transition
         return transition
 
-    def _adopt(self, stepped: Stepped) -> Transition:
-        """The fork that has made the step takes the place of an environment that does not ask."""
-        self._driver.commit(stepped)
+    def adopt(self, stepped: Stepped) -> Transition:
+        """Put the fork that has made the step in the place of an environment that does not ask for calls."""
+        self.driver.commit(stepped)
         self.env = stepped.env
         self._last = private_copy(stepped.transition)
         return self._last
 
-    def _go_on_from(self, transition: Transition) -> Transition:
-        """The real environment is here: speculate from now on from a fork of it."""
+    def restart(self, transition: Transition) -> Transition:
+        """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
         self._last = transition
-        self._driver.rebase(Deciding(fork(self.env), self._agent, private_copy(transition)))
+        self.driver.rebase(Deciding(fork(self.env), self._agent, private_copy(transition)))
         return transition
 
-    def _resume(self) -> None:
-        """A step failed: the environment is as it was before it, or as its author left it."""
-        if self._closed:  # that is why it failed
+    # -- what failed or was interrupted --------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Go on after a step that failed: the environment is as it was before, or as its author has left it."""
+        if self.closed:  # which is why the step failed
             return
-        self._driver.rebase(None)
+        self.driver.rebase(None)
         if self._last is not None:
-            self._go_on_from(self._last)
+            self.restart(self._last)
 
-    def _expect(self, process: Callable[[], Deciding | Acting]) -> None:
-        """Put the root at what a reset is about to do; nowhere, when it fails: the real reset then says why."""
-        self._last = None
-        try:
-            self._driver.rebase(process())
-        except Exception:
-            self._driver.rebase(None)
+    def step_again_from(self, root: Deciding) -> None:
+        """Go back to before the step of an environment that does not ask, whose fork could not make the step."""
+        if not self.closed:
+            self.driver.rebase(dataclasses.replace(root, agent=self._agent))
 
-    # -- small things --------------------------------------------------------------------------------------------
+    def checkpoint(self) -> Checkpoint:
+        """Return where the episode stands between two steps."""
+        return Checkpoint(self._agent, self._acted, self.root)
 
-    def _handler(self, name: str) -> Handler:
-        if name == POLICY and self._agent.handler is not None:
-            return self._agent.handler
-        unwrapped = self.env.unwrapped
-        if not isinstance(unwrapped, CallEnv):
-            raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
-        return unwrapped.handler(name)
+    def take_back(self, checkpoint: Checkpoint) -> None:
+        """Go back to ``checkpoint``; calls made since then are dropped."""
+        self._agent, self._acted = checkpoint.agent, checkpoint.acted
+        self.driver.rebase(checkpoint.root)
 
-    def _check_named(self, what: str, given: Mapping[str, Any], method: str) -> None:
-        if not isinstance(given, Mapping):
-            raise InvalidConfiguration(f"{what} must be a mapping of names of calls, not {given!r}")
-        unwrapped = self.env.unwrapped
-        known = {POLICY, *(unwrapped.handlers if isinstance(unwrapped, CallEnv) else ())}
-        plain_methods = ("observe",) if what == "guessers" else (method,)
-        for name, each in given.items():
-            if name not in known:
-                raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(sorted(known))}")
-            if not callable(getattr(each, method, None)):
-                raise InvalidConfiguration(f"{what}[{name!r}] is {each!r}, which has no method {method}(…, k)")
-            for must_be_plain in plain_methods:
-                if is_async(getattr(each, must_be_plain, None)):
-                    raise InvalidConfiguration(
-                        f"{what}[{name!r}].{must_be_plain} is a coroutine function; make it a plain one"
-                    )
+    # -- what the user gets --------------------------------------------------------------------------------------
 
-    def _results(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """What ``step`` returns."""
+    def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Return what ``step`` returns."""
         return (
             transition.observation,
             transition.reward,
             transition.terminated,
             transition.truncated,
-            self._with_figures(transition.info),
+            self.info_of(transition),
         )
 
-    def _with_figures(self, info: dict[str, Any]) -> dict[str, Any]:
+    def info_of(self, transition: Transition) -> dict[str, Any]:
+        """Return the environment's info, and beside it what speculation did since the last step."""
         before, self._counted = self._counted, self._ledger.counts
-        return info | {"speculation": StepFigures(*(new - old for new, old in zip(self._counted, before, strict=True)))}
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise EnvClosed(f"{self} was closed; make a new one")
+        commits, windows, hits = (new - old for new, old in zip(self._counted, before, strict=True))
+        figures = {"commits": commits, "windows": TimedCount(windows), "hits": TimedCount(hits)}
+        return transition.info | {"speculation": figures}
 
 
-class _Naming:
-    """A prefetcher as the guesser of the action that a side branch waits to be told."""
+class TimedCount(int):
+    """A count in an info that depends on timing; an ``int`` in all but one respect.
+
+    It equals every other ``TimedCount``, whatever their numbers: infos of equal seeds and actions have to compare equal
+    (Gymnasium's ``check_env``), and timing is the one thing that speculation changes. Compare with a plain ``int``.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TimedCount) or int(self) == other
+
+    __hash__ = int.__hash__
+
+
+class _AsGuesser:
+    """A prefetcher as the guesser of the action that a side branch waits for."""
 
     def __init__(self, prefetcher: Prefetcher) -> None:
         self._prefetch = as_guess(prefetcher.prefetch)
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        """The actions."""
+        """Return the actions that the prefetcher names."""
         named: Sequence[Guess] = self._prefetch(call.query, k, cancel)
         return named
-
-
-def resetting(seed: int | None, options: dict[str, Any] | None) -> Callable[[AnyEnv], Transition]:
-    """``reset`` as a method that gives a transition."""
-
-    def method(env: AnyEnv) -> Transition:
-        observation, info = env.reset(seed=seed, options=options)
-        return Transition(observation, 0.0, False, False, info)
-
-    return method
-
-
-def stepping(action: Any) -> Callable[[AnyEnv], Transition]:
-    """``step`` as a method that gives a transition."""
-    return lambda env: Transition(*env.step(own_copy(action)))
-
-
-def same_action(one: Any, other: Any) -> bool:
-    """Whether two actions, or observations, are the same, be they numpy's or Python's integers."""
-    return same(plain(one), plain(other))
-
-
-def _agent(policy: Callable[..., Any] | None) -> Agent:
-    if policy is None:
-        return Agent()
-    if not callable(policy):
-        raise InvalidConfiguration(f"policy must be callable as policy(observation), not {policy!r}")
-    stateful = policy if inspect.ismethod(getattr(policy, "fork", None)) else None
-    return Agent(as_handler(policy), getattr(policy, "effect", Effect.SAMPLE), stateful)
-
-
-def _limits(limits: Limits | None, max_inflight: int | None, handlers: Mapping[str, Handler]) -> Limits:
-    if limits is not None and max_inflight is not None:
-        raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-    if limits is None:
-        limits = Limits() if max_inflight is None else Limits(max_inflight=max_inflight)
-    declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
-    own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
-    return dataclasses.replace(limits, per_handler={**own, **limits.per_handler})
-
-
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
-    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from spec_envs.calls import Usage
+from spec_envs.handling import Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Usage
+from spec_envs.handling import Usage
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.tree.nodes import Node, Run

@@ -1,4 +1,4 @@
-"""Every call that was made ahead of time: why, and what became of it; and the figures of it all."""
+"""Every call that was executed ahead of time, why, and what became of it; and counts of all calls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Usage
-from spec_envs.wrappers.tools.executions import Execution, State
+from spec_envs.handling import Usage
+from spec_envs.wrappers.tools.calls import Execution, ExecutionState
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -20,22 +20,23 @@ __all__ = ["AuditEntry", "ToolAudit", "ToolStatistics"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A call that was made ahead of time.
+    """A call that was executed ahead of time.
 
     Args:
-        call: Its number.
-        run: The number of the run that it was made for.
-        tool, arguments: What was called.
-        rank: Of the guess; 0 is the first.
-        probability: That the agent would call this, as it seemed then.
-        after: The calls, made ahead of time themselves, whose results it goes on from.
-        started_s: When it began, on the event loop's clock.
-        ended_s: When it ended; ``None`` while it runs.
-        outcome: ``used``, ``unused``, ``failed``, ``cancelled``, or ``open``: it runs, or may still be used.
-        why: Of an ``unused`` or ``cancelled`` one: ``stale`` (a ``WRITE`` began), ``expired``, ``run over``, ``no
-            room``, ``no place`` (for something likelier), ``replaced`` (by a later one), ``removed`` (the tool),
-            ``closed``. Of a ``failed`` one: what went wrong.
-        saved_s: How long the agent did not have to wait for it.
+        call: The number of the execution.
+        run: The number of the agent run that the call was executed for.
+        tool: The tool that was called.
+        arguments: The arguments of the call.
+        rank: The rank of the guess; 0 is the first.
+        probability: That the agent makes this call, as it seemed then.
+        after: The calls, executed ahead of time too, whose results the prediction was based on.
+        started_s: When the execution began, on the event loop's clock.
+        ended_s: When the execution ended; ``None`` while it runs.
+        outcome: ``used``, ``unused``, ``failed``, ``cancelled``, or ``open`` (runs, or may still be used).
+        why: If ``unused`` or ``cancelled``: ``stale`` (a ``WRITE`` began), ``expired``, ``run over``, ``no room`` (too
+            many results), ``no slot`` (a more probable call needed the slot), ``replaced`` (by a later execution),
+            ``removed`` (the tool), ``closed``. If ``failed``: what went wrong.
+        saved_s: How long the agent did not have to wait for the result.
     """
 
     call: int
@@ -55,11 +56,11 @@ class AuditEntry:
 def _outcome(execution: Execution) -> tuple[str, str | None]:
     if execution.uses:
         return "used", None
-    if execution.state is State.FAILED:
+    if execution.state is ExecutionState.FAILED:
         return "failed", execution.error
-    if execution.state is State.CANCELLED:
+    if execution.state is ExecutionState.CANCELLED:
         return "cancelled", execution.forgotten
-    if execution.state is State.DONE and execution.forgotten:
+    if execution.state is ExecutionState.DONE and execution.forgotten:
         return "unused", execution.forgotten
     return "open", None
 
@@ -67,7 +68,7 @@ def _outcome(execution: Execution) -> tuple[str, str | None]:
 def _entry(execution: Execution) -> AuditEntry:
     reason = execution.reason
     assert reason is not None
-    ended = None if execution.state is State.RUNNING else execution.ended_at
+    ended = None if execution.state is ExecutionState.RUNNING else execution.ended_at
     return AuditEntry(
         execution.id,
         execution.run,
@@ -84,13 +85,13 @@ def _entry(execution: Execution) -> AuditEntry:
 
 
 class ToolAudit:
-    """The last ``max_entries`` calls that were made ahead of time, oldest first."""
+    """The last ``max_entries`` calls that were executed ahead of time, oldest first."""
 
     def __init__(self, max_entries: int = 10_000) -> None:
         self._executions: collections.deque[Execution] = collections.deque(maxlen=max_entries)
 
     def add(self, execution: Execution) -> None:
-        """A call begins."""
+        """Add an execution; its entry says at any time what has become of it."""
         self._executions.append(execution)
 
     def __iter__(self) -> Iterator[AuditEntry]:
@@ -100,27 +101,27 @@ class ToolAudit:
         return len(self._executions)
 
     def to_jsonl(self, path: str | Path) -> None:
-        """Write one JSON object a line."""
+        """Write the entries to the file ``path``, one JSON object a line."""
         with open(path, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(dataclasses.asdict(entry), default=str) + "\n" for entry in self)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ToolStatistics:
-    """A snapshot.
+    """A snapshot of counts and sums.
 
     Args:
-        calls: Calls that agents made.
-        hits: Of them, those answered by a call made ahead of time, also where it was still under way.
-        shared: Those answered by an earlier call of an agent, or by one made ahead of time that had been used already.
+        calls: Calls that agents have made.
+        hits: Calls of agents answered by an execution ahead of time, also if it was still in flight.
+        shared: Calls of agents answered by an execution of an earlier call, or by a hit of before.
         saved_s: How long agents did not have to wait for the hits.
-        started: Calls that were made ahead of time.
-        failed: Of them, those that failed; their errors are never seen.
-        guesses: How often a guesser was asked.
-        failed_guesses: How often it raised.
-        not_learned: Runs that a guesser raised about when it was to learn from them.
-        guessing: What guessing has cost, of guessers that say so, such as ``ChatGuesser``; a cancelled guess costs the
-            part that was made.
+        started: Calls that were executed ahead of time.
+        failed: Calls executed ahead of time that failed; agents never see their errors.
+        guesses: How often the guesser was called.
+        failed_guesses: How often the guesser raised.
+        not_learned: Agent runs that the guesser was shown and raised.
+        guessing: What guessing has cost, if the guesser tells its usage, as ``ChatGuesser`` does. A cancelled guess
+            costs as much as was used until then.
     """
 
     calls: int = 0
@@ -136,10 +137,10 @@ class ToolStatistics:
 
     @property
     def hit_rate(self) -> float:
-        """Share of the calls that were hits."""
+        """The share of the agents' calls that were hits."""
         return self.hits / self.calls if self.calls else 0.0
 
     @property
     def wasted(self) -> int:
-        """Calls made ahead of time that have answered nobody so far."""
+        """Calls executed ahead of time whose results no agent has got so far."""
         return self.started - self.hits

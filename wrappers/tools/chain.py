@@ -1,7 +1,7 @@
-"""What an agent is likely to call next, and after that: a tree of predicted calls, one for each run.
+"""What an agent is likely to call next, and after that: a tree of predicted calls for each agent run.
 
-Pure. The root is the conversation as it stands. A node below it is a call that was predicted; once it has been made
-ahead of time, the conversation with its real result is what the next prediction goes by.
+Pure. The root is the conversation so far. A node below the root is a predicted call; once the call has been executed
+ahead of time, the conversation including its real result is the basis of the next prediction.
 """
 
 from __future__ import annotations
@@ -11,53 +11,53 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spec_envs.conversation import Event, ToolCall, ToolResult
-from spec_envs.wrappers.tools.executions import Execution, Reason, State
+from spec_envs.wrappers.tools.calls import Execution, ExecutionState, Reason
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.tools.rules import ToolLimits
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class Node:
-    """A predicted call, or the conversation as it stands.
+class PredictedCall:
+    """A predicted call; or, at the root, the conversation so far.
 
-    Args:
-        run: Whose it is.
-        events: At the root: all that happened.
-        parent: What it follows; ``None`` at the root.
-        call: The predicted call; ``None`` at the root.
-        rank: Of the guess.
-        probability: That the agent calls this here, given that it comes here.
-        execution: The call as it was made ahead of time, by us or before.
-        asked: Whether a guesser was asked what comes next.
+    Attributes:
+        run: The number of the agent run.
+        events: At the root: all that has happened.
+        parent: The predicted call before this one; ``None`` at the root.
+        call: The call; ``None`` at the root.
+        rank: The rank of the guess.
+        probability: That the agent makes this call, given that it has made all calls above.
+        execution: An execution of the call, begun ahead of time or found.
+        is_predicted: Whether a guesser was told to predict what comes next.
         children: What may come next, by the key of the call.
-        dropped: Whether the agent went another way.
+        dropped: Whether the agent has gone another way.
     """
 
     run: int
     events: tuple[Event, ...] = ()
-    parent: Node | None = None
+    parent: PredictedCall | None = None
     call: ToolCall | None = None
     rank: int = 0
     probability: float = 1.0
     execution: Execution | None = None
-    asked: bool = False
-    children: dict[str, Node] = dataclasses.field(default_factory=dict)
+    is_predicted: bool = False
+    children: dict[str, PredictedCall] = dataclasses.field(default_factory=dict)
     dropped: bool = False
 
     @property
-    def path(self) -> tuple[Node, ...]:
-        """The predicted calls from the root's to this one."""
+    def path(self) -> tuple[PredictedCall, ...]:
+        """The predicted calls from below the root to this one."""
         return () if self.parent is None else (*self.parent.path, self)
 
     @property
     def path_probability(self) -> float:
-        """That the agent comes to call this."""
+        """That the agent makes all calls of the path."""
         return self.probability * (1.0 if self.parent is None else self.parent.path_probability)
 
     @property
     def conversation(self) -> tuple[Event, ...]:
-        """What will have happened when the agent has made this call."""
+        """What will have happened when the agent has made this call and got its result."""
         if self.parent is None:
             return self.events
         assert self.call is not None and self.execution is not None
@@ -65,35 +65,39 @@ class Node:
 
     @property
     def reason(self) -> Reason:
-        """Why the call is made ahead of time."""
+        """Why the call is executed ahead of time."""
         return Reason(self.rank, self.path_probability, tuple(node.call.key for node in self.path[:-1] if node.call))
 
     @property
     def is_known(self) -> bool:
-        """Whether it can be told what the conversation will be."""
+        """Whether ``conversation`` is known: whether all calls of the path have results that may be used."""
         if self.parent is None:
             return True
         made = self.execution
-        return made is not None and made.state is State.DONE and made.forgotten is None and self.parent.is_known
+        is_done = made is not None and made.state is ExecutionState.DONE and made.forgotten is None
+        return is_done and self.parent.is_known
 
-    def below(self) -> Iterator[Node]:
-        """This node and all that follow it."""
+    def subtree(self) -> Iterator[PredictedCall]:
+        """This node and all nodes below."""
         yield self
         for child in self.children.values():
-            yield from child.below()
+            yield from child.subtree()
 
 
 class Chain:
-    """The predictions of one run."""
+    """The predictions of one agent run."""
 
     def __init__(self, run: int, events: tuple[Event, ...], limits: ToolLimits) -> None:
         self._limits = limits
-        self.root = Node(run, events)
+        self.root = PredictedCall(run, events)
 
-    def add(self, node: Node, guesses: Sequence[tuple[ToolCall, float]], rest: float) -> None:
-        """A guesser says what may come after ``node``: calls that may be made ahead, with their probabilities.
+    def add(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], rest: float) -> None:
+        """Add the guesses of what comes after ``node``.
 
-        What it has said before, and does not say any more, has at most the probability ``rest``.
+        Args:
+            node: The node.
+            guesses: Calls that may be executed ahead of time, with their probabilities, the most probable first.
+            rest: The probability of everything else; earlier guesses that are not repeated have at most this much.
         """
         made = {before.call.key for before in node.path if before.call}
         for child in node.children.values():
@@ -103,42 +107,46 @@ class Chain:
             if known is not None:
                 known.rank, known.probability = rank, probability
             elif call.key not in made:
-                node.children[call.key] = Node(node.run, (), node, call, rank, probability)
+                node.children[call.key] = PredictedCall(node.run, (), node, call, rank, probability)
 
-    def to_ask(self) -> list[Node]:
-        """Nodes of which it is not known yet what comes after them, but could be."""
+    def to_predict(self) -> list[PredictedCall]:
+        """Return the nodes after which the next call can be predicted, and was not predicted yet."""
         return [
             node
-            for node in self.root.below()
-            if not node.asked
+            for node in self.root.subtree()
+            if not node.is_predicted
             and node.is_known
             and len(node.path) < self._limits.max_depth
             and node.path_probability >= self._limits.min_probability
         ]
 
-    def to_start(self) -> list[Node]:
-        """Nodes whose call is not made yet."""
+    def to_execute(self) -> list[PredictedCall]:
+        """Return the nodes whose call has no execution yet."""
         return [
             node
-            for node in self.root.below()
+            for node in self.root.subtree()
             if node.call is not None
             and node.execution is None
             and node.path_probability >= self._limits.min_probability
         ]
 
-    def move(self, events: tuple[Event, ...], made: Sequence[Execution]) -> list[Node]:
-        """The agent has made these calls, one after the other, and now ``events`` is what happened.
+    def move(self, events: tuple[Event, ...], made: Sequence[Execution]) -> list[PredictedCall]:
+        """Move the root to where the agent is after its calls.
+
+        Args:
+            events: What has happened.
+            made: The executions whose results the agent has got, one after the other.
 
         Returns:
-            The nodes that it did not come to.
+            The nodes that the agent cannot reach any more.
         """
         old, node = self.root, self.root
         for execution in made:
             child = node.children.get(execution.call.key)
             if child is None or child.execution is not execution:
-                child = Node(old.run)
+                child = PredictedCall(old.run)
             node = child
         node.parent, node.events, node.call, node.execution = None, events, None, None
-        kept = set(map(id, node.below()))
+        kept = set(node.subtree())
         self.root = node
-        return [other for other in old.below() if id(other) not in kept]
+        return [other for other in old.subtree() if other not in kept]

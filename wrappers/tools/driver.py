@@ -1,6 +1,6 @@
-"""The driver: carries out what the machine says on an event loop: makes calls ahead of time, and asks a guesser.
+"""The driver carries out the machine's commands on an event loop: it executes calls and runs the guesser.
 
-What an agent calls is made in its own task, by ``proxy``; all else that takes time is here.
+An agent's own calls are executed in the agent's own task, by ``proxy``; all else that takes time is here.
 """
 
 from __future__ import annotations
@@ -12,29 +12,45 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import AsyncGuesser, Call, CancelToken, Effect, Guesser, as_guess, is_async
+from spec_envs.adapting import as_guess, is_async
+from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job
-from spec_envs.wrappers.tools.executions import Execution, State
-from spec_envs.wrappers.tools.machine import Ask, Cancel, Command, Machine, Start, Unask
+from spec_envs.wrappers.tools.calls import Execution, ExecutionState
+from spec_envs.wrappers.tools.machine import (
+    CancelExecution,
+    Command,
+    Execute,
+    Machine,
+    PredictNext,
+    StopPredictingNext,
+)
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.tools.chain import Node
+    from spec_envs.wrappers.tools.chain import PredictedCall
     from spec_envs.wrappers.tools.ports import Port
 
 
-class Driver:
+class ToolDriver:
     """Runs one machine.
 
     Args:
         machine: The machine.
         guesser: Predicts what agents do.
-        k: Guesses to ask for at once.
+        k: The number of guesses to request at once.
+
+    Attributes:
+        runtime: Runs the executions and the guesser.
+        ports: How tools are called, by name.
+        schemas: What guessers see of tools, by name.
+        contexts: Of each open agent run: the context that its tools get, and the context variables that they see.
 
     Raises:
-        InvalidConfiguration: ``guesser`` cannot be asked, or cannot be taught.
+        InvalidConfiguration: ``guesser`` has no ``guess``, or its ``observe`` is a coroutine function.
     """
 
     def __init__(self, machine: Machine, guesser: Guesser | AsyncGuesser, k: int) -> None:
@@ -42,108 +58,104 @@ class Driver:
             raise InvalidConfiguration(f"the guesser is {guesser!r}, which has no method guess(call, k)")
         self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
         if is_async(self._observe):
-            raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain one")
+            raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain function")
         self._guess, self._is_async = as_guess(guesser.guess), is_async(guesser.guess)
         self._machine = machine
         self._k = k
         self.runtime = AsyncioRuntime()
         self.ports: dict[str, Port] = {}
         self.schemas: dict[str, Tool] = {}
-        #: Of runs that are open: what their tools are given, and the context variables that they see.
         self.contexts: dict[int, tuple[Any, contextvars.Context]] = {}
-        self._tokens: dict[int, CancelToken] = {}
-        self._guesses: dict[int, CancelToken] = {}
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._tokens: dict[Execution | PredictedCall, CancelToken] = {}
 
     def now(self) -> float:
         """Seconds on the loop's clock."""
         return self.runtime.now()
 
     def carry_out(self, commands: Iterable[Command]) -> None:
-        """Do as the machine says."""
+        """Carry out the machine's commands."""
         if self.runtime.is_closed:  # the loop is being shut down: agents may still clean up, but nothing more begins
-            commands = [each for each in (*commands, *self._machine.close()) if isinstance(each, Cancel | Unask)]
+            commands = [
+                command
+                for command in (*commands, *self._machine.close())
+                if isinstance(command, CancelExecution | StopPredictingNext)
+            ]
         for command in commands:
             match command:
-                case Start(execution):
-                    self._start(execution)
-                case Cancel(execution):
-                    if execution.id in self._tokens:
-                        self._tokens[execution.id].cancel()
-                case Ask(node):
-                    self._ask(node)
-                case Unask(node):
-                    if id(node) in self._guesses:
-                        self._guesses[id(node)].cancel()
+                case Execute(execution):
+                    self._execute(execution)
+                case PredictNext(node):
+                    self._predict(node)
+                case CancelExecution(job) | StopPredictingNext(job):
+                    if job in self._tokens:
+                        self._tokens[job].cancel()
 
-    # -- calls ---------------------------------------------------------------------------------------------------
+    def _spawn(self, variables: contextvars.Context, job: Job) -> None:
+        """Run ``job`` with the context variables of the agent run that it belongs to."""
+        variables.copy().run(self.runtime.spawn, job)
+
+    # -- executions ----------------------------------------------------------------------------------------------
 
     async def wait_for(self, execution: Execution) -> None:
-        """Wait until somebody else's ``execution`` has ended, or this task is cancelled."""
-        if execution.id not in self._waiting:
-            self._waiting[execution.id] = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._waiting[execution.id])
+        """Wait until ``execution``, which another task runs, has ended."""
+        while execution.state is ExecutionState.RUNNING:
+            await self.runtime.changed(None)
 
-    def returned(self, execution: Execution, port: Port, value: Any) -> None:
-        """``execution`` has a result."""
+    def record_result(self, execution: Execution, port: Port, value: Any) -> None:
+        """``execution`` has returned ``value``; it counts as failed where others cannot use the value."""
         kept, content = None, None
         try:
             if not port.usable(value):
-                return self.failed(execution, f"not usable: {str(port.seen(value))[:200]}")
+                return self.record_failure(execution, f"not usable: {str(port.seen(value))[:200]}")
             if execution.rule.effect is not Effect.WRITE:
                 kept = copy.deepcopy(value)
                 content = port.seen(kept)
         except Exception as problem:
-            return self.failed(execution, f"cannot be kept: {problem!r}")
-        self._ended(execution, self._machine.ended(execution, self.now(), State.DONE, value=kept, content=content))
+            return self.record_failure(execution, f"cannot be kept: {problem!r}")
+        self._end(execution, ExecutionState.DONE, value=kept, content=content)
 
-    def failed(self, execution: Execution, error: str, *, stopped: bool = False) -> None:
-        """``execution`` has none that others could use."""
-        state = State.CANCELLED if stopped else State.FAILED
-        self._ended(execution, self._machine.ended(execution, self.now(), state, error=error))
+    def record_failure(self, execution: Execution, error: str, *, stopped: bool = False) -> None:
+        """``execution`` has failed or was ``stopped``."""
+        self._end(execution, ExecutionState.CANCELLED if stopped else ExecutionState.FAILED, error=error)
 
-    def _ended(self, execution: Execution, commands: Iterable[Command]) -> None:
-        waiting = self._waiting.pop(execution.id, None)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+    def _end(self, execution: Execution, state: ExecutionState, **outcome: Any) -> None:
+        commands = self._machine.end_execution(execution, self.now(), state, **outcome)
+        self.runtime.wake()
         self.carry_out(commands)
 
-    def _start(self, execution: Execution) -> None:
+    def _execute(self, execution: Execution) -> None:
         port = self.ports[execution.call.name]
         context, variables = self.contexts[execution.run]  # type: ignore[index]
 
-        async def make(cancel: CancelToken) -> Any:
+        async def execute(cancel: CancelToken) -> Any:
             return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
 
         def deliver(value: Any, error: BaseException | None) -> None:
-            del self._tokens[execution.id]
+            del self._tokens[execution]
             if error is None:
-                self.returned(execution, port, value)
+                self.record_result(execution, port, value)
             else:
-                self.failed(execution, repr(error), stopped=isinstance(error, CallCancelled | asyncio.CancelledError))
+                stopped = isinstance(error, CallCancelled | asyncio.CancelledError)
+                self.record_failure(execution, repr(error), stopped=stopped)
 
-        token = self._tokens[execution.id] = self.runtime.token()
-        self._spawn(variables, Job(execution.call.name, make, deliver, token, is_async=True))
-
-    def _spawn(self, variables: contextvars.Context, job: Job) -> None:
-        """Run ``job`` as if the run had begun it, whoever made room for it."""
-        variables.copy().run(self.runtime.spawn, job)
+        token = self._tokens[execution] = self.runtime.token()
+        self._spawn(variables, Job(execution.call.name, execute, deliver, token, is_async=True))
 
     # -- the guesser ---------------------------------------------------------------------------------------------
 
-    def _ask(self, node: Node) -> None:
+    def _predict(self, node: PredictedCall) -> None:
         events, tools = node.conversation, tuple(self.schemas.values())
         _, variables = self.contexts[node.run]
 
         def early(guesses: Iterable[Any]) -> None:
             known = list(_calls(guesses))
-            self.runtime.meanwhile(token, lambda: self._guessed_early(node, known))
+            self.runtime.meanwhile(token, lambda: self._add_early_guesses(node, known))
 
-        def ask(cancel: CancelToken) -> Any:
+        def guess(cancel: CancelToken) -> Any:
             return self._guess(Call("policy", Conversation(events, tools)), self._k, cancel, early)
 
         def deliver(value: Any, error: BaseException | None) -> None:
-            token = self._guesses.pop(id(node))
+            token = self._tokens.pop(node)
             self._machine.charge(token.usage()[0])
             guesses: list[tuple[ToolCall, float]] = []
             try:
@@ -155,18 +167,18 @@ class Driver:
                     self._machine.count("failed_guesses")
             except BaseException:  # cancelled
                 pass
-            self.carry_out(self._machine.guessed(node, guesses, self.now()))
+            self.carry_out(self._machine.add_guesses(node, guesses, self.now()))
 
-        token = self._guesses[id(node)] = self.runtime.token()
-        self._spawn(variables, Job("guess", ask, deliver, token, self._is_async))
+        token = self._tokens[node] = self.runtime.token()
+        self._spawn(variables, Job("guess", guess, deliver, token, self._is_async))
 
-    def _guessed_early(self, node: Node, guesses: Sequence[tuple[ToolCall, float]]) -> None:
-        token = self._guesses.get(id(node))
+    def _add_early_guesses(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]]) -> None:
+        token = self._tokens.get(node)
         if token is not None and not token.cancelled:
-            self.carry_out(self._machine.guessed(node, guesses, self.now(), early=True))
+            self.carry_out(self._machine.add_guesses(node, guesses, self.now(), early=True))
 
     def learn(self, events: Sequence[Event]) -> None:
-        """Teach the guesser what happened in a run."""
+        """Show the guesser what has happened in an agent run."""
         if self._observe is None or self.runtime.is_closed:
             return
         lesson = functools.partial(self._teach, self._observe, tuple(events), tuple(self.schemas.values()))
@@ -185,7 +197,7 @@ class Driver:
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Cancel what is under way ahead of time, and wait for it and for lessons. Idempotent."""
+        """Cancel everything ahead of time, and wait until it and all lessons have ended. Idempotent."""
         if not self.runtime.is_closed:
             self.carry_out(self._machine.close())
             self.runtime.close()
@@ -202,7 +214,7 @@ def _calls(guesses: Iterable[Any]) -> Iterable[tuple[ToolCall, float]]:
 
 
 def _decisions(events: tuple[Event, ...], tools: tuple[Tool, ...]) -> Iterable[tuple[Call, Any]]:
-    """What the agent decided, each time that it was its turn."""
+    """Yield each situation in which the agent decided, with its decision."""
     if not events or not isinstance(events[-1], AssistantMessage):
         events = (*events, AssistantMessage(""))
     for position, event in enumerate(events):

@@ -1,100 +1,35 @@
-"""Executions of tool calls: which are under way, which results are known, and who may have them.
+"""Executions of tool calls: which are in flight, which results are known, and who may have them.
 
-Pure: no event loop, clock or I/O; time enters as a number. It decides three things, and nothing else does: whether what
-an agent asks for is there already (``ask``), whether a call may be made ahead of time (``may_start``), and what a
-``WRITE`` makes stale.
+Pure: no event loop, clock or I/O; time enters as a number. ``Executions`` alone decides three things: whether the
+result of an agent's call is there already (``obtain``), whether a call may be executed ahead of time (``may_start``),
+and which results a ``WRITE`` makes stale. It is also the only owner of who waits for an execution: ``obtain`` adds a
+waiter; ``take_result``, ``obtain_again`` and ``leave`` remove it.
 
-A result is *stale* for whoever asks at a time ``t`` if its execution began before the end of a ``WRITE`` on the same
-things that began before ``t``. So the beginning of a ``WRITE`` forgets all that it touches, and nothing that begins
-before its end is kept. A ``WRITE`` that raised, told of an error or was given up may take effect later all the same; it
-counts as under way for as long as results are kept at all, ``ttl_s``.
+A result is *stale* for an agent that calls at a time ``t`` if the execution began before the end of a ``WRITE`` on the
+same things, and the ``WRITE`` began before ``t``. So the beginning of a ``WRITE`` forgets all results that it touches,
+and no result whose execution begins before the end of the ``WRITE`` is kept. A ``WRITE`` that raised, reported an error
+or was abandoned may take effect later; so it counts as in flight for as long as results are kept at all, ``ttl_s``.
 """
 
 from __future__ import annotations
 
 import collections
-import dataclasses
-import enum
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Effect
+from spec_envs.wrappers.estimates import Recent
+from spec_envs.wrappers.quota import Quota
+from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
 
 if TYPE_CHECKING:
     from spec_envs.conversation import ToolCall
-    from spec_envs.wrappers.quota import HandlerLimit
-    from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
-
-#: Calls of a tool that its mean latency goes back to.
-_MEMORY = 20
-
-
-class State(enum.Enum):
-    """Of an execution."""
-
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a call was made ahead of time: the rank and probability of the guess, and the calls that it followed."""
-
-    rank: int
-    probability: float
-    after: tuple[str, ...]
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class Execution:
-    """One execution of a call.
-
-    Args:
-        id: Its number.
-        run: In which run it was begun; ``None``: outside of all.
-        call: What is called.
-        rule: What is declared of the tool.
-        reason: Why it was made ahead of time; ``None``: an agent asked for it.
-        started_at: When it began.
-        state: Whether it still runs.
-        ended_at: When it ended.
-        value: Its result.
-        content: The same, as guessers see it.
-        error: What went wrong.
-        waiters: How many agents wait for it.
-        joined: Whether an agent ever did.
-        uses: How often its result was given to an agent.
-        saved_s: How long the first of them did not have to wait.
-        forgotten: Why its result may not be used any more.
-    """
-
-    id: int
-    run: Hashable
-    call: ToolCall
-    rule: ToolRule
-    reason: Reason | None
-    started_at: float
-    state: State = State.RUNNING
-    ended_at: float = 0.0
-    value: Any = None
-    content: Any = None
-    error: str | None = None
-    waiters: int = 0
-    joined: bool = False
-    uses: int = 0
-    saved_s: float = 0.0
-    forgotten: str | None = None
-
-    @property
-    def takes_a_place(self) -> bool:
-        """Whether it is speculation that is under way; what an agent waits for, or did, is not."""
-        return self.reason is not None and self.state is State.RUNNING and not self.joined
+    from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
 
 
 class Executions:
-    """All executions that may matter to anybody."""
+    """All executions that may still matter to an agent."""
 
     def __init__(self, rules: ToolRules, limits: ToolLimits) -> None:
         self._rules = rules
@@ -102,43 +37,61 @@ class Executions:
         self._kept: collections.OrderedDict[Hashable, Execution] = collections.OrderedDict()
         self._running: dict[int, Execution] = {}
         self._in_doubt: list[Execution] = []
-        self._begun: dict[str, collections.deque[Execution]] = {}
-        self._latency: dict[str, tuple[float, int]] = {}
+        self._quotas: dict[str, Quota] = {}
+        self._seconds: collections.defaultdict[str, Recent] = collections.defaultdict(Recent)
         self._number = 0
 
-    # -- what an agent asks for ----------------------------------------------------------------------------------
+    # -- calls of agents -----------------------------------------------------------------------------------------
 
-    def ask(self, run: Hashable, call: ToolCall, now: float, *, fresh: bool = False) -> Execution:
-        """The execution whose result the agent gets: one that is there, or a new one, which the agent makes itself.
+    def obtain(self, run: Hashable, agent_call: AgentCall, now: float, *, fresh: bool = False) -> None:
+        """Set ``agent_call.execution``: an execution that is there, or a new one, which the agent runs itself.
 
         Args:
             run: The agent's run.
-            call: What it calls.
+            agent_call: The call. It becomes a waiter of an execution that is there.
             now: The time.
-            fresh: Nothing that is there will do, and nobody else may have the result: it is not the call alone.
+            fresh: Always begin a new execution, and give its result to nobody else: it depends on more than the call.
         """
-        rule = self._rules[call.name]
+        call = agent_call.call
         found = None if fresh else self.find(run, call, now)
+        agent_call.is_own = found is None
         if found is None:
-            return self._begin(run, call, rule, None, now, keep=not fresh)
-        if found.state is State.RUNNING:
-            found.waiters += 1
+            agent_call.execution = self._begin(run, call, None, now, keep=not fresh)
+            return
+        agent_call.execution = found
+        found.waiters.add(agent_call)
+        if found.state is ExecutionState.RUNNING:
             found.joined = True
-        if rule.effect is Effect.SAMPLE:
+            self._count_as_needed(found)
+        if found.rule.effect is Effect.SAMPLE:
             self._drop(found)
-        return found
 
-    def use(self, execution: Execution, asked_at: float) -> bool:
-        """An agent that asked at ``asked_at`` has got the result. Whether that was made ahead of time, and is new."""
+    def obtain_again(self, run: Hashable, agent_call: AgentCall, now: float) -> None:
+        """Set ``agent_call.execution`` to a new execution, since the one that the agent waited for has failed."""
+        self.leave(agent_call)
+        self.obtain(run, agent_call, now, fresh=True)
+
+    def take_result(self, agent_call: AgentCall) -> Any:
+        """Return the result that the agent waited for, which must be there. The result is not a copy."""
+        execution = agent_call.execution
+        assert execution is not None and execution.state is ExecutionState.DONE and agent_call in execution.waiters
+        value = execution.value
         execution.uses += 1
-        self._release(execution)
-        if execution.reason is None or execution.uses > 1:
-            return False
-        execution.saved_s = max(0.0, min(asked_at, execution.ended_at) - execution.started_at)
-        return True
+        self._count_as_needed(execution)
+        if execution.reason is not None and execution.uses == 1:
+            execution.saved_s = max(0.0, min(agent_call.called_at, execution.ended_at) - execution.started_at)
+        self.leave(agent_call)
+        return value
+
+    def leave(self, agent_call: AgentCall) -> None:
+        """The agent does not wait any more. Nothing happens if it runs the execution itself, or has left already."""
+        execution = agent_call.execution
+        if execution is not None and agent_call in execution.waiters:
+            execution.waiters.remove(agent_call)
+            self._release(execution)
 
     def find(self, run: Hashable, call: ToolCall, now: float) -> Execution | None:
-        """An execution whose result may be given to ``run`` for ``call``."""
+        """Return an execution whose result may be given to ``run`` for ``call``."""
         execution = self._kept.get(self._key(run, call))
         if execution is not None and now - execution.started_at > self._limits.ttl_s:
             self._drop(execution, "expired")
@@ -149,8 +102,8 @@ class Executions:
 
     @property
     def num_speculative(self) -> int:
-        """Calls made ahead of time that are in flight, and that no agent waits for."""
-        return sum(execution.takes_a_place for execution in self._running.values())
+        """The number of executions in flight ahead of time that no agent waits for."""
+        return sum(execution.is_speculative for execution in self._running.values())
 
     @property
     def running(self) -> list[Execution]:
@@ -158,75 +111,85 @@ class Executions:
         return list(self._running.values())
 
     def may_start(self, call: ToolCall, now: float) -> bool:
-        """Whether ``call`` may be made ahead of time now, if there is a place for it."""
+        """Whether ``call`` may be executed ahead of time now, if there is a slot for it."""
         rule = self._rules[call.name]
         if not rule.may_run_ahead or not self.is_worth_it(call.name) or self._is_being_written(call.name, now):
             return False
-        if rule.metered is None:
-            return True
-        limit, begun = rule.metered, self._recent(call.name, rule.metered, now)
-        needed = sum(execution.reason is None or execution.joined or execution.uses > 0 for execution in begun)
-        assert limit.max_calls is not None
-        inflight = sum(execution.state is State.RUNNING for execution in begun)
-        free = limit.max_inflight is None or inflight < limit.max_inflight - 1
-        return free and len(begun) + needed + 1 < limit.max_calls
+        quota = self._quota(call.name)
+        return quota is None or quota.has_room(now)
 
     def is_worth_it(self, tool: str) -> bool:
-        """Whether ``tool`` is slow enough for anything to be saved, as far as is known."""
-        return tool not in self._latency or self._latency[tool][0] >= self._limits.min_latency_s
+        """Whether ``tool`` is slow enough to save time, as far as is known."""
+        return self._seconds[tool].mean(unknown=math.inf) >= self._limits.min_latency_s
 
     def start(self, run: Hashable, call: ToolCall, reason: Reason, now: float) -> Execution:
-        """Make ``call`` ahead of time."""
-        return self._begin(run, call, self._rules[call.name], reason, now, keep=True)
+        """Return a new execution of ``call``, ahead of time."""
+        return self._begin(run, call, reason, now, keep=True)
 
-    # -- what becomes of them ------------------------------------------------------------------------------------
+    # -- the end of executions -----------------------------------------------------------------------------------
 
-    def ended(
-        self, execution: Execution, now: float, state: State, *, value: Any = None, content: Any = None, error: str = ""
+    def end(
+        self,
+        execution: Execution,
+        now: float,
+        state: ExecutionState,
+        *,
+        value: Any = None,
+        content: Any = None,
+        error: str = "",
     ) -> None:
-        """``execution`` has ended; a result that is not usable by others counts as a failure."""
+        """``execution`` has ended. A result that only the agent itself may have counts as a failure."""
         execution.state, execution.ended_at, execution.error = state, now, error or None
         self._running.pop(execution.id)
-        if state is State.DONE:
+        quota = self._quota(execution.call.name)
+        if quota is not None:
+            quota.end(execution)
+        if state is ExecutionState.DONE:
             execution.value, execution.content = value, content
-            mean, count = self._latency.get(execution.call.name, (0.0, 0))
-            count = min(count + 1, _MEMORY)  # so that a tool that becomes slower is noticed
-            self._latency[execution.call.name] = (mean + (now - execution.started_at - mean) / count, count)
+            self._seconds[execution.call.name].add(now - execution.started_at)
         else:
             self._drop(execution)
             if execution.rule.effect is Effect.WRITE:
                 self._in_doubt.append(execution)
         self._release(execution)
-        self._bound()
+        self._keep_at_most(self._limits.max_results)
+
+    def cancel(self, executions: Iterable[Execution]) -> list[Execution]:
+        """Return those of ``executions`` that are to be told to stop, because they were not told yet."""
+        new = [execution for execution in executions if not execution.cancelled]
+        for execution in new:
+            execution.cancelled = True
+        return new
 
     def forget_run(self, run: Hashable) -> list[Execution]:
-        """``run`` is over: forget what only it could have used. Returns what is to be cancelled."""
+        """``run`` is over: forget what only it could have used. Return the executions that nobody needs any more."""
         ending = [execution for execution in self._kept.values() if execution.run == run]
         for execution in ending:
-            if not execution.rule.shared or execution.takes_a_place:
+            if not execution.rule.shared or execution.is_speculative:
                 self._drop(execution, "run over")
-        return [execution for execution in self._running.values() if execution.run == run and execution.takes_a_place]
+        return [execution for execution in self._running.values() if execution.run == run and execution.is_speculative]
 
     def forget_tool(self, tool: str) -> list[Execution]:
-        """``tool`` is not called here any more: what is under way ahead of time may never end. Returns that."""
+        """``tool`` cannot be called any more: return its executions ahead of time, which may never end."""
         ending = [each for each in self._running.values() if each.call.name == tool and each.reason is not None]
         for execution in ending:
             self._drop(execution, "removed")
         return ending
 
     def give_up(self, execution: Execution) -> None:
-        """Its place is needed for something likelier; nobody may wait for it any more."""
-        self._drop(execution, "no place")
+        """A more probable call needs the slot of ``execution``: no agent may wait for it from now on."""
+        self._drop(execution, "no slot")
 
     def forget_all(self) -> None:
-        """The end."""
+        """Forget all results, because the proxy is closed."""
         for execution in list(self._kept.values()):
             self._drop(execution, "closed")
 
-    def _begin(
-        self, run: Hashable, call: ToolCall, rule: ToolRule, reason: Reason | None, now: float, *, keep: bool
-    ) -> Execution:
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _begin(self, run: Hashable, call: ToolCall, reason: Reason | None, now: float, *, keep: bool) -> Execution:
         self._number += 1
+        rule = self._rules[call.name]
         execution = Execution(self._number, run, call, rule, reason, now)
         if rule.effect is Effect.WRITE:
             for other in list(self._kept.values()):
@@ -239,16 +202,23 @@ class Executions:
             if keep and not self._is_being_written(call.name, now) and self._is_to_keep(execution):
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
-        if rule.metered is not None:
-            self._recent(call.name, rule.metered, now).append(execution)
+        quota = self._quota(call.name)
+        if quota is not None:
+            quota.begin(execution, now, speculative=reason is not None)
         return execution
 
-    def _recent(self, tool: str, limit: HandlerLimit, now: float) -> collections.deque[Execution]:
-        """Calls of a metered tool that count against its quota."""
-        begun = self._begun.setdefault(tool, collections.deque())
-        while begun and begun[0].started_at <= now - limit.per_s:
-            begun.popleft()
-        return begun
+    def _quota(self, tool: str) -> Quota | None:
+        """Return the calls of ``tool`` against its quota; ``None`` if the tool is not metered."""
+        limit = self._rules[tool].metered
+        if limit is not None and tool not in self._quotas:
+            self._quotas[tool] = Quota(limit)
+        return self._quotas.get(tool)
+
+    def _count_as_needed(self, execution: Execution) -> None:
+        """Count an execution that was begun ahead of time as one that an agent needed, in the quota of its tool."""
+        quota = self._quota(execution.call.name)
+        if quota is not None:
+            quota.promote(execution)
 
     def _is_to_keep(self, execution: Execution) -> bool:
         if execution.rule.effect is Effect.SAMPLE:
@@ -274,12 +244,12 @@ class Executions:
                 self._release(execution)
 
     def _release(self, execution: Execution) -> None:
-        """Let go of a result that nobody gets any more; the audit remembers the rest."""
+        """Let go of a result that no agent gets any more; the audit remembers the rest."""
         is_kept = self._kept.get(self._key(execution.run, execution.call)) is execution
         if not is_kept and not execution.waiters:
             execution.value = execution.content = None
 
-    def _bound(self) -> None:
-        done = [execution for execution in self._kept.values() if execution.state is State.DONE]
-        for execution in done[: max(0, len(done) - self._limits.max_results)]:
+    def _keep_at_most(self, number: int) -> None:
+        done = [execution for execution in self._kept.values() if execution.state is ExecutionState.DONE]
+        for execution in done[: max(0, len(done) - number)]:
             self._drop(execution, "no room")

@@ -1,7 +1,7 @@
-"""Speculation on tools, as a state machine: events are methods, and return commands for whoever has an event loop.
+"""Speculation on tools as a state machine: events are methods, and return commands for a driver with an event loop.
 
-Pure, like the tree of ``wrappers.speculation``: no loop, clock or I/O. ``executions`` says what may be used and made,
-``chain`` what is likely to be called; this joins the two and keeps the books.
+Pure, like ``wrappers.speculation.tree``: no loop, clock or I/O. ``executions`` says which results may be used and which
+calls may be executed; ``chain`` says which calls are likely. The machine joins the two and keeps the statistics.
 """
 
 from __future__ import annotations
@@ -11,69 +11,68 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Effect, Usage
+from spec_envs.calls import Effect
 from spec_envs.conversation import Event, ToolCall, ToolResult
+from spec_envs.handling import Usage
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
-from spec_envs.wrappers.tools.chain import Chain, Node
-from spec_envs.wrappers.tools.executions import Execution, Executions, State
+from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
+from spec_envs.wrappers.tools.chain import Chain, PredictedCall
+from spec_envs.wrappers.tools.executions import Executions
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Start:
-    """Make this call ahead of time."""
+class Execute:
+    """Run this execution, ahead of time; report with ``end_execution``."""
 
     execution: Execution
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Cancel:
-    """Nobody needs this call any more."""
+class CancelExecution:
+    """Tell this execution to stop; it still reports its end."""
 
     execution: Execution
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask the guesser what comes after this node."""
+class PredictNext:
+    """Have the guesser predict what comes after this node; report with ``add_guesses``."""
 
-    node: Node
+    node: PredictedCall
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Unask:
-    """Nobody needs that any more."""
+class StopPredictingNext:
+    """Tell the guesser that this prediction is not needed any more; it still reports its end."""
 
-    node: Node
-
-
-Command = Start | Cancel | Ask | Unask
+    node: PredictedCall
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class Asked:
-    """A call that an agent has made: in a turn of the model's there may be several at once."""
-
-    call: ToolCall
-    asked_at: float
-    execution: Execution | None = None
-    result: ToolResult | None = None
+Command = Execute | CancelExecution | PredictNext | StopPredictingNext
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class RunState:
-    """One agent's run: what has happened, the calls that it has not been answered yet, and what may come next."""
+class AgentRun:
+    """What an agent does from start to end of a task.
+
+    Attributes:
+        number: The number of the run.
+        events: What has happened.
+        chain: What the agent is likely to call next.
+        turn: The agent's calls since its last results; while there are any, the agent waits and nothing is predicted.
+    """
 
     number: int
     events: list[Event]
     chain: Chain
-    turn: list[Asked] = dataclasses.field(default_factory=list)
+    turn: list[AgentCall] = dataclasses.field(default_factory=list)
 
 
 class Machine:
-    """All runs of one proxy."""
+    """All agent runs of one proxy."""
 
     def __init__(self, rules: ToolRules, limits: ToolLimits) -> None:
         self._rules = rules
@@ -82,137 +81,161 @@ class Machine:
         self.audit = ToolAudit()
         #: The tools that can be called ahead of time.
         self.tools: set[str] = set()
-        self._runs: dict[int, RunState] = {}
+        self._runs: dict[int, AgentRun] = {}
         self._number = 0
-        self._asking: set[int] = set()
-        self._cancelled: set[int] = set()
+        self._predicting: set[PredictedCall] = set()
         self._counts: collections.Counter[str] = collections.Counter()
         self._saved_s = 0.0
         self._guessing = Usage()
 
     @property
     def statistics(self) -> ToolStatistics:
-        """A snapshot."""
+        """A snapshot of counts and sums."""
         return ToolStatistics(saved_s=self._saved_s, guessing=self._guessing, **self._counts)
 
     def count(self, what: str) -> None:
-        """Something to count happened outside."""
+        """Add 1 to a count of ``ToolStatistics``, for something that has happened outside of the machine."""
         self._counts[what] += 1
 
     def charge(self, usage: Usage) -> None:
-        """A guess has cost ``usage``."""
+        """Add ``usage`` to what guessing has cost."""
         self._guessing = self._guessing + usage
 
-    # -- runs ----------------------------------------------------------------------------------------------------
+    # -- agent runs ----------------------------------------------------------------------------------------------
 
-    def opened(self, events: Iterable[Event], now: float) -> tuple[RunState, list[Command]]:
-        """A run begins."""
+    def open_run(self, events: Iterable[Event], now: float) -> tuple[AgentRun, list[Command]]:
+        """Begin an agent run after ``events``."""
         self._number += 1
         known = list(events)
-        run = RunState(self._number, known, Chain(self._number, tuple(known), self._limits))
+        run = AgentRun(self._number, known, Chain(self._number, tuple(known), self._limits))
         self._runs[run.number] = run
         return run, self._advance(now)
 
-    def told(self, run: RunState, event: Event, now: float) -> list[Command]:
-        """Somebody said something."""
+    def record_event(self, run: AgentRun, event: Event, now: float) -> list[Command]:
+        """The user or the agent has said something."""
         run.events.append(event)
-        return [*self._moved(run, [], fresh=True), *self._advance(now)]
+        return [*self._restart(run), *self._advance(now)]
 
-    def closed(self, run: RunState, now: float) -> list[Command]:
-        """A run is over."""
+    def close_run(self, run: AgentRun, now: float) -> list[Command]:
+        """End an agent run."""
         if self._runs.pop(run.number, None) is None:
-            return []  # all is over
-        commands = self._dropped(run.chain.root.below())
+            return []  # the machine was closed
+        commands = self._drop(run.chain.root.subtree())
         commands += self._cancel(self.executions.forget_run(run.number))
         return [*commands, *self._advance(now)]
 
-    def removed(self, tool: str) -> list[Command]:
-        """``tool`` cannot be called any more; an agent that waits for a call made ahead makes it itself."""
+    def remove_tool(self, tool: str) -> list[Command]:
+        """``tool`` cannot be called any more; an agent that waits for an execution ahead of time calls it itself."""
         self.tools.discard(tool)
         return self._cancel(self.executions.forget_tool(tool))
 
     def close(self) -> list[Command]:
-        """The end of it all."""
-        commands = self._dropped([node for run in self._runs.values() for node in run.chain.root.below()])
+        """Cancel everything ahead of time, and forget all runs and results."""
+        commands = self._drop([node for run in self._runs.values() for node in run.chain.root.subtree()])
         self._runs.clear()
         self.executions.forget_all()
         return commands + self._cancel(each for each in self.executions.running if each.reason is not None)
 
     # -- what agents do ------------------------------------------------------------------------------------------
 
-    def asked(
-        self, run: RunState | None, call: ToolCall, now: float, *, fresh: bool = False
-    ) -> tuple[Asked, list[Command]]:
-        """An agent calls a tool. What it gets is in ``execution``; one that is new is for the agent to make."""
-        asked = Asked(call, now)
+    def begin_call(
+        self, run: AgentRun | None, call: ToolCall, now: float, *, fresh: bool = False
+    ) -> tuple[AgentCall, list[Command]]:
+        """An agent calls a tool, in ``run`` or outside of all runs; see ``Executions.obtain``."""
+        agent_call = AgentCall(call, now)
         self._counts["calls"] += 1
         if run is not None:
-            run.turn.append(asked)
-        return asked, self.found(run, asked, now, fresh=fresh)
+            run.turn.append(agent_call)
+        self.executions.obtain(None if run is None else run.number, agent_call, now, fresh=fresh)
+        return agent_call, self._cancel_stale(agent_call)
 
-    def found(self, run: RunState | None, asked: Asked, now: float, *, fresh: bool = False) -> list[Command]:
-        """Find ``asked.execution``; again, and afresh, where the first one failed."""
-        number = None if run is None else run.number
-        asked.execution = self.executions.ask(number, asked.call, now, fresh=fresh)
-        if self._rules[asked.call.name].effect is not Effect.WRITE:
-            return []
-        return self._cancel(each for each in self.executions.running if each.forgotten and each.takes_a_place)
+    def call_again(self, run: AgentRun | None, agent_call: AgentCall, now: float) -> list[Command]:
+        """The execution that the agent has waited for has failed: the agent now makes the call itself."""
+        self.executions.obtain_again(None if run is None else run.number, agent_call, now)
+        return self._cancel_stale(agent_call)
 
-    def answered(
-        self, run: RunState | None, asked: Asked, content: Any, now: float, *, error: bool = False
-    ) -> list[Command]:
-        """The agent has its result, of an execution that is done, or its error."""
-        asked.result = ToolResult(content, error, asked.call.id)
-        return self._settled(run, now)
-
-    def used(self, asked: Asked) -> None:
-        """The agent gets the result of an execution that was there."""
-        assert asked.execution is not None
-        if self.executions.use(asked.execution, asked.asked_at):
+    def take_result(self, agent_call: AgentCall) -> Any:
+        """Return the result that the agent waited for; it is not a copy."""
+        value = self.executions.take_result(agent_call)
+        execution = agent_call.execution
+        if execution is not None and execution.reason is not None and execution.uses == 1:
             self._counts["hits"] += 1
-            self._saved_s += asked.execution.saved_s
+            self._saved_s += execution.saved_s
         else:
             self._counts["shared"] += 1
+        return value
 
-    def left(self, run: RunState | None, asked: Asked, now: float) -> list[Command]:
-        """The agent has stopped waiting."""
-        if run is not None and asked in run.turn:
-            run.turn.remove(asked)
-        return self._settled(run, now)
+    def end_call(
+        self, run: AgentRun | None, agent_call: AgentCall, content: Any, now: float, *, error: bool = False
+    ) -> list[Command]:
+        """The agent has got a result or an error, which guessers see as ``content``."""
+        agent_call.result = ToolResult(content, error, agent_call.call.id)
+        return self._end_turn(run, now)
 
-    def _settled(self, run: RunState | None, now: float) -> list[Command]:
-        if run is None or run.number not in self._runs or any(asked.result is None for asked in run.turn):
+    def abandon_call(self, run: AgentRun | None, agent_call: AgentCall, now: float) -> list[Command]:
+        """The agent has stopped waiting for its call."""
+        self.executions.leave(agent_call)
+        if run is not None and agent_call in run.turn:
+            run.turn.remove(agent_call)
+        return self._end_turn(run, now)
+
+    def _cancel_stale(self, agent_call: AgentCall) -> list[Command]:
+        """Cancel the speculative executions whose results the agent's ``WRITE`` has made stale."""
+        if self._rules[agent_call.call.name].effect is not Effect.WRITE:
+            return []
+        return self._cancel(each for each in self.executions.running if each.forgotten and each.is_speculative)
+
+    def _end_turn(self, run: AgentRun | None, now: float) -> list[Command]:
+        """Go on to the agent's next turn, once all calls of this turn have results."""
+        if run is None or run.number not in self._runs or any(each.result is None for each in run.turn):
             return []
         turn, run.turn = run.turn, []
-        for asked in turn:
-            assert asked.result is not None
-            run.events += [asked.call, asked.result]
-        made = [asked.execution for asked in turn if asked.execution is not None]
-        return [*self._moved(run, made, fresh=not turn), *self._advance(now)]
+        for agent_call in turn:
+            assert agent_call.result is not None
+            run.events += [agent_call.call, agent_call.result]
+        made = [agent_call.execution for agent_call in turn if agent_call.execution is not None]
+        commands = self._drop(run.chain.move(tuple(run.events), made)) if turn else self._restart(run)
+        return [*commands, *self._advance(now)]
 
-    # -- what becomes of calls and guesses -----------------------------------------------------------------------
+    # -- the ends of executions and predictions ------------------------------------------------------------------
 
-    def ended(
-        self, execution: Execution, now: float, state: State, *, value: Any = None, content: Any = None, error: str = ""
+    def end_execution(
+        self,
+        execution: Execution,
+        now: float,
+        state: ExecutionState,
+        *,
+        value: Any = None,
+        content: Any = None,
+        error: str = "",
     ) -> list[Command]:
-        """A call has returned (``DONE``), raised or given what others cannot use (``FAILED``), or was stopped."""
-        self.executions.ended(execution, now, state, value=value, content=content, error=error)
-        self._cancelled.discard(execution.id)
-        if execution.reason is not None and state is State.FAILED:
+        """An execution has ended.
+
+        Args:
+            execution: The execution.
+            now: The time.
+            state: ``DONE``: it has a result. ``FAILED``: it raised, or others cannot use its result. ``CANCELLED``: it
+                was stopped.
+            value: The result.
+            content: The result as guessers see it.
+            error: What went wrong.
+        """
+        self.executions.end(execution, now, state, value=value, content=content, error=error)
+        if execution.reason is not None and state is ExecutionState.FAILED:
             self._counts["failed"] += 1
         commands: list[Command] = []
         if execution.rule.effect is Effect.WRITE:
             for run in self._runs.values():
-                if any(node.execution is not None and node.execution.forgotten for node in run.chain.root.below()):
-                    commands += self._moved(run, [], fresh=True)
+                if any(node.execution and node.execution.forgotten for node in run.chain.root.subtree()):
+                    commands += self._restart(run)
         return [*commands, *self._advance(now)]
 
-    def guessed(
-        self, node: Node, guesses: Sequence[tuple[ToolCall, float]], now: float, *, early: bool = False
+    def add_guesses(
+        self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], now: float, *, early: bool = False
     ) -> list[Command]:
-        """The guesser has said what it thinks comes after ``node``; ``early``: it is not done yet."""
+        """The guesser has predicted what comes after ``node``; ``early``: it will return further guesses."""
         if not early:
-            self._asking.discard(id(node))
+            self._predicting.discard(node)
         run = self._runs.get(node.run)
         if run is not None and guesses and not node.dropped:
             ahead = [
@@ -223,52 +246,47 @@ class Machine:
 
     # -- what to do next -----------------------------------------------------------------------------------------
 
-    def _moved(self, run: RunState, made: Sequence[Execution], *, fresh: bool = False) -> list[Command]:
-        """``run`` stands where its events say; ``fresh``: nothing that was predicted holds any more."""
-        events = tuple(run.events)
-        if not fresh:
-            return self._dropped(run.chain.move(events, made))
-        old, run.chain = run.chain, Chain(run.number, events, self._limits)
-        return self._dropped(old.root.below())
+    def _restart(self, run: AgentRun) -> list[Command]:
+        """Predict ``run`` anew from its events: no prediction of before holds any more."""
+        old, run.chain = run.chain, Chain(run.number, tuple(run.events), self._limits)
+        return self._drop(old.root.subtree())
 
-    def _dropped(self, nodes: Iterable[Node]) -> list[Command]:
+    def _drop(self, nodes: Iterable[PredictedCall]) -> list[Command]:
         commands: list[Command] = []
         for node in nodes:
             node.dropped = True
-            if id(node) in self._asking:
-                commands.append(Unask(node))
+            if node in self._predicting:
+                commands.append(StopPredictingNext(node))
         return commands
 
     def _advance(self, now: float) -> list[Command]:
-        """Ask and start what is most probable, as far as there are places."""
-        commands: list[Command] = []
+        """Predict and execute what is most probable, as far as there are slots."""
         thinking = [run for run in self._runs.values() if not run.turn]
         if not self._limits.max_inflight or not thinking or not any(map(self._saves_time, self.tools)):
-            return commands
+            return []
+        commands: list[Command] = []
         while True:
-            attached = self._start(thinking, now, commands)
-            nodes = [node for run in thinking for node in run.chain.to_ask()]
-            for node in sorted(nodes, key=lambda node: -node.path_probability):
-                if len(self._asking) > self._limits.max_inflight:
-                    break
-                node.asked = True
-                self._asking.add(id(node))
-                self._counts["guesses"] += 1
-                commands.append(Ask(node))
-            if not attached:
+            found = self._find_results(thinking, now)
+            commands += self._execute(thinking, now)
+            commands += self._predict(thinking)
+            if not found:
                 return commands
 
     def _saves_time(self, tool: str) -> bool:
         return self._rules[tool].may_run_ahead and self.executions.is_worth_it(tool)
 
-    def _start(self, runs: Sequence[RunState], now: float, commands: list[Command]) -> bool:
-        """Start predicted calls, or find them made already. Whether one was found."""
-        attached = False
-        for node in (node for run in runs for node in run.chain.to_start()):
+    def _find_results(self, runs: Sequence[AgentRun], now: float) -> bool:
+        """Give predicted calls the executions that are there already. Return whether there were any."""
+        found = False
+        for node in (node for run in runs for node in run.chain.to_execute()):
             assert node.call is not None
             node.execution = self.executions.find(node.run, node.call, now)
-            attached = attached or node.execution is not None
-        nodes = [node for run in runs for node in run.chain.to_start()]
+            found = found or node.execution is not None
+        return found
+
+    def _execute(self, runs: Sequence[AgentRun], now: float) -> list[Command]:
+        commands: list[Command] = []
+        nodes = [node for run in runs for node in run.chain.to_execute()]
         for node in sorted(nodes, key=lambda node: -node.path_probability):
             assert node.call is not None
             node.execution = self.executions.find(node.run, node.call, now)  # another run may just have begun it
@@ -277,26 +295,36 @@ class Machine:
             if self.executions.num_speculative >= self._limits.max_inflight:
                 room = self._make_room()
                 if not room:
-                    break  # nor is there any for what is less probable
+                    break  # nor is there a slot for less probable calls
                 commands += room
                 continue
             node.execution = self.executions.start(node.run, node.call, node.reason, now)
             self.audit.add(node.execution)
             self._counts["started"] += 1
-            commands.append(Start(node.execution))
-        return attached
+            commands.append(Execute(node.execution))
+        return commands
+
+    def _predict(self, runs: Sequence[AgentRun]) -> list[Command]:
+        commands: list[Command] = []
+        nodes = [node for run in runs for node in run.chain.to_predict()]
+        for node in sorted(nodes, key=lambda node: -node.path_probability):
+            if len(self._predicting) > self._limits.max_inflight:
+                break
+            node.is_predicted = True
+            self._predicting.add(node)
+            self._counts["guesses"] += 1
+            commands.append(PredictNext(node))
+        return commands
 
     def _make_room(self) -> list[Command]:
-        """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a place."""
-        wanted = {id(node.execution) for run in self._runs.values() for node in run.chain.root.below()}
+        """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a slot."""
+        wanted = {node.execution for run in self._runs.values() for node in run.chain.root.subtree()}
         for execution in self.executions.running:
-            if execution.takes_a_place and execution.rule.effect is Effect.READ and id(execution) not in wanted:
-                if execution.id not in self._cancelled:
+            if execution.is_speculative and execution.rule.effect is Effect.READ and execution not in wanted:
+                if not execution.cancelled:
                     self.executions.give_up(execution)
                     return self._cancel([execution])
         return []
 
     def _cancel(self, executions: Iterable[Execution]) -> list[Command]:
-        new = [execution for execution in executions if execution.id not in self._cancelled]
-        self._cancelled.update(execution.id for execution in new)
-        return [Cancel(execution) for execution in new]
+        return [CancelExecution(execution) for execution in self.executions.cancel(executions)]

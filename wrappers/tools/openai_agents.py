@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 __all__ = ["speculative_server", "speculative_tool"]
+
+Server = TypeVar("Server", bound="MCPServer")
 
 _numbers = itertools.count()
 
@@ -74,7 +76,7 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
     return dataclasses.replace(tool, on_invoke_tool=invoke)
 
 
-def speculative_server(tools: SpeculativeTools, server: MCPServer, *, trust_annotations: bool = False) -> MCPServer:
+def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotations: bool = False) -> Server:
     """``server`` as the SDK knows it, with its ``call_tool`` through ``tools``. To be connected, and closed, as any.
 
     Its tools are known as ``"server's name:tool"``; rules may name them by either name. Two servers that are open at
@@ -127,5 +129,4 @@ def speculative_server(tools: SpeculativeTools, server: MCPServer, *, trust_anno
         await cleanup()
 
     wrapped.call_tool, wrapped.list_tools, wrapped.cleanup = call, listed, cleaned_up
-    result: MCPServer = wrapped
-    return result
+    return cast(Server, wrapped)

@@ -1,4 +1,4 @@
-"""``SpeculativeTools``: a proxy in front of an agent's tools, on the event loop of whoever runs the agent."""
+"""``SpeculativeTools``: a proxy in front of an agent's tools, on the event loop on which the agent runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
-from spec_envs.calls import AsyncGuesser, Effect, Guesser
+from spec_envs.calls import Effect
 from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, UserMessage
 from spec_envs.errors import EnvClosed, InvalidConfiguration
-from spec_envs.wrappers.tools.driver import Driver
-from spec_envs.wrappers.tools.executions import Execution, State
-from spec_envs.wrappers.tools.machine import Asked, Machine, RunState
+from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
+from spec_envs.wrappers.tools.driver import ToolDriver
+from spec_envs.wrappers.tools.machine import AgentRun, Machine
 from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
 
@@ -25,16 +26,22 @@ if TYPE_CHECKING:
 
 __all__ = ["SpeculativeTools", "ToolRun"]
 
-#: The innermost run of each proxy.
+#: The innermost agent run of each proxy.
 _current: contextvars.ContextVar[Mapping[SpeculativeTools, ToolRun]] = contextvars.ContextVar(
     "spec_envs_tool_runs", default=MappingProxyType({})
 )
 
 
 class ToolRun:
-    """One run of an agent. Made by ``SpeculativeTools.run``."""
+    """What an agent does from start to end of a task. Made by ``SpeculativeTools.run``.
 
-    def __init__(self, tools: SpeculativeTools, state: RunState, context: Any) -> None:
+    Attributes:
+        tools: The proxy.
+        context: Given to tools that are called ahead of time.
+        is_over: Whether the run has ended.
+    """
+
+    def __init__(self, tools: SpeculativeTools, state: AgentRun, context: Any) -> None:
         self.tools = tools
         self.context = context
         self.is_over = False
@@ -46,36 +53,38 @@ class ToolRun:
         return tuple(self._state.events)
 
     def heard(self, text: str) -> None:
-        """The user said ``text``."""
-        self.tools._told(self, UserMessage(text))
+        """Record that the user said ``text``."""
+        self.tools._record(self, UserMessage(text))
 
     def said(self, text: str) -> None:
-        """The agent said ``text`` to the user."""
-        self.tools._told(self, AssistantMessage(text))
+        """Record that the agent said ``text`` to the user."""
+        self.tools._record(self, AssistantMessage(text))
 
 
 class SpeculativeTools:
-    """Makes an agent's next tool calls while its model thinks, and has them ready when it asks for them.
+    """Executes an agent's next tool calls while its model thinks, so that results are ready when the agent calls.
 
-    For agents whose loop is somebody else's: only their calls of tools are seen. ``spec_envs.wrappers.tools.mcp``,
-    ``.openai_agents`` and ``.langgraph`` put it in front of the tools of these packages; ``add`` and ``call`` are for
-    loops of your own. What the agent gets is what it would have got: results of calls that it makes itself, or of equal
-    calls that were made lately, with no ``WRITE`` in between that touches them.
+    This is for agents whose loop belongs to another package: only their tool calls are seen.
+    ``spec_envs.wrappers.tools.mcp``, ``.openai_agents`` and ``.langgraph`` put the proxy in front of the tools of these
+    packages; ``add`` and ``call`` are for loops of your own. The agent gets what it would have got without the proxy:
+    results of calls that it executes itself, or results of equal calls executed lately, with no ``WRITE`` in between
+    that touches them.
 
-    It belongs to the event loop that it is first used in. Any number of runs may share it: what it learns is common to
-    all, results are each run's own, unless declared otherwise.
+    A proxy belongs to the event loop in which it is first used. Any number of agent runs may share it. The guesser
+    learns from all of them; each run has results of its own, unless a rule says otherwise.
 
     Args:
-        rules: What is declared of each tool, by its name, or by ``"server:name"``. What is not declared is a ``WRITE``:
-            never called ahead of time, and after it nothing read from its server before is used any more.
-        guesser: Predicts the response to ``Call("policy", Conversation(…))``: ``{"name": …, "arguments": {…}}``.
-            ``PatternGuesser``, ``NGramGuesser``, ``ChatGuesser(model, "tools")``, or a ``UnionGuesser`` of such. Learns
-            from each run that ends well (``observe``). Yours to save, load and close. One that asks a model somewhere
-            else shows it the conversation, private tools' arguments included.
+        rules: What is declared of each tool, by its name or by ``"server:name"``. An undeclared tool is a ``WRITE``: it
+            is never called ahead of time, and a call of the tool makes all earlier results from its server stale.
+        guesser: Predicts the response to ``Call("policy", Conversation(…))``: ``{"name": …, "arguments": {…}}``. For
+            example ``PatternGuesser``, ``NGramGuesser``, ``ChatGuesser(model, "tools")``, or a ``UnionGuesser`` of
+            these. It learns (``observe``) from each run that ends without an exception. Saving, loading and closing the
+            guesser is up to you. A guesser that prompts a remote model shows that model the whole conversation,
+            including the arguments of private tools.
         limits: What speculation may use.
 
     Raises:
-        InvalidConfiguration: A rule is none, or the guesser cannot be asked.
+        InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, or the guesser has no ``guess``.
     """
 
     def __init__(
@@ -88,7 +97,7 @@ class SpeculativeTools:
         limits = limits or ToolLimits()
         self._rules = ToolRules(rules)
         self._machine = Machine(self._rules, limits)
-        self._driver = Driver(self._machine, guesser, limits.k)
+        self._driver = ToolDriver(self._machine, guesser, limits.k)
         self._closed = False
 
     # -- tools ---------------------------------------------------------------------------------------------------
@@ -101,16 +110,16 @@ class SpeculativeTools:
         schema: Tool | None = None,
         ahead: bool = True,
     ) -> None:
-        """Make ``tool`` known; again: in place of what was known of it.
+        """Add ``tool``, or replace what was added under this name before.
 
         Args:
-            tool: Its name, or ``"server:name"``.
-            port: How it is called: a ``Port``, or a coroutine function that takes the arguments by name.
-            schema: For guessers.
-            ahead: Whether it can be called ahead of time at all; whether it may, the rules say.
+            tool: The name, or ``"server:name"``.
+            port: How to call the tool: a ``Port``, or a coroutine function that takes the arguments by name.
+            schema: What guessers see of the tool.
+            ahead: Whether the tool can be called ahead of time at all; the rules say whether it may be.
 
         Raises:
-            InvalidConfiguration: Somebody else's tool has that name: results would be taken for those of the other.
+            InvalidConfiguration: A tool of another source has this name; their results would be mixed up.
         """
         if not isinstance(port, Port):
             function = port
@@ -118,8 +127,8 @@ class SpeculativeTools:
         known = self._driver.ports.get(tool)
         if known is not None and known.source is not port.source:
             raise InvalidConfiguration(
-                f"somebody else's tool has the name {tool!r} already; give them or their servers different names, make "
-                f"SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
+                f"a tool of another source has the name {tool!r} already; give them or their servers other names, "
+                f"make one SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
             )
         self._driver.ports[tool] = port
         if schema is not None:
@@ -127,19 +136,19 @@ class SpeculativeTools:
         (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
 
     def remove(self, tool: str) -> None:
-        """Forget how ``tool`` is called: its connection is closed, say. What was read by it may still be used.
+        """Forget how to call ``tool``, for example because its connection is closed.
 
-        Calls that are under way ahead of time are cancelled.
+        Its executions ahead of time are cancelled. Results that are there may still be used.
         """
         self._driver.ports.pop(tool, None)
-        self._driver.carry_out(self._machine.removed(tool))
+        self._driver.carry_out(self._machine.remove_tool(tool))
 
     def describe(self, schema: Tool) -> None:
-        """Tell guessers what is known of the tool of that name."""
+        """Show guessers ``schema`` for the tool of that name."""
         self._driver.schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
-        """Believe a server that says that its ``tool`` only reads, unless the tool is declared."""
+        """Believe what a server says about the effect of its ``tool``, unless the tool is declared."""
         self._rules.hint(tool, Effect.READ if read_only else Effect.WRITE)
 
     async def call(
@@ -150,19 +159,21 @@ class SpeculativeTools:
         *,
         fresh: bool = False,
     ) -> Any:
-        """Call a tool for the agent of the current run, or for somebody outside of all runs.
+        """Call a tool for the agent of the current run, or outside of all runs.
 
         Args:
-            tool: Its name, as it was added.
+            tool: The name under which the tool was added.
             arguments: JSON data.
-            execute: How to make this very call, in the caller's task. Default: as it would be made ahead of time.
-            fresh: Make it in any case, and keep its result for nobody else: it is more than its name and arguments.
+            execute: Executes this very call, in the caller's task. Default: as ahead of time.
+            fresh: Execute the call in any case, and give its result to nobody else: the result depends on more than the
+                name and the arguments.
 
         Returns:
-            The result: of this call, or a copy of an equal one's.
+            The result of this call, or a copy of the result of an equal call.
 
         Raises:
-            InvalidConfiguration: There is no such tool, the arguments are no JSON data, or this is another event loop.
+            InvalidConfiguration: There is no such tool, the arguments are not JSON data, or this is not the
+                proxy's event loop.
             EnvClosed: ``close()`` was called.
             Exception: Whatever the tool raises.
         """
@@ -172,20 +183,20 @@ class SpeculativeTools:
             known = ", ".join(self._driver.ports) or "none"
             raise InvalidConfiguration(f"there is no tool {tool!r}; known are {known}")
         context = None if run is None else run.context
-        make = execute or (lambda: port.execute(dict(arguments), context))
+        execute = execute or (lambda: port.execute(dict(arguments), context))
         state = None if run is None or run.is_over else run._state
-        asked, commands = self._machine.asked(state, self._call(tool, arguments), self._now(), fresh=fresh)
+        agent_call, commands = self._machine.begin_call(state, self._call(tool, arguments), self._now(), fresh=fresh)
         self._driver.carry_out(commands)
         try:
-            value = await self._answer(state, asked, port, make)
+            value = await self._result(state, agent_call, port, execute)
         except Exception as error:
-            self._driver.carry_out(self._machine.answered(state, asked, str(error), self._now(), error=True))
+            self._driver.carry_out(self._machine.end_call(state, agent_call, str(error), self._now(), error=True))
             raise
         except BaseException:
-            self._driver.carry_out(self._machine.left(state, asked, self._now()))
+            self._driver.carry_out(self._machine.abandon_call(state, agent_call, self._now()))
             raise
         content, is_error = (None, False) if state is None else _seen(port, value)
-        self._driver.carry_out(self._machine.answered(state, asked, content, self._now(), error=is_error))
+        self._driver.carry_out(self._machine.end_call(state, agent_call, content, self._now(), error=is_error))
         return value
 
     def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolCall:
@@ -196,57 +207,51 @@ class SpeculativeTools:
             raise InvalidConfiguration(f"arguments of {tool!r} must be JSON data, not {arguments!r}") from error
         return call
 
-    async def _answer(
-        self, state: RunState | None, asked: Asked, port: Port, make: Callable[[], Awaitable[Any]]
+    async def _result(
+        self, state: AgentRun | None, agent_call: AgentCall, port: Port, execute: Callable[[], Awaitable[Any]]
     ) -> Any:
-        execution = asked.execution
+        """Return the result that the agent gets: that of its own execution, or a copy of another one's."""
+        execution = agent_call.execution
         assert execution is not None
-        if execution.state is State.RUNNING and not execution.waiters:
-            return await self._make(execution, port, make)
-        if execution.state is State.RUNNING:
-            try:
-                await self._driver.wait_for(execution)
-            finally:
-                execution.waiters -= 1
-        if execution.state is State.DONE:
-            value = copy.deepcopy(execution.value)
-            self._machine.used(asked)
-            return value
-        # It failed, and nobody sees that: the call is made again, now by the agent.
-        self._driver.carry_out(self._machine.found(state, asked, self._now(), fresh=True))
-        execution = asked.execution
-        assert execution is not None
-        return await self._make(execution, port, make)
+        if not agent_call.is_own:
+            await self._driver.wait_for(execution)
+            if execution.state is ExecutionState.DONE:
+                return copy.deepcopy(self._machine.take_result(agent_call))
+            # The execution failed. Nobody sees its error: the agent executes the call itself.
+            self._driver.carry_out(self._machine.call_again(state, agent_call, self._now()))
+            execution = agent_call.execution
+            assert execution is not None
+        return await self._execute(execution, port, execute)
 
-    async def _make(self, execution: Execution, port: Port, make: Callable[[], Awaitable[Any]]) -> Any:
-        """Make a call in the agent's own task."""
+    async def _execute(self, execution: Execution, port: Port, execute: Callable[[], Awaitable[Any]]) -> Any:
+        """Execute a call in the agent's own task."""
         try:
-            value = await make()
+            value = await execute()
         except BaseException as error:
-            self._driver.failed(execution, repr(error), stopped=not isinstance(error, Exception))
+            self._driver.record_failure(execution, repr(error), stopped=not isinstance(error, Exception))
             raise
-        self._driver.returned(execution, port, value)
+        self._driver.record_result(execution, port, value)
         return value
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def run(self, message: str | None = None, *, context: Any = None) -> AsyncIterator[ToolRun]:
-        """One run of an agent: calls made inside, also in tasks begun inside, belong to it.
+        """An agent run: calls inside of the ``async with``, also in tasks begun inside, belong to the run.
 
-        When it ends without an exception, the guesser learns from it.
+        When the run ends without an exception, the guesser learns from it.
 
         Args:
-            message: What the user said, if that is known.
-            context: Given to tools that are called ahead of time, where their framework gives them one.
+            message: What the user said, if known.
+            context: Given to tools that are called ahead of time, if their framework gives them a context.
 
         Raises:
-            InvalidConfiguration: This is another event loop than before.
+            InvalidConfiguration: The running event loop is not the proxy's.
             EnvClosed: ``close()`` was called.
         """
         self._entered()
         events = () if message is None else (UserMessage(message),)
-        state, commands = self._machine.opened(events, self._now())
+        state, commands = self._machine.open_run(events, self._now())
         run = ToolRun(self, state, context)
         around = _current.get()
         variables = contextvars.copy_context()
@@ -259,36 +264,36 @@ class SpeculativeTools:
             self._driver.learn(run.events)
         finally:
             run.is_over = True
-            self._driver.carry_out(self._machine.closed(state, self._now()))
+            self._driver.carry_out(self._machine.close_run(state, self._now()))
             del self._driver.contexts[state.number]
-            with contextlib.suppress(ValueError):  # it ends in another task than it began in, where nothing was set
+            with contextlib.suppress(ValueError):  # the run ends in another task than it began in
                 _current.reset(token)
 
-    def _told(self, run: ToolRun, event: Event) -> None:
+    def _record(self, run: ToolRun, event: Event) -> None:
         if run.is_over:
-            raise EnvClosed("the run is over; say it inside of `async with tools.run()`")
-        self._driver.carry_out(self._machine.told(run._state, event, self._now()))
+            raise EnvClosed("the run is over; call heard() and said() inside of `async with tools.run()`")
+        self._driver.carry_out(self._machine.record_event(run._state, event, self._now()))
 
     # -- figures and the end -------------------------------------------------------------------------------------
 
     @property
     def statistics(self) -> ToolStatistics:
-        """A snapshot."""
+        """A snapshot of counts and sums."""
         return self._machine.statistics
 
     @property
     def audit(self) -> ToolAudit:
-        """Every call that was made ahead of time, why, and what became of it."""
+        """Every call that was executed ahead of time, why, and what became of it."""
         return self._machine.audit
 
     async def settle(self) -> None:
-        """Wait until nothing is under way ahead of time, and all lessons are learned: before a guesser is saved."""
+        """Wait until nothing runs ahead of time and the guesser has learned all lessons, so that it can be saved."""
         await self._driver.runtime.idle()
 
     async def close(self) -> None:
-        """Cancel what is under way ahead of time, and wait for it and for lessons. Idempotent.
+        """Cancel everything ahead of time, and wait until it and all lessons have ended. Idempotent.
 
-        Calls that agents have begun go on. From a run that ends later nothing is learned.
+        Calls that agents have begun go on. The guesser does not learn from runs that end later.
         """
         self._closed = True
         await self._driver.close()
@@ -300,11 +305,11 @@ class SpeculativeTools:
         await self.close()
 
     def _entered(self) -> ToolRun | None:
-        """The current run, if there is one."""
+        """Return the current run, if there is one, after a check that the proxy may be used here."""
         if self._closed:
-            raise EnvClosed("these tools were closed; make new ones, the guesser may be used again")
+            raise EnvClosed("these tools were closed; make new ones, which may use the same guesser")
         if self._driver.runtime.own_loop() is not asyncio.get_running_loop():
-            raise InvalidConfiguration("these tools belong to another event loop; make some in the loop that uses them")
+            raise InvalidConfiguration("these tools belong to another event loop; make them in the loop that uses them")
         return _current.get().get(self)
 
     def _now(self) -> float:
@@ -312,7 +317,7 @@ class SpeculativeTools:
 
 
 def _seen(port: Port, value: Any) -> tuple[Any, bool]:
-    """What guessers see of a result, and whether it is an error; that must not hinder an agent."""
+    """Return what guessers see of a result, and whether it is an error. A failure here must not hinder the agent."""
     try:
         return copy.deepcopy(port.seen(value)), not port.usable(value)
     except Exception as problem:

@@ -1,4 +1,4 @@
-"""The shop as a service of its own: an HTTP API over the tools, with SQLite behind it, and the tools that call it."""
+"""The shop as a service of its own: an HTTP API over the tools, which keeps its data in SQLite, and its client."""
 
 from spec_envs.retail.shop.client import HttpTools
 from spec_envs.retail.shop.database import ShopDatabase

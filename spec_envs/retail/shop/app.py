@@ -1,15 +1,15 @@
 """The shop's HTTP API, as an ASGI application.
 
     POST /episodes/{episode}/calls    {"name", "arguments", "data"} -> {"output", "changes": [{table, key, record}]}
-    GET  /episodes/{episode}          {"digest", "data_hash", "writes"}: the data as they are, and how many writes
-    GET  /episodes/{episode}/writes   [{"number", "key", "name", "arguments", "output"}]: the log
-    GET  /                            {"data"}: the digest of what every episode begins with
+    GET  /episodes/{episode}          {"digest", "data_hash", "writes"}: hashes of the data now, the number of writes
+    GET  /episodes/{episode}/writes   [{"number", "key", "name", "arguments", "output"}]: the log of writes
+    GET  /                            {"data"}: the digest of the data with which every episode begins
 
-A call of a tool that writes needs the header ``Idempotency-Key``, and may have ``If-Match: "<digest>"``, the digest
-that the episode's data must have. ``data``, if it is there, is the digest of what the client believes that the episode
-began with. What cannot be done is answered with ``{"error"}`` and a status of 400 (no such call), 404, 405, 408 (too
-slow), 409 (other data), 412 (``If-Match``), 413 (too long), 422 (a key that another call has had) or 503 (the database
-cannot be used now: nothing was carried out).
+A call of a tool that writes needs the header ``Idempotency-Key``, and may have ``If-Match: "<digest>"`` with the digest
+that the episode's data must have. The optional ``data`` is the digest of the data with which the client believes that
+the episode began. A refused request is answered with ``{"error"}`` and the status 400 (wrong call), 404, 405, 408 (too
+slow), 409 (other data), 412 (``If-Match`` fails), 413 (too long), 422 (another call has used the key) or 503 (the
+database cannot be used now: nothing was carried out).
 """
 
 from __future__ import annotations
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from spec_envs.retail.tools import ToolResult
-
-__all__ = ["shop_app"]
+    from spec_envs.retail.tools.tool import ToolResult
 
 _MAX_BYTES = 1_000_000
 _BODY_TIMEOUT_S = 10.0
@@ -45,7 +43,7 @@ _DIGEST = re.compile(r'"?([0-9a-f]{32})"?')
 
 
 def shop_app(database: ShopDatabase, faults: Faults | None = None) -> ASGIApp:
-    """The API over ``database``, as an ASGI application."""
+    """Return the API over ``database`` as an ASGI application, with ``faults`` if they are given."""
     shop = _Shop(database)
     routes = [
         Route("/", shop.about),
@@ -60,7 +58,7 @@ def shop_app(database: ShopDatabase, faults: Faults | None = None) -> ASGIApp:
 
 
 class _Shop:
-    """The endpoints."""
+    """The endpoints, one method each."""
 
     def __init__(self, database: ShopDatabase) -> None:
         self._database = database
@@ -97,13 +95,16 @@ class _Shop:
 
     async def writes(self, request: Request) -> Response:
         writes = await asyncio.to_thread(self._database.writes, _episode(request))
+        # Not dataclasses.asdict, which copies the arguments and fails on very deep ones.
         return _json([{name: getattr(write, name) for name in _COLUMNS} for write in writes])
 
 
 def _episode(request: Request) -> str:
     episode = str(request.path_params["episode"])
     if _EPISODE.fullmatch(episode) is None:
-        raise Refused(400, f"an episode is named by up to 100 letters, digits, '_', '.' and '-', not {episode!r:.120}")
+        raise Refused(
+            400, f"an episode's name has up to 100 letters, digits, '_', '.' and '-', unlike {episode!r:.120}"
+        )
     return episode
 
 
@@ -116,7 +117,7 @@ async def _body(request: Request) -> dict[str, Any]:
                 if len(content) > _MAX_BYTES:
                     raise Refused(413, f"a call has at most {_MAX_BYTES} bytes")
     except TimeoutError:
-        raise Refused(408, f"the call was not there after {_BODY_TIMEOUT_S:g} s") from None
+        raise Refused(408, f"the call had not arrived after {_BODY_TIMEOUT_S:g} s") from None
     try:
         body = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -137,5 +138,5 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    # Not Starlette's own: numbers such as NaN, which an agent may well name, have a JSON text in Python alone.
+    # Not Starlette's JSONResponse, which refuses NaN; Python's json module accepts it, and an agent may send it.
     return Response(json.dumps(value), status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The tools of ``SpecRetail-v0`` as a client of the shop's HTTP API: reads that may run ahead, writes that are real."""
+"""The tools of ``SpecRetail-v0`` as a client of the shop's HTTP API."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from typing import TYPE_CHECKING, Self
 
 from spec_envs.calls import Effect
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.retail.store import TABLES, Change
-from spec_envs.retail.tools import ToolResult, effect_of
+from spec_envs.retail.store.data import TABLES
+from spec_envs.retail.store.snapshot import Change
+from spec_envs.retail.tools.table import effect_of
+from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
     from spec_envs.retail.queries import ToolQuery
-
-__all__ = ["HttpTools"]
 
 
 class HttpTools:
     """Calls the tools of a shop on the network (``spec-envs shop``); give it to ``SpecRetail-v0`` as ``tools``.
 
-    Each episode has data of its own there, under its name. A write changes them, so it is made only when the episode
-    has come to it, and carries a key: the episode's step. However often a call is repeated, by this client or by a step
-    that is made again, the shop carries it out once. It also carries the digest of the data that the agent saw, and is
-    refused where the shop's are others.
+    The shop keeps each episode's data apart, under the episode's name. Reads may be made ahead of time. A write changes
+    the shop's data, so it is never made ahead. It carries a key, the number of the step, so the shop carries it out
+    once even if this client, or a step that is made again, repeats the call. It also carries the digest of the data
+    that the agent saw, and the shop refuses it if its data are different.
 
-    May be called from several threads; one connection for each call under way, kept for the next ones.
+    May be called from several threads. Each call under way has a connection of its own, which later calls reuse.
 
     Args:
         url: The shop's address: "http://127.0.0.1:8000".
-        timeout_s: How long to wait for an answer before trying again, in seconds (> 0).
-        attempts: How often to try (>= 1).
-        backoff_s: The wait before the first repetition, in seconds (>= 0); doubled for each one after it.
+        timeout_s: Seconds to wait for an answer before the next attempt (> 0).
+        attempts: The number of attempts (>= 1).
+        backoff_s: Seconds between the first and the second attempt (>= 0); doubled for each further attempt.
 
     Raises:
-        InvalidConfiguration: An argument is out of range, or the address is none.
+        InvalidConfiguration: An argument is out of range, or ``url`` is no address.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0, attempts: int = 6, backoff_s: float = 0.05) -> None:
@@ -58,14 +58,14 @@ class HttpTools:
         self._lines = _Lines(address, timeout_s)
 
     def __call__(self, query: ToolQuery, cancel: CancelToken) -> ToolResult:
-        """What the shop's tool answers, and what it has changed.
+        """Return what the shop's tool answers, and what it has changed.
 
         Raises:
-            HandlerFailed: The shop refused the call, or could not be reached; whether a write was carried out is then
-                known when the same step is made again.
-            CallCancelled: The call was cancelled meanwhile.
+            HandlerFailed: The shop refused the call, or could not be reached. A write may have been carried out all the
+                same; making the same step again is safe, and returns the result.
+            CallCancelled: The call was cancelled.
         """
-        start = query.store.snapshot.base.digest
+        start = query.store.snapshot.initial.digest
         body = json.dumps({"name": query.name, "arguments": query.arguments, "data": f"{start:032x}"})
         headers = {"Content-Type": "application/json"}
         if effect_of(query.name) is Effect.WRITE:
@@ -76,7 +76,7 @@ class HttpTools:
         return _result(self._obtain("POST", path, body, headers, what, cancel), what)
 
     def close(self) -> None:
-        """Close the connections that are not in use, and each of the others after its call. Idempotent."""
+        """Close the idle connections now, and each busy one after its call. Idempotent."""
         self._lines.close()
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class HttpTools:
     def _obtain(
         self, method: str, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken
     ) -> bytes:
-        """The content of the answer, after as many tries as it takes."""
+        """Send a request until it is answered, and return the content of the answer."""
         for attempt in range(self._attempts):
             if attempt:
                 cancel.sleep(self._backoff_s * 2 ** (attempt - 1))
@@ -97,7 +97,7 @@ class HttpTools:
             try:
                 status, content = self._lines.exchange(method, path, body, headers, cancel)
             except (OSError, http.client.HTTPException) as error:
-                cancel.raise_if_cancelled()  # a connection that is cut looks like an error
+                cancel.raise_if_cancelled()  # cutting a cancelled call's connection raises the same errors
                 cause, problem = error, f"{type(error).__name__}: {error}"
                 continue
             if status == 200:
@@ -114,13 +114,13 @@ def _address(url: str) -> urllib.parse.SplitResult:
         known = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
         if known and not address.query and not address.fragment:
             return address
-    except (ValueError, AttributeError):  # a port that is none, an odd bracket; not a text
+    except (ValueError, AttributeError):  # a wrong port or bracket; not a text
         pass
     raise InvalidConfiguration(f'the shop\'s address must be like "http://127.0.0.1:8000", not {url!r}')
 
 
 class _Lines:
-    """Connections to one address, each used for one exchange at a time."""
+    """Connections to one address, each used for one request at a time."""
 
     def __init__(self, address: urllib.parse.SplitResult, timeout_s: float) -> None:
         secure = address.scheme == "https"
@@ -133,7 +133,7 @@ class _Lines:
     def exchange(
         self, method: str, path: str, body: str, headers: Mapping[str, str], cancel: CancelToken
     ) -> tuple[int, bytes]:
-        """Status and content of the answer; a cancelled exchange is cut off at once."""
+        """Return status and content of the answer; cancelling cuts the connection at once."""
         connection = self._take()
         use = _Use(connection)
         try:
@@ -177,7 +177,7 @@ class _Lines:
 
 
 class _Use:
-    """One exchange's use of a connection, which may be cut until it ends, and not after: the next use is another's."""
+    """The use of a connection for one request: cutting it has no effect after the end, when others may use it."""
 
     def __init__(self, connection: http.client.HTTPConnection) -> None:
         self._connection: http.client.HTTPConnection | None = connection
@@ -191,7 +191,7 @@ class _Use:
                 try:
                     self._connection.sock.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    pass  # the other side was faster
+                    pass  # the other side has closed the connection
 
     def end(self) -> None:
         with self._lock:
@@ -199,7 +199,7 @@ class _Use:
 
 
 def _was_hung_up(connection: http.client.HTTPConnection) -> bool:
-    """Whether the other side has closed an idle connection: there is something to read, which can only be the end."""
+    """Return whether the other side has closed an idle connection: then there is something to read, the end."""
     if connection.sock is None:
         return True
     poll = select.poll()
@@ -213,7 +213,7 @@ def _result(content: bytes, what: str) -> ToolResult:
         output, changes = answer["output"], answer["changes"]
         patch = tuple(Change(change["table"], change["key"], change["record"]) for change in changes)
     except (ValueError, TypeError, KeyError) as error:
-        raise HandlerFailed(f"{what} answered with what is no result ({error!r}): {content[:200]!r}") from None
+        raise HandlerFailed(f"{what} returned no valid result ({error!r}): {content[:200]!r}") from None
     if not isinstance(output, str) or any(change.table not in TABLES for change in patch):
-        raise HandlerFailed(f"{what} answered with what is no result: {content[:200]!r}")
+        raise HandlerFailed(f"{what} returned no valid result: {content[:200]!r}")
     return ToolResult(output, patch)

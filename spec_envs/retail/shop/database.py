@@ -1,9 +1,8 @@
-"""The shop's database: SQLite, shared by many episodes, each of which sees its own writes alone.
+"""The shop's database: SQLite, shared by many episodes, each of which sees only its own writes.
 
-A write has a key. What it changes, its answer under the key, and its line in the log are one transaction: a call that
-is made again, because its answer got lost, is answered from there and not carried out again. The log has a line for
-each write that was carried out, and nothing that would keep two for one key apart: if a write ever happened twice, it
-would show.
+A write has a key. Its changes, its answer under the key, and its line in the log are one transaction. A call that is
+repeated, because its answer got lost, is answered from the database and not carried out again. The log allows several
+lines with one key, so that it would show a write that happened twice.
 """
 
 from __future__ import annotations
@@ -19,13 +18,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.store import Change, StoreSnapshot
-from spec_envs.retail.tools import ToolResult, effect_of, run_tool
+from spec_envs.retail.store.snapshot import Change, StoreSnapshot
+from spec_envs.retail.tools.table import effect_of, run_tool
+from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from spec_envs.retail.base import Base
-
-__all__ = ["Refused", "ShopDatabase", "Write"]
+    from spec_envs.retail.store.data import RetailData
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shop (digest TEXT NOT NULL);
@@ -41,7 +39,7 @@ CREATE INDEX IF NOT EXISTS log_by_episode ON log (episode);
 
 
 class Refused(Exception):
-    """The shop does not do what it was asked for. ``status`` is the HTTP status that says so."""
+    """The shop refuses a request. ``status`` is the HTTP status of the refusal."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -50,14 +48,14 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Write:
-    """A write that was carried out: a line of the log.
+    """A write that was carried out, as a line of the log.
 
     Attributes:
-        number: Its place in the log of all episodes.
-        key: The key that it was made with.
+        number: The position in the log of all episodes.
+        key: The key of the write.
         name: The tool.
         arguments: The tool's arguments.
-        output: What the tool answered. One that refused has changed nothing.
+        output: What the tool answered. A tool that refused has changed nothing.
     """
 
     number: int
@@ -70,19 +68,19 @@ class Write:
 class ShopDatabase:
     """The data of many episodes. Thread-safe: one call at a time.
 
-    What the episodes begin with is the same for all and stays in memory; SQLite holds what they change, the answers to
-    writes, and the log.
+    All episodes begin with the same data, which stay in memory. SQLite holds the changes of the episodes, the answers
+    to writes, and the log.
 
     Args:
-        base: The data that every episode begins with.
-        path: The file, made if it is missing; ":memory:" (default) for none.
+        data: The data that every episode begins with.
+        path: The database file, which is made if it is missing; ":memory:" (default) for none.
 
     Raises:
-        InvalidConfiguration: The file is no database, or belongs to a shop with other data.
+        InvalidConfiguration: The file is no database, or belongs to a shop with different data.
     """
 
-    def __init__(self, base: Base, path: str | os.PathLike[str] = ":memory:") -> None:
-        self._start = StoreSnapshot(base)
+    def __init__(self, data: RetailData, path: str | os.PathLike[str] = ":memory:") -> None:
+        self._start = StoreSnapshot(data)
         self._lock = threading.Lock()
         try:
             self._sqlite = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -112,18 +110,21 @@ class ShopDatabase:
         key: str | None = None,
         digest: int | None = None,
     ) -> ToolResult:
-        """What the tool answers and what it has changed.
+        """Carry out a tool call.
 
         Args:
-            episode: Whose data; one that has changed nothing yet has those that all begin with.
+            episode: The name of the episode.
             name: The tool.
-            arguments: Its arguments.
-            key: For a tool that writes: names this write in its episode. A call with a known key is answered as the
-                first one was, and does nothing.
-            digest: For a tool that writes: what the digest of the episode's data must be; ``None`` for whatever it is.
+            arguments: The tool's arguments.
+            key: Identifies a write in its episode. A call with a known key changes nothing and returns what the first
+                call with this key returned.
+            digest: The digest that the episode's data must have before a write; ``None`` allows any data.
+
+        Returns:
+            What the tool answers and what it has changed.
 
         Raises:
-            Refused: A write without a key, with the key of another write, or for data that are not as they should be.
+            Refused: A write has no key or the key of another write, or the data have another digest.
         """
         if effect_of(name) is not Effect.WRITE:
             return run_tool(self.snapshot(episode), name, arguments)
@@ -150,12 +151,12 @@ class ShopDatabase:
             return result
 
     def snapshot(self, episode: str) -> StoreSnapshot:
-        """The episode's data as they are now."""
+        """Return the episode's data as they are now."""
         with self._lock:
             return self._snapshot(episode)
 
     def writes(self, episode: str) -> list[Write]:
-        """The writes of an episode that were carried out, in their order."""
+        """Return the writes of an episode that were carried out, in their order."""
         with self._lock:
             rows = self._sqlite.execute(
                 "SELECT number, key, name, arguments, output FROM log WHERE episode = ? ORDER BY number", (episode,)
@@ -184,8 +185,8 @@ class ShopDatabase:
                 self._sqlite.execute("INSERT INTO shop VALUES (?)", (digest,))
             elif row[0] != digest:
                 raise InvalidConfiguration(
-                    f"{path} belongs to a shop whose data have digest {row[0]}, and these have {digest}; name another "
-                    f"file"
+                    f"{path} belongs to a shop whose data have digest {row[0]}, and these data have digest {digest}; "
+                    f"name another file"
                 )
 
     @contextlib.contextmanager
@@ -194,7 +195,7 @@ class ShopDatabase:
             self._sqlite.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._sqlite.execute("COMMIT")  # may fail as well: the file is in use, the disk is full
+                self._sqlite.execute("COMMIT")  # may fail: the file is in use, the disk is full
             except BaseException:
                 if self._sqlite.in_transaction:
                     self._sqlite.execute("ROLLBACK")
@@ -207,7 +208,7 @@ class ShopDatabase:
         return self._start.patched(Change(table, key, json.loads(record)) for table, key, record in rows)
 
     def _known(self, episode: str, key: str, call: str) -> ToolResult | None:
-        """The answer to the write with this key, if there was one."""
+        """Return the result of the write with this key, or ``None`` if there was no such write."""
         row = self._sqlite.execute(
             "SELECT call, output, patch FROM answers WHERE episode = ? AND key = ?", (episode, key)
         ).fetchone()

@@ -1,4 +1,4 @@
-"""Trouble on the line, on purpose: an ASGI middleware that loses, refuses or delays some of the requests."""
+"""Faults for tests: an ASGI middleware that loses, refuses or delays some of the requests."""
 
 from __future__ import annotations
 
@@ -14,23 +14,21 @@ from spec_envs.errors import InvalidConfiguration
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Faults", "Faulty"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """How often which fault happens to a request that calls a tool; at most one to each.
+    """The shares of the requests that call a tool which have a fault; no request has two.
 
     Args:
-        lost_before: The share of requests (0 to 1) that get lost: nothing is carried out, and nothing answered.
-        lost_after: The share whose answers get lost: the call is carried out, and nothing answered.
-        failed: The share that is answered with status 500, and not carried out.
-        slow: The share that is carried out and answered late.
-        slow_s: How late, in seconds.
-        seed: The n-th request has the fault that is drawn from this and n.
+        lost_before: The share (0 to 1) of requests that get lost: they are neither carried out nor answered.
+        lost_after: The share of requests that are carried out and whose answers get lost.
+        failed: The share of requests that are answered with status 500 and not carried out.
+        slow: The share of requests that are carried out and answered late.
+        slow_s: The delay of the slow requests in seconds.
+        seed: Draws the fault of each request, together with the request's number.
 
     Raises:
-        InvalidConfiguration: A share is not in [0, 1], or there are more faults than requests.
+        InvalidConfiguration: A share is not in [0, 1], or the shares add up to more than 1.
     """
 
     lost_before: float = 0.0
@@ -50,7 +48,7 @@ class Faults:
             raise InvalidConfiguration(f"slow_s must be a number of at least 0 (seconds), not {self.slow_s!r}")
 
     def of(self, number: int) -> str | None:
-        """The fault of the n-th request, by the name of its share; ``None`` for most."""
+        """Return the name of the fault that the request with this number has, or ``None``."""
         drawn = random.Random(f"{self.seed}|{number}").random()
         for kind, share in self._shares():
             if drawn < share:
@@ -63,7 +61,7 @@ class Faults:
 
 
 class Faulty:
-    """An ASGI application, with faults in those requests that are not ``GET``."""
+    """Wraps an ASGI application and adds faults to the requests that are not ``GET``."""
 
     def __init__(self, app: ASGIApp, faults: Faults) -> None:
         self._app = app
@@ -71,7 +69,7 @@ class Faulty:
         self._numbers = itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or do not."""
+        """Handle a request, with its fault if it has one."""
         fault = None
         if scope["type"] == "http" and scope["method"] != "GET":
             fault = self._faults.of(next(self._numbers))
@@ -90,9 +88,9 @@ class Faulty:
 
 
 async def _swallow(message: Message) -> None:
-    """Where an answer goes that gets lost."""
+    """Lose a message of an answer."""
 
 
 async def _hang_up(send: Any) -> None:
-    # The server closes the connection under an answer that is shorter than announced.
+    # The server closes the connection, because the answer is shorter than announced.
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})

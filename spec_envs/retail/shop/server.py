@@ -8,29 +8,27 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs._serving import Served
+from spec_envs.asgi_server import Served
 
 if TYPE_CHECKING:
     from spec_envs.retail.shop.database import ShopDatabase
     from spec_envs.retail.shop.faults import Faults
-
-__all__ = ["serving"]
 
 
 @contextlib.contextmanager
 def serving(
     database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> Iterator[Served]:
-    """Serve the shop for as long as the ``with`` block runs; ``address`` of what it gives says where.
+    """Serve the shop while the ``with`` block runs. Yields a value whose ``address`` is the shop's URL.
 
     Args:
         database: The shop's data.
-        faults: What goes wrong on purpose.
-        host: Where to listen. Nobody is asked who they are.
-        port: 0 takes a free one.
+        faults: Faults to add to the shop's answers, for tests.
+        host: The address at which the server listens. Clients are not authenticated.
+        port: The port; 0 for a free one.
 
     Raises:
-        InvalidConfiguration: The port cannot be had.
+        InvalidConfiguration: The server cannot listen at the port.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
     try:

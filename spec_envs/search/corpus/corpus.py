@@ -1,4 +1,4 @@
-"""A corpus: pages that are found by title, by redirect, or by what they say."""
+"""A corpus: pages that are found by title, by redirect, or by the words in them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
 
 __all__ = ["Corpus"]
 
+#: How many similar titles ``fetch`` returns at most.
 _SIMILAR = 10
 
 
 class Corpus:
-    """Pages and redirects to them; never changed. As it is callable, it is also a handler of ``fetch`` calls.
+    """Immutable pages and redirects. A corpus is callable, so it is also a handler of ``fetch`` calls.
 
-    Iterating gives the pages in their order. Safe to use from several threads.
+    Iteration yields the pages in the order in which they were given. Several threads may use a corpus at once.
 
     Args:
-        pages: The pages; each title once.
-        redirects: Other names of pages: name to title.
+        pages: The pages. Titles must differ.
+        redirects: Other names of pages, as a mapping from name to title.
 
     Raises:
-        InvalidConfiguration: A title comes twice, or a redirect leads to no page.
+        InvalidConfiguration: Two pages have the same title, or a redirect leads to a page that does not exist.
     """
 
     def __init__(self, pages: Iterable[Page], redirects: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -53,13 +54,13 @@ class Corpus:
 
     @property
     def redirects(self) -> Mapping[str, str]:
-        """Other names of pages: name to title."""
+        """Other names of pages, as a mapping from name to title."""
         return MappingProxyType(self._redirects)
 
     def find(self, name: str) -> Page | None:
-        """The page of that title, or that a redirect of that name leads to.
+        """The page with the title ``name``, or the target of the redirect ``name``; ``None`` if there is neither.
 
-        Case and underscores do not count unless there are titles, or redirects, that differ in nothing else.
+        An exact match wins. Otherwise case, and underscores in place of spaces, are ignored.
         """
         page = self._pages.get(name)
         if page is None and name in self._redirects:
@@ -67,26 +68,27 @@ class Corpus:
         return page or self._by_name.get(_normalized(name))
 
     def fetch(self, text: str) -> Fetched:
-        """The page called ``text``, or else the titles of at most ten pages that match it best, by BM25."""
+        """The page called ``text``; otherwise the titles of the (at most ten) best matches by BM25."""
         page = self.find(text)
         return Fetched(page) if page is not None else Fetched(None, self.search(text, _SIMILAR))
 
     def search(self, text: str, limit: int) -> tuple[str, ...]:
-        """Titles of at most ``limit`` pages with words of ``text`` in title or text, best first."""
+        """Titles of at most ``limit`` pages that contain words of ``text`` in title or text, best first."""
         with self._lock:
-            if self._index is None:  # made on first use: most look-ups find a page
+            if self._index is None:  # built on first use, since most look-ups find a page by name
                 self._index = Index(self)
-        return self._index.search(text, limit)
+            index = self._index
+        return index.search(text, limit)
 
     def __call__(self, query: FetchQuery) -> Fetched:
         """Answer a ``fetch`` call: ``fetch(query.text)``."""
         return self.fetch(query.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Corpus, (tuple(self), self._redirects)  # without the index, which belongs to this process
+        return Corpus, (tuple(self), self._redirects)  # the index cannot leave this process
 
     def __deepcopy__(self, memo: Any) -> Self:
-        return self  # it never changes; gym.make copies what an environment is made with
+        return self  # gym.make copies the arguments of an environment, and a corpus is immutable
 
 
 def _normalized(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Full-text search over pages: SQLite's FTS5, which every Python brings along, ranks by BM25."""
+"""Full-text search over pages, ranked by BM25. It uses FTS5 of SQLite, which is part of Python."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 __all__ = ["Index"]
 
 _WORD = re.compile(r"\w+")
+#: How many different words of a query are used at most.
 _MAX_WORDS = 64
-#: A word of the title counts as much as so many of the text.
+#: A word in the title counts as much as this many occurrences in the text.
 _TITLE_WEIGHT = 10.0
 
 
 class Index:
-    """An index of titles and texts, in memory. Safe to use from several threads."""
+    """An index of titles and texts, in memory. Several threads may use an index at once."""
 
     def __init__(self, pages: Iterable[Page]) -> None:
         self._lock = threading.Lock()
@@ -32,7 +33,7 @@ class Index:
         self._db.executemany("INSERT INTO pages VALUES (?, ?)", rows)
 
     def search(self, text: str, limit: int) -> tuple[str, ...]:
-        """Titles of at most ``limit`` pages that have a word of ``text``, best first."""
+        """Titles of at most ``limit`` pages that contain a word of ``text``, best first."""
         words = dict.fromkeys(word.lower() for word in _WORD.findall(_storable(text)))
         query = " OR ".join(f'"{word}"' for word in list(words)[:_MAX_WORDS])
         if not query:
@@ -46,4 +47,4 @@ class Index:
 
 
 def _storable(text: str) -> str:
-    return text.encode(errors="replace").decode()  # half a surrogate pair is no text for SQLite
+    return text.encode(errors="replace").decode()  # SQLite refuses lone surrogates

@@ -1,4 +1,4 @@
-"""What the environment fetches, as immutable values: pages, and what a search finds."""
+"""What a ``fetch`` call asks for and returns, as immutable values: a query, a page, and the result of a look-up."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Page:
     """An article.
 
     Attributes:
-        title: Its title, by which it is found; the canonical one also where a redirect led to it.
-        paragraphs: Its text, without markup; a list is one paragraph with a line for each entry.
-        links: Titles that it links to, in their order, each once.
-        disambiguation: Whether it only lists what the title may mean.
+        title: The title by which the page is found. A page that was found by a redirect has its own title here.
+        paragraphs: The text, without markup. A list is one paragraph with a line for each item.
+        links: The titles that the page links to, in their order on the page, each once.
+        disambiguation: Whether the page only lists what its title may refer to.
     """
 
     title: str
@@ -26,18 +26,18 @@ class Page:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FetchQuery:
-    """Look for the article called ``text``; compared letter by letter."""
+    """Look for the article called ``text``. Two queries are equal if their texts are equal letter by letter."""
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a look-up gave: a page, or the titles that are like the one asked for.
+    """The result of a look-up: a page, or titles similar to the text that was looked for.
 
     Attributes:
-        page: The article, or ``None`` where there is none of that name.
-        similar: Without a page: titles that the search found, best first.
+        page: The article; ``None`` if there is no article of that name.
+        similar: If there is no article: the titles that a full-text search found, best first.
     """
 
     page: Page | None

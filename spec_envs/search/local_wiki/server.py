@@ -1,7 +1,7 @@
-"""A wiki on this machine: serves a corpus as a MediaWiki site does, for the ``http`` and ``browser`` backends.
+"""A web server that shows a corpus as a MediaWiki site does, for the ``http`` and ``browser`` backends.
 
-Its search goes straight to the article where there is one of that name or a redirect, and lists similar titles where
-there is none. It answers ``GET`` and ``HEAD`` alone, and nobody but this machine unless told otherwise.
+A search redirects to the article of that name if there is one, and otherwise lists similar titles. The server answers
+``GET`` and ``HEAD`` only, and by default listens on this machine's own address.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.local_wiki import html as site_html
+from spec_envs.search.local_wiki import page_html
 from spec_envs.search.web.mediawiki import title_path
 
 if TYPE_CHECKING:
@@ -28,14 +28,17 @@ __all__ = ["WikiSite"]
 
 
 class WikiSite:
-    """Serves ``corpus`` over HTTP from background threads, between ``start`` and ``close`` or within ``with``.
+    """Serves ``corpus`` over HTTP from background threads, between ``start`` and ``close`` or in a ``with`` block.
 
     Args:
-        corpus: The pages, redirects and the search.
-        host: The address to listen at.
-        port: The port; 0 takes a free one.
-        latency_s: How long a page takes: seconds, or a function that gives them for the title (for the text of a
-            search that finds no article). Redirects and pages that are missing are not delayed.
+        corpus: The pages and redirects.
+        host: The address to listen on.
+        port: The port; 0 takes a free port.
+        latency_s: How long a page takes in seconds; or a function that returns this time for the title of a page, or
+            for the text of a search that finds no article. Redirects and missing pages are not delayed.
+
+    Raises:
+        InvalidConfiguration: ``latency_s`` or ``port`` is out of range.
     """
 
     def __init__(
@@ -59,18 +62,22 @@ class WikiSite:
 
     @property
     def url(self) -> str:
-        """Where it is: ``"http://127.0.0.1:PORT"``."""
+        """The address of the site, such as ``"http://127.0.0.1:8000"``.
+
+        Raises:
+            InvalidConfiguration: The site is not started, or was closed.
+        """
         if self._server is None:
             raise InvalidConfiguration("the site has no address before start() or after close()")
         host = self._address[0]
         return f"http://{f'[{host}]' if ':' in host else host}:{self._server.port}"
 
     def start(self) -> Self:
-        """Begin to serve.
+        """Begin to serve, and return the site itself.
 
         Raises:
             DependencyNotInstalled: Werkzeug is missing.
-            InvalidConfiguration: It cannot listen there.
+            InvalidConfiguration: The server cannot listen on this address and port.
         """
         if self._server is None:
             self._closing.clear()
@@ -82,7 +89,7 @@ class WikiSite:
         return self
 
     def close(self) -> None:
-        """Stop, and close every connection. Idempotent."""
+        """Stop to serve, and close all connections. Idempotent."""
         server, self._server = self._server, None
         if server is not None and self._thread is not None:
             self._closing.set()
@@ -97,21 +104,21 @@ class WikiSite:
         self.close()
 
     def answer(self, request: Request) -> Response:
-        """The response to a request."""
+        """The response to ``request``."""
         from werkzeug.wrappers import Response
 
         if request.method not in ("GET", "HEAD"):
             return Response("Only GET and HEAD are answered.\n", 405, {"Allow": "GET, HEAD"})
         path, arguments = request.path, request.args
         if path == "/":
-            return _html(site_html.main_page([page.title for page in self._corpus]))
+            return _html(page_html.main_page([page.title for page in self._corpus]))
         if path == "/w/index.php" and "search" in arguments:
             return self._search(arguments["search"])
         if path == "/w/index.php" and "title" in arguments:
             return self._article(arguments["title"])
         if path.startswith("/wiki/"):
             return self._article(path.removeprefix("/wiki/"))
-        return _html(site_html.missing(path), 404)
+        return _html(page_html.missing(path), 404)
 
     def _search(self, text: str) -> Response:
         from werkzeug.utils import redirect
@@ -121,16 +128,16 @@ class WikiSite:
             return redirect(title_path(text if text in self._corpus.redirects else page.title))
         found = (self._corpus.find(title) for title in self._corpus.fetch(text).similar)
         self._delay(text)
-        return _html(site_html.results(text, [page for page in found if page is not None]))
+        return _html(page_html.results(text, [page for page in found if page is not None]))
 
     def _article(self, name: str) -> Response:
-        spaced = name.replace("_", " ")  # as MediaWiki takes it
+        spaced = name.replace("_", " ")  # in addresses MediaWiki writes underscores for spaces
         page = self._corpus.find(name) or self._corpus.find(spaced)
         if page is None:
-            return _html(site_html.missing(spaced), 404)
+            return _html(page_html.missing(spaced), 404)
         self._delay(page.title)
         redirect = next((each for each in (name, spaced) if each in self._corpus.redirects), page.title)
-        return _html(site_html.article(page, name=page.title if page.title in (name, spaced) else redirect))
+        return _html(page_html.article(page, name=page.title if page.title in (name, spaced) else redirect))
 
     def _delay(self, title: str) -> None:
         self._closing.wait(self._latency_s(title) if callable(self._latency_s) else self._latency_s)
@@ -139,7 +146,7 @@ class WikiSite:
 def _html(text: str, status: int = 200) -> Response:
     from werkzeug.wrappers import Response
 
-    # Texts of a corpus may hold halves of surrogate pairs, which UTF-8 has no place for.
+    # Texts of a corpus may contain lone surrogates, which UTF-8 cannot encode.
     return Response(text.encode("utf-8", "replace"), status, content_type="text/html; charset=UTF-8")
 
 
@@ -151,13 +158,13 @@ def _server(host: str, port: int, answer: Callable[[Request], Response]) -> Thre
         raise DependencyNotInstalled('the local wiki needs Werkzeug: pip install "spec-envs[wiki]"') from error
 
     class Handler(WSGIRequestHandler):
-        disable_nagle_algorithm = True  # else a response may wait 40 ms for the acknowledgement of its head
+        disable_nagle_algorithm = True  # otherwise a body may wait 40 ms for the acknowledgement of its header
 
         def log(self, *_: object) -> None:
             pass
 
     class Server(ThreadedWSGIServer):
-        daemon_threads = False  # so that server_close() waits for them
+        daemon_threads = False  # so that server_close() waits for the threads
 
         def __init__(self, *args: Any) -> None:
             self._open: set[socket.socket] = set()
@@ -172,19 +179,19 @@ def _server(host: str, port: int, answer: Callable[[Request], Response]) -> Thre
             super().shutdown_request(request)
 
         def server_close(self) -> None:
-            for connection in tuple(self._open):  # wakes the threads that wait for a slow client
+            for connection in tuple(self._open):  # to wake the threads that wait for a slow client
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
             super().server_close()
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            pass  # the other side has gone
+            pass  # the client has closed the connection
 
     @Request.application
     def application(request: Request) -> Response:
         return answer(request)
 
-    # Werkzeug would end the program where it cannot listen.
+    # If Werkzeug opened the socket, it would end the program on failure.
     try:
         listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -9,8 +9,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spec_envs.calls import CancelToken, Effect, Usage
+from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
 from spec_envs.search.corpus.pages import Fetched, FetchQuery
 from spec_envs.search.recordings.trajectories import RecordedStep

@@ -1,4 +1,4 @@
-"""One headless Chromium, driven through Selenium by one thread at a time, behind a gate of its own."""
+"""A headless Chromium behind its own gate, driven through Selenium by one thread at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.remote_connection import RemoteConnection
 
-    from spec_envs._background import BackgroundLoop
+    from spec_envs.background_loop import BackgroundLoop
     from spec_envs.search.web.client import WebClient
 
 __all__ = ["Browser", "BrowserDied", "find_chromium"]
@@ -31,7 +31,7 @@ __all__ = ["Browser", "BrowserDied", "find_chromium"]
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--headless=new",
-    "--no-sandbox",  # which root cannot have; what a page could do without is held by the gate and the flags below
+    "--no-sandbox",  # root cannot use the sandbox; the gate and the flags below restrict pages instead
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--no-first-run",
@@ -42,29 +42,30 @@ _FLAGS = (
     "--disable-extensions",
     "--disable-breakpad",
     "--blink-settings=imagesEnabled=false",
-    "--proxy-bypass-list=<-loopback>",  # nothing bypasses the gate, not even this machine's own addresses
+    "--proxy-bypass-list=<-loopback>",  # requests to this machine's own addresses go through the gate too
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    # The gate looks names up; the browser itself can reach nothing but the gate.
+    # The gate resolves names; the browser itself can reach the gate only.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-#: Errors of loading that are not the page's.
+#: Load errors that are caused by the browser, not by the page.
 _OWN_TROUBLE = frozenset({"ERR_NETWORK_CHANGED", "ERR_INSUFFICIENT_RESOURCES", "ERR_OUT_OF_MEMORY"})
+#: Seconds that a command other than loading a page may take.
 _COMMAND_S = 20.0
+#: Seconds until a browser that should end is killed.
 _PATIENCE_S = 5.0
-
 
 T = TypeVar("T")
 
 
 class BrowserDied(Exception):
-    """The browser or its driver is gone, or does not answer: it must be replaced."""
+    """The browser or its driver has ended or does not answer: the browser must be replaced."""
 
 
 def find_chromium() -> tuple[str, str]:
     """The paths of Chromium and of its driver.
 
     Raises:
-        DependencyNotInstalled: One of them is missing; says how to install it.
+        DependencyNotInstalled: One of them is missing; the message says how to install them.
     """
     browser = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     driver = shutil.which("chromedriver")
@@ -77,17 +78,17 @@ def find_chromium() -> tuple[str, str]:
 
 
 class Browser:
-    """A running Chromium. The constructor starts it, which takes about a second, in a folder of its own under /tmp.
+    """A running Chromium. The constructor starts it, which takes about a second, with a temporary folder of its own.
 
     Scripts of pages do not run, and pictures are not loaded.
 
     Args:
-        loop: Where the gate runs.
-        client: What the gate asks.
+        loop: The event loop that the gate runs on.
+        client: The client that makes the gate's requests.
 
     Raises:
-        DependencyNotInstalled: There is no Chromium, or no driver.
-        BrowserDied: It does not start.
+        DependencyNotInstalled: Chromium or its driver is missing.
+        BrowserDied: Chromium does not start.
     """
 
     def __init__(self, loop: BackgroundLoop, client: WebClient) -> None:
@@ -97,7 +98,7 @@ class Browser:
         self._processes: list[psutil.Process] = []
         self._folder = tempfile.mkdtemp(prefix="spec-envs-chromium-")
         self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._remove_folder.atexit = False  # it would come before close(), and Chromium still writes
+        self._remove_folder.atexit = False  # it would run before close(), while Chromium still writes
         self._driver: Chrome | None = None
         try:
             self._start(*find_chromium(), loop.run(self._gate.start()))
@@ -107,15 +108,15 @@ class Browser:
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the driver, and of Chromium's main process."""
+        """The process ids of the driver and of Chromium's main process."""
         return [process.pid for process in self._processes[:2]]
 
     def load(self, url: str) -> tuple[str, str]:
         """The address and the HTML of the document that ``url`` leads to.
 
         Raises:
-            BrowserDied: The browser crashed, was killed or hangs.
-            HandlerFailed: The page, or where it led, was refused or failed.
+            BrowserDied: The browser crashed, was killed, or hangs.
+            HandlerFailed: The page, or the target of one of its redirects, was refused or could not be loaded.
         """
         before = self._shown()
         self._loop.call(self._gate.open)
@@ -126,8 +127,8 @@ class Browser:
             raise self._gate.failure_of(url) or error from None
         finally:
             self._shut_gate()
-        if self._shown() == before:  # what is shown is the page before
-            raise self._gate.failure_of(url) or HandlerFailed(f"{url} is nothing that a browser shows")
+        if self._shown() == before:  # the browser still shows the previous page
+            raise self._gate.failure_of(url) or HandlerFailed(f"{url} is not a page that a browser can show")
         if (failure := self._gate.failure_of(address)) is not None:
             raise failure
         if address.startswith("chrome-error:"):
@@ -136,18 +137,18 @@ class Browser:
         return address, html
 
     def stop_loading(self) -> None:
-        """Have ``load``, under way on another thread, fail soon. Does not wait."""
+        """Make ``load``, which is running on another thread, fail soon. Does not wait."""
         self._shut_gate()
 
     def kill(self) -> None:
-        """End driver and browser, from any thread; ``load`` raises ``BrowserDied``. Does not wait. Idempotent."""
+        """Kill driver and browser, from any thread; ``load`` then raises ``BrowserDied``. Does not wait. Idempotent."""
         _kill(self._processes)
 
     def close(self) -> None:
-        """End the browser, and remove what it wrote. Idempotent."""
+        """End the browser, and remove its temporary folder. Idempotent."""
         driver, self._driver = self._driver, None
         if driver is not None and all(map(_is_alive, self._processes[:2])):
-            with contextlib.suppress(Exception):  # kill() finds what does not end by itself
+            with contextlib.suppress(Exception):  # processes that do not end by themselves are killed below
                 _connection(driver).client_config.timeout = _PATIENCE_S
                 driver.quit()
         _await_end(_kill(self._processes))
@@ -167,12 +168,12 @@ class Browser:
 
         options = Options()
         options.binary_location = browser
-        options.page_load_strategy = "eager"  # the document, not what it would load
+        options.page_load_strategy = "eager"  # wait for the document only, not for the resources that it loads
         options.add_argument(f"--user-data-dir={self._folder}/profile")
         options.add_argument(f"--proxy-server=http://127.0.0.1:{port}")
         for flag in _FLAGS:
             options.add_argument(flag)
-        # What Chromium writes elsewhere stays when it is killed.
+        # Files that Chromium writes to other folders would stay behind when it is killed.
         kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
         service = Service(driver, env={**kept, "HOME": self._folder, "TMPDIR": self._folder})
         try:
@@ -184,7 +185,7 @@ class Browser:
             raise BrowserDied(f"{browser} does not start: {error!r:.300}") from error
 
     def _note_processes(self, service: Any) -> None:
-        """Remember what was started: those that outlive the driver are found by nobody else."""
+        """Remember the processes that were started: those that outlive the driver could not be found later."""
         with contextlib.suppress(psutil.Error, AttributeError):
             driver = psutil.Process(service.process.pid)
             self._processes = [driver, *driver.children(recursive=True)]
@@ -194,23 +195,26 @@ class Browser:
         self._command(lambda driver: driver.get(url), url, page_s + _COMMAND_S)
 
     def _shown(self) -> str:
-        """The id of the load that has led to what is shown now."""
+        """The id of the load that produced the document that is shown now."""
 
-        def ask(driver: Chrome) -> str:
+        def loader_id(driver: Chrome) -> str:
             loader: str = driver.execute_cdp_cmd("Page.getFrameTree", {})["frameTree"]["frame"]["loaderId"]
             return loader
 
-        return self._command(ask, "the document", _COMMAND_S)
+        return self._command(loader_id, "the document", _COMMAND_S)
 
     def _document(self) -> tuple[str, str]:
-        """What is shown now. Asked of the debugger, since a page may change what its own objects say."""
+        """Address and HTML of the document that is shown now.
 
-        def ask(driver: Chrome) -> tuple[str, str]:
+        They come from the debugger, since a page can change what its own JavaScript objects return.
+        """
+
+        def address_and_html(driver: Chrome) -> tuple[str, str]:
             root = driver.execute_cdp_cmd("DOM.getDocument", {"depth": 0})["root"]
             html = driver.execute_cdp_cmd("DOM.getOuterHTML", {"nodeId": root["nodeId"]})["outerHTML"]
             return urllib.parse.urldefrag(root["documentURL"]).url, html
 
-        return self._command(ask, "the document", _COMMAND_S)
+        return self._command(address_and_html, "the document", _COMMAND_S)
 
     def _command(self, command: Callable[[Chrome], T], what: str, timeout_s: float) -> T:
         from selenium.common.exceptions import WebDriverException
@@ -242,14 +246,14 @@ def _connection(driver: Chrome) -> RemoteConnection:
 
 
 def _kill(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Kill processes and what they have started, and return them all."""
+    """Kill ``processes`` and their descendants, and return all of them."""
     everyone = list(processes)
     for process in processes:
         with contextlib.suppress(psutil.Error):
             everyone += process.children(recursive=True)
     for process in everyone:
         with contextlib.suppress(psutil.Error):
-            process.kill()  # does nothing where another process has got the number since
+            process.kill()  # psutil does nothing if the process id now belongs to another process
     return everyone
 
 

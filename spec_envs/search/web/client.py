@@ -1,8 +1,8 @@
-"""The way to the web of the ``http`` and ``browser`` backends: allow-listed sites, ``GET``, and bounds on everything.
+"""An HTTP client with an allow-list of sites, ``GET`` alone, and bounds on everything.
 
-Each request goes to a site of the list or is refused before a connection is made; redirects are answers, so whoever
-follows one asks again. A request that fails in passing is repeated after a growing pause. Requests keep a distance from
-each other and wait as long as the site says (``Retry-After``).
+A request to any other site is refused before a connection is made. Redirects are returned as answers, so that each
+target is checked as well. A request that fails temporarily is repeated after a growing pause. Requests are spaced, and
+wait as long as the site demands (``Retry-After``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from spec_envs.checks import integer
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Unavailable", "WebClient", "WebSettings", "origin_of"]
 
 _PORTS = {"http": 80, "https": 443}
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: HTTP statuses after which another attempt may succeed.
+_TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_RETRY_AFTER_S = 60.0
 _MAX_CONNECTIONS = 16
-#: Character sets that are one on the web, too; Python knows more that decode to something else, or slowly.
+#: The character sets in use on the web. Python has further codecs, some of which are no character sets, or are slow.
 _CHARSET = re.compile(
     r"utf-?8|utf-?16(?:-?[lb]e)?|us-ascii|ascii|iso-?8859-\d+|windows-\d+|cp\d+|koi8-[ru]|gbk|gb18030"
 )
@@ -39,13 +41,13 @@ class WebSettings:
     """The bounds of a backend that reads a site.
 
     Attributes:
-        timeout_s: Longest that one attempt at one page may take, from connecting to its last byte.
-        attempts: How often a page is tried (>= 1) when the connection fails, or the site is overloaded.
-        backoff_s: The pause before the second attempt; it doubles with each further one.
-        max_bytes: Largest page, uncompressed.
-        max_redirects: Redirects on the way to one page.
-        requests_per_s: Requests to the site in a second; ``math.inf`` for no limit.
-        user_agent: How the backend names itself. A site that is not yours may ask for a way to reach you.
+        timeout_s: Longest time in seconds for one attempt to load a page, from connecting to the last byte (> 0).
+        attempts: How often a page is tried when the connection fails or the site is overloaded (>= 1).
+        backoff_s: The pause in seconds before the second attempt (>= 0); it doubles with each further attempt.
+        max_bytes: Size of the largest page, uncompressed (>= 1).
+        max_redirects: How many redirects may lead to one page (>= 0).
+        requests_per_s: How many requests per second the site gets (> 0); ``math.inf`` for no limit.
+        user_agent: The ``User-Agent`` header. Many sites want it to name a way to reach you.
     """
 
     timeout_s: float = 15.0
@@ -61,32 +63,30 @@ class WebSettings:
             if not getattr(self, name) > 0:
                 raise InvalidConfiguration(f"{name} must be above 0, not {getattr(self, name)!r}")
         for name, least in (("attempts", 1), ("max_bytes", 1), ("max_redirects", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise InvalidConfiguration(f"{name} must be an integer of at least {least}, not {value!r}")
+            integer(name, getattr(self, name), least=least)
         if not 0 <= self.backoff_s < math.inf:
             raise InvalidConfiguration(f"backoff_s must be at least 0 and finite, not {self.backoff_s!r}")
 
     @property
     def page_s(self) -> float:
-        """Longest that a page may take with all attempts and the pauses between them."""
+        """Longest time in seconds for a page, with all attempts and the pauses between them."""
         pauses = sum(self.backoff_s * 2.0**attempt + _MAX_RETRY_AFTER_S for attempt in range(self.attempts - 1))
         return self.attempts * self.timeout_s + pauses
 
 
 class Unavailable(HandlerFailed):
-    """A request failed in passing: another attempt may succeed."""
+    """A request failed temporarily: another attempt may succeed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """What a site answered to one request.
+    """The response of a site to one request.
 
     Attributes:
-        url: What was asked for.
+        url: The address that was requested.
         status: The HTTP status.
-        headers: Names in lower case.
-        body: Uncompressed.
+        headers: The headers, with names in lower case.
+        body: The body, uncompressed.
     """
 
     url: str
@@ -96,29 +96,29 @@ class Answer:
 
     @property
     def location(self) -> str | None:
-        """Where a redirect leads to; ``None`` if it is none."""
+        """The target of a redirect; ``None`` if the answer is not a redirect."""
         location = self.headers.get("location")
         if self.status not in (301, 302, 303, 307, 308) or location is None:
             return None
         try:
             return urllib.parse.urldefrag(urllib.parse.urljoin(self.url, location)).url
-        except ValueError:  # no address at all, and on nobody's list
+        except ValueError:  # not an address, so check() will refuse it
             return location
 
     def check_page(self) -> None:
-        """Refuse what is not a page in HTML; the page that says that there is none, is one.
+        """Check that the answer is an HTML page. The "no such article" page, with status 404, is one too.
 
         Raises:
-            HandlerFailed: The answer is an error, or something else than HTML.
+            HandlerFailed: The answer is an error, or is not HTML.
         """
         if self.status not in (200, 404):
             raise HandlerFailed(f"{self.url} answered with status {self.status}")
         kind = self.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
         if kind not in ("text/html", "application/xhtml+xml"):
-            raise HandlerFailed(f"{self.url} is {kind!r:.100}, and not a page in HTML")
+            raise HandlerFailed(f"{self.url} is {kind!r:.100}, not an HTML page")
 
     def text(self) -> str:
-        """The body as text, in the character set that the headers or the page itself name, or UTF-8."""
+        """The body as text, decoded from the character set that the headers or the page declare, else from UTF-8."""
         from bs4.dammit import EncodingDetector
 
         named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
@@ -132,7 +132,7 @@ def origin_of(url: str) -> str:
     """Scheme, host and port of an address: ``"http://127.0.0.1:8000"``.
 
     Raises:
-        InvalidConfiguration: It is no address of a page on the web, or it holds a password.
+        InvalidConfiguration: ``url`` is not the address of a page on the web, or contains a user name or password.
     """
     try:
         parts = urllib.parse.urlsplit(url)
@@ -146,10 +146,10 @@ def origin_of(url: str) -> str:
 
 
 class WebClient:
-    """Fetches pages of the sites on a list. All methods that are coroutines run on one event loop.
+    """Requests pages of allowed sites. All coroutines of a client must run on one event loop.
 
     Args:
-        sites: Addresses of the sites that may be contacted: scheme, host and port count.
+        sites: Addresses of the sites that may be contacted. Scheme, host and port must match.
         settings: The bounds.
     """
 
@@ -160,10 +160,10 @@ class WebClient:
         self._next_turn = 0.0
 
     def check(self, url: str) -> None:
-        """Refuse an address that is not of one of the sites.
+        """Check that an address belongs to one of the allowed sites.
 
         Raises:
-            HandlerFailed: It is not.
+            HandlerFailed: The address belongs to another site.
         """
         try:
             allowed = origin_of(url) in self.origins
@@ -173,10 +173,10 @@ class WebClient:
             raise HandlerFailed(f"{url!r:.200} is not on one of the allowed sites: {', '.join(sorted(self.origins))}")
 
     async def follow(self, url: str) -> Answer:
-        """The page at ``url``, or that its redirects lead to.
+        """The page at ``url``, or the page that redirects from there lead to.
 
         Raises:
-            HandlerFailed: As for ``get``; too many redirects, or one that leaves the sites.
+            HandlerFailed: As for ``get``; or there are too many redirects, or a redirect to another site.
         """
         for _ in range(1 + self.settings.max_redirects):
             answer = await self.get(url)
@@ -186,12 +186,13 @@ class WebClient:
         raise HandlerFailed(f"more than {self.settings.max_redirects} redirects; the last leads to {url!r:.200}")
 
     async def get(self, url: str) -> Answer:
-        """What the site answers to one ``GET``; tried again where it fails in passing.
+        """The site's answer to a ``GET``, which is repeated if it fails temporarily.
 
         Raises:
-            HandlerFailed: The address is not allowed; the answer is larger than it may be; or no attempt succeeded.
+            HandlerFailed: The address is not allowed, the answer is too large, or no attempt succeeded.
         """
         self.check(url)
+        failure: Unavailable | None = None
         for attempt in range(self.settings.attempts):
             if attempt:
                 await asyncio.sleep(self.settings.backoff_s * 2 ** (attempt - 1))
@@ -221,18 +222,18 @@ class WebClient:
         try:
             async with asyncio.timeout(self.settings.timeout_s):
                 async with self._connections().stream("GET", url) as response:
-                    if response.status_code in _PASSING:
+                    if response.status_code in _TEMPORARY:
                         self._wait_as_told(response)
                         raise Unavailable(f"{url} answered with status {response.status_code}")
                     body = await self._body(url, response)
         except TimeoutError:
             raise Unavailable(f"{url} took longer than {self.settings.timeout_s:g} s") from None
         except httpx2.InvalidURL as error:
-            raise HandlerFailed(f"{url!r:.200} cannot be asked for: {error}") from error
+            raise HandlerFailed(f"{url!r:.200} cannot be requested: {error}") from error
         except httpx2.HTTPError as error:
             raise Unavailable(f"{url} failed with {error!r}") from error
         finally:
-            self._connections().cookies.clear()  # an answer depends on the address alone
+            self._connections().cookies.clear()  # so that an answer depends on the address alone
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(url, response.status_code, headers, body)
 
@@ -244,14 +245,14 @@ class WebClient:
         most, body = self.settings.max_bytes, bytearray()
         async for chunk in response.aiter_raw():
             try:
-                # Never more than is allowed: a small page may unpack to a huge one.
+                # Never more than is allowed: a small compressed page may be huge uncompressed.
                 body += chunk if inflate is None else inflate.decompress(chunk, most + 1 - len(body))
             except zlib.error as error:
                 raise Unavailable(f"{url} sent broken gzip: {error}") from error
             if len(body) > most:
                 raise HandlerFailed(f"{url} is larger than {most} bytes")
         if inflate is not None and body and not inflate.eof:
-            raise Unavailable(f"{url} broke off in the midst of its gzip")
+            raise Unavailable(f"{url} sent an incomplete gzip stream")
         return bytes(body)
 
     def _wait_as_told(self, response: httpx2.Response) -> None:
@@ -271,6 +272,6 @@ class WebClient:
                 timeout=self.settings.timeout_s,
                 limits=httpx2.Limits(max_connections=_MAX_CONNECTIONS),
                 follow_redirects=False,
-                trust_env=False,  # a proxy of the environment would be one more host
+                trust_env=False,  # a proxy from the environment variables would be a further host
             )
         return self._client

@@ -1,8 +1,8 @@
-"""A gate between one browser and the web: a proxy on this machine that lets through what the backend may ask for.
+"""A gate between one browser and the web: a proxy on this machine that lets allowed requests through.
 
-The browser is started so that every request of every page goes to its gate: pages, frames, images, scripts, redirects.
-A ``GET`` of an allowed site is made by the ``WebClient``, with its bounds; an ``https`` connection to one is passed on,
-up to a number of bytes. Everything else is refused without being made. Between loads the gate is shut.
+The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts, redirects. The
+``WebClient`` makes a ``GET`` to an allowed site, within its bounds. An ``https`` connection to an allowed site is
+forwarded, up to a number of bytes. All other requests are refused. Between loads the gate is shut.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from spec_envs.search.web.client import Answer, WebClient
 
 __all__ = ["Gate"]
 
+#: Seconds that the browser has for the head of a request.
 _HEAD_S = 10.0
+#: How many requests one load may make.
 _MAX_REQUESTS = 200
-#: What an ``https`` page loads besides itself, in pages of the largest size.
+#: How many bytes an ``https`` page may load in all, as a multiple of the largest page.
 _PAGES_IN_A_TUNNEL = 4
 _CHUNK = 65536
-#: What a browser is told besides the content. The answer to each request stands for itself: nothing is kept.
+#: The headers that are passed on to the browser. Others, such as cookies, would make requests depend on earlier ones.
 _PASSED_ON = ("content-type", "location")
 
 
 class Gate:
-    """A proxy for one browser. Its coroutines and methods run on the client's event loop."""
+    """A proxy for one browser. Its coroutines and methods must run on the client's event loop."""
 
     def __init__(self, client: WebClient) -> None:
         self._failures: dict[str, HandlerFailed] = {}
@@ -37,25 +39,25 @@ class Gate:
         self._bytes_left = 0
 
     async def start(self) -> int:
-        """Listen, and return the port."""
+        """Start to listen, and return the port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     def open(self) -> None:
-        """Let the requests of one load through."""
+        """Allow the requests of one load."""
         self._failures.clear()
         self._requests_left = _MAX_REQUESTS
         self._bytes_left = _PAGES_IN_A_TUNNEL * self._client.settings.max_bytes
 
     def failure_of(self, url: str) -> HandlerFailed | None:
-        """Why ``url`` was not let through since the gate was opened last; ``None`` if it was."""
+        """Why ``url`` was refused since the gate was last opened; ``None`` if it was not refused."""
         parts = urllib.parse.urlsplit(url)
-        names = (url, f"{parts.hostname}:{parts.port or 443}")  # encrypted, nothing but the host is seen
+        names = (url, f"{parts.hostname}:{parts.port or 443}")  # of an encrypted request only the host is known
         return next((self._failures[name] for name in names if name in self._failures), None)
 
     def shut(self) -> None:
-        """End what is under way, and refuse everything until the gate is opened again."""
+        """End the connections, and refuse all requests until the gate is opened again."""
         self._requests_left = self._bytes_left = 0
         for connection in self._connections:
             connection.cancel()
@@ -76,9 +78,9 @@ class Gate:
                 head = await reader.readuntil(b"\r\n\r\n")
             await self._answer(head.split(b"\r\n", 1)[0].decode("latin-1"), reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # the browser has gone, or talks nonsense
+            pass  # the browser has ended, or sent something that is not HTTP
         except asyncio.CancelledError:
-            pass  # the gate was shut; asyncio would report the task as failed
+            pass  # the gate was shut; asyncio would otherwise report that the task failed
         finally:
             self._connections.discard(task)
             writer.close()
@@ -98,7 +100,7 @@ class Gate:
             elif method == "GET":
                 await self._pass_on(target, writer)
             else:
-                raise HandlerFailed(f"only GET is let through, and not {method[:20]} {target[:200]}")
+                raise HandlerFailed(f"only GET is allowed, not {method[:20]} {target[:200]}")
         except HandlerFailed as error:
             self._failures.setdefault(target, error)
             await self._reply(writer, Answer(target, 403, {"content-type": "text/plain"}, b"refused"))
@@ -110,7 +112,7 @@ class Gate:
         else:
             try:
                 answer.check_page()
-            except HandlerFailed as error:  # which counts where it is the document, and no part of one
+            except HandlerFailed as error:  # it matters only if the document itself was requested, not a part of it
                 self._failures.setdefault(url, error)
         await self._reply(writer, answer)
 
@@ -128,7 +130,7 @@ class Gate:
             async with asyncio.timeout(self._client.settings.timeout_s):
                 far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port)
         except (OSError, TimeoutError) as error:
-            raise HandlerFailed(f"there is no connection to {target}: {error!r}") from error
+            raise HandlerFailed(f"cannot connect to {target}: {error!r}") from error
         try:
             writer.write(b"HTTP/1.1 200 -\r\n\r\n")
             await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))

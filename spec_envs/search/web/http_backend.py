@@ -1,55 +1,25 @@
-"""Backends that read a MediaWiki site: over HTTP, and what they share with the one that looks through a browser."""
+"""The backend that reads a MediaWiki site over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING
 
-from spec_envs._background import BackgroundLoop
-from spec_envs.calls import CancelToken, Effect
-from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.search.web import mediawiki
-from spec_envs.search.web.client import WebClient, WebSettings, origin_of
+from spec_envs.background_loop import BackgroundLoop
+from spec_envs.search.web.site_backend import SiteBackend, read_page
 
 if TYPE_CHECKING:
+    from spec_envs.handling import CancelToken
     from spec_envs.search.corpus.pages import Fetched, FetchQuery
+    from spec_envs.search.web.client import WebSettings
 
-__all__ = ["HttpBackend", "read_page", "site_of"]
-
-#: A page of 5 MB has some 100,000 tags; parsing ten times as many would take half a minute.
-_MAX_TAGS = 400_000
+__all__ = ["HttpBackend"]
 
 
-def site_of(address: str) -> str:
-    """A site's address as the backends use it: without path and slash at its end.
+class HttpBackend(SiteBackend):
+    """Answers ``fetch`` calls from a MediaWiki site over HTTP: requests the site's search, which leads to the article.
 
-    Raises:
-        InvalidConfiguration: It is not the address of a site.
-    """
-    origin = origin_of(address)
-    if address.partition("://")[2].rstrip("/").count("/"):
-        raise InvalidConfiguration(f"a site is an address without path, such as {origin!r}, not {address!r}")
-    return origin
-
-
-def read_page(url: str, html: str) -> Fetched:
-    """What a fetched page says; see ``mediawiki.parse``.
-
-    Raises:
-        HandlerFailed: It is no page of a MediaWiki site, or has too many tags to be one.
-    """
-    if html.count("<") > _MAX_TAGS:
-        raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
-    try:
-        return mediawiki.parse(html)
-    except HandlerFailed as error:
-        raise HandlerFailed(f"{url}: {error}") from error
-
-
-class HttpBackend:
-    """Answers ``fetch`` calls from a MediaWiki site: its search, then the article, over HTTP.
-
-    Contacts nobody but the site, with ``GET`` alone. The constructor starts nothing; ``close`` ends the background
+    Only the site is contacted, and only with ``GET``. The constructor starts nothing; ``close`` ends the background
     thread and the connections. A cancelled call closes its connection.
 
     Args:
@@ -58,35 +28,26 @@ class HttpBackend:
         settings: Bounds on time, size, attempts and rate.
 
     Raises:
-        InvalidConfiguration: ``site`` or one of ``also`` is not an address of a site.
+        InvalidConfiguration: ``site`` or one of ``also`` is not the address of a site.
     """
 
-    effect: ClassVar[Effect] = Effect.READ
-
     def __init__(self, site: str, *, also: Iterable[str] = (), settings: WebSettings | None = None) -> None:
-        self._site = site_of(site)
-        self._client = WebClient((self._site, *map(site_of, also)), settings or WebSettings())
+        super().__init__(site, also, settings)
         self._loop = BackgroundLoop("http-backend", last=self._client.close)
 
     def __call__(self, query: FetchQuery, cancel: CancelToken) -> Fetched:
         """The article called ``query.text``, or the titles that the site's search finds.
 
         Raises:
-            HandlerFailed: The site cannot be reached, leads elsewhere, or answers with something else.
+            HandlerFailed: The site cannot be reached, redirects to another site, or returns something unexpected.
             CallCancelled: The call was cancelled meanwhile.
             EnvClosed: The backend was closed.
         """
         cancel.raise_if_cancelled()
-        answer = self._loop.run(self._client.follow(self._site + mediawiki.search_path(query.text)), cancel)
+        answer = self._loop.run(self._client.follow(self._search_url(query)), cancel)
         answer.check_page()
         return read_page(answer.url, answer.text())
 
     def close(self) -> None:
         """Close the connections; calls under way raise ``EnvClosed``. Idempotent."""
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

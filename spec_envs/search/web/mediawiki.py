@@ -1,7 +1,7 @@
-"""MediaWiki's pages, as it shows them to readers: their addresses, and what they say.
+"""The pages that a MediaWiki site shows to readers: their addresses, and reading their HTML.
 
-Reads the HTML of MediaWiki 1.3x and 1.4x, Wikipedia's included, and of the local site (``site.py``), which writes the
-same. Pure: fetching is the business of the backends.
+Understands MediaWiki 1.3x and 1.4x, including Wikipedia, and the local wiki, which has the same markup. This module
+makes no requests; the backends do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["parse", "search_path", "title_path"]
 
-#: What stands in an article and is not its text, by tag and by class or id: notes, tables, boxes, edit links, ….
+#: Parts of an article that are not its text, by tag and by class or id: notes, tables, boxes, edit links, ….
 _CLUTTER_TAGS = frozenset("script style noscript template table figure math audio video iframe object form".split())
 _CLUTTER = frozenset(
     "noprint metadata hatnote navbox infobox sidebar thumb gallery toc mw-editsection reference reference-text reflist "
@@ -29,20 +29,20 @@ _CLUTTER = frozenset(
 )
 _RESULTS = ("searchresults", "mw-search-results", "mw-search-top-table", "mw-search-nonefound")
 _DISAMBIGUATION = ("disambigbox", "setindexbox", "dmbox-disambig")
-#: The classes and ids by which a page is known.
+#: The classes and ids that tell which kind of page it is.
 _MARKS = frozenset(
     {*_RESULTS, *_DISAMBIGUATION, "firstHeading", "noarticletext", "mw-content-text", "mw-parser-output"}
 )
 _MAY_MEAN = re.compile(r"\b(?:may|can|could)(?: also)? refer to:$")
 _BLOCKS = frozenset({"p", "ul", "ol", "dl"})
 _ITEMS = frozenset({"li", "dt", "dd"})
-#: An article has some 30.
+#: How deep tags may be nested. Articles have some 30 levels.
 _MAX_DEPTH = 200
-#: Sections that follow the text of an article; their entries are links at most.
+#: Sections behind the text of an article. Only their links are read.
 _BACK_MATTER = frozenset(
     {"see also", "references", "notes", "external links", "further reading", "bibliography", "sources", "citations"}
 )
-#: Name spaces of MediaWiki whose pages are not articles.
+#: Namespaces of MediaWiki whose pages are not articles.
 _NOT_ARTICLES = frozenset(
     "media special talk user file image mediawiki template help category portal draft module timedtext wikipedia "
     "project wp".split()
@@ -50,32 +50,31 @@ _NOT_ARTICLES = frozenset(
 
 
 def search_path(text: str) -> str:
-    """Path and query of a search that goes straight to the article, where there is one of that name."""
+    """Path and query of a search for ``text``; the site redirects to the article of that name if there is one."""
     return "/w/index.php?" + urllib.parse.urlencode({"search": text})
 
 
 def title_path(title: str) -> str:
-    """Path of the article with that title."""
+    """Path of the article called ``title``."""
     name = title.replace(" ", "_")
     if any(part in ("", ".", "..") for part in name.split("/")):
-        # Whoever normalises a path would change it.
+        # Clients and servers that normalise paths would change such a title.
         return "/w/index.php?" + urllib.parse.urlencode({"title": name})
     return "/wiki/" + urllib.parse.quote(name, safe="/:,;@!$*()~")
 
 
 def parse(html: str) -> Fetched:
-    """What a page of a MediaWiki site says: an article, the titles that a search found, or that there is nothing.
+    """Read a page of a MediaWiki site: an article, search results, or the page that says that there is no article.
 
-    Markup is left out, white space is one space. An article's text are its paragraphs and lists, each list as one
-    paragraph with a line for each item; tables, boxes, notes and pictures are left out. What a redirect leads to has
-    the title of its target.
+    The text of an article is its paragraphs and lists, without markup and with single spaces. A list is one paragraph
+    with a line for each item. Tables, boxes, notes and pictures are left out.
 
     Raises:
-        HandlerFailed: It is not a page of a MediaWiki site, or its tags are nested too deep.
+        HandlerFailed: ``html`` is not a page of a MediaWiki site, or its tags are nested too deeply.
     """
     from bs4 import BeautifulSoup
 
-    # NUL ends a document for the C library beneath.
+    # The C library of lxml would stop reading at a NUL.
     soup = BeautifulSoup(html.replace("\0", "\N{REPLACEMENT CHARACTER}"), "lxml")
     marks = _marks(soup)
     if any(name in marks for name in _RESULTS):
@@ -90,19 +89,19 @@ def parse(html: str) -> Fetched:
 
 
 def _marks(soup: BeautifulSoup) -> dict[str, Tag]:
-    """The first tag with each of the classes and ids by which a page is known."""
+    """The first tag with each of the classes and ids in ``_MARKS``."""
     marks: dict[str, Tag] = {}
     depths = {id(soup): 0}
-    # Walks with look-ups in sets: CSS selectors take five times as long as all the rest.
+    # CSS selectors would take five times as long as the rest of the parsing.
     for tag in _tags(soup):
         depths[id(tag)] = depth = depths[id(tag.parent)] + 1
         if depth > _MAX_DEPTH:
-            raise HandlerFailed(f"tags stand in each other more than {_MAX_DEPTH} deep")
+            raise HandlerFailed(f"tags are nested more than {_MAX_DEPTH} levels deep")
         for name in _names(tag):
             if name in _MARKS:
                 marks.setdefault(name, tag)
                 if name == "mw-content-text":
-                    marks.pop("mw-parser-output", None)  # what came before was a notice of the site
+                    marks.pop("mw-parser-output", None)  # one before the content belongs to a notice of the site
     return marks
 
 
@@ -113,7 +112,7 @@ def _tags(within: Tag) -> Iterator[Tag]:
 
 
 def _names(tag: Tag) -> list[str]:
-    """Classes and id of a tag."""
+    """The classes and the id of a tag."""
     attributes = tag.attrs
     names = [*attributes["class"]] if "class" in attributes else []
     return [*names, str(attributes["id"])] if "id" in attributes else names
@@ -121,7 +120,7 @@ def _names(tag: Tag) -> list[str]:
 
 def _found(soup: BeautifulSoup) -> Iterator[str]:
     for heading in soup.select(".mw-search-result-heading"):
-        # Results from sister projects stand in a list of their own; a second link is the redirect that matched.
+        # Results from sister projects are in a separate list; a second link would be the redirect that matched.
         link = heading.select_one("a[href]")
         if link is not None and heading.find_parent(id="mw-interwiki-results") is None:
             yield _title_of(link) or _text(link)
@@ -147,7 +146,7 @@ def _page(title: str, content: Tag, disambiguation: bool) -> Page:
 
 
 def _items(listing: Tag) -> Iterator[str]:
-    """The items of a list, and of the lists within it, each without those."""
+    """The texts of the items of a list and of nested lists. An item's text does not include the items nested in it."""
     texts: dict[int, list[str]] = {id(tag): [] for tag in _tags(listing) if tag.name in _ITEMS}
     for part in listing.strings:
         texts.get(id(_nearest(part.parent, _ITEMS)), []).append(part)
@@ -155,20 +154,20 @@ def _items(listing: Tag) -> Iterator[str]:
 
 
 def _nearest(tag: Tag | None, names: Container[str]) -> Tag | None:
-    """``tag`` or the innermost tag around it that has one of ``names``."""
+    """The first of ``tag`` and the tags around it whose name is in ``names``; ``None`` if there is none."""
     while tag is not None and tag.name not in names:
         tag = tag.parent
     return tag
 
 
 def _title_of(link: Tag) -> str | None:
-    """The title of the article that ``link`` leads to; ``None`` if it leads elsewhere, or nowhere yet."""
+    """The title of the article that ``link`` leads to; ``None`` if there is no such article."""
     href, classes = str(link.get("href") or ""), link.get("class") or ()
     if "new" in classes or "extiw" in classes:
         return None
     try:
         parts = urllib.parse.urlsplit(href)
-    except ValueError:  # no address at all
+    except ValueError:  # not an address
         return None
     if not parts.scheme and not parts.netloc and parts.path.startswith("/wiki/"):
         name = urllib.parse.unquote(parts.path.removeprefix("/wiki/"))

@@ -1,1 +1,1 @@
-"""A made-up world: its places, people, organisations and works, the pages about them, and questions."""
+"""A generated world: facts about its places, people, organisations and works; a wiki about them; and questions."""

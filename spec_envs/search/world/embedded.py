@@ -1,4 +1,4 @@
-"""The generated wiki and the questions about it, made once in a process."""
+"""The wiki and the questions that come with the package, generated once in a process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spec_envs.search.world.articles.wiki import make_wiki
 from spec_envs.search.world.facts.world import make_world
+from spec_envs.search.world.questions.generator import make_questions
 
 if TYPE_CHECKING:
     from spec_envs.search.corpus.corpus import Corpus
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SEED", "embedded_corpus", "embedded_questions"]
 
-#: The seed of "embedded".
+#: The seed of the embedded world.
 SEED = 20240
 
 
@@ -26,13 +27,11 @@ def _world() -> World:
 
 @functools.cache
 def embedded_corpus() -> Corpus:
-    """The wiki."""
+    """The wiki about the embedded world."""
     return make_wiki(_world(), SEED)
 
 
 @functools.cache
 def embedded_questions() -> tuple[Question, ...]:
-    """The questions."""
-    from spec_envs.search.world.questions.generator import make_questions
-
+    """The questions about the embedded world, in the order train, dev, test."""
     return make_questions(_world(), SEED)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.programs.process import Program
 from spec_envs.tuning.system import scheduler as sched

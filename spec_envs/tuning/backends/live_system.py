@@ -8,8 +8,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.system.load import watch
 

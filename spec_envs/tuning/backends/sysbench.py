@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.system import scheduler as sched
 from spec_envs.tuning.system.cores import LEAST_SHARE, CoreSet, Places, core_sets, cpu_ns, undisturbed

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from spec_envs.calls import CancelToken, Effect
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.live_system import set_knob
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.system.journal import Journal, read_file

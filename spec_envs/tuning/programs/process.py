@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from spec_envs.errors import EnvClosed, HandlerFailed
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
 
 __all__ = ["Program"]
 

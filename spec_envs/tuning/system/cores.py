@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
     from spec_envs.tuning.measurement import Metrics
 
 __all__ = ["LEAST_SHARE", "CoreSet", "Places", "core_sets", "cpu_ns", "undisturbed"]

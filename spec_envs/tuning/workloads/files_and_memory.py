@@ -16,7 +16,7 @@ from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
 
 if TYPE_CHECKING:
-    from spec_envs.calls import CancelToken
+    from spec_envs.handling import CancelToken
 
 __all__ = ["FileReads", "PageTouches", "timed"]
 

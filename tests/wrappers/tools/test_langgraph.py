@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
@@ -23,7 +23,7 @@ from tests.wrappers.tools.models import lookup_model
 
 LIMITS = ToolLimits(min_latency_s=0.0)
 READS = {"find_person": Effect.READ, "get_city": Effect.READ}
-QUESTION = {"messages": [("user", "Where does ann live?")]}
+QUESTION: Any = {"messages": [("user", "Where does ann live?")]}
 
 
 @tool
@@ -85,7 +85,7 @@ def test_agent():
     asyncio.run(main())
 
 
-def calling(called: str, **arguments):
+def calling(called: str, **arguments) -> Any:
     call = {"name": called, "args": arguments, "id": "1", "type": "tool_call"}
     return {"messages": [AIMessage("", tool_calls=[call])]}
 
@@ -147,7 +147,7 @@ def test_tools_that_are_given_the_configuration_are_left_alone():
     @tool
     async def get_city(person_id: str, config: RunnableConfig) -> str:
         """Where a person lives, as this user may know it."""
-        return f"{config['configurable']['user']} knows"
+        return f"{config.get('configurable', {})['user']} knows"
 
     async def main():
         async with SpeculativeTools(READS, NGramGuesser(), limits=LIMITS) as tools:

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from spec_envs.calls import Effect
 from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.quota import HandlerLimit
-from spec_envs.wrappers.tools.executions import State
-from spec_envs.wrappers.tools.machine import Ask, Cancel, Machine, Start, Unask
+from spec_envs.wrappers.tools.calls import ExecutionState
+from spec_envs.wrappers.tools.machine import CancelExecution, Execute, Machine, PredictNext, StopPredictingNext
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
 
 RULES = {
@@ -39,8 +39,8 @@ class Tools(RuleBasedStateMachine):
         self.machine.tools.update(RULES)
         self.now = 0.0
         self.runs = []
-        self.asking, self.running, self.cancelled = [], [], set()
-        self.waiting = []  # of agents: (run, asked)
+        self.predicting, self.running, self.cancelled = [], [], set()
+        self.waiting = []  # of agents: (run, agent_call)
         self.writes = []  # (tool, begin, end or None, execution)
         self.started = []
         self.drawn = set()
@@ -49,20 +49,20 @@ class Tools(RuleBasedStateMachine):
     def carry_out(self, commands):
         for command in commands:
             match command:
-                case Start(execution):
+                case Execute(execution):
                     name = execution.call.name
                     assert name not in WRITES and name != "private"
                     assert not any(end is None and name in TOUCHED[tool] for tool, _, end, _ in self.writes)
                     self.running.append(execution)
                     self.started.append(execution)
-                case Cancel(execution):
+                case CancelExecution(execution):
                     assert execution in self.running and execution.id not in self.cancelled
                     assert self.closing or not execution.waiters
                     self.cancelled.add(execution.id)
-                case Ask(node):
-                    self.asking.append(node)
-                case Unask(node):
-                    assert node in self.asking
+                case PredictNext(node):
+                    self.predicting.append(node)
+                case StopPredictingNext(node):
+                    assert node in self.predicting
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 4.0]))
     def wait(self, seconds):
@@ -71,7 +71,7 @@ class Tools(RuleBasedStateMachine):
     @precondition(lambda self: len(self.runs) < 3)
     @rule()
     def open(self):
-        run, commands = self.machine.opened([], self.now)
+        run, commands = self.machine.open_run([], self.now)
         self.runs.append(run)
         self.carry_out(commands)
 
@@ -82,30 +82,40 @@ class Tools(RuleBasedStateMachine):
         if any(other is run for other, _ in self.waiting):
             return
         self.runs.remove(run)
-        self.carry_out(self.machine.closed(run, self.now))
+        self.carry_out(self.machine.close_run(run, self.now))
 
     @rule(data=st.data(), call=CALLS)
     def agent_calls(self, data, call):
         run = data.draw(st.sampled_from([None, *self.runs]))
-        asked, commands = self.machine.asked(run, call, self.now)
+        agent_call, commands = self.machine.begin_call(run, call, self.now)
         self.carry_out(commands)
-        execution = asked.execution
+        execution = agent_call.execution
         assert execution.call.key == call.key
         if call.name in WRITES:
-            assert execution.reason is None and execution.state is State.RUNNING and not execution.waiters
+            assert execution.reason is None and agent_call.is_own
             self.writes.append([call.name, self.now, None, execution])
-        if execution.state is State.RUNNING and not execution.waiters:
+        if agent_call.is_own:
+            assert execution.state is ExecutionState.RUNNING and not execution.waiters
             assert execution.started_at == self.now and execution not in self.running
-            self.running.append(execution)  # made by the agent itself
+            self.running.append(execution)
         else:
             self.check_served(run, call, execution)
-        self.waiting.append((run, asked))
-        if execution.state is State.DONE:
-            self.finish(run, asked)
+        self.waiting.append((run, agent_call))
+        if execution.state is ExecutionState.DONE:
+            self.finish(run, agent_call)
+
+    @precondition(lambda self: self.waiting)
+    @rule(data=st.data())
+    def agent_gives_up(self, data):
+        run, agent_call = data.draw(st.sampled_from(self.waiting))
+        if agent_call.is_own:
+            return  # its execution ends first, by ``tool_answers``
+        self.waiting.remove((run, agent_call))
+        self.carry_out(self.machine.abandon_call(run, agent_call, self.now))
 
     def check_served(self, run, call, execution):
         """What is there may be given to whoever asks now."""
-        assert execution.state in (State.RUNNING, State.DONE) and execution.id not in self.cancelled
+        assert execution.state in (ExecutionState.RUNNING, ExecutionState.DONE) and execution.id not in self.cancelled
         assert self.now - execution.started_at <= LIMITS.ttl_s
         assert RULES[call.name].shared or (run is not None and execution.run == run.number)
         for tool, begin, end, _ in self.writes:
@@ -120,43 +130,47 @@ class Tools(RuleBasedStateMachine):
     def tool_answers(self, data, ok):
         execution = data.draw(st.sampled_from(self.running))
         self.running.remove(execution)
-        state = State.CANCELLED if execution.id in self.cancelled else State.DONE if ok else State.FAILED
+        state = self.state_at_end(execution, ok)
         value = ("value", execution.id)
         for write in self.writes:
             if write[3] is execution:
                 write[2] = self.now
-        self.carry_out(self.machine.ended(execution, self.now, state, value=value, content=execution.id, error="bad"))
-        for run, asked in [pair for pair in self.waiting if pair[1].execution is execution]:
-            self.finish(run, asked)
+        self.carry_out(
+            self.machine.end_execution(execution, self.now, state, value=value, content=execution.id, error="bad")
+        )
+        for run, agent_call in [pair for pair in self.waiting if pair[1].execution is execution]:
+            self.finish(run, agent_call)
 
-    def finish(self, run, asked):
-        """The agent gets what it asked for, or has it made again."""
-        execution = asked.execution
-        if execution.waiters:
-            execution.waiters -= 1
-        if execution.state is not State.DONE and execution.reason is not None:
-            self.carry_out(self.machine.found(run, asked, self.now, fresh=True))
-            assert asked.execution.reason is None and asked.execution.state is State.RUNNING
-            self.running.append(asked.execution)
-            return
-        if execution.state is State.DONE and execution.call.name not in WRITES:
-            if execution.started_at < asked.asked_at or execution.reason is not None:
-                assert execution.value == ("value", execution.id)
-                self.machine.used(asked)
-        self.waiting.remove((run, asked))
-        self.carry_out(self.machine.answered(run, asked, execution.id, self.now))
+    def state_at_end(self, execution, ok):
+        if execution.id in self.cancelled:
+            return ExecutionState.CANCELLED
+        return ExecutionState.DONE if ok else ExecutionState.FAILED
 
-    @precondition(lambda self: self.asking)
+    def finish(self, run, agent_call):
+        """The agent gets what it waited for, or executes the call itself; or its own execution has ended."""
+        execution = agent_call.execution
+        if not agent_call.is_own:
+            if execution.state is not ExecutionState.DONE:
+                self.carry_out(self.machine.call_again(run, agent_call, self.now))
+                own = agent_call.execution
+                assert agent_call.is_own and own.reason is None and own.state is ExecutionState.RUNNING
+                self.running.append(own)
+                return
+            assert self.machine.take_result(agent_call) == ("value", execution.id)
+        self.waiting.remove((run, agent_call))
+        self.carry_out(self.machine.end_call(run, agent_call, execution.id, self.now))
+
+    @precondition(lambda self: self.predicting)
     @rule(data=st.data(), guesses=st.lists(st.tuples(CALLS, st.floats(0.05, 0.9)), max_size=3))
     def guesser_answers(self, data, guesses):
-        node = data.draw(st.sampled_from(self.asking))
-        self.asking.remove(node)
-        self.carry_out(self.machine.guessed(node, guesses, self.now))
+        node = data.draw(st.sampled_from(self.predicting))
+        self.predicting.remove(node)
+        self.carry_out(self.machine.add_guesses(node, guesses, self.now))
 
     @invariant()
     def limits_hold(self):
-        assert sum(execution.takes_a_place for execution in self.started) <= LIMITS.max_inflight
-        assert len(self.asking) <= LIMITS.max_inflight + 1
+        assert sum(execution.is_speculative for execution in self.started) <= LIMITS.max_inflight
+        assert len(self.predicting) <= LIMITS.max_inflight + 1
         recent = [e for e in self.started if e.call.name == "metered" and e.started_at > self.now - 20.0]
         assert len(recent) < 6
 
@@ -177,10 +191,39 @@ class Tools(RuleBasedStateMachine):
             if execution.reason is not None:
                 assert execution.id in self.cancelled
                 self.running.remove(execution)
-                self.carry_out(self.machine.ended(execution, self.now, State.CANCELLED))
+                self.carry_out(self.machine.end_execution(execution, self.now, ExecutionState.CANCELLED))
         if not self.waiting:
             assert all(entry.outcome != "open" for entry in self.machine.audit)
 
 
 TestTools = Tools.TestCase
 TestTools.settings = settings(max_examples=200, stateful_step_count=50, phases=[Phase.generate])
+
+
+def test_a_result_stays_until_every_waiter_has_it_also_when_a_write_has_made_it_stale():
+    machine = Machine(ToolRules(RULES), LIMITS)
+    run, _ = machine.open_run([], 0.0)
+    read = ToolCall("read", {"a": 0})
+    maker, *waiters = [machine.begin_call(run, read, 0.0)[0] for _ in range(3)]
+    execution = maker.execution
+    assert maker.is_own and not any(waiter.is_own for waiter in waiters)
+    assert execution.waiters == set(waiters)
+    machine.begin_call(run, ToolCall("write", {}), 1.0)
+    assert execution.forgotten == "stale"
+    machine.end_execution(execution, 2.0, ExecutionState.DONE, value="value", content="seen")
+    machine.end_call(run, maker, "seen", 2.0)
+    for waiter in waiters:
+        assert machine.take_result(waiter) == "value"
+        machine.end_call(run, waiter, "seen", 2.0)
+    assert not execution.waiters and execution.value is None  # nobody else may have it
+    assert machine.statistics.shared == 2
+
+
+def test_a_waiter_that_gives_up_lets_go_of_the_result_once():
+    machine = Machine(ToolRules(RULES), LIMITS)
+    run, _ = machine.open_run([], 0.0)
+    maker, first, second = [machine.begin_call(run, ToolCall("read", {"a": 0}), 0.0)[0] for _ in range(3)]
+    machine.abandon_call(run, first, 0.5)
+    machine.abandon_call(run, first, 0.5)
+    machine.abandon_call(run, maker, 0.5)  # it executes the call itself, so it is no waiter
+    assert maker.execution.waiters == {second}

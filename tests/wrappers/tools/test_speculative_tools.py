@@ -8,12 +8,13 @@ import functools
 import gc
 import json
 import sys
+from typing import Any
 
 import pytest
 
 from spec_envs import Effect, EnvClosed, Guess, InvalidConfiguration
 from spec_envs.agents import NGramGuesser, PatternGuesser
-from spec_envs.conversation import Tool, UserMessage
+from spec_envs.conversation import Tool, ToolCall, ToolResult, UserMessage
 from spec_envs.wrappers import HandlerLimit, SpeculativeTools, ToolLimits, ToolRule
 from tests.virtual_time import run
 
@@ -70,7 +71,7 @@ class World:
 
         return tool
 
-    async def call(self, name, a=0):
+    async def call(self, name, a: Any = 0):
         """The result, and how long it took."""
         start = asyncio.get_running_loop().time()
         result = await self.tools.call(name, {"a": a})
@@ -265,7 +266,7 @@ def test_runs_at_once_do_not_see_each_other():
                     for _ in range(3):
                         await asyncio.sleep(1)
                         await world.call("read", number)
-                return [event.arguments["a"] for event in each.events if hasattr(event, "arguments")]
+                return [event.arguments["a"] for event in each.events if isinstance(event, ToolCall)]
 
             assert await asyncio.gather(*map(agent, range(20))) == [[number] * 3 for number in range(20)]
 
@@ -318,7 +319,7 @@ def test_what_is_served_is_a_copy():
                 made_here = await tools.call("read", {"a": 2})
                 made_here["a"] = "changed"
                 assert (await tools.call("read", {"a": 2}))["a"] == 2
-                assert [e.content["a"] for e in each.events if hasattr(e, "content")] == [1, 1, 2, 2]
+                assert [e.content["a"] for e in each.events if isinstance(e, ToolResult)] == [1, 1, 2, 2]
 
     run(main)
 
@@ -433,7 +434,8 @@ def test_arguments_that_the_caller_changes_later_do_not_matter():
                 numbers.append(2)
                 await world.call("write")
                 assert (await world.call("read", [1]))[0]["state"] == 1
-                assert each.events[0].arguments == {"a": [1]}
+                first = each.events[0]
+                assert isinstance(first, ToolCall) and first.arguments == {"a": [1]}
 
     run(main)
 
@@ -487,9 +489,9 @@ def test_runs_of_several_proxies_are_all_current():
                 await other.call("read", {"a": 2})
                 async with one.run() as innermost:
                     await one.call("read", {"a": 3})
-                assert [e.arguments["a"] for e in outer.events if hasattr(e, "arguments")] == [1]
-                assert [e.arguments["a"] for e in inner.events if hasattr(e, "arguments")] == [2]
-                assert [e.arguments["a"] for e in innermost.events if hasattr(e, "arguments")] == [3]
+                assert [e.arguments["a"] for e in outer.events if isinstance(e, ToolCall)] == [1]
+                assert [e.arguments["a"] for e in inner.events if isinstance(e, ToolCall)] == [2]
+                assert [e.arguments["a"] for e in innermost.events if isinstance(e, ToolCall)] == [3]
 
     run(main)
 
@@ -702,7 +704,7 @@ def test_bad_input():
         async with SpeculativeTools({}, NGramGuesser()) as tools:
             tools.add("read", asyncio.sleep, schema=Tool("read"))
             tools.add("read", asyncio.sleep)
-            with pytest.raises(InvalidConfiguration, match="somebody else's tool has the name 'read'"):
+            with pytest.raises(InvalidConfiguration, match="a tool of another source has the name 'read'"):
                 tools.add("read", asyncio.wait_for)
             async with tools.run() as each:
                 with pytest.raises(InvalidConfiguration, match="arguments of 'read' must be JSON data"):

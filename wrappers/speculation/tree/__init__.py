@@ -22,7 +22,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Effect, Guess, Usage
+from spec_envs.calls import Effect
+from spec_envs.guesses import Guess
+from spec_envs.handling import Usage
 from spec_envs.wrappers.speculation.tree.asking import Asking
 from spec_envs.wrappers.speculation.tree.branches import Branches
 from spec_envs.wrappers.speculation.tree.nodes import Command, Node, Process, Run, RunState

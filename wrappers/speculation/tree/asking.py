@@ -12,7 +12,7 @@ from spec_envs.wrappers.speculation.tree.nodes import Ask, Command, Node, Run, U
 from spec_envs.wrappers.speculation.tree.pace import Pace
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Guess
+    from spec_envs.guesses import Guess
     from spec_envs.wrappers.speculation.tree.limits import Limits
     from spec_envs.wrappers.speculation.tree.planner import Planner
 

@@ -15,7 +15,8 @@ import math
 from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Call, Effect, Guess
+from spec_envs.calls import Call, Effect
+from spec_envs.guesses import Guess
 from spec_envs.wrappers.speculation.tree.nodes import Command, Committed, Discarded, Node, Process, response_key
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ import math
 from collections.abc import Hashable, Iterator
 from typing import Any, Protocol
 
-from spec_envs.calls import Call, Handler, Usage, key_of
+from spec_envs.calls import Call
+from spec_envs.handling import Handler, Usage
+from spec_envs.values import key_of
 
 
 def response_key(response: Any) -> Hashable:

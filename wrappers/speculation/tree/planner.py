@@ -12,7 +12,8 @@ import itertools
 import math
 from collections.abc import Container
 
-from spec_envs.calls import Call, Effect, Usage
+from spec_envs.calls import Call, Effect
+from spec_envs.handling import Usage
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation.tree.limits import Limits  # noqa: TC001
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState

@@ -13,7 +13,8 @@ from spec_envs.wrappers.speculation.tree.nodes import Cancel, Command, Node, Run
 from spec_envs.wrappers.speculation.tree.reads import SharedReads
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Call, Usage
+    from spec_envs.calls import Call
+    from spec_envs.handling import Usage
     from spec_envs.wrappers.speculation.tree.limits import Limits
     from spec_envs.wrappers.speculation.tree.planner import Planner
 

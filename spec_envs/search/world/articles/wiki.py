@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spec_envs.draws import Draws
 from spec_envs.search.corpus.corpus import Corpus
-from spec_envs.search.loading import page_from_markup
+from spec_envs.search.corpus.markup import page_from_markup
 from spec_envs.search.world.articles import about_organisations as institutions
 from spec_envs.search.world.articles import about_places as geography
 from spec_envs.search.world.articles import about_works as creations

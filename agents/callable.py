@@ -1,0 +1,49 @@
+"""``CallableGuesser``: a function that names likely responses, as a guesser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from spec_envs.agents.calibration import RankCalibration
+from spec_envs.agents.recent import Recent
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess
+from spec_envs.values import key_of
+
+
+class CallableGuesser:
+    """Turns a function that names likely responses into a guesser, which learns how often each rank is right.
+
+    Args:
+        function: ``function(call, k)`` returns at most ``k`` responses, most likely first.
+        calibration: The estimate of the probability of each rank. Default: a new one.
+        capacity: The number of guessed calls that are remembered until their responses are observed.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Call, int], Sequence[Any]],
+        *,
+        calibration: RankCalibration | None = None,
+        capacity: int = 1024,
+    ) -> None:
+        self.calibration = calibration or RankCalibration()
+        self._function = function
+        self._offered: Recent[list[Hashable]] = Recent(capacity)
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        """Return at most ``k`` guesses, most likely first. A response that the function names twice counts once."""
+        responses: dict[Hashable, Any] = {}
+        for response in self._function(call, k)[:k]:
+            responses.setdefault(key_of(response), response)
+        self._offered.put(call.key, list(responses))
+        probabilities = self.calibration.probabilities(len(responses))
+        return [Guess(response, p) for response, p in zip(responses.values(), probabilities, strict=True)]
+
+    def observe(self, call: Call, response: Any) -> None:
+        """Learn which rank was right, if this call was guessed."""
+        offered = self._offered.get(call.key)
+        if offered is not None:
+            key = key_of(response)
+            self.calibration.observe(offered.index(key) if key in offered else None, len(offered))

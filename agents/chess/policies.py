@@ -1,0 +1,75 @@
+"""Policies for ``SpecChess-v0``. They take text observations and return moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from spec_envs.agents.chess.moves import ActionFormat, as_action, checked_format
+from spec_envs.calls import Effect
+from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
+from spec_envs.chess.position import Position
+from spec_envs.handling import CancelToken
+
+if TYPE_CHECKING:
+    from spec_envs.chess.engine import EnginePool
+
+
+class _Policy:
+    """A player as a policy: a pure function of the observation."""
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __init__(self, player: Opponent, action_format: ActionFormat) -> None:
+        self._player = player
+        self.action_format = checked_format(action_format)
+
+    def __call__(self, observation: Any, cancel: CancelToken | None = None) -> str | int:
+        """Return the move to play.
+
+        Args:
+            observation: A text observation of ``SpecChess-v0``.
+            cancel: Stops the search when it is cancelled. Default: the search is never stopped.
+        """
+        position = Position.of(observation)
+        return as_action(self._player(position, cancel or CancelToken()), position, self.action_format)
+
+
+class BuiltinChessPolicy(_Policy):
+    """Plays the moves of the built-in engine; see ``BuiltinOpponent`` for ``depth``."""
+
+    def __init__(self, depth: int = 1, *, action_format: ActionFormat = "uci") -> None:
+        super().__init__(BuiltinOpponent(depth), action_format)
+
+
+class RandomChessPolicy(_Policy):
+    """Plays a random legal move, drawn from ``seed`` and the observation: equal observations get equal moves."""
+
+    def __init__(self, seed: int = 0, *, action_format: ActionFormat = "uci") -> None:
+        super().__init__(RandomOpponent(seed), action_format)
+
+
+class StockfishPolicy(_Policy):
+    """Plays the moves of Stockfish; see ``StockfishOpponent`` for the options."""
+
+    def __init__(
+        self,
+        *,
+        depth: int | None = None,
+        nodes: int | None = None,
+        skill: float | None = None,
+        elo: int | None = None,
+        pool: EnginePool | None = None,
+        action_format: ActionFormat = "uci",
+    ) -> None:
+        self._stockfish = StockfishOpponent(depth=depth, nodes=nodes, skill=skill, elo=elo, pool=pool)
+        super().__init__(self._stockfish, action_format)
+
+    def close(self) -> None:
+        """Stop the engines, unless they belong to a ``pool`` that was given. Idempotent."""
+        self._stockfish.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,265 @@
+"""``ChatModel``: a chat model behind any server that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import re
+import threading
+import urllib.parse
+import weakref
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from spec_envs.agents.llm.prices import PRICES, Price, price_of
+from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
+from spec_envs.background_loop import BackgroundLoop
+from spec_envs.calls import Effect
+from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+    from spec_envs.agents.llm.messages import ChatRequest, Completion
+
+    # A client belongs to the loop on which its connections were opened.
+    _Clients = weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]
+
+
+#: The key that is sent to a server that needs none.
+_NO_KEY = "no-key-given"
+#: Shorter keys are placeholders, such as "x". In errors only whole words are replaced for them.
+_KEY_LENGTH = 8
+#: Parameters that every request sets itself.
+_NOT_OPTIONS = frozenset({"messages", "model", "stream"})
+#: The answer that the running task waits for, and its token.
+_awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
+
+
+class ChatModel:
+    """A chat model behind any server that speaks OpenAI's protocol, with the ``openai`` package as its client.
+
+    Answers are streamed, so that a cancelled call closes its stream and the server stops. The tokens written until then
+    are spent on the call's token all the same; ``docs/llm.md`` tells how they are counted.
+
+    The key is read from the environment when it is needed. ``ChatModel`` keeps no copy, and removes the key from the
+    text of errors.
+
+    Args:
+        name: The name of the model on its server.
+        base_url: The address of the server, such as ``http://localhost:8000/v1``. Default: ``OPENAI_BASE_URL``, or
+            else OpenAI's.
+        key_variable: The environment variable that holds the key. A server named by ``base_url`` may need none.
+        timeout_s: An attempt fails when the server sends nothing for this time, in seconds (> 0, finite).
+        max_retries: The number of retries if a server cannot be reached, is busy, or fails before the answer begins.
+            Before each retry the client waits for the time in ``Retry-After``, or for a growing time. An answer that
+            breaks off later is an error; ``retry(model, attempts=2)`` of ``spec_envs.wrappers.handlers`` retries it.
+        prices: The price of tokens by model. A model without a price costs nothing.
+        options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``, but not ``messages``,
+            ``model`` or ``stream``.
+
+    Raises:
+        InvalidConfiguration: An argument is invalid.
+    """
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str | None = None,
+        key_variable: str = "OPENAI_API_KEY",
+        timeout_s: float = 120.0,
+        max_retries: int = 2,
+        prices: Mapping[str, Price] = PRICES,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        if not name:
+            raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
+        if not 0 < timeout_s < float("inf"):
+            raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
+        if type(max_retries) is not int or max_retries < 0:
+            raise InvalidConfiguration(f"max_retries must be an integer of at least 0, not {max_retries!r}")
+        if taken := _NOT_OPTIONS & options.keys():
+            raise InvalidConfiguration(
+                f"options must not hold {', '.join(sorted(taken))}: requests set these themselves"
+            )
+        if base_url is not None and not _is_url(base_url):
+            raise InvalidConfiguration(f"base_url must be like http://localhost:8000/v1, not {_public(base_url)!r}")
+        self.name = name
+        self.base_url = base_url
+        self.price = price_of(name, prices)
+        self._key_variable = key_variable
+        self._timeout_s = timeout_s
+        self._max_retries = max_retries
+        self._options = dict(options)
+        self._rates = TokenRates()
+        self._lock = threading.Lock()
+        self._closed = False
+        clients: _Clients = weakref.WeakKeyDictionary()
+        self._clients = clients
+        self._background = BackgroundLoop(f"chat-model-{name}", last=lambda: _close_client(clients))
+
+    def __call__(self, query: ChatRequest, cancel: CancelToken | None = None) -> Completion:
+        """Return the answer to ``query``; blocks until the answer is complete.
+
+        Raises:
+            HandlerFailed: The server cannot be reached, refuses, or breaks off. The message quotes the server.
+            InvalidConfiguration: The environment holds no key.
+            CallCancelled: The token was cancelled.
+            EnvClosed: The model is closed, or was closed during the call.
+        """
+        client = self._client(self._background.loop)  # made on this thread, while the loop serves other calls
+        token = cancel or CancelToken()
+        token.raise_if_cancelled()
+        return self._background.run(self._answered(client, query, token), token)
+
+    async def acall(self, query: ChatRequest, cancel: CancelToken | None = None) -> Completion:
+        """Return the answer to ``query``, on the running event loop. Ends when its task is cancelled.
+
+        Raises:
+            HandlerFailed: As for a blocking call.
+            InvalidConfiguration: As for a blocking call.
+        """
+        return await self._answered(self._client(asyncio.get_running_loop()), query, cancel or CancelToken())
+
+    async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
+        answer = Answer(query)
+        _awaited.set((answer, cancel))
+        failure: str | None = None
+        try:
+            stream = await self._open(client, query)
+            async with stream:
+                async for chunk in stream:
+                    answer.add(chunk, cancel.now())
+            if not answer.is_complete:
+                failure = "the answer ended before it was complete"
+        except Exception as error:
+            # An error of the client holds the request, and so the key. So the error is dropped, and is no cause either.
+            failure = _told(error, client.api_key)
+        finally:
+            usage = answer.usage(self.price, self._rates, cancel.now())
+            if failure is None or answer.has_begun:  # a request that was refused or never arrived costs nothing
+                cancel.spend(usage)
+        if failure is not None:
+            raise HandlerFailed(f"{self!r} gave no answer: {failure}")
+        return answer.completion(usage)
+
+    async def _open(self, client: AsyncOpenAI, query: ChatRequest) -> Any:
+        parameters: dict[str, Any] = {
+            "model": self.name,
+            "messages": list(query.messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "extra_body": self._options or None,
+        }
+        if query.tools:
+            parameters["tools"] = list(query.tools)
+        if query.output == "json":
+            parameters["response_format"] = {"type": "json_object"}
+        if query.max_tokens is not None:
+            # OpenAI's reasoning models refuse the old name, and many other servers do not know the new name.
+            is_openai = "openai.com" in str(client.base_url)
+            parameters["max_completion_tokens" if is_openai else "max_tokens"] = query.max_tokens
+        if query.temperature is not None:
+            parameters["temperature"] = query.temperature
+        if query.logprobs:
+            parameters["logprobs"] = True
+        return await client.chat.completions.create(**parameters)
+
+    def _client(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
+        with self._lock:
+            if self._closed:
+                raise EnvClosed(f"{self!r} is closed; make a new ChatModel")
+            client = self._clients.get(loop)
+            if client is None:
+                from openai import (  # imported late, since the import takes most of a second
+                    AsyncOpenAI,
+                    DefaultAsyncHttpxClient,
+                )
+
+                client = self._clients[loop] = AsyncOpenAI(
+                    api_key=self._key(),
+                    base_url=self.base_url,
+                    timeout=self._timeout_s,
+                    max_retries=self._max_retries,
+                    http_client=DefaultAsyncHttpxClient(event_hooks={"request": [_sent], "response": [_replied]}),
+                )
+        return client
+
+    def _key(self) -> str:
+        key = os.environ.get(self._key_variable, "").strip()
+        if not key and self.base_url is None and not os.environ.get("OPENAI_BASE_URL"):
+            raise InvalidConfiguration(
+                f"the environment variable {self._key_variable} must hold the key of {self.name}; "
+                f"or pass base_url= to use another server"
+            )
+        if not (key.isascii() and key.isprintable()):
+            raise InvalidConfiguration(f"the environment variable {self._key_variable} does not hold a valid key")
+        return key or _NO_KEY
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await _close_client(self._clients)
+
+    def close(self) -> None:
+        """Cancel the calls in flight, and close the thread and the connections of blocking calls. Idempotent.
+
+        Connections of other event loops are closed by ``aclose``.
+        """
+        with self._lock:
+            self._closed = True
+        self._background.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "" if self.base_url is None else f", base_url={_public(self.base_url)!r}"
+        return f"ChatModel({self.name!r}{where})"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an invalid port or host
+        return False
+
+
+def _public(url: str) -> str:
+    """Return ``url`` without its password and parameters, which may hold a key."""
+    return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
+
+
+async def _sent(_: object) -> None:
+    answer, cancel = _awaited.get()
+    answer.sent(cancel.now())
+
+
+async def _replied(response: Any) -> None:
+    if response.is_error:
+        _awaited.get()[0].refused()
+
+
+async def _close_client(clients: _Clients) -> None:
+    """Close the connections of the running event loop."""
+    client = clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.close()
+
+
+def _told(error: Exception, key: str) -> str:
+    """Return the text of an error without the key."""
+    status = getattr(error, "status_code", None)
+    texts = [str(error)] + ([str(error.__cause__)] if error.__cause__ is not None else [])
+    text = f"{type(error).__name__}{f' (status {status})' if status else ''}: {': '.join(filter(None, texts))}"
+    pattern = re.escape(key) if len(key) >= _KEY_LENGTH else rf"(?<!\w){re.escape(key)}(?!\w)"
+    return re.sub(pattern, "[key]", text)[:1000]

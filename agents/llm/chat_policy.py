@@ -1,0 +1,65 @@
+"""``ChatPolicy``: a chat model as the policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from spec_envs.agents.llm.prompting import Prompter, Steps
+from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected
+from spec_envs.agents.llm.prompts.named import policy_prompt
+from spec_envs.calls import Effect
+from spec_envs.errors import HandlerFailed
+from spec_envs.handling import CancelToken
+
+if TYPE_CHECKING:
+    from spec_envs.agents.llm.messages import AnyModel
+
+
+class ChatPolicy:
+    """A policy that prompts a chat model with the observation, and reads the action from the model's answer.
+
+    If an answer cannot be read, the model is prompted once more, with the reason. ``ChatPolicy(model, "chess")`` is a
+    chess opponent too.
+
+    Args:
+        model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
+            coroutine function. The caller closes the model.
+        prompt: "chess", "retail" (calls the tools of the observation), "tuning" (for observations as text), or a
+            ``PolicyPrompt``.
+    """
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, model: AnyModel, prompt: str | PolicyPrompt) -> None:
+        self.prompt = policy_prompt(prompt) if isinstance(prompt, str) else prompt
+        self._prompter = Prompter(model)
+
+    def __call__(self, observation: Any, cancel: CancelToken | None = None) -> Any:
+        """Return the action.
+
+        Raises:
+            HandlerFailed: The model gave no answer, or two that could not be read. The message quotes the last answer.
+        """
+        return self._prompter.run(self._steps(observation), cancel or CancelToken())
+
+    async def acall(self, observation: Any, cancel: CancelToken | None = None) -> Any:
+        """Return the action, on the running event loop. Ends when its task is cancelled.
+
+        Raises:
+            HandlerFailed: As for a blocking call.
+            InvalidConfiguration: The model is not async.
+        """
+        return await self._prompter.arun(self._steps(observation), cancel or CancelToken())
+
+    def _steps(self, observation: Any) -> Steps[Any]:
+        request = self.prompt.request(observation)
+        completion = yield request
+        try:
+            return self.prompt.read(completion, observation)
+        except ValueError as error:
+            completion = yield corrected(request, completion, str(error))
+        try:
+            return self.prompt.read(completion, observation)
+        except ValueError as error:
+            answer = completion.text or completion.tool_calls
+            raise HandlerFailed(f"the model answered {answer!r:.500}, which cannot be used: {error}") from error

@@ -1,0 +1,87 @@
+"""The form of prompts: functions that make a request, and functions that read the answer.
+
+A reading function raises ``ValueError`` for an unusable answer, with a reason that helps the model to correct it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spec_envs.agents.llm.messages import ChatRequest, Completion
+
+
+#: The last queries to a handler with its responses, oldest first.
+Past = Sequence[tuple[Any, Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyPrompt:
+    """A prompt for the agent's own decision.
+
+    Args:
+        request: ``request(observation)`` returns the request to the model.
+        read: ``read(completion, observation)`` returns the action that the model chose.
+    """
+
+    request: Callable[[Any], ChatRequest]
+    read: Callable[[Completion, Any], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GuessPrompt:
+    """A prompt for guesses of a handler's response: the answer has one guess on each line, most likely first.
+
+    Args:
+        request: ``request(query, k, past)`` returns the request to the model. ``past`` holds the last queries to the
+            handler with its responses, as examples. Raises ``TypeError`` or ``ValueError`` for another domain's query.
+        read: ``read(line, query)`` returns the response that a line names.
+    """
+
+    request: Callable[[Any, int, Past], ChatRequest]
+    read: Callable[[str, Any], Any]
+
+
+def user_message(text: str) -> Mapping[str, Any]:
+    """Return a chat message of the user."""
+    return {"role": "user", "content": text}
+
+
+def corrected(request: ChatRequest, completion: Completion, wrong: str) -> ChatRequest:
+    """Return ``request`` extended by the unusable answer and the reason ``wrong`` why it is unusable."""
+    calls = [
+        {"id": f"wrong_{index}", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for index, call in enumerate(completion.tool_calls)
+    ]
+    answer: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    if calls:
+        answer |= {"content": completion.text or None, "tool_calls": calls}
+    complaint = f"That cannot be used: {wrong}. Answer again, in the form that was asked for."
+    # Every tool call in a dialogue needs a result.
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": complaint} for call in calls]
+    messages: list[Mapping[str, Any]] = [
+        *request.messages,
+        answer,
+        *(results or [{"role": "user", "content": complaint}]),
+    ]
+    return dataclasses.replace(request, messages=messages)
+
+
+def best_first(k: int, what: str, form: str) -> str:
+    """Return the last sentences of a prompt for guesses."""
+    return f"Name the {k} most likely {what}, most likely first, one on each line, {form}. Write nothing else."
+
+
+def json_line(line: str) -> Any:
+    """Return the JSON data in a line.
+
+    Raises:
+        ValueError: The line is not JSON.
+    """
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{line[:200]!r} is not JSON ({error})") from None

@@ -1,0 +1,91 @@
+"""Prompts for the shop: the agent's action, with the observation's tools and dialogue, and guesses of both sides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, json_line, user_message
+
+
+def _request(observation: Mapping[str, str]) -> ChatRequest:
+    policy = {"role": "system", "content": observation["policy"]}
+    # The environment's messages have OpenAI's form, except for the name in a tool's result, which some servers refuse.
+    dialogue = [
+        {key: value for key, value in message.items() if key != "name"}
+        for message in json.loads(observation["dialogue"])
+    ]
+    return ChatRequest(messages=[policy, *dialogue], tools=json.loads(observation["tools"]))
+
+
+def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any]:
+    """Return the first tool call, or the message: the shop's policy allows one call at a time."""
+    tools = json.loads(observation["tools"])
+    if completion.tool_calls:
+        call = completion.tool_calls[0]
+        return _call(call.name, json_line(call.arguments or "{}"), tools)
+    if not completion.text.strip():
+        raise ValueError("the answer is empty; write to the customer or call a tool")
+    return completion.text.strip()
+
+
+def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:
+    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer was."""
+    schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
+    if name not in schemas:
+        raise ValueError(f"there is no tool {name!r}; the tools are {', '.join(schemas)}")
+    if not isinstance(arguments, dict):
+        raise ValueError(f"the arguments of {name} must be a JSON object, not {json.dumps(arguments)[:200]}")
+    known = [key for key in schemas[name].get("properties", {}) if key in arguments]
+    rest = sorted(arguments.keys() - set(known))
+    return {"name": name, "arguments": {key: arguments[key] for key in (*known, *rest)}}
+
+
+def _action_request(observation: Any, k: int, past: Past) -> ChatRequest:
+    system = (
+        "You predict what the agent of an online shop does next.\n\n"
+        f"The agent's policy:\n{observation['policy']}\n\nIts tools (JSON):\n{observation['tools']}"
+    )
+    form = 'as JSON: a tool call as {"name": "…", "arguments": {…}}, a message to the customer as "…"'
+    text = (
+        f"The dialogue so far (JSON):\n{observation['dialogue']}\n\n{best_first(k, 'next actions of the agent', form)}"
+    )
+    return ChatRequest(messages=({"role": "system", "content": system}, user_message(text)))
+
+
+def _read_action(line: str, observation: Any) -> str | dict[str, Any]:
+    action = json_line(line)
+    if isinstance(action, dict) and isinstance(action.get("name"), str):
+        return _call(action["name"], action.get("arguments", {}), json.loads(observation["tools"]))
+    if not isinstance(action, str) or not action.strip():
+        raise ValueError(f"{line[:200]} is neither a tool call nor a message in quotes")
+    return action.strip()
+
+
+def _reply_request(query: Any, k: int, past: Past) -> ChatRequest:
+    # The model sees only what was said: an agent does not know the customer's task.
+    if not isinstance(getattr(query, "said", None), tuple):
+        raise TypeError(f"{type(query).__name__} holds no conversation with a customer")
+    roles = ("Agent", "Customer")
+    said = "\n".join(f"{roles[turn % 2]}: {json.dumps(text)}" for turn, text in enumerate(query.said))
+    text = f"A customer talks to the agent of an online shop.\n\n{said}\n\n"
+    text += best_first(k, "next messages of the customer", "word for word, as JSON text in quotes")
+    return ChatRequest(messages=(user_message(text),))
+
+
+def _read_reply(line: str, query: Any) -> str:
+    reply = json_line(line) if line.startswith('"') else line.removeprefix("Customer:").strip()
+    if not isinstance(reply, str) or not reply:
+        raise ValueError(f"{line[:200]} is no message")
+    return reply
+
+
+#: For ``ChatPolicy``: a tool call ``{"name", "arguments"}`` or a message.
+RETAIL = PolicyPrompt(request=_request, read=_read)
+#: For ``ChatGuesser``: the agent's next action, and the customer's reply.
+RETAIL_GUESSES = {
+    "policy": GuessPrompt(request=_action_request, read=_read_action),
+    "user": GuessPrompt(request=_reply_request, read=_read_reply),
+}

@@ -1,0 +1,167 @@
+"""One argument at one moment: what it may be, and what speaks for each possibility."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from spec_envs.agents.pattern.moment import Candidate, State
+
+#: What was chosen for the arguments so far; ``None``: left out.
+Chosen = Mapping[str, Candidate | None]
+
+
+@dataclasses.dataclass(slots=True)
+class Slot:
+    """One argument of a tool at one moment: what it may be, and the features of each possibility."""
+
+    tool: str
+    argument: str
+    candidates: list[Candidate]
+    features: list[list[str]]
+    optional: bool
+    shapes: dict[str, str]  # of every candidate, by key
+
+
+def slot_of(state: State, tool: str, argument: str) -> Slot:
+    """The candidates of an argument, with those features that do not depend on other arguments."""
+    candidates = state.candidates(tool, argument)
+    features = _features(state, tool, argument, candidates)
+    shapes = {each.key: each.shape for each in candidates}
+    return Slot(tool, argument, candidates, features, state.memory.optional(tool, argument, state.task), shapes)
+
+
+def _features(state: State, tool: str, argument: str, candidates: Sequence[Candidate]) -> list[list[str]]:
+    done = state.latest.get(tool)
+    previous = None if done is None else done.arguments.get(argument)
+    elsewhere = next(
+        (each.arguments[argument] for each in reversed(state.index.calls) if argument in each.arguments), ""
+    )
+    mentions = _ranks({each.mention: each for each in candidates if each.mention[0] >= 0})
+    ages = _ranks({(each.last,): each for each in candidates if each.last >= 0})
+    fresh = _fresh(state, tool, argument, candidates)
+    places: dict[int, list[int]] = {}
+    for each in candidates:
+        places.setdefault(each.mention[0], []).append(each.mention[1])
+    orders = {time: sorted(set(found)) for time, found in places.items()}
+    unused: dict[int, int] = {}
+    for each in candidates:
+        time, place = each.mention
+        if (tool, argument) not in state.uses.get(each.key, ()) and place <= unused.get(time, place):
+            unused[time] = place
+    rows = []
+    for each in candidates:
+        row = list(each.features)
+        uses = state.uses.get(each.key, ())
+        if (tool, argument) in uses:
+            row.append("used here last" if each.key == previous else "used here")
+        elif any(name == argument for _, name in uses):
+            row.append("used as this last" if each.key == elsewhere else "used as this")
+        else:
+            row.append("not used as this")
+        if each.fields:
+            row.append(f"field {max(_alike(field, argument) for field in each.fields)}")
+        row.append(f"mention {mentions.get(each.mention, 9)}")
+        row.append(f"recent {ages.get((each.last,), 9)}")
+        if each.key in fresh:
+            row.append("next of list" if fresh[each.key] else "unused of list")
+        time, place = each.mention
+        if time >= 0:
+            order = orders[time]
+            when = "now" if time in (state.user[0], state.agent[0]) else "before"
+            row.append(f"said as {min(3, order.index(place))} of {min(3, len(order))} {when}")
+            if place == unused.get(time):
+                row.append(f"first said of the unused {when}")
+        rows.append(row)
+    return rows
+
+
+def _ranks(places: Mapping[tuple[int, ...], Candidate]) -> dict[tuple[int, ...], int]:
+    return {place: min(rank, 4) for rank, place in enumerate(sorted(places, reverse=True))}
+
+
+def _alike(field: str, argument: str) -> int:
+    """How much a field's name is like an argument's: 3 equal, 2 the one ends with the other, 1 a common word."""
+    if field == argument:
+        return 3
+    if field and (argument.endswith(f"_{field}") or field.endswith(f"_{argument}")):
+        return 2
+    return int(bool(set(field.rstrip("s").split("_")) & set(argument.rstrip("s").split("_"))))
+
+
+def _fresh(state: State, tool: str, argument: str, candidates: Sequence[Candidate]) -> dict[str, bool]:
+    """Elements of lists that this argument was not yet taken from; true for the first of each list."""
+    first: dict[str, tuple[int, str]] = {}
+    fresh: dict[str, bool] = {}
+    for each in candidates:
+        if each.lists and (tool, argument) not in state.uses.get(each.key, ()):
+            fresh[each.key] = False
+            for source, place in each.lists:
+                if source not in first or place < first[source][0]:
+                    first[source] = (place, each.key)
+    for _, key in first.values():
+        fresh[key] = True
+    return fresh
+
+
+class Given:
+    """What the arguments chosen so far, and the calls made so far, say about the next argument.
+
+    Args:
+        state: The moment.
+        slot: The argument.
+        chosen: Those before it.
+        final: Whether it is the last one.
+    """
+
+    def __init__(self, state: State, slot: Slot, chosen: Chosen, final: bool) -> None:
+        self._slot, self._final, self._calls = slot, final, state.index.calls
+        self._keys = {name: None if each is None else each.key for name, each in chosen.items()}
+        self._names = [(name, key) for name, key in self._keys.items() if key is not None]
+        records = [each.records for each in chosen.values() if each is not None and each.records]
+        self._records = records[-1] if records else frozenset()
+        self._results = {result for result, _ in self._records}
+        self._done = done = state.latest.get(slot.tool)
+        if done is not None:
+            agree = all(done.arguments.get(name) == key for name, key in self._keys.items())
+            self._how = "first" if not chosen else "so far as before" if agree else "other"
+            self._result = "failed" if done.error else "done"
+            self._before = done.arguments.get(slot.argument)
+            self._swapped: dict[str, list[str]] = {}
+            for name, key in done.arguments.items():
+                if name != slot.argument:
+                    self._swapped.setdefault(key, []).append(f"was {name}")
+        self._made = [
+            each
+            for each in state.index.calls
+            if each.call.name == slot.tool and all(each.arguments.get(name) == key for name, key in self._keys.items())
+        ]
+
+    def features(self, candidate: Candidate) -> list[str]:
+        """Features of a candidate that hold only here."""
+        features = [f"equals {name}" for name, key in self._names if key == candidate.key]
+        if self._records and candidate.records:
+            same = not self._records.isdisjoint(candidate.records)
+            near = same or any(result in self._results for result, _ in candidate.records)
+            features.append("same record" if same else "other record")
+            features.append("same result" if near else "other result")
+        if self._done is not None:
+            same = candidate.key == self._before
+            features.append(f"{self._how}, {'same' if same else 'new'}, {self._result}")
+            features += self._swapped.get(candidate.key, ())
+            before = self._before
+            if self._keys and before is not None and not same and candidate.shape == self._slot.shapes.get(before):
+                features.append("above the last" if candidate.key > before else "below the last")
+        if self._keys and self._made:
+            again = any(each.arguments.get(self._slot.argument) == candidate.key for each in self._made)
+            features.append("begins a call that was made" if again else "turns from calls that were made")
+        if self._final:
+            features.append(self._completes(candidate))
+        return features
+
+    def _completes(self, candidate: Candidate) -> str:
+        equal = [each for each in self._made if each.arguments.get(self._slot.argument) == candidate.key]
+        if not equal:
+            return "completes something new"
+        place = "the last call" if equal[-1] is self._calls[-1] else "an earlier call"
+        return f"completes {place}, {'failed' if equal[-1].error else 'done'}"

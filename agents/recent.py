@@ -1,0 +1,63 @@
+"""``Recent``: a bounded dictionary that forgets the entry that was not used for longest."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from spec_envs.errors import InvalidConfiguration
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """A thread-safe dictionary of bounded size. When it is full, the entry not used for longest is forgotten.
+
+    Args:
+        capacity: The number of entries that are kept (>= 1).
+
+    Raises:
+        InvalidConfiguration: ``capacity`` is less than 1.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise InvalidConfiguration(f"capacity must be at least 1, not {capacity!r}")
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Hashable, Value] = OrderedDict()
+
+    def get(self, key: Hashable) -> Value | None:
+        """Return the value of ``key``, or ``None`` if the key is unknown or was forgotten."""
+        with self._lock:
+            if key not in self._entries:
+                return None
+            self._entries.move_to_end(key)
+            return self._entries[key]
+
+    def put(self, key: Hashable, value: Value) -> None:
+        """Set the value of ``key``."""
+        with self._lock:
+            self._put(key, value)
+
+    def get_or_make(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return the value of ``key``. If there is none, store ``make()`` as its value first."""
+        with self._lock:
+            self._put(key, self._entries[key] if key in self._entries else make())
+            return self._entries[key]
+
+    def items(self) -> list[tuple[Hashable, Value]]:
+        """Return all entries; the entry not used for longest comes first."""
+        with self._lock:
+            return list(self._entries.items())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def _put(self, key: Hashable, value: Value) -> None:
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._capacity:
+            self._entries.popitem(last=False)

@@ -1,0 +1,123 @@
+"""``GaussianProcess``: Bayesian optimisation with scikit-learn's Gaussian process."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from numpy.typing import NDArray
+
+from spec_envs.agents.tuning.measured import Tried, looks, snapped, tried
+
+if TYPE_CHECKING:
+    from spec_envs.agents.tuning.tuners import Knobs, Trials
+    from spec_envs.tuning.knobs import Setting
+
+
+#: The expected improvement at each of some points.
+Gain = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+#: Points that are considered around the best, and around the best of those.
+_POINTS, _REFINED = 1500, 200
+#: How far from the best setting is looked, of 1 along each knob: at first, at least, and in how many windows without
+#: a better one that halves.
+_REACH, _LEAST_REACH, _PATIENCE = 0.35, 0.15, 6.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GaussianProcess:
+    """Expects that similar settings do similarly, and tries what may well be better. Needs the extra ``tuning``.
+
+    The first windows look around (``looks``). Then the logarithm of ``p95`` is modelled over the knobs' coordinates
+    (a smooth kernel, and noise), and of the settings around the best one that with the greatest expected improvement is
+    tried, as long as that is worth a window; else the best one stays. The longer nothing better was found, the nearer
+    it looks.
+
+    Attributes:
+        worthwhile: Expected improvement, of the logarithm of ``p95``, below which nothing new is tried.
+    """
+
+    worthwhile: float = 0.002
+
+    def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
+        """The best settings to try.
+
+        Raises:
+            DependencyNotInstalled: scikit-learn is missing.
+        """
+        known = tried(trials, knobs)
+        if not known:
+            return [trials[-1].knobs]
+        return looks(known, knobs)[:k] or self._search(known, knobs, k)
+
+    def _search(self, known: list[Tried], knobs: Knobs, k: int) -> list[Setting]:
+        at = np.array([each.at for each in known])
+        model = _Model(at, np.array([each.score for each in known]))
+        expected, _ = model(at)
+        best = known[int(np.argmin(expected))]
+        least = float(np.min(expected))
+        settings = _around(best, _reach(known), knobs, lambda points: _improvement(least, *model(points)), len(known))
+        points = np.array([_coordinates(setting, knobs) for setting in settings])
+        gain = _improvement(least, *model(points))
+        ranked = np.argsort(-gain, kind="stable")[:k]
+        worth = [settings[index] for index in ranked if gain[index] > self.worthwhile]
+        return list(dict.fromkeys([*worth, best.setting]))[:k]
+
+
+class _Model:
+    """What to expect at coordinates: mean and standard deviation of the logarithm of ``p95``, without its noise."""
+
+    def __init__(self, at: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
+        try:
+            from sklearn.exceptions import ConvergenceWarning
+            from sklearn.gaussian_process import GaussianProcessRegressor
+            from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+        except ImportError as error:
+            raise DependencyNotInstalled(
+                'GaussianProcess needs scikit-learn: pip install "spec-envs[tuning]"; HillClimb needs nothing'
+            ) from error
+        kernel = ConstantKernel(1.0, (0.1, 100.0)) * RBF(1.5, (0.5, 10.0)) + WhiteKernel(0.01, (1e-3, 0.3))
+        self._process: Any = GaussianProcessRegressor(kernel, alpha=1e-6, normalize_y=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is an answer, too
+            self._process.fit(at, scores)
+        self._noise = self._process.kernel_.k2.noise_level * max(float(np.var(scores)), 1e-12)
+
+    def __call__(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        mean, deviation = self._process.predict(points, return_std=True)
+        return mean, np.sqrt(np.maximum(deviation**2 - self._noise, 1e-12))
+
+
+def _reach(known: list[Tried]) -> float:
+    since = len(known) - 1 - int(np.argmin([each.score for each in known]))
+    return max(_LEAST_REACH, _REACH * math.pow(0.5, max(0, since - 1) / _PATIENCE))
+
+
+def _around(best: Tried, reach: float, knobs: Knobs, gain: Gain, seed: int) -> list[Setting]:
+    """Settings around the best: some differ in all knobs, most in a few; and around the most promising, finer ones."""
+    rng, shape = np.random.default_rng(seed), (_POINTS, len(knobs))
+    moved = rng.random(shape) < rng.choice((0.2, 0.5, 1.0), (_POINTS, 1))
+    points = np.clip(best.at + moved * rng.uniform(-reach, reach, shape), -1.0, 1.0)
+    for step in (reach / 4, reach / 8):
+        top = points[np.argsort(-gain(points))[:8]]
+        moves = rng.normal(0.0, step, (_REFINED, len(knobs))) * (rng.random((_REFINED, len(knobs))) < 0.5)
+        points = np.concatenate((top, np.clip(np.repeat(top, _REFINED // 8, axis=0) + moves, -1.0, 1.0)))
+    return list(dict.fromkeys(snapped(knobs, point) for point in points))
+
+
+def _coordinates(setting: Setting, knobs: Knobs) -> list[float]:
+    return [knob.encode(value) for knob, (_, value) in zip(knobs, setting, strict=True)]
+
+
+def _improvement(least: float, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By how much each point is expected to lie below ``least``, if it does."""
+    from scipy.stats import norm  # comes with scikit-learn
+
+    z = (least - mean) / deviation
+    gain: NDArray[np.float64] = (least - mean) * norm.cdf(z) + deviation * norm.pdf(z)
+    return gain

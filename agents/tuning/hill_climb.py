@@ -1,0 +1,65 @@
+"""``HillClimb``: steps along the knobs, halved where they do not help any more."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spec_envs.agents.tuning.measured import Tried, looks, snapped, tried
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spec_envs.agents.tuning.tuners import Knobs, Trials
+    from spec_envs.tuning.knobs import Setting
+
+
+#: The first step, of 2 from end to end of a grid; and how often it is halved.
+_STEP, _HALVINGS = 0.5, 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HillClimb:
+    """Looks around, then steps from the best setting along one knob at a time. Needs no library.
+
+    On a logarithmic knob a step is a factor. Once it has tried both sides of each knob without a setting that is
+    better by ``gain``, it halves its steps, twice; then the best setting stays.
+
+    Attributes:
+        gain: How much less the logarithm of ``p95`` must be to count as better.
+    """
+
+    gain: float = 0.05
+
+    def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
+        """The next steps, and last the best setting so far."""
+        known = tried(trials, knobs)
+        if not known:
+            return [trials[-1].knobs]
+        best = min(known, key=lambda each: each.score)
+        ahead = itertools.chain(looks(known, knobs), self._steps(known, best, knobs))
+        return list(dict.fromkeys([*itertools.islice(ahead, k), best.setting]))[:k]
+
+    def _steps(self, known: list[Tried], best: Tried, knobs: Knobs) -> Iterator[Setting]:
+        seen = {each.setting for each in known}
+        around = 2 * len(knobs)
+        for halvings in range(self._failures(known) // around, _HALVINGS + 1):
+            for axis, side in itertools.product(range(len(knobs)), (-1.0, 1.0)):
+                point = best.at.copy()
+                point[axis] = np.clip(point[axis] + side * _STEP / 2**halvings, -1.0, 1.0)
+                setting = snapped(knobs, point)
+                if setting not in seen:
+                    seen.add(setting)
+                    yield setting
+
+    def _failures(self, known: list[Tried]) -> int:
+        """How many settings were tried since one was clearly better than those before it."""
+        least, failures = math.inf, 0
+        for each in known:
+            better = each.score < least - self.gain
+            least, failures = (each.score, 0) if better else (least, failures + 1)
+        return failures

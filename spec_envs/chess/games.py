@@ -1,0 +1,257 @@
+"""Recorded games: who moved what after how long, and a player that plays both sides of one again.
+
+A record is a JSON object with a list ``plies``. Each has ``move`` (UCI), ``actor_seconds`` and ``actor_tokens`` (``in``
+and ``out``) of the call that chose it, and ``guesses``: for each number of guesses asked for, the ``moves`` predicted,
+most likely first, with the ``seconds`` and ``tokens`` of that one guessing call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn, Self
+
+import chess
+
+from spec_envs.calls import Effect
+from spec_envs.chess.builtin import best_move
+from spec_envs.chess.position import Position
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken, Usage
+
+#: Spread of the logarithm of a thinking time around the recorded one, on positions that the record does not have.
+_SPREAD = 0.4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordedGuesses:
+    """What one guessing call predicted for a ply, most likely first, and what the call took.
+
+    A record may hold how sure the guesser said it was of each move; then that decides what is most likely.
+    """
+
+    moves: tuple[str, ...]
+    seconds: float
+    usage: Usage
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RecordedPly:
+    """A move as it was played, what the call that chose it took, and the guesses by the number asked for."""
+
+    move: str
+    seconds: float
+    usage: Usage
+    guesses: Mapping[int, RecordedGuesses] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordedGame:
+    """A game that was played once, checked for legality when it is made.
+
+    Start and moves are kept as ``SpecChess-v0`` writes them, however the record does: castling may be ``e1h1`` there,
+    and a FEN may name a square en passant where nothing can be taken.
+
+    Args:
+        name: What to call the game in tables and errors.
+        plies: The moves in order, white's and black's.
+        start_fen: FEN of the position that the game started from.
+
+    Raises:
+        InvalidConfiguration: There are no plies, or one has an illegal move or an impossible figure.
+    """
+
+    name: str
+    plies: tuple[RecordedPly, ...]
+    start_fen: str = chess.STARTING_FEN
+
+    def __post_init__(self) -> None:
+        if not self.plies:
+            _refuse(self.name, None, "the record has no plies")
+        try:
+            board = chess.Board(self.start_fen)
+        except ValueError as error:
+            _refuse(self.name, None, f"start_fen cannot be read: {error}")
+        object.__setattr__(self, "start_fen", board.fen())
+        plies = []
+        for number, ply in enumerate(self.plies):
+            try:
+                move = board.push_uci(ply.move)
+                if not move:
+                    _refuse(self.name, number, "the null move is no move")
+                plies.append(dataclasses.replace(ply, move=move.uci()))
+            except chess.InvalidMoveError as error:
+                _refuse(self.name, number, f"the move cannot be read: {error}")
+            except chess.IllegalMoveError as error:
+                _refuse(self.name, number, f"the move is illegal: {error}")
+        object.__setattr__(self, "plies", tuple(plies))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a record from a JSON file.
+
+        Raises:
+            InvalidConfiguration: The file is no such record; names the file, the ply and what is wrong with it.
+            FileNotFoundError: There is no such file.
+        """
+        path = Path(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:  # both broken JSON and broken UTF-8
+            _refuse(str(path), None, f"not a JSON file: {error}")
+        return cls.of(data, source=str(path))
+
+    @classmethod
+    def of(cls, data: Any, *, source: str = "record") -> Self:
+        """The game that ``data``, the content of a record file, tells of; ``source`` names it in errors.
+
+        Raises:
+            InvalidConfiguration: ``data`` is no such record; names the source, the ply and what is wrong with it.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("plies"), list):
+            _refuse(source, None, "expected an object with a list 'plies'")
+        plies = []
+        for number, ply in enumerate(data["plies"]):
+            try:
+                plies.append(_ply(ply))
+            except (KeyError, TypeError, ValueError) as error:
+                what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                _refuse(source, number, what)
+        return cls(source, tuple(plies), str(data.get("start_fen", chess.STARTING_FEN)))
+
+    @property
+    def moves(self) -> tuple[str, ...]:
+        """The game's moves in UCI notation."""
+        return tuple(ply.move for ply in self.plies)
+
+    def ply_of(self, position: Position) -> int | None:
+        """The number of the ply that was played on ``position`` (0 is the first), or ``None`` if none was."""
+        number = len(position.moves)
+        if number >= len(self.plies) or position.start_fen != self.start_fen:
+            return None
+        # The last moves differ most often.
+        same = all(self.plies[at].move == position.moves[at] for at in range(number - 1, -1, -1))
+        return number if same else None
+
+
+class RecordedPlayer:
+    """Plays both sides of a recorded game again, at the speed of the record.
+
+    On the record's positions: the recorded move, after the recorded seconds and for the recorded tokens. Elsewhere (a
+    wrong branch): a legal move by the built-in engine, after the seconds of the ply of that number times
+    ``exp(N(0, 0.4²))``, and for that ply's tokens; past the end of the record the last ply counts.
+
+    Move and time depend on the position (with its history) and ``seed`` alone, not on the seed in the query. The effect
+    is ``SAMPLE`` all the same, since it stands for a language model: equal calls are not to be answered by one draw.
+
+    Args:
+        game: The record.
+        speed: Recorded seconds that pass in one second.
+        seed: Seed of the thinking times off the record.
+    """
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, game: RecordedGame, speed: float = 1.0, seed: int = 0) -> None:
+        if not speed > 0:
+            raise InvalidConfiguration(f"speed must be above 0, not {speed!r}")
+        self.game = game
+        self.speed = speed
+        self.seed = seed
+
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
+        """The move in UCI notation, as a handler or as a policy.
+
+        Args:
+            query: A position, or a text observation of ``SpecChess-v0``.
+            cancel: Its ``sleep`` passes the thinking time and is charged the tokens.
+
+        Raises:
+            CallCancelled: The call was cancelled meanwhile.
+            InvalidConfiguration: The game is over in the position.
+        """
+        position = Position.of(query)
+        number = self.game.ply_of(position)
+        ply = self.game.plies[min(len(position.moves), len(self.game.plies) - 1) if number is None else number]
+        seconds = ply.seconds if number is not None else ply.seconds * self._factor(position)
+        (cancel or CancelToken()).sleep(seconds / self.speed, spending=ply.usage)
+        # Only now: a cancelled call does no work.
+        return ply.move if number is not None else best_move(position.board()).uci()
+
+    def opponent(self, position: Position, cancel: CancelToken | None = None) -> str:
+        """The move for the opponent's side."""
+        return self(position, cancel)
+
+    def policy(self, observation: Mapping[str, Any], cancel: CancelToken | None = None) -> str:
+        """The move for the agent's side."""
+        return self(observation, cancel)
+
+    def _factor(self, position: Position) -> float:
+        rng = random.Random(f"{self.seed}|{position.start_fen}|{' '.join(position.moves)}")
+        return math.exp(rng.gauss(0.0, _SPREAD))
+
+
+def _refuse(source: str, number: int | None, what: str) -> NoReturn:
+    where = "" if number is None else f", ply {number}"
+    raise InvalidConfiguration(f"{source}{where}: {what}")
+
+
+def _ply(data: Any) -> RecordedPly:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"expected an object, not {data!r}")
+    guesses = data.get("guesses", {})
+    if not isinstance(guesses, Mapping):
+        raise TypeError(f"'guesses' must be an object, not {guesses!r}")
+    return RecordedPly(
+        _text(data["move"], "move"),
+        _number(data["actor_seconds"], "actor_seconds"),
+        _usage(data["actor_tokens"], "actor_tokens"),
+        {_count(k): _guesses(entry, k, _scores(data)) for k, entry in guesses.items()},
+    )
+
+
+def _scores(data: Mapping[str, Any]) -> Mapping[str, float]:
+    """How sure the guesser said it was of its moves, where the record says so."""
+    confidence = data.get("confidence", {"moves": [], "scores": []})
+    if not isinstance(confidence, Mapping):
+        raise TypeError(f"'confidence' must be an object with 'moves' and 'scores', not {confidence!r}")
+    return dict(zip(confidence["moves"], confidence["scores"], strict=True))
+
+
+def _guesses(data: Any, k: str, scores: Mapping[str, float]) -> RecordedGuesses:
+    if not isinstance(data, Mapping) or not isinstance(data.get("moves"), list):
+        raise TypeError(f"guesses[{k!r}] must be an object with a list 'moves', not {data!r}")
+    moves = tuple(_text(move, f"guesses[{k!r}].moves") for move in data["moves"])
+    if set(moves) == set(scores):  # the scores belong to these guesses, and not to those of another call
+        moves = tuple(sorted(moves, key=lambda move: -scores[move]))
+    seconds = _number(data["seconds"], f"guesses[{k!r}].seconds")
+    return RecordedGuesses(moves, seconds, _usage(data["tokens"], f"guesses[{k!r}].tokens"))
+
+
+def _usage(data: Any, name: str) -> Usage:
+    if not isinstance(data, Mapping):
+        raise TypeError(f"'{name}' must be an object with 'in' and 'out', not {data!r}")
+    return Usage(_number(data["in"], f"{name}.in"), _number(data["out"], f"{name}.out"))
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"'{name}' must be text, not {value!r}")
+    return value
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"'{name}' must be a number of at least 0, not {value!r}")
+    return value
+
+
+def _count(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
+        raise ValueError(f"guesses are kept by how many were asked for, as in '3', not {value!r}")
+    return int(value)

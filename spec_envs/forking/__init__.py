@@ -1,0 +1,127 @@
+"""``fork(env)``: an independent copy of an environment and of every wrapper around it.
+
+Environments and wrappers that define ``fork`` themselves are asked to. Any other wrapper is copied layer by layer. An
+environment that is not ours is copied as ``copy.deepcopy`` would, and the copy is compared with the original, because
+some classes (those built on ``gymnasium.utils.EzPickle``) run their constructor again when copied and lose their state
+without a word. What cannot be copied faithfully is refused with ``NotForkable``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar
+
+import gymnasium as gym
+
+from spec_envs.errors import NotForkable
+from spec_envs.forking.comparing import compare
+from spec_envs.forking.copying import Copier, layers_of
+from spec_envs.forking.kinds import Uncopyable, slot_names
+
+_Wrapper = gym.Wrapper[Any, Any, Any, Any]
+EnvT = TypeVar("EnvT", bound=gym.Env[Any, Any])
+
+_IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, type})
+#: What no wrapper changes in place: the arguments it was made with, and its cached spec.
+_SHARED = frozenset({"env", "_saved_kwargs", "_cached_spec", "_metadata"})
+#: Like these: what Gymnasium's own wrappers keep only to look at.
+_SHARED_BY: dict[type, frozenset[str]] = {gym.wrappers.PassiveEnvChecker: _SHARED | {"_previous_data"}}
+_EFFECTS: dict[type, str] = {
+    gym.wrappers.RecordVideo: "it writes video files",
+    gym.wrappers.HumanRendering: "it shows the episode in a window",
+}
+
+
+def fork(env: EnvT) -> EnvT:
+    """An independent environment in the same state, with the same stack of wrappers; ``env`` is not changed.
+
+    The state of the random generators is part of it. A function that a wrapper holds, and that refers to the
+    environment or to anything else that can change, is bound to the copy; global variables are not copied.
+
+    Raises:
+        NotForkable: A layer has effects outside the environment, or holds something of which no faithful copy can be
+            made. The message names the layer, the part and the way out.
+        EnvClosed: The environment was closed (``CallEnv`` and what is built on it).
+    """
+    return _fork(env, {})
+
+
+def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
+    """Like ``fork``; ``forked`` has the copies of the layers that were forked already, by their ``id``."""
+    if id(env) in forked:
+        return forked[id(env)]  # type: ignore[no-any-return]
+    own = getattr(type(env), "fork", None)
+    if own is None:
+        twin: Any = _fork_wrapper(env, forked) if isinstance(env, gym.Wrapper) else _fork_foreign(env)
+        return twin  # type: ignore[no-any-return]
+    if getattr(env, "render_mode", None) == "human":
+        _refuse(env, "it shows the episode to a person")
+    twin = own(env)
+    if type(twin) is not type(env) or twin is env:
+        _refuse(env, f"its fork() returned {twin!r}, not another {type(env).__name__}")
+    return twin
+
+
+def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
+    kind = type(env)
+    for effectful, why in _EFFECTS.items():
+        if issubclass(kind, effectful):
+            _refuse(env, why)
+    inner = _fork(env.env, forked)
+    twin: _Wrapper = object.__new__(kind)
+    state = twin.__dict__
+    state.update(env.__dict__)
+    state["env"] = inner
+    shared = _SHARED_BY.get(kind, _SHARED)
+    changing = [
+        (name, value) for name, value in env.__dict__.items() if type(value) not in _IMMUTABLE and name not in shared
+    ]
+    slots = slot_names(kind)
+    if changing or slots:
+        changing += [(name, getattr(env, name)) for name in slots if hasattr(env, name)]
+        copy_attributes(env, twin, changing)
+    return twin
+
+
+def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[str, Any]]) -> None:
+    """Give ``twin``, a fork of ``env``, copies of some of its attributes; layers that they refer to become its own.
+
+    Raises:
+        NotForkable: One of them cannot be copied.
+    """
+    copier = Copier(layers_of(env, twin), _fork)
+    name = type(env).__name__
+    try:
+        for attribute, value in attributes:
+            object.__setattr__(twin, attribute, copier.part(value, "{0[0]}.{0[1]}", (name, attribute)))
+        for original, copied in copier.hooked:
+            compare(original, copied, copier.known, f"{name}: the {type(original).__name__} in it")
+    except Uncopyable as error:
+        _refuse(env, f"{''.join(error.path)} {error}", error)
+
+
+def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    if not isinstance(env, gym.Env):
+        raise NotForkable(f"fork() takes a gymnasium.Env, not {env!r}")
+    if getattr(env, "render_mode", None) == "human":
+        _refuse(env, "it shows the episode to a person")
+    copier = Copier({}, _fork)
+    try:
+        try:
+            twin = copier.instance(env)
+        except Uncopyable as error:
+            raise error.via("env") from error
+        compare(env, twin, copier.known, "env")
+    except Uncopyable as error:
+        _refuse(env, f"{''.join(error.path)} {error}", error)
+    return twin  # type: ignore[no-any-return]
+
+
+def _refuse(layer: gym.Env[Any, Any], why: str, cause: Exception | None = None) -> NoReturn:
+    if isinstance(layer, gym.Wrapper):
+        way_out = "put it outside SpeculativeWrapper, where it sees only what really happened, or give it a fork()"
+    elif getattr(layer, "render_mode", None) == "human":
+        way_out = "make it with another render_mode, and show the episode from outside SpeculativeWrapper"
+    else:
+        way_out = "give it a fork() of its own, or build it on spec_envs.CallEnv"
+    raise NotForkable(f"{type(layer).__name__} in {layer} cannot be forked: {why}; {way_out}") from cause

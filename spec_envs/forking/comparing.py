@@ -1,0 +1,334 @@
+"""Whether a copy of an environment is one: equal in every part, and with no part in common that can change.
+
+Walks the two graphs of objects side by side. What is the same object twice in the one must be the same object twice in
+the other, so a copy that tears shared state apart, or that leaves some of it shared with the original, is found too.
+"""
+
+from __future__ import annotations
+
+import collections
+import copyreg
+import functools
+import random
+import struct
+import types
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+import gymnasium as gym
+import numpy as np
+
+from spec_envs.forking.generators import seeds_of
+from spec_envs.forking.kinds import ATOMIC, Uncopyable, contents_of, generators_of, is_atomic, rebinds, slot_names
+from spec_envs.values import key_of
+
+#: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).
+_Path = tuple[Any, str, object]
+
+
+def compare(original: Any, copy: Any, known: Mapping[int, Any], name: str) -> None:
+    """Compare ``copy`` with its original.
+
+    Args:
+        original: What was copied.
+        copy: What the copying gave.
+        known: ``id`` of an object to its copy, for what is known to be right (forked layers); not looked into.
+        name: What to call ``original`` in the path of an error.
+
+    Raises:
+        Uncopyable: They differ, share state, or hold something that cannot be compared; its path says where.
+    """
+    walk = _Walk(known)
+    walk.todo.append((original, copy, (None, "{}", name)))
+    while walk.todo:
+        walk.pair(*walk.todo.pop())
+    for address in walk.objects.copy_of.keys() & walk.objects.original_of.keys():
+        _differ(walk.objects.paths.get(address, (None, "{}", name)), "is shared by the original and the copy")
+
+
+class _Pairing:
+    """A one-to-one map between the objects of the original and those of the copy."""
+
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        self.copy_of = {address: id(copy) for address, copy in known.items()}
+        self.original_of = {id(copy): address for address, copy in known.items()}
+        self.paths: dict[int, _Path] = {}
+
+    def pair(self, a: Any, b: Any, path: _Path) -> None:
+        if a is b:
+            _differ(path, f"is a {type(a).__name__} that the original and the copy share")
+        if self.copy_of.setdefault(id(a), id(b)) != id(b):
+            _differ(path, "was one object with another part of the original, and is not in the copy")
+        if self.original_of.setdefault(id(b), id(a)) != id(a):
+            _differ(path, "is one object with another part of the copy, and was not in the original")
+        self.paths.setdefault(id(b), path)
+
+
+class _Walk:
+    def __init__(self, known: Mapping[int, Any]) -> None:
+        self.todo: list[tuple[Any, Any, _Path]] = []
+        self.objects = _Pairing(known)
+        self._memory = _Pairing({})  # of arrays: views of the same memory must stay so
+        self._seen = {(address, id(copy)) for address, copy in known.items()}
+        self._alive: list[Any] = []  # an id is good only while its object lives
+
+    def pair(self, a: Any, b: Any, path: _Path) -> None:
+        """Compare ``a`` with ``b``, and put off their parts."""
+        kind: Any = type(a)
+        if kind is not type(b):
+            _differ(path, f"is a {kind.__name__}, and its copy a {type(b).__name__}")
+        if kind in ATOMIC or is_atomic(a):
+            if a is not b and not _equal_atoms(a, b):
+                _differ(path, f"is {a!r:.80}, and its copy {b!r:.80}")
+            return
+        if (id(a), id(b)) in self._seen:
+            return
+        self._seen.add((id(a), id(b)))
+        family, look = _look_of(kind)  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+        look(self, a, b, path)
+        if kind is not family and family not in _WHOLE:
+            self._attributes(a, b, path)
+
+    def _part(self, a: Any, b: Any, path: _Path, form: str, key: object = "") -> None:
+        # Most parts are one and the same number, string, or tuple of these.
+        if a is not b or not (type(a) in ATOMIC or (type(a) is tuple and ATOMIC.issuperset(map(type, a)))):
+            self.todo.append((a, b, (path, form, key)))
+
+    def _attributes(self, a: Any, b: Any, path: _Path) -> None:
+        if a is b:
+            if getattr(a, "__dict__", None) or slot_names(type(a)):
+                _differ(path, f"is a {type(a).__name__} that the original and the copy share")
+            return
+        mine, other = _attributes_of(a), _attributes_of(b)
+        if mine.keys() != other.keys():
+            names = ", ".join(map(str, sorted(mine.keys() ^ other.keys(), key=str)))
+            _differ(path, f"has not the same attributes as its copy: {names}")
+        for name, value in mine.items():
+            self._part(value, other[name], path, ".{}", name)
+
+    def _instance(self, a: Any, b: Any, path: _Path) -> None:
+        kind: Any = type(a)
+        if not _has_hidden_state(kind):
+            if a is not b:
+                self.objects.pair(a, b, path)
+            self._attributes(a, b, path)
+            return
+        # State that Python cannot see: compare what the class would pickle.
+        mine, other = _reduced(a, path), _reduced(b, path)
+        if isinstance(mine, str):  # a global, found by that name
+            if a is not b:
+                _differ(path, f"is the global {mine}, and its copy is not")
+            return
+        self.objects.pair(a, b, path)
+        self._alive += [mine, other]
+        self._part(mine, other, path, "")
+
+    def _sequence(self, a: Any, b: Any, path: _Path) -> None:
+        if not isinstance(a, tuple):
+            self.objects.pair(a, b, path)
+        if len(a) != len(b) or getattr(a, "maxlen", None) != getattr(b, "maxlen", None):
+            _differ(path, f"has {len(a)} items, and its copy {len(b)}")
+        for i, (x, y) in enumerate(zip(_raw(a), _raw(b), strict=True)):
+            self._part(x, y, path, "[{}]", i)
+
+    def _dict(self, a: dict[Any, Any], b: dict[Any, Any], path: _Path) -> None:
+        self.objects.pair(a, b, path)
+        if len(a) != len(b):
+            _differ(path, f"has {len(a)} items, and its copy {len(b)}")
+        for (key, x), (other, y) in zip(_raw(a), _raw(b), strict=True):
+            self._part(key, other, path, " key {!r:.40}", key)
+            self._part(x, y, path, "[{!r:.40}]", key)
+        self._part(getattr(a, "default_factory", None), getattr(b, "default_factory", None), path, ".default_factory")
+
+    def _set(self, a: Any, b: Any, path: _Path) -> None:
+        if isinstance(a, set):
+            self.objects.pair(a, b, path)
+        # The order in which a set is walked is not compared: a copy of a set has one of its own.
+        if not all(_is_value(item) for item in _raw(a)):
+            _differ(path, "is a set of things that may change, and so cannot be compared")
+        if {key_of(item) for item in _raw(a)} != {key_of(item) for item in _raw(b)}:
+            _differ(path, "is a set with other members than its copy")
+
+    def _array(self, a: Any, b: Any, path: _Path) -> None:
+        if a is b and a.base is None and not a.flags.writeable and not a.dtype.hasobject:
+            return
+        self.objects.pair(a, b, path)
+        if a.flags.writeable:
+            self._memory.pair(_owner(a), _owner(b), path)
+        if a.dtype != b.dtype or a.shape != b.shape or a.flags.writeable != b.flags.writeable:
+            _differ(path, f"is an array {a.dtype}{a.shape}, and its copy {b.dtype}{b.shape}")
+        if a.dtype.hasobject:
+            for i, (x, y) in enumerate(zip(a.flat, b.flat, strict=True)):
+                self._part(x, y, path, ".flat[{}]", i)
+        elif a.tobytes() != b.tobytes():
+            _differ(path, "is an array with other values than its copy")
+
+    def _generator(self, a: Any, b: Any, path: _Path) -> None:
+        self.objects.pair(a, b, path)
+        bits = "bit_generator" if isinstance(a, np.random.Generator) else "_bit_generator"
+        self._part(getattr(a, bits), getattr(b, bits), path, ".{}", bits)
+        if isinstance(a, np.random.RandomState) and key_of(a.get_state(legacy=False)) != key_of(
+            b.get_state(legacy=False)
+        ):
+            _differ(path, "is a random generator in another state than its copy")
+
+    def _bits(self, a: np.random.BitGenerator, b: np.random.BitGenerator, path: _Path) -> None:
+        self.objects.pair(a, b, path)
+        seeds = seeds_of(a)
+        if key_of(a.state) != key_of(b.state) or (isinstance(seeds, tuple) and key_of(seeds) != key_of(seeds_of(b))):
+            _differ(path, "is a random generator in another state than its copy")
+
+    def _random(self, a: random.Random, b: random.Random, path: _Path) -> None:
+        self.objects.pair(a, b, path)
+        if a.getstate() != b.getstate():
+            _differ(path, "is a random generator in another state than its copy")
+
+    def _space(self, a: gym.Space[Any], b: gym.Space[Any], path: _Path) -> None:
+        if a is not b and a != b:
+            _differ(path, f"is {a}, and its copy {b}")
+        mine, other = generators_of(a), generators_of(b)
+        if len(mine) != len(other):
+            _differ(path, "is a space whose copy has not the same random generators")
+        for x, y in zip(mine, other, strict=True):
+            self._part(x, y, path, "._np_random")
+
+    def _function(self, a: types.FunctionType, b: types.FunctionType, path: _Path) -> None:
+        if a.__code__ is not b.__code__ or len(a.__closure__ or ()) != len(b.__closure__ or ()):
+            _differ(path, "is another function than its copy")
+        for name, mine, other in zip(a.__code__.co_freevars, a.__closure__ or (), b.__closure__ or (), strict=True):
+            if mine is not other or rebinds(a.__code__):
+                self.objects.pair(mine, other, (path, ".<{}>", name))
+            x, y = contents_of(mine), contents_of(other)
+            if len(x) != len(y):
+                _differ(path, f"has a variable {name} that is bound in one of the original and the copy")
+            for content, copied in zip(x, y, strict=True):
+                self._part(content, copied, path, ".<{}>", name)
+
+    def _method(self, a: Any, b: Any, path: _Path) -> None:
+        if getattr(a, "__func__", a.__name__) != getattr(b, "__func__", b.__name__):
+            _differ(path, "is another method than its copy")
+        self._part(a.__self__, b.__self__, path, ".__self__")
+
+    def _partial(self, a: functools.partial[Any], b: functools.partial[Any], path: _Path) -> None:
+        self._part(a.func, b.func, path, ".func")
+        self._part(a.args, b.args, path, ".args")
+        if a is not b or a.keywords:
+            self._part(a.keywords, b.keywords, path, ".keywords")
+
+    def _weak(self, a: weakref.ref[Any], b: weakref.ref[Any], path: _Path) -> None:
+        mine, other = a(), b()
+        self._alive += [mine, other]
+        self._part(mine, other, path, "()")
+
+    def _value(self, a: Any, b: Any, path: _Path) -> None:
+        if isinstance(a, bytearray):
+            self.objects.pair(a, b, path)
+        kind: Any = type(a)
+        family: Any = _base(kind)
+        if family.__repr__(a) != family.__repr__(b):
+            _differ(path, f"is {a!r:.80}, and its copy {b!r:.80}")
+
+
+_Look = Callable[[_Walk, Any, Any, _Path], None]
+_LOOKS: list[tuple[type, _Look]] = [
+    (dict, _Walk._dict),
+    (list, _Walk._sequence),
+    (tuple, _Walk._sequence),
+    (collections.deque, _Walk._sequence),
+    (set, _Walk._set),
+    (frozenset, _Walk._set),
+    (np.ndarray, _Walk._array),
+    (gym.Space, _Walk._space),
+    (np.random.Generator, _Walk._generator),
+    (np.random.RandomState, _Walk._generator),
+    (np.random.BitGenerator, _Walk._bits),
+    (random.Random, _Walk._random),
+    (types.FunctionType, _Walk._function),
+    (types.MethodType, _Walk._method),
+    (types.BuiltinMethodType, _Walk._method),
+    (functools.partial, _Walk._partial),
+    (weakref.ref, _Walk._weak),
+    *((family, _Walk._value) for family in (int, float, complex, str, bytes, bytearray)),
+]
+#: What the look at the family compares all of, whatever the subclass.
+_WHOLE = {gym.Space, np.random.BitGenerator, object}
+_BASES: set[type] = {family for family, _ in _LOOKS} | {object, collections.OrderedDict, collections.defaultdict}
+
+
+@functools.lru_cache(maxsize=1024)
+def _look_of(kind: Any) -> tuple[type, _Look]:
+    """How to compare instances of a class, and for which of its base classes that holds."""
+    return next((look for look in _LOOKS if issubclass(kind, look[0])), (object, _Walk._instance))
+
+
+def path_text(path: Any) -> str:
+    """The path as it would be written in Python, as far as it can."""
+    parts: list[str] = []
+    while path is not None:
+        path, form, key = path
+        parts.append(form.format(key))
+    return "".join(reversed(parts))
+
+
+def _differ(path: _Path, reason: str) -> NoReturn:
+    raise Uncopyable(reason, [path_text(path)])
+
+
+def _equal_atoms(a: Any, b: Any) -> bool:
+    if isinstance(a, (float, complex, np.generic)):
+        return key_of(a) == key_of(b) or a.__repr__() == b.__repr__()
+    return bool(a == b)
+
+
+def _attributes_of(value: Any) -> dict[str, Any]:
+    slots = {name: getattr(value, name) for name in slot_names(type(value)) if hasattr(value, name)}
+    return {**getattr(value, "__dict__", {}), **slots}
+
+
+@functools.lru_cache(maxsize=1024)
+def _base(kind: Any) -> Any:
+    """The nearest base class whose own state the walk knows how to compare."""
+    return next(base for base in kind.__mro__ if base in _BASES)
+
+
+@functools.lru_cache(maxsize=1024)
+def _has_hidden_state(kind: Any) -> bool:
+    """Whether instances are bigger than what Python shows of them: the test by which ``pickle`` refuses C classes."""
+    visible = bool(kind.__dictoffset__) + bool(kind.__weakrefoffset__) + len(slot_names(kind))
+    return bool(kind.__basicsize__ > _base(kind).__basicsize__ + visible * struct.calcsize("P"))
+
+
+def _reduced(value: Any, path: _Path) -> Any:
+    kind = type(value)
+    for hook in ("__reduce_ex__", "__reduce__", "__getstate__"):
+        if isinstance(getattr(kind, hook, None), types.FunctionType):
+            _differ(path, f"is a {kind.__name__}, which keeps state outside Python, and cannot be compared")
+    try:
+        reduce = copyreg.dispatch_table.get(kind)
+        how = reduce(value) if reduce else value.__reduce_ex__(4)
+    except Exception as error:
+        raise Uncopyable(f"is a {kind.__name__} and cannot be compared ({error})", [path_text(path)]) from error
+    if isinstance(how, str):
+        return how
+    parts: tuple[Any, ...] = how
+    return [list(part) if hasattr(part, "__next__") else part for part in parts]
+
+
+def _raw(container: Any) -> Any:
+    """The items as they are stored: a subclass may iterate over something else."""
+    kind: Any = type(container)
+    family: Any = _base(kind)
+    return family.items(container) if issubclass(family, dict) else family.__iter__(container)
+
+
+def _is_value(item: Any) -> bool:
+    if isinstance(item, (tuple, frozenset)):
+        return all(map(_is_value, item))
+    return is_atomic(item)
+
+
+def _owner(array: Any) -> Any:
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

@@ -1,0 +1,56 @@
+"""What a guess is, and what guessers are: they predict the response to a call before it is there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol
+
+from spec_envs.calls import Call
+from spec_envs.errors import InvalidConfiguration
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guess:
+    """A possible response to a call, with the probability (0 to 1) that it is the one."""
+
+    response: Any
+    probability: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r}")
+        if type(self.probability) is not float:
+            object.__setattr__(self, "probability", float(self.probability))
+
+
+class Guesser(Protocol):
+    """Predicts responses: fast, cheap, often free, and allowed to be wrong, slow or broken.
+
+    ``guess`` runs beside the episode, on any thread. A guesser may also have ``observe(call, response)``, called in
+    order with what really happened, and learn from it.
+    """
+
+    def guess(self, call: Call, k: int, /, *_: Any, **options: Any) -> Sequence[Guess]:
+        """Guess the response to ``call``. A method ``guess(self, call, k)`` is enough.
+
+        Args:
+            call: The call whose response is not there yet.
+            k: How many guesses are wanted at most.
+            **options: Passed to a guesser that has parameters of these names. ``cancel`` is the ``CancelToken`` of this
+                prediction. ``early`` is a function of a sequence of guesses, for a guesser that has some guesses long
+                before the others: they are used at once, and what ``guess`` returns replaces them.
+
+        Returns:
+            At most ``k`` guesses, in any order.
+        """
+
+
+class AsyncGuesser(Protocol):
+    """A guesser that lives on an event loop, for ``AsyncSpeculativeWrapper``: all its methods are called there.
+
+    So ``observe``, if it has one, is a plain function that returns at once.
+    """
+
+    def guess(self, call: Call, k: int, /, *_: Any, **options: Any) -> Awaitable[Sequence[Guess]]:
+        """Guess the response to ``call``: a coroutine function, with arguments and result as in ``Guesser``."""

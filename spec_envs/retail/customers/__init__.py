@@ -1,0 +1,1 @@
+"""Customers that the package brings: a script, a person at the terminal, and a recorded conversation."""

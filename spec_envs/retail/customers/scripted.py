@@ -1,0 +1,162 @@
+"""The scripted customer, which plays the scenario of a generated task.
+
+The customer is a pure function of its query: what it answers follows from the agent's messages, and the wording of the
+answer is drawn from the query's seed. It understands the agent by regular expressions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+from spec_envs.draws import Draws
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.queries import STOP, CustomerQuery
+from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
+
+#: The number of useless answers of the agent after which the customer gives up a request.
+_PATIENCE = 3
+
+_QUESTION = re.compile(r"[^.?!\n]*\?|[^.?!\n]*\b(?:please|could you|let me know|tell me|provide)\b[^.?!\n]*", re.I)
+_IDENTITY = re.compile(r"e-?mail|\bzip\b|\b(?:first|last|full|your) name\b|verify|authenticate|identi", re.I)
+_NAME = re.compile(r"\bzip\b|\b(?:first|last|full|your) name\b", re.I)
+_CONFIRM = re.compile(r"\bconfirm|\bproceed\b|go ahead|yes/no|\(yes\b|\bshall i\b|\b(?:is|does) (?:this|that) ", re.I)
+_YES = re.compile(r"\byes\b|yes/no", re.I)
+_DONE = re.compile(r"\b(?:has|have) (?:now )?been\b|\bdone\b|\bcompleted?\b|successful|anything else", re.I)
+_MORE = re.compile(r"anything else|something else", re.I)
+_REFUSED = re.compile(r"\b(?:cannot|can't|can not|unable|not able|not possible|not allowed)\b", re.I)
+_TOPICS = {
+    "order": re.compile(r"\border\b", re.I),
+    "items": re.compile(r"\bitems?\b|\bproducts?\b|which one", re.I),
+    "new items": re.compile(r"\bnew\b|instead|replace|exchange .*\bfor\b|version|variant|\boptions?\b", re.I),
+    "payment": re.compile(r"\bpay|refund|method|\bcard\b", re.I),
+    "reason": re.compile(r"\breason\b|\bwhy\b", re.I),
+    "address": re.compile(r"\baddress\b|deliver(?:ed)? to|\bsent\b", re.I),
+}
+
+
+def scripted_customer(query: CustomerQuery) -> str:
+    """Return what the customer of a generated task says next.
+
+    Raises:
+        InvalidConfiguration: The task has no scenario, but only an instruction in words.
+    """
+    scenario = query.task.scenario
+    if scenario is None:
+        raise InvalidConfiguration(
+            f"task {query.task.name!r} has an instruction in words and no scenario, so the scripted customer cannot "
+            f"play it; give customer= a function, for example one that asks a language model"
+        )
+    customer = _Customer(scenario)
+    for heard in query.said[::2]:
+        answer = customer.hear(heard)
+    return answer.worded(Draws("customer", query.seed, len(query.said)))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answer:
+    """What to say: one of ``openings``, which is drawn, and then ``text``."""
+
+    text: str
+    openings: Sequence[str] = ("",)
+
+    def worded(self, draws: Draws) -> str:
+        return draws.pick(self.openings) + self.text
+
+
+_POLITE = ("", "Sure. ", "Of course. ", "Let me see. ")
+_WANTS = ("I would like to {}.", "I'd like to {}.", "I want to {}.", "I would like to {}, please.")
+_HELLO = ("Hi! ", "Hello. ", "Hi there, ", "Good day. ")
+_NEXT = ("Thank you. ", "Great, thanks. ", "Thanks a lot. ", "Good. ")
+_BYE = (f"That is all, thank you. {STOP}", f"Thanks for your help. {STOP}", f"No, that was everything. {STOP}")
+
+
+class _Customer:
+    """The customer's state after the messages heard so far."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._identity = scenario.identity
+        self._requests = scenario.requests
+        self._place = 0  # the index of the request that the conversation is about
+        self._greeted = self._declined = False
+        self._insisted = 0
+        self._heard: list[str] = []
+
+    @property
+    def _request(self) -> Request:
+        return self._requests[self._place]
+
+    def hear(self, message: str) -> _Answer:
+        """Return the answer to the agent's next message."""
+        if not self._greeted:
+            self._greeted = True
+            return self._want(_HELLO)
+        self._heard.append(message)
+        question = " ".join(_QUESTION.findall(message))
+        if _YES.search(message) and _CONFIRM.search(message):
+            return self._confirm()
+        if _IDENTITY.search(question):
+            return _Answer(_introduction(self._identity, question), _POLITE)
+        if _CONFIRM.search(question):
+            return self._confirm()
+        facts = self._facts(question)
+        if self._declined or (self._is_done(message) and (not facts or _MORE.search(question))):
+            return self._go_on()
+        if not facts:
+            return self._insist(message)
+        self._insisted = 0  # this was progress
+        return _Answer(facts, _POLITE)
+
+    def _want(self, openings: Sequence[str]) -> _Answer:
+        return _Answer("", [hello + wish.format(self._request.goal) for hello in openings for wish in _WANTS])
+
+    def _confirm(self) -> _Answer:
+        if self._request.confirms:
+            return _Answer("", ("Yes.", "Yes, please.", "Yes, please do that.", "Yes, I confirm."))
+        self._declined = True
+        return _Answer("", ("No, I have changed my mind.", "No, leave it as it is, please.", "No, I'd rather not."))
+
+    def _is_done(self, message: str) -> bool:
+        outputs = self._request.outputs
+        if not all(any(was_said(output, heard) for heard in self._heard) for output in outputs):
+            return False
+        # A question is answered by the outputs alone; a change has to be reported in words.
+        return bool(_DONE.search(message)) or (self._request.kind == "information" and bool(outputs))
+
+    def _go_on(self) -> _Answer:
+        """Go on to the next request, or say good-bye."""
+        self._declined, self._insisted = False, 0
+        if self._place + 1 == len(self._requests):
+            return _Answer("", _BYE)
+        self._place += 1
+        return self._want(_NEXT)
+
+    def _facts(self, question: str) -> str:
+        """Return what the customer knows about the topics of a question; "" if it is about none."""
+        facts = self._request.facts
+        asked = [topic for topic, words in _TOPICS.items() if words.search(question)]
+        if "new items" in asked and "new items" in facts:
+            asked = [topic for topic in asked if topic != "items"]  # the phrase for the new items names them, too
+        found = [facts[topic] for topic in asked if topic in facts]
+        text = ". ".join(fact[0].upper() + fact[1:] for fact in found)
+        return f"{text}." if found else "I have nothing to add to that." if asked and facts else ""
+
+    def _insist(self, message: str) -> _Answer:
+        """Ask for the request again, or give it up after ``_PATIENCE`` times."""
+        self._insisted += 1
+        if self._insisted >= _PATIENCE or (_REFUSED.search(message) and self._insisted > 1):
+            return self._go_on()
+        if _DONE.search(message):
+            return _Answer("", [f"I'd still like to {self._request.goal}.", f"But I want to {self._request.goal}."])
+        return self._want(("", "Sorry, I don't understand. ", "As I said, "))
+
+
+def _introduction(identity: Identity, question: str) -> str:
+    name = f"My name is {identity.first_name} {identity.last_name}, and my zip code is {identity.zip}."
+    by_email = "mail" in question.lower() or not _NAME.search(question)
+    if not by_email:
+        return name
+    if identity.knows_email:
+        return f"My e-mail address is {identity.email}."
+    return f"I don't remember my e-mail address. {name}"

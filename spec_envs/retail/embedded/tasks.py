@@ -1,0 +1,126 @@
+"""The tasks of the generated shop: which customer wants what, in three splits that share no customers.
+
+A task depends on the name of the data, its split and its index alone, so adding tasks does not change the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from spec_envs.draws import Draws
+from spec_envs.retail.embedded import requests
+from spec_envs.retail.embedded.request_parts import Plan, Situation
+from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
+
+if TYPE_CHECKING:
+    from spec_envs.retail.store.snapshot import StoreSnapshot
+
+#: Draws a request of one kind, or returns ``None`` where the customer cannot have such a request.
+Kind = Callable[[Situation], Plan | None]
+
+#: The number of tasks in each split.
+SIZES = {"train": 140, "dev": 20, "test": 60}
+
+# The requests of a task, one line a task; the tasks take the lines in turn. A transfer ends the conversation, so it
+# comes last.
+_MIX: tuple[tuple[Kind, ...], ...] = (
+    (requests.cancel,),
+    (requests.change_items,),
+    (requests.exchange,),
+    (requests.send_back,),
+    (requests.change_order_address,),
+    (requests.change_payment,),
+    (requests.change_own_address, requests.change_order_address),
+    (requests.ask_total, requests.send_back),
+    (requests.cancel, requests.send_back),
+    (requests.change_items, requests.exchange),
+    (requests.ask_options, requests.exchange),
+    (requests.decline,),
+    (requests.ask_tracking, requests.change_own_address),
+    (requests.change_order_address, requests.change_items),
+    (requests.ask_balance, requests.change_payment),
+    (requests.exchange, requests.cancel, requests.ask_balance),
+    (requests.decline, requests.cancel),
+    (requests.send_back, requests.transfer),
+    (requests.change_own_address,),
+    (requests.transfer,),
+)
+
+
+def generate_tasks(name: str, store: StoreSnapshot) -> tuple[Task, ...]:
+    """Return all tasks of a generated shop, split after split.
+
+    Args:
+        name: The name of the data ("embedded:7"), which seeds the draws.
+        store: The data of this name.
+    """
+    users: dict[str, list[str]] = {split: [] for split in SIZES}
+    # Of twelve users in a row, 7 are for train, 1 for dev and 4 for test.
+    for place, (user_id, _) in enumerate(store.items("users")):
+        users["train" if place % 12 < 7 else "dev" if place % 12 == 7 else "test"].append(user_id)
+    return tuple(
+        _task(name, store, users[split], split, index) for split, size in SIZES.items() for index in range(size)
+    )
+
+
+def _task(name: str, store: StoreSnapshot, users: list[str], split: str, index: int) -> Task:
+    draws = Draws("tasks", name, split, index)
+    kinds = _MIX[index % len(_MIX)]
+    for user_id in draws.shuffled(users):
+        plans = _plans(Situation(store, user_id, draws), kinds)
+        if plans is not None:
+            return _made(store, split, index, user_id, draws, plans)
+    raise AssertionError(f"no customer of the generated shop can want {kinds}")
+
+
+def _plans(situation: Situation, kinds: tuple[Kind, ...]) -> list[Plan] | None:
+    plans = []
+    for kind in kinds:
+        plan = kind(situation)
+        if plan is None:
+            return None
+        outputs, situation.store = replay(situation.store, plan.actions)
+        if any(output.startswith("Error") for output in outputs):
+            return None
+        situation.used.add(plan.order_id)
+        plans.append(plan)
+    return plans
+
+
+def _made(store: StoreSnapshot, split: str, index: int, user_id: str, draws: Draws, plans: list[Plan]) -> Task:
+    user: Any = store.get("users", user_id)
+    by_email = Action("find_user_id_by_email", {"email": user["email"]})
+    name = {**user["name"], "zip": user["address"]["zip"]}
+    by_name = Action("find_user_id_by_name_zip", name)
+    # Where two customers share a name and a zip code, only the e-mail address identifies this one.
+    knows_email = draws.chance(0.6) or replay(store, [by_name])[0] != [user_id]
+    identity = Identity(user_id, **name, email=user["email"], knows_email=knows_email)
+    look_up = (by_email if knows_email else by_name, Action("get_user_details", {"user_id": user_id}))
+    wanted = tuple(plan.request for plan in plans)
+    return Task(
+        split=split,
+        index=index,
+        user_id=user_id,
+        instruction=_instruction(identity, plans),
+        actions=(*look_up, *(action for plan in plans for action in plan.actions)),
+        outputs=tuple(output for request in wanted for output in request.outputs),
+        scenario=Scenario(identity, wanted),
+    )
+
+
+def _instruction(identity: Identity, plans: list[Plan]) -> str:
+    """Return the customer's part in words, for a language model or a person who plays the customer."""
+    contact = f"your email is {identity.email}" if identity.knows_email else "you do not remember your email address"
+    parts = [
+        f"Your name is {identity.first_name} {identity.last_name}, your zip code is {identity.zip}, and {contact}."
+    ]
+    for number, plan in enumerate(plans):
+        request = plan.request
+        parts.append(f"{'You' if number == 0 else 'Then you'} would like to {request.goal}.")
+        parts += [f"If asked about the {topic}: {fact}." for topic, fact in request.facts.items()]
+        if not request.confirms:
+            parts.append("When asked to confirm, change your mind and say no: you want nothing changed.")
+    # The facts are in the customer's own words; the instruction speaks to the customer.
+    return re.sub(r"\bI\b", "you", re.sub(r"\bmy\b", "your", " ".join(parts)))

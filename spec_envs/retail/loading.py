@@ -1,0 +1,191 @@
+"""Loads the shop's data and tasks: from files in tau-bench's form, or from the generated shop of the package."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.embedded.data import SEED, generate_tables
+from spec_envs.retail.embedded.tasks import generate_tasks
+from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tasks import Action, Task
+
+_REQUIRED: Mapping[Table, Mapping[str, type]] = {
+    "orders": {
+        "order_id": str,
+        "user_id": str,
+        "address": dict,
+        "items": list,
+        "fulfillments": list,
+        "status": str,
+        "payment_history": list,
+    },
+    "products": {"name": str, "product_id": str, "variants": dict},
+    "users": {"name": dict, "address": dict, "email": str, "payment_methods": dict, "orders": list},
+}
+_NAMES: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list"}
+
+
+def load_data(data: str | os.PathLike[str] = "embedded") -> RetailData:
+    """Load the data that a ``StoreSnapshot`` starts from. The same data are loaded once in a process.
+
+    Args:
+        data: "embedded" for the generated shop, "embedded:SEED" for a shop generated from another seed, or a folder
+            with tau-bench's ``users.json``, ``orders.json`` and ``products.json``.
+
+    Raises:
+        InvalidConfiguration: There is no such folder, or its files do not hold retail data; the message says where.
+    """
+    if not isinstance(data, str | os.PathLike):
+        raise InvalidConfiguration(f'data must be "embedded" or a folder, not {data!r}')
+    name = os.fspath(data)
+    if is_embedded(name):
+        return _embedded_data(name)
+    folder = Path(name).expanduser().resolve()
+    paths = {table: folder / f"{table}.json" for table in TABLES}
+    if missing := [path.name for path in paths.values() if not path.is_file()]:
+        raise InvalidConfiguration(
+            f'data must be "embedded" or a folder with tau-bench\'s users.json, orders.json and products.json; '
+            f"{folder} has no {', '.join(missing)}"
+        )
+    versions = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths.values())
+    return _data_in(folder, versions)
+
+
+def load_tasks(tasks: str | os.PathLike[str] = "embedded", split: str | None = None) -> tuple[Task, ...]:
+    """Load all tasks, or the tasks of one split.
+
+    Args:
+        tasks: "embedded" for the tasks of the generated shop ("embedded:SEED" for another seed), or a JSON file with a
+            list of ``{split, index, user_id, instruction, actions: [{name, kwargs}], outputs}``.
+        split: "train", "dev" or "test"; ``None`` (default) for all tasks.
+
+    Raises:
+        InvalidConfiguration: The file cannot be read, or has no task of that split.
+    """
+    name = os.fspath(tasks)
+    if is_embedded(name):
+        found = _embedded_tasks(name)
+    else:
+        path = Path(name).expanduser().resolve()
+        if not path.is_file():
+            raise InvalidConfiguration(f'tasks must be "embedded" or a JSON file with tasks; there is no {path}')
+        found = _tasks_in(path, path.stat().st_mtime_ns)
+    if split is None:
+        return found
+    chosen = tuple(task for task in found if task.split == split)
+    if not chosen:
+        splits = ", ".join(sorted({repr(task.split) for task in found})) or "no task at all"
+        raise InvalidConfiguration(f"{name} has no tasks of split {split!r}; it has {splits}")
+    return chosen
+
+
+def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
+    """Check that the tasks can belong to the data in ``store``.
+
+    Raises:
+        InvalidConfiguration: A value in ``tasks`` is no ``Task``, or none of the customers is a user of this shop.
+    """
+    tasks = tuple(tasks)
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise InvalidConfiguration(f"a task must be a Task, as load_tasks() returns them, not {task!r:.200}")
+    users = [task.user_id for task in tasks]
+    if users and all(store.get("users", user_id) is None for user_id in users):
+        raise InvalidConfiguration(
+            f"the tasks belong to other data: neither {users[0]!r} nor any other customer is a user of this shop; "
+            f"give data and tasks that belong together"
+        )
+
+
+def is_embedded(name: str) -> bool:
+    """Return whether a name of data or tasks means the generated shop: "embedded" or "embedded:SEED"."""
+    return name == "embedded" or name.startswith("embedded:")
+
+
+@functools.lru_cache(maxsize=4)
+def _embedded_data(name: str) -> RetailData:
+    _, _, seed = name.partition(":")
+    if seed and not seed.isdecimal():
+        raise InvalidConfiguration(f'data must be "embedded" or "embedded:SEED" with a whole number, not {name!r}')
+    return RetailData(generate_tables(int(seed) if seed else SEED), source=(load_data, name))
+
+
+@functools.lru_cache(maxsize=4)
+def _embedded_tasks(name: str) -> tuple[Task, ...]:
+    return generate_tasks(name, StoreSnapshot(load_data(name)))
+
+
+@functools.lru_cache(maxsize=4)
+def _data_in(folder: Path, versions: tuple[tuple[int, int], ...]) -> RetailData:
+    tables: dict[Table, Mapping[str, Record]] = {table: _records(folder / f"{table}.json", table) for table in TABLES}
+    for order_id, order in tables["orders"].items():
+        if order["user_id"] not in tables["users"]:
+            raise InvalidConfiguration(
+                f"{folder / 'orders.json'}: order {order_id!r} is of {order['user_id']!r}, who is not in users.json"
+            )
+    return RetailData(tables, source=(load_data, str(folder)))
+
+
+def _records(path: Path, table: Table) -> dict[str, Record]:
+    try:
+        records: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidConfiguration(f"{path} is not JSON: {error}") from None
+    if not isinstance(records, dict):
+        raise InvalidConfiguration(f"{path} must hold an object of {table} by id, not {type(records).__name__}")
+    for key, record in records.items():
+        required = _REQUIRED[table]
+        if lacking := required.keys() - (record.keys() if isinstance(record, dict) else ()):
+            raise InvalidConfiguration(f"{path}: {key!r} lacks {', '.join(sorted(lacking))}")
+        for field, kind in required.items():
+            if not isinstance(record[field], kind):
+                raise InvalidConfiguration(
+                    f"{path}: {field} of {key!r} must be {_NAMES[kind]}, not {record[field]!r:.100}"
+                )
+        if table == "users":
+            _check_name(path, key, record["name"])
+    return records
+
+
+def _check_name(path: Path, key: str, name: Mapping[str, Any]) -> None:
+    # A search by name looks at all users, so one user without a name would make every search fail.
+    for field in ("first_name", "last_name"):
+        if not isinstance(name.get(field), str):
+            raise InvalidConfiguration(f"{path}: name of {key!r} must have a {field}, a text, and is {name!r:.100}")
+
+
+@functools.lru_cache(maxsize=4)
+def _tasks_in(path: Path, version: int) -> tuple[Task, ...]:
+    try:
+        listed: Any = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(map(_task, _list(listed)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise InvalidConfiguration(f"{path} does not hold a JSON list of tasks: {error}") from None
+    except KeyError as error:
+        raise InvalidConfiguration(f"{path}: a task lacks {error}") from None
+
+
+def _task(value: Mapping[str, Any]) -> Task:
+    actions = tuple(Action(str(action["name"]), dict(action["kwargs"])) for action in _list(value["actions"]))
+    return Task(
+        split=str(value["split"]),
+        index=int(value["index"]),
+        user_id=str(value["user_id"]),
+        instruction=str(value["instruction"]),
+        actions=actions,
+        outputs=tuple(map(str, _list(value.get("outputs", [])))),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    # Iterating over a text would give its characters, and over an object its keys.
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.100} is no list")
+    return value

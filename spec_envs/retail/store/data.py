@@ -1,0 +1,165 @@
+"""The retail data as they were loaded: users, orders and products. Shared by all snapshots, and never changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import threading
+import weakref
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.store.digests import (
+    MODULUS,
+    order_digest,
+    record_digest,
+    tau_mapping,
+    tau_notation,
+    tau_pair,
+)
+
+Table = Literal["orders", "products", "users"]
+#: A JSON object that must never be changed in place.
+Record = Mapping[str, Any]
+
+#: The names of the tables, sorted.
+TABLES: tuple[Table, ...] = ("orders", "products", "users")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class UserIndex:
+    """Finds users without a search through all of them.
+
+    Attributes:
+        by_email: Ids of the users with an e-mail address, given in lower case.
+        by_name: Ids of the users with a first and last name, given in lower case.
+        position: Position of each user id in the table of users.
+    """
+
+    by_email: Mapping[str, tuple[str, ...]]
+    by_name: Mapping[tuple[str, str], tuple[str, ...]]
+    position: Mapping[str, int]
+
+
+class RetailData:
+    """The three tables as they were loaded.
+
+    A copy is the same object, and unpickling returns the object with the same digest that the process already has.
+
+    Args:
+        tables: The records by table and key. The caller must not change them any more.
+        source: A function and its argument that load equal data in another process, so that a pickle need not contain
+            the data; ``None`` where no function does.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[Table, Mapping[str, Record]],
+        source: tuple[Callable[[str], RetailData], str] | None = None,
+    ) -> None:
+        self.tables: dict[Table, Mapping[str, Record]] = {table: tables[table] for table in TABLES}
+        self._source = source
+        self._digests: dict[tuple[Table, str], int] = {}
+
+    def digest_of(self, table: Table, key: str) -> int:
+        """Return the digest of a record.
+
+        Raises:
+            KeyError: There is no such record.
+        """
+        known = self._digests.get((table, key))
+        if known is None:
+            known = self._digests[table, key] = record_digest(table, key, self.tables[table][key])
+        return known
+
+    @functools.cached_property
+    def table_digests(self) -> dict[Table, int]:
+        """The digest of each table: the sum of the digests of its records and of their order."""
+        return {
+            table: (order_digest(table, tuple(records)) + sum(self.digest_of(table, key) for key in records)) % MODULUS
+            for table, records in self.tables.items()
+        }
+
+    @functools.cached_property
+    def digest(self) -> int:
+        """The digest of all data: the sum of the digests of the tables."""
+        total = sum(self.table_digests.values()) % MODULUS
+        _KNOWN.setdefault(total, self)
+        return total
+
+    @functools.cached_property
+    def user_index(self) -> UserIndex:
+        """The index that finds users by e-mail address or name."""
+        by_email: dict[str, tuple[str, ...]] = {}
+        by_name: dict[tuple[str, str], tuple[str, ...]] = {}
+        for user_id, user in self.tables["users"].items():
+            email = user["email"].lower()
+            by_email[email] = (*by_email.get(email, ()), user_id)
+            name = (user["name"]["first_name"].lower(), user["name"]["last_name"].lower())
+            by_name[name] = (*by_name.get(name, ()), user_id)
+        position = {user_id: place for place, user_id in enumerate(self.tables["users"])}
+        return UserIndex(by_email, by_name, position)
+
+    @functools.cached_property
+    def _tau_pairs(self) -> dict[Table, dict[str, str]]:
+        # Kept, because a hash is computed at the end of every episode, and few records differ between episodes.
+        return {
+            table: {key: tau_pair(key, tau_notation(records[key])) for key in sorted(records)}
+            for table, records in self.tables.items()
+        }
+
+    def tau_notation_with(self, changed: Mapping[tuple[Table, str], str]) -> str:
+        """Return all data in tau-bench's notation, with the ``changed`` records in place of the loaded ones.
+
+        Args:
+            changed: The changed records by table and key, each already in tau-bench's notation.
+        """
+        tables = dict(self._tau_pairs)
+        for table in {table for table, _ in changed}:
+            tables[table] = dict(tables[table])
+        for (table, key), text in changed.items():
+            tables[table][key] = tau_pair(key, text)
+        return tau_mapping([tau_pair(table, tau_mapping(tables[table].values())) for table in TABLES])
+
+    @functools.cached_property
+    def _compressed(self) -> bytes:
+        return zlib.compress(json.dumps(self.tables).encode())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return find_data, (self.digest, self._source or self._compressed)
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> RetailData:
+        return self
+
+
+_KNOWN: weakref.WeakValueDictionary[int, RetailData] = weakref.WeakValueDictionary()
+_FINDING = threading.Lock()
+
+
+def find_data(digest: int, source: tuple[Callable[[str], RetailData], str] | bytes) -> RetailData:
+    """Return the data with this digest: those that this process already has, or data made from ``source``.
+
+    Args:
+        digest: The digest of the data.
+        source: A function that loads the data and its argument, or the data themselves as compressed JSON.
+
+    Raises:
+        InvalidConfiguration: The source holds other data in this process than in the one that pickled them.
+    """
+    with _FINDING:
+        data = _KNOWN.get(digest)
+        if data is not None:
+            return data
+        if isinstance(source, bytes):
+            name, data = "a pickle", RetailData(json.loads(zlib.decompress(source)))
+        else:
+            name, data = source[1], source[0](source[1])
+        if data.digest != digest:
+            raise InvalidConfiguration(
+                f"the retail data in {name!r} have digest {data.digest:032x}, and a snapshot needs data with digest "
+                f"{digest:032x}: the data differ between the two processes"
+            )
+        return data

@@ -1,0 +1,179 @@
+"""The state of the shop as an immutable value: the loaded data, and on top of them the records that changed since.
+
+Records are JSON objects that all snapshots share, so nobody may change a record in place. Code that changes a record
+builds a new one, which shares its unchanged parts with the old one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
+from spec_envs.retail.store.digests import MODULUS, record_digest, tau_notation
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Change:
+    """The new value of one record."""
+
+    table: Table
+    key: str
+    record: Record
+
+
+#: The changes that a tool makes; empty for a tool that only reads.
+Patch = tuple[Change, ...]
+
+_Changed = dict[tuple[Table, str], tuple[Record, int]]  # the record and its digest
+
+
+class StoreSnapshot:
+    """All data of the shop at one moment, as an immutable value that can be part of a ``Call``'s query.
+
+    Two snapshots are equal exactly if they hold equal records in equal order. The order of a record's fields and the
+    types of its numbers count, since tools show both. A snapshot hashes by a digest that each change updates, and its
+    pickle contains little more than the changed records.
+
+    Args:
+        initial: The data that this snapshot starts from.
+    """
+
+    __slots__ = ("_changed", "_shift", "initial")
+
+    def __init__(self, initial: RetailData) -> None:
+        #: The data that this snapshot, and every snapshot patched from it, started from.
+        self.initial = initial
+        self._changed: _Changed = {}
+        self._shift = 0  # the digests of the changed records minus the digests of the records that they replace
+
+    def get(self, table: Table, key: str) -> Record | None:
+        """Return the record, which must not be changed in place, or ``None`` if there is none."""
+        changed = self._changed.get((table, key))
+        return changed[0] if changed is not None else self.initial.tables[table].get(key)
+
+    def items(self, table: Table) -> Iterator[tuple[str, Record]]:
+        """Yield the keys and records of a table, in its order."""
+        for key, record in self.initial.tables[table].items():
+            changed = self._changed.get((table, key))
+            yield key, record if changed is None else changed[0]
+
+    def patched(self, patch: Iterable[Change]) -> StoreSnapshot:
+        """Return a snapshot with the changes made; this snapshot stays as it is.
+
+        Raises:
+            KeyError: A changed record does not exist. Tools change records, but neither add nor remove any.
+        """
+        changed, shift = dict(self._changed), self._shift
+        for change in patch:
+            address = (change.table, change.key)
+            known = changed.get(address)
+            initial = self.initial.digest_of(*address)
+            new = record_digest(change.table, change.key, change.record)
+            shift += new - (known[1] if known is not None else initial)
+            if new == initial:
+                changed.pop(address, None)  # the record is again what was loaded
+            else:
+                changed[address] = (change.record, new)
+        twin = StoreSnapshot(self.initial)
+        twin._changed, twin._shift = changed, shift % MODULUS
+        return twin
+
+    @property
+    def digest(self) -> int:
+        """128 bits that are equal for equal data. Each change updates them, so reading them costs next to nothing."""
+        return (self.initial.digest + self._shift) % MODULUS
+
+    def record_digest(self, table: Table, key: str) -> int | None:
+        """Return the digest of one record, or ``None`` if there is no such record."""
+        changed = self._changed.get((table, key))
+        if changed is not None:
+            return changed[1]
+        return self.initial.digest_of(table, key) if key in self.initial.tables[table] else None
+
+    def table_digest(self, table: Table) -> int:
+        """Return the digest of a whole table."""
+        digest_of = self.initial.digest_of
+        shift = sum(digest - digest_of(*at) for at, (_, digest) in self._changed.items() if at[0] == table)
+        return (self.initial.table_digests[table] + shift) % MODULUS
+
+    def changes(self) -> Patch:
+        """Return the records that differ from the initial data, in the order in which they were first changed."""
+        return tuple(Change(table, key, record) for (table, key), (record, _) in self._changed.items())
+
+    def find_user(self, *, email: str | None = None, name: tuple[str, str] | None = None, zip: str = "") -> str | None:
+        """Return the id of the first user with this e-mail address, or with this name and zip code.
+
+        Args:
+            email: The e-mail address; upper and lower case are the same.
+            name: First and last name; upper and lower case are the same.
+            zip: The zip code that goes with ``name``.
+        """
+        index = self.initial.user_index
+        wanted = index.by_email.get(email.lower(), ()) if email is not None else ()
+        if name is not None:
+            wanted = index.by_name.get((name[0].lower(), name[1].lower()), ())
+        changed = [key for table, key in self._changed if table == "users"]
+        # The index is of the initial data, so each changed user is a candidate as well.
+        for user_id in sorted({*wanted, *changed}, key=index.position.__getitem__):
+            user = self.get("users", user_id)
+            if user is not None and _is(user, email, name, zip):
+                return user_id
+        return None
+
+    def tau_hash(self) -> str:
+        """Return tau-bench's hash of the data: SHA-256 in hex. Takes some milliseconds."""
+        changed = {address: tau_notation(record) for address, (record, _) in self._changed.items()}
+        return hashlib.sha256(self.initial.tau_notation_with(changed).encode()).hexdigest()
+
+    def matches(self, other: StoreSnapshot) -> bool:
+        """Return whether both have the same ``tau_hash``: the order of fields and of records does not count.
+
+        Much faster than two hashes where both started from the same data.
+        """
+        if self.initial is not other.initial and self.initial.digest != other.initial.digest:
+            return self.tau_hash() == other.tau_hash()
+        for table, key in {**self._changed, **other._changed}:
+            mine, theirs = self.get(table, key), other.get(table, key)
+            if mine is not theirs and tau_notation(mine) != tau_notation(theirs):
+                return False
+        return True
+
+    def as_dict(self) -> dict[str, dict[str, Any]]:
+        """Return a copy of all data, as plain JSON objects that the caller may change."""
+        return {table: json.loads(json.dumps(dict(self.items(table)))) for table in TABLES}
+
+    def __eq__(self, other: object) -> bool:
+        return self.digest == other.digest if isinstance(other, StoreSnapshot) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f"<StoreSnapshot {self.digest:032x}, {len(self._changed)} records changed>"
+
+    def __copy__(self) -> StoreSnapshot:
+        return self
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> StoreSnapshot:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.initial, self.changes())
+
+
+def _is(user: Record, email: str | None, name: tuple[str, str] | None, zip: str) -> bool:
+    if email is not None:
+        return bool(user["email"].lower() == email.lower())
+    own = user["name"]
+    same_name = name is not None and (own["first_name"].lower(), own["last_name"].lower()) == tuple(
+        part.lower() for part in name
+    )
+    return bool(same_name and user["address"]["zip"] == zip)
+
+
+def _restored(initial: RetailData, changes: Patch) -> StoreSnapshot:
+    return StoreSnapshot(initial).patched(changes)

@@ -1,0 +1,283 @@
+"""``check_fork(env)``: plays an environment and its forks side by side, and names the first difference."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call
+from spec_envs.errors import ForkCheckFailed, SpecEnvsError
+from spec_envs.forking import fork
+from spec_envs.forking.kinds import is_atomic
+from spec_envs.handling import CancelToken
+from spec_envs.values import key_of, same
+
+AnyEnv = gym.Env[Any, Any]
+Chooser = Callable[[Any, dict[str, Any], np.random.Generator], Any]
+
+
+def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser | None = None) -> None:
+    """Check that forks of ``env`` are faithful and independent, random generators and wrappers included.
+
+    Plays ``env`` and its forks side by side, one after the other, and closed in different orders. ``env`` is reset,
+    played and closed. The handlers of a ``CallEnv`` are really called, but only once for each query, so they may be
+    slow or random; do not check with handlers that have effects.
+
+    Args:
+        env: The environment, with all its wrappers; best fresh from ``gym.make``, so that forks before the first
+            ``reset`` are checked as well.
+        steps: How many steps each comparison takes. Episodes that end are followed by the next.
+        seed: Seeds the environment and the choice of actions.
+        actions: Chooses the action for an observation, an info and a random generator. Default: a random action among
+            those that ``action_mask`` or ``legal_moves`` allow, if the observation or the info has one of these.
+
+    Raises:
+        ForkCheckFailed: The first difference, with what was done and where it appeared.
+    """
+    _Check(env, steps, seed, actions).run()
+
+
+class _Event(NamedTuple):
+    """One ``step`` or ``reset``, and what came of it."""
+
+    action: Any  # None: a reset
+    outcome: dict[str, Any]
+
+
+class _Player:
+    """Plays one environment; remembers what a policy would see."""
+
+    def __init__(self, env: AnyEnv, calls: list[Hashable], observation: Any, info: dict[str, Any]) -> None:
+        self.env = env
+        self.observation, self.info, self.done = observation, info, False
+        self._calls = calls
+
+    def fork(self) -> _Player:
+        twin = copy.copy(self)
+        twin.env = _fork(self.env)
+        return twin
+
+    def do(self, action: Any) -> _Event:
+        """Take ``action``; ``None`` begins the next episode."""
+        self._calls.clear()
+        if action is None:
+            self.observation, self.info = self.env.reset()
+            self.done = False
+            outcome = {"observation": self.observation, "info": _timeless(self.info)}
+        else:
+            self.observation, reward, terminated, truncated, self.info = self.env.step(action)
+            self.done = bool(terminated or truncated)
+            outcome = {"observation": self.observation, "reward": reward, "terminated": terminated}
+            outcome |= {"truncated": truncated, "info": _timeless(self.info)}
+        # A copy: some wrappers hand out arrays that they write to again.
+        return _Event(action, copy.deepcopy(outcome) | {"calls made": list(self._calls)})
+
+
+class _Check:
+    def __init__(self, env: AnyEnv, steps: int, seed: int, actions: Chooser | None) -> None:
+        self.env = env
+        self.steps = steps
+        self.seed = seed
+        self.calls: list[Hashable] = []
+        self.opened: list[AnyEnv] = []  # forks to be closed once it can be seen whom that disturbs
+        self.rng = np.random.default_rng(seed)
+        space = copy.deepcopy(env.action_space)
+        space.seed(seed)
+        self.choose = actions or (lambda observation, info, rng: _allowed(space, observation, info, rng))
+
+    def run(self) -> None:
+        self.try_fork("before reset()")
+        base = self.env.unwrapped
+        before = base._answer if isinstance(base, CallEnv) else None
+        if isinstance(base, CallEnv):
+            base.answer_with(self.answers(base))
+        try:
+            observation, info = self.env.reset(seed=self.seed)
+            player = _Player(self.env, self.calls, observation, info)
+            self.check_layers(player)
+            self.check_lockstep(player)
+            self.check_independence(player)
+            self.check_closing(player)
+        finally:
+            if isinstance(base, CallEnv):
+                base.answer_with(before)
+        self.try_fork("after close()")
+        self.close_forks()
+
+    def answers(self, env: CallEnv[Any, Any]) -> Callable[[Call], Any]:
+        """Answers each query once by the handler and then from memory; notes the calls."""
+        known: dict[Call, Any] = {}
+
+        def answer(call: Call) -> Any:
+            self.calls.append(call.key)
+            if call not in known:
+                known[call] = env.handler(call.handler)(call.query, CancelToken())
+            return known[call]
+
+        return answer
+
+    def try_fork(self, when: str) -> None:
+        """A fork where there is no episode: it works, or says why not; it never changes the original."""
+        before = _states(self.env)
+        try:
+            self.opened.append(fork(self.env))
+        except SpecEnvsError:
+            pass
+        except Exception as error:
+            text = f"fork() {when} raised {type(error).__name__}: {error}; it must work, or raise a SpecEnvsError"
+            raise ForkCheckFailed(text) from error
+        _expect_equal(before, _states(self.env), f"fork() {when} changed the original")
+
+    def check_layers(self, player: _Player) -> None:
+        before = _states(self.env)
+        twin: AnyEnv = player.fork().env
+        _expect_equal(before, _states(self.env), "fork() changed the original")
+        mine, other = _layers(self.env), _layers(twin)
+        if list(map(type, mine)) != list(map(type, other)):
+            raise ForkCheckFailed(f"the fork of {self.env} has other layers: {twin}")
+        for layer, copied in zip(mine, other, strict=True):
+            if layer is copied:
+                raise ForkCheckFailed(f"the original and the fork share the layer {type(layer).__name__}")
+        _expect_equal(before, _states(twin), "the fork has another state than the original")
+        self.opened.append(twin)
+
+    def check_lockstep(self, player: _Player) -> None:
+        twin = player.fork()
+        for number in range(self.steps):
+            event = self.next(player)
+            _expect_same(event, self.do(twin, event.action), f"in lockstep, step {number}")
+        self.opened.append(twin.env)
+
+    def check_independence(self, player: _Player) -> None:
+        twin = player.fork()
+        self.replay(self.play(twin), player, "after the fork was stepped, the original")
+        other = player.fork()
+        self.replay(self.play(player), other, "after the original was stepped, the fork")
+        third = player.fork()
+        grandchild = third.fork()
+        events = self.play(grandchild)
+        self.replay(events, third, "after a fork of the fork was stepped, the fork")
+        self.replay(events, player, "after the fork and its fork were stepped, the original")
+        self.opened += [each.env for each in (twin, other, third, grandchild)]
+
+    def check_closing(self, player: _Player) -> None:
+        for parent_first in (True, False):
+            control, twin = player.fork(), player.fork()
+            grandchild = twin.fork()
+            closed, left = (twin, grandchild) if parent_first else (grandchild, twin)
+            events = self.play(control)
+            closed.env.close()
+            self.replay(events, left, f"after its {'parent' if parent_first else 'fork'} was closed, the fork")
+            self.opened += [control.env, left.env]
+            self.close_forks()
+            self.replay(events, player, "after its forks were closed, the original")
+        control, twin = player.fork(), player.fork()
+        events = self.play(control)
+        player.env.close()
+        self.replay(events, twin, "after the original was closed, the fork")
+        self.opened += [control.env, twin.env]
+
+    def close_forks(self) -> None:
+        while self.opened:
+            self.opened.pop().close()
+
+    def play(self, player: _Player) -> list[_Event]:
+        return [self.next(player) for _ in range(self.steps)]
+
+    def replay(self, events: list[_Event], player: _Player, where: str) -> None:
+        for number, event in enumerate(events):
+            _expect_same(event, self.do(player, event.action), f"{where} differs in step {number}")
+
+    def next(self, player: _Player) -> _Event:
+        action = None if player.done else self.choose(player.observation, player.info, self.rng)
+        return self.do(player, action)
+
+    def do(self, player: _Player, action: Any) -> _Event:
+        try:
+            return player.do(action)
+        except Exception as error:
+            what = "reset()" if action is None else f"step({action!r})"
+            raise ForkCheckFailed(
+                f"{what} raised {type(error).__name__}: {error}; if the action is not allowed there, give check_fork "
+                f"a function `actions` that chooses those that are"
+            ) from error
+
+
+def _fork(env: AnyEnv) -> AnyEnv:
+    try:
+        return fork(env)
+    except Exception as error:
+        raise ForkCheckFailed(f"fork() raised {type(error).__name__}: {error}") from error
+
+
+def _allowed(space: gym.Space[Any], observation: Any, info: dict[str, Any], rng: np.random.Generator) -> Any:
+    for source in (info, observation):
+        if isinstance(source, dict):
+            if "action_mask" in source:
+                return space.sample(np.asarray(source["action_mask"], dtype=np.int8))
+            if "legal_moves" in source:
+                moves = source["legal_moves"]
+                moves = moves.split() if isinstance(moves, str) else list(moves)
+                return moves[rng.integers(len(moves))]
+    return space.sample()
+
+
+def _expect_same(expected: _Event, found: _Event, where: str) -> None:
+    what = "reset()" if expected.action is None else f"step({expected.action!r})"
+    for part, value in expected.outcome.items():
+        if not same(value, found.outcome[part]):
+            raise ForkCheckFailed(f"{where}: {what}: {part} is {found.outcome[part]!r:.200}, expected {value!r:.200}")
+
+
+def _expect_equal(expected: dict[str, Hashable], found: dict[str, Hashable], what: str) -> None:
+    for name in expected.keys() | found.keys():
+        if expected.get(name, "missing") != found.get(name, "missing"):
+            raise ForkCheckFailed(f"{what}: {name}")
+
+
+def _timeless(info: dict[str, Any]) -> dict[str, Any]:
+    """``info`` without what RecordEpisodeStatistics and SB3's Monitor read from the clock."""
+    episode = info.get("episode")
+    if isinstance(episode, dict) and "t" in episode:
+        return {**info, "episode": {key: value for key, value in episode.items() if key != "t"}}
+    return info
+
+
+def _layers(env: AnyEnv) -> list[AnyEnv]:
+    layers = [env]
+    while isinstance(env, gym.Wrapper):
+        env = env.env
+        layers.append(env)
+    return layers
+
+
+def _states(env: AnyEnv) -> dict[str, Hashable]:
+    """What can be compared of each layer's state without changing it (reading ``np_random`` could create it)."""
+    states: dict[str, Hashable] = {}
+    for depth, layer in enumerate(_layers(env)):
+        name = f"{type(layer).__name__} (layer {depth})"
+        fingerprint = getattr(type(layer), "fingerprint", None)
+        if fingerprint is not None:
+            states[f"fingerprint of {name}"] = fingerprint(layer)
+        if not hasattr(type(layer), "fork"):  # one that forks itself may keep its state as it likes
+            for attribute, value in layer.__dict__.items():
+                if _is_plain(value):
+                    states[f"{attribute} of {name}"] = key_of(value)
+        elif isinstance(layer, CallEnv):
+            states[f"random generator of {name}"] = key_of(layer.rng_state())
+    return states
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return not value.dtype.hasobject
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    return isinstance(value, (str, bytes, int, float, complex, type(None), np.generic)) and is_atomic(value)

@@ -1,0 +1,118 @@
+"""The wheel and the source distribution: what they hold, and that they install, build and test."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.commands import run, succeed
+from tests.sources import ROOT, files_of_package
+
+#: What a source distribution holds besides the package, its licence and what the build adds.
+PAGES_AND_TOOLS = ("docs", "examples", "tests", "scripts", ".ci")
+FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml")
+GENERATED = re.compile(r"spec_envs\.egg-info/|(PKG-INFO|setup\.cfg)$")
+
+
+def copy_checkout(target: Path) -> Path:
+    """A copy of the checkout, less what was generated: setuptools would pack what an earlier build left there."""
+    generated = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info", "build")
+    return shutil.copytree(ROOT, target, symlinks=True, ignore=generated)
+
+
+def build(kind: str, sources: Path, out: Path) -> Path:
+    """Build the ``kind`` of distribution from ``sources`` into ``out``."""
+    succeed(sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", out, cwd=sources)
+    (built,) = out.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sources = copy_checkout(tmp_path_factory.mktemp("copy") / "sources")
+    return build("wheel", sources, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    sources = copy_checkout(tmp_path_factory.mktemp("copy") / "sources")
+    return build("sdist", sources, tmp_path_factory.mktemp("sdist"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an unpacked source distribution."""
+    with tarfile.open(archive) as opened:
+        opened.extractall(target := tmp_path_factory.mktemp("unpacked"), filter="data")
+    (folder,) = target.iterdir()
+    return folder
+
+
+def contents(wheel: Path) -> dict[str, int]:
+    """The checksum of every file in a wheel."""
+    return {file.filename: file.CRC for file in zipfile.ZipFile(wheel).infolist()}
+
+
+class TestSourceDistribution:
+    def test_holds_what_builds_tests_and_explains_the_package_each_file_once(self, archive):
+        with tarfile.open(archive) as opened:
+            files = [file.name.partition("/")[2] for file in opened.getmembers() if not file.isdir()]
+        beside = [path for folder in PAGES_AND_TOOLS for path in (ROOT / folder).rglob("*") if path.is_file()]
+        expected = {path.relative_to(ROOT).as_posix() for path in beside if path.parent.name != "__pycache__"}
+        expected |= {path.as_posix() for path in files_of_package()} | set(FILES)
+        assert sorted(name for name in files if not GENERATED.match(name)) == sorted(expected)
+
+    def test_builds_the_same_wheel(self, wheel, unpacked, tmp_path):
+        assert contents(build("wheel", unpacked, tmp_path)) == contents(wheel)
+
+    def test_runs_its_tests(self, unpacked):
+        paths = ["tests/test_calls.py", "tests/test_imports.py", "tests/test_package.py::TestPublicNames"]
+        environment = os.environ | {"PYTHONPATH": str(unpacked)}
+        command = [sys.executable, "-m", "pytest", "-q", *paths]
+        done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, timeout=110)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+class TestWheel:
+    def test_holds_every_module_under_one_name(self, wheel):
+        names = zipfile.ZipFile(wheel).namelist()
+        assert {re.sub(r"-[0-9.]+\.dist-info$", "", name.partition("/")[0]) for name in names} == {"spec_envs"}
+        assert {name for name in names if name.startswith("spec_envs/")} == {
+            path.as_posix() for path in files_of_package()
+        }
+
+    @pytest.mark.timeout(300)
+    def test_installs_beside_another_package_named_agents(self, wheel, tmp_path):
+        venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+        python = tmp_path / "venv" / "bin" / "python"
+        pip = [python, "-m", "pip", "--disable-pip-version-check"]
+        done = run(*pip, "install", "--quiet", wheel, "openai-agents", cwd=tmp_path)
+        if done.returncode != 0 and index_is_out_of_reach(pip, tmp_path):
+            pytest.skip("the package index cannot be reached, so openai-agents cannot be installed")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+        code = "import json, agents, spec_envs.agents as ours; print(json.dumps([agents.__file__, ours.__file__]))"
+        theirs, ours = json.loads(succeed(python, "-c", code, cwd=tmp_path))
+        assert Path(theirs).parts[-3:] == ("site-packages", "agents", "__init__.py")
+        assert Path(ours).parts[-4:] == ("site-packages", "spec_envs", "agents", "__init__.py")
+        succeed(python, "-c", "from agents import Agent, Runner", cwd=tmp_path)
+        succeed(python, "-c", "import spec_envs, spec_envs.wrappers, spec_envs.benchmarks", cwd=tmp_path)
+        assert "Usage" in succeed(python.with_name("spec-envs"), "--help", cwd=tmp_path)
+        assert "Usage" in succeed(python, "-m", "spec_envs.benchmarks.cli", "--help", cwd=tmp_path)
+
+
+def index_is_out_of_reach(pip: list[str | Path], folder: Path) -> bool:
+    """Whether pip gets no answer at all from the index; an answer that is an error is one."""
+    probe = run(*pip, "download", "--retries", "1", "--no-deps", "--no-cache-dir", "openai-agents", cwd=folder)
+    return probe.returncode != 0 and "after connection broken by" in probe.stdout + probe.stderr

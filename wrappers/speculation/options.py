@@ -1,0 +1,98 @@
+"""The options of a speculative wrapper, listed and checked once for both wrappers."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from spec_envs.adapting import as_handler, is_async
+from spec_envs.calls import Effect
+from spec_envs.checks import integer
+from spec_envs.errors import InvalidConfiguration, UnknownHandler
+from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.handling import Handler
+from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.speculation.transitions import POLICY, Agent
+from spec_envs.wrappers.speculation.tree.limits import Limits
+
+if TYPE_CHECKING:
+    from spec_envs.prefetch import Prefetcher
+    from spec_envs.wrappers.runtimes.base import Runtime
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """What a user may choose for one wrapper; the wrappers' docstrings say what each option means.
+
+    Raises:
+        InvalidConfiguration: An option has the wrong kind of value or is out of range, or two options contradict each
+            other.
+    """
+
+    policy: Callable[..., Any] | None = None
+    guessers: Mapping[str, Guesser | AsyncGuesser] | None = None
+    prefetchers: Mapping[str, Prefetcher] | None = None
+    k: int = 3
+    max_inflight: int | None = None
+    limits: Limits | None = None
+    runtime: str | Runtime = "threads"
+    canonical: Mapping[str, Callable[[Any], Hashable]] | None = None
+    shadow_every: int = 10
+    max_trace_events: int = 100_000
+
+    def __post_init__(self) -> None:
+        if self.policy is not None and not callable(self.policy):
+            raise InvalidConfiguration(f"policy must be callable as policy(observation), not {self.policy!r}")
+        if self.limits is not None and self.max_inflight is not None:
+            raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
+        for name, least in (("k", 1), ("shadow_every", 1), ("max_trace_events", 0)):
+            integer(name, getattr(self, name), least=least)
+        _check_methods("guessers", self.guessers, "guess", plain="observe")
+        _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
+
+    def as_arguments(self) -> dict[str, Any]:
+        """Return the options as keyword arguments of ``SpeculativeWrapper``, each as the user gave it."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def check_names(self, handlers: Mapping[str, Handler]) -> None:
+        """Check that every guesser and prefetcher is for the policy or for one of the environment's ``handlers``.
+
+        Raises:
+            UnknownHandler: A guesser or a prefetcher has another name; the message lists the known ones.
+        """
+        known = sorted({POLICY, *handlers})
+        for what, given in (("guessers", self.guessers), ("prefetchers", self.prefetchers)):
+            for name in given or ():
+                if name not in known:
+                    raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(known)}")
+
+    def agent(self) -> Agent:
+        """Return how actions are chosen: by ``policy``, or from outside if there is none."""
+        if self.policy is None:
+            return Agent()
+        stateful = self.policy if inspect.ismethod(getattr(self.policy, "fork", None)) else None
+        return Agent(as_handler(self.policy), getattr(self.policy, "effect", Effect.SAMPLE), stateful)
+
+    def limits_for(self, handlers: Mapping[str, Handler]) -> Limits:
+        """Return the limits, with what ``handlers`` declare about themselves (``max_inflight``) filled in."""
+        limits = self.limits
+        if limits is None:
+            limits = Limits() if self.max_inflight is None else Limits(max_inflight=self.max_inflight)
+        declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
+        own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
+        return dataclasses.replace(limits, per_handler={**own, **limits.per_handler})
+
+
+def _check_methods(what: str, given: Mapping[str, Any] | None, method: str, *, plain: str) -> None:
+    """Check that each object in ``given`` has ``method``, and that its method ``plain`` is no coroutine function."""
+    if given is None:
+        return
+    if not isinstance(given, Mapping):
+        raise InvalidConfiguration(f"{what} must be a mapping of names of calls, not {given!r}")
+    for name, each in given.items():
+        if not callable(getattr(each, method, None)):
+            raise InvalidConfiguration(f"{what}[{name!r}] is {each!r}, which has no method {method}(…, k)")
+        if is_async(getattr(each, plain, None)):
+            raise InvalidConfiguration(f"{what}[{name!r}].{plain} is a coroutine function; make it a plain function")

@@ -1,0 +1,144 @@
+"""What the steps of an episode are made of: environments, transitions, and the agent with its decisions."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from spec_envs.call_env import Answer, CallEnv
+from spec_envs.calls import Effect
+from spec_envs.handling import Handler
+from spec_envs.values import own_copy, same
+
+AnyEnv = gym.Env[Any, Any]
+
+#: The handler name of the agent's own decision.
+POLICY = "policy"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Transition:
+    """What a step or a reset returned. After a reset, ``reward`` is 0 and both flags are False."""
+
+    observation: Any
+    reward: Any
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended."""
+        return self.terminated or self.truncated
+
+    def agrees_with(self, other: Transition) -> bool:
+        """Whether observation, reward and flags are equal. Infos are not compared: they may hold times and counts."""
+        return same(_flags(self), _flags(other)) and same(self.observation, other.observation)
+
+
+def _flags(transition: Transition) -> tuple[float, bool, bool]:
+    return float(transition.reward), bool(transition.terminated), bool(transition.truncated)
+
+
+#: ``reset`` or ``step`` of an environment, with its arguments.
+Method = Callable[[AnyEnv], Transition]
+
+
+def resetting(seed: int | None, options: dict[str, Any] | None) -> Method:
+    """Return a function that resets an environment and returns the transition."""
+
+    def method(env: AnyEnv) -> Transition:
+        observation, info = env.reset(seed=seed, options=options)
+        return Transition(observation, 0.0, False, False, info)
+
+    return method
+
+
+def stepping(action: Any) -> Method:
+    """Return a function that steps an environment with a copy of ``action`` and returns the transition."""
+    return lambda env: Transition(*env.step(own_copy(action)))
+
+
+def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
+    """Run ``method`` on ``env`` and let ``answer`` respond to the calls that the environment asks for.
+
+    An environment that is not a ``CallEnv`` asks for none.
+    """
+    unwrapped = env.unwrapped
+    if not isinstance(unwrapped, CallEnv):
+        return method(env)
+    unwrapped.answer_with(answer)
+    try:
+        return method(env)
+    finally:
+        unwrapped.answer_with(None)
+
+
+def private_copy(transition: Transition) -> Transition:
+    """Return a copy that its receiver may change: no branch and no query shares an object with the copy."""
+    return dataclasses.replace(
+        transition, observation=copy.deepcopy(transition.observation), info=copy.deepcopy(transition.info)
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Agent:
+    """How actions are chosen: the policy as a handler, and the policy object itself if the policy has state.
+
+    A policy with ``fork()`` may change when it is called. Each branch then calls a fork of its own. An action that was
+    guessed before the policy has answered leads to an agent whose policy is not known yet; that branch waits for no
+    policy call.
+    """
+
+    handler: Handler | None = None
+    effect: Effect = Effect.SAMPLE
+    stateful: Any = None
+    is_known: bool = True
+
+    def after(self, response: Any) -> Agent:
+        """Return the agent after it has decided ``response``."""
+        if self.stateful is None:
+            return self
+        if isinstance(response, Decision):
+            return dataclasses.replace(self, stateful=response.policy, is_known=True)
+        return dataclasses.replace(self, is_known=False)
+
+
+class EqualToItselfAlone:
+    """Base of responses that are never compared by their content, also not by ``key_of``."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Decision(EqualToItselfAlone):
+    """An action, and the policy in the state in which choosing the action has left the policy."""
+
+    action: Any
+    policy: Any
+
+
+def action_of(response: Any) -> Any:
+    """Return the action that a policy's response stands for."""
+    return response.action if isinstance(response, Decision) else response
+
+
+def plain(value: Any) -> Any:
+    """Return a numpy integer as Python's, any other value unchanged: ``predict`` turns one into the other."""
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def same_action(one: Any, other: Any) -> bool:
+    """Whether two actions or observations are equal, be they numpy's or Python's integers."""
+    return same(plain(one), plain(other))
