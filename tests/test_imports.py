@@ -36,7 +36,7 @@ MAY_WAIT = {
     "spec_envs/search/local_wiki/server.py": "a server, and pages that take their time",
     "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
     "spec_envs/retail/shop/faults.py": "answers late on purpose",
-    "spec_envs/tuning/system/cores.py": "calls wait for a place on the machine's cores",
+    "spec_envs/tuning/backends/slots.py": "calls wait for a slot on the machine's cores",
     "spec_envs/tuning/system/journal.py": "is told from which thread it is made, since only one can handle signals",
     "spec_envs/tuning/system/load.py": "measures the machine by the second",
     "spec_envs/tuning/backends/sysbench.py": "measures sysbench",

@@ -1,4 +1,4 @@
-"""``cached``: a handler whose responses are kept on disk for a while, by diskcache (SQLite)."""
+"""``cached``: a decorator of handlers that keeps responses on disk for a while, by diskcache (SQLite)."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def cached(
     ttl_s: float = 3600.0,
     max_bytes: int = 100_000_000,
 ) -> CachedHandler:
-    """``handler``, asked again for the same query only after ``ttl_s`` seconds.
+    """Return ``handler`` with responses kept on disk, which answer equal queries for ``ttl_s`` seconds.
 
-    ``SpeculativeWrapper`` itself shares equal ``READ`` calls that are in flight or lately done (``Limits.read_ttl_s``,
-    ``Limits.max_reads``): in memory, within one wrapper, and also while they run. This one is for what is to be shared
-    beyond that: between wrappers, processes and runs, and with loops that have no wrapper. The time to live is that of
-    the wall clock, also in the simulation runtime. A call that fails is not kept.
+    ``SpeculativeWrapper`` itself shares equal ``READ`` calls in flight or lately done (``Limits.read_ttl_s``,
+    ``Limits.max_reads``), in memory and within one wrapper. This decorator shares responses beyond that: between
+    wrappers, processes and runs, and with loops that have no wrapper. ``ttl_s`` counts on the wall clock, also in the
+    simulation runtime. Failed calls are not kept.
 
     Args:
         handler: A handler that only reads, such as ``fetch``.
-        folder: Where to keep the responses; several processes may use it at once. ``None``: a temporary folder, which
+        folder: The folder for the responses; several processes may use it at once. ``None``: a temporary folder, which
             ``close()`` removes.
         types: The dataclasses that queries and responses are made of, as for ``Recording``.
-        ttl_s: For how long a response is used (> 0), in seconds.
-        max_bytes: How large the folder may become (>= 1), roughly; then what was used least recently goes.
+        ttl_s: For how long a response may be used (> 0), in seconds.
+        max_bytes: The approximate size limit of the folder (>= 1); above it, the responses used least recently go.
 
     Raises:
         InvalidConfiguration: A number is out of range, or the handler does more than read.
@@ -51,7 +51,7 @@ def cached(
 
 
 class CachedHandler(DecoratedHandler):
-    """What ``cached`` returns. ``close()`` lets go of the folder, and closes the inner handler."""
+    """The handler that ``cached`` returns. ``close()`` removes a temporary folder, and closes the inner handler."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class CachedHandler(DecoratedHandler):
             raise InvalidConfiguration(f"max_bytes must be at least 1, not {max_bytes!r}")
         effect = getattr(handler, "effect", Effect.READ)
         if effect is not Effect.READ:
-            raise InvalidConfiguration(f"only what reads can be cached, and the effect of {handler!r} is {effect}")
+            raise InvalidConfiguration(f"only READ handlers can be cached, and the effect of {handler!r} is {effect}")
         super().__init__(handler, self._answer)
         self._codec = Codec(types)
         self._ttl_s = None if ttl_s == float("inf") else ttl_s
@@ -83,7 +83,7 @@ class CachedHandler(DecoratedHandler):
 
     async def _answer(self, inner: Any, query: Any, cancel: CancelToken) -> Any:
         key = json.dumps(self._codec.encode(query))
-        # The connection of this thread is closed each time: threads come and go, and must leave no open file behind.
+        # The connection of this thread is closed each time, so that a thread that ends leaves no open file behind.
         with self._cache as cache:
             found = cache.get(key)
         if found is not None:
@@ -101,16 +101,16 @@ def _open(folder: Any, max_bytes: int) -> Any:
         raise DependencyNotInstalled('cached() needs diskcache: pip install "spec-envs[cache]"') from error
 
     class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
-        """Holds text only: a pickle, which somebody else may have put there, is never loaded."""
+        """Holds text only: a pickle, which others may have put into the folder, is never loaded."""
 
         def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
             if mode == diskcache.core.MODE_PICKLE:
-                raise ValueError(f"{folder} holds a pickle, which is not one of ours; remove that folder")
+                raise ValueError(f"{folder} holds a pickle, which cached() never writes; remove that folder")
             return super().fetch(mode, filename, value, read)
 
         def get(self, key: Any, raw: bool) -> Any:
             if not raw:
-                raise ValueError(f"{folder} holds a pickle, which is not one of ours; remove that folder")
+                raise ValueError(f"{folder} holds a pickle, which cached() never writes; remove that folder")
             return super().get(key, raw)
 
     cache = diskcache.Cache(

@@ -1,10 +1,10 @@
 """Decorators of handlers: latency, recording, replay, retry, rate limits and metering.
 
-A handler is ``handler(query, cancel) -> response``. Each function here takes one (or a callable of the query alone) and
-returns another that keeps the inner one's ``effect`` and forwards ``close``, so they can be stacked in any order. Of a
-coroutine function it makes one that is awaited. All waiting and all time goes through the call's ``CancelToken``: the
-same handler runs on the wall clock and in virtual time, and a call that nobody waits for any more stops at its next
-wait.
+A handler is ``handler(query)`` or ``handler(query, cancel)``. Each decorator takes a handler and returns another one
+with the same ``effect``, which forwards ``close``; so decorators can be stacked in any order. A decorated coroutine
+function is awaited. All waiting and all time goes through the call's ``CancelToken``: the same handler runs on the wall
+clock and in virtual time, and a cancelled call stops at its next wait. A decorated handler that is called without a
+token gets a new one.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.handling import CancelToken, Handler, Usage
 from spec_envs.wrappers.recording import Record, Recording
+from spec_envs.wrappers.runtimes.asyncio import TaskToken
 
 __all__ = [
     "DecoratedHandler",
@@ -37,12 +38,16 @@ Around = Callable[[Any, Any, CancelToken], Any]
 
 
 class DecoratedHandler:
-    """A handler around another: answers with ``around(inner, query, cancel)``.
+    """A handler around another handler, whose response is ``around(inner, query, cancel)``.
 
-    Has the ``effect`` and the ``max_inflight`` of the inner handler, where that has them. An ``around`` that is a
-    coroutine function decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
-    ``cancel.asleep``, and around a plain handler it is run through, blocking where that does. A plain ``around``
-    decorates plain handlers only.
+    It has the ``effect`` and the ``max_inflight`` of the inner handler, if the inner handler has them. If ``around`` is
+    a coroutine function, it decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
+    ``cancel.asleep``; around a plain handler both block. If ``around`` is a plain function, it decorates plain handlers
+    only.
+
+    Args:
+        inner: The handler to decorate.
+        around: ``around(inner, query, cancel) -> response``.
 
     Raises:
         InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not.
@@ -62,13 +67,25 @@ class DecoratedHandler:
         if max_inflight is not None:
             self.max_inflight: int = max_inflight
 
-    def __call__(self, query: Any, cancel: CancelToken) -> Any:
-        """The response to ``query``, or a coroutine that gives it if ``is_async``."""
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
+        """Return the response to ``query``; if ``is_async``, a coroutine that returns the response.
+
+        Args:
+            query: What the response depends on.
+            cancel: The token of the call; default: a new one, on the wall clock or on that of the running event loop.
+        """
+        if cancel is None:
+            if self.is_async:
+                return self._on_loop(query)
+            cancel = CancelToken()
         response = self._around(self._handler, query, cancel)
         return response if self.is_async or not inspect.iscoroutine(response) else _run_through(response)
 
+    async def _on_loop(self, query: Any) -> Any:
+        return await self._around(self._handler, query, TaskToken.here())
+
     def close(self) -> None:
-        """Close the inner handler, if it can be closed."""
+        """Close the inner handler, if it has ``close``."""
         close = getattr(self._inner, "close", None)
         if close is not None:
             close()
@@ -82,7 +99,7 @@ def _awaitable(handler: Handler) -> Handler:
 
 
 def _run_through(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that awaits nothing that takes time."""
+    """Return the result of a coroutine that never has to wait for an event loop."""
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -92,13 +109,13 @@ def _run_through(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], float]) -> DecoratedHandler:
-    """``handler``, answering ``seconds`` later than it would.
+    """Return ``handler`` with responses that come ``seconds`` later.
 
-    The wait comes first, so that a call cancelled meanwhile does no work.
+    The wait comes before the call of ``handler``, so that a call cancelled meanwhile does no work.
 
     Args:
         handler: The handler to slow down.
-        seconds: The time to wait (>= 0), or a function of the query that gives it, such as ``exponential(2.0)``.
+        seconds: The time to wait (>= 0), or a function from the query to that time, such as ``exponential(2.0)``.
 
     Raises:
         InvalidConfiguration: The time is negative or not a number.
@@ -113,7 +130,7 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
 
 
 def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandler:
-    """``handler``, with each response put into ``recording`` beside its query, its time and its cost.
+    """Return ``handler`` with every response added to ``recording``, with its query, time and cost.
 
     A call that fails or is cancelled is not recorded.
     """
@@ -131,13 +148,13 @@ def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandle
 def replay(
     recording: Recording, missing: Literal["raise"] | Callable[..., Any] = "raise", *, speed: float = 1.0
 ) -> DecoratedHandler:
-    """A handler that answers from ``recording``, after the recorded time and at the recorded cost.
+    """Return a handler that answers from ``recording``, after the recorded time and at the recorded cost.
 
-    A query that was recorded more than once has its first response, so that the handler stays a function of the query.
+    A query that was recorded more than once gets its first response, so that the handler is a function of the query.
 
     Args:
-        recording: What to answer from; it may grow meanwhile.
-        missing: The handler for queries that the recording does not hold; by default they are an error.
+        recording: The recorded responses; may be added to later.
+        missing: The handler for queries that are not in the recording; by default such a query is an error.
         speed: How many times faster than recorded; ``math.inf`` answers at once.
 
     Raises:
@@ -169,25 +186,25 @@ def retry(
     *,
     backoff_s: float = 1.0,
 ) -> DecoratedHandler:
-    """``handler``, called again when it fails, at most ``attempts`` times in all.
+    """Return ``handler`` with failed calls repeated, at most ``attempts`` calls of ``handler`` in all.
 
     The wait before the n-th repetition is ``backoff_s * 2**(n-1)``. A cancelled call is never repeated.
 
     Args:
-        handler: The handler to repeat. Not one whose ``effect`` is ``WRITE``: what failed may have had its effect.
-        attempts: How often to try (>= 1).
-        on: The errors after which to try again; any other is raised as it is.
+        handler: The handler to repeat. Its ``effect`` must not be ``WRITE``: a failed call may have had its effect.
+        attempts: The greatest number of calls (>= 1).
+        on: The errors after which the call is repeated; any other error is raised unchanged.
         backoff_s: The wait before the first repetition, in seconds (>= 0).
 
     Raises:
         InvalidConfiguration: An argument is out of range, or the handler writes.
-        HandlerFailed: (By the handler.) The last attempt failed too; its error is the ``__cause__``.
+        HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
     if attempts < 1:
         raise InvalidConfiguration(f"attempts must be at least 1, not {attempts!r}")
     if getattr(handler, "effect", None) is Effect.WRITE:
         raise InvalidConfiguration(
-            f"{handler!r} writes, and a failed attempt may have been carried out; repeat it where that can be checked"
+            f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
     _duration(backoff_s)
 
@@ -198,7 +215,7 @@ def retry(
             except CallCancelled:
                 raise
             except on as error:
-                cancel.raise_if_cancelled()  # closing a connection under a cancelled call looks like an error
+                cancel.raise_if_cancelled()  # a connection that was closed to cancel the call raises an ordinary error
                 if attempt == attempts:
                     raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
             await cancel.asleep(backoff_s * 2 ** (attempt - 1))
@@ -207,14 +224,14 @@ def retry(
 
 
 def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> DecoratedHandler:
-    """``handler``, started at most ``max_calls`` times in any ``per_s`` seconds; calls above that wait for their turn.
+    """Return ``handler`` with at most ``max_calls`` calls begun in any ``per_s`` seconds; further calls wait.
 
-    Turns are given in the order of the calls. A call that is cancelled while it waits gives its turn back. So that
-    speculation leaves room for what has really been come to, tell its ``Limits`` of the same limit (``HandlerLimit``).
+    Turns are given in the order of the calls. A call that is cancelled while it waits gives its turn back. Give the
+    ``Limits`` of a wrapper the same limit (``HandlerLimit``), so that speculation leaves room for authoritative calls.
 
     Args:
         handler: The handler to hold back.
-        max_calls: Calls that may start in one window (>= 1).
+        max_calls: The greatest number of calls that begin in one window (>= 1).
         per_s: Length of the window, in seconds (> 0).
 
     Raises:
@@ -230,7 +247,7 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
         start, now = window.take(cancel.now)
         try:
             await cancel.asleep(start - now)
-        except BaseException:  # it was cancelled, as a thread or as a task
+        except BaseException:  # the call was cancelled, in a thread or as a task
             window.give_back(start)
             raise
         return await inner(query, cancel)
@@ -239,7 +256,7 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
 
 
 class _Window:
-    """The start times of calls, past and to come, such that no window holds more than ``max_calls``. Thread-safe."""
+    """The start times of calls, past and future, with at most ``max_calls`` of them in any window. Thread-safe."""
 
     def __init__(self, max_calls: int, per_s: float) -> None:
         self._max_calls = max_calls
@@ -250,7 +267,7 @@ class _Window:
         self._lock = threading.Lock()
 
     def take(self, clock: Callable[[], float]) -> tuple[float, float]:
-        """The earliest start from now on that keeps the limit, now taken; and the time now."""
+        """Take the earliest start from now on that keeps the limit. Return that start, and the time now."""
         with self._lock:
             now = clock()
             start = next(time for time in self._candidates(now) if self._fits(time))
@@ -278,12 +295,12 @@ class _Window:
 
 
 def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usage]) -> DecoratedHandler:
-    """``handler``, with what it costs told to the call's meter.
+    """Return ``handler`` with the cost of each call charged to the token of the call.
 
     Args:
         handler: The handler that costs something.
-        usage: The cost of a call, charged when it starts, so also when it fails or is cancelled; or a function of query
-            and response that gives it, charged when the response is there.
+        usage: The cost of a call, charged when the call begins, so also if it fails or is cancelled; or a function from
+            query and response to the cost, charged when the response is there.
     """
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:

@@ -1,7 +1,7 @@
-"""Distributions of latency, for ``with_latency`` and for simulations: functions of a query that give seconds.
+"""Distributions of latency for ``with_latency`` and for simulations: functions from a query to seconds.
 
-They are drawn by the query: equal queries take equally long, in every process, so that a handler with a simulated
-latency is still a function of its query.
+The query and a seed determine the latency. Equal queries take equally long in every process, so a handler with a
+simulated latency is still a function of its query.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = ["exponential", "lognormal"]
 
 
 def exponential(mean_s: float, seed: int = 0) -> Callable[[Any], float]:
-    """Exponentially distributed latencies of mean ``mean_s`` seconds."""
+    """Return exponentially distributed latencies with a mean of ``mean_s`` seconds."""
     _check("mean_s", mean_s)
     return lambda query: -mean_s * math.log1p(-_uniform(query, seed))
 
 
 def lognormal(median_s: float, sigma: float, seed: int = 0) -> Callable[[Any], float]:
-    """Latencies of ``median_s * exp(N(0, sigma^2))`` seconds."""
+    """Return latencies of ``median_s * exp(N(0, sigma^2))`` seconds."""
     _check("median_s", median_s)
     _check("sigma", sigma)
     return lambda query: median_s * math.exp(sigma * NormalDist().inv_cdf(_uniform(query, seed)))
@@ -39,7 +39,7 @@ def _check(name: str, value: float) -> None:
 
 
 def _uniform(query: Any, seed: int) -> float:
-    """A number in (0, 1) that depends on the query and the seed alone: not on the process, whose ``hash`` is salted."""
+    """Return a number in (0, 1) that depends on query and seed alone, not on the salted ``hash`` of a process."""
     digest = blake2b(_canonical(key_of(query)), digest_size=8, key=str(seed).encode()).digest()
     return ((int.from_bytes(digest, "big") >> 12) + 0.5) / 2**52
 
@@ -52,5 +52,5 @@ def _canonical(key: Hashable) -> bytes:
     elif dataclasses.is_dataclass(key) and not isinstance(key, type):
         parts = [_canonical(key_of(getattr(key, field.name))) for field in dataclasses.fields(key)]
     else:
-        return pickle.dumps(key, protocol=5)  # atoms: no sharing inside that two equal ones could differ in
+        return pickle.dumps(key, protocol=5)  # atoms: equal ones have equal pickles, since they share no parts
     return b"(" + b"".join(len(part).to_bytes(8, "big") + part for part in parts) + b")"

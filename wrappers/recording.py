@@ -1,16 +1,16 @@
-"""Recordings of calls: what was asked, what came back, how long it took and what it cost; in memory and as JSON Lines.
+"""Recordings of calls, in memory and as JSON Lines: query, response, time and cost of each call.
 
-One line of a file is one call: ``{"query", "response", "seconds", "tokens_in", "tokens_out", "money"}``. What JSON can
-hold stays as it is; the rest is written as an object with one key that starts with ``$``:
+One line of a file is one call: ``{"query", "response", "seconds", "tokens_in", "tokens_out", "money"}``. Values that
+JSON can hold are written unchanged; other values are written as an object with one key that starts with ``$``:
 
     {"$tuple": [...]}                                a tuple
     {"$bytes": "<base64>"}                           bytes
     {"$array": ["<dtype>", [<shape>], "<base64>"]}   a numpy array; "$scalar" likewise, without a shape
     {"$object": ["<class>", {<field>: ...}]}         a dataclass, of those named in ``Recording(types=...)``
-    {"$dict": [[<key>, <value>], ...]}               a dict whose keys are not all text, or could be taken for the above
+    {"$dict": [[<key>, <value>], ...]}               a dict with keys that are not all text, or that start with $
 
-Nothing else is written: a value that would come back as something else is refused when the recording is saved. Loading
-creates no classes but those that the caller names.
+No other value is written: a value that would be read as another value is refused when the recording is saved. Loading
+creates objects of those classes only that the caller names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ __all__ = ["Codec", "Record", "Recording"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One call as it happened: ``seconds`` from start to response, ``usage`` in all."""
+    """One call as it happened.
+
+    Attributes:
+        query: The query.
+        response: The response.
+        seconds: The time from the start of the call to the response.
+        usage: The cost of the whole call.
+    """
 
     query: Any
     response: Any
@@ -42,9 +49,10 @@ class Record:
 
 
 class Recording:
-    """The responses of one handler, looked up by query. May be added to from several threads.
+    """The responses of one handler, looked up by query. Several threads may add to it.
 
     Args:
+        records: The records to begin with.
         types: The dataclasses that queries and responses are made of, so that they can be saved and loaded.
     """
 
@@ -56,12 +64,12 @@ class Recording:
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Put ``record`` at the end."""
+        """Append ``record``."""
         self._records.append(record)
         self._first.setdefault(key_of(record.query), record)
 
     def find(self, query: Any) -> Record | None:
-        """The first record of an equal query, or ``None``."""
+        """Return the first record with an equal query, or ``None``."""
         return self._first.get(key_of(query))
 
     def __len__(self) -> int:
@@ -71,17 +79,17 @@ class Recording:
         return iter(tuple(self._records))
 
     def save(self, path: str | pathlib.Path) -> None:
-        """Write the records to ``path``, a line each.
+        """Write the records to the file ``path``, one line each.
 
         Raises:
-            TypeError: A value cannot be written such that the same is read; nothing has been written.
+            TypeError: A value cannot be written so that an equal value is read; no file has been written.
         """
         lines = [json.dumps(self._to_line(record), ensure_ascii=False) for record in self]
         pathlib.Path(path).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | pathlib.Path, *, types: Iterable[type] = ()) -> Self:
-        """The recording in the file ``path``.
+        """Return the recording in the file ``path``.
 
         Raises:
             ValueError: A line is not a record; the message names file and line.
@@ -112,19 +120,19 @@ class Recording:
 
 
 class Codec:
-    """Values to JSON and back, as the module says."""
+    """Encodes values as JSON and decodes them, in the format that the module describes."""
 
     def __init__(self, types: Iterable[type]) -> None:
         self._types = {kind.__qualname__: kind for kind in types}
         for kind in self._types.values():
             if not dataclasses.is_dataclass(kind):
-                raise TypeError(f"types of a recording must be dataclasses, and {kind.__qualname__} is none")
+                raise TypeError(f"types of a recording must be dataclasses, and {kind.__qualname__} is not a dataclass")
 
     def encode(self, value: Any) -> Any:
-        """``value`` as what ``json`` can write.
+        """Return ``value`` as data that ``json`` can write.
 
         Raises:
-            TypeError: It would not come back as the same.
+            TypeError: ``value`` could not be read as an equal value.
         """
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
@@ -152,10 +160,10 @@ class Codec:
         )
 
     def decode(self, value: Any) -> Any:
-        """The value that ``encode`` was given.
+        """Return the value that ``encode`` was given.
 
         Raises:
-            ValueError, TypeError, LookupError: ``encode`` has not made this, or with other types.
+            ValueError, TypeError, LookupError: ``value`` does not come from ``encode`` with these types.
         """
         if isinstance(value, list):
             return [self.decode(item) for item in value]

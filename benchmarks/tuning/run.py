@@ -34,8 +34,9 @@ from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.tuning.settings import TuningSettings
+    from spec_envs.tuning.backends.protocol import Backend
     from spec_envs.tuning.knobs import Knob
-    from spec_envs.tuning.measurement import Backend, Workload
+    from spec_envs.tuning.measurement import Workload
     from spec_envs.wrappers.runtimes.base import Runtime
 
 #: The reaction time of the paper: latencies are averaged over this many seconds from the start.

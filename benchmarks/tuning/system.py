@@ -12,7 +12,8 @@ from spec_envs.tuning.workloads.surface import Surface
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.tuning.settings import TuningSettings
-    from spec_envs.tuning.measurement import Backend, Workload
+    from spec_envs.tuning.backends.protocol import Backend
+    from spec_envs.tuning.measurement import Workload
 
 
 def workload_of(settings: TuningSettings, seed: int) -> Workload | None:

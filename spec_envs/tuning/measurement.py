@@ -1,4 +1,4 @@
-"""What is measured, as data: the question, the figures of one window, and the protocols of workloads and backends."""
+"""What is measured, as data: the query, the figures of one window, and the protocol of workloads."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from spec_envs.calls import Effect
-    from spec_envs.handling import CancelToken
     from spec_envs.tuning.knobs import Knob, Setting
 
-__all__ = ["METRICS", "Backend", "Machine", "MeasureQuery", "Measurement", "Metrics", "Workload"]
+__all__ = ["METRICS", "Machine", "MeasureQuery", "Measurement", "Metrics", "Workload"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Metrics:
-    """How a workload did in one window.
+    """The figures of a workload in one window.
 
     Attributes:
-        p50: Latency in ms that half of the events did not exceed; so ``p95`` and ``p99``.
-        p95: See ``p50``.
-        p99: See ``p50``.
+        p50: The latency in ms that half of the events did not exceed.
+        p95: The latency in ms that 95 % of the events did not exceed.
+        p99: The latency in ms that 99 % of the events did not exceed.
         max: The longest latency in ms.
         mean: The mean latency in ms.
         throughput: Events per second.
-        cpu_share: The workload's own share of its cores' time, 0 to 1.
-        valid: Whether the figures count: there were events, and nothing foreign had the cores.
+        cpu_share: The share of the cores' time that the workload had, from 0 to 1.
+        valid: Whether the figures count: there were events, and no other process took the cores' time.
     """
 
     p50: float = 0.0
@@ -44,7 +42,7 @@ class Metrics:
     def of(
         cls, latencies_ms: Sequence[float], seconds: float, *, cpu_share: float = 1.0, valid: bool = True
     ) -> Metrics:
-        """The figures of events that began within ``seconds``; without any event they are 0 and not valid."""
+        """The figures of the events that began within ``seconds``. Without events they are 0, and not valid."""
         if not len(latencies_ms):
             return cls(cpu_share=cpu_share)
         latencies = np.asarray(latencies_ms, np.float64)
@@ -53,18 +51,18 @@ class Metrics:
         return cls(p50, p95, p99, longest, mean, len(latencies) / seconds, cpu_share, valid)
 
 
-#: The names of the figures in the order of their columns in an observation.
+#: The names of the figures, in the order of their columns in an observation.
 METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Machine:
-    """What the machine did meanwhile; all zero where nothing was really measured.
+    """The state of the machine during a window; all zero if the window was simulated.
 
     Attributes:
         load: Load average of the last minute, per core.
-        memory: Share of the memory in use, 0 to 1.
-        context_switches: Context switches per second, of all processes.
+        memory: Share of the memory in use, from 0 to 1.
+        context_switches: Context switches of all processes per second.
     """
 
     load: float = 0.0
@@ -73,29 +71,31 @@ class Machine:
 
 
 class Workload(Protocol):
-    """What runs: an immutable value, compared by value, that declares its knobs. Backends know what to do with it."""
+    """What runs: an immutable value, compared by value, that declares its knobs. Backends know how to run it."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name that people read."""
+        ...
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
-        """What can be set."""
+        """The knobs that can be set."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MeasureQuery:
-    """Apply ``knobs``, settle, and measure one window: what does the workload do?
+    """Apply ``knobs``, settle, and measure one window of ``workload``.
 
     Attributes:
-        workload: What runs.
+        workload: The workload that runs.
         knobs: The setting to measure.
-        seed: Of the episode; for what is random in a workload or a model.
+        seed: Seed of the episode, for the random parts of a workload or a model.
         window: Number of the window in the episode, from 0.
-        window_s: How long it takes in seconds, settling included.
-        settle_s: How long of that to wait before anything counts.
-        previous: The setting before, where the backend says that it matters; else ``None``.
+        window_s: Length of the window in seconds, settling included.
+        settle_s: Seconds at the start of the window in which nothing counts.
+        previous: The setting before, if the backend says that it matters; otherwise ``None``.
     """
 
     workload: Workload
@@ -109,53 +109,16 @@ class MeasureQuery:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measurement:
-    """The answer to a ``MeasureQuery``.
+    """The response to a ``MeasureQuery``.
 
     Attributes:
-        metrics: What was measured.
-        machine: What the machine did meanwhile.
-        attempts: How often it was measured until it was valid, or was given up.
-        expected: The ``p95`` that a model expects without noise; ``None`` where there is no model.
+        metrics: The figures of the window.
+        machine: The state of the machine during the window.
+        attempts: How often the window was measured until it was valid, or the backend gave up.
+        expected: The ``p95`` in ms that a model predicts without noise; ``None`` if there is no model.
     """
 
     metrics: Metrics
     machine: Machine = Machine()
     attempts: int = 1
     expected: float | None = None
-
-
-class Backend(Protocol):
-    """Where workloads run: the handler ``"measure"``, called from several threads at once.
-
-    Attributes:
-        workload: What runs unless the user says otherwise.
-        effect: ``READ`` for a function of the query, ``SAMPLE`` for a fresh draw that changes nothing outside of
-            itself, ``WRITE`` for one that sets what others see too: it is then never called on a branch.
-        max_inflight: How many measurements at once do not disturb each other; ``None`` for any number.
-        carries_over: Whether the setting before counts, and has to be in the query.
-    """
-
-    @property
-    def workload(self) -> Workload:  # noqa: D102 - documented above
-        ...
-
-    @property
-    def effect(self) -> Effect:  # noqa: D102
-        ...
-
-    @property
-    def max_inflight(self) -> int | None:  # noqa: D102
-        ...
-
-    @property
-    def carries_over(self) -> bool:  # noqa: D102
-        ...
-
-    def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
-        """Apply, settle, measure."""
-
-    def best(self, workload: Workload) -> float | None:
-        """The best known ``p95`` in ms; ``None`` where none is known."""
-
-    def close(self) -> None:
-        """Stop what runs, and put back what was set."""

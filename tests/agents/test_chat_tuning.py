@@ -11,7 +11,7 @@ import spec_envs  # noqa: F401
 from spec_envs import Call, CancelToken
 from spec_envs.agents.llm import ChatGuesser, ChatPolicy
 from spec_envs.errors import HandlerFailed
-from spec_envs.tuning.backends.sqlite import SqliteMix
+from spec_envs.tuning.workloads.sqlite_mix import SqliteMix
 from spec_envs.tuning.workloads.surface import Surface
 from tests.agents.scripted import Script
 

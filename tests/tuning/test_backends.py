@@ -22,13 +22,17 @@ import pytest
 
 from spec_envs import CallCancelled, CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.tuning.backends.by_name import BACKENDS, make_backend
-from spec_envs.tuning.backends.loopback import Loopback
-from spec_envs.tuning.backends.sqlite import SqliteBackend, SqliteMix
-from spec_envs.tuning.backends.sysbench import SysbenchBackend, SysbenchCpu, read_output
+from spec_envs.tuning.backends.protocol import undisturbed
+from spec_envs.tuning.backends.slots import Slots
+from spec_envs.tuning.backends.sqlite import SqliteBackend
+from spec_envs.tuning.backends.sysbench import SysbenchBackend, read_output
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
 from spec_envs.tuning.system import scheduler as sched
-from spec_envs.tuning.system.cores import Places, core_sets, undisturbed
+from spec_envs.tuning.system.cores import core_sets
+from spec_envs.tuning.workloads.loopback import Loopback
 from spec_envs.tuning.workloads.round_robin import RoundRobin
+from spec_envs.tuning.workloads.sqlite_mix import SqliteMix
+from spec_envs.tuning.workloads.sysbench_cpu import SysbenchCpu
 
 if TYPE_CHECKING:
     from spec_envs.tuning.backends.eevdf import EevdfBackend
@@ -133,8 +137,8 @@ class TestEveryBackend:
         with pytest.raises(InvalidConfiguration, match="not <object"):
             backend(query, CancelToken())
 
-    def test_calls_beside_each_other_have_places_of_their_own(self, backend):
-        """More calls than places: the rest wait, and all get an answer."""
+    def test_calls_beside_each_other_have_slots_of_their_own(self, backend):
+        """More calls than slots: the rest wait, and all get an answer."""
         answers: list[Measurement] = []
         threads = [
             threading.Thread(target=lambda: answers.append(ask(backend))) for _ in range(backend.max_inflight + 1)
@@ -345,8 +349,9 @@ class TestSqlite:
 
     def test_its_files_are_removed_when_its_process_is_killed(self, sqlite, tmp_path):
         ask(sqlite)
-        for program in sqlite._programs.values():
-            program._process.stdin.close()  # as the system does for a process that was killed
+        for slot in sqlite._programs:
+            if slot.program is not None:
+                slot.program._process.stdin.close()  # as the system does for a process that was killed
         assert eventually(lambda: not list(tmp_path.iterdir()))
 
     def test_arguments(self, tmp_path):
@@ -354,7 +359,7 @@ class TestSqlite:
             lambda: SqliteMix(rows=0),
             lambda: SqliteMix(reads=1.5),
             lambda: SqliteBackend(folder=tmp_path / "missing"),
-            lambda: SqliteBackend(places=1000),
+            lambda: SqliteBackend(max_inflight=1000),
         ):
             with pytest.raises(InvalidConfiguration):
                 make()
@@ -382,23 +387,23 @@ class TestLoopback:
             Loopback(0)
 
 
-class TestPlaces:
-    def test_a_place_is_lent_to_one_at_a_time(self):
-        places = Places(["one"])
-        with places.lend(CancelToken()):
+class TestSlots:
+    def test_a_slot_is_lent_to_one_at_a_time(self):
+        slots = Slots(["one"])
+        with slots.lend(CancelToken()):
             waiting = CancelToken()
             thread = threading.Thread(target=waiting.cancel)
             thread.start()
-            with pytest.raises(CallCancelled), places.lend(waiting):
+            with pytest.raises(CallCancelled), slots.lend(waiting):
                 pass
             thread.join()
-        with places.lend(CancelToken()) as place:
-            assert place == "one"
+        with slots.lend(CancelToken()) as slot:
+            assert slot == "one"
 
     def test_after_close_nothing_is_lent(self):
-        places = Places(["one"])
-        places.close()
-        with pytest.raises(EnvClosed), places.lend(CancelToken()):
+        slots = Slots(["one"])
+        slots.close()
+        with pytest.raises(EnvClosed), slots.lend(CancelToken()):
             pass
 
     def test_sets_of_cores_do_not_overlap(self):

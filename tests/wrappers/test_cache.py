@@ -130,7 +130,7 @@ def test_only_what_reads_is_cached(tmp_path):
 
     for effect in (Effect.WRITE, Effect.SAMPLE):
         order.effect = effect  # type: ignore[attr-defined]
-        with pytest.raises(InvalidConfiguration, match="only what reads"):
+        with pytest.raises(InvalidConfiguration, match="only READ handlers"):
             cached(order, tmp_path)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import itertools
 import math
 import threading
@@ -17,6 +19,7 @@ from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, Invalid
 from spec_envs.adapting import is_async
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper
+from spec_envs.wrappers.cache import cached
 from spec_envs.wrappers.handlers import (
     DecoratedHandler,
     metered,
@@ -119,6 +122,55 @@ class TestEveryDecorator:
                 decorate(Echo())("hello", token)
         else:
             assert decorate(Echo())("hello", token) == "hello"
+
+
+WITHOUT_A_TOKEN = DECORATORS | {
+    "with_latency": lambda handler: with_latency(handler, 0.001),
+    "cached": cached,
+    "DecoratedHandler": lambda handler: DecoratedHandler(handler, pass_on),
+    "all of them": lambda handler: functools.reduce(
+        lambda inner, decorate: decorate(inner), DECORATORS.values(), handler
+    ),
+}
+
+
+async def pass_on(inner, query, cancel):
+    return await inner(query, cancel)
+
+
+def upper(query):
+    return query.upper()
+
+
+async def upper_async(query):
+    await asyncio.sleep(0)
+    return query.upper()
+
+
+async def upper_async_with_token(query, cancel):
+    await cancel.asleep(0.001)
+    return query.upper()
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_TOKEN)
+def test_every_decorated_handler_may_be_called_with_the_query_alone(name):
+    if name == "cached":
+        pytest.importorskip("diskcache")
+    decorate = WITHOUT_A_TOKEN[name]
+    with contextlib.closing(decorate(upper)) as handler:
+        assert handler("a") == "A" == handler("a", cancel=CancelToken())
+    for function in (upper_async, upper_async_with_token):
+        with contextlib.closing(decorate(function)) as handler:
+            assert asyncio.run(handler("a")) == "A"
+
+
+def test_a_coroutine_function_without_a_token_waits_on_the_running_loop():
+    async def main():
+        slow, loop = with_latency(upper_async, 1.0), asyncio.get_running_loop()
+        assert await asyncio.gather(slow("a"), slow("b")) == ["A", "B"]
+        return loop.time()
+
+    assert run(main) == 1.0  # virtual seconds: one wait beside the other
 
 
 class TestWithLatency:
@@ -267,7 +319,7 @@ class TestRetry:
     def test_refuses_a_handler_that_writes(self):
         handler = Echo()
         handler.effect = Effect.WRITE
-        with pytest.raises(InvalidConfiguration, match="writes, and a failed attempt may have been carried out"):
+        with pytest.raises(InvalidConfiguration, match="writes, and a failed call may have had its effect"):
             retry(with_latency(handler, 1.0), 2)
 
     def test_refuses_counts_and_times_that_make_no_sense(self):

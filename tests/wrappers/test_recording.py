@@ -97,7 +97,7 @@ def test_what_would_not_come_back_is_refused_and_nothing_is_written(value, tmp_p
 
 
 def test_types_must_be_dataclasses():
-    with pytest.raises(TypeError, match="types of a recording must be dataclasses, and set is none"):
+    with pytest.raises(TypeError, match="types of a recording must be dataclasses, and set is not a dataclass"):
         Recording(types=[set])
 
 

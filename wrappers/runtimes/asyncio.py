@@ -13,7 +13,7 @@ import inspect
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Self
 
 from spec_envs.adapting import is_async
 from spec_envs.errors import CallCancelled, InvalidConfiguration
@@ -30,6 +30,11 @@ class TaskToken(CancelToken):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._loop = loop
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return a new token on the clock of the running event loop."""
+        return cls(asyncio.get_running_loop())
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
         """See ``CancelToken.asleep``."""

@@ -1,52 +1,49 @@
-"""The backends by name."""
+"""The backends that ``SpecTuning-v0`` knows by name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.tuning.backends.eevdf import EevdfBackend
+from spec_envs.tuning.backends.loopback import LoopbackBackend
+from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.tuning.backends.sqlite import SqliteBackend
+from spec_envs.tuning.backends.sysbench import SysbenchBackend
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.measurement import Backend, Workload
+    from collections.abc import Callable
+
+    from spec_envs.tuning.backends.protocol import Backend
+    from spec_envs.tuning.measurement import Workload
 
 __all__ = ["BACKENDS", "make_backend"]
 
 BACKENDS = ("simulated", "eevdf", "sysbench", "sqlite", "sysctl")
 
+_MAKE: dict[str, Callable[[Workload | None], Backend]] = {
+    "simulated": SimulatedBackend,
+    "eevdf": EevdfBackend,
+    "sysbench": SysbenchBackend,
+    "sqlite": SqliteBackend,
+}
+
 
 def make_backend(name: str, *, workload: Workload | None = None, allow_system: bool = False) -> Backend:
-    """A new backend; the caller closes it.
+    """Make the backend called ``name``, which the caller has to close.
+
+    The name "sysctl" stands for two backends: for a ``SystemWorkload`` the one that changes settings of the system, and
+    for any other workload the one that works in a private network namespace.
 
     Raises:
-        InvalidConfiguration: There is none of that name, or it cannot run the workload.
+        InvalidConfiguration: There is no backend of this name, or it cannot run ``workload``.
     """
-    if name == "simulated":
-        from spec_envs.tuning.backends.simulated import SimulatedBackend
-
-        return SimulatedBackend(workload)
-    if name == "eevdf":
-        from spec_envs.tuning.backends.eevdf import EevdfBackend
-
-        return EevdfBackend(workload)
-    if name == "sysbench":
-        from spec_envs.tuning.backends.sysbench import SysbenchBackend
-
-        return SysbenchBackend(workload)
-    if name == "sqlite":
-        from spec_envs.tuning.backends.sqlite import SqliteBackend
-
-        return SqliteBackend(workload)
+    if name in _MAKE:
+        return _MAKE[name](workload)
     if name == "sysctl":
-        return _sysctl(workload, allow_system)
+        from spec_envs.tuning.backends.system_settings import SystemBackend, SystemWorkload  # needs a Unix
+
+        if isinstance(workload, SystemWorkload):
+            return SystemBackend(workload, allow_system=allow_system)
+        return LoopbackBackend(workload)
     raise InvalidConfiguration(f"backend must be one of {', '.join(BACKENDS)}, or a Backend, not {name!r}")
-
-
-def _sysctl(workload: Workload | None, allow_system: bool) -> Backend:
-    """One that changes the system if the workload is about that, else one that works in a namespace of its own."""
-    from spec_envs.tuning.backends.system_settings import SystemBackend, SystemWorkload
-
-    if isinstance(workload, SystemWorkload):
-        return SystemBackend(workload, allow_system=allow_system)
-    from spec_envs.tuning.backends.loopback import LoopbackBackend
-
-    return LoopbackBackend(workload)

@@ -1,4 +1,4 @@
-"""A backend for any live system: knobs that apply themselves, and a workload that runs for a while."""
+"""Backends for a live system: knobs that apply themselves, and a workload that runs for a window."""
 
 from __future__ import annotations
 
@@ -6,121 +6,129 @@ import atexit
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from spec_envs.calls import Effect
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.tuning.backends.protocol import check_read_back, closed
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.system.load import watch
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob, Setting, Value
+    from spec_envs.handling import CancelToken
+    from spec_envs.tuning.knobs import Knob, Value
 
-__all__ = ["LiveBackend", "LiveWorkload", "set_knob"]
+__all__ = ["KnobBackend", "LiveBackend", "LiveWorkload"]
 
 
-class LiveWorkload(Protocol):
-    """A workload that runs itself, under knobs that have ``apply`` and ``read``."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-
-    @property
-    def knobs(self) -> tuple[Knob, ...]:
-        """What can be set, and how."""
+class LiveWorkload(Workload, Protocol):
+    """A workload that runs itself. For ``LiveBackend`` its knobs must have ``apply`` and ``read``."""
 
     def run(self, query: MeasureQuery, cancel: CancelToken) -> Metrics:
-        """The figures of ``query.window_s`` seconds, the first ``query.settle_s`` of which do not count."""
+        """Run for ``query.window_s`` seconds, of which the first ``query.settle_s`` do not count."""
+        ...
 
 
-class LiveBackend:
-    """Applies a setting knob by knob, reads each back, and lets the workload run. One measurement at a time.
+WorkloadT = TypeVar("WorkloadT", bound=LiveWorkload)
 
-    Before the first change of a knob its value is read, and it is put back on ``close()`` and at the end of the
-    process. A process that is killed puts nothing back: there is no journal, since nobody else knows the knob. Settings
-    in files have one (``spec_envs.tuning.backends.system_settings.SystemWorkload``).
+
+class KnobBackend(Generic[WorkloadT]):
+    """Applies a setting knob by knob, reads each knob back, and runs the workload. One measurement at a time.
 
     Args:
-        workload: What runs, and the knobs.
-        effect: ``WRITE`` (default), so that no branch ever sets anything; or ``SAMPLE`` when the system that the knobs
-            belong to is this backend's own, and nobody else can see them.
-
-    Raises:
-        InvalidConfiguration: A knob has no ``apply`` or no ``read``.
+        workload: The workload that runs.
+        knobs: The workload's knobs, with ``apply`` and ``read``.
+        effect: The effect of a measurement.
     """
 
     max_inflight = 1
     carries_over = False
 
-    def __init__(self, workload: LiveWorkload, *, effect: Effect = Effect.WRITE) -> None:
+    def __init__(self, workload: WorkloadT, knobs: tuple[Knob, ...], effect: Effect) -> None:
         self.workload = workload
         self.effect = effect
-        for knob in workload.knobs:
-            if knob.apply is None or knob.read is None:
-                raise InvalidConfiguration(f"{knob.name} needs apply and read to be set on a live system: {knob!r}")
+        self._knobs = knobs
         self._mutex = threading.RLock()
-        self._before: dict[str, Value] = {}
         self._closed = False
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
-        """Apply, settle, measure.
+        """Apply the setting, settle, and measure.
 
         Raises:
-            HandlerFailed: A knob has another value after it was set.
+            CallCancelled: The call was cancelled meanwhile.
+            HandlerFailed: A knob cannot be set, or has another value after it was set.
             EnvClosed: The backend was closed.
+            InvalidConfiguration: The query has another workload.
         """
         with self._mutex:
             if self._closed:
-                raise EnvClosed("the backend was closed; make a new one")
+                raise closed()
             cancel.raise_if_cancelled()
             if query.workload != self.workload:
                 raise InvalidConfiguration(f"this backend runs {self.workload!r}, not {query.workload!r}")
-            self._apply(query.knobs)
+            values = dict(query.knobs)
+            for knob in self._knobs:
+                self._set(knob, values[knob.name])
             seen = watch()
             return Measurement(self.workload.run(query, cancel), seen())
 
     def best(self, workload: Workload) -> float | None:
-        """Nothing is known of it."""
+        """``None``: the best ``p95`` is not known."""
         return None
 
+    def _set(self, knob: Knob, value: Value) -> None:
+        """Apply ``value`` and check that the system has it."""
+        assert knob.apply is not None and knob.read is not None
+        knob.apply(value)
+        check_read_back({knob.name: value}, {knob.name: knob.read()})
+
+
+class LiveBackend(KnobBackend[LiveWorkload]):
+    """Sets knobs by their own ``apply`` and ``read``, and restores them.
+
+    The value of a knob is read before its first change. It is restored on ``close()`` and at the end of the process. A
+    process that is killed restores nothing, since a journal could not call the knob's functions. Settings in files do
+    have a journal: see ``spec_envs.tuning.backends.system_settings.SystemWorkload``.
+
+    Args:
+        workload: The workload that runs, with its knobs.
+        effect: ``WRITE`` (default), so that a branch never sets a knob. ``SAMPLE`` is right only if the system that the
+            knobs belong to is private to this backend.
+
+    Raises:
+        InvalidConfiguration: A knob has no ``apply`` or no ``read``.
+    """
+
+    def __init__(self, workload: LiveWorkload, *, effect: Effect = Effect.WRITE) -> None:
+        super().__init__(workload, workload.knobs, effect)
+        for knob in workload.knobs:
+            if knob.apply is None or knob.read is None:
+                raise InvalidConfiguration(f"{knob.name} needs apply and read to be set on a live system: {knob!r}")
+        self._before: dict[str, Value] = {}
+        self._pid = 0
+
     def close(self) -> None:
-        """Put back what was set, the other knobs also where one cannot be. Idempotent.
+        """Restore every knob that was set, even if another knob cannot be restored. Idempotent.
 
         Raises:
-            HandlerFailed: A knob has another value after it was put back.
+            HandlerFailed: A knob has another value after it was restored.
         """
-        with self._mutex, contextlib.ExitStack() as every:
+        with self._mutex, contextlib.ExitStack() as restoring:
             self._closed = True
             atexit.unregister(self._at_exit)
-            for knob in self.workload.knobs:
+            for knob in self._knobs:
                 if knob.name in self._before:
-                    every.callback(set_knob, knob, self._before.pop(knob.name))
+                    restoring.callback(super()._set, knob, self._before.pop(knob.name))
 
     def _at_exit(self) -> None:
-        if os.getpid() == self._pid:  # a forked child ends without undoing what its parent has set
+        if os.getpid() == self._pid:  # a forked child must not restore what its parent has set
             self.close()
 
-    def _apply(self, setting: Setting) -> None:
-        values = dict(setting)
+    def _set(self, knob: Knob, value: Value) -> None:
         if not self._before:
             self._pid = os.getpid()
             atexit.register(self._at_exit)
-        for knob in self.workload.knobs:
+        if knob.name not in self._before:
             assert knob.read is not None
-            if knob.name not in self._before:
-                self._before[knob.name] = knob.read()
-            set_knob(knob, values[knob.name])
-
-
-def set_knob(knob: Knob, value: Value) -> None:
-    """Apply ``value`` and check that it is what the system has then.
-
-    Raises:
-        HandlerFailed: It has another.
-    """
-    assert knob.apply is not None and knob.read is not None
-    knob.apply(value)
-    if (found := knob.read()) != value:
-        raise HandlerFailed(f"{knob.name} was set to {value!r}, but reads {found!r}")
+            self._before[knob.name] = knob.read()
+        super()._set(knob, value)

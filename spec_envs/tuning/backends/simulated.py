@@ -1,4 +1,4 @@
-"""The ``simulated`` backend: workloads that know their own model, with noise, in no time or in virtual time."""
+"""The ``simulated`` backend: models of workloads, with noise, which take no time or virtual time."""
 
 from __future__ import annotations
 
@@ -17,47 +17,41 @@ from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Wor
 from spec_envs.tuning.workloads.round_robin import RoundRobin
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob, Setting, Value
+    from spec_envs.tuning.knobs import Setting, Value
 
 __all__ = ["ModelledWorkload", "SimulatedBackend"]
 
-#: How many times longer an outlier's long latencies are: between these, evenly.
+#: The range of the factor on the long latencies of an outlier, which is drawn uniformly.
 _OUTLIER = (1.5, 3.0)
 
 
 @runtime_checkable
-class ModelledWorkload(Protocol):
-    """A workload that can be simulated, because it says what to expect."""
-
-    @property
-    def name(self) -> str:
-        """For people."""
-
-    @property
-    def knobs(self) -> tuple[Knob, ...]:
-        """What can be set."""
+class ModelledWorkload(Workload, Protocol):
+    """A workload that can be simulated, since it has a model."""
 
     def model(self, values: Mapping[str, Value]) -> Metrics:
-        """The figures to expect with these values, without noise."""
+        """The expected figures under these values of the knobs, without noise."""
+        ...
 
     def best(self) -> float | None:
-        """The least ``p95`` in ms that any setting is expected to have; ``None`` where it is not known."""
+        """The least expected ``p95`` in ms of all settings; ``None`` if it is not known."""
+        ...
 
 
 class SimulatedBackend:
-    """Measures models. The response is a function of the query: noise comes from its seed, window and setting.
+    """Measures models. The response is a function of the query: the noise depends on its seed, window and setting.
 
     Args:
-        workload: What runs unless the user says otherwise.
-        noise: Standard deviation of the logarithm of the factor on all latencies of a window.
-        outliers: Share of the windows in which something got in the way: their long latencies are up to three times
-            as long.
-        carry_over: Share of a window that still shows the setting before, 0 to 1.
-        paced: Whether a window takes its time (``window_s`` on the call's clock), as it does on a machine. With
-            ``False`` it takes none.
+        workload: The workload that runs if the user does not choose one.
+        noise: Standard deviation of the logarithm of the factor on all latencies of a window, from 0 to 1.
+        outliers: Share of the windows that are disturbed, from 0 to 1. Their long latencies are up to three times as
+            long.
+        carry_over: Share of a window that still has the figures of the previous setting, from 0 to 1.
+        paced: Whether a window takes ``window_s`` seconds on the clock of the call, as on a real machine. Otherwise it
+            takes no time.
 
     Raises:
-        InvalidConfiguration: The workload has no model, or a share is none.
+        InvalidConfiguration: The workload has no model, or a number lies outside of its range.
     """
 
     effect = Effect.READ
@@ -83,7 +77,7 @@ class SimulatedBackend:
         self._paced = paced
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
-        """The model's figures with noise, after as long as the window takes.
+        """The model's figures with noise; if the backend is paced, after ``query.window_s`` seconds.
 
         Raises:
             InvalidConfiguration: The workload has no model.
@@ -98,11 +92,11 @@ class SimulatedBackend:
         return Measurement(self._noisy(metrics, query), expected=expected)
 
     def best(self, workload: Workload) -> float | None:
-        """The model's least ``p95`` in ms."""
+        """The least ``p95`` in ms of the model; ``None`` if it is not known."""
         return _modelled(workload).best()
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Do nothing: a simulation holds no resources."""
 
     def _noisy(self, metrics: Metrics, query: MeasureQuery) -> Metrics:
         rng = np.random.default_rng(_digest(query.seed, query.window, query.knobs))
@@ -126,7 +120,7 @@ def _modelled(workload: Workload) -> ModelledWorkload:
 
 
 def _mixed(now: Metrics, before: Metrics, share: float) -> Metrics:
-    """What a window shows when so large a ``share`` of it belongs to the setting before."""
+    """The figures of a window of which the ``share`` at its beginning has the figures ``before``."""
     names = ("p50", "p95", "p99", "mean", "throughput")
     mixed = {name: (1 - share) * getattr(now, name) + share * getattr(before, name) for name in names}
     return dataclasses.replace(now, max=max(now.max, before.max), **mixed)

@@ -1,4 +1,4 @@
-"""The ``sysbench`` backend: Debian's sysbench on the CPU, its threads with the slice that was set. Needs no root."""
+"""The ``sysbench`` backend: Debian's sysbench on the CPU, its threads with a chosen slice. Needs no root."""
 
 from __future__ import annotations
 
@@ -9,130 +9,103 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.calls import Effect
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
+from spec_envs.tuning.backends.protocol import LEAST_SHARE, closed, undisturbed, workload_for
+from spec_envs.tuning.backends.slots import Slots
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.system import scheduler as sched
-from spec_envs.tuning.system.cores import LEAST_SHARE, CoreSet, Places, core_sets, cpu_ns, undisturbed
+from spec_envs.tuning.programs.wire import cpu_ns
+from spec_envs.tuning.system.cores import CoreSet, core_sets
 from spec_envs.tuning.system.load import watch
-from spec_envs.tuning.workloads.round_robin import SLICE
+from spec_envs.tuning.system.scheduler import check_kernel, set_slice, tids_of
+from spec_envs.tuning.workloads.round_robin import slice_ns
+from spec_envs.tuning.workloads.sysbench_cpu import SysbenchCpu
 
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob
+__all__ = ["SysbenchBackend", "read_output"]
 
-__all__ = ["SysbenchBackend", "SysbenchCpu", "read_output"]
-
-#: Becomes the command, on its cores from the start, as the threads are that it starts; ends with process argv[1].
+#: Pins itself to cores and then becomes the command, whose threads inherit the cores. Ends with process argv[1].
 _PINNED = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-if os.getppid() == int(sys.argv[1]):  # else that has died before
+if os.getppid() == int(sys.argv[1]):  # otherwise that process has ended before prctl
     os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
     os.execv(sys.argv[3], sys.argv[3:])
 """
 _TICK_S = 0.005
+#: Seconds that a run may last beyond its time.
 _SPARE_S = 30.0
-#: Share of a run during which its CPU time is watched: it ends at its own time.
+#: Share of a run during which its CPU time is watched; afterwards the run may end at any moment.
 _WATCHED = 0.9
 _ROW = re.compile(r"^\s*(\d+(?:\.\d+)?) \|[* ]*\s(\d+)\s*$", re.MULTILINE)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SysbenchCpu:
-    """``sysbench cpu``: an event tests all numbers up to ``max_prime`` for being prime.
-
-    Attributes:
-        threads: For each core.
-        max_prime: About 0.2 ms with 10000 (sysbench's default), 9 ms with 150000; it grows a little faster.
-    """
-
-    threads: int = 4
-    max_prime: int = 10_000
-
-    def __post_init__(self) -> None:
-        for name, least in (("threads", 1), ("max_prime", 3)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidConfiguration(f"{name} must be an integer of at least {least}, not {value!r}")
-
-    @property
-    def name(self) -> str:
-        """Such as "sysbench cpu, 4 threads, primes to 10000"."""
-        return f"sysbench cpu, {self.threads} threads, primes to {self.max_prime}"
-
-    @property
-    def knobs(self) -> tuple[Knob, ...]:
-        """The slice."""
-        return (SLICE,)
-
-
 class SysbenchBackend:
-    """Measures ``SysbenchCpu``: a fresh run for each window, pinned to its cores, the slice set on each thread.
+    """Measures ``SysbenchCpu``: a fresh run for each window, pinned to its cores, with the slice set on each thread.
 
-    sysbench counts in whole seconds and from its start, so a window is rounded to seconds and nothing of it is left
-    out for settling; a fresh run has nothing to settle from.
+    sysbench counts whole seconds from its start. So a window is rounded to seconds, and all of it counts: a fresh run
+    does not have to settle.
 
     Args:
-        workload: What runs unless the user says otherwise.
+        workload: The workload that runs if the user does not choose one.
         cores: How many cores one measurement uses.
 
     Raises:
-        DependencyNotInstalled: There is no sysbench.
-        InvalidConfiguration: The kernel is older than 6.12, or there are not so many cores.
+        DependencyNotInstalled: sysbench is missing.
+        InvalidConfiguration: The kernel is older than 6.12, or the machine has fewer cores.
     """
 
     effect = Effect.SAMPLE
     carries_over = False
 
     def __init__(self, workload: Workload | None = None, *, cores: int = 1) -> None:
-        sched.check_kernel()
+        check_kernel()
         path = shutil.which("sysbench")
         if path is None:
             raise DependencyNotInstalled(
                 'backend="sysbench" runs sysbench; on Debian or Ubuntu run: apt-get install sysbench; '
                 'backend="eevdf" measures the same knob without it'
             )
-        self.workload: SysbenchCpu = _sysbench(workload or SysbenchCpu())
+        self.workload = workload_for("sysbench", SysbenchCpu, workload or SysbenchCpu())
         self._path = path
         sets = core_sets(cores)
-        self._places = Places(sets)
+        self._slots = Slots(sets)
         self._running: set[subprocess.Popen[str]] = set()
         self._closed = False
         self.max_inflight = len(sets)
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
-        """Run sysbench once.
+        """Run sysbench, again if the run was disturbed.
 
         Raises:
-            CallCancelled: Nobody waits for it any more.
-            HandlerFailed: It failed, or its output cannot be read.
+            CallCancelled: The call was cancelled meanwhile.
+            HandlerFailed: sysbench failed, or its output cannot be read.
             EnvClosed: The backend was closed.
         """
-        workload = _sysbench(query.workload)
-        slice_ns = round(float(dict(query.knobs)[SLICE.name]) * 1e6)
-        seconds = max(1, round(query.window_s))
-        with self._places.lend(cancel) as cores:
+        workload = workload_for("sysbench", SysbenchCpu, query.workload)
+        slice_length, seconds = slice_ns(query.knobs), max(1, round(query.window_s))
+        with self._slots.lend(cancel) as cores:
             seen = watch()
-            metrics, attempts = undisturbed(lambda: self._run(workload, cores, slice_ns, seconds, cancel))
+            metrics, attempts = undisturbed(lambda: self._run(workload, cores, slice_length, seconds, cancel))
             return Measurement(metrics, seen(), attempts)
 
     def best(self, workload: Workload) -> float | None:
-        """Nothing is known of it."""
+        """``None``: the best ``p95`` is not known."""
         return None
 
     def close(self) -> None:
-        """Start no run any more, and end those that are under way. Idempotent."""
+        """End all runs, and start no further ones. Idempotent."""
         self._closed = True
-        self._places.close()
+        self._slots.close()
         for process in tuple(self._running):
             process.kill()
 
-    def _run(self, workload: SysbenchCpu, cores: CoreSet, slice_ns: int, seconds: int, cancel: CancelToken) -> Metrics:
+    def _run(
+        self, workload: SysbenchCpu, cores: CoreSet, slice_length: int, seconds: int, cancel: CancelToken
+    ) -> Metrics:
         threads = workload.threads * len(cores)
         options = [f"--threads={threads}", f"--time={seconds}", "--events=0", f"--cpu-max-prime={workload.max_prime}"]
         pinned = [sys.executable, "-I", "-S", "-c", _PINNED, str(os.getpid()), ",".join(map(str, cores))]
@@ -141,11 +114,11 @@ class SysbenchBackend:
             cancel.on_cancel(process.kill)
             self._running.add(process)
             try:
-                if self._closed:  # meanwhile, when it was not among those to end
+                if self._closed:  # close() may have run before the process was in the set
                     process.kill()
                 try:
-                    used_ns = _watched(process, threads, slice_ns, seconds)
-                except (OSError, HandlerFailed):  # a thread has gone, and with it what could be asked
+                    used_ns = _watched(process, threads, slice_length, seconds)
+                except (OSError, HandlerFailed):  # a thread has ended, so its slice cannot be set
                     if not _ends(process, _TICK_S):
                         raise
                     used_ns = 0.0
@@ -155,20 +128,20 @@ class SysbenchBackend:
                 process.kill()
         cancel.raise_if_cancelled()
         if self._closed:
-            raise EnvClosed("the backend was closed; make a new one")
+            raise closed()
         if process.returncode != 0:
             raise HandlerFailed(f"sysbench ended with code {process.returncode}: {output[-500:]}")
         share = min(1.0, used_ns / (seconds * 1e9) / len(cores))
         return dataclasses.replace(read_output(output), cpu_share=share, valid=share >= LEAST_SHARE)
 
 
-def _watched(process: subprocess.Popen[str], threads: int, slice_ns: int, seconds: int) -> float:
-    """Give each thread the slice as soon as it is there; the CPU time in ns that all used in ``seconds``."""
-    given: set[int] = set()
-    while len(given) <= threads and not _ends(process, _TICK_S):  # one more: the main thread waits for the others
-        for tid in set(sched.tids_of(process.pid)) - given:
-            sched.set_slice(tid, slice_ns)
-            given.add(tid)
+def _watched(process: subprocess.Popen[str], threads: int, slice_length: int, seconds: int) -> float:
+    """Set the slice of each thread as soon as it starts; the CPU time in ns that all threads used in ``seconds``."""
+    done: set[int] = set()
+    while len(done) <= threads and not _ends(process, _TICK_S):  # "<=", since there is also the main thread
+        for tid in set(tids_of(process.pid)) - done:
+            set_slice(tid, slice_length)
+            done.add(tid)
     begin, used = time.monotonic_ns(), cpu_ns(process.pid)
     if _ends(process, seconds * _WATCHED):
         return 0.0
@@ -188,7 +161,7 @@ def read_output(output: str) -> Metrics:
     """The figures that ``sysbench --histogram=on`` prints.
 
     Raises:
-        HandlerFailed: They are not there.
+        HandlerFailed: A figure is missing in ``output``.
     """
     rows = [(float(value), int(count)) for value, count in _ROW.findall(output)]
     mean, longest = (_figure(output, rf"^\s*{name}:\s*(\d+(?:\.\d+)?)\s*$") for name in ("avg", "max"))
@@ -214,9 +187,3 @@ def _percentile(rows: list[tuple[float, int]], share: float) -> float:
         if left <= 0:
             return value
     return rows[-1][0]
-
-
-def _sysbench(workload: Workload) -> SysbenchCpu:
-    if not isinstance(workload, SysbenchCpu):
-        raise InvalidConfiguration(f"the sysbench backend runs a SysbenchCpu, not {workload!r}")
-    return workload

@@ -1,8 +1,8 @@
-"""A program (see ``program.py``): reads and writes of a SQLite database, on a copy of a prepared file.
+"""A program (see ``process.py``) that reads and writes a SQLite database, on a copy of a prepared file.
 
-Its arguments are the core to run on and a folder to work in; what it makes there is removed when it ends. An order has
-the settings, ``rows``, ``reads`` (share of the events), ``seed``, ``settle_s`` and ``window_s``; the answer the
-``latencies_ns`` of the events, the ``cpu_share`` of the core, and the settings as they ``read`` back.
+The arguments are the core to run on and a folder; the program removes its files there when it ends. An order has the
+settings, ``rows``, ``reads`` (share of the events), ``seed``, ``settle_s`` and ``window_s``. The answer has the
+``latencies_ns`` of the events, the ``cpu_share`` of the core, and under ``read`` the settings as they read back.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spec_envs.tuning.programs.wire import Orders, run, say, serve
+from spec_envs.tuning.programs.wire import Orders, run, say, serve, window_ns
 
-_PAYLOAD = 200  # bytes of a row, about
+_PAYLOAD = 200  # most of the bytes of a row
 _MB = 1 << 20
 
 
 class Bench:
-    """The folder: a prepared file for each page size, and the copy that is worked on."""
+    """The files: a prepared database for each page size, and the copy that is measured."""
 
     def __init__(self, folder: Path, orders: Orders) -> None:
         self._folder = folder
         self._orders = orders
 
     def measure(self, order: dict[str, Any]) -> dict[str, Any]:
-        """One window on a fresh copy."""
+        """Measure a window on a fresh copy."""
         copy = self._folder / "work.db"
         for suffix in ("", "-wal", "-shm", "-journal"):
             Path(f"{copy}{suffix}").unlink(missing_ok=True)
@@ -61,14 +61,14 @@ class Bench:
         return path
 
     def _window(self, database: sqlite3.Connection, order: dict[str, Any]) -> dict[str, Any]:
-        """Events one after the other. A write is done when the batch that it belongs to is on the disk."""
+        """Make events one after the other. A write is done when its batch is on the disk."""
         draw = random.Random(order["seed"])
         rows = order["rows"]
         latencies: list[int] = []
         waiting: list[int] = []
         begin = now = time.monotonic_ns()
         used = time.process_time_ns()
-        count_from, count_until = (begin + round(order[name] * 1e9) for name in ("settle_s", "window_s"))
+        count_from, count_until = window_ns(order, begin)
         while (now < count_until and not self._orders.wait(0)) or waiting:
             started = now
             if now < count_until and draw.random() < order["reads"]:
@@ -85,7 +85,7 @@ class Bench:
     def _write(
         self, database: sqlite3.Connection, draw: random.Random, rows: int, waiting: list[int], batch: int, started: int
     ) -> list[int]:
-        """Write a row; when that makes a batch, commit, and return when each write of it was begun."""
+        """Write a row. If that completes a batch, commit it, and return the times at which its writes began."""
         if not waiting:
             database.execute("BEGIN IMMEDIATE")
         change = (draw.randrange(rows // 10 + 1), draw.randbytes(_PAYLOAD), draw.randrange(rows))
@@ -100,7 +100,7 @@ class Bench:
 
 
 def configure(database: sqlite3.Connection, order: dict[str, Any]) -> dict[str, Any]:
-    """Apply the settings and read them back. ``synchronous`` is FULL: whatever is set, a commit is on the disk."""
+    """Apply the settings, and return the values that read back. With ``synchronous`` = FULL a commit is on the disk."""
     database.execute("PRAGMA synchronous = FULL")
     database.execute(f"PRAGMA journal_mode = {order['journal_mode']}")
     database.execute(f"PRAGMA cache_size = -{order['cache_kb']}")
@@ -119,7 +119,7 @@ def configure(database: sqlite3.Connection, order: dict[str, Any]) -> dict[str, 
 
 
 def main() -> None:
-    """Serve in a folder that is gone afterwards."""
+    """Serve in a temporary folder."""
     os.sched_setaffinity(0, {int(sys.argv[1])})
     orders = Orders()
     with tempfile.TemporaryDirectory(prefix="spec-envs-sqlite-", dir=sys.argv[2]) as folder:

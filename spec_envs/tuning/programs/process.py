@@ -1,4 +1,4 @@
-"""A program of ours in a process of its own, which does one thing at a time and is told so in lines of JSON."""
+"""Starts a program of this folder in a process of its own, and talks to it in lines of JSON."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from spec_envs.errors import EnvClosed, HandlerFailed
 
 if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
+    from spec_envs.tuning.measurement import MeasureQuery
 
 __all__ = ["Program"]
 
+#: Seconds until a program that should end is killed.
 _PATIENCE_S = 5.0
 _FOLDER = Path(__file__).parent
 #: Runs a module of this folder without the ``__init__`` of the packages above it, which would take a fifth of a second.
@@ -35,18 +37,18 @@ runpy.run_module(f"{package}.{script}", run_name="__main__")
 
 
 class Program:
-    """A module beside this one, run with the same Python, isolated from the user's settings.
+    """A running module of this folder. It uses the same Python, isolated from the user's settings.
 
-    It prints a line of JSON when it is ready and one for each line that it reads; an empty line tells it to be done
-    sooner. It ends when its input does: when it is closed, and when this process ends in whatever way. Asked by one
-    thread at a time, closed by any.
+    The program prints a line of JSON when it is ready, and another for each line that it reads. An empty line tells it
+    to finish early. The program ends when its input ends: on ``close()``, and when this process ends in any way. One
+    thread at a time may measure; any thread may close the program.
 
     Args:
-        script: Name of the module, which imports the standard library and ``wire`` only.
-        arguments: For its command line.
+        script: Name of the module, which may import nothing but the standard library and ``wire``.
+        arguments: The command line of the module.
 
     Raises:
-        HandlerFailed: It does not start, or says that it cannot do its work here.
+        HandlerFailed: The program does not start, or reports that it cannot work here.
     """
 
     def __init__(self, script: str, *arguments: object) -> None:
@@ -57,19 +59,19 @@ class Program:
         self._lock = threading.Lock()
         self._current: object = None
         self._closed = False
-        #: What it said when it was ready.
+        #: The line that the program printed when it was ready.
         self.hello = self._hear()
 
-    def ask(self, order: Mapping[str, Any], cancel: CancelToken) -> dict[str, Any]:
-        """What it answers to ``order``.
+    def measure(self, order: Mapping[str, Any], query: MeasureQuery, cancel: CancelToken) -> dict[str, Any]:
+        """The program's answer to ``order``, to which the times of the query's window are added.
 
         Raises:
-            CallCancelled: The call was cancelled; the program has stopped, too.
-            HandlerFailed: It has ended, or answered with an error.
+            CallCancelled: The call was cancelled; the program has stopped the window, too.
+            HandlerFailed: The program has ended, or reported an error.
             EnvClosed: ``close()`` was called.
         """
         cancel.raise_if_cancelled()
-        self._say(json.dumps(order))
+        self._say(json.dumps({**order, "settle_s": query.settle_s, "window_s": query.window_s}))
         current = self._current = object()
 
         def stop() -> None:
@@ -83,17 +85,17 @@ class Program:
         finally:
             self._current = None
         cancel.raise_if_cancelled()
-        if self._closed:  # which has cut the answer short
+        if self._closed:  # then the answer is that of a window that was cut short
             raise _closed()
         return answer
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the program still runs."""
         return not self._closed and self._process.poll() is None
 
     def close(self) -> None:
-        """End it, and wait until it has ended. Idempotent."""
+        """End the program, and wait for its end. Idempotent."""
         with self._lock:
             if self._closed:
                 return
@@ -120,7 +122,7 @@ class Program:
     def _hear(self) -> dict[str, Any]:
         try:
             line = _pipe(self._process.stdout).readline()
-        except ValueError:  # closed meanwhile
+        except ValueError:  # the pipe was closed meanwhile
             line = ""
         if not line:
             raise _closed() if self._closed else self._ended()

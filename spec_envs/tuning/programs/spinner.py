@@ -1,31 +1,28 @@
-"""A program (see ``program.py``): forks tasks that spin on pinned cores, and tells how long their events took.
+"""A program (see ``process.py``) that forks tasks, lets them spin on pinned cores, and reports their latencies.
 
-Its arguments are the number of tasks on a core, and the cores. First it says the tasks' ``pids``. An order has
-``service_ns``, ``settle_s`` and ``window_s``; the answer ``latencies_ns`` and ``cpu_share``. The tasks end with it.
+The arguments are the number of tasks on each core, and the cores. The first line has the tasks' ``pids``. An order has
+``service_ns``, ``settle_s`` and ``window_s``; the answer has ``latencies_ns`` and ``cpu_share``. The tasks end with the
+program.
 """
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import json
 import mmap
 import os
 import select
-import signal
 import sys
 import time
 from typing import Any, NamedTuple, TextIO
 
-from spec_envs.tuning.programs.wire import Orders, run, say, serve
+from spec_envs.tuning.programs.wire import Orders, cpu_ns, end_with_parent, run, say, serve, window_ns
 
-_PR_SET_PDEATHSIG = 1
 _TICK_S = 0.1
-_CPU_CLOCK = 2  # of a process: CPUCLOCK_SCHED
 
 
 class Task(NamedTuple):
-    """A forked task as its parent sees it: where to write orders, and to read answers."""
+    """A forked task: its process id, and the file descriptors for its orders and answers."""
 
     pid: int
     orders: int
@@ -33,14 +30,14 @@ class Task(NamedTuple):
 
 
 def spin(service_ns: int) -> None:
-    """Use exactly so much CPU time."""
+    """Use ``service_ns`` of CPU time."""
     begin = time.thread_time_ns()
     while time.thread_time_ns() - begin < service_ns:
         pass
 
 
 def work(orders: int, answers: int, number: int, done: mmap.mmap) -> None:
-    """Carry out orders until there are none. ``done`` has a byte for each task, and one that says stop."""
+    """Carry out orders until their end. ``done`` has a byte for each task, and a last byte that tells all to stop."""
     with open(orders, closefd=False) as lines, open(answers, "w", closefd=False) as out:
         for line in lines:
             service_ns, count_from, count_until = json.loads(line)
@@ -53,7 +50,7 @@ def work(orders: int, answers: int, number: int, done: mmap.mmap) -> None:
                     latencies.append(end - begin)
                 if end >= count_until:
                     done[number] = 1
-                # A task that is done keeps the core busy until all are: the last events take as long as the others.
+                # A task that is done spins on until all are, so that the last events compete for the core as well.
                 if done[-1] or all(done[:-1]):
                     break
             out.write(json.dumps(latencies) + "\n")
@@ -61,7 +58,7 @@ def work(orders: int, answers: int, number: int, done: mmap.mmap) -> None:
 
 
 def start(core: int, number: int, done: mmap.mmap) -> Task:
-    """Fork a task that runs on ``core`` only and does not outlive this process."""
+    """Fork a task that runs on ``core`` alone and ends with this process."""
     orders, answers = os.pipe(), os.pipe()
     parent = os.getpid()
     pid = os.fork()
@@ -70,23 +67,18 @@ def start(core: int, number: int, done: mmap.mmap) -> Task:
         os.close(answers[1])
         return Task(pid, orders[1], answers[0])
     try:
-        os.dup2(orders[0], 0)  # with the pipes of this process it would keep open what should end with it
+        os.dup2(orders[0], 0)  # the task must not keep the pipes of this program open
         os.dup2(answers[1], 1)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() == parent:  # else it has died before it could be told
+        end_with_parent()
+        if os.getppid() == parent:  # otherwise the parent has ended before prctl
             os.sched_setaffinity(0, {core})
             work(orders[0], answers[1], number, done)
     finally:
         os._exit(0)
 
 
-def cpu_ns(tasks: list[Task]) -> int:
-    """CPU time of all tasks so far."""
-    return sum(time.clock_gettime_ns((~task.pid << 3) | _CPU_CLOCK) for task in tasks)
-
-
 class Host:
-    """The tasks, and windows as they are ordered."""
+    """Starts the tasks, and lets them work in the windows that are ordered."""
 
     def __init__(self, tasks: int, cores: list[int]) -> None:
         self._orders = Orders()
@@ -97,27 +89,30 @@ class Host:
         self._answers = [open(task.answers) for task in self._tasks]
 
     def run(self) -> None:
-        """Say who the tasks are, and serve."""
+        """Report the tasks, and serve."""
         say({"pids": [task.pid for task in self._tasks]})
         serve(self._orders, self.window)
 
     def window(self, order: dict[str, Any]) -> dict[str, Any]:
-        """Let all tasks spin for a window; ``cpu_share`` is of the part after settling."""
+        """Let all tasks spin for a window; ``cpu_share`` is that of the time after settling."""
         self._done[:] = bytes(len(self._done))
         begin = time.monotonic_ns()
-        count_from, count_until = (begin + round(order[name] * 1e9) for name in ("settle_s", "window_s"))
+        count_from, count_until = window_ns(order, begin)
         for task in self._tasks:
             os.write(task.orders, f"[{order['service_ns']}, {count_from}, {count_until}]\n".encode())
         stopped = self._orders.wait(count_from)
-        used, at = cpu_ns(self._tasks), time.monotonic_ns()
+        used, at = self._cpu_ns(), time.monotonic_ns()
         stopped = stopped or self._orders.wait(count_until)
-        used, passed = cpu_ns(self._tasks) - used, time.monotonic_ns() - at
+        used, passed = self._cpu_ns() - used, time.monotonic_ns() - at
         self._done[-1] = stopped
         latencies = [latency for answers in self._answers for latency in json.loads(self._heard(answers))]
         return {"latencies_ns": latencies, "cpu_share": used / max(passed, 1) / self._cores}
 
+    def _cpu_ns(self) -> int:
+        return sum(cpu_ns(task.pid) for task in self._tasks)
+
     def _heard(self, answers: TextIO) -> str:
-        """A task's answer. Should any task have died the others wait for it, and there is nothing left to do."""
+        """The answer of a task. If a task has died, this program ends, since the others would wait for it."""
         while not select.select([answers], [], [], _TICK_S)[0]:
             if os.waitpid(-1, os.WNOHANG)[0]:
                 os._exit(1)

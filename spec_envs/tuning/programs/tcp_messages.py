@@ -1,9 +1,9 @@
-"""A program (see ``program.py``): TCP over the loopback device of a network namespace that nobody else is in.
+"""A program (see ``process.py``) that sends TCP messages over the loopback device of a private network namespace.
 
-Its argument is the core to run on. First it says how the namespace was made. An order has the buffers' limits
-``tcp_rmem_max`` and ``tcp_wmem_max``, ``message_bytes``, ``settle_s`` and ``window_s``; the answer the ``latencies_ns``
-of messages, each sent and acknowledged, the ``cpu_share`` of the core, and the limits as they ``read`` back. The
-namespace ends with it.
+The argument is the core to run on. The first line says how the namespace was made. An order has the buffers' limits
+``tcp_rmem_max`` and ``tcp_wmem_max``, ``message_bytes``, ``settle_s`` and ``window_s``. The answer has the
+``latencies_ns`` of the messages (from sending to the acknowledgement), the ``cpu_share`` of the core, and under
+``read`` the limits as they read back. The namespace ends with the program.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
-import signal
 import socket
 import struct
 import sys
@@ -19,23 +18,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from spec_envs.tuning.programs.wire import Orders, run, say, serve
+from spec_envs.tuning.programs.wire import Orders, cpu_ns, end_with_parent, run, say, serve, window_ns
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_PR_SET_PDEATHSIG = 1
 _LIMITS = {"tcp_rmem_max": Path("/proc/sys/net/ipv4/tcp_rmem"), "tcp_wmem_max": Path("/proc/sys/net/ipv4/tcp_wmem")}
-#: What the kernel begins with: the least and the first size of a buffer.
+#: The kernel's defaults: the least size and the first size of a buffer.
 _LEAST, _FIRST = 4096, {"tcp_rmem_max": 131072, "tcp_wmem_max": 16384}
 
 
 def enter_namespace() -> str:
-    """Leave the network of the machine for an empty one, with root's rights over it and over nothing else."""
+    """Move this process to an empty network, of which it is root; the name of the kind of namespace."""
     user, group = os.getuid(), os.getgid()
     try:
         _unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     except PermissionError:
-        _unshare(_CLONE_NEWNET)  # where user namespaces are switched off, root does not need one
+        _unshare(_CLONE_NEWNET)  # root needs no user namespace, which may be switched off
         made = "net"
     else:
         Path("/proc/self/setgroups").write_text("deny")
@@ -57,14 +55,14 @@ def _unshare(flags: int) -> None:
 
 
 def set_limit(name: str, limit: int) -> int:
-    """Set the greatest size of a buffer, and read it back."""
+    """Set the greatest size of a buffer, and return the size that reads back."""
     path = _LIMITS[name]
     path.write_text(f"{_LEAST} {min(_FIRST[name], limit)} {limit}")
     return int(path.read_text().split()[2])
 
 
 def acknowledge(listener: socket.socket, size: int) -> None:
-    """Receive messages of ``size`` bytes and answer each with one byte, until the other side hangs up."""
+    """Receive messages of ``size`` bytes and answer each with one byte, until the sender closes the connection."""
     connection, _ = listener.accept()
     buffer = bytearray(1 << 20)
     with connection:
@@ -78,19 +76,19 @@ def acknowledge(listener: socket.socket, size: int) -> None:
 
 
 def start_receiver(listener: socket.socket, size: int) -> int:
-    """Fork the other side; it does not outlive this process."""
+    """Fork the process that acknowledges messages; it ends with this one."""
     pid = os.fork()
     if pid:
         return pid
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        end_with_parent()
         acknowledge(listener, size)
     finally:
         os._exit(0)
 
 
 def transfer(orders: Orders, order: dict[str, Any]) -> dict[str, Any]:
-    """Set the limits and send for a window, over a new connection."""
+    """Set the limits, and send messages over a new connection for a window."""
     read = {name: set_limit(name, order[name]) for name in _LIMITS}
     size = order["message_bytes"]
     message, latencies = bytes(size), []
@@ -99,7 +97,7 @@ def transfer(orders: Orders, order: dict[str, Any]) -> dict[str, Any]:
         with socket.create_connection(listener.getsockname()) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             begin = now = time.monotonic_ns()
-            count_from, count_until = (begin + round(order[name] * 1e9) for name in ("settle_s", "window_s"))
+            count_from, count_until = window_ns(order, begin)
             used = busy_ns(receiver)
             while now < count_until and not orders.wait(0):
                 started = now
@@ -114,8 +112,8 @@ def transfer(orders: Orders, order: dict[str, Any]) -> dict[str, Any]:
 
 
 def busy_ns(receiver: int) -> int:
-    """CPU time of both sides."""
-    return time.process_time_ns() + time.clock_gettime_ns((~receiver << 3) | 2)
+    """The CPU time of sender and receiver so far."""
+    return time.process_time_ns() + cpu_ns(receiver)
 
 
 def main() -> None:

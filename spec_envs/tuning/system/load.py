@@ -1,22 +1,19 @@
-"""What the machine does while a window is measured, as psutil sees it."""
+"""The state of the machine while a window is measured, from psutil."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+
+import psutil
 
 from spec_envs.tuning.measurement import Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["watch"]
 
 
 def watch() -> Callable[[], Machine]:
-    """Begin to watch; the function returned ends it, and says what was seen."""
-    import psutil
-
+    """Begin to watch the machine; the returned function gives its state since then."""
     begin, switches = time.monotonic(), psutil.cpu_stats().ctx_switches
 
     def seen() -> Machine:

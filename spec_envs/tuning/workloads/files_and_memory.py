@@ -1,4 +1,4 @@
-"""Workloads for settings of the system: files that are read from the disk, and memory that is touched."""
+"""Workloads under settings of the system: reads of a file from the disk, and writes to fresh memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
@@ -29,19 +30,19 @@ HUGE_PAGES = Knob("transparent_hugepage", "choice", choices=("always", "madvise"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileReads:
-    """Reads a file of ``megabytes`` from the disk, 64 kB an event, from front to end and again. The knob is read-ahead.
+    """Reads a file from the disk again and again, 64 kB in each event. The knob is read-ahead.
 
     Attributes:
-        folder: Where the file is made; on a disk, since memory has no read-ahead. "" for the folder of temporary files.
-        megabytes: Its size.
+        folder: The folder of the file, which must be on a disk, since memory has no read-ahead. "" for the folder of
+            temporary files.
+        megabytes: Size of the file in MB, at least 1.
     """
 
     folder: str = ""
     megabytes: int = 64
 
     def __post_init__(self) -> None:
-        if isinstance(self.megabytes, bool) or not isinstance(self.megabytes, int) or self.megabytes < 1:
-            raise InvalidConfiguration(f"megabytes must be an integer of at least 1, not {self.megabytes!r}")
+        integer("megabytes", self.megabytes, least=1)
 
     @property
     def name(self) -> str:
@@ -55,29 +56,29 @@ class FileReads:
 
     @property
     def files(self) -> Mapping[str, str]:
-        """The setting of the disk that the folder is on.
+        """The file of the setting, which belongs to the disk that the folder is on.
 
         Raises:
-            InvalidConfiguration: There is no such folder, or it is on no disk.
+            InvalidConfiguration: There is no such folder, or the folder is not on a disk.
         """
         folder = self.folder or tempfile.gettempdir()
         if not os.path.isdir(folder):
             raise InvalidConfiguration(f"there is no folder {folder!r} to read a file in")
         device = os.stat(folder).st_dev
         block = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve()
-        for place in (block, block.parent):  # of a partition the disk has the setting
-            if (place / "queue" / READ_AHEAD.name).exists():
-                return {READ_AHEAD.name: str(place / "queue" / READ_AHEAD.name)}
-        raise InvalidConfiguration(f"{folder} is on no disk that has {READ_AHEAD.name}; give another folder")
+        for device_folder in (block, block.parent):  # a partition's setting is that of its disk
+            if (device_folder / "queue" / READ_AHEAD.name).exists():
+                return {READ_AHEAD.name: str(device_folder / "queue" / READ_AHEAD.name)}
+        raise InvalidConfiguration(f"{folder} is not on a disk that has {READ_AHEAD.name}; give another folder")
 
     def run(self, query: MeasureQuery, cancel: CancelToken) -> Metrics:
-        """Read for a window."""
+        """Read the file during a window."""
         size = self.megabytes << 20
         with tempfile.TemporaryFile(dir=self.folder or None) as file:
             for _ in range(self.megabytes):
                 file.write(bytes(1 << 20))
             file.flush()
-            os.fsync(file.fileno())  # only what is on the disk can be dropped from memory
+            os.fsync(file.fileno())  # the kernel drops pages from memory only once they are on the disk
             handle, at = file.fileno(), 0
 
             def read() -> None:
@@ -92,11 +93,11 @@ class FileReads:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PageTouches:
-    """Takes 2 MB of fresh memory and writes to all of it, again and again. The knob is transparent huge pages."""
+    """Allocates 2 MB of fresh memory and writes to all of it, in each event. The knob is transparent huge pages."""
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name that people read."""
         return "page touches"
 
     @property
@@ -106,15 +107,15 @@ class PageTouches:
 
     @property
     def files(self) -> Mapping[str, str]:
-        """The kernel's setting."""
+        """The file of the kernel's setting."""
         return {HUGE_PAGES.name: "/sys/kernel/mm/transparent_hugepage/enabled"}
 
     def run(self, query: MeasureQuery, cancel: CancelToken) -> Metrics:
-        """Touch memory for a window."""
+        """Write to memory during a window."""
         content = bytes(_PAGES)
 
         def touch() -> None:
-            # Twice as much as is written, so that an aligned huge page lies in it.
+            # Twice as much as is written, so that it contains an aligned huge page.
             with mmap.mmap(-1, 2 * _PAGES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
                 memory.write(content)
 
@@ -122,7 +123,7 @@ class PageTouches:
 
 
 def timed(event: Callable[[], None], query: MeasureQuery, cancel: CancelToken) -> Metrics:
-    """The figures of ``event``, done again and again for a window in this thread."""
+    """The figures of a window in which this thread calls ``event`` again and again."""
     begin = time.monotonic_ns()
     count_from, count_until = (begin + round(seconds * 1e9) for seconds in (query.settle_s, query.window_s))
     latencies, used_from, now = [], 0, begin

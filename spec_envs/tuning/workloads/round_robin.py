@@ -1,4 +1,4 @@
-"""Tasks that take turns on a core: the workload of the ``simulated`` and the ``eevdf`` backend, and its closed form."""
+"""Tasks that take turns on a core: the workload of the backends ``simulated`` and ``eevdf``, and its closed form."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ import functools
 import math
 from collections.abc import Mapping
 
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.knobs import Knob, Value
+from spec_envs.tuning.knobs import Knob, Setting, Value
 from spec_envs.tuning.measurement import Metrics
 
-__all__ = ["SLICE", "RoundRobin"]
+__all__ = ["SLICE", "RoundRobin", "slice_ns"]
 
-#: How long a task may run before the next one gets its turn; the bounds are the kernel's.
+#: How long a task may run before the next task gets its turn. The bounds are those of the Linux kernel.
 SLICE = Knob("slice_ms", "float", 0.1, 100.0, log=True, default=32.0, unit="ms")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """``tasks`` on one core, each with one event after the other that takes ``service_ms`` of CPU time.
+    """``tasks`` tasks on one core. Each has events one after the other, which take ``service_ms`` of CPU time.
 
-    An event that begins anywhere in its task's slice of ``q`` ms is interrupted ``floor(u + s/q)`` times, with ``u``
-    even between 0 and 1, and each time the other tasks have their turn. So its latency has the quantiles
-    ``s + floor(u + s/q) (n - 1) q``.
+    An event of ``s`` ms begins at any point of its task's slice of ``q`` ms. So it is interrupted ``floor(u + s/q)``
+    times, with ``u`` uniform between 0 and 1, and each time the ``n - 1`` other tasks have their turn. The quantiles of
+    its latency are ``s + floor(u + s/q) (n - 1) q``.
 
     Attributes:
-        service_ms: CPU time of one event in ms.
-        tasks: Tasks on the core; with as many cores as are measured together, so many on each.
+        service_ms: CPU time of one event in ms, above 0.
+        tasks: Number of tasks on each core, at least 1.
     """
 
     service_ms: float = 9.5
@@ -36,8 +37,7 @@ class RoundRobin:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.service_ms) and self.service_ms > 0):
             raise InvalidConfiguration(f"service_ms must be above 0 ms, not {self.service_ms!r}")
-        if isinstance(self.tasks, bool) or not isinstance(self.tasks, int) or self.tasks < 1:
-            raise InvalidConfiguration(f"tasks must be an integer of at least 1, not {self.tasks!r}")
+        integer("tasks", self.tasks, least=1)
 
     @property
     def name(self) -> str:
@@ -46,11 +46,11 @@ class RoundRobin:
 
     @property
     def knobs(self) -> tuple[Knob, ...]:
-        """The slice."""
+        """The scheduler slice."""
         return (SLICE,)
 
     def model(self, values: Mapping[str, Value]) -> Metrics:
-        """The figures to expect, without noise."""
+        """The expected figures, without noise."""
         slice_ms, service_ms = float(values[SLICE.name]), self.service_ms
         turn = (self.tasks - 1) * slice_ms
         p50, p95, p99 = (service_ms + math.floor(u + service_ms / slice_ms) * turn for u in (0.5, 0.95, 0.99))
@@ -58,8 +58,13 @@ class RoundRobin:
         return Metrics(p50, p95, p99, longest, self.tasks * service_ms, 1e3 / service_ms, 1.0, True)
 
     def best(self) -> float:
-        """The least ``p95`` in ms that any point of the grid is expected to have."""
+        """The least expected ``p95`` in ms of all slices on the grid."""
         return _best(self)
+
+
+def slice_ns(setting: Setting) -> int:
+    """The scheduler slice of a setting, in nanoseconds."""
+    return round(float(dict(setting)[SLICE.name]) * 1e6)
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Made-up machines with several knobs that depend on each other, and whose best setting is known."""
+"""Simulated servers with several knobs that depend on each other, and with a known best setting."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import Metrics
 
 __all__ = ["Surface"]
 
-#: As a server's may be. A surface has the first of them.
+#: Knobs that a server may have. A surface with ``n`` knobs has the first ``n`` of these.
 _KNOBS = (
     Knob("workers", "int", 1, 64, log=True, default=4, steps=25),
     Knob("batch_size", "int", 1, 1024, log=True, default=8, steps=41),
@@ -26,11 +27,11 @@ _KNOBS = (
     Knob("placement", "choice", choices=("pack", "near", "mixed", "far", "spread"), default="pack"),
 )
 _LEAST, _MOST = 2, len(_KNOBS)
-#: How far from the middle the best coordinate of a knob may lie, of 1.
+#: How far from 0, the middle of the grid, the best coordinate of a knob may lie.
 _INNER = 0.6
-#: Heights of the bowl and of the waves on it, as logarithms of p95.
+#: Heights of the bowl and of the waves on it, in the logarithm of p95.
 _STEEPNESS, _WAVES = 1.6, 0.04
-#: How much each two knobs depend on each other: a correlation, of either sign.
+#: How much any two knobs depend on each other: the absolute value of their correlation.
 _COUPLING = 0.5
 
 
@@ -38,13 +39,13 @@ _COUPLING = 0.5
 class Surface:
     """A server with 2 to 6 knobs: ``p95`` is ``best_ms`` times the exponential of a tilted bowl with small waves on it.
 
-    The bowl's axes do not lie along the knobs, so that the best value of one depends on the others. The lowest point is
-    a point of the grid, never at an edge, and drawn with the bowl from ``seed``.
+    The axes of the bowl do not lie along the knobs, so the best value of a knob depends on the other knobs. The lowest
+    point is a point of the grid, and never at an edge. Bowl and lowest point are drawn from ``seed``.
 
     Attributes:
-        num_knobs: How many knobs, 2 to 6.
-        seed: Of the surface, from 0.
-        best_ms: The least ``p95`` in ms.
+        num_knobs: Number of knobs, from 2 to 6.
+        seed: Seed of the surface, at least 0.
+        best_ms: The least ``p95`` in ms, above 0.
     """
 
     num_knobs: int = 6
@@ -52,16 +53,15 @@ class Surface:
     best_ms: float = 20.0
 
     def __post_init__(self) -> None:
-        if type(self.num_knobs) is not int or self.num_knobs not in range(_LEAST, _MOST + 1):
-            raise InvalidConfiguration(f"num_knobs must be an integer from {_LEAST} to {_MOST}, not {self.num_knobs!r}")
-        if type(self.seed) is not int or self.seed < 0:
-            raise InvalidConfiguration(f"seed must be an integer of at least 0, not {self.seed!r}")
+        if integer("num_knobs", self.num_knobs, least=_LEAST) > _MOST:
+            raise InvalidConfiguration(f"num_knobs must be at most {_MOST}, not {self.num_knobs!r}")
+        integer("seed", self.seed, least=0)
         if not (math.isfinite(self.best_ms) and self.best_ms > 0):
             raise InvalidConfiguration(f"best_ms must be above 0 ms, not {self.best_ms!r}")
 
     @property
     def name(self) -> str:
-        """Such as "surface 6/0": knobs and seed."""
+        """Such as "surface 6/0": the number of knobs and the seed."""
         return f"surface {self.num_knobs}/{self.seed}"
 
     @property
@@ -70,7 +70,7 @@ class Surface:
         return _KNOBS[: self.num_knobs]
 
     def model(self, values: Mapping[str, Value]) -> Metrics:
-        """The figures to expect, without noise."""
+        """The expected figures, without noise."""
         optimum, bowl = _shape(self.num_knobs, self.seed)
         away = np.array([knob.encode(values[knob.name]) for knob in self.knobs]) - optimum
         height = away @ bowl @ away + _WAVES * float(np.sum(1.0 - np.cos(3.0 * math.pi * away)))
@@ -82,14 +82,14 @@ class Surface:
         return self.best_ms
 
     def best_values(self) -> dict[str, Value]:
-        """Where it is."""
+        """The values of the knobs at the lowest point."""
         optimum, _ = _shape(self.num_knobs, self.seed)
         return {knob.name: knob.decode(float(at)) for knob, at in zip(self.knobs, optimum, strict=True)}
 
 
 @functools.lru_cache(maxsize=64)
 def _shape(num_knobs: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Coordinates of the lowest point, and the matrix of the bowl (positive definite)."""
+    """The coordinates of the lowest point, and the positive definite matrix of the bowl."""
     rng = np.random.default_rng((seed, num_knobs))
     knobs = _KNOBS[:num_knobs]
     optimum = np.array([knob.encode(knob.decode(float(rng.uniform(-_INNER, _INNER)))) for knob in knobs])
