@@ -80,14 +80,14 @@ def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0,
     # Thousands of threads wait for the interpreter's lock, and each wakes up every switch interval only to wait again.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.05)
-    before, start = threading.active_count(), time.perf_counter()
+    before, start = set(threading.enumerate()), time.perf_counter()
     gauges = [_Gauge(seconds) for _ in range(num_wrappers)]
     peak = _Peak()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with ThreadPoolExecutor(num_wrappers) as pool, peak:
             list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
-    _wait_for_threads(before)
+    left = _threads_left(before)
     sys.setswitchinterval(interval)
     most = [gauge.most - 1 for gauge in gauges]
     return Crowd(
@@ -96,9 +96,9 @@ def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0,
         most_inflight=max(most),
         fewest_inflight=min(most),
         peak_threads=peak.most,
-        max_threads=before + 1 + num_wrappers * (2 * max_inflight + 3),
+        max_threads=len(before) + 1 + num_wrappers * (2 * max_inflight + 3),
         impatient=len(caught),
-        threads_left=threading.active_count() - before,
+        threads_left=left,
         seconds=time.perf_counter() - start,
     )
 
@@ -133,8 +133,9 @@ class _Peak:
         self._thread.join()
 
 
-def _wait_for_threads(expected: int, patience_s: float = 5.0) -> None:
-    """Wait for threads that have ended and are still counted for a moment."""
+def _threads_left(before: set[threading.Thread], patience_s: float = 5.0) -> int:
+    """How many threads are new since ``before``; waits for those that have ended and still count for a moment."""
     until = time.perf_counter() + patience_s
-    while threading.active_count() > expected and time.perf_counter() < until:
+    while (left := set(threading.enumerate()) - before) and time.perf_counter() < until:
         time.sleep(0.01)
+    return len(left)
