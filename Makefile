@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check docs clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -26,7 +26,11 @@ check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy examples tests
+	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q -m docs
+
+docs: $(VENV)/.installed-dev ## Write docs/api.md anew from the docstrings
+	$(BIN)/python scripts/api_page.py
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,11 @@ def test_example(name, tmp_path):
     command = [sys.executable, "-W", "error", str(EXAMPLES[name])]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | BARE, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_api_page_is_what_the_docstrings_say():
+    page = runpy.run_path(str(ROOT / "scripts" / "api_page.py"))["page"]
+    assert (ROOT / "docs" / "api.md").read_text(encoding="utf-8") == page(), "out of date: run `make docs`"
 
 
 def test_code_keeps_its_place_in_the_page():

@@ -36,7 +36,23 @@ def modules() -> list[str]:
     return sorted({module.name for module in pkgutil.walk_packages(spec_envs.__path__, "spec_envs.")})
 
 
+#: The packages that users begin with, which together have about as many public names as a newcomer can survey.
+ENTRANCES = ("spec_envs", "spec_envs.agents", "spec_envs.wrappers")
+ENVIRONMENTS = ("spec_envs.chess", "spec_envs.retail", "spec_envs.search")
+
+
 class TestPublicNames:
+    def test_are_few(self):
+        assert sum(len(import_module(package).__all__) for package in ENTRANCES) <= 65
+        assert {
+            package: number for package in ENVIRONMENTS if (number := len(import_module(package).__all__)) > 12
+        } == {}
+
+    @pytest.mark.parametrize("package", [*ENTRANCES, *ENVIRONMENTS])
+    def test_are_documented(self, package):
+        module = import_module(package)
+        assert [name for name in module.__all__ if not (getattr(module, name).__doc__ or "").strip()] == []
+
     def test_are_sorted_and_there(self):
         assert spec_envs.__all__ == sorted(spec_envs.__all__)
         assert [name for name in spec_envs.__all__ if not hasattr(spec_envs, name)] == []

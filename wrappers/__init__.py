@@ -1,28 +1,30 @@
-"""Wrappers for environments and decorators for handlers."""
+"""Wrappers that make agents faster, and what they are set up with.
+
+``SpeculativeWrapper`` and ``AsyncSpeculativeWrapper`` speculate without changing what the agent does; ``certify`` and
+``certify_async`` test that. ``SpeculativeTools`` speculates on the tools of agents whose loop belongs to another
+package. ``LastWriteWins`` is lossy. Decorators of handlers are in ``spec_envs.wrappers.handlers``, ``.latency``,
+``.cache`` and ``.recording``.
+"""
 
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
-from spec_envs.wrappers.certify import Certificate, Difference, Verdict, certify, certify_async
+from spec_envs.wrappers.certificate import Certificate, Verdict
+from spec_envs.wrappers.certify import certify, certify_async
 from spec_envs.wrappers.last_write_wins import LastWriteWins
-from spec_envs.wrappers.live import LiveStatistics, LiveWindow
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.statistics import Statistics
-from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
+from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree.limits import Limits
-from spec_envs.wrappers.speculative import BoundPolicy, SpeculativeWrapper
+from spec_envs.wrappers.speculative import SpeculativeWrapper
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
 
 __all__ = [
     "AsyncSpeculativeWrapper",
-    "BoundPolicy",
     "Certificate",
-    "Difference",
     "HandlerLimit",
     "LastWriteWins",
     "Limits",
-    "LiveStatistics",
-    "LiveWindow",
     "SimulationRuntime",
     "SpeculativeTools",
     "SpeculativeWrapper",
@@ -32,7 +34,6 @@ __all__ = [
     "ToolRule",
     "ToolStatistics",
     "Trace",
-    "TraceEvent",
     "Verdict",
     "certify",
     "certify_async",

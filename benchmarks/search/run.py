@@ -57,7 +57,7 @@ class SearchRun(Speculated):
     guesser: str
     k: int
     steps: int
-    not_asked: int
+    not_predicted: int
     first_top1: int
     first_top3: int
     top1: float | None
@@ -109,7 +109,7 @@ class SearchBench:
             guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
             steps=len(ahead.actions),
-            not_asked=env.statistics.not_asked,
+            not_asked=env.statistics.not_predicted,
             first_top1=int(first < 1),
             first_top3=int(first < 3),
             top1=sum(rank < 1 for rank in later) / len(later) if later else None,

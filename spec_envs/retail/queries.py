@@ -78,6 +78,8 @@ class ToolQuery:
 
 
 class _InstantTools:
+    """Answers ``tool`` calls at once, from the data in the query. Nothing outside the episode changes."""
+
     # The changes stay in the fork that makes the call, so even a tool that writes may be called ahead of time.
     effect: ClassVar[Effect] = Effect.READ
 
@@ -85,5 +87,5 @@ class _InstantTools:
         return run_tool(query.store.snapshot, query.name, query.arguments)
 
 
-#: Handles tool calls at once, with the data in the query; nothing outside the episode changes.
 instant_tools = _InstantTools()
+"""The handler that answers ``tool`` calls at once, from the data in the query. Nothing outside the episode changes."""

@@ -42,7 +42,7 @@ def test_the_quick_member_of_a_union_saves_its_time_whatever_the_slow_one_takes(
         # Every answer of the world but the last is foreseen, and the policy's next second falls into the world's.
         assert env.statistics.hits == 20 and env.statistics.saved_s == pytest.approx(19.0)
         assert env.statistics.guesses.get("done", 0) == 0  # the slow member was never waited for
-        assert env.statistics.not_asked == 0
+        assert env.statistics.not_predicted == 0
 
 
 @pytest.mark.usefixtures("virtual")

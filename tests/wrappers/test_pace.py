@@ -1,4 +1,4 @@
-"""A guesser that is slower than the call it predicts is not asked, but now and then; all in virtual time."""
+"""A guesser that is slower than the call it predicts is used now and then only; all in virtual time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, Effect, Guess
+from spec_envs import Call, Effect, Guess, Usage
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import Limits, SpeculativeWrapper
+from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import exponential
-from spec_envs.wrappers.speculation.tree.nodes import Node
-from spec_envs.wrappers.speculation.tree.pace import Pace
+from spec_envs.wrappers.speculation.tree.commands import StopPredicting
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run
+from spec_envs.wrappers.speculation.tree.predicting import Predicting
 
 from .loops import choose, play
 
@@ -27,10 +29,10 @@ class Timed:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self.asked = 0
+        self.used = 0
 
     def guess(self, call: Call, k: int, cancel: Any) -> list[Guess]:
-        self.asked += 1
+        self.used += 1
         cancel.sleep(self.seconds)
         return [Guess(pure_response(call.query), 0.9)]
 
@@ -51,53 +53,53 @@ def make(world: World, guesser: Timed, **options: Any) -> SpeculativeWrapper[Any
     return SpeculativeWrapper(env, SLOW_POLICY, guessers={"world": guesser}, runtime="simulation")
 
 
-def asked_in_an_episode(env: SpeculativeWrapper[Any, Any], guesser: Timed) -> int:
-    before = guesser.asked
+def used_in_an_episode(env: SpeculativeWrapper[Any, Any], guesser: Timed) -> int:
+    before = guesser.used
     play(env, env.act)
-    return guesser.asked - before
+    return guesser.used - before
 
 
 class TestInVirtualTime:
-    def test_a_quick_guesser_is_always_asked(self):
+    def test_a_quick_guesser_is_always_used(self):
         guesser = Timed(0.1)
         with make(World(1.0), guesser) as env:
             play(env, env.act)
-            assert env.statistics.not_asked == 0
+            assert env.statistics.not_predicted == 0
             # Each guess lets the policy begin 0.9 s before the world has answered.
             assert env.statistics.saved_s > 0.85 * 19
 
-    def test_a_guesser_that_is_always_too_late_is_asked_three_times_and_then_every_tenth(self):
+    def test_a_guesser_that_is_always_too_late_is_used_three_times_and_then_every_tenth(self):
         guesser = Timed(2.0)
         with make(World(1.0), guesser) as env:
             play(env, env.act)  # 20 calls of the world
-            assert env.statistics.windows + env.statistics.not_asked == 20
-            assert guesser.asked == 3 + 17 // 10
+            assert env.statistics.windows + env.statistics.not_predicted == 20
+            assert guesser.used == 3 + 17 // 10
             assert env.statistics.hits == 0
-            assert env.statistics.guesses["cancelled"] == guesser.asked
+            assert env.statistics.guesses["cancelled"] == guesser.used
 
     def test_a_guesser_that_has_become_quick_is_found_out_by_the_next_trial(self):
         guesser = Timed(2.0)
         with make(World(1.0), guesser) as env:
             play(env, env.act)
             guesser.seconds = 0.1
-            asked_in_an_episode(env, guesser)
-            assert asked_in_an_episode(env, guesser) == 20
+            used_in_an_episode(env, guesser)
+            assert used_in_an_episode(env, guesser) == 20
 
     def test_a_call_that_has_become_slow_is_guessed_once_a_trial_has_shown_it(self):
         guesser, world = Timed(2.0), World(1.0)
         with make(world, guesser) as env:
             play(env, env.act)
             world.seconds = 20.0
-            asked_in_an_episode(env, guesser)
-            assert asked_in_an_episode(env, guesser) == 20
+            used_in_an_episode(env, guesser)
+            assert used_in_an_episode(env, guesser) == 20
 
     def test_a_guesser_that_has_become_slow_is_given_up(self):
         guesser = Timed(0.1)
         with make(World(1.0), guesser) as env:
             play(env, env.act)
             guesser.seconds = 2.0
-            asked_in_an_episode(env, guesser)
-            assert asked_in_an_episode(env, guesser) <= 4
+            used_in_an_episode(env, guesser)
+            assert used_in_an_episode(env, guesser) <= 4
 
     def test_what_cannot_begin_yet_is_guessed_by_a_slower_guesser_too(self):
         # The world is only asked when the policy has decided: a guess that takes longer than the world does, and less
@@ -109,7 +111,7 @@ class TestInVirtualTime:
             env, SLOW_POLICY, guessers={"world": guesser, **policies}, runtime="simulation"
         ) as wrapped:
             play(wrapped, wrapped.act)
-            assert wrapped.statistics.not_asked == 0
+            assert wrapped.statistics.not_predicted == 0
             assert wrapped.statistics.hits > 15
 
     @settings(max_examples=25, deadline=None)
@@ -121,10 +123,10 @@ class TestInVirtualTime:
         with SpeculativeWrapper(env, SLOW_POLICY, guessers={"world": guesser}, runtime="simulation") as wrapped:
             assert play(wrapped, wrapped.act, seed) == expected
             figures = wrapped.statistics
-            assert sum(figures.guesses.values()) == guesser.asked
-            assert figures.windows + figures.not_asked >= 12
+            assert sum(figures.guesses.values()) == guesser.used
+            assert figures.windows + figures.not_predicted >= 12
             # Of guesses that come too late at least one of ten is made.
-            assert figures.not_asked <= 9 * (guesser.asked + 1)
+            assert figures.not_predicted <= 9 * (guesser.used + 1)
 
 
 class _Perfect:
@@ -133,55 +135,72 @@ class _Perfect:
 
 
 class TestAlone:
-    def node(self) -> Node:
-        process: Any = _At(Call("page", 1, Effect.READ))
-        run: Any = _Running()
-        return Node(0, None, None, 1.0, process, 0.0, 0, run=run)
-
-    def learn(self, pace: Pace, *guesses: float, calls: float = 0.35) -> None:
-        pace.called("page", calls)
+    def predicting(self, *guesses: float, calls: float = 0.35) -> Predicting:
+        """Knows one call, and guesses that took so long."""
+        known = CallEstimate()
+        known.add(calls, Usage())
+        predicting = Predicting(Limits(), {"page": known})
         for seconds in guesses:
-            pace.guessed(self.node(), seconds, empty=False)
+            self.learn(predicting, seconds)
+        return predicting
+
+    def learn(self, predicting: Predicting, seconds: float, *, empty: bool = False) -> None:
+        node = _waiting_node()
+        assert self.is_predicted(predicting, node)
+        guesses = [] if empty else [Guess(1, 0.5)]
+        predicting.guessed(node, guesses, seconds, early=False)
+
+    def is_predicted(self, predicting: Predicting, node: Node) -> bool:
+        predicting.add(node)
+        commands = predicting.predict(node, 0.0)
+        assert predicting.was_predicted(node) == bool(commands)
+        return bool(commands)
 
     def test_what_is_not_known_is_tried(self):
-        pace = Pace()
-        assert pace.pays(self.node())
-        pace.called("page", 0.35)
-        assert pace.pays(self.node())
+        assert self.is_predicted(Predicting(Limits(), {}), _waiting_node())
+        assert self.is_predicted(self.predicting(), _waiting_node())
 
     def test_a_few_late_guesses_decide_nothing(self):
-        pace = Pace()
-        self.learn(pace, 0.7, 0.7)
-        assert pace.pays(self.node())
-        self.learn(pace, 0.7)
-        assert not pace.pays(self.node())
-        assert pace.num_not_asked == 1
+        predicting = self.predicting(0.7, 0.7)
+        self.learn(predicting, 0.7)
+        assert not self.is_predicted(predicting, _waiting_node())
+        assert predicting.num_not_predicted == 1
 
     def test_what_a_guesser_without_an_answer_takes_says_nothing(self):
-        pace = Pace()
-        self.learn(pace, 0.7, 0.7, 0.7)
+        predicting = self.predicting(0.7, 0.7)
         for _ in range(20):
-            pace.guessed(self.node(), 0.0, empty=True)
-        assert not pace.pays(self.node())
+            self.learn(predicting, 0.0, empty=True)
+        self.learn(predicting, 0.7)
+        assert not self.is_predicted(predicting, _waiting_node())
 
     def test_calls_that_take_no_time_are_no_reason_not_to_guess(self):
-        pace = Pace()
-        self.learn(pace, 0.7, 0.7, 0.7, calls=0.0)
-        assert pace.pays(self.node())
+        assert self.is_predicted(self.predicting(0.7, 0.7, 0.7, calls=0.0), _waiting_node())
 
     def test_guesses_that_come_in_time_half_of_the_time_are_worth_it(self):
-        pace = Pace()
-        self.learn(pace, 0.0, 0.7, 0.0, 0.7, 0.0, 0.7)
-        assert pace.pays(self.node())
+        assert self.is_predicted(self.predicting(0.0, 0.7, 0.0, 0.7, 0.0, 0.7), _waiting_node())
+
+    def test_a_node_is_decided_on_once(self):
+        predicting, node = self.predicting(), _waiting_node()
+        assert self.is_predicted(predicting, node)
+        predicting.guessed(node, [], 1.0, early=False)
+        predicting.add(node)
+        assert predicting.predict(node, 1.0) == []
+
+    def test_nobody_is_told_to_stop_twice(self):
+        predicting, node = self.predicting(), _waiting_node()
+        assert self.is_predicted(predicting, node)
+        assert predicting.stop(node) == [StopPredicting(node)]
+        assert predicting.forget(node) == []
+
+
+def _waiting_node() -> Node:
+    """A node whose call is under way."""
+    process: Any = _At(Call("page", 1, Effect.READ))
+    node = Node(0, None, None, 1.0, process, 0.0, 0)
+    node.run = Run(0, process.call, process, False, 0.0, ahead=False, nodes=[node])
+    return node
 
 
 @dataclasses.dataclass
 class _At:
     call: Call
-
-
-class _Running:
-    """Stands for a call that is under way."""
-
-    class state:
-        pass

@@ -1,37 +1,34 @@
-"""The driver: carries out what the tree says on a runtime, asks the guessers, and keeps the books.
+"""The driver: carries out the tree's commands on a runtime, and waits for the responses that the episode needs.
 
 Every event goes through ``_apply``: under the lock the tree is told, its commands are carried out, and whoever waits is
-woken. Only cancelling happens after the lock is released, because it calls into handlers.
+woken. Only cancelling happens after the lock is released, because it calls into handlers. Guessers are called in
+``guessing``; trace and statistics are kept in ``ledger``.
 """
 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self, assert_never
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, assert_never
 
-from spec_envs.adapting import as_guess, is_async
+from spec_envs.adapting import is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
-from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import CancelToken, Handler
 from spec_envs.wrappers.runtimes.base import Job, Runtime
-from spec_envs.wrappers.speculation.transitions import action_of
-from spec_envs.wrappers.speculation.tree.nodes import (
-    Ask,
+from spec_envs.wrappers.speculation.guessing import Guessing
+from spec_envs.wrappers.speculation.tree.commands import (
     Cancel,
     Command,
     Committed,
     Discarded,
-    Node,
-    Process,
-    Run,
-    RunState,
+    Predict,
     Start,
-    Unask,
+    StopPredicting,
 )
+from spec_envs.wrappers.speculation.tree.nodes import Process, Run, RunState
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.ledger import Ledger
@@ -42,26 +39,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Asked:
-    """A guesser, and how it wants to be asked."""
-
-    guesser: Any
-    guess: Callable[..., Any]
-    is_async: bool
-
-    @classmethod
-    def of(cls, guesser: Guesser | AsyncGuesser) -> Self:
-        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess))
-
-
 class Driver:
     """Runs one tree.
 
     Args:
         tree: The tree.
         runtime: Where calls run.
-        handler: Gives the handler of a name; raises for a name that there is none for.
+        handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         guessers: By handler name.
         k: Guesses to ask for at once.
         ledger: Trace and statistics.
@@ -79,11 +63,10 @@ class Driver:
         self._tree = tree
         self._runtime = runtime
         self._handler = handler
-        self._guessers = {name: _Asked.of(guesser) for name, guesser in guessers.items()}
-        self._k = k
         self._ledger = ledger
+        self._guessing = Guessing(guessers, k, tree, runtime, ledger, self._deliver)
         self._awaited: dict[str, tuple[Handler, bool]] = {}
-        self._jobs: dict[Run | Node, Job] = {}
+        self._tokens: dict[Run, CancelToken] = {}
         self._authoritative: Job | None = None
         self._to_cancel: list[CancelToken] = []
         self._commands: collections.deque[Command] = collections.deque()
@@ -150,7 +133,7 @@ class Driver:
             root = self._tree.root
             nodes = root.subtree() if root is not None else ()
             alive = {node.run for node in nodes if node.run is not None and node.answered and not node.run.committed}
-            return self._ledger.statistics(len(alive), self._tree.num_not_asked)
+            return self._ledger.statistics(len(alive), self._tree.num_not_predicted)
 
     def diverged(self) -> None:
         """The real environment did not do what the branch predicted."""
@@ -226,14 +209,14 @@ class Driver:
                 self._start(run)
             case Cancel(run):
                 self._ledger.cancelled(now, run)
-                self._to_cancel.append(self._jobs[run].token)
-            case Ask(node):
-                self._ask(node)
-            case Unask(node):
-                self._to_cancel.append(self._jobs[node].token)
-            case Committed(node, _, response, _):
+                self._to_cancel.append(self._tokens[run])
+            case Predict(node):
+                self._guessing.predict(node)
+            case StopPredicting(node):
+                self._to_cancel.append(self._guessing.token_of(node))
+            case Committed(node=node, response=response):
                 self._ledger.committed(now, command)
-                self._observe(node, response)
+                self._guessing.observe(node, response)
             case Discarded(node):
                 self._ledger.discarded(now, node)
             case _:
@@ -251,9 +234,10 @@ class Driver:
             return handler(call.query, cancel)
 
         def deliver(response: Any, error: BaseException | None) -> None:
-            self._deliver(lambda now: self._ended(run, token, response, error, now))
+            self._deliver(lambda now: self._ended(run, response, error, now))
 
-        job = self._jobs[run] = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
+        self._tokens[run] = token
+        job = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
         if run.speculative:
             self._runtime.spawn(job)
         else:
@@ -266,10 +250,8 @@ class Driver:
             known = self._awaited[name] = (handler, is_async(handler))
         return known[1]
 
-    def _ended(
-        self, run: Run, token: CancelToken, response: Any, error: BaseException | None, now: float
-    ) -> list[Command]:
-        del self._jobs[run]
+    def _ended(self, run: Run, response: Any, error: BaseException | None, now: float) -> list[Command]:
+        token = self._tokens.pop(run)
         partial, full = token.usage()
         if run.state is RunState.CANCELLED:
             commands = self._tree.stopped(run, partial, now)
@@ -279,74 +261,6 @@ class Driver:
             commands = self._tree.responded(run, response, partial, now)
         self._ledger.ended(now, run, full)
         return commands
-
-    # -- guessers ------------------------------------------------------------------------------------------------
-
-    def _ask(self, node: Node) -> None:
-        assert node.call is not None
-        call = node.call
-        asked = self._guessers[call.handler]
-        guesser, token = asked.guesser, self._runtime.token()
-
-        def early(guesses: Iterable[Any]) -> None:
-            known = self._checked(guesser, guesses)
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, known, now)))
-
-        def function(cancel: CancelToken) -> Sequence[Guess]:
-            return self._checked(guesser, asked.guess(call, self._k, cancel, early))
-
-        async def function_async(cancel: CancelToken) -> Sequence[Guess]:
-            return self._checked(guesser, await asked.guess(call, self._k, cancel, early))
-
-        def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._deliver(lambda now: self._guessed(node, token, guesses, error, now))
-
-        self._ledger.asked()
-        self._jobs[node] = job = Job(
-            f"guess-{call.handler}", function_async if asked.is_async else function, deliver, token, asked.is_async
-        )
-        self._runtime.spawn(job)
-
-    def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
-        guesses = tuple(guesses)
-        for guess in guesses:
-            if not isinstance(guess, Guess):
-                raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
-        return guesses[: self._k]
-
-    def _guessed(
-        self, node: Node, token: CancelToken, guesses: Any, error: BaseException | None, now: float
-    ) -> list[Command]:
-        del self._jobs[node]
-        self._ledger.guessed(now, node, token, error)
-        return self._tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
-
-    def _guessed_early(self, node: Node, guesses: Sequence[Guess], now: float) -> list[Command]:
-        job = self._jobs.get(node)
-        if job is None or job.token.cancelled:
-            return []
-        return self._tree.guessed(node, guesses, now, early=True)
-
-    def _observe(self, node: Node, response: Any) -> None:
-        call = node.call
-        if call is None or call.handler not in self._guessers:
-            return
-        asked = self._guessers[call.handler]
-        observe = getattr(asked.guesser, "observe", None)
-        if observe is None:
-            return
-        if asked.is_async:  # a guesser that lives there is used by one thread only
-            self._teach(observe, call, action_of(response))
-        else:
-            self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
-
-    def _teach(self, observe: Callable[..., None], call: Any, response: Any) -> None:
-        try:
-            observe(call, response)
-        except Exception:
-            # A guesser that cannot learn still guesses; the episode must not notice.
-            with self._runtime.lock:
-                self._ledger.not_learned()
 
 
 def _response_of(run: Run) -> Any:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
-from spec_envs.wrappers.speculation.tree.nodes import Committed, Node, Run, RunState
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.trace import Trace
+    from spec_envs.wrappers.speculation.tree.commands import Committed
 
 
 class Ledger:
@@ -64,20 +65,19 @@ class Ledger:
 
     def committed(self, now: float, command: Committed) -> None:
         """The episode has moved on."""
-        node, run = command.node, command.node.run
+        node, run = command.node, command.run
         self._counts["commits"] += 1
-        self._counts["windows"] += node.asked
+        self._counts["windows"] += command.predicted
         self._counts["hits"] += node.hit
         self._counts["loose_matches"] += command.child.lossy
-        outcome = ("hit" if node.hit else "miss") if node.asked else "unguessed"
+        outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
         self.trace.add(now, "commit", node=node, outcome=outcome)
-        if run is None or not command.used:
+        if run is None:
             return
         self._sequential_s += run.ended_at - run.started_at
-        if run.committed:
+        if command.shared:
             self._counts["shared"] += 1
         else:
-            run.committed = True
             self._counts["committed"] += 1
             self._counts["prefetch_used"] += run.prefetch
             self._usage["committed"] += run.usage
@@ -94,7 +94,7 @@ class Ledger:
 
     # -- guessers ------------------------------------------------------------------------------------------------
 
-    def asked(self) -> None:
+    def predicting(self) -> None:
         """A guesser begins."""
         self._guesses["open"] += 1
 
@@ -133,12 +133,12 @@ class Ledger:
         """Commits, windows and hits so far."""
         return self._counts["commits"], self._counts["windows"], self._counts["hits"]
 
-    def statistics(self, num_alive: int, num_not_asked: int) -> Statistics:
+    def statistics(self, num_alive: int, num_not_predicted: int) -> Statistics:
         """A snapshot.
 
         Args:
             num_alive: Finished calls that stand on branches which may still be committed.
-            num_not_asked: Responses that were not guessed because the guess would have come after them.
+            num_not_predicted: Responses that were not guessed because the guess would have come after them.
         """
         counts, calls, usage = self._counts, self._calls, self._usage
         unused = calls[RunState.DONE] - counts["committed"]
@@ -157,7 +157,7 @@ class Ledger:
             prefetched=counts["prefetched"],
             prefetch_used=counts["prefetch_used"],
             guesses=dict(self._guesses),
-            not_asked=num_not_asked,
+            not_predicted=num_not_predicted,
             divergences=counts["divergences"],
             sequential_s=self._sequential_s,
             waited_s=self._waited_s,

@@ -21,7 +21,7 @@ class Statistics:
         shared: Times that a ``READ`` call was answered by an execution that another one had begun.
         prefetched: Of the calls started, those that a prefetcher had named; ``prefetch_used`` of them were used.
         guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
-        not_asked: Responses for which no guesser was asked, because it was expected to take longer than the call.
+        not_predicted: Responses for which no guesser was asked, because it was expected to take longer than the call.
         divergences: Branches dropped because the real environment did not do what they predicted.
         sequential_s: How long the committed calls took, one after the other.
         waited_s: How long the episode really waited for them.
@@ -42,7 +42,7 @@ class Statistics:
     prefetched: int = 0
     prefetch_used: int = 0
     guesses: dict[str, int] = dataclasses.field(default_factory=dict)
-    not_asked: int = 0
+    not_predicted: int = 0
     divergences: int = 0
     sequential_s: float = 0.0
     waited_s: float = 0.0

@@ -1,38 +1,46 @@
 """The speculation tree: which guessed steps exist and what becomes of them.
 
 Pure: no threads, clocks, randomness or I/O; time only enters as a number on an event. Every event is a method; it
-returns the commands that its driver carries out, in order. One that does not fit the state raises and changes nothing.
+returns the commands that its driver carries out, in order. An event that does not fit the state raises and changes
+nothing.
 
 The root is where the real episode stands. ``demand`` makes its call the authoritative one; ``commit`` moves the root on
-once its response is final. Between the two, the root and every started branch are guessed (``Ask``, ``guessed``), and
-the best of the calls that follow are started (``Start``, ``responded``). A branch whose own call is answered before its
-ancestors' knows its future: its wrong children go at once, and the right one inherits its whole probability.
+once its response is final. Between the two, the root and every started branch are predicted (``Predict``, ``guessed``),
+and the best of the calls that follow are started (``Start``, ``responded``). A branch whose own call is answered before
+its ancestors' knows its future: its wrong children go at once, and the right one inherits its whole probability.
 
-While a node waits, reads may be prefetched on a side branch of it (``Process.aside``): actions are named for it, as
-guesses are, their ``READ`` calls are started as those of any branch are, and it goes on from what these really return.
-The episode never moves there; what is left of it are the reads, for equal calls to share.
+While a node waits, reads may be prefetched on a side branch of it (``Process.aside``): actions are guessed for the side
+branch, their ``READ`` calls are started as those of any branch are, and it goes on from what these really return. The
+episode never moves to a side branch; what is left of it are the reads, for equal calls to share.
 
-What happens is told here, and after each event here is started what there is room for. What it does to the nodes is
-in ``branches``, to the calls in ``runs``, to the guesses in ``asking``; which call is best, and whether it may start,
-in ``planner``. Each of them adds its commands to the same list, in the order in which things happen.
+The machine here tells its parts what has happened, joins the commands that they return, and after each event starts
+what there is room for. Each part owns one fact, and does not know the others:
+
+* ``branches``: which nodes there are (the only writer of ``Node``);
+* ``runs``, with ``reads``: the executions of their calls, and who shares them (the only writer of ``Run``);
+* ``predicting``: which nodes wait for a guesser, which have one at work, and whether its guesses come in time;
+* ``queue``: which call is best;
+* ``places``: whether there is room for it (slots, limits of handlers, budgets). ``runs`` tells it of each call.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.calls import Effect
+from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
 from spec_envs.handling import Usage
-from spec_envs.wrappers.speculation.tree.asking import Asking
-from spec_envs.wrappers.speculation.tree.branches import Branches
-from spec_envs.wrappers.speculation.tree.nodes import Command, Node, Process, Run, RunState
-from spec_envs.wrappers.speculation.tree.planner import Planner
+from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
+from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
+from spec_envs.wrappers.speculation.tree.places import Places
+from spec_envs.wrappers.speculation.tree.predicting import Predicting
+from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
 
 if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.branches import Canonical
     from spec_envs.wrappers.speculation.tree.limits import Limits
 
 
@@ -40,9 +48,10 @@ class SpeculationTree:
     """The state machine; see the module.
 
     Args:
-        limits: Bounds of what it may use.
+        limits: Bounds of what speculation may use.
         guessable: Names of the handlers that have a guesser.
-        prefetching: Names of the handlers with a prefetcher, which names actions for the side branches of their calls.
+        prefetching: Names of the handlers with a prefetcher, which guesses actions for the side branches of their
+            calls.
         external: Names of the handlers that are not ours to call (a policy outside the wrapper): their responses may
             be guessed, and come with ``commit``.
         canonical: Looser matching, by handler: two responses with equal canonical forms count as the same one. Lossy.
@@ -60,30 +69,24 @@ class SpeculationTree:
         canonical: Mapping[str, Canonical] | None = None,
         shadow_every: int = 10,
     ) -> None:
+        self._limits = limits
+        self._guessable = guessable
+        self._prefetching = prefetching
         self._external = external
         self._demanded = False
-        self._commands: list[Command] = []
-        self._planner = Planner(limits, external)
-        self._asking = Asking(limits, self._planner, self._commands)
-        self._runs = Runs(limits, self._planner, self._commands, shadow_every=shadow_every)
-        self._branches = Branches(
-            limits.max_nodes,
-            self._planner,
-            self._runs,
-            self._asking,
-            self._commands,
-            guessable=guessable,
-            prefetching=prefetching,
-            canonical=dict(canonical or {}),
-        )
+        self._held_until = math.inf
+        self._branches = Branches(limits.max_nodes, dict(canonical or {}))
+        self._places = Places(limits)
+        self._runs = Runs(limits, self._places, shadow_every=shadow_every)
+        self._queue = Queue()
+        self._predicting = Predicting(limits, self._places.calls)
 
     # -- events --------------------------------------------------------------------------------------------------
 
     def rebase(self, process: Process | None, now: float) -> list[Command]:
         """Put the root at ``process`` and discard every node; ``None``: there is no episode."""
         self._demanded = False
-        self._branches.plant(process)
-        return self._settle(now)
+        return self._take(self._branches.plant(process)) + self._settle(now)
 
     def demand(self, now: float) -> list[Command]:
         """The episode cannot go on without the root's response: its call is authoritative from now on."""
@@ -91,28 +94,31 @@ class SpeculationTree:
         if root.call is None or root.call.handler in self._external:
             raise ValueError(f"the root waits for {root.call}, which is not ours to make")
         if root.run is not None and root.run.state is RunState.FAILED:
-            self._runs.let_go(root)
+            self._make_again(root)
         self._demanded = True
         return self._settle(now)
 
     def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool = False) -> list[Command]:
-        """The guesser asked about ``node`` has returned; without guesses, when it failed.
+        """The guesser at work on ``node`` has returned; without guesses, when it failed.
 
         ``early``: it has not returned yet, but has these guesses, which others may follow or replace.
         """
-        self._asking.guessed(node, guesses, now, early=early)
+        self._predicting.guessed(node, guesses, now, early=early)
+        commands: list[Command] = []
         if node.alive and not node.answered:
-            self._branches.add_guesses(node, guesses)
-        return self._settle(now)
+            commands = self._take(self._branches.add_guesses(node, guesses))
+        return commands + self._settle(now)
 
     def responded(self, run: Run, response: Any, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has returned its response."""
         self._runs.responded(run, response, usage, now)
+        commands: list[Command] = []
         if run.state is RunState.DONE:
-            self._asking.called(run)
-            for node in tuple(run.nodes):
-                self._branches.answered(node)
-        return self._settle(now)
+            # A node and its descendant may share a READ: what happens to the first may discard the other.
+            for node in sorted(run.nodes, key=lambda node: node.level):
+                if node.alive:
+                    commands += self._answered(node)
+        return commands + self._settle(now)
 
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has raised. If the call was speculative, it is made again once it is authoritative."""
@@ -129,11 +135,24 @@ class SpeculationTree:
 
         It need not be the response that the root's call gave: the user may step with an action of their own.
         """
-        if self._root().call is None:
+        root = self._root()
+        if root.call is None:
             raise ValueError("the root waits for nothing: the episode has ended")
         self._demanded = False
-        self._branches.commit(response)
-        return self._settle(now)
+        key = response_key(response)
+        run = root.run if root.answered else None
+        if run is not None and run.response is not response and run.key != key:
+            run = None
+        shared = run is not None and self._runs.commit(run)
+        predicted = self._predicting.was_predicted(root)
+        change = self._branches.commit(response, key)
+        child = self._root()
+        commands = self._leave(root)
+        commands.append(Committed(root, child, response, run, shared, predicted))
+        commands += self._take(change)
+        self._queue.reconsider()
+        self._queue.forget(child)  # it is started by ``demand`` alone
+        return commands + self._foresee(child) + self._settle(now)
 
     def tick(self, now: float) -> list[Command]:
         """Time has passed; see ``wake_at``."""
@@ -141,9 +160,7 @@ class SpeculationTree:
 
     def close(self, now: float) -> list[Command]:
         """Discard everything and cancel every call that is in flight."""
-        commands = self.rebase(None, now)
-        self._runs.cancel_all()
-        return commands + self._settle(now)
+        return self.rebase(None, now) + self._runs.cancel_all()
 
     # -- what the driver may read --------------------------------------------------------------------------------
 
@@ -160,74 +177,147 @@ class SpeculationTree:
     @property
     def num_speculative(self) -> int:
         """Speculative calls in flight, with those that were cancelled and have not returned."""
-        return self._planner.num_speculative
+        return self._places.num_speculative
 
     @property
-    def num_not_asked(self) -> int:
-        """Responses that were not guessed because the guess was expected to come after them."""
-        return self._asking.num_not_asked
+    def num_not_predicted(self) -> int:
+        """Responses that were not predicted because the guess was expected to come after them."""
+        return self._predicting.num_not_predicted
 
     def wake_at(self, now: float) -> float | None:
-        """When to send ``tick``: a rate limit lets the authoritative call start, or a place is no longer held."""
+        """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held."""
         root = self.root
         if root is None or not self._demanded or root.call is None:
             return None
         if _is_under_way(root):
-            return self._planner.held_until
-        return self._planner.wait_for_authoritative(root.call.handler, now)
+            return self._held_until
+        return self._places.authoritative_from(root.call.handler, now)
+
+    # -- what becomes of nodes -----------------------------------------------------------------------------------
+
+    def _take(self, change: Change) -> list[Command]:
+        """Tell all parts what has become of nodes."""
+        commands: list[Command] = []
+        for node in change.gone:
+            commands += self._leave(node)
+            commands.append(Discarded(node))
+        for node in change.grown:
+            if node.alive and node.call is not None:
+                self._offer(node, node.call)
+                commands += self._foresee(node)
+        for node in change.changed:
+            if node.alive and node.call is not None:
+                self._offer(node, node.call)
+            elif node.alive:
+                self._queue.forget(node)
+                commands += self._predicting.stop(node)
+        return commands
+
+    def _offer(self, node: Node, call: Call) -> None:
+        """Have the call of ``node`` started when it is the best, if it may be made ahead of time."""
+        if node.run is None and node is not self.root and self._is_startable(call):
+            self._queue.add(node)
+
+    def _foresee(self, node: Node) -> list[Command]:
+        """Have ``node`` predicted, once its own call is under way, or if that is not ours to make (yet)."""
+        call = node.call
+        if call is None or node.answered or self._predicting.was_predicted(node):
+            return []
+        if node.side_branch is not None:
+            if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not predicted
+                self._predicting.add(node)
+        elif node is self.root or node.run is not None or not self._is_startable(call):
+            if call.handler in self._guessable:
+                self._predicting.add(node)
+            if call.handler in self._prefetching:
+                return self._take(self._branches.step_aside(node))
+        return []
+
+    def _answered(self, node: Node) -> list[Command]:
+        """The real response to ``node``, given its branch, is known."""
+        assert node.run is not None
+        commands = self._predicting.stop(node)
+        if node.run.call.effect is Effect.WRITE:
+            self._queue.reconsider()
+        return commands + self._take(self._branches.answer(node))
+
+    def _leave(self, node: Node) -> list[Command]:
+        """``node`` is no longer part of the tree; a call that nobody else waits for ends, unless it can be shared."""
+        self._queue.forget(node)
+        commands = self._predicting.forget(node)
+        return commands if node.run is None else commands + self._runs.let_go(node)
+
+    def _make_again(self, node: Node) -> None:
+        """The call of ``node`` was made ahead of time and has failed: it is made again."""
+        self._runs.let_go(node)
+        self._branches.attach(node, None)
 
     # -- what may start ------------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> list[Command]:
-        """Start and ask for whatever there is room for, and hand over the commands."""
+        """Start and predict whatever there is room for."""
         root = self._branches.root
-        if root is not None:
-            if self._demanded:
-                self._serve(root, now)
-            self._asking.ask(root, now)
-            if self._fill(root, now):
-                self._asking.ask(root, now)
-        commands = self._commands.copy()
-        self._commands.clear()
-        return commands
+        if root is None:
+            return []
+        commands = self._serve(root, now) if self._demanded else []
+        commands += self._predicting.predict(root, now)
+        while (node := self._next(root, now)) is not None:
+            commands += self._begin(node, now, speculative=True)
+        if self._queue.has_waiting:
+            commands += self._runs.give_way()
+        return commands + self._predicting.predict(root, now)
 
-    def _serve(self, root: Node, now: float) -> None:
+    def _serve(self, root: Node, now: float) -> list[Command]:
         """See to it that the authoritative call is under way."""
         if root.call is None:
-            return
-        if not _is_under_way(root):
-            if self._planner.wait_for_authoritative(root.call.handler, now) is not None:
-                return
-            if root.call.effect is Effect.WRITE:
-                self._runs.invalidate(root.call)
-            if root.run is not None:  # it was started ahead, and failed
-                self._runs.let_go(root)
-            self._begin(root, now, speculative=False)
-        elif root.run is not None and root.run.speculative:
-            self._runs.promote(root, now)
+            return []
+        if _is_under_way(root):
+            assert root.run is not None
+            return self._runs.promote(root, now) if root.run.speculative else []
+        if self._places.authoritative_from(root.call.handler, now) is not None:
+            return []
+        commands = self._runs.invalidate(root.call) if root.call.effect is Effect.WRITE else []
+        if root.run is not None:
+            self._make_again(root)
+        return commands + self._begin(root, now, speculative=False)
 
-    def _fill(self, root: Node, now: float) -> bool:
-        """Start what there are places for; whether anything was started."""
-        started = False
-        while (node := self._planner.next(now)) is not None:
-            assert node.call is not None
-            if node is root:
-                continue  # started by demand alone
-            if not self._planner.reaches(node, root) or _waits_for_write(node):
-                self._planner.postpone(node)
-            elif not self._planner.is_worth_it(node.call, node.probability_from(root)):
-                self._planner.postpone(node)
-            else:
-                self._begin(node, now, speculative=True)
-                started = True
-        self._runs.make_room()
-        return started
+    def _next(self, root: Node, now: float) -> Node | None:
+        """The best node that may start now; ``None`` where there is none, or no slot for it."""
+        self._held_until = math.inf
+        while (free := self._places.num_free) > 0:
+            best = self._queue.best(lambda handler: self._places.has_room(handler, now))
+            if best is None:
+                return None
+            node, rank = best
+            held, self._held_until = self._predicting.held(rank, now)
+            if held >= free:
+                return None
+            if self._may_start(node, root):
+                return node
+            self._queue.postpone(node)
+            self._held_until = math.inf
+        return None
 
-    def _begin(self, node: Node, now: float, *, speculative: bool) -> None:
-        self._runs.begin(node, now, speculative=speculative)
+    def _may_start(self, node: Node, root: Node) -> bool:
+        assert node.call is not None
+        probability = node.probability_from(root)
+        return (
+            self._limits.reach(node.level - root.level, probability)
+            and not _waits_for_write(node)
+            and self._places.is_worth_it(node.call, probability)
+        )
+
+    def _is_startable(self, call: Call) -> bool:
+        """Whether ``call`` may be made before it is the authoritative one, and is ours to make."""
+        return call.effect is not Effect.WRITE and call.handler not in self._external
+
+    def _begin(self, node: Node, now: float, *, speculative: bool) -> list[Command]:
+        run, commands = self._runs.begin(node, now, speculative=speculative)
+        self._branches.attach(node, run)
+        self._queue.forget(node)
         if node.answered:
-            self._branches.answered(node)
-        self._branches.foresee(node)
+            commands += self._answered(node)
+        return commands + self._foresee(node)
 
     def _root(self) -> Node:
         if self.root is None:
@@ -249,7 +339,7 @@ def _waits_for_write(node: Node) -> bool:
     call = node.call
     assert call is not None
     for ancestor in node.ancestors():
-        write = ancestor.call if ancestor.named is None else None
+        write = ancestor.call if ancestor.side_branch is None else None
         if write is not None and write.effect is Effect.WRITE and not ancestor.answered:
             same_part = call.touches is not None and call.touches == write.touches
             if same_part or (call.effect is Effect.READ and call.conflicts(write)):

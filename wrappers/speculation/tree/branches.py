@@ -1,124 +1,112 @@
-"""The branches of the tree: how they grow from guesses, settle on real responses, and go.
+"""Which nodes there are: branches grow from guesses, settle on real responses, and go.
 
 A branch whose own call is answered before its ancestors' knows its future: its wrong children go at once, and the right
 one inherits its whole probability. A branch is matched by responses alone: by an equal guess, or because the real
 response leads to the same next call.
 
-Pure, like the tree that owns it. When a node may start, be guessed or be answered is decided elsewhere (``planner``,
-``asking``, ``tree``); here is only said which nodes there are.
+When a node starts, is predicted or is answered is decided elsewhere. Pure, like the tree that owns it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Container, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
-from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
-from spec_envs.wrappers.speculation.tree.nodes import Command, Committed, Discarded, Node, Process, response_key
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.asking import Asking
-    from spec_envs.wrappers.speculation.tree.planner import Planner
-    from spec_envs.wrappers.speculation.tree.runs import Runs
+from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, SideBranch, response_key
 
 Canonical = Callable[[Any], Hashable]
 
-#: What is left, at least and together, for guesses that a guesser has taken back.
+#: The probability that is left, at least and together, for guesses that a guesser has taken back.
 _LEAST_REST = 1e-3
 
 
-class Branches:
-    """The root and all that follows from it; issues ``Committed`` and ``Discarded``.
+@dataclasses.dataclass(slots=True)
+class Change:
+    """What has become of nodes, for the other parts of the tree to take account of.
 
-    A new node is offered to the ``planner``, and to be guessed (``asking``) once it may be; a node that goes lets go of
-    its run.
+    Attributes:
+        grown: New nodes.
+        changed: Nodes that have another probability, or another process.
+        gone: Nodes that were discarded, parents first.
     """
 
-    def __init__(
-        self,
-        max_nodes: int,
-        planner: Planner,
-        runs: Runs,
-        asking: Asking,
-        commands: list[Command],
-        *,
-        guessable: Container[str],
-        prefetching: Container[str],
-        canonical: Mapping[str, Canonical],
-    ) -> None:
+    grown: list[Node] = dataclasses.field(default_factory=list)
+    changed: list[Node] = dataclasses.field(default_factory=list)
+    gone: list[Node] = dataclasses.field(default_factory=list)
+
+
+class Branches:
+    """The root and all that follows from it; the only writer of ``Node``.
+
+    Args:
+        max_nodes: Nodes alive at once.
+        canonical: Looser matching, by handler.
+
+    Attributes:
+        root: Where the episode stands; ``None`` while there is none.
+        num_nodes: Nodes alive.
+    """
+
+    def __init__(self, max_nodes: int, canonical: Mapping[str, Canonical]) -> None:
         self.root: Node | None = None
         self.num_nodes = 0
         self._max_nodes = max_nodes
-        self._planner = planner
-        self._runs = runs
-        self._asking = asking
-        self._commands = commands
-        self._guessable = guessable
-        self._prefetching = prefetching
         self._canonical = canonical
         self._ids = itertools.count()
         self._unexpanded: list[Node] = []
+        self._change = Change()
 
-    # -- the root ------------------------------------------------------------------------------------------------
+    def _changes(self) -> Change:
+        """What has changed since this was last called."""
+        change, self._change = self._change, Change()
+        return change
 
-    def plant(self, process: Process | None) -> None:
+    # -- the root and its runs -----------------------------------------------------------------------------------
+
+    def plant(self, process: Process | None) -> Change:
         """Put the root at ``process`` and discard every node; ``None``: there is no root."""
         if self.root is not None:
             self._discard(self.root)
         self._unexpanded.clear()
         self.root = None if process is None else self._node(None, None, 1.0, process)
-        if self.root is not None:
-            self.foresee(self.root)
+        return self._changes()
 
-    def commit(self, response: Any) -> None:
-        """Move the root on to its child with ``response``."""
+    def commit(self, response: Any, key: Hashable) -> Change:
+        """Move the root on to its child with ``response``; the old root is no longer alive, but not discarded."""
         root = self.root
         assert root is not None
-        key = response_key(response)
-        used = root.run is not None and root.answered and (root.run.response is response or root.run.key == key)
         child = self._settle_on(root, response, key)
         root.children = {}
-        self._leave(root)
+        root.alive = False
+        self.num_nodes -= 1
         child.parent = None
         self.root = child
-        self._commands.append(Committed(root, child, response, used))
-        self._planner.reconsider()
         self._expand_again()
-        self.foresee(child)
+        return self._changes()
+
+    def attach(self, node: Node, run: Run | None) -> None:
+        """``run`` makes the call of ``node``; ``None``: it will be made again."""
+        node.run = run
 
     # -- growing -------------------------------------------------------------------------------------------------
 
-    def foresee(self, node: Node) -> None:
-        """Have ``node`` guessed, once its own call is under way, or if that is not ours to make (yet)."""
-        call = node.call
-        if call is None or node.asked or node.answered:
-            return
-        if node.named is not None:
-            if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not guessed
-                self._asking.add(node)
-        elif node is self.root or node.run is not None or not self._planner.is_startable(call):
-            if call.handler in self._guessable and not node.unasked:
-                self._asking.add(node)
-            if call.handler in self._prefetching:
-                self._step_aside(node)
+    def step_aside(self, node: Node) -> Change:
+        """Give ``node`` a side branch, where that can be."""
+        if node.aside is None and node.process is not None and self.num_nodes < self._max_nodes:
+            process = node.process.aside()
+            if process is not None:
+                node.aside = self._node(node, None, 1.0, process)
+                node.aside.side_branch = SideBranch()
+        return self._changes()
 
-    def _step_aside(self, node: Node) -> None:
-        """Give ``node`` a side branch, and have actions named for it."""
-        if node.aside is not None or node.process is None or self.num_nodes >= self._max_nodes:
-            return
-        process = node.process.aside()
-        if process is not None:
-            node.aside = self._node(node, None, 1.0, process)
-            node.aside.named = set()
-            self.foresee(node.aside)
-
-    def add_guesses(self, node: Node, guesses: Sequence[Guess]) -> None:
-        """Grow a child of ``node`` from each guess; what was guessed before, and is not any more, shares the rest."""
+    def add_guesses(self, node: Node, guesses: Sequence[Guess]) -> Change:
+        """Grow a child of ``node`` from each guess; dropped earlier guesses share what probability is left."""
         if not guesses:
-            return
+            return self._changes()
         merged: dict[Hashable, Guess] = {}
         for guess in guesses:
             key = response_key(guess.response)
@@ -127,17 +115,18 @@ class Branches:
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
             )
         node.guessed = (node.guessed or frozenset()) | merged.keys()
-        named = {key: guess for key, guess in merged.items() if guess.probability > 0}
-        others = [child for key, child in node.children.items() if key not in named]
+        likely = {key: guess for key, guess in merged.items() if guess.probability > 0}
+        others = [child for key, child in node.children.items() if key not in likely]
         total = sum(guess.probability for guess in merged.values())
         rest = max(_LEAST_REST, 1.0 - total) if others else 0.0
-        # Of the reads named for a side branch, several may be needed.
-        total = 1.0 if node.named is not None else max(1.0, total + rest)
+        # Of the reads guessed for a side branch, several may be needed.
+        total = 1.0 if node.side_branch is not None else max(1.0, total + rest)
         for child in others:
             self._rescore(child, min(child.probability, rest / len(others) / total))
-        for key, guess in sorted(named.items(), key=lambda item: -item[1].probability):
+        for key, guess in sorted(likely.items(), key=lambda item: -item[1].probability):
             if (probability := guess.probability / total) > 0:  # the least of numbers may vanish here
                 self._add_guess(node, key, guess.response, probability)
+        return self._changes()
 
     def _add_guess(self, node: Node, key: Hashable, response: Any, probability: float) -> None:
         child = node.children.get(key)
@@ -145,33 +134,29 @@ class Branches:
             self._rescore(child, probability)
         elif self.num_nodes < self._max_nodes:
             process = _advance(node, response)
-            if node.named is None or _is_new(node.named, process):
+            if node.side_branch is None or _is_new(node.side_branch, process):
                 self._grow(node, key, response, probability, process)
 
     def _grow(self, parent: Node, key: Hashable, response: Any, probability: float, process: Process | None) -> Node:
         node = self._node(parent, response, probability, process)
-        node.named = parent.named
+        node.side_branch = parent.side_branch
         parent.children[key] = node
-        if node.call is not None:
-            self._planner.enqueue(node)
-            self.foresee(node)
         return node
 
     def _node(self, parent: Node | None, response: Any, probability: float, process: Process | None) -> Node:
         score = (parent.score if parent else 0.0) + math.log(probability)
         level = parent.level + 1 if parent else 0
         self.num_nodes += 1
-        return Node(next(self._ids), parent, response, probability, process, score, level)
+        node = Node(next(self._ids), parent, response, probability, process, score, level)
+        self._change.grown.append(node)
+        return node
 
     # -- settling on a real response -----------------------------------------------------------------------------
 
-    def answered(self, node: Node) -> None:
-        """The real response of ``node``, given its branch, is known: keep the child that has it, and no other."""
-        assert node.run is not None
-        self._asking.drop(node)
-        if node.run.call.effect is Effect.WRITE:
-            self._planner.reconsider()
+    def answer(self, node: Node) -> Change:
+        """The real response to ``node``, given its branch, is known: keep the child that has it, and no other."""
         self._expand(node)
+        return self._changes()
 
     def _expand(self, node: Node) -> None:
         assert node.run is not None
@@ -232,6 +217,7 @@ class Branches:
     def _rebuild(self, node: Node, process: Process | None, *, loosely: bool) -> None:
         """Give ``node`` the process that the real response led to, and its descendants theirs."""
         node.process, node.lossy = process, node.lossy or loosely
+        self._change.changed.append(node)
         self._drop_aside(node)
         for child in tuple(node.children.values()):
             advanced = _advance(node, child.response)
@@ -246,8 +232,7 @@ class Branches:
         node.probability = probability
         for descendant in node.subtree():
             descendant.score += gain
-            if descendant.run is None and descendant.call is not None:
-                self._planner.enqueue(descendant)
+            self._change.changed.append(descendant)
 
     # -- going ---------------------------------------------------------------------------------------------------
 
@@ -259,24 +244,17 @@ class Branches:
     def _discard(self, node: Node) -> None:
         if node.parent is not None:
             node.parent.children = {k: child for k, child in node.parent.children.items() if child is not node}
-        for descendant in tuple(node.subtree()):
-            self._leave(descendant)
-            self._commands.append(Discarded(descendant))
-
-    def _leave(self, node: Node) -> None:
-        """``node`` is no longer part of the tree; a call that nobody else waits for ends, unless it can be shared."""
-        node.alive = False
-        self.num_nodes -= 1
-        self._asking.drop(node)
-        if node.run is not None:
-            self._runs.let_go(node)
+        for descendant in node.subtree():
+            descendant.alive = False
+            self._change.gone.append(descendant)
+            self.num_nodes -= 1
 
 
-def _is_new(named: set[Call], process: Process | None) -> bool:
-    """Whether an action named for a side branch makes a read that no other one has made; notes it."""
-    if process is None or process.call is None or process.call in named:
+def _is_new(side_branch: SideBranch, process: Process | None) -> bool:
+    """Whether an action guessed for a side branch makes a call that is not made there yet; adds that call."""
+    if process is None or process.call is None or process.call in side_branch.calls:
         return False
-    named.add(process.call)
+    side_branch.calls.add(process.call)
     return True
 
 
@@ -290,7 +268,8 @@ def _are_alike(response: Any, guessed: Any, canonical: Canonical) -> bool:
 
 def _advance(node: Node, response: Any) -> Process | None:
     """The process after ``response``; ``None`` where the environment refuses it, as it may refuse a guess."""
-    assert node.process is not None
+    if node.process is None:  # a loose match has led it to where the environment refused a response before
+        return None
     try:
         return node.process.advance(response)
     except Exception:

@@ -59,6 +59,10 @@ class Limits:
         if not 0.0 <= self.min_probability <= 1.0:
             raise InvalidConfiguration(f"min_probability must lie in [0, 1], not {self.min_probability!r}")
 
+    def reach(self, depth: int, probability: float) -> bool:
+        """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
+        return (self.max_depth is None or depth <= self.max_depth) and probability >= self.min_probability
+
 
 def _require_at_least(name: str, value: float | None, least: float) -> None:
     if value is not None and value < least:

@@ -1,4 +1,8 @@
-"""What the speculation tree is made of, and what it tells its driver to do. Data only."""
+"""What the speculation tree is made of: nodes, side branches, and the executions of their calls. Data only.
+
+All parts of the tree read nodes and runs. Nodes are written by ``branches`` alone, runs by ``runs`` alone; what another
+part wants to know about a node it keeps for itself.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +18,10 @@ from spec_envs.values import key_of
 
 
 def response_key(response: Any) -> Hashable:
-    """The key of a response, by which responses are compared; one that has none is like no other."""
+    """The key by which responses are compared; a response that has no key equals only itself."""
     try:
         return key_of(response)
-    except Exception:  # of a guess, anything is to be expected: one that holds itself, or cannot be hashed
+    except Exception:  # a guess may be anything: it may contain itself, or have no hash
         return ("object", id(response))
 
 
@@ -39,14 +43,15 @@ class Process(Protocol):
         """The episode after ``response``, at its next call. May raise what the environment raises."""
 
     def aside(self) -> Process | None:
-        """Where the reads of actions can be made ahead while the episode waits; ``None`` if they cannot.
+        """A fork on which the reads of actions can be made while the episode waits; ``None`` where that cannot be.
 
-        Waits for an action (a call that is never made), then for that action's reads, then for the next action.
+        The fork waits for an action (a call that is never made), then for that action's reads, then for the next
+        action.
         """
 
 
 class RunState(enum.Enum):
-    """Of one execution of a call."""
+    """What has become of one execution of a call."""
 
     RUNNING = "running"
     CANCELLED = "cancelled"  # told to stop, has not returned yet
@@ -57,10 +62,26 @@ class RunState(enum.Enum):
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Run:
-    """One execution of a call, for one node, or for several when it is a shared ``READ``.
+    """One execution of a call, for one node, or for several nodes that share it (a ``READ``).
 
-    ``speculative`` while it is not the authoritative call; ``early`` if it was not when it started; ``ahead`` if it
-    started before the response was known that led to it; ``prefetch`` if a side branch began it.
+    Attributes:
+        id: Its number.
+        call: The call that is made.
+        process: The snapshot that waits for it.
+        speculative: Whether it is not (yet) the authoritative call.
+        started_at: When it began.
+        ahead: Whether it began before the response that led to it was known.
+        nodes: The nodes that wait for it, or have its response.
+        early: Whether it was speculative when it began.
+        prefetch: Whether a side branch began it.
+        state: What has become of it.
+        response: What the handler has returned, once it is ``DONE``.
+        key: The key of ``response``.
+        error: What the handler has raised, once it has ``FAILED``.
+        ended_at: When the handler returned or raised.
+        usage: What it has used until then.
+        committed: Whether the episode has used its response.
+        shadow_of: The run whose loosely matched call it makes again with the true query.
     """
 
     id: int
@@ -78,13 +99,12 @@ class Run:
     error: BaseException | None = None
     ended_at: float = math.nan
     usage: Usage = Usage()
-    charge: Usage = Usage()
     committed: bool = False
     shadow_of: Run | None = None
 
     def __post_init__(self) -> None:
         self.early = self.speculative
-        self.prefetch = any(node.named is not None for node in self.nodes)
+        self.prefetch = any(node.side_branch is not None for node in self.nodes)
 
     def __repr__(self) -> str:
         return f"<Run {self.id} of {self.call.handler!r}, {self.state.value}>"
@@ -95,16 +115,39 @@ class Run:
         return self.state in (RunState.RUNNING, RunState.CANCELLED)
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class SideBranch:
+    """The nodes on which reads are prefetched beside one waiting node; see ``Process.aside``.
+
+    Attributes:
+        calls: The calls that its nodes make: each is made once.
+    """
+
+    calls: set[Call] = dataclasses.field(default_factory=set)
+
+
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Node:
-    """A point of an episode, reached by guessed and known responses, with one outstanding call.
+    """A point that the episode may come to, with one outstanding call.
 
-    ``score`` is the logarithm of the probability of the path from the first root there was. Every path to a live node
-    leads through the present root, so ``score - root.score`` is that of now, and moving the root changes no order.
-    ``unasked``: it is not to be guessed, because the guess would come too late.
-
-    ``aside`` is the side branch on which reads are prefetched while the node waits. The nodes of one side branch share
-    ``named``, the calls that were named for it; it is ``None`` elsewhere.
+    Attributes:
+        id: Its number.
+        parent: The node before it; ``None`` for the root.
+        response: The guessed or known response to the parent's call that leads here.
+        probability: Of ``response``, given the parent.
+        process: The snapshot of the episode here; ``None`` where the environment refused the response.
+        score: The logarithm of the probability of the path from the first root there was. Every path to a live node
+            leads through the present root, so ``score - root.score`` counts from there, and a move of the root changes
+            no order.
+        level: How many responses it is away from the first root there was.
+        run: The execution of its call, once there is one.
+        children: The nodes after it, by the key of their response.
+        side_branch: The side branch that it belongs to; ``None`` for nodes that the episode may come to.
+        aside: The first node of the side branch beside it, if there is one.
+        guessed: The keys of all responses that were guessed; ``None`` before there were guesses.
+        hit: Whether the real response was among the guesses.
+        alive: Whether it is part of the tree.
+        lossy: Whether it was reached by a loose match.
     """
 
     id: int
@@ -114,14 +157,10 @@ class Node:
     process: Process | None
     score: float
     level: int
-    rank: float = 0.0
     run: Run | None = None
     children: dict[Hashable, Node] = dataclasses.field(default_factory=dict)
+    side_branch: SideBranch | None = None
     aside: Node | None = None
-    named: set[Call] | None = None
-    asked: bool = False
-    unasked: bool = False
-    asking: bool = False
     guessed: frozenset[Hashable] | None = None
     hit: bool = False
     alive: bool = True
@@ -152,7 +191,7 @@ class Node:
             node = node.parent
 
     def subtree(self) -> Iterator[Node]:
-        """The node and all its descendants, side branches too, parents first."""
+        """The node and all its descendants, with their side branches, parents first."""
         stack = [self]
         while stack:
             node = stack.pop()
@@ -160,54 +199,3 @@ class Node:
             stack.extend(node.children.values())
             if node.aside is not None:
                 stack.append(node.aside)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Start:
-    """Make the call of ``run``; report with ``responded``, ``failed`` or, if it was cancelled, ``stopped``."""
-
-    run: Run
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cancel:
-    """Nobody waits for ``run`` any more: tell its handler; it still reports when it has returned."""
-
-    run: Run
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ask:
-    """Guess the response of the node's call; report with ``guessed``."""
-
-    node: Node
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Unask:
-    """The node's guesses are of no use any more; its guesser still reports when it has returned."""
-
-    node: Node
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Committed:
-    """The root's response became final; the episode has moved on to the root's child.
-
-    ``used``: it is the response that the root's own call gave (and not an action that the user chose instead).
-    """
-
-    node: Node
-    child: Node
-    response: Any
-    used: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Discarded:
-    """The node cannot be reached any more."""
-
-    node: Node
-
-
-Command = Start | Cancel | Ask | Unask | Committed | Discarded

@@ -1,4 +1,8 @@
-"""Executions of ``READ`` calls that others may share: those in flight, and those lately done."""
+"""Executions of ``READ`` calls that others may share: those in flight, and those lately done.
+
+There is at most one execution of equal ``READ`` calls at a time, also when the branch that began it is gone. An
+execution that no node waits for is an *orphan*: it goes on while nobody needs its slot.
+"""
 
 from __future__ import annotations
 
@@ -10,52 +14,84 @@ from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
 
 class SharedReads:
-    """At most one execution of equal ``READ`` calls at a time, also when the branch that began it is gone."""
+    """Finds the run that an equal ``READ`` may share.
+
+    Args:
+        ttl_s: For how many seconds a result may be shared.
+        max_reads: How many results are kept.
+    """
 
     def __init__(self, ttl_s: float, max_reads: int) -> None:
         self._ttl_s = ttl_s
         self._max_reads = max_reads
-        self._runs: collections.OrderedDict[Hashable, Run] = collections.OrderedDict()
+        self._runs: dict[Hashable, Run] = {}
+        self._done: collections.OrderedDict[Run, None] = collections.OrderedDict()
+        self._orphans: dict[Run, None] = {}
 
     def find(self, call: Call, now: float) -> Run | None:
-        """An execution whose response ``call`` may have too."""
+        """A run whose response ``call`` may have too."""
         if call.effect is not Effect.READ:
             return None
         run = self._runs.get(call.key)
         if run is None or run.state is RunState.RUNNING:
             return run
-        if run.state is RunState.DONE and now - run.ended_at <= self._ttl_s:
+        if now - run.ended_at <= self._ttl_s:
             return run
-        del self._runs[call.key]
+        self._drop(run)
         return None
 
     def add(self, run: Run) -> None:
-        """Offer ``run`` for sharing, when it is a ``READ``. Forgets the oldest finished ones beyond the bound."""
-        if run.call.effect is not Effect.READ:
+        """Offer ``run``, which begins, for sharing, if it is a ``READ``."""
+        if run.call.effect is Effect.READ:
+            self._runs[run.call.key] = run
+
+    def ended(self, run: Run) -> None:
+        """``run`` has ended. Results are kept, the oldest beyond ``max_reads`` are forgotten; failures are not."""
+        if not self._has(run):
             return
-        self._runs[run.call.key] = run
-        done = [key for key, other in self._runs.items() if not other.in_flight]
-        for key in done[: max(0, len(done) - self._max_reads)]:
-            del self._runs[key]
+        self._orphans.pop(run, None)
+        if run.state is not RunState.DONE:
+            self._drop(run)
+            return
+        self._done[run] = None
+        while len(self._done) > self._max_reads:
+            self._drop(next(iter(self._done)))
 
-    def drop(self, run: Run) -> None:
-        """Do not share ``run`` any more."""
-        if self._runs.get(run.call.key) is run:
-            del self._runs[run.call.key]
+    def keeps(self, run: Run) -> bool:
+        """Whether ``run``, for which no node waits any more, may be shared; in flight, it is now an orphan."""
+        if not self._has(run):
+            return False
+        if run.in_flight:
+            self._orphans[run] = None
+        return True
 
-    def orphans(self) -> list[Run]:
-        """Executions in flight that no node waits for, oldest first."""
-        return [run for run in self._runs.values() if run.state is RunState.RUNNING and not run.nodes]
+    def is_awaited(self, run: Run) -> None:
+        """A node waits for ``run`` (again)."""
+        self._orphans.pop(run, None)
 
-    def touched_by(self, write: Call) -> list[Run]:
-        """Forget, and return, all executions whose results ``write`` may make stale."""
+    def take_orphans(self) -> list[Run]:
+        """Forget, and return, the runs in flight that no node waits for."""
+        orphans = list(self._orphans)
+        for run in orphans:
+            self._drop(run)
+        return orphans
+
+    def take_touched_by(self, write: Call) -> list[Run]:
+        """Forget, and return, the runs whose results ``write`` may make stale."""
         stale = [run for run in self._runs.values() if run.call.conflicts(write)]
         for run in stale:
-            self.drop(run)
+            self._drop(run)
         return stale
 
-    def clear(self) -> list[Run]:
-        """Forget, and return, everything."""
-        runs = list(self._runs.values())
-        self._runs.clear()
-        return runs
+    def clear(self) -> None:
+        """Forget everything."""
+        for run in tuple(self._runs.values()):
+            self._drop(run)
+
+    def _has(self, run: Run) -> bool:
+        return run.call.effect is Effect.READ and self._runs.get(run.call.key) is run
+
+    def _drop(self, run: Run) -> None:
+        del self._runs[run.call.key]
+        self._done.pop(run, None)
+        self._orphans.pop(run, None)

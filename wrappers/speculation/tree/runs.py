@@ -1,4 +1,7 @@
-"""The calls of the tree's nodes as they are made: begun, shared, let go, ended.
+"""The executions of calls: begun, shared, let go, ended.
+
+A ``SAMPLE`` that was started is cancelled only when its node cannot be reached any more, never for a better use of its
+slot: what would be dropped then would be the slow draws. Which call is started, and when, is decided elsewhere.
 
 Pure, like the tree that owns it: time only enters as a number.
 """
@@ -6,105 +9,112 @@ Pure, like the tree that owns it: time only enters as a number.
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.wrappers.speculation.tree.nodes import Cancel, Command, Node, Run, RunState, Start, response_key
+from spec_envs.wrappers.speculation.tree.commands import Cancel, Command, Start
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState, response_key
 from spec_envs.wrappers.speculation.tree.reads import SharedReads
 
 if TYPE_CHECKING:
     from spec_envs.calls import Call
     from spec_envs.handling import Usage
     from spec_envs.wrappers.speculation.tree.limits import Limits
-    from spec_envs.wrappers.speculation.tree.planner import Planner
+    from spec_envs.wrappers.speculation.tree.places import Places
 
 
 class Runs:
-    """Gives nodes their runs and takes them back; issues ``Start`` and ``Cancel``.
+    """All runs that matter, and the only writer of ``Run``; tells ``places`` of each that begins, changes and ends.
 
-    A ``SAMPLE`` that was started is cancelled only when its node cannot be reached any more, never for a better use of
-    its place: what would be dropped then would be the slow draws.
+    Args:
+        limits: Bounds of the speculation.
+        places: Where the slots are kept.
+        shadow_every: Of this many loosely matched calls one is made again with its true query.
     """
 
-    def __init__(self, limits: Limits, planner: Planner, commands: list[Command], *, shadow_every: int) -> None:
-        self._planner = planner
-        self._commands = commands
+    def __init__(self, limits: Limits, places: Places, *, shadow_every: int) -> None:
+        self._places = places
         self._reads = SharedReads(limits.read_ttl_s, limits.max_reads)
         self._inflight: dict[Run, None] = {}
         self._ids = itertools.count()
         self._shadow_every = shadow_every
-        self._num_loose = 0
+        self._num_loose = 0  # since one was made again
 
     # -- beginning -----------------------------------------------------------------------------------------------
 
-    def begin(self, node: Node, now: float, *, speculative: bool) -> None:
-        """Make the call of ``node``, or share an equal one; that one may be done, and ``node`` answered at once."""
+    def begin(self, node: Node, now: float, *, speculative: bool) -> tuple[Run, list[Command]]:
+        """The run that makes the call of ``node``: a new one, or an equal ``READ`` in flight or done."""
         assert node.call is not None and node.process is not None
         shared = self._reads.find(node.call, now)
         if shared is not None:
-            node.run = shared
             shared.nodes.append(node)
+            self._reads.is_awaited(shared)
             if not speculative:
-                self._planner.promoted(shared)
-            return
+                self._make_authoritative(shared)
+            return shared, []
         ahead = not all(ancestor.answered for ancestor in node.ancestors())
-        node.run = Run(next(self._ids), node.call, node.process, speculative, now, ahead=ahead, nodes=[node])
-        self._launch(node.run)
+        run = Run(next(self._ids), node.call, node.process, speculative, now, ahead=ahead, nodes=[node])
+        return run, self._launch(run)
 
-    def promote(self, node: Node, now: float) -> None:
+    def promote(self, node: Node, now: float) -> list[Command]:
         """The speculative call of ``node`` has become the authoritative one.
 
-        If it was matched loosely, the call is now and then made with its true query too, to see what matching costs.
+        If it was matched loosely, the call is now and then made with its true query too, to see what matching costs,
+        if there is room.
         """
         assert node.run is not None
-        self._planner.promoted(node.run)
+        self._make_authoritative(node.run)
         if not node.lossy or node.call is None or node.process is None:
-            return
+            return []
         self._num_loose += 1
-        if self._num_loose % self._shadow_every == 0 and node.run.call != node.call:
-            self._launch(Run(next(self._ids), node.call, node.process, True, now, ahead=True, shadow_of=node.run))
+        has_room = self._places.num_free > 0 and self._places.has_room(node.call.handler, now)
+        if self._num_loose < self._shadow_every or node.run.call == node.call or not has_room:
+            return []
+        self._num_loose = 0
+        shadow = Run(next(self._ids), node.call, node.process, True, now, ahead=True, shadow_of=node.run)
+        return self._launch(shadow)
 
-    def _launch(self, run: Run) -> None:
-        self._planner.started(run)
+    def _make_authoritative(self, run: Run) -> None:
+        if run.speculative:
+            self._places.promote(run)
+            run.speculative = False
+
+    def _launch(self, run: Run) -> list[Command]:
+        self._places.begin(run)
         self._inflight[run] = None
-        self._reads.add(run)
-        self._commands.append(Start(run))
+        if run.shadow_of is None:
+            self._reads.add(run)
+        return [Start(run)]
 
     # -- letting go ----------------------------------------------------------------------------------------------
 
-    def let_go(self, node: Node) -> None:
-        """Part ``node`` from its run; if ``node`` is gone, and nobody else waits for the run or may, it ends."""
+    def let_go(self, node: Node) -> list[Command]:
+        """``node`` waits no more. If it is gone, its run ends where no other node waits for it or may share it."""
         run = node.run
         assert run is not None
         run.nodes.remove(node)
-        if node.alive:
-            node.run = None
-        elif not run.nodes and self._reads.find(run.call, -math.inf) is not run:
-            self._cancel(run)
+        if run.nodes or self._reads.keeps(run) or node.alive:
+            return []
+        return self._cancel(run)
 
-    def make_room(self) -> None:
-        """Cancel the shared calls that no node waits for, if a node waits for their place."""
-        if self._planner.has_waiting:
-            for run in self._reads.orphans():
-                self._reads.drop(run)
-                self._cancel(run)
+    def give_way(self) -> list[Command]:
+        """Cancel the shared calls in flight that no node waits for: somebody needs their slots."""
+        return [command for run in self._reads.take_orphans() for command in self._cancel(run)]
 
-    def invalidate(self, write: Call) -> None:
+    def invalidate(self, write: Call) -> list[Command]:
         """Forget what ``write``, which begins now, may make stale; until it is done no such ``READ`` starts."""
-        for run in self._reads.touched_by(write):
-            if not run.nodes:
-                self._cancel(run)
+        stale = self._reads.take_touched_by(write)
+        return [command for run in stale if not run.nodes for command in self._cancel(run)]
 
-    def cancel_all(self) -> None:
+    def cancel_all(self) -> list[Command]:
         """Share nothing any more, and cancel every call that is in flight."""
         self._reads.clear()
-        for run in tuple(self._inflight):
-            self._cancel(run)
+        return [command for run in self._inflight for command in self._cancel(run)]
 
-    def _cancel(self, run: Run) -> None:
-        if run.state is RunState.RUNNING:
-            run.state = RunState.CANCELLED
-            self._commands.append(Cancel(run))
+    def _cancel(self, run: Run) -> list[Command]:
+        if run.state is not RunState.RUNNING:
+            return []
+        run.state = RunState.CANCELLED
+        return [Cancel(run)]
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -120,13 +130,17 @@ class Runs:
         self._end(run, RunState.FAILED, usage, now)
         if run.state is RunState.FAILED:
             run.error = error
-        self._reads.drop(run)
 
     def stopped(self, run: Run, usage: Usage, now: float) -> None:
         """The handler of the cancelled ``run`` has returned without a response."""
         if run.state is not RunState.CANCELLED:
             raise ValueError(f"run {run.id} is {run.state.value}; only a cancelled run can stop")
         self._end(run, RunState.STOPPED, usage, now)
+
+    def commit(self, run: Run) -> bool:
+        """The episode uses the response of ``run``. Whether it did so before."""
+        before, run.committed = run.committed, True
+        return before
 
     def _require_in_flight(self, run: Run) -> None:
         if not run.in_flight:
@@ -136,4 +150,5 @@ class Runs:
         run.state = state if run.state is RunState.RUNNING else RunState.STOPPED
         run.ended_at, run.usage = now, usage
         del self._inflight[run]
-        self._planner.ended(run)
+        self._places.end(run)
+        self._reads.ended(run)

@@ -1,0 +1,139 @@
+"""Guessers at work: carries out what the tree says about predicting, and lets guessers learn.
+
+Whom to predict, and when, is decided by the tree; calls of handlers are carried out by ``driver``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from spec_envs.adapting import as_guess, is_async
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.handling import CancelToken
+from spec_envs.wrappers.runtimes.base import Job, Runtime
+from spec_envs.wrappers.speculation.transitions import action_of
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.ledger import Ledger
+    from spec_envs.wrappers.speculation.tree import SpeculationTree
+    from spec_envs.wrappers.speculation.tree.commands import Command
+    from spec_envs.wrappers.speculation.tree.nodes import Node
+
+#: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
+Deliver = Callable[[Callable[[float], "list[Command]"]], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Called:
+    """A guesser, and how it wants to be called."""
+
+    guesser: Any
+    guess: Callable[..., Any]
+    is_async: bool
+
+    @classmethod
+    def of(cls, guesser: Guesser | AsyncGuesser) -> Self:
+        return cls(guesser, as_guess(guesser.guess), is_async(guesser.guess))
+
+
+class Guessing:
+    """The guessers of one tree.
+
+    Args:
+        guessers: By handler name.
+        k: Guesses to ask for at once.
+        tree: The tree.
+        runtime: Where guessers run.
+        ledger: Trace and statistics.
+        deliver: How the tree is told of what guessers return.
+    """
+
+    def __init__(
+        self,
+        guessers: Mapping[str, Guesser | AsyncGuesser],
+        k: int,
+        tree: SpeculationTree,
+        runtime: Runtime,
+        ledger: Ledger,
+        deliver: Deliver,
+    ) -> None:
+        self._guessers = {name: _Called.of(guesser) for name, guesser in guessers.items()}
+        self._k = k
+        self._tree = tree
+        self._runtime = runtime
+        self._ledger = ledger
+        self._deliver = deliver
+        self._tokens: dict[Node, CancelToken] = {}
+
+    def predict(self, node: Node) -> None:
+        """Have the guesser of the node's handler predict the response to its call."""
+        assert node.call is not None
+        call = node.call
+        called = self._guessers[call.handler]
+        guesser, token = called.guesser, self._runtime.token()
+
+        def early(guesses: Iterable[Any]) -> None:
+            known = self._checked(guesser, guesses)
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, known, now)))
+
+        def function(cancel: CancelToken) -> Sequence[Guess]:
+            return self._checked(guesser, called.guess(call, self._k, cancel, early))
+
+        async def function_async(cancel: CancelToken) -> Sequence[Guess]:
+            return self._checked(guesser, await called.guess(call, self._k, cancel, early))
+
+        def deliver(guesses: Any, error: BaseException | None) -> None:
+            self._deliver(lambda now: self._guessed(node, guesses, error, now))
+
+        self._ledger.predicting()
+        self._tokens[node] = token
+        run = function_async if called.is_async else function
+        self._runtime.spawn(Job(f"guess-{call.handler}", run, deliver, token, called.is_async))
+
+    def token_of(self, node: Node) -> CancelToken:
+        """The token by which the guesser at work on ``node`` is told to stop."""
+        return self._tokens[node]
+
+    def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
+        guesses = tuple(guesses)
+        for guess in guesses:
+            if not isinstance(guess, Guess):
+                raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
+        return guesses[: self._k]
+
+    def _guessed(self, node: Node, guesses: Any, error: BaseException | None, now: float) -> list[Command]:
+        token = self._tokens.pop(node)
+        self._ledger.guessed(now, node, token, error)
+        return self._tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
+
+    def _guessed_early(self, node: Node, guesses: Sequence[Guess], now: float) -> list[Command]:
+        token = self._tokens.get(node)
+        if token is None or token.cancelled:
+            return []
+        return self._tree.guessed(node, guesses, now, early=True)
+
+    # -- learning ------------------------------------------------------------------------------------------------
+
+    def observe(self, node: Node, response: Any) -> None:
+        """``response`` is the final response to the node's call: the guesser may learn from it."""
+        call = node.call
+        if call is None or call.handler not in self._guessers:
+            return
+        called = self._guessers[call.handler]
+        observe = getattr(called.guesser, "observe", None)
+        if observe is None:
+            return
+        if called.is_async:  # a guesser that lives on the event loop is used by that thread only
+            self._teach(observe, call, action_of(response))
+        else:
+            self._runtime.learn(lambda: self._teach(observe, call, action_of(response)))
+
+    def _teach(self, observe: Callable[..., None], call: Any, response: Any) -> None:
+        try:
+            observe(call, response)
+        except Exception:
+            # A guesser that cannot learn still guesses; the episode must not notice.
+            with self._runtime.lock:
+                self._ledger.not_learned()

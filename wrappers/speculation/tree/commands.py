@@ -1,0 +1,68 @@
+"""The commands: what the speculation tree tells its driver to do, or that something has become of a node."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.tree.nodes import Node, Run
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Start:
+    """Make the call of ``run``; report with ``responded``, ``failed`` or, if it was cancelled, ``stopped``."""
+
+    run: Run
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits for ``run`` any more: tell its handler, which still reports when it has returned."""
+
+    run: Run
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Predict:
+    """Have a guesser predict the response to the node's call; report with ``guessed``."""
+
+    node: Node
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StopPredicting:
+    """Guesses for the node are of no use any more: tell its guesser, which still reports when it has returned."""
+
+    node: Node
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Committed:
+    """A response became final, and the root moved on.
+
+    Attributes:
+        node: The node that was the root.
+        child: The node that is the root now.
+        response: The final response to the call of ``node``.
+        run: The execution that gave the response; ``None`` where the user chose it instead (an action of their own).
+        shared: Whether a response of that execution was committed before (a ``READ``).
+        predicted: Whether a guesser was to predict the response.
+    """
+
+    node: Node
+    child: Node
+    response: Any
+    run: Run | None
+    shared: bool
+    predicted: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Discarded:
+    """The episode cannot come to the node any more."""
+
+    node: Node
+
+
+Command = Start | Cancel | Predict | StopPredicting | Committed | Discarded

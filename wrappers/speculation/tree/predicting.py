@@ -1,0 +1,199 @@
+"""Who is being guessed: which nodes wait for a guesser, which have one at work, since when, and whether it pays.
+
+A guess saves the time between its coming and that of the response; a guess that comes later saves nothing, and costs a
+slot and whatever guessing costs. So a guesser that is slower than the call it predicts is not asked to, but now and
+then. On a branch that is no different: once the branch's own call is under way, its response settles the matter. Only a
+call that has to wait (a ``WRITE``) leaves more time: until the calls before it are answered, and it is too.
+
+A call that was started keeps its slot until it is done or impossible. So a slot is not given away while a guesser is
+about to return something better: it is held for what that guesser usually returns, for about as long as it usually
+takes.
+
+Which nodes there are, and what guesses do to them, is not decided here. Pure, like the tree that owns it: time only
+enters as a number.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from spec_envs.wrappers.estimates import CallEstimate, GuesserEstimate
+from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopPredicting
+from spec_envs.wrappers.speculation.tree.queue import rank
+
+if TYPE_CHECKING:
+    from spec_envs.guesses import Guess
+    from spec_envs.wrappers.speculation.tree.limits import Limits
+    from spec_envs.wrappers.speculation.tree.nodes import Node
+
+#: A guesser is used while a guess is expected to come with at least this share of the call's time left.
+_LEAST_TIME_LEFT = 0.1
+#: Of this many guesses that would come too late one is made all the same, to see whether that is still so.
+_PROBE_EVERY = 10
+#: How many times its usual time a guesser is waited for with a slot held.
+_PATIENCE = 2.0
+
+
+@dataclasses.dataclass(slots=True)
+class _Prediction:
+    """A guesser at work.
+
+    Attributes:
+        handler: Whose response is predicted.
+        since: When the guesser began.
+        probe: Whether it was expected to be too late.
+        stopped: Whether its guesses are of no use any more.
+        has_guessed: Whether its first guess, if there is any, is known.
+    """
+
+    handler: str
+    since: float
+    probe: bool
+    stopped: bool = False
+    has_guessed: bool = False
+
+
+class Predicting:
+    """Has nodes predicted, the most probable first, as far as there are slots for guessers.
+
+    Args:
+        limits: Bounds of the speculation.
+        calls: What the calls of each handler take.
+
+    Attributes:
+        num_not_predicted: Responses that were not predicted because the guess was expected to come after them.
+    """
+
+    def __init__(self, limits: Limits, calls: Mapping[str, CallEstimate]) -> None:
+        self.num_not_predicted = 0
+        self._limits = limits
+        self._num_slots = limits.max_inflight + 1 if limits.max_inflight else 0
+        self._calls = calls
+        self._guessers: dict[str, GuesserEstimate] = collections.defaultdict(GuesserEstimate)
+        self._waiting: dict[Node, None] = {}
+        self._decided: dict[Node, bool] = {}  # whether a guesser was put to work
+        self._at_work: dict[Node, _Prediction] = {}
+        self._num_too_late: dict[str, int] = collections.Counter()
+
+    # -- who is predicted ----------------------------------------------------------------------------------------
+
+    def was_predicted(self, node: Node) -> bool:
+        """Whether a guesser was put to work on ``node``."""
+        return self._decided.get(node, False)
+
+    def add(self, node: Node) -> None:
+        """Have ``node`` predicted when there is a slot for a guesser; once for each node."""
+        if node not in self._decided:
+            self._waiting[node] = None
+
+    def predict(self, root: Node, now: float) -> list[Command]:
+        """Put guessers to work on as many nodes as there are slots for, the most probable first."""
+        commands: list[Command] = []
+        if not self._waiting or len(self._at_work) >= self._num_slots:
+            return commands
+        for node in sorted(self._waiting, key=lambda node: -node.score):
+            if len(self._at_work) >= self._num_slots:
+                break
+            if not self._may_predict(node, root):
+                continue
+            del self._waiting[node]
+            if (prediction := self._decide(node, now)) is not None:
+                self._at_work[node] = prediction
+                commands.append(Predict(node))
+        return commands
+
+    def _may_predict(self, node: Node, root: Node) -> bool:
+        if node.run is not None and node.run.ahead and not self._limits.windows_ahead:
+            return False
+        return self._limits.reach(node.level - root.level + 1, node.probability_from(root))
+
+    def _decide(self, node: Node, now: float) -> _Prediction | None:
+        assert node.call is not None
+        handler = node.call.handler
+        probe = not self._is_in_time(node, handler)
+        if probe:
+            self._num_too_late[handler] += 1
+            if self._num_too_late[handler] % _PROBE_EVERY:
+                self._decided[node] = False
+                self.num_not_predicted += 1
+                return None
+        self._decided[node] = True
+        return _Prediction(handler, now, probe)
+
+    def _is_in_time(self, node: Node, handler: str) -> bool:
+        calls = self._calls.get(handler)
+        guesser = self._guessers[handler]
+        if calls is None or not guesser.first_s:
+            return True
+        return guesser.time_left(calls, self._delay_s(node)) >= _LEAST_TIME_LEFT
+
+    def _delay_s(self, node: Node) -> float:
+        """In how many seconds the call of ``node`` begins, where it waits for others; unknown times are infinite."""
+        if node.run is not None:
+            return 0.0
+        waiting = [each.call.handler for each in node.ancestors() if each.call is not None and not each.answered]
+        return sum(self._calls[name].seconds.mean(math.inf) if name in self._calls else math.inf for name in waiting)
+
+    # -- what guessers return, and when nobody needs it ----------------------------------------------------------
+
+    def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool) -> None:
+        """The guesser at work on ``node`` has returned ``guesses``, or has them before it returns (``early``).
+
+        Raises:
+            ValueError: No guesser is at work on ``node``.
+        """
+        prediction = self._at_work.get(node)
+        if prediction is None:
+            raise ValueError(f"node {node.id} is not being guessed")
+        seconds = now - prediction.since
+        guesser = self._guessers[prediction.handler]
+        if not prediction.has_guessed and (guesses or not early):
+            prediction.has_guessed = True
+            if node.answered:
+                guesser.first_s.add(math.inf)
+            elif node.alive and guesses:
+                if prediction.probe:  # a guess is in time again: what was known no longer holds
+                    guesser.first_s.clear()
+                guesser.first_s.add(seconds)
+        if not early:
+            del self._at_work[node]
+            guesser.whole_s.add(seconds)
+            guesser.best.add(max((guess.probability for guess in guesses), default=0.0))
+
+    def stop(self, node: Node) -> list[Command]:
+        """Guesses for ``node`` are of no use any more: it is answered, or has no call."""
+        self._waiting.pop(node, None)
+        prediction = self._at_work.get(node)
+        if prediction is None or prediction.stopped:
+            return []
+        prediction.stopped = True
+        return [StopPredicting(node)]
+
+    def forget(self, node: Node) -> list[Command]:
+        """``node`` is gone."""
+        self._decided.pop(node, None)
+        return self.stop(node)
+
+    # -- slots for calls -----------------------------------------------------------------------------------------
+
+    def held(self, candidate: float, now: float) -> tuple[int, float]:
+        """For how many nodes of a greater rank than ``candidate`` a slot is held, and when the first is held no more.
+
+        Those are the calls behind the nodes that guessers are at work on: if one of them returned in its usual time
+        what it usually returns, its node would have a child that goes first.
+        """
+        count, until = 0, math.inf
+        for node, prediction in self._at_work.items():
+            guesser = self._guessers[prediction.handler]
+            best = guesser.best.mean(0.0)
+            if prediction.stopped or best <= 0:
+                continue
+            end = prediction.since + _PATIENCE * guesser.whole_s.mean(0.0)
+            if now < end and rank(node, probability=best, behind=int(node.side_branch is None)) > candidate:
+                count += 1
+                until = min(until, end)
+        return count, until

@@ -1,0 +1,88 @@
+"""Which call is best: the calls that could be started, by expected gain.
+
+The expected gain of a call is the probability of its path times the time that it would save, which is about as long as
+it takes; what it costs is a slot for as long as it takes. So slots go by probability, also between handlers of
+different speed. Whether there is a slot, and whether a call may start at all, is decided elsewhere.
+
+Pure, like the tree that owns it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+
+from spec_envs.wrappers.speculation.tree.nodes import Node, RunState
+
+#: A node by its rank, the greatest first, and then by its turn.
+_Entry = tuple[float, int, Node]
+
+
+class Queue:
+    """The nodes whose calls could be started, and those that were put aside for now."""
+
+    def __init__(self) -> None:
+        self._heaps: dict[str, list[_Entry]] = {}  # by handler
+        self._turns: dict[Node, int] = {}  # the one entry of a node that counts
+        self._postponed: dict[Node, None] = {}
+        self._counter = itertools.count()
+
+    def add(self, node: Node) -> None:
+        """Consider ``node`` for a start, at its present rank."""
+        assert node.call is not None
+        turn = self._turns[node] = next(self._counter)
+        heapq.heappush(self._heaps.setdefault(node.call.handler, []), (-rank(node), turn, node))
+
+    def forget(self, node: Node) -> None:
+        """``node`` has started, has no call any more, or is gone."""
+        self._turns.pop(node, None)
+        self._postponed.pop(node, None)
+
+    def postpone(self, node: Node) -> None:
+        """Put ``node`` aside until ``reconsider``: it may not start now, and no free slot would change that."""
+        self._turns.pop(node, None)
+        self._postponed[node] = None
+
+    def reconsider(self) -> None:
+        """Consider all nodes again that were put aside: the root has moved, or a ``WRITE`` is done."""
+        postponed, self._postponed = self._postponed, {}
+        for node in postponed:
+            self.add(node)
+
+    def best(self, has_room: Callable[[str], bool]) -> tuple[Node, float] | None:
+        """The node of the greatest rank whose handler ``has_room``, and that rank; it stays in the queue."""
+        best: _Entry | None = None
+        for handler, heap in self._heaps.items():
+            while heap and self._turns.get(heap[0][2]) != heap[0][1]:
+                heapq.heappop(heap)
+            if heap and (best is None or heap[0] < best) and has_room(handler):
+                best = heap[0]
+        return None if best is None else (best[2], -best[0])
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a node waits for a slot."""
+        return bool(self._turns)
+
+
+def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
+    """The logarithm of the expected gain of a call, in times of that call.
+
+    That is the probability of the path times the share of the call that fits in before its response is needed: with
+    ``d`` unanswered calls before it, all memoryless and of one kind, d/(d+1) in the mean.
+
+    Args:
+        node: The node that makes the call, or that the call comes behind.
+        probability: Of the way from ``node`` to the call.
+        behind: How many calls come before it, from ``node`` on.
+    """
+    before, ancestor = behind, node.parent
+    while ancestor is not None:
+        run = ancestor.run
+        if (run is None or run.state is not RunState.DONE) and ancestor.side_branch is None:
+            before += 1
+        ancestor = ancestor.parent
+    before = max(1, before)
+    return node.score + math.log(probability) + math.log(before / (before + 1))
