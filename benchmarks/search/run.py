@@ -57,7 +57,7 @@ class SearchRun(Speculated):
     guesser: str
     k: int
     steps: int
-    not_predicted: int
+    not_asked: int
     first_top1: int
     first_top3: int
     top1: float | None
