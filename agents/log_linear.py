@@ -1,4 +1,4 @@
-"""A log-linear model of which row of a decision is the right one, learned online, with rows that share statistics."""
+"""``Ranker``: a log-linear model that ranks the rows of a decision. Learned online."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _Places = tuple[_Ints, _Ints, NDArray[np.intp]]
 
 @dataclasses.dataclass(slots=True)
 class Rows:
-    """Rows to choose from: the features of each, and the contexts in which they count."""
+    """The rows of a decision: the features of each row, and the contexts in which they count."""
 
-    contexts: _Ints  # one row of contexts for all rows, or one for each
-    features: _Ints  # of all rows, one after the other
-    starts: _Ints  # where each row's features start
-    counted: _Ints | None = None  # this and the next are made when they are first needed
+    contexts: _Ints  # one line of contexts for all rows, or one line for each row
+    features: _Ints  # the features of all rows, one row after the other
+    starts: _Ints  # the positions at which the features of each row start
+    counted: _Ints | None = None  # this and the next are filled when they are first needed
     weighed: list[_Places] = dataclasses.field(default_factory=list)
 
     @property
     def lengths(self) -> _Ints:
-        """How many features each row has."""
+        """The number of features of each row."""
         if self.counted is None:
             self.counted = np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
         return self.counted
 
     def places(self) -> list[_Places]:
-        """The weights that count here: contexts and features to index them by, and which of them each feature uses."""
+        """Return the contexts and features of the weights that count here, and which weight each feature uses."""
         if not self.weighed:
             if len(self.contexts) == 1:
                 self.weighed.append((self.contexts.T, *np.unique(self.features, return_inverse=True)))
@@ -45,7 +45,7 @@ class Rows:
 
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
-    """Rows with at least one feature each; ``contexts`` are for all rows, or a list for each."""
+    """Return rows with at least one feature each. ``contexts`` are those of all rows, or a list for each row."""
     starts = np.zeros(len(features), np.int32)
     np.cumsum([len(row) for row in features[:-1]], out=starts[1:])
     flat = np.array([each for row in features for each in row], np.int32)
@@ -53,26 +53,27 @@ def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequenc
 
 
 class Ranker:
-    """``P(row) ~ exp(sum of weight[context, feature])``: a feature has a weight in each of its row's contexts.
+    """Ranks rows by ``P(row) ~ exp(sum of weight[context, feature])`` over the features and contexts of the row.
 
-    A decision about ``reservation_id`` of a tool, say, has the contexts "any argument", "an argument of this name" and
-    "this tool's argument", so what is new in the last backs off to the first two. Learned by AdaGrad with decay.
+    For example, a decision about ``reservation_id`` of a tool has the contexts "any argument", "an argument of this
+    name" and "this tool's argument". So a new tool's argument starts with the weights of the first two contexts. The
+    weights are learned by AdaGrad with decay. Not thread-safe.
 
     Args:
-        rate: Step size.
-        decay: Pull of each weight to 0 whenever its feature is learned from.
+        rate: The step size.
+        decay: The pull of a weight towards 0 in each step that uses its feature.
     """
 
     def __init__(self, rate: float = 0.03, decay: float = 0.03) -> None:
         self._rate = rate
         self._decay = decay
         self._contexts: dict[str, int] = {}
-        self._features: dict[str, int] = {"": 0}  # whatever was not known at the time; its weight stays 0
+        self._features: dict[str, int] = {"": 0}  # feature 0 stands for unknown features; its weight stays 0
         self._weights: _Floats = np.zeros((8, 256))
         self._squares: _Floats = np.zeros((8, 256))
 
     def feature(self, name: str, *, new: bool = False) -> int:
-        """The number of a feature; 0 if it is not known and not to be made ``new``."""
+        """Return the number of a feature. An unknown feature gets a number with ``new``, and is 0 otherwise."""
         found = self._features.get(name)
         if found is None:
             if not new:
@@ -82,11 +83,11 @@ class Ranker:
 
     @property
     def known(self) -> Mapping[str, int]:
-        """The numbers of the features that are known."""
+        """The numbers of all known features, by name."""
         return self._features
 
     def context(self, name: str, *, new: bool = False) -> int:
-        """The number of a context; -1 if it is not known and not to be made ``new``."""
+        """Return the number of a context. An unknown context gets a number with ``new``, and is -1 otherwise."""
         found = self._contexts.get(name)
         if found is None:
             if not new:
@@ -95,7 +96,7 @@ class Ranker:
         return found
 
     def scores(self, rows: Rows) -> _Floats:
-        """The logarithm, up to a constant, of the probability of each row."""
+        """Return the log-probability of each row, up to a constant."""
         if not len(rows.starts):
             return np.zeros(0)
         self._grow()
@@ -106,13 +107,13 @@ class Ranker:
         return np.asarray(np.add.reduceat(self._weights[contexts, rows.features[:, None]].sum(axis=1), rows.starts))
 
     def weights(self, contexts: Sequence[int]) -> _Floats:
-        """The weight of every feature in ``contexts`` together."""
+        """Return the sum of the weights in ``contexts``, for every feature."""
         self._grow()
         total: _Floats = self._weights[list(contexts)].sum(axis=0)
         return total
 
     def learn(self, rows: Rows, right: int) -> None:
-        """One step towards the row ``right``."""
+        """Take one step towards the row ``right``."""
         self._grow()
         places = rows.places()
         before = [self._weights[contexts, features] for contexts, features, _ in places]
@@ -128,7 +129,7 @@ class Ranker:
         self._weights[:, 0] = 0.0
 
     def _grow(self) -> None:
-        # Context -1, of what was never learned, is the last row, which is always free.
+        # Context -1, of unknown contexts, is the last row, which is always unused.
         height, width = self._weights.shape
         if len(self._contexts) < height and len(self._features) <= width:
             return
@@ -139,7 +140,7 @@ class Ranker:
             setattr(self, name, grown)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, as JSON data: for each context the features' weights and sums of squared slopes."""
+        """Return everything as JSON data: for each context, the weights and sums of squared slopes of features."""
         used = [np.flatnonzero(self._squares[number]).tolist() for number in range(len(self._contexts))]
         return {
             "rate": self._rate,
@@ -157,7 +158,7 @@ class Ranker:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Ranker:
-        """What ``to_json`` gave."""
+        """Return the ranker that ``data`` was made from."""
         ranker = cls(data["rate"], data["decay"])
         ranker._features = {name: number for number, name in enumerate(data["features"])}
         ranker._contexts = {name: number for number, name in enumerate(data["contexts"])}
@@ -169,6 +170,6 @@ class Ranker:
 
 
 def softmax(scores: _Floats) -> _Floats:
-    """The probabilities that ``scores`` are the logarithms of, up to a constant."""
+    """Return the probabilities whose logarithms are ``scores``, up to a constant."""
     raised = np.exp(scores - scores.max())
     return np.asarray(raised / raised.sum())

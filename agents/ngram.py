@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-import collections
 import json
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spec_envs.agents.recent import Recent
 from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess
 
 _VERSION = 1
-#: Stands for a message to the user.
+#: The symbol of a message to the user.
 _MESSAGE = ""
 
 
 class NGramGuesser:
-    """Guesses an agent's next tool call by its last ones, for agents that make the same calls over and over.
+    """Guesses an agent's next tool call from its last calls, for agents that make the same calls over and over.
 
-    What followed the last ``order`` calls and messages counts most, what followed fewer of them is mixed in: each
-    context gives its weight to the shorter one in the proportion of different continuations that it has seen
-    (Witten and Bell's smoothing). Arguments are guessed as they were; ``PatternGuesser`` adapts them. Takes
-    microseconds. Thread-safe.
+    The calls that followed the last ``order`` calls and messages count most, and those that followed fewer of them
+    are mixed in: each context gives the shorter context a weight in proportion to the number of different continuations
+    that the longer one has seen (Witten-Bell smoothing). Arguments are guessed unchanged; ``PatternGuesser`` adapts
+    them. A guess takes microseconds. Thread-safe.
 
     Args:
-        order: How many calls back it looks (>= 0).
-        capacity: Contexts that are remembered; the one not met for longest is forgotten.
+        order: The number of calls and messages in the longest context (>= 0).
+        capacity: The number of contexts remembered (>= 1). The context not used for longest is forgotten first.
+
+    Raises:
+        InvalidConfiguration: ``order`` or ``capacity`` is too small.
     """
 
     def __init__(self, *, order: int = 3, capacity: int = 100_000) -> None:
@@ -37,16 +41,16 @@ class NGramGuesser:
             raise InvalidConfiguration(f"order must be at least 0 and capacity at least 1, not {order!r}, {capacity!r}")
         self._order, self._capacity = order, capacity
         self._lock = threading.Lock()
-        self._counts: collections.OrderedDict[tuple[str, ...], collections.Counter[str]] = collections.OrderedDict()
+        self._counts: Recent[Counter[str]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """At most ``k`` guesses, as ``{"name": …, "arguments": …}``; ``call.query`` is a ``Conversation``."""
-        context, shares = _context(call.query, self._order), dict[str, float]()
+        """Return at most ``k`` guesses as ``{"name": …, "arguments": …}``; ``call.query`` is a ``Conversation``."""
+        shares = dict[str, float]()
         with self._lock:
-            for length in range(len(context) + 1):
-                seen = self._counts.get(context[len(context) - length :])
+            for context in _contexts(call.query, self._order):
+                seen = self._counts.get(context)
                 if seen:
-                    total = sum(seen.values())
+                    total = seen.total()
                     left = len(seen) / (total + len(seen))
                     shares = {key: left * share for key, share in shares.items()}
                     for key, count in seen.items():
@@ -55,31 +59,27 @@ class NGramGuesser:
         return [Guess(json.loads(key), min(1.0, share)) for share, key in best[:k]]
 
     def observe(self, call: Call, response: Any) -> None:
-        """Learn what the agent did: a mapping with ``name`` and ``arguments``, or anything else for a message."""
-        context, symbol = _context(call.query, self._order), _MESSAGE
+        """Learn the agent's response: a call is a mapping with ``name`` and ``arguments``, anything else a message."""
+        symbol = _MESSAGE
         if isinstance(response, Mapping):
             symbol = _symbol(str(response.get("name")), response.get("arguments") or {})
         with self._lock:
-            for length in range(len(context) + 1):
-                ngram = context[len(context) - length :]
-                self._counts.setdefault(ngram, collections.Counter())[symbol] += 1
-                self._counts.move_to_end(ngram)
-            while len(self._counts) > self._capacity:
-                self._counts.popitem(last=False)
+            for context in _contexts(call.query, self._order):
+                self._counts.get_or_make(context, Counter)[symbol] += 1
 
     def save(self, path: Path | str) -> None:
-        """Write all that was learned to a file."""
+        """Write everything learned to a file."""
         with self._lock:
-            counts = [[list(context), dict(seen)] for context, seen in self._counts.items()]
+            counts = [[context, seen] for context, seen in self._counts.items()]
         data = {"version": _VERSION, "order": self._order, "capacity": self._capacity, "counts": counts}
         Path(path).write_text(json.dumps(data), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path | str) -> NGramGuesser:
-        """Read what ``save`` wrote.
+        """Read a file that ``save`` wrote.
 
         Raises:
-            InvalidConfiguration: It is something else.
+            InvalidConfiguration: The file was not written by ``save``, or by another version.
             OSError: The file cannot be read.
         """
         try:
@@ -88,20 +88,20 @@ class NGramGuesser:
                 raise ValueError(f"version {data['version']!r}")
             guesser = cls(order=data["order"], capacity=data["capacity"])
             for context, seen in data["counts"]:
-                guesser._counts[tuple(context)] = collections.Counter(seen)
+                guesser._counts.put(tuple(context), Counter(seen))
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidConfiguration(f"{path} holds no NGramGuesser of version {_VERSION}: {error!r}") from error
         return guesser
 
 
-def _context(conversation: Conversation, order: int) -> tuple[str, ...]:
-    """The last calls and messages of the agent."""
+def _contexts(conversation: Conversation, order: int) -> list[Hashable]:
+    """Return the agent's last calls and messages as contexts, from the empty one to the one of length ``order``."""
     made = [
         _symbol(event.name, event.arguments) if isinstance(event, ToolCall) else _MESSAGE
         for event in conversation.events
         if isinstance(event, ToolCall | AssistantMessage)
     ]
-    return tuple(made[-order:]) if order else ()
+    return [tuple(made[len(made) - length :]) for length in range(min(order, len(made)) + 1)]
 
 
 def _symbol(name: str, arguments: Any) -> str:

@@ -1,4 +1,4 @@
-"""``ReplyGuesser``: what a user says next, learned from what users have said to such messages before."""
+"""``ReplyGuesser``: a user's next message, learned from the replies of users to similar messages."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from spec_envs.guesses import Guess
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.?!\n]*\?")
 _MASKED = frozenset({"email", "date", "id", "number", "digits", "quoted"})
-#: Replies to one kind of message that are considered: the most frequent.
+#: The number of replies to one kind of message that are considered: the most frequent ones.
 _MAX_REPLIES = 50
-#: Stands in a template for what was said before; no message holds it.
+#: Stands in a template for a value that was said before. No message holds this character.
 _GAP = "\x00"
-#: The same for what nobody had said.
+#: Stands in a template for a value that nobody had said before.
 _UNKNOWN = "\x01"
 
-#: A reply in which what was said before is a gap, and for each gap where it was said.
+#: A reply with gaps for values that were said before, and the place of the value of each gap.
 Template = tuple[str, tuple["Place", ...]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where in a dialogue something was said: in which message, and as the how-many-th thing of its kind.
+    """The place of a value in a dialogue: the message, the kind of value, and its number among those of this kind.
 
-    ``message`` is -1 for the message that is answered, -2 for the one before it, and so on; 1 for the user's first.
+    ``message`` is -1 for the message to be answered, -2 for the message before, and so on, and 1 for the user's first
+    message.
     """
 
     message: int
@@ -44,18 +45,18 @@ class Place:
 class ReplyGuesser:
     """Guesses the next message of a user from the dialogue alone.
 
-    Counts which replies followed a message like the last one: the same but for ids, numbers and the like; else one with
-    the same question; else any. In a reply, an id or number that was said before counts as a reference to where it was
-    said, so that what is learned holds for other users; a reply that holds one which nobody has said cannot be guessed,
-    and takes its share of the probability. What this user has replied to such a message earlier in the dialogue counts
-    for more, and after a question for confirmation "Yes." is possible without having been learned. Thread-safe.
+    Counts the replies that followed similar messages: equal messages except for ids and numbers, messages with the same
+    questions, with the same last question, and any messages. In a reply, an id or number that was said before counts as
+    a reference to its place, so that replies hold for other users. A reply with an id or number that nobody has said
+    cannot be guessed, but takes its share of the probability. This user's earlier replies to equal messages count too.
+    After a question for confirmation, "Yes." is possible without having been learned. Thread-safe.
 
     Args:
-        said: What turns a query into the dialogue: messages in turns, the first one not the user's and the last one to
-            be answered. Default: the query's attribute ``said``, as a ``CustomerQuery`` of ``SpecRetail-v0`` has it;
-            nothing else of the query is looked at, since an agent could not.
-        strength: How many observations the replies to less similar messages count for.
-        capacity: Kinds of messages remembered; the one not seen for longest is forgotten first.
+        said: ``said(query)`` returns the dialogue in a query: alternating messages, the first one not the user's, the
+            last one to be answered. Default: the query's attribute ``said``, as in a ``CustomerQuery`` of
+            ``SpecRetail-v0``. The rest of the query is ignored, because an agent does not know it.
+        strength: The number of observations that the replies to less similar messages count for (> 0).
+        capacity: The number of kinds of messages remembered. The kind not used for longest is forgotten first.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ReplyGuesser:
         self._replies: Recent[Counter[Template]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """At most ``k`` guesses, most likely first."""
+        """Return at most ``k`` guesses, most likely first."""
         said = tuple(self._said(call.query))
         with self._lock:
             shares = self._shares(said)
@@ -85,22 +86,20 @@ class ReplyGuesser:
         return [Guess(reply, min(1.0, share)) for reply, share in found.most_common(k)]
 
     def observe(self, call: Call, response: Any) -> None:
-        """Learn what the user really said."""
+        """Learn the user's real reply."""
         if isinstance(response, str):
             self.learn([(*self._said(call.query), response)])
 
     def learn(self, dialogues: Iterable[Sequence[str]]) -> None:
-        """Learn the last message of each dialogue as a reply to those before it."""
+        """Learn the last message of each dialogue as the reply to the messages before."""
         with self._lock:
             for said in dialogues:
                 template = _template(said[-1], said[:-1])
                 for kind in _kinds(said[-2]):
-                    replies = self._replies.get(kind) or Counter()
-                    replies[template] += 1
-                    self._replies.put(kind, replies)
+                    self._replies.get_or_make(kind, Counter)[template] += 1
 
     def _shares(self, said: Sequence[str]) -> dict[Template, float]:
-        """The probability of each reply: counts, with the shares among less similar messages as a prior."""
+        """Return the probability of each reply: its share of the counts, with less similar messages as the prior."""
         shares: dict[Template, float] = {}
         *general, exact = reversed(list(_kinds(said[-1])))
         for kind in general:
@@ -121,12 +120,12 @@ class ReplyGuesser:
 
 
 def normalised(text: str) -> str:
-    """A looser form of a message, for ``canonical={"user": normalised}``: words in lower case, with single spaces.
+    """Return a looser form of a message, for ``canonical={"user": normalised}``: words in lower case, single spaces.
 
-    **Lossy**: a guess that differs from the real message in case, punctuation or spacing alone then counts as right,
-    and the agent's next decision is the one that it has made on the guess's wording. Its dialogue shows the real
-    message. Harmless for an agent that does not look at these; ``statistics.shadow_differences`` counts how often it
-    did, among the decisions that are checked.
+    **Lossy**: a guess that differs from the real message in case, punctuation or spacing alone then counts as right.
+    The agent's next action is the one that it chose after the guess, while its dialogue shows the real message. This is
+    harmless for an agent that ignores case, punctuation and spacing. ``statistics.shadow_differences`` counts the
+    checked actions that the real message would have changed.
     """
     return " ".join(re.findall(r"\w+(?:['.@#-]\w+)*|###\w+###", text.lower()))
 
@@ -137,7 +136,7 @@ def _said(query: Any) -> Sequence[str]:
 
 
 def _kinds(message: str) -> Iterator[str]:
-    """What a message is like, most similar first: its text, its questions, its last question, anything."""
+    """Yield the kinds of a message, most specific first: its text, its questions, its last question, any message."""
     masked = _masked(message)
     yield f"message {masked}"
     questions = _QUESTION.findall(masked)
@@ -147,21 +146,21 @@ def _kinds(message: str) -> Iterator[str]:
 
 
 def _masked(message: str) -> str:
-    """The message without what is special about this one."""
-    return _replaced(message, [_GAP for _ in _things(message)])
+    """Return the message with gaps for ids, numbers and similar values."""
+    return _replaced(message, [_GAP for _ in _values(message)])
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
-class _Thing:
-    """An id, a number or the like, and where it stands in a message."""
+class _Value:
+    """An id, number or similar value in a message, with its position."""
 
     start: int
     value: str
     kind: str
 
 
-def _things(message: str) -> list[_Thing]:
-    """All of them, none overlapping another: of two that do, the longer one."""
+def _values(message: str) -> list[_Value]:
+    """Return all values in a message. Of two that overlap, only the longer one counts."""
     taken = bytearray(len(message))
     found = []
     entities = {str(each.value): each.kind for each in texts.read(message).entities if each.kind in _MASKED}
@@ -171,39 +170,39 @@ def _things(message: str) -> list[_Thing]:
             end = start + len(value)
             if not any(taken[start:end]):
                 taken[start:end] = b"\1" * len(value)
-                found.append(_Thing(start, value, kind))
+                found.append(_Value(start, value, kind))
             start = message.find(value, end)
     return sorted(found)
 
 
 def _replaced(message: str, others: Sequence[str]) -> str:
-    """The message with ``others`` in place of its things."""
+    """Return the message with ``others`` in place of its values."""
     parts, end = [], 0
-    for thing, other in zip(_things(message), others, strict=True):
-        parts += [message[end : thing.start], other]
-        end = thing.start + len(thing.value)
+    for each, other in zip(_values(message), others, strict=True):
+        parts += [message[end : each.start], other]
+        end = each.start + len(each.value)
     return "".join((*parts, message[end:]))
 
 
 def _template(reply: str, said: Sequence[str]) -> Template:
-    known = dict(reversed(list(_places(said))))  # of several, the first listed: the latest
-    values = [thing.value for thing in _things(reply)]
+    known = dict(reversed(list(_places(said))))  # of several places, the latest one, which is listed first
+    values = [each.value for each in _values(reply)]
     text = _replaced(reply, [_GAP if value in known else _UNKNOWN for value in values])
     return text, tuple(known[value] for value in values if value in known)
 
 
 def _places(said: Sequence[str]) -> Iterator[tuple[str, Place]]:
-    """Everything that can be referred to, latest message first."""
+    """Yield every value in the dialogue with its place, latest message first."""
     for back, message in enumerate(reversed(said), start=1):
         numbers: Counter[str] = Counter()
-        for thing in _things(message):
-            numbers[thing.kind] += 1
+        for each in _values(message):
+            numbers[each.kind] += 1
             where = 1 if back == len(said) - 1 else -back
-            yield thing.value, Place(where, thing.kind, numbers[thing.kind])
+            yield each.value, Place(where, each.kind, numbers[each.kind])
 
 
 def _filled(template: Template, said: Sequence[str]) -> str | None:
-    """The reply that a template means in this dialogue; ``None`` if what it takes was not said."""
+    """Return the reply that a template stands for in this dialogue; ``None`` if a value is missing."""
     reply, places = template
     if _UNKNOWN in reply:
         return None
@@ -218,7 +217,7 @@ def _filled(template: Template, said: Sequence[str]) -> str | None:
 
 
 def _own_replies(said: Sequence[str], kind: str) -> Iterator[Template]:
-    """What this user has already replied to messages of that kind, word by word."""
+    """Yield the replies that this user has already given to messages of that kind, unchanged."""
     for place in range(1, len(said) - 1, 2):
         if next(_kinds(said[place - 1])) == kind:
             yield said[place], ()

@@ -1,4 +1,4 @@
-"""``UnionGuesser``: the guesses of several guessers, merged and weighted by how often each was right."""
+"""``UnionGuesser``: merges the guesses of several guessers."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)
 
-#: What a guesser offered for one call: key and claimed probability, best first.
+#: The guesses of a guesser for one call: key and claimed probability, best first.
 _Offer = list[tuple[Hashable, float]]
 
 
 class UnionGuesser:
-    """Asks several guessers, corrects what they claim by what came true, and merges what they agree on.
+    """Lets several guessers predict, corrects their probabilities by past hits, and merges equal guesses.
 
-    A claim is multiplied by how often that guesser's guess of that rank was right, relative to how often it claimed to
-    be. Then the doubts about a response, ``1 - p`` of each of the n guessers with something to say, are multiplied, and
-    the n-th root of that is the union's doubt: without the root the guessers would count as independent witnesses,
-    which those of one domain are not. What the union claims is corrected as its members' claims are.
+    A claimed probability is multiplied by the ratio of hits to claimed hits of the guesser's rank. Then the doubts
+    about a response, ``1 - p`` of each of the n guessers with any guess, are multiplied. The n-th root of the product
+    is the union's doubt; without the root, the guessers would count as independent, which guessers of one domain are
+    not. The union's own probabilities are corrected in the same way.
 
-    The members are asked one after the other, so name quick ones first: what is known by then is told ``early``, before
-    the next one is asked. A member that raises is left out of that guess, counted in ``failures`` and logged; so is one
-    whose ``observe`` raises.
+    The members predict one after the other, so list quick members first: their guesses are passed to ``early`` before
+    the next member starts. A member that raises is left out of that guess, counted in ``failures`` and logged. The same
+    holds for a member whose ``observe`` raises.
 
     Args:
-        guessers: At least one. ``close`` closes those that can be closed.
-        capacity: Calls remembered until their response is observed.
+        guessers: The members, at least one. ``close`` closes those that have a ``close``.
+        capacity: The number of calls that are remembered until their responses are observed.
+
+    Raises:
+        InvalidConfiguration: ``guessers`` is empty, or a member's ``guess`` is a coroutine function.
     """
 
     def __init__(self, guessers: Sequence[Guesser], *, capacity: int = 1024) -> None:
@@ -45,17 +48,17 @@ class UnionGuesser:
         self.guessers = tuple(guessers)
         for guesser in self.guessers:
             if is_async(guesser.guess):
-                raise InvalidConfiguration(f"guessers must be plain, and {guesser!r}.guess is a coroutine function")
+                raise InvalidConfiguration(f"guessers must not be async, and {guesser!r}.guess is a coroutine function")
         self._members = [as_guess(guesser.guess) for guesser in self.guessers]
         self._reliability = [Reliability() for _ in self.guessers]
-        self._own = [Reliability() for _ in self.guessers]  # of the first one, of the first two, …
+        self._own = [Reliability() for _ in self.guessers]  # of the union of the first member, of the first two, …
         self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
         self._lock = threading.Lock()
         self._failures = [0] * len(self.guessers)
 
     @property
     def failures(self) -> tuple[int, ...]:
-        """How often each guesser has raised."""
+        """The number of errors that each guesser has raised."""
         return tuple(self._failures)
 
     def guess(
@@ -65,17 +68,17 @@ class UnionGuesser:
         cancel: CancelToken | None = None,
         early: Callable[[Sequence[Guess]], None] | None = None,
     ) -> list[Guess]:
-        """At most ``k`` guesses, most likely first; ``early`` is called with those of the first members.
+        """Return at most ``k`` guesses, most likely first; ``early`` is called with the guesses of the first members.
 
         Raises:
-            CallCancelled: The token was cancelled while a member was guessing.
+            CallCancelled: The token was cancelled while a member was predicting.
         """
         token = CancelToken() if cancel is None else cancel
         values: dict[Hashable, Any] = {}
         offers: list[_Offer] = []
         merged: list[_Offer] = []
         for index in range(len(self.guessers)):
-            offers.append(self._ask(index, call, k, token, values))
+            offers.append(self._predict(index, call, k, token, values))
             merged.append(self._merged(offers, k))
             self._offers.put(call.key, (tuple(offers), tuple(merged)))
             corrected = self._own[index].corrected([p for _, p in merged[index]])
@@ -85,7 +88,7 @@ class UnionGuesser:
         return guesses
 
     def _merged(self, offers: Sequence[_Offer], k: int) -> _Offer:
-        """What the members that were asked say together."""
+        """Return the merged guesses of the members that have predicted so far."""
         doubts: dict[Hashable, float] = {}
         for reliability, offer in zip(self._reliability, offers, strict=False):
             for (key, _), p in zip(offer, reliability.corrected([p for _, p in offer]), strict=True):
@@ -97,13 +100,13 @@ class UnionGuesser:
         return list(zip([key for key, _ in ranked], capped([p for _, p in ranked]), strict=True))
 
     def observe(self, call: Call, response: Any) -> None:
-        """Learn who was right, if this call was guessed, and tell every member."""
+        """Learn which members were right, if this call was guessed, and pass the response to every member."""
         remembered = self._offers.get(call.key)
         if remembered is not None:
             offers, merged = remembered
             key = key_of(response)
             for reliabilities, all_offers in ((self._reliability, offers), (self._own, merged)):
-                for reliability, offer in zip(reliabilities, all_offers, strict=False):  # of those that were asked
+                for reliability, offer in zip(reliabilities, all_offers, strict=False):  # of the members that predicted
                     _learn(reliability, offer, key)
         for index, guesser in enumerate(self.guessers):
             observe = getattr(guesser, "observe", None)
@@ -114,7 +117,7 @@ class UnionGuesser:
                     self._failed(index, error)
 
     def close(self) -> None:
-        """Close every member that can be closed. Idempotent where theirs is."""
+        """Close every member that has a ``close``. Idempotent if the members' ``close`` is."""
         for guesser in self.guessers:
             close = getattr(guesser, "close", None)
             if close is not None:
@@ -126,7 +129,7 @@ class UnionGuesser:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any]) -> _Offer:
+    def _predict(self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any]) -> _Offer:
         try:
             guesses = self._members[index](call, k, cancel)
             offer: dict[Hashable, float] = {}

@@ -1,45 +1,46 @@
-"""One argument at one moment: what it may be, and what speaks for each possibility."""
+"""The candidates for one argument of one tool at one moment, with the features of each."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from spec_envs.agents.pattern.moment import Candidate, State
+from spec_envs.agents.pattern.moment import Candidate, Moment
 
-#: What was chosen for the arguments so far; ``None``: left out.
+#: The candidates chosen for earlier arguments; ``None`` for an omitted argument.
 Chosen = Mapping[str, Candidate | None]
 
 
 @dataclasses.dataclass(slots=True)
-class Slot:
-    """One argument of a tool at one moment: what it may be, and the features of each possibility."""
+class ArgumentChoice:
+    """The choice of one argument of a tool at one moment: the candidates, and the features of each."""
 
     tool: str
     argument: str
     candidates: list[Candidate]
     features: list[list[str]]
     optional: bool
-    shapes: dict[str, str]  # of every candidate, by key
+    shapes: dict[str, str]  # the form of every candidate, by key
 
 
-def slot_of(state: State, tool: str, argument: str) -> Slot:
-    """The candidates of an argument, with those features that do not depend on other arguments."""
-    candidates = state.candidates(tool, argument)
-    features = _features(state, tool, argument, candidates)
+def argument_choice(moment: Moment, tool: str, argument: str) -> ArgumentChoice:
+    """Return the candidates for an argument, with the features that do not depend on other arguments."""
+    candidates = moment.candidates(tool, argument)
+    features = _features(moment, tool, argument, candidates)
     shapes = {each.key: each.shape for each in candidates}
-    return Slot(tool, argument, candidates, features, state.memory.optional(tool, argument, state.task), shapes)
+    optional = moment.memory.optional(tool, argument, moment.task)
+    return ArgumentChoice(tool, argument, candidates, features, optional, shapes)
 
 
-def _features(state: State, tool: str, argument: str, candidates: Sequence[Candidate]) -> list[list[str]]:
-    done = state.latest.get(tool)
+def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> list[list[str]]:
+    done = moment.latest.get(tool)
     previous = None if done is None else done.arguments.get(argument)
     elsewhere = next(
-        (each.arguments[argument] for each in reversed(state.index.calls) if argument in each.arguments), ""
+        (each.arguments[argument] for each in reversed(moment.index.calls) if argument in each.arguments), ""
     )
     mentions = _ranks({each.mention: each for each in candidates if each.mention[0] >= 0})
     ages = _ranks({(each.last,): each for each in candidates if each.last >= 0})
-    fresh = _fresh(state, tool, argument, candidates)
+    fresh = _fresh(moment, tool, argument, candidates)
     places: dict[int, list[int]] = {}
     for each in candidates:
         places.setdefault(each.mention[0], []).append(each.mention[1])
@@ -47,12 +48,12 @@ def _features(state: State, tool: str, argument: str, candidates: Sequence[Candi
     unused: dict[int, int] = {}
     for each in candidates:
         time, place = each.mention
-        if (tool, argument) not in state.uses.get(each.key, ()) and place <= unused.get(time, place):
+        if (tool, argument) not in moment.uses.get(each.key, ()) and place <= unused.get(time, place):
             unused[time] = place
     rows = []
     for each in candidates:
         row = list(each.features)
-        uses = state.uses.get(each.key, ())
+        uses = moment.uses.get(each.key, ())
         if (tool, argument) in uses:
             row.append("used here last" if each.key == previous else "used here")
         elif any(name == argument for _, name in uses):
@@ -68,7 +69,7 @@ def _features(state: State, tool: str, argument: str, candidates: Sequence[Candi
         time, place = each.mention
         if time >= 0:
             order = orders[time]
-            when = "now" if time in (state.user[0], state.agent[0]) else "before"
+            when = "now" if time in (moment.user[0], moment.agent[0]) else "before"
             row.append(f"said as {min(3, order.index(place))} of {min(3, len(order))} {when}")
             if place == unused.get(time):
                 row.append(f"first said of the unused {when}")
@@ -81,7 +82,7 @@ def _ranks(places: Mapping[tuple[int, ...], Candidate]) -> dict[tuple[int, ...],
 
 
 def _alike(field: str, argument: str) -> int:
-    """How much a field's name is like an argument's: 3 equal, 2 the one ends with the other, 1 a common word."""
+    """Return how similar a field's name is to an argument's: 3 equal, 2 one ends with the other, 1 a common word."""
     if field == argument:
         return 3
     if field and (argument.endswith(f"_{field}") or field.endswith(f"_{argument}")):
@@ -89,12 +90,12 @@ def _alike(field: str, argument: str) -> int:
     return int(bool(set(field.rstrip("s").split("_")) & set(argument.rstrip("s").split("_"))))
 
 
-def _fresh(state: State, tool: str, argument: str, candidates: Sequence[Candidate]) -> dict[str, bool]:
-    """Elements of lists that this argument was not yet taken from; true for the first of each list."""
+def _fresh(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> dict[str, bool]:
+    """Return the list elements that were not yet used for this argument; ``True`` for the first of each list."""
     first: dict[str, tuple[int, str]] = {}
     fresh: dict[str, bool] = {}
     for each in candidates:
-        if each.lists and (tool, argument) not in state.uses.get(each.key, ()):
+        if each.lists and (tool, argument) not in moment.uses.get(each.key, ()):
             fresh[each.key] = False
             for source, place in each.lists:
                 if source not in first or place < first[source][0]:
@@ -104,41 +105,40 @@ def _fresh(state: State, tool: str, argument: str, candidates: Sequence[Candidat
     return fresh
 
 
-class Given:
-    """What the arguments chosen so far, and the calls made so far, say about the next argument.
+class CallSoFar:
+    """Features of candidates that depend on the arguments chosen so far and on the calls made so far.
 
     Args:
-        state: The moment.
-        slot: The argument.
-        chosen: Those before it.
-        final: Whether it is the last one.
+        moment: The moment.
+        choice: The choice of the next argument.
+        chosen: The candidates chosen for earlier arguments.
+        final: Whether the argument is the last one.
     """
 
-    def __init__(self, state: State, slot: Slot, chosen: Chosen, final: bool) -> None:
-        self._slot, self._final, self._calls = slot, final, state.index.calls
+    def __init__(self, moment: Moment, choice: ArgumentChoice, chosen: Chosen, final: bool) -> None:
+        self._choice, self._final, self._calls = choice, final, moment.index.calls
         self._keys = {name: None if each is None else each.key for name, each in chosen.items()}
         self._names = [(name, key) for name, key in self._keys.items() if key is not None]
         records = [each.records for each in chosen.values() if each is not None and each.records]
         self._records = records[-1] if records else frozenset()
         self._results = {result for result, _ in self._records}
-        self._done = done = state.latest.get(slot.tool)
+        self._done = done = moment.latest.get(choice.tool)
         if done is not None:
             agree = all(done.arguments.get(name) == key for name, key in self._keys.items())
             self._how = "first" if not chosen else "so far as before" if agree else "other"
             self._result = "failed" if done.error else "done"
-            self._before = done.arguments.get(slot.argument)
+            self._before = done.arguments.get(choice.argument)
             self._swapped: dict[str, list[str]] = {}
             for name, key in done.arguments.items():
-                if name != slot.argument:
+                if name != choice.argument:
                     self._swapped.setdefault(key, []).append(f"was {name}")
+        same_tool = (each for each in moment.index.calls if each.call.name == choice.tool)
         self._made = [
-            each
-            for each in state.index.calls
-            if each.call.name == slot.tool and all(each.arguments.get(name) == key for name, key in self._keys.items())
+            each for each in same_tool if all(each.arguments.get(name) == key for name, key in self._keys.items())
         ]
 
     def features(self, candidate: Candidate) -> list[str]:
-        """Features of a candidate that hold only here."""
+        """Return the features of a candidate."""
         features = [f"equals {name}" for name, key in self._names if key == candidate.key]
         if self._records and candidate.records:
             same = not self._records.isdisjoint(candidate.records)
@@ -150,17 +150,17 @@ class Given:
             features.append(f"{self._how}, {'same' if same else 'new'}, {self._result}")
             features += self._swapped.get(candidate.key, ())
             before = self._before
-            if self._keys and before is not None and not same and candidate.shape == self._slot.shapes.get(before):
+            if self._keys and before is not None and not same and candidate.shape == self._choice.shapes.get(before):
                 features.append("above the last" if candidate.key > before else "below the last")
         if self._keys and self._made:
-            again = any(each.arguments.get(self._slot.argument) == candidate.key for each in self._made)
+            again = any(each.arguments.get(self._choice.argument) == candidate.key for each in self._made)
             features.append("begins a call that was made" if again else "turns from calls that were made")
         if self._final:
             features.append(self._completes(candidate))
         return features
 
     def _completes(self, candidate: Candidate) -> str:
-        equal = [each for each in self._made if each.arguments.get(self._slot.argument) == candidate.key]
+        equal = [each for each in self._made if each.arguments.get(self._choice.argument) == candidate.key]
         if not equal:
             return "completes something new"
         place = "the last call" if equal[-1] is self._calls[-1] else "an earlier call"

@@ -1,4 +1,4 @@
-"""Which value for each argument: candidates by provenance, ranked by a log-linear model, joined by a beam."""
+"""Chooses the values of a call's arguments with a log-linear model, and joins them with a beam search."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spec_envs.agents.log_linear import Ranker, Rows, rows_of, softmax
-from spec_envs.agents.pattern.argument_features import Chosen, Given, Slot, slot_of
-from spec_envs.agents.pattern.moment import Candidate, State
+from spec_envs.agents.pattern.argument_features import ArgumentChoice, CallSoFar, Chosen, argument_choice
+from spec_envs.agents.pattern.moment import Candidate, Moment
 from spec_envs.conversation import ToolCall, canonical
 
-#: Beside candidates, two things may be right: something that is no candidate, and to leave the argument out.
+#: Two more outcomes beside the candidates: a value that is no candidate, and an omitted argument.
 _UNKNOWN = "(unknown)"
 _OMITTED = "(omitted)"
-#: Candidates of an argument that the beam looks at, and partial calls that it keeps.
+#: The number of candidates that extend each partial call, and the number of partial calls in the beam.
 _BREADTH = 12
 _BEAM = 8
-#: A partial call this much less likely (natural logarithm) than the best is dropped.
+#: A partial call is dropped if its log-probability is lower than the best one's by more than this.
 _BEHIND = 6.0
 
 
 @dataclasses.dataclass(slots=True)
 class Partial:
-    """A call in the making."""
+    """A call with some of its arguments chosen, and its log-probability."""
 
     chosen: Chosen
     score: float
@@ -37,56 +37,55 @@ class ArgumentModel:
     """Ranks the values of arguments, given the arguments before them.
 
     Args:
-        ranker: The weights.
+        ranker: The weights. Default: a new, untrained ranker.
     """
 
     def __init__(self, ranker: Ranker | None = None) -> None:
         self.ranker = ranker or Ranker()
 
-    def decisions(self, state: State, call: ToolCall) -> list[tuple[Rows, int]]:
-        """What ``call`` having been made at ``state`` teaches: for each argument, rows and the right one."""
+    def decisions(self, moment: Moment, call: ToolCall) -> list[tuple[Rows, int]]:
+        """Return what ``call`` at ``moment`` teaches: for each argument, the rows and the number of the right row."""
         found = []
         chosen: dict[str, Candidate | None] = {}
-        names = list(state.memory.tools.get(call.name, call.arguments))
+        names = list(moment.memory.tools.get(call.name, call.arguments))
         for position, argument in enumerate(names):
-            slot = slot_of(state, call.name, argument)
-            right = self._right(slot, call)
-            given = Given(state, slot, chosen, position == len(names) - 1)
+            choice = argument_choice(moment, call.name, argument)
+            right = self._right(choice, call)
+            call_so_far = CallSoFar(moment, choice, chosen, position == len(names) - 1)
             features = [
-                [*each, *given.features(candidate)]
-                for each, candidate in zip(slot.features, slot.candidates, strict=True)
+                [*each, *call_so_far.features(candidate)]
+                for each, candidate in zip(choice.features, choice.candidates, strict=True)
             ]
-            features += _others(slot)
+            features += _others(choice)
             known = [[self.ranker.feature(name, new=True) for name in row] for row in features]
-            found.append((rows_of(known, self._contexts(slot, new=True)), right))
-            chosen[argument] = _chosen(slot, right, call.arguments.get(argument))
+            found.append((rows_of(known, self._contexts(choice, new=True)), right))
+            chosen[argument] = _chosen(choice, right, call.arguments.get(argument))
         return found
 
-    def knows(self, state: State, call: ToolCall) -> bool:
-        """Whether every argument of ``call`` is among the candidates at ``state``."""
-        slots = (slot_of(state, call.name, argument) for argument in state.memory.tools.get(call.name, call.arguments))
-        return all(
-            slot.argument not in call.arguments or self._right(slot, call) < len(slot.candidates) for slot in slots
-        )
+    def knows(self, moment: Moment, call: ToolCall) -> bool:
+        """Return whether every argument of ``call`` is among the candidates at ``moment``."""
+        names = (name for name in moment.memory.tools.get(call.name, call.arguments) if name in call.arguments)
+        choices = (argument_choice(moment, call.name, name) for name in names)
+        return all(self._right(choice, call) < len(choice.candidates) for choice in choices)
 
-    def complete(self, state: State, tool: str, least: float = 0.0) -> list[tuple[dict[str, Any], float]]:
-        """Arguments for a call of ``tool``, most likely first, with their probability given that it is called.
+    def complete(self, moment: Moment, tool: str, least: float = 0.0) -> list[tuple[dict[str, Any], float]]:
+        """Return arguments for a call of ``tool``, most likely first, with their probability if the tool is called.
 
         Args:
-            state: The moment.
-            tool: Its name.
-            least: What is less likely than this is not worth following.
+            moment: The moment.
+            tool: The name of the tool.
+            least: Less likely arguments are dropped.
         """
         beam = [Partial({}, 0.0)]
-        names = list(state.memory.tools.get(tool, ()))
+        names = list(moment.memory.tools.get(tool, ()))
         floor = math.log(max(least, 1e-9))
         for position, argument in enumerate(names):
             if not beam:
                 break
-            slot = slot_of(state, tool, argument)
-            beam = self._extend(state, slot, beam, position == len(names) - 1)
+            choice = argument_choice(moment, tool, argument)
+            beam = self._extend(moment, choice, beam, position == len(names) - 1)
             beam = [each for each in beam if each.score >= floor]
-        written = [name for name in state.memory.order.get(tool, ()) if name in names]
+        written = [name for name in moment.memory.order.get(tool, ()) if name in names]
         written += [name for name in names if name not in written]
         found = []
         for partial in beam:
@@ -95,56 +94,57 @@ class ArgumentModel:
             found.append((arguments, math.exp(partial.score)))
         return found
 
-    def _extend(self, state: State, slot: Slot, beam: Sequence[Partial], final: bool) -> list[Partial]:
+    def _extend(self, moment: Moment, choice: ArgumentChoice, beam: Sequence[Partial], final: bool) -> list[Partial]:
         ranker = self.ranker
-        known, weights = ranker.known.get, ranker.weights(self._contexts(slot))
-        base = _sums(weights, [[known(name, 0) for name in row] for row in slot.features])
-        others = _sums(weights, [[known(name, 0) for name in row] for row in _others(slot)])
+        known, weights = ranker.known.get, ranker.weights(self._contexts(choice))
+        base = _sums(weights, [[known(name, 0) for name in row] for row in choice.features])
+        others = _sums(weights, [[known(name, 0) for name in row] for row in _others(choice)])
         weights = weights.tolist()
         order = np.argsort(-base, kind="stable")
         best, rest = order[:_BREADTH].tolist(), base[order[_BREADTH:]]
         extended = []
         for partial in beam:
-            given = Given(state, slot, partial.chosen, final)
+            call_so_far = CallSoFar(moment, choice, partial.chosen, final)
             scores = [
-                base[i] + sum(weights[known(name, 0)] for name in given.features(slot.candidates[i])) for i in best
+                base[i] + sum(weights[known(name, 0)] for name in call_so_far.features(choice.candidates[i]))
+                for i in best
             ]
             shares = softmax(np.concatenate([scores, others, rest]))
-            options: list[Candidate | None] = [slot.candidates[i] for i in best]
-            if slot.optional:
+            options: list[Candidate | None] = [choice.candidates[i] for i in best]
+            if choice.optional:
                 options.append(None)
-                shares = np.delete(shares, len(best))  # that of the unknown value, which cannot be guessed
+                shares = np.delete(shares, len(best))  # drop the share of an unknown value, which cannot be guessed
             for option, share in zip(options, shares.tolist(), strict=False):
                 score = partial.score + math.log(share + 1e-12)
-                extended.append(Partial({**partial.chosen, slot.argument: option}, score))
+                extended.append(Partial({**partial.chosen, choice.argument: option}, score))
         extended.sort(key=lambda partial: -partial.score)
         return [each for each in extended[:_BEAM] if each.score > extended[0].score - _BEHIND]
 
-    def _contexts(self, slot: Slot, *, new: bool = False) -> list[int]:
-        names = ("", slot.argument, f"{slot.tool}.{slot.argument}")
+    def _contexts(self, choice: ArgumentChoice, *, new: bool = False) -> list[int]:
+        names = ("", choice.argument, f"{choice.tool}.{choice.argument}")
         return [self.ranker.context(name, new=new) for name in names]
 
-    def _right(self, slot: Slot, call: ToolCall) -> int:
-        if slot.argument not in call.arguments:
-            return len(slot.candidates) + slot.optional  # unknown, if it cannot be left out
-        key = canonical(call.arguments[slot.argument])
-        for number, candidate in enumerate(slot.candidates):
+    def _right(self, choice: ArgumentChoice, call: ToolCall) -> int:
+        if choice.argument not in call.arguments:
+            return len(choice.candidates) + choice.optional  # if the argument is required, its value counts as unknown
+        key = canonical(call.arguments[choice.argument])
+        for number, candidate in enumerate(choice.candidates):
             if candidate.key == key:
                 return number
-        return len(slot.candidates)
+        return len(choice.candidates)
 
 
-def _others(slot: Slot) -> list[list[str]]:
-    count = len(slot.candidates)
+def _others(choice: ArgumentChoice) -> list[list[str]]:
+    count = len(choice.candidates)
     rows = [[_UNKNOWN, f"unknown of {'0' if not count else '1' if count == 1 else '4' if count < 5 else 'many'}"]]
-    if slot.optional:
+    if choice.optional:
         rows.append([_OMITTED])
     return rows
 
 
-def _chosen(slot: Slot, right: int, value: Any) -> Candidate | None:
-    if right < len(slot.candidates):
-        return slot.candidates[right]
+def _chosen(choice: ArgumentChoice, right: int, value: Any) -> Candidate | None:
+    if right < len(choice.candidates):
+        return choice.candidates[right]
     if value is None:
         return None
     return Candidate(value, canonical(value), "", [], frozenset(), frozenset(), ())

@@ -1,4 +1,4 @@
-"""Arguments that stand nowhere as they are: lists of ids, and records with the fields that the tool wants."""
+"""Arguments that appear nowhere as a whole: lists of ids, and records with the fields that a tool takes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from spec_envs.agents.pattern import text as texts
 from spec_envs.conversation import canonical
 
 if TYPE_CHECKING:
-    from spec_envs.agents.pattern.index import Index, Value
+    from spec_envs.agents.pattern.index import Index, Result, Value
 
-#: Records and values looked at for one shape: the latest.
+#: The greatest number of records, and of groups of records, that are considered for one shape: the latest ones.
 _MAX_RECORDS = 150
 _MAX_GROUPS = 24
-#: Ways to put a list together from what was said that are tried.
+#: The greatest length of a list that is put together.
 _MAX_LENGTH = 12
-#: What things are called by: more than a number or a code.
+#: The start of a name, as opposed to a number or a code.
 _NAME = re.compile(r"[a-z]{3}")
 
-#: A value, its source, the record that it is from, and when that was seen.
+#: A value, its source, the record that holds its parts, and the time at which that was seen.
 _Made = tuple[Any, str, tuple[int, int] | None, int]
 _Projected = dict[tuple[int, int], dict[str, Any]]
 
 
 @dataclasses.dataclass(slots=True)
 class Composite:
-    """A value that was put together: from what, from within which records, and when the latest of that was seen."""
+    """A value that was put together, with the sources and records of its parts, and the time of the latest part."""
 
     value: Any
     sources: list[str]
@@ -38,12 +38,12 @@ class Composite:
 
 
 def composites(index: Index, shape: str, order: Mapping[str, list[str]] = MappingProxyType({})) -> dict[str, Composite]:
-    """Values of ``shape`` (a list, a record or a list of records) that can be put together, by their canonical form.
+    """Return the values of ``shape`` that can be put together, by their canonical form.
 
     Args:
-        index: What they are put together from.
-        shape: Their form.
-        order: For the form of a record, its fields in the order in which they are to be written.
+        index: The index of the conversation.
+        shape: The form of a list, a record or a list of records.
+        order: The order of the fields of a record, by its form.
     """
     found: dict[str, Composite] = {}
     inner = shape[1:-1] if shape.startswith("[") else shape
@@ -77,11 +77,11 @@ def _of_scalars(index: Index, shape: str) -> Iterator[_Made]:
 
 
 def _named(index: Index, values: list[Value], text: texts.Text) -> dict[str, list[tuple[int, Any]]]:
-    """By source, the values in whose record there is a name that ``text`` says: where it says it, and the value."""
+    """Return the values whose record holds a name that ``text`` mentions, with the position of the name, by source."""
     found: dict[str, list[tuple[int, Any]]] = {}
     for each in values:
         for record in list(each.records)[-2:]:
-            names = (word for word in index.node(record).words if word != each.normal and _NAME.match(word))
+            names = (word for word in index.record(record).words if word != each.normal and _NAME.match(word))
             said = [position for word in names if (position := text.find(word)) >= 0]
             if said:
                 found.setdefault(next(reversed(each.sources)), []).append((min(said), each.value))
@@ -93,19 +93,19 @@ def _of_records(index: Index, fields: list[str], listed: bool) -> Iterator[_Made
     projected = _project_all(index, fields)
     if not listed:
         for record, each in projected.items():
-            yield each, _source(index, record), record, index.results[record[0]][0]
+            yield each, _source(index, record), record, index.results[record[0]].time
         return
     groups = 0
     for number in range(len(index.results) - 1, -1, -1):
-        time, _, expansion, _ = index.results[number]
-        for path, members in expansion.groups:
+        time, content = index.results[number].time, index.results[number].content
+        for path, members in content.groups:
             rows = [projected.get((number, member)) for member in members]
             if groups < _MAX_GROUPS and len(rows) <= _MAX_LENGTH and None not in rows:
                 groups += 1
-                parent = expansion.nodes[members[0]].parent
+                parent = content.records[members[0]].parent
                 yield rows, f"all {path}", (number, parent) if parent >= 0 else None, time
     for record, each in list(projected.items())[:40]:
-        yield [each], f"one {_source(index, record)}", record, index.results[record[0]][0]
+        yield [each], f"one {_source(index, record)}", record, index.results[record[0]].time
     for who, text, time in _recent(index):
         said = _said(index, projected, text)
         if 1 <= len(said) <= _MAX_LENGTH:
@@ -113,7 +113,7 @@ def _of_records(index: Index, fields: list[str], listed: bool) -> Iterator[_Made
 
 
 def _said(index: Index, projected: _Projected, text: texts.Text) -> list[dict[str, Any]]:
-    """The records that ``text`` names by an id of theirs, in the order of the text; the latest record of each id."""
+    """Return the records whose id ``text`` mentions, in the order of the text; of each id the latest record."""
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for each in projected.values():
         for value in each.values():
@@ -132,12 +132,11 @@ def _recent(index: Index) -> list[tuple[str, texts.Text, int]]:
 
 
 def _project_all(index: Index, fields: list[str]) -> _Projected:
-    """Every record that has ``fields``, reduced to them: the latest first."""
+    """Return every record that has ``fields``, reduced to these fields, latest first."""
     found: _Projected = {}
     for number in range(len(index.results) - 1, -1, -1):
-        arguments = index.results[number][3]
-        for member in range(len(index.results[number][2].nodes)):
-            projected = _project(index, (number, member), fields, arguments)
+        for member in range(len(index.results[number].content.records)):
+            projected = _project(index.results[number], member, fields)
             if projected is not None:
                 found[number, member] = projected
                 if len(found) >= _MAX_RECORDS:
@@ -145,29 +144,26 @@ def _project_all(index: Index, fields: list[str]) -> _Projected:
     return found
 
 
-def _project(
-    index: Index, record: tuple[int, int], fields: list[str], arguments: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """The fields of a record: its own, of records in it, of those around it, or what the tool was asked with."""
-    own, result = 0, {}
+def _project(result: Result, member: int, fields: list[str]) -> dict[str, Any] | None:
+    """Return the fields of a record: its own, those of records in or around it, or arguments of the call."""
+    own, row = 0, {}
     for field in fields:
-        number = record[1]
+        number = member
         while number >= 0:
-            node = index.results[record[0]][2].nodes[number]
-            place = node.own if field in node.own else node.inner
+            record = result.content.records[number]
+            place = record.own if field in record.own else record.inner
             if field in place:
-                own += number == record[1]
-                result[field] = place[field]
+                own += number == member
+                row[field] = place[field]
                 break
-            number = node.parent
+            number = record.parent
         else:
-            value = arguments.get(field)
+            value = result.arguments.get(field)
             if value is None or isinstance(value, Mapping | list):
                 return None
-            result[field] = value
-    return result if own else None
+            row[field] = value
+    return row if own else None
 
 
 def _source(index: Index, record: tuple[int, int]) -> str:
-    _, tool, expansion, _ = index.results[record[0]]
-    return f"{tool}:{expansion.nodes[record[1]].path}"
+    return f"{index.results[record[0]].tool}:{index.record(record).path}"

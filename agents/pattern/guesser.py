@@ -1,4 +1,4 @@
-"""``PatternGuesser``: an agent's next tool call with all its arguments, in milliseconds and without an LLM."""
+"""``PatternGuesser``: an agent's next tool call with all arguments, predicted in milliseconds and without an LLM."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.moment import Extra, State
-from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_moments
+from spec_envs.agents.pattern.moment import Extra, Moment
+from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_examples
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel
 from spec_envs.agents.recent import Recent
 from spec_envs.calls import Call
@@ -35,33 +35,37 @@ if TYPE_CHECKING:
 
 
 _VERSION = 1
-#: Predictions that are made whatever ``k`` is, so that what is learned of their ranks does not depend on it.
+#: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.
 _WIDTH = 8
 
 
 class PatternGuesser:
-    """Guesses the next tool call of an agent from what it and others did before; learns offline and online.
+    """Guesses an agent's next tool call from the conversation and from past conversations. Learns offline and online.
 
-    Which call, and which value for each argument, are two log-linear models joined by a beam; values are explained by
-    where they come from (a path into an earlier result, an entity in the user's text, an earlier argument, a constant
-    that two tasks have used), so that what is learned holds for other users and ids. Messages to the user are not
-    guessed, but they take their share of the probability. Thread-safe.
+    One log-linear model chooses the tool, another one the value of each argument; a beam search joins them. Values are
+    described by their sources: a path into an earlier result, an entity in the user's text, an earlier argument, or a
+    constant that two tasks have used. So the patterns hold for other users and ids. Messages to the user are not
+    guessed, but take their share of the probability. Thread-safe.
 
-    ``guess`` and ``observe`` serve calls of a policy whose query is an observation that holds the dialogue; ``predict``
-    and ``learn`` take conversations.
+    ``guess`` and ``observe`` serve calls to a policy whose observation holds the dialogue. ``predict`` and ``learn``
+    take conversations.
 
     Args:
-        rounds: How often ``learn`` goes over what it is given.
-        seed: Of the order in which it does.
-        dialogue: What turns a query into a ``Conversation``. Default: a ``Conversation``, a list of chat messages, or a
-            mapping (or an object) with ``messages`` or ``dialogue``, and ``tools`` if there are any; these may also be
-            JSON text, as in the observations of ``SpecRetail-v0``.
-        action: What turns a predicted call into a response. Default: ``{"name": …, "arguments": …}``.
-        outcome: The inverse: the ``ToolCall`` of a response, ``None`` if it is a message. Default: a mapping with a
-            ``name``, or this as JSON text, is a call.
-        reads: The tools that change nothing, for ``prefetch``. Not saved.
-        extra: A domain's own candidates: ``extra(conversation, tool, argument)`` gives values. Not saved.
-        capacity: Conversations whose index is kept, and calls that are remembered until they are observed.
+        rounds: The least number of times that ``learn`` goes over its examples (>= 1).
+        seed: The seed of the order of the examples.
+        dialogue: ``dialogue(query)`` returns the ``Conversation`` in a query. Default: a query is a ``Conversation``, a
+            list of chat messages, or a mapping (or an object) with ``messages`` or ``dialogue``, and perhaps ``tools``.
+            These may also be JSON text, as in the observations of ``SpecRetail-v0``.
+        action: ``action(call)`` returns a predicted call as a response. Default: ``{"name": …, "arguments": …}``.
+        outcome: ``outcome(response)`` returns the ``ToolCall`` in a response, or ``None`` for a message. Default: a
+            mapping with a ``name``, or such a mapping as JSON text, is a call.
+        reads: The names of the tools that change nothing, for ``prefetch``. Not saved.
+        extra: ``extra(conversation, tool, argument)`` returns further candidates for an argument. Not saved.
+        capacity: The number of conversations whose index is kept, and of calls that are remembered until their
+            responses are observed.
+
+    Raises:
+        InvalidConfiguration: ``rounds`` or ``capacity`` is less than 1.
     """
 
     def __init__(
@@ -93,35 +97,35 @@ class PatternGuesser:
         self._offers: Recent[list[tuple[ToolCall, float]]] = Recent(capacity)
 
     def predict(self, conversation: Conversation, k: int, *, seen: bool = True) -> list[tuple[ToolCall, float]]:
-        """At most ``k`` likely calls, most likely first, with their probabilities.
+        """Return at most ``k`` likely calls, most likely first, with their probabilities.
 
         Args:
-            conversation: All that happened so far.
-            k: How many.
-            seen: The agent is about to act: predict its next call, with the probability that it does exactly that. If
-                false, the user is saying something that is not known yet: predict what the agent calls before it
-                answers, in whatever order, each with the probability that it does. Such calls may have been made ahead,
-                and then stand at the end of ``conversation`` with their results: what is predicted goes on from them.
+            conversation: The conversation so far.
+            k: The greatest number of calls.
+            seen: If true, the agent is about to act, and each probability is the one that the agent's next action is
+                exactly this call. If false, the user is writing a message that is not known yet, and each probability
+                is the one that the agent makes this call before it answers, in any order. Calls that were made ahead of
+                time may stand at the end of ``conversation`` with their results.
         """
         with self._lock:
             claims = self._predict(conversation, seen)
-            probabilities = self._windows[seen].curve.corrected([p for _, p in claims], exclusive=seen)
+            probabilities = self._windows[seen].calibration.corrected([p for _, p in claims], exclusive=seen)
         return [(call, p) for (call, _), p in zip(claims, probabilities, strict=True)][:k]
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """At most ``k`` guesses of what the agent does, most likely first."""
+        """Return at most ``k`` guesses of the agent's next call, most likely first."""
         with self._lock:
             conversation = self._dialogue(call.query)
             claims = self._predict(conversation, True)
             self._offers.put(call.key, claims)
-            probabilities = self._windows[True].curve.corrected([p for _, p in claims])
+            probabilities = self._windows[True].calibration.corrected([p for _, p in claims])
         guesses = zip(claims, probabilities, strict=True)
         return [Guess(self._action(predicted), p) for (predicted, _), p in guesses][:k]
 
     def prefetch(self, situation: Situation, k: int) -> list[Guess]:
-        """At most ``k`` calls of reading tools, most likely first: what ``predict`` says while the user types.
+        """Return at most ``k`` likely calls of the tools in ``reads``, most likely first.
 
-        Makes this a ``Prefetcher`` for calls of the user (and for those of the policy, which have seen the message).
+        With this method a ``PatternGuesser`` is a ``Prefetcher`` for calls to the user and to the policy.
         """
         with self._lock:
             before, now = self._dialogue(situation.before), self._dialogue(situation.now)
@@ -132,21 +136,21 @@ class PatternGuesser:
         return [Guess(self._action(call), p) for call, p in predicted if call.name in self._reads][:k]
 
     def observe(self, call: Call, response: Any) -> None:
-        """Learn what the agent really did."""
+        """Learn the agent's real response."""
         with self._lock:
             conversation = self._dialogue(call.query)
             action = self._outcome(response)
             claims = self._offers.get(call.key)
             if claims is not None:
-                self._windows[True].curve.observe(ranks_of(claims, [action]), [p for _, p in claims])
+                self._windows[True].calibration.observe(ranks_of(claims, [action]), [p for _, p in claims])
             self._learn_online(conversation, action)
 
     def learn(self, trajectories: Trajectory | Iterable[Trajectory], *, seen: bool | None = None) -> None:
-        """Learn from finished conversations; those of one task should say so, and count as one.
+        """Learn from finished conversations. Conversations of the same ``task`` count as one.
 
         Args:
-            trajectories: The conversations. Better all at once: what is learned last counts for more.
-            seen: Only for predictions with this ``seen``, in less time. Default: for both.
+            trajectories: The conversations. Pass all of them at once, because later lessons count for more.
+            seen: Learn only for predictions with this ``seen``, in less time. Default: for both.
         """
         given = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
         with self._lock:
@@ -157,8 +161,8 @@ class PatternGuesser:
 
     def _predict(self, conversation: Conversation, seen: bool) -> list[tuple[ToolCall, float]]:
         self._memory.meet(conversation.tools)
-        state = State(self._index(conversation), self._memory, _online_task(conversation), self._extra)
-        return self._windows[seen].predict(state, _WIDTH)
+        moment = Moment(self._index(conversation), self._memory, _online_task(conversation), self._extra)
+        return self._windows[seen].predict(moment, _WIDTH)
 
     def _learn_online(self, conversation: Conversation, action: ToolCall | None) -> None:
         self._memory.meet(conversation.tools)
@@ -167,27 +171,27 @@ class PatternGuesser:
         if action is not None:
             events = (*events, action)
         index = Index()
-        for event in events:  # what is known already counts once, as it is counted by task
+        for event in events:  # counts are by task, so known events are not counted twice
             index.extend([event])
             remember(self._memory, index, task)
         if action is not None and action.name not in self._memory.tools:
             return
-        state = State(self._index(conversation), self._memory, task, self._extra)
-        _study(self._windows[True].lessons(state, [action]))
+        moment = Moment(self._index(conversation), self._memory, task, self._extra)
+        _study(self._windows[True].lessons(moment, [action]))
         if action is None:
             self._learn_turn(conversation, task)
 
     def _learn_turn(self, conversation: Conversation, task: str) -> None:
-        """The agent answers the user: all that it did since the user's last message is known."""
+        """Learn all calls since the user's last message, which are complete when the agent answers the user."""
         places = (place for place, event in enumerate(conversation.events) if isinstance(event, UserMessage))
         last = max(places, default=None)
         if last is not None:
             model = self._windows[False]
-            for moment in turn_moments(model, self._memory, Trajectory(conversation, task), last):
-                _study(model.lessons(State(moment.index, self._memory, task, self._extra), moment.right))
+            for example in turn_examples(model, self._memory, Trajectory(conversation, task), last):
+                _study(model.lessons(Moment(example.index, self._memory, task, self._extra), example.right))
 
     def _index(self, conversation: Conversation) -> Index:
-        """The index of ``conversation``: kept from before, or that of its longest known beginning, extended."""
+        """Return the kept index of ``conversation``, or extend a copy of the one with the longest common beginning."""
         events = conversation.events
         best = None
         for index in reversed(self._indices):
@@ -222,7 +226,7 @@ class PatternGuesser:
         return self._reader.read(query, tools)
 
     def to_json(self) -> dict[str, Any]:
-        """All that was learned, as JSON data; functions that were passed to the constructor are not part of it."""
+        """Return everything learned as JSON data. Functions that were passed to the constructor are not included."""
         with self._lock:
             return {
                 "version": _VERSION,
@@ -235,44 +239,44 @@ class PatternGuesser:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], **options: Any) -> PatternGuesser:
-        """A guesser that predicts and learns as the one that ``to_json`` was called on.
+        """Return a guesser that predicts and learns like the one that ``data`` was made from.
 
         Args:
-            data: What ``to_json`` gave.
-            options: More arguments of the constructor.
+            data: The result of ``to_json``.
+            options: Further arguments of the constructor.
 
         Raises:
-            InvalidConfiguration: ``data`` is of another version, or something else.
+            InvalidConfiguration: ``data`` has another version, or was not made by ``to_json``.
         """
         version = data.get("version") if isinstance(data, Mapping) else None
         if version != _VERSION:
-            raise InvalidConfiguration(f"not a PatternGuesser of version {_VERSION}, but {version!r}")
+            raise InvalidConfiguration(f"data must hold a PatternGuesser of version {_VERSION}, not {version!r}")
         try:
             guesser = cls(rounds=data["rounds"], seed=data["seed"], **options)
             guesser._memory = Memory.from_json(data["memory"])
             guesser._windows[True].load(data["seen"])
             guesser._windows[False].load(data["unseen"])
         except KeyError as error:
-            raise InvalidConfiguration(f"not a PatternGuesser: it has no {error}") from error
+            raise InvalidConfiguration(f"data must hold a PatternGuesser, but {error} is missing") from error
         return guesser
 
     def save(self, path: Path | str) -> None:
-        """Write ``to_json`` to a file."""
+        """Write everything learned to a file."""
         Path(path).write_text(json.dumps(self.to_json()), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path | str, **options: Any) -> PatternGuesser:
-        """Read what ``save`` wrote.
+        """Read a file that ``save`` wrote.
 
         Raises:
-            InvalidConfiguration: It is something else.
+            InvalidConfiguration: The file was not written by ``save``, or by another version.
             OSError: The file cannot be read.
         """
         text = Path(path).read_text(encoding="utf-8")
         try:
             data = json.loads(text)
         except ValueError as error:
-            raise InvalidConfiguration(f"{path} holds no PatternGuesser: {error}") from error
+            raise InvalidConfiguration(f"{path} is not a file of a PatternGuesser: {error}") from error
         return cls.from_json(data, **options)
 
 
@@ -295,7 +299,7 @@ def _parsed_tools(schemas: str) -> tuple[Tool, ...]:
 
 
 def _online_task(conversation: Conversation) -> str:
-    """A name for a conversation that goes on: what was learned from its beginning does not count in the rest of it."""
+    """Return a task name for an unfinished conversation, so that its own beginning does not count in predictions."""
     return f"seen {hashlib.sha256(repr(conversation.events[:3]).encode()).hexdigest()[:12]}"
 
 
@@ -310,7 +314,7 @@ def _as_call(response: Any) -> ToolCall | None:
         try:
             response = json.loads(response)
         except json.JSONDecodeError:
-            return None  # a message that looks strange
+            return None  # a message that only looks like JSON
     if not isinstance(response, Mapping) or not isinstance(response.get("name"), str) or response["name"] == "respond":
         return None
     arguments = response.get("arguments", response.get("kwargs"))

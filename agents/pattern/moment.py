@@ -1,4 +1,4 @@
-"""A moment of a conversation, as features: what is known of each value, whatever argument it may be for."""
+"""The candidates for arguments at one moment of a conversation, with features that hold for any argument."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
-from spec_envs.agents.pattern.index import Done, Index, Value
+from spec_envs.agents.pattern.index import Index, PastCall, Value
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
 
 if TYPE_CHECKING:
-    from spec_envs.agents.pattern.memory import Memory, Tally
+    from spec_envs.agents.pattern.memory import Memory, TaskCounts
 
-#: Sources of one value that count: the latest.
+#: The number of sources of one value that are considered: the latest ones.
 _MAX_SOURCES = 5
-#: Constants of an argument that are considered although the conversation does not hold them.
+#: The number of constants of an argument that are considered although the conversation does not hold them.
 _MAX_UNKNOWN = 24
-#: A name may stand for a value that went with it in more than this share of its tasks.
+#: A name may stand for a value that went with the name in more than this share of the tasks that mention the name.
 _MIN_SHARE = 0.2
 
-
-#: Where something was said: when, where in the message, and after which word.
+#: Where something was said: the time, the position in the message, and the word before.
 Mention = tuple[int, int, str]
 #: A domain's own candidates for an argument of a tool.
 Extra = Callable[[Conversation, str, str], Iterable[Any]]
@@ -34,7 +33,19 @@ Extra = Callable[[Conversation, str, str], Iterable[Any]]
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Candidate:
-    """A value that may be an argument. ``features`` say what is known of it anyway, ``mention`` where it was said."""
+    """A value that may be an argument, with features that hold for any argument.
+
+    Attributes:
+        value: The value.
+        key: Its canonical form.
+        shape: Its form.
+        features: What is known of the value.
+        records: The records that hold the value.
+        fields: The names of fields and arguments that had the value.
+        lists: The lists that hold the value, with the place in each.
+        mention: The time and the position of the latest mention in a message; (-1, -1) if there is none.
+        last: The time at which the value was seen last; -1 if never.
+    """
 
     value: Any
     key: str
@@ -47,20 +58,17 @@ class Candidate:
     last: int = -1
 
     def plus(self, features: list[str], mention: tuple[int, int]) -> Candidate:
-        """The same candidate with more features."""
-        features = self.features + features
-        return Candidate(
-            self.value, self.key, self.shape, features, self.records, self.fields, self.lists, mention, self.last
-        )
+        """Return this candidate with more features and another mention."""
+        return dataclasses.replace(self, features=self.features + features, mention=mention)
 
 
-class State:
-    """What can be said about the values at the end of an indexed conversation.
+class Moment:
+    """The end of an indexed conversation, with the candidates for each argument of each tool.
 
     Args:
-        index: The conversation so far. Not changed, and not to be changed while the state is in use.
-        memory: What arguments looked like in the past.
-        task: The task of the conversation, if ``memory`` may have learned from it: it does not count here.
+        index: The index of the conversation so far. It must not be changed while the moment is in use.
+        memory: What past conversations tell about arguments.
+        task: The task of the conversation. What ``memory`` learned from this task is ignored.
         extra: A domain's own candidates.
     """
 
@@ -73,7 +81,7 @@ class State:
         self.user = index.users[-1] if index.users else (-1, texts.read(""))
         self.agent = index.agents[-1] if index.agents else (-1, texts.read(""))
         self.uses: dict[str, list[tuple[str, str]]] = {}
-        self.latest: dict[str, Done] = {}
+        self.latest: dict[str, PastCall] = {}
         for done in index.calls:
             self.latest[done.call.name] = done
             for name, key in done.arguments.items():
@@ -87,7 +95,7 @@ class State:
             self._by_shape.setdefault(value.shape, []).append(value)
 
     def candidates(self, tool: str, argument: str) -> list[Candidate]:
-        """Everything that may be this argument, each value once."""
+        """Return every candidate for this argument, each value once."""
         shapes, start, choices = self.memory.admits(tool, argument)
         found: dict[str, Candidate] = {}
         for form, values in self._by_shape.items():
@@ -117,7 +125,7 @@ class State:
         return list(found.values())
 
     def _dated(self) -> dict[str, Value]:
-        """All values; days without a year are of the usual one, or else of the latest that was mentioned."""
+        """Return all values. Days without a year get the usual year, or else the latest year in the conversation."""
         values, index = self.index.values, self.index
         open_days = [each for key, each in values.items() if key.startswith('"????-')]
         if not open_days:
@@ -174,14 +182,14 @@ class State:
         return Candidate(value.value, value.key, value.shape, features, records, fields, lists, mention, value.last)
 
     def _mentions(self, wanted: str) -> Iterator[tuple[int, str, int, texts.Text]]:
-        """Messages with the value whose normal form is ``wanted``, latest first: time, who, position, message."""
+        """Yield the messages that mention the normal form ``wanted``, latest first: time, author, position, text."""
         for time, who, message in self._messages:
             position = message.find(wanted)
             if position >= 0:
                 yield time, who, position, message
 
     def _words(self, value: Value) -> list[str]:
-        """Are the words in an id said, such as those of ``gift_card_123``?"""
+        """Return whether the words in an id, such as ``gift_card_123``, were said."""
         words = [word for word in value.normal.split(" ") if word.isalpha() and len(word) > 2]
         if not words or len(words) == value.normal.count(" ") + 1:
             return []
@@ -191,10 +199,10 @@ class State:
         return [f"words {'said' if said else 'written' if written else 'said earlier' if earlier else 'not said'}"]
 
     def _siblings(self, value: Value) -> list[str]:
-        """Is anything else said of the record that ``value`` is in, such as a card's last four digits?"""
+        """Return how much else of the record of ``value`` was said, such as a card's last four digits."""
         said = written = 0
         for record in list(value.records)[-3:]:
-            words = self.index.node(record).words - {value.normal}
+            words = self.index.record(record).words - {value.normal}
             said = max(said, sum(self.user[1].find(each) >= 0 for each in words))
             written = max(written, sum(self.agent[1].find(each) >= 0 for each in words))
         return [f"sibling said {min(said, 3)}", f"sibling written {min(written, 3)}"]
@@ -207,25 +215,25 @@ class State:
         memory, found = self.memory, dict[str, list[str]]()
         used = max(1, memory.given.count(f"{tool}.{argument}", self.task))
         for place, name in ((f"{tool}.{argument}", "constant"), (argument, "constant elsewhere")):
-            tally = memory.constants.get(place)
-            for key in self._likely(tally) if tally is not None else ():
+            counts = memory.constants.get(place)
+            for key in self._likely(counts) if counts is not None else ():
                 features = found.setdefault(key, [f"is {key}"])
-                share = tally.count(key, self.task) / used if tally is not None else 0.0
+                share = counts.count(key, self.task) / used if counts is not None else 0.0
                 features.append(f"{name} {min(9, int(10 * share))}")
         for choice in choices:
             found.setdefault(canonical(choice), []).append("choice")
-        tally = memory.constants.get(argument)
-        for key, (share, (time, _, before)) in self._called().items() if tally is not None else ():
+        counts = memory.constants.get(argument)
+        for key, (share, (time, _, before)) in self._called().items() if counts is not None else ():
             known = share > 1 and texts.shape(json.loads(key)) in memory.admits(tool, argument)[0]
-            if known or (tally is not None and tally.count(key, self.task)):
+            if known or (counts is not None and counts.count(key, self.task)):
                 when = "now" if time == self.user[0] else "before"
                 found.setdefault(key, []).extend(
                     [f"called {min(12, int(10 * share))} {when}", f"called after {before}, {when}"]
                 )
         return found
 
-    def _likely(self, constants: Tally) -> Iterable[str]:
-        """The constants that are known in this conversation, and of the others the most frequent."""
+    def _likely(self, constants: TaskCounts) -> Iterable[str]:
+        """Return the constants that the conversation holds, and the most frequent other ones."""
         common, values = constants.common(self.task), self.index.values
         if len(common) <= _MAX_UNKNOWN:
             return common
@@ -234,7 +242,7 @@ class State:
         return known + heapq.nlargest(_MAX_UNKNOWN, unknown, key=lambda key: constants.count(key, self.task))
 
     def _called(self) -> dict[str, tuple[float, Mention]]:
-        """Values that go by names that the user said: how sure that is, and where the name was said."""
+        """Return the values of names that the user said, each with the certainty and the place of the name."""
         if self._names is None:
             self._names = {}
             for time, text in reversed(self.index.users[-4:]):
@@ -273,7 +281,7 @@ class State:
 
 @functools.lru_cache(maxsize=65536)
 def _known(key: str) -> Value:
-    """A value that the conversation does not hold. Shared, and never changed."""
+    """Return a value that the conversation does not hold. Cached, so it must not be changed."""
     value = json.loads(key)
     return Value(value, key, texts.shape(value), texts.normal(value), -1, -1)
 

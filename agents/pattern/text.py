@@ -1,7 +1,7 @@
-"""What a text holds that could be an argument: ids, e-mails, numbers, dates, quoted words, names, codes.
+"""Finds possible arguments in a text: ids, e-mails, numbers, dates, quoted words, names and codes.
 
-Generic: no regular expression here knows a domain. ``normal`` is the form in which values are looked for in texts, and
-``shape`` tells values of one kind from those of another without knowing the kind.
+No regular expression here is made for a domain. ``normal`` returns the form in which texts are searched for a value.
+``shape`` returns the form of a value, by which kinds of values are told apart without knowing the kinds.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ _GLOSS = re.compile(r"\b([A-Z][a-z]+(?:[ /-][A-Z][a-z]+)*)\W{1,4}\(([\w#-]{2,24}
 _NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RUN = re.compile(r"[A-Z]+|[a-z]+|[0-9]+")
 _ALNUM = re.compile(r"[A-Za-z0-9]+")
-#: Letters and digits by turns, as in hexadecimal ids: every such value would have a form of its own.
+#: Alternating letters and digits, as in hexadecimal ids, whose forms would all differ.
 _MIXED = re.compile(r"[A-Za-z]+[0-9]+[A-Za-z]|[0-9]+[A-Za-z]+[0-9]")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-#: Words that start sentences and fill them; they say little, and are no names.
+#: Frequent words that carry little information, and are no names.
 COMMON = frozenset(
     """a an and are as at be but by can could do for from great have here hello hi how i i'd i'll i'm in is it it's let
     me my no not of ok okay on or please so sure thank thanks that the then there these they this to was we what when
     which will with would yes you your""".split()
 )
-#: Longer texts are read from both ends: what matters is said first or last.
+#: Of a longer text, only the first half and the last half of this number of characters are read.
 _MAX_TEXT = 6000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entity:
-    """Something in a text that could be a value: where it stands, and the word before it."""
+    """A possible value in a text, with its position and the word before."""
 
     value: Any
     kind: str
@@ -59,7 +59,7 @@ class Entity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Text:
-    """A message, read: its words, the same as one string to look values up in, and its entities."""
+    """The contents of a message: its words, also as one string for searches, and its entities."""
 
     words: tuple[str, ...]
     line: str
@@ -70,7 +70,7 @@ class Text:
     glosses: tuple[tuple[str, str], ...]
 
     def find(self, wanted: str) -> int:
-        """Where the value with the normal form ``wanted`` stands; -1 if it does not."""
+        """Return the position of the value with the normal form ``wanted``, or -1."""
         if not wanted or (" " not in wanted and wanted not in self.vocabulary):
             date = self.dates.get(wanted[5:].replace(" ", "-")) if _ISO.fullmatch(wanted) else None
             return -1 if date is None else date.position
@@ -81,14 +81,14 @@ class Text:
         return position
 
     def word_before(self, position: int, wanted: str = "") -> str:
-        """The word before a position that ``find`` gave."""
+        """Return the word before a position that ``find`` returned."""
         if _ISO.fullmatch(wanted) and self.line[position + 1 : position + 1 + len(wanted)] != wanted:
             return self.dates[wanted[5:].replace(" ", "-")].before
         return self.line[:position].rpartition(" ")[2]
 
 
 def words_of(text: str) -> list[str]:
-    """The words of ``text``, in lower case; signs and underscores separate them."""
+    """Return the words of ``text`` in lower case. Signs and underscores separate words."""
     return _WORD.findall(text.lower())
 
 
@@ -98,7 +98,7 @@ def _normal(value: str) -> str:
 
 
 def normal(value: Any) -> str:
-    """The form of a value in which texts are searched for it; empty for what cannot be found in a text."""
+    """Return the form in which texts are searched for a value; empty if the value cannot be found in a text."""
     if isinstance(value, str):
         return _normal(value) if len(value) <= 120 else ""
     if isinstance(value, bool) or value is None:
@@ -110,7 +110,7 @@ def normal(value: Any) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def read(text: str) -> Text:
-    """Read a message."""
+    """Return the contents of a message. Cached."""
     if len(text) > _MAX_TEXT:
         text = f"{text[: _MAX_TEXT // 2]}\n{text[-_MAX_TEXT // 2 :]}"
     words = words_of(text)
@@ -140,7 +140,7 @@ def _entities(text: str) -> list[Entity]:
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(text):
             if kind in ("id", "number", "code") and any(taken[match.start() : match.end()]):
-                continue  # a part of something longer
+                continue  # a part of a longer entity
             if kind in ("email", "date", "id"):
                 taken[match.start() : match.end()] = b"\1" * (match.end() - match.start())
             for value, sort in _values(kind, next(filter(None, match.groups()), match.group())):
@@ -157,7 +157,7 @@ def _values(kind: str, raw: str) -> list[tuple[Any, str]]:
             return [(float(plain), kind)]
         return [(int(plain[:15]), kind), (plain, "digits")]
     if kind == "id" and not raw.startswith("#") and re.fullmatch(r"[A-Z]\d{4,}", raw):
-        return [(raw, kind), (f"#{raw}", kind)]  # people drop the sign
+        return [(raw, kind), (f"#{raw}", kind)]  # people often omit the sign
     if kind == "name" and " " in raw:
         return [(raw, kind), *((part, kind) for part in raw.split(" "))]
     return [(raw, kind)]
@@ -182,9 +182,9 @@ def _run(match: re.Match[str]) -> str:
 
 
 def shape(value: Any) -> str:
-    """The form of a value: ``a_a_0`` for ``mia_li_3668``, ``code6`` for ``4WQ150``, ``[{date,id}]`` for records.
+    """Return the form of a value: ``a_a_0`` for ``mia_li_3668``, ``code6`` for ``4WQ150``, ``[{date,id}]`` for records.
 
-    ``x`` stands for letters and digits by turns: ``A-x`` for ``T-3fa9c1``.
+    ``x`` stands for alternating letters and digits: ``A-x`` for ``T-3fa9c1``.
     """
     if isinstance(value, str):
         return _shape(value)
@@ -200,9 +200,9 @@ def shape(value: Any) -> str:
 
 
 class Forms:
-    """The forms that values had: ``form in forms`` whether one more is like them.
+    """A set of forms of values. ``form in forms`` tells whether ``form`` is like one of them.
 
-    Where letters and digits came by turns, any letters and digits will do: ``T-123456`` may well be hexadecimal, too.
+    Where a form has alternating letters and digits, any letters and digits match: ``T-123456`` may be hexadecimal too.
     """
 
     def __init__(self, forms: Iterable[str] = ()) -> None:

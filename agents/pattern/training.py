@@ -1,4 +1,4 @@
-"""Learning from recorded conversations: memory first, then the models, then how far they can be trusted."""
+"""Learns from recorded conversations: first the memory, then the models and the correction of their probabilities."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from spec_envs.agents.pattern.index import Index
-from spec_envs.agents.pattern.moment import State
+from spec_envs.agents.pattern.moment import Moment
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel, study
 from spec_envs.conversation import AssistantMessage, Event, ToolCall, ToolResult, Trajectory, UserMessage
 
 if TYPE_CHECKING:
     from spec_envs.agents.pattern.memory import Memory
 
-#: Parts that the tasks are divided into to see how well a model does on tasks that it has not learned from.
+#: The number of parts of the tasks, for predictions on tasks that a model has not learned from.
 _FOLDS = 3
-#: Predictions that are made for that, at most.
+#: The greatest number of such predictions.
 _MAX_TRIALS = 200
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Moment:
-    """A moment at which something is to be predicted.
+class Example:
+    """A moment of a recorded conversation, with the calls that should be predicted.
 
     Args:
-        task: Of the conversation.
-        index: The conversation up to here; to be used before the next moment is asked for.
-        right: What may be predicted; ``None`` stands for a message to the user.
+        task: The task of the conversation.
+        index: The index of the conversation up to the moment. It changes when the next example is made.
+        right: The calls to predict; ``None`` stands for a message to the user.
     """
 
     task: str
@@ -38,41 +38,42 @@ class Moment:
     right: tuple[ToolCall | None, ...]
 
 
-def moments(model: WindowModel, memory: Memory, trajectory: Trajectory) -> Iterator[Moment]:
-    """All moments of a conversation that teach ``model`` something."""
+def examples(model: WindowModel, memory: Memory, trajectory: Trajectory) -> Iterator[Example]:
+    """Yield the examples of a conversation for the window of ``model``."""
     if model.seen:
         return _acts(trajectory)
     return itertools.chain.from_iterable(
-        turn_moments(model, memory, trajectory, position)
+        turn_examples(model, memory, trajectory, position)
         for position, event in enumerate(trajectory.conversation.events)
         if isinstance(event, UserMessage)
     )
 
 
-def _acts(trajectory: Trajectory) -> Iterator[Moment]:
-    """Wherever the agent acts, and what it does."""
+def _acts(trajectory: Trajectory) -> Iterator[Example]:
+    """Yield an example for each action of the agent."""
     index = Index()
     for event in trajectory.conversation.events:
         if isinstance(event, ToolCall | AssistantMessage):
-            yield Moment(trajectory.task, index, (event if isinstance(event, ToolCall) else None,))
+            yield Example(trajectory.task, index, (event if isinstance(event, ToolCall) else None,))
         index.extend([event])
 
 
-def turn_moments(model: WindowModel, memory: Memory, trajectory: Trajectory, position: int) -> Iterator[Moment]:
-    """Before the user's message at ``position``: all calls that the agent makes before it answers that message.
+def turn_examples(model: WindowModel, memory: Memory, trajectory: Trajectory, position: int) -> Iterator[Example]:
+    """Yield examples for the time before the user's message at ``position``.
 
-    Then again after the first of them that could have been guessed, with its result, and so on: as calls that run ahead
-    while the user types go on from each other's results. They need not come in the order in which the agent makes them:
-    an order's number may be known before its owner's, and lead to it.
+    The first example has all calls that the agent makes before it answers the message. The next example follows after
+    the first of these calls that could have been guessed, with its result, and so on, because calls made ahead of time
+    can use each other's results. Their order may differ from the agent's: an order's number may be known before the
+    owner of the order, and lead to the owner.
     """
     events = trajectory.conversation.events
     index = Index.of(trajectory.conversation.until(position))
     turn = list(itertools.takewhile(lambda event: not isinstance(event, UserMessage), events[position + 1 :]))
     rest = _answered(turn)
     while True:
-        yield Moment(trajectory.task, index, tuple(call for call, _ in rest.values()) or (None,))
-        state = State(index, memory, trajectory.task)
-        known = (key for key, (call, result) in rest.items() if result and model.arguments.knows(state, call))
+        yield Example(trajectory.task, index, tuple(call for call, _ in rest.values()) or (None,))
+        moment = Moment(index, memory, trajectory.task)
+        known = (key for key, (call, result) in rest.items() if result and model.arguments.knows(moment, call))
         key = next(known, None)
         if key is None:
             return
@@ -82,7 +83,7 @@ def turn_moments(model: WindowModel, memory: Memory, trajectory: Trajectory, pos
 
 
 def _answered(turn: Sequence[Event]) -> dict[str, tuple[ToolCall, ToolResult | None]]:
-    """The different calls of a turn by key, each with its result if that is there and no error."""
+    """Return the different calls of a turn by key, each with its result unless that is missing or an error."""
     calls = [event for event in turn if isinstance(event, ToolCall)]
     found: dict[str, tuple[ToolCall, ToolResult | None]] = {call.key: (call, None) for call in calls}
     for result in turn:
@@ -117,17 +118,17 @@ def remember_all(memory: Memory, trajectories: Sequence[Trajectory]) -> None:
 
 
 def train(model: WindowModel, memory: Memory, trajectories: Sequence[Trajectory], rounds: int, seed: int) -> None:
-    """Teach ``model`` what ``trajectories`` show, after ``memory`` has seen them."""
+    """Teach ``model`` all ``trajectories``. ``memory`` must know them already."""
     groups = [
-        (moment.task, model.lessons(State(moment.index, memory, moment.task), moment.right))
-        for moment in _moments(model, memory, trajectories)
+        (example.task, model.lessons(Moment(example.index, memory, example.task), example.right))
+        for example in _examples(model, memory, trajectories)
     ]
     _calibrate(model, memory, trajectories, groups, rounds, seed)
     study([lessons for _, lessons in groups], rounds, seed)
 
 
-def _moments(model: WindowModel, memory: Memory, trajectories: Sequence[Trajectory]) -> Iterator[Moment]:
-    return itertools.chain.from_iterable(moments(model, memory, trajectory) for trajectory in trajectories)
+def _examples(model: WindowModel, memory: Memory, trajectories: Sequence[Trajectory]) -> Iterator[Example]:
+    return itertools.chain.from_iterable(examples(model, memory, trajectory) for trajectory in trajectories)
 
 
 def _calibrate(
@@ -138,7 +139,7 @@ def _calibrate(
     rounds: int,
     seed: int,
 ) -> None:
-    """Let models that have learned from the other tasks predict, and have the curve learn what came true."""
+    """Predict with models that have learned from the other tasks, and teach the calibration what came true."""
     tasks = sorted({trajectory.task for trajectory in trajectories})
     if len(tasks) < _FOLDS:
         return
@@ -157,13 +158,13 @@ def _calibrate(
         study(others, rounds, seed)
         trials.append(trial)
     chosen = set(rng.sample(range(len(groups)), min(len(groups), _MAX_TRIALS)))
-    for number, moment in enumerate(_moments(model, memory, trajectories)):
+    for number, example in enumerate(_examples(model, memory, trajectories)):
         if number in chosen:
-            found = trials[fold_of[moment.task]].predict(State(moment.index, memory, moment.task), 8)
-            model.curve.observe(ranks_of(found, moment.right), [p for _, p in found])
+            found = trials[fold_of[example.task]].predict(Moment(example.index, memory, example.task), 8)
+            model.calibration.observe(ranks_of(found, example.right), [p for _, p in found])
 
 
 def ranks_of(predicted: Sequence[tuple[ToolCall, float]], right: Iterable[ToolCall | None]) -> set[int]:
-    """The places among the predicted calls of those that are right."""
+    """Return the ranks of the right calls among the predicted calls."""
     keys = {call.key for call in right if call is not None}
     return {rank for rank, (call, _) in enumerate(predicted) if call.key in keys}

@@ -1,7 +1,7 @@
-"""Tuners of ``SpecTuning-v0``: strategies that choose the next setting, as policies and as guessers.
+"""Tuners for ``SpecTuning-v0``: strategies that choose the next setting, as policies and as guessers.
 
-A strategy is a function of the windows so far, so that a branch's tuner is the same as the real one. What it chooses is
-what a policy does, and what a guesser expects another tuner to do.
+A strategy is a function of the windows so far, so that it chooses the same on a branch as in the real episode.
+``TuningPolicy`` applies the chosen setting; ``TuningGuesser`` guesses that another tuner will choose this setting.
 """
 
 from spec_envs.agents.tuning.blind import Fixed, RandomSearch, SameAgain

@@ -1,4 +1,4 @@
-"""Strategies that do not look at what was measured."""
+"""Strategies that ignore the measurements: ``Fixed``, ``SameAgain`` and ``RandomSearch``."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fixed:
-    """Always the same values; a knob that is not named keeps its own.
+    """Always chooses the same values. Knobs that are not named keep their values.
 
     Attributes:
-        values: By knob.
+        values: The values by the name of the knob.
     """
 
     values: Mapping[str, Value]
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
-        """The values.
+        """Return the fixed setting.
 
         Raises:
-            InvalidAction: A value is out of bounds, or there is no such knob.
+            InvalidAction: A value is out of bounds, or a knob does not exist.
         """
         return [read_action(knobs, dict(self.values), trials[-1].knobs)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SameAgain:
-    """What was set in the last window; then what was set before that, and so on."""
+    """Chooses the setting of the last window, then the setting before that, and so on."""
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
-        """The last settings, each once."""
+        """Return the last settings, latest first, each once."""
         return list(dict.fromkeys(trial.knobs for trial in reversed(trials)))[:k]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RandomSearch:
-    """Any point of the grids, drawn from ``seed`` and the number of the window.
+    """Chooses random points of the grids, drawn from ``seed`` and the number of the window.
 
     Attributes:
-        seed: Of what it draws.
+        seed: The seed of the draws.
     """
 
     seed: int = 0
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
-        """So many settings as were asked for."""
+        """Return ``k`` random settings."""
         rng = np.random.default_rng((self.seed, trials[-1].window))
         return [tuple((knob.name, knob.grid[rng.integers(len(knob.grid))]) for knob in knobs) for _ in range(k)]

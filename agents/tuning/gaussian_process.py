@@ -1,4 +1,4 @@
-"""``GaussianProcess``: Bayesian optimisation with scikit-learn's Gaussian process."""
+"""``GaussianProcess``: a strategy by Bayesian optimisation with scikit-learn's Gaussian process."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from spec_envs.agents.tuning.measured import Tried, looks, snapped, tried
+from spec_envs.agents.tuning.measured import Tried, first_settings, snapped, tried
 
 if TYPE_CHECKING:
     from spec_envs.agents.tuning.tuners import Knobs, Trials
     from spec_envs.tuning.knobs import Setting
 
 
-#: The expected improvement at each of some points.
+#: Returns the expected improvement at each point.
 Gain = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
-#: Points that are considered around the best, and around the best of those.
+#: The number of points considered around the best setting, and around the most promising points.
 _POINTS, _REFINED = 1500, 200
-#: How far from the best setting is looked, of 1 along each knob: at first, at least, and in how many windows without
-#: a better one that halves.
+#: The greatest distance of a considered point from the best setting: at first, at least, and the number of windows
+#: without improvement after which the distance is halved. Each knob ranges from -1 to 1.
 _REACH, _LEAST_REACH, _PATIENCE = 0.35, 0.15, 6.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """Expects that similar settings do similarly, and tries what may well be better. Needs the extra ``tuning``.
+    """Models results by those of similar settings, and tries the most promising setting. Needs the extra ``tuning``.
 
-    The first windows look around (``looks``). Then the logarithm of ``p95`` is modelled over the knobs' coordinates
-    (a smooth kernel, and noise), and of the settings around the best one that with the greatest expected improvement is
-    tried, as long as that is worth a window; else the best one stays. The longer nothing better was found, the nearer
-    it looks.
+    The first windows try spread-out settings (``first_settings``). Then the logarithm of ``p95`` is modelled over the
+    knobs' coordinates, with a smooth kernel and noise. Among settings around the best one, the setting with the
+    greatest expected improvement is tried, if that improvement is ``worthwhile``; otherwise the best setting stays. The
+    considered settings get nearer to the best one while there is no improvement.
 
     Attributes:
-        worthwhile: Expected improvement, of the logarithm of ``p95``, below which nothing new is tried.
+        worthwhile: The least expected decrease of the logarithm of ``p95`` for which a new setting is tried.
     """
 
     worthwhile: float = 0.002
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
-        """The best settings to try.
+        """Return the most promising settings.
 
         Raises:
             DependencyNotInstalled: scikit-learn is missing.
@@ -53,7 +53,7 @@ class GaussianProcess:
         known = tried(trials, knobs)
         if not known:
             return [trials[-1].knobs]
-        return looks(known, knobs)[:k] or self._search(known, knobs, k)
+        return first_settings(known, knobs)[:k] or self._search(known, knobs, k)
 
     def _search(self, known: list[Tried], knobs: Knobs, k: int) -> list[Setting]:
         at = np.array([each.at for each in known])
@@ -70,7 +70,7 @@ class GaussianProcess:
 
 
 class _Model:
-    """What to expect at coordinates: mean and standard deviation of the logarithm of ``p95``, without its noise."""
+    """Predicts the mean and the standard deviation of the logarithm of ``p95`` at coordinates, without noise."""
 
     def __init__(self, at: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
         try:
@@ -79,12 +79,12 @@ class _Model:
             from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
         except ImportError as error:
             raise DependencyNotInstalled(
-                'GaussianProcess needs scikit-learn: pip install "spec-envs[tuning]"; HillClimb needs nothing'
+                'GaussianProcess needs scikit-learn: pip install "spec-envs[tuning]"; HillClimb needs no extra'
             ) from error
         kernel = ConstantKernel(1.0, (0.1, 100.0)) * RBF(1.5, (0.5, 10.0)) + WhiteKernel(0.01, (1e-3, 0.3))
         self._process: Any = GaussianProcessRegressor(kernel, alpha=1e-6, normalize_y=True)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a length at its bound is an answer, too
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its bound is acceptable
             self._process.fit(at, scores)
         self._noise = self._process.kernel_.k2.noise_level * max(float(np.var(scores)), 1e-12)
 
@@ -99,7 +99,7 @@ def _reach(known: list[Tried]) -> float:
 
 
 def _around(best: Tried, reach: float, knobs: Knobs, gain: Gain, seed: int) -> list[Setting]:
-    """Settings around the best: some differ in all knobs, most in a few; and around the most promising, finer ones."""
+    """Return settings around the best one, most of which differ in few knobs, and others near promising points."""
     rng, shape = np.random.default_rng(seed), (_POINTS, len(knobs))
     moved = rng.random(shape) < rng.choice((0.2, 0.5, 1.0), (_POINTS, 1))
     points = np.clip(best.at + moved * rng.uniform(-reach, reach, shape), -1.0, 1.0)
@@ -115,7 +115,7 @@ def _coordinates(setting: Setting, knobs: Knobs) -> list[float]:
 
 
 def _improvement(least: float, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """By how much each point is expected to lie below ``least``, if it does."""
+    """Return the expected improvement over ``least`` at each point."""
     from scipy.stats import norm  # comes with scikit-learn
 
     z = (least - mean) / deviation

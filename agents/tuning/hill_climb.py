@@ -1,4 +1,4 @@
-"""``HillClimb``: steps along the knobs, halved where they do not help any more."""
+"""``HillClimb``: a strategy that steps along one knob at a time, and halves its steps when they stop helping."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spec_envs.agents.tuning.measured import Tried, looks, snapped, tried
+from spec_envs.agents.tuning.measured import Tried, first_settings, snapped, tried
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Setting
 
 
-#: The first step, of 2 from end to end of a grid; and how often it is halved.
+#: The first step, where a grid is 2 wide, and the number of times that it is halved.
 _STEP, _HALVINGS = 0.5, 2
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HillClimb:
-    """Looks around, then steps from the best setting along one knob at a time. Needs no library.
+    """Tries some spread-out settings first, then steps from the best setting along one knob at a time.
 
-    On a logarithmic knob a step is a factor. Once it has tried both sides of each knob without a setting that is
-    better by ``gain``, it halves its steps, twice; then the best setting stays.
+    On a logarithmic knob a step is a factor. If no step in either direction along any knob is better by ``gain``, the
+    steps are halved, at most twice. After that the best setting stays. Needs no optional package.
 
     Attributes:
-        gain: How much less the logarithm of ``p95`` must be to count as better.
+        gain: The decrease of the logarithm of ``p95`` that counts as better.
     """
 
     gain: float = 0.05
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
-        """The next steps, and last the best setting so far."""
+        """Return the next steps, and last the best setting so far."""
         known = tried(trials, knobs)
         if not known:
             return [trials[-1].knobs]
         best = min(known, key=lambda each: each.score)
-        ahead = itertools.chain(looks(known, knobs), self._steps(known, best, knobs))
+        ahead = itertools.chain(first_settings(known, knobs), self._steps(known, best, knobs))
         return list(dict.fromkeys([*itertools.islice(ahead, k), best.setting]))[:k]
 
     def _steps(self, known: list[Tried], best: Tried, knobs: Knobs) -> Iterator[Setting]:
@@ -57,7 +57,7 @@ class HillClimb:
                     yield setting
 
     def _failures(self, known: list[Tried]) -> int:
-        """How many settings were tried since one was clearly better than those before it."""
+        """Return the number of settings tried since the last one that was better by ``gain`` than all before."""
         least, failures = math.inf, 0
         for each in known:
             better = each.score < least - self.gain

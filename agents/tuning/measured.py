@@ -1,4 +1,4 @@
-"""What the windows so far say of each setting that was tried."""
+"""The settings that were measured so far, and the first settings to measure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Setting
 
 
-#: How far from the middle the first looks go, of 1 along each knob: ends are seldom best, and often bad.
+#: The greatest distance of the first settings from the middle of a knob (-1 to 1): ends are seldom best, and often bad.
 _INNER = 0.6
 
 
@@ -26,7 +26,7 @@ class Tried:
     """A setting that was measured.
 
     Attributes:
-        setting: Which.
+        setting: The setting.
         at: Its coordinates, from -1 to 1 along each knob's grid.
         score: The median of the logarithm of its ``p95``; less is better.
     """
@@ -37,10 +37,10 @@ class Tried:
 
 
 def tried(trials: Trials, knobs: Knobs) -> list[Tried]:
-    """Every setting that was measured, in the order in which they were first tried.
+    """Return every setting that was measured, in the order in which they were first tried.
 
-    A window that is not valid counts where a setting has no other: to go on trying until one is would keep a system
-    that is disturbed anyway under what may be a bad setting.
+    Windows that are not valid count only for a setting without valid windows. Repeating a setting until a window is
+    valid could keep a disturbed system under a bad setting.
     """
     scores: dict[Setting, dict[bool, list[float]]] = {}
     for trial in trials:
@@ -56,17 +56,16 @@ def tried(trials: Trials, knobs: Knobs) -> list[Tried]:
 
 
 def snapped(knobs: Knobs, point: NDArray[np.float64]) -> Setting:
-    """The setting that is nearest to coordinates from -1 to 1."""
+    """Return the setting that is nearest to coordinates from -1 to 1."""
     return tuple((knob.name, knob.decode(float(at))) for knob, at in zip(knobs, point, strict=True))
 
 
-def looks(known: list[Tried], knobs: Knobs) -> list[Setting]:
-    """Where to look first, of these settings those not tried yet.
+def first_settings(known: list[Tried], knobs: Knobs) -> list[Setting]:
+    """Return the first settings to try, without those that were tried already.
 
-    With one knob, halfway from where the episode started to the end of its grid where there is more room; then to the
-    other side, but only a third of the way if that was better already: what is tried on a live system has its price.
-    With more knobs, as many points as knobs, spread over the inner part of the grids (a Latin hypercube, the same for
-    everybody).
+    With one knob, these are the setting halfway to the farther end of the grid, and then halfway to the other end, or
+    only a third of the way if the first setting was better, since trying settings on a live system has a price. With
+    several knobs, these are as many points as knobs, spread over the inner part of the grids (a fixed Latin hypercube).
     """
     if len(knobs) == 1:
         start = known[0].at

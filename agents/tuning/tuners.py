@@ -1,4 +1,4 @@
-"""What makes a policy, and a guesser, of a strategy."""
+"""``TuningPolicy`` and ``TuningGuesser``: a strategy as a policy, and as a guesser."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Trials = tuple["Trial", ...]
 
 
 class Strategy(Protocol):
-    """Chooses the next setting from the windows so far, and from nothing else: no state, no chance of its own."""
+    """Chooses the next setting as a function of the windows so far, without state or unseeded randomness."""
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> Sequence[Setting]:
-        """At least one setting and at most ``k``, best first, on the knobs' grids; ``trials`` holds one at least."""
+        """Return one to ``k`` settings on the knobs' grids, best first. ``trials`` holds at least one window."""
 
 
 class TuningPolicy:
-    """A strategy as the agent: ``policy(observation)`` is a mapping of all knobs to values.
+    """A strategy as a policy: ``policy(observation)`` returns a mapping of all knobs to values.
 
     Args:
-        strategy: What chooses.
-        knobs: Those of the environment: ``env.unwrapped.knobs``.
+        strategy: The strategy.
+        knobs: The knobs of the environment: ``env.unwrapped.knobs``.
     """
 
     effect: ClassVar[Effect] = Effect.READ
@@ -42,20 +42,20 @@ class TuningPolicy:
         self._knobs = _checked(knobs)
 
     def __call__(self, observation: Any) -> dict[str, Value]:
-        """The setting for the next window."""
+        """Return the setting for the next window."""
         report = Report.of(observation, self._knobs)
         return dict(self._strategy.propose(report.trials, self._knobs, 1)[0])
 
 
 class TuningGuesser:
-    """A strategy that says what another tuner will set: guesses of ``"policy"``, as mappings of knobs to values.
+    """A strategy as a guesser of another tuner's next setting, as a mapping of knobs to values.
 
-    Settings are compared by the query that they lead to, on the knobs' own grids: it does not matter in which of its
-    formats the tuner writes its action. How often each rank is right is learned.
+    Settings are compared by the query that they lead to, on the knobs' grids. So the guess is right in whichever format
+    the tuner writes its action. How often each rank is right is learned.
 
     Args:
-        strategy: What chooses.
-        knobs: Those of the environment: ``env.unwrapped.knobs``.
+        strategy: The strategy.
+        knobs: The knobs of the environment: ``env.unwrapped.knobs``.
     """
 
     def __init__(self, strategy: Strategy, knobs: Knobs) -> None:
@@ -64,7 +64,7 @@ class TuningGuesser:
         self._inner = CallableGuesser(self._propose)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """At most ``k`` guesses, most likely first; none for a call that is not the policy's."""
+        """Return at most ``k`` guesses, most likely first; none for calls to other handlers than ``"policy"``."""
         return self._inner.guess(call, k) if call.handler == "policy" else []
 
     def observe(self, call: Call, response: Any) -> None:
@@ -78,5 +78,5 @@ class TuningGuesser:
 
 def _checked(knobs: Knobs) -> Knobs:
     if not knobs:
-        raise InvalidConfiguration("a tuner needs the knobs of its environment: env.unwrapped.knobs")
+        raise InvalidConfiguration("knobs must be those of the environment, env.unwrapped.knobs, and not empty")
     return tuple(knobs)

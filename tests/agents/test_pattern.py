@@ -16,7 +16,7 @@ from spec_envs.agents.pattern.composites import composites
 from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.moment import State
+from spec_envs.agents.pattern.moment import Moment
 from spec_envs.conversation import (
     AssistantMessage,
     Conversation,
@@ -405,7 +405,7 @@ class TestSaving:
         assert one.to_json() == two.to_json()
 
     def test_another_version_is_refused(self, saved):
-        with pytest.raises(InvalidConfiguration, match="not a PatternGuesser of version 1, but 99"):
+        with pytest.raises(InvalidConfiguration, match="must hold a PatternGuesser of version 1, not 99"):
             PatternGuesser.from_json(saved | {"version": 99})
 
 
@@ -483,14 +483,14 @@ class TestTexts:
     def test_a_day_is_of_the_year_that_dates_usually_are_in(self):
         memory = Memory()
         memory.add(ToolCall("book", {"date": "2031-01-02"}), "a", [])
-        state = State(Index.of(Conversation((UserMessage("On May 20th."),))), memory)
-        assert [each.value for each in state.candidates("book", "date")] == ["2031-05-20"]
+        moment = Moment(Index.of(Conversation((UserMessage("On May 20th."),))), memory)
+        assert [each.value for each in moment.candidates("book", "date")] == ["2031-05-20"]
 
     def test_a_name_with_something_in_brackets_stands_for_it(self):
         memory = Memory()
         memory.add(ToolCall("fly", {"to": "LAX"}), "a", [])
         events = (AssistantMessage("There is Seattle (SEA)."), UserMessage("Seattle it is."))
-        found = {each.value: each for each in State(Index.of(Conversation(events)), memory).candidates("fly", "to")}
+        found = {each.value: each for each in Moment(Index.of(Conversation(events)), memory).candidates("fly", "to")}
         assert "called 12 now" in found["SEA"].features
 
     @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ class TestStrategies:
     def test_without_scikit_learn_the_error_names_what_works(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "sklearn.gaussian_process", None)
         trials = tuple(trial(n, at, 10.0 + n) for n, at in enumerate((32.0, 1.8, 50.0, 56.0, 3.2)))
-        with pytest.raises(DependencyNotInstalled, match=r"spec-envs\[tuning\].*HillClimb needs nothing"):
+        with pytest.raises(DependencyNotInstalled, match=r"spec-envs\[tuning\].*HillClimb needs no extra"):
             GaussianProcess().propose(trials, KNOBS, 1)
 
 
@@ -159,7 +159,7 @@ class TestPolicyAndGuesser:
         env.close()
 
     def test_need_knobs(self):
-        with pytest.raises(InvalidConfiguration, match=r"needs the knobs of its environment: env\.unwrapped\.knobs"):
+        with pytest.raises(InvalidConfiguration, match=r"must be those of the environment, env\.unwrapped\.knobs"):
             TuningPolicy(SameAgain(), ())
 
     def test_report_stays_what_it_was(self):
