@@ -29,8 +29,9 @@ check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and 
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q -m docs
 
-docs: $(VENV)/.installed-dev ## Write docs/api.md anew from the docstrings
+docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs/design.svg anew
 	$(BIN)/python scripts/api_page.py
+	$(BIN)/python scripts/design_picture.py
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

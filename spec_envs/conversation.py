@@ -1,7 +1,7 @@
-"""Conversations of an agent with a user and with tools, in a neutral form: what was said, called and answered.
+"""Conversations of an agent with a user and with tools, in a neutral form: messages, tool calls and their results.
 
-Importers turn chat messages in the form of OpenAI's API (``from_chat``, and ``ChatReader`` for a dialogue that grows)
-and files of recorded conversations (``read_trajectories``) into it; ``write_trajectories`` writes our own JSON lines.
+``from_chat`` reads chat messages in the form of OpenAI's API, and ``ChatReader`` reads a dialogue that grows.
+``read_trajectories`` reads files of recorded conversations, and ``write_trajectories`` writes them.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UserMessage:
-    """What the user said."""
+    """A message of the user."""
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AssistantMessage:
-    """What the agent said to the user."""
+    """A message of the agent to the user."""
 
     text: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a tool by the agent. ``arguments`` is JSON data and never changed."""
+    """A tool call of the agent. ``arguments`` is JSON data that must never be changed; ``id`` is not compared."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -56,15 +56,18 @@ class ToolCall:
 
     @property
     def key(self) -> str:
-        """Equal for calls that mean the same: name and arguments in canonical form."""
+        """A text that is equal for equal calls: the name, and the arguments in canonical form."""
         return f"{self.name}({canonical(self.arguments)})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool answered: JSON data or a text, or the text of an error.
+    """The result of the earliest unanswered call with the same ``id``, or else of the earliest unanswered call.
 
-    It answers the earliest unanswered call of the same ``id``, or the earliest unanswered one if there is none.
+    Attributes:
+        content: JSON data or a text; for an error usually its text.
+        error: Whether the call failed.
+        id: The id of the call, which is not compared.
     """
 
     content: Any
@@ -77,7 +80,7 @@ Event = UserMessage | AssistantMessage | ToolCall | ToolResult
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tool:
-    """What is known of a tool: its description, and the JSON schema of its arguments."""
+    """A tool: its name, its description ("" if unknown), and the JSON schema of its arguments ({} if unknown)."""
 
     name: str
     description: str = ""
@@ -86,19 +89,19 @@ class Tool:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Conversation:
-    """Events in their order, and the tools that the agent has, as far as they are known."""
+    """Events in their order, and the agent's tools, as far as they are known."""
 
     events: tuple[Event, ...] = ()
     tools: tuple[Tool, ...] = ()
 
     def until(self, length: int) -> Conversation:
-        """The conversation after its first ``length`` events."""
+        """Return the conversation as it was after its first ``length`` events."""
         return Conversation(self.events[:length], self.tools)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trajectory:
-    """A finished conversation: of which task, and with which reward, if that is known."""
+    """A finished conversation, with its task and its reward where they are known."""
 
     conversation: Conversation
     task: str = ""
@@ -106,7 +109,7 @@ class Trajectory:
 
 
 def canonical(value: Any) -> str:
-    """JSON text that is equal for equal data: keys are sorted, ``60.0`` is ``60``, and lists keep their order."""
+    """Return JSON text that is equal for equal data: sorted keys, and ``60`` for ``60.0``. Lists keep their order."""
     kind = type(value)
     if kind is str:
         return json.dumps(value)
@@ -124,30 +127,28 @@ def _plain(value: Any) -> Any:
 
 
 def tools_from_schemas(schemas: Iterable[Any]) -> tuple[Tool, ...]:
-    """Tools from their schemas: OpenAI's form, or mappings with ``name``, ``description`` and ``parameters``."""
-    found = []
-    for schema in schemas:
-        if isinstance(schema, Tool):
-            found.append(schema)
-            continue
-        function = schema.get("function", schema)
-        parameters = function.get("parameters") or function.get("input_schema") or {}
-        found.append(Tool(str(function["name"]), str(function.get("description") or ""), parameters))
-    return tuple(found)
+    """Return tools from schemas: OpenAI's form, or mappings with ``name``, ``description`` and ``parameters``."""
+    return tuple(schema if isinstance(schema, Tool) else _tool(schema) for schema in schemas)
+
+
+def _tool(schema: Mapping[str, Any]) -> Tool:
+    function = schema.get("function", schema)
+    parameters = function.get("parameters") or function.get("input_schema") or {}
+    return Tool(str(function["name"]), str(function.get("description") or ""), parameters)
 
 
 def from_chat(messages: Iterable[Mapping[str, Any]], tools: Iterable[Any] = ()) -> Conversation:
-    """The conversation of chat messages (``role``, ``content``, ``tool_calls``); system messages are left out.
+    """Return the conversation in chat messages (``role``, ``content``, ``tool_calls``), without system messages.
 
     Raises:
-        InvalidConfiguration: A message has no known role, or a tool call no name.
+        InvalidConfiguration: A message has an unknown role, or a tool call has no name.
     """
     events = tuple(event for message in messages for event in _events_of(message))
     return Conversation(events, tools_from_schemas(tools))
 
 
 class ChatReader:
-    """Reads a dialogue that grows: only the messages that were not there the last time are read. Not thread-safe."""
+    """Reads a dialogue that grows; each call reads only the messages that are new. Not thread-safe."""
 
     def __init__(self) -> None:
         self._messages: list[Mapping[str, Any]] = []
@@ -155,7 +156,7 @@ class ChatReader:
         self._ends: list[int] = []
 
     def read(self, messages: Sequence[Mapping[str, Any]], tools: tuple[Tool, ...] = ()) -> Conversation:
-        """The conversation of ``messages``, which may also be shorter than before, or another dialogue."""
+        """Return the conversation in ``messages``, which may also be shorter than before, or another dialogue."""
         same = 0
         for old, new in zip(self._messages, messages, strict=False):
             if old is not new and old != new:
@@ -188,7 +189,7 @@ def _events_of(message: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _text(content: Any) -> str:
-    if isinstance(content, list | tuple):  # parts of a message, of which only texts matter here
+    if isinstance(content, list | tuple):  # the parts of a message; only texts are read
         return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
     return "" if content is None else str(content)
 
@@ -197,40 +198,41 @@ def _call(call: Mapping[str, Any]) -> ToolCall:
     function = call.get("function", call)
     arguments = function.get("arguments", {})
     if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments or "{}")
-        except json.JSONDecodeError:
-            arguments = {"": arguments}  # a model's slip; the tool will have said so
+        arguments = _parsed(arguments or "{}")
     if not isinstance(function.get("name"), str):
         raise InvalidConfiguration(f"a tool call needs a name: {str(call)[:200]}")
-    if not isinstance(arguments, Mapping):
+    if not isinstance(arguments, Mapping):  # a model wrote no JSON object
         arguments = {"": arguments}
     return ToolCall(function["name"], arguments, str(call.get("id") or ""))
 
 
-def _result(content: Any, call_id: str = "") -> ToolResult:
+def _result(content: Any, call_id: str) -> ToolResult:
     if isinstance(content, list | tuple) and content and all(isinstance(p, Mapping) and "text" in p for p in content):
         content = _text(content)
     if isinstance(content, str):
-        try:
-            content = json.loads(content)
-        except json.JSONDecodeError:
-            pass
+        content = _parsed(content)
     failed = isinstance(content, str) and content.lstrip().lower().startswith("error")
     if isinstance(content, Mapping) and set(content) <= {"error", "message", "code"} and "error" in content:
         failed = bool(content["error"])
     return ToolResult(content, failed, call_id)
 
 
-def read_trajectories(path: Path | str) -> list[Trajectory]:
-    """The trajectories in a file: tau-bench's (a JSON list of ``{task_id, reward, traj}``), or our own JSON lines.
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
-    A file of ours has one JSON object a line: ``{"task", "reward", "tools", "events"}``, an event being one of
+
+def read_trajectories(path: Path | str) -> list[Trajectory]:
+    """Return the trajectories in a file of tau-bench (a JSON list of ``{task_id, reward, traj}``), or in our own form.
+
+    Our own form has one JSON object in each line: ``{"task", "reward", "tools", "events"}``. An event is one of
     ``{"user": text}``, ``{"assistant": text}``, ``{"call": name, "arguments": {…}}`` and
     ``{"result": data, "error": bool}``; the last two may have an ``id``.
 
     Raises:
-        InvalidConfiguration: The file holds something else; the message says where.
+        InvalidConfiguration: The file does not hold trajectories; the message says what is wrong.
         OSError: The file cannot be read.
     """
     path = Path(path)
@@ -244,18 +246,14 @@ def read_trajectories(path: Path | str) -> list[Trajectory]:
 
 
 def write_trajectories(path: Path | str, trajectories: Iterable[Trajectory]) -> None:
-    """Write our own JSON lines, which ``read_trajectories`` reads."""
+    """Write trajectories in our own form, which ``read_trajectories`` reads."""
     lines = (json.dumps(_to_json(trajectory), ensure_ascii=False) for trajectory in trajectories)
     Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _from_tau_bench(entry: Mapping[str, Any]) -> Trajectory:
-    reward = entry.get("reward")
-    return Trajectory(
-        from_chat(entry["traj"], entry.get("tools") or ()),
-        str(entry["task_id"]),
-        None if reward is None else float(reward),
-    )
+    reward = None if entry.get("reward") is None else float(entry["reward"])
+    return Trajectory(from_chat(entry["traj"], entry.get("tools") or ()), str(entry["task_id"]), reward)
 
 
 def _from_json(entry: Mapping[str, Any]) -> Trajectory:
@@ -276,13 +274,9 @@ def _event_from_json(event: Mapping[str, Any]) -> Event:
 
 
 def _to_json(trajectory: Trajectory) -> dict[str, Any]:
-    conversation = trajectory.conversation
-    return {
-        "task": trajectory.task,
-        "reward": trajectory.reward,
-        "tools": [dataclasses.asdict(tool) for tool in conversation.tools],
-        "events": [_event_to_json(event) for event in conversation.events],
-    }
+    tools = [dataclasses.asdict(tool) for tool in trajectory.conversation.tools]
+    events = [_event_to_json(event) for event in trajectory.conversation.events]
+    return {"task": trajectory.task, "reward": trajectory.reward, "tools": tools, "events": events}
 
 
 def _event_to_json(event: Event) -> dict[str, Any]:

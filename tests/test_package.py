@@ -38,7 +38,7 @@ def modules() -> list[str]:
 
 #: The packages that users begin with, which together have about as many public names as a newcomer can survey.
 ENTRANCES = ("spec_envs", "spec_envs.agents", "spec_envs.wrappers")
-ENVIRONMENTS = ("spec_envs.chess", "spec_envs.retail", "spec_envs.search")
+ENVIRONMENTS = ("spec_envs.chess", "spec_envs.retail", "spec_envs.search", "spec_envs.tuning")
 
 
 class TestPublicNames:

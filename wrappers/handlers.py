@@ -14,7 +14,7 @@ import inspect
 import itertools
 import math
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from spec_envs.adapting import as_handler, is_async
@@ -23,6 +23,7 @@ from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration,
 from spec_envs.handling import CancelToken, Handler, Usage
 from spec_envs.wrappers.recording import Record, Recording
 from spec_envs.wrappers.runtimes.asyncio import TaskToken
+from spec_envs.wrappers.runtimes.blocking import run_blocking
 
 __all__ = [
     "DecoratedHandler",
@@ -79,7 +80,9 @@ class DecoratedHandler:
                 return self._on_loop(query)
             cancel = CancelToken()
         response = self._around(self._handler, query, cancel)
-        return response if self.is_async or not inspect.iscoroutine(response) else _run_through(response)
+        if self.is_async or not inspect.iscoroutine(response):
+            return response
+        return run_blocking(response, "what decorates a plain handler may await the handler and cancel.asleep() only")
 
     async def _on_loop(self, query: Any) -> Any:
         return await self._around(self._handler, query, TaskToken.here())
@@ -96,16 +99,6 @@ def _awaitable(handler: Handler) -> Handler:
         return handler(query, cancel)
 
     return awaitable
-
-
-def _run_through(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of a coroutine that never has to wait for an event loop."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        return done.value
-    coroutine.close()
-    raise InvalidConfiguration("what decorates a plain handler may await the handler and cancel.asleep() only")
 
 
 def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], float]) -> DecoratedHandler:

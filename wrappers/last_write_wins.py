@@ -1,4 +1,4 @@
-"""``LastWriteWins``: a slow tuner and a fast guesser set the same live system. Lossy, and says so."""
+"""``LastWriteWins``: a slow tuner and a fast guesser set the same live system. **Lossy**, unlike speculation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
-from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.runtimes.choice import make_runtime
+from spec_envs.wrappers.runtimes.pending import Pending, PendingJobs
+from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, run_answered, stepping
 
 if TYPE_CHECKING:
     from spec_envs.guesses import Guesser
@@ -35,72 +36,55 @@ ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class _Pending:
-    """A job under way, and what became of it."""
-
-    token: CancelToken
-    done: bool = False
-    value: Any = None
-    error: BaseException | None = None
-
-    def result(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
 @dataclasses.dataclass(slots=True)
 class _Episode:
     """An episode under way.
 
     Attributes:
-        observation: The latest.
-        action: The last that was set.
+        last: What the last step or the reset returned.
+        action: The last action that was set.
         guessed: The key of what the guesser has set since the tuner's last answer.
-        guessing: Its guess under way, that a window waits for.
-        last: What the last step returned.
-        ended: Whether that was the end.
-        reward: Of the windows that no step of the wrapper has returned yet; ``passed`` says who set them.
-        passed: See ``reward``.
+        guessing: The guess under way that a window waits for.
+        reward: The sum of the rewards since the wrapper's last step.
+        writers: Who set the windows since the wrapper's last step.
     """
 
-    observation: Any
+    last: Transition
     action: Any
     guessed: Hashable = None
-    guessing: _Pending | None = None
-    last: Any = None
-    ended: bool = False
+    guessing: Pending | None = None
     reward: float = 0.0
-    passed: list[Writer] = dataclasses.field(default_factory=list)
+    writers: list[Writer] = dataclasses.field(default_factory=list)
 
 
 class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]):
-    """**Lossy**: while the tuner thinks, a guesser sets the live system; the tuner's answers overwrite that.
+    """**Lossy**: while the tuner thinks, a guesser sets the live system; then the tuner's answer overwrites the guess.
 
-    This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that goes on while its
-    tuner thinks, and where trying is allowed. ``act`` starts the tuner and, until it has answered, makes one step of
-    the environment after the other: with what the guesser says to the latest observation, or with ``idle`` where there
-    is no guesser. ``step`` then applies the answer. All of that is in what ``step`` returns: the observation's history
-    has the windows, the reward is their sum. So episodes are *not* those of the tuner alone, other than with
-    ``SpeculativeWrapper``; ``statistics``, ``trace`` and ``info`` say what the guesser has set.
+    This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that keeps running while
+    its tuner thinks, and on which trying settings is allowed. ``act`` starts the tuner. Until the tuner has answered,
+    ``act`` makes one step of the environment after the other: with what the guesser says to the latest observation, or
+    with ``idle`` if there is no guesser. ``step`` then applies the tuner's answer. ``step`` returns all of these
+    windows: they are in the observation's history, and the reward is the sum of theirs. So, unlike with
+    ``SpeculativeWrapper``, episodes are *not* those of the tuner alone; ``statistics``, ``trace`` and ``info`` say what
+    the guesser has set.
 
     Args:
-        env: A live system: its steps take time. Those of ``CallEnv`` take it on the runtime's clock, of any other
-            environment on the wall clock. Its observations should hold as many windows as pass while the tuner thinks.
-        policy: The tuner, ``policy(observation) -> action``, with a second parameter named ``cancel`` if it wants to
-            know when nobody waits for it any more.
-        guesser: A guesser of "policy". It is given ``patience_s`` for each window; what comes later is set in the next
-            one, unless the tuner has answered meanwhile. It is asked one thing at a time. If it fails, or guesses what
-            the environment calls an ``InvalidAction``, the setting stays as it is. ``None``: the tuner alone.
-        idle: The action that changes nothing; default: ``{}``, with which all knobs of ``SpecTuning-v0`` stay.
-        patience_s: How long a window waits for its guess; without a guesser, the first one for the tuner.
+        env: A live system, whose steps take time: on the runtime's clock if it is a ``CallEnv``, else on the wall
+            clock. Its observations should hold as many windows as pass while the tuner thinks.
+        policy: The tuner, ``policy(observation) -> action``. It may have a second parameter named ``cancel`` to learn
+            when its answer is no longer needed.
+        guesser: A guesser of "policy". It gets ``patience_s`` for each window; a later guess is set in the next window,
+            unless the tuner has answered meanwhile. It makes one guess at a time. If it fails, or guesses what the
+            environment calls an ``InvalidAction``, the setting stays. ``None``: the tuner alone.
+        idle: The action that changes nothing; default: ``{}``, which keeps all settings of ``SpecTuning-v0``.
+        patience_s: How many seconds a window waits for its guess (>= 0). Without a guesser: how many seconds the first
+            window waits for the tuner.
         runtime: ``"threads"`` (the wall clock), ``"simulation"`` (a virtual clock), or a runtime of your own.
-        max_trace_events: Windows kept in ``trace``.
+        max_trace_events: The number of windows kept in ``trace``.
 
     Info:
-        ``info["last_write_wins"]`` is a mapping: ``windows`` since the step before, this one included, ``guesses``
-        among them, and ``lossy``, whether there were any.
+        ``info["last_write_wins"]`` is a dict: ``windows``, the number of windows since the step before, including this
+        one; ``guesses``, how many of them the guesser has set; and ``lossy``, whether there were any such windows.
 
     Raises:
         InvalidConfiguration: The policy or the guesser is a coroutine function, or ``patience_s`` is negative.
@@ -139,17 +123,17 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         self._idle = {} if idle is None else idle
         self._patience_s = patience_s
         self._runtime = make_runtime(runtime)
+        self._jobs = PendingJobs(self._runtime)
         self._windows: collections.deque[LiveWindow] = collections.deque(maxlen=max_trace_events)
-        self._statistics = LiveStatistics()
+        self._counts: collections.Counter[str] = collections.Counter()
         self._closed = False
-        self._delivered = 0
         self._episode: _Episode | None = None
-        self._dropped: _Pending | None = None  # a guess that nobody waits for, and that may not have noticed
+        self._dropped: Pending | None = None  # a guess that nobody waits for, which may still be under way
 
     @property
     def statistics(self) -> LiveStatistics:
-        """Counts so far."""
-        return self._statistics
+        """A snapshot of the counts."""
+        return LiveStatistics(**self._counts)
 
     @property
     def trace(self) -> tuple[LiveWindow, ...]:
@@ -157,7 +141,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         return tuple(self._windows)
 
     def to_jsonl(self, path: str | Path) -> None:
-        """Write the trace, one JSON object a line; actions that are no JSON data as text."""
+        """Write the trace to the file ``path``, one JSON object a line; actions that are not JSON data as text."""
         lines = [json.dumps(window.as_dict(), default=repr) + "\n" for window in self._windows]
         Path(path).write_text("".join(lines), encoding="utf-8")
 
@@ -169,9 +153,9 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         """Begin an episode, as the environment does."""
         self._check_open()
         self._episode = None
-        observation, info = self._live(lambda: self.env.reset(seed=seed, options=options))
-        self._episode = _Episode(observation, self._idle)
-        return observation, info
+        transition = self._run(resetting(seed, options))
+        self._episode = _Episode(transition, self._idle)
+        return transition.observation, transition.info
 
     def step(self, action: ActType) -> tuple[ObsType, float, bool, bool, dict[str, Any]]:
         """Apply the tuner's action for one window; the reward is that of all windows since the step before.
@@ -183,18 +167,18 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
             Exception: Whatever the environment raises.
         """
         episode = self._under_way()
-        if not episode.ended:
+        if not episode.last.done:
             agreed = episode.guessed == key_of(action)
-            self._window(episode, action, "tuner")
-            self._count(answers=1, agreed=int(agreed))
+            self._make_window(episode, action, "tuner")
+            self._counts["answers"] += 1
+            self._counts["agreed"] += agreed
             episode.guessed = None
-        observation, _, terminated, truncated, info = episode.last
-        guesses = episode.passed.count("guesser")
-        figures = {"windows": len(episode.passed), "guesses": guesses, "lossy": guesses > 0}
-        reward, episode.reward, episode.passed = episode.reward, 0.0, []
-        if episode.ended:
+        last, guesses = episode.last, episode.writers.count("guesser")
+        figures = {"windows": len(episode.writers), "guesses": guesses, "lossy": guesses > 0}
+        reward, episode.reward, episode.writers = episode.reward, 0.0, []
+        if last.done:
             self._episode = None
-        return observation, reward, terminated, truncated, {**info, "last_write_wins": figures}
+        return last.observation, reward, last.terminated, last.truncated, {**last.info, "last_write_wins": figures}
 
     def close(self) -> None:
         """End all threads and close the environment. Idempotent."""
@@ -206,90 +190,96 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
                 self.env.close()
 
     def fork(self) -> NoReturn:
-        """Refuses: a live system cannot be copied.
+        """Refuse to be forked: a live system cannot be copied.
 
         Raises:
             NotForkable: Always.
         """
         raise NotForkable("LastWriteWins cannot be forked: its system is live; fork the environment inside it")
 
-    # -- the tuner -----------------------------------------------------------------------------------------------
+    # -- the tuner and the guesser -------------------------------------------------------------------------------
 
     def act(self, observation: ObsType) -> ActType:
-        """The tuner's answer to ``observation``; until it is there, the live system goes on.
+        """Return the tuner's answer to ``observation``; until it is there, the live system keeps running.
 
-        If the episode ends first, the tuner is told that nobody waits for it, and this returns the last action.
+        If the episode ends first, the tuner's call is cancelled, and this returns the last action.
 
         Raises:
             ResetNeeded: There is no episode, or it has ended.
-            EnvClosed: The wrapper was closed, also meanwhile.
+            EnvClosed: The wrapper was closed, before or meanwhile.
             InvalidConfiguration: A window took no time, so that the tuner would never answer.
             Exception: Whatever the tuner or the environment raises.
         """
         episode = self._under_way()
-        if episode.ended:
+        if episode.last.done:
             raise ResetNeeded("the episode has ended while the tuner was thinking; step() returns its end")
-        thought = self._spawn("policy", lambda token: self._policy(observation, token))
+        thinking = self._jobs.spawn("policy", lambda token: self._policy(observation, token))
         try:
-            # With a guesser, it is the guess that the first window waits for.
-            self._arrived(thought, self._runtime.now() + (self._patience_s if self._guesser is None else 0.0))
-            while not self._arrived(thought, self._runtime.now()):
-                self._meanwhile(episode, thought)
-                if episode.ended:
-                    return episode.action
-            answer: ActType = thought.result()
+            # With a guesser, the first window waits for the guess instead.
+            patience_s = self._patience_s if self._guesser is None else 0.0
+            self._jobs.wait_for(thinking, self._runtime.now() + patience_s)
+            while not self._jobs.wait_for(thinking, self._runtime.now()):
+                self._meanwhile(episode, thinking)
+                if episode.last.done:
+                    last_action: ActType = episode.action
+                    return last_action
+            answer: ActType = thinking.result()
         finally:
-            _give_up(thought)
+            thinking.give_up()
             if episode.guessing is not None:
-                _give_up(episode.guessing)
+                episode.guessing.give_up()
                 self._dropped, episode.guessing = episode.guessing, None
         if hasattr(self._guesser, "observe"):
             self._runtime.learn(lambda: self._teach(observation, answer))
         return answer
 
-    def _meanwhile(self, episode: _Episode, thought: _Pending) -> None:
-        """One window, as guessed or as things are; none if the tuner answers while the guess is waited for."""
-        guess = self._guessed_in_time(episode, thought)
-        if thought.done:
+    def _meanwhile(self, episode: _Episode, thinking: Pending) -> None:
+        """Make one window, as guessed or idle; none if the tuner answers while the window waits for the guess."""
+        guess = self._guess_in_time(episode, thinking)
+        if thinking.done:
             return
         start = self._runtime.now()
-        if guess is None or not self._set(episode, guess.response):
-            self._window(episode, self._idle, "nobody")
+        if guess is None or not self._set_guessed(episode, guess.response):
+            self._make_window(episode, self._idle, "nobody")
         if self._runtime.now() <= start:
             raise InvalidConfiguration(
                 "a step of the environment took no time while the tuner was thinking; LastWriteWins is for live "
                 "systems: on the simulator use SimulatedBackend(paced=True)"
             )
 
-    def _guessed_in_time(self, episode: _Episode, thought: _Pending) -> Guess | None:
+    def _guess_in_time(self, episode: _Episode, thinking: Pending) -> Guess | None:
+        """Return the guess for the next window; ``None`` if there is none in time."""
         if self._guesser is None:
             return None
         until = self._runtime.now() + self._patience_s
-        late = episode.guessing is not None
-        if not late and self._dropped is not None and not self._arrived(self._dropped, until, thought):
+        is_late = episode.guessing is not None
+        if not is_late and self._dropped is not None and not self._jobs.wait_for(self._dropped, until, thinking):
             return None
-        episode.guessing = pending = episode.guessing or self._spawn(
-            "guess", functools.partial(self._guess, episode.observation)
-        )
-        if not self._arrived(pending, until, thought):
+        if episode.guessing is None:
+            self._check_open()
+            guess = functools.partial(self._guess, episode.last.observation)
+            episode.guessing = self._jobs.spawn("guess", guess)
+        pending = episode.guessing
+        if not self._jobs.wait_for(pending, until, thinking):
             return None
         episode.guessing = None
         if pending.error is not None:
-            self._count(failed=1)
+            self._counts["failed"] += 1
             return None
-        self._count(late=int(late))
+        self._counts["late"] += is_late
         return pending.value  # type: ignore[no-any-return]
 
     def _guess(self, observation: Any, token: CancelToken) -> Guess:
+        """Return the most probable guess. No guess at all is an error, and counts as a failure."""
         guesses: list[Guess] = list(as_guess(self._guesser.guess)(Call("policy", observation), 1, token))
-        return max(guesses, key=lambda guess: guess.probability)  # without any guess an error: it has failed
+        return max(guesses, key=lambda guess: guess.probability)
 
-    def _set(self, episode: _Episode, guessed: Any) -> bool:
-        """A window as guessed; whether the environment could do so."""
+    def _set_guessed(self, episode: _Episode, action: Any) -> bool:
+        """Make a window with a guessed action. Return whether the environment accepts the action."""
         try:
-            self._window(episode, guessed, "guesser")
+            self._make_window(episode, action, "guesser")
         except InvalidAction:  # which has changed nothing
-            self._count(failed=1)
+            self._counts["failed"] += 1
             return False
         return True
 
@@ -299,69 +289,30 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
 
     # -- the live system -----------------------------------------------------------------------------------------
 
-    def _window(self, episode: _Episode, action: Any, writer: Writer) -> None:
+    def _make_window(self, episode: _Episode, action: Any, writer: Writer) -> None:
+        """Step the live system with the ``action`` of ``writer``, and record the window."""
         start = self._runtime.now()
-        observation, reward, terminated, truncated, info = self._live(lambda: self.env.step(action))
-        self._windows.append(LiveWindow(start, self._runtime.now() - start, writer, action, float(reward)))
-        self._count(windows=1, guesses=int(writer == "guesser"))
-        episode.last = observation, reward, terminated, truncated, info
-        episode.observation, episode.ended = observation, terminated or truncated
-        episode.reward += float(reward)
-        episode.passed.append(writer)
+        episode.last = self._run(stepping(action))
+        reward = float(episode.last.reward)
+        self._windows.append(LiveWindow(start, self._runtime.now() - start, writer, action, reward))
+        self._counts["windows"] += 1
+        self._counts["guesses"] += writer == "guesser"
+        episode.reward += reward
+        episode.writers.append(writer)
         if writer != "nobody":
             episode.action = action
         if writer == "guesser":
             episode.guessed = key_of(action)
 
-    def _live(self, method: Callable[[], Any]) -> Any:
-        """Run a method of the environment, whose calls take their time on the runtime's clock."""
+    def _run(self, method: Method) -> Transition:
+        """Run ``method`` on the environment, whose calls take their time on the runtime's clock."""
+        return run_answered(self.env, method, self._answer)
+
+    def _answer(self, call: Call) -> Any:
         unwrapped = self.env.unwrapped
-        if not isinstance(unwrapped, CallEnv):
-            return method()
-        asking = unwrapped
-        unwrapped.answer_with(lambda call: self._answer(asking, call))
-        try:
-            return method()
-        finally:
-            unwrapped.answer_with(None)
-
-    def _answer(self, env: CallEnv[Any, Any], call: Call) -> Any:
-        handler = env.handler(call.handler)
-        pending, job = self._job(call.handler, lambda token: handler(call.query, token))
-        self._runtime.run(job)
-        self._arrived(pending, None)
-        return pending.result()
-
-    def _spawn(self, name: str, function: Callable[[CancelToken], Any]) -> _Pending:
-        self._check_open()
-        pending, job = self._job(name, function)
-        self._runtime.spawn(job)
-        return pending
-
-    def _job(self, name: str, function: Callable[[CancelToken], Any]) -> tuple[_Pending, Job]:
-        pending = _Pending(self._runtime.token())
-
-        def deliver(value: Any, error: BaseException | None) -> None:
-            with self._runtime.lock:
-                pending.done, pending.value, pending.error = True, value, error
-                self._delivered += 1
-                self._runtime.wake()
-
-        return pending, Job(name, function, deliver, pending.token)
-
-    def _arrived(self, pending: _Pending, until: float | None, other: _Pending | None = None) -> bool:
-        """Wait for a job, till then, or till the other one is done: is it done?"""
-        with self._runtime.lock:
-            while not pending.done and not (other is not None and other.done):
-                before, expired = self._delivered, until is not None and self._runtime.now() >= until
-                self._runtime.wait(until)  # also when expired: what is due now is delivered
-                if expired and self._delivered == before:
-                    break
-            return pending.done
-
-    def _count(self, **more: int) -> None:
-        counts = {name: getattr(self._statistics, name) + count for name, count in more.items()}
-        self._statistics = dataclasses.replace(self._statistics, **counts)
+        assert isinstance(unwrapped, CallEnv)
+        handler = unwrapped.handler(call.handler)
+        return self._jobs.run(call.handler, lambda token: handler(call.query, token))
 
     def _under_way(self) -> _Episode:
         self._check_open()
@@ -372,8 +323,3 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
     def _check_open(self) -> None:
         if self._closed:
             raise EnvClosed("LastWriteWins was closed; make a new one")
-
-
-def _give_up(pending: _Pending) -> None:
-    if not pending.done:
-        pending.token.cancel()

@@ -1,4 +1,4 @@
-"""What ``LastWriteWins`` did to a live system: window by window, and in figures."""
+"""What ``LastWriteWins`` has done to a live system: a record of each window, and counts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class LiveWindow:
     """One step of the live system.
 
     Attributes:
-        time_s: When it began, on the runtime's clock; ``seconds`` is how long it took.
-        seconds: See ``time_s``.
-        writer: Whose action it was: the "tuner"'s, the "guesser"'s, or "nobody"'s, where nothing new was set.
-        action: What was set.
-        reward: What came of it.
+        time_s: When the step began, on the runtime's clock.
+        seconds: How long the step took.
+        writer: Whose action was set: that of the "tuner", of the "guesser", or of "nobody" if nothing new was set.
+        action: The action of the step.
+        reward: The reward of the step.
     """
 
     time_s: float
@@ -29,22 +29,21 @@ class LiveWindow:
     reward: float
 
     def as_dict(self) -> dict[str, Any]:
-        """The same for JSON, with ``lossy``: in a trace of ``SpeculativeWrapper`` no action is ever the guesser's."""
+        """Return the window as a dict for JSON, with ``lossy``: whether the action was the guesser's."""
         return dataclasses.asdict(self) | {"lossy": self.writer == "guesser"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LiveStatistics:
-    """What was done to the live system, over the life of a wrapper.
+    """Counts over the life of a wrapper.
 
     Attributes:
-        windows: Steps of the live system, those of ``reset`` not counted.
-        answers: Steps that set what the tuner had answered.
-        guesses: Steps that set what the guesser had guessed: this is what is lossy.
-        agreed: Answers that equal the guess that they overwrote, or that was in force. They are compared as they are
-            written: JSON text and a mapping differ.
-        late: Guesses that came too late for their window, and were set in the next one.
-        failed: Guesses that raised an error, named nothing, or could not be set; the setting then stayed.
+        windows: Steps of the live system.
+        answers: Steps that set an answer of the tuner.
+        guesses: Steps that set a guess; these make the episode lossy.
+        agreed: Answers that equal the last guess that was set. JSON text and a mapping count as different.
+        late: Guesses that came too late for their window, and were set in the next window.
+        failed: Guesses that raised an error, were empty, or could not be set; the setting then stayed.
     """
 
     windows: int = 0
@@ -56,7 +55,7 @@ class LiveStatistics:
 
     @property
     def lossy(self) -> bool:
-        """Whether the live system had any setting that the tuner did not choose."""
+        """Whether the live system ever had a setting that the tuner did not choose."""
         return self.guesses > 0
 
     def __str__(self) -> str:

@@ -31,7 +31,7 @@ from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
     from spec_envs.guesses import Guesser
-    from spec_envs.wrappers.certify import Certificate
+    from spec_envs.wrappers import Certificate
 
 Backend = HttpBackend | BrowserBackend
 Env = gym.Env[Any, Any]

@@ -99,17 +99,6 @@ class Task:
         """The split and the index: "test-12"."""
         return f"{self.split}-{self.index}"
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the task in the form that ``load_tasks`` reads, without its scenario."""
-        return {
-            "split": self.split,
-            "index": self.index,
-            "user_id": self.user_id,
-            "instruction": self.instruction,
-            "actions": [{"name": action.name, "kwargs": dict(action.arguments)} for action in self.actions],
-            "outputs": list(self.outputs),
-        }
-
 
 def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], StoreSnapshot]:
     """Return what the tools answer to the actions, one after the other, and the data after them."""

@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 from spec_envs.errors import InvalidAction
 
-__all__ = ["ARGUMENTS", "MAX_LENGTH", "SAMPLES", "Act", "Action", "Mistake", "read_action"]
-
 Action = str | Mapping[str, Any]
 
 #: The greatest number of characters in an action.

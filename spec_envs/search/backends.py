@@ -12,8 +12,6 @@ from spec_envs.search.loading import load_corpus
 from spec_envs.search.web.browser_backend import BrowserBackend
 from spec_envs.search.web.http_backend import HttpBackend
 
-__all__ = ["make_backend"]
-
 
 def make_backend(
     backend: str | Callable[..., Any], *, corpus: str | os.PathLike[str] | Corpus, site: str | None

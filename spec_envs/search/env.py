@@ -34,8 +34,6 @@ from spec_envs.spaces import ActionText, AnyText
 if TYPE_CHECKING:
     from spec_envs.search.corpus.corpus import Corpus
 
-__all__ = ["START", "SearchEnv"]
-
 Observation = dict[str, Any]
 
 #: The value of ``observation`` after ``reset``.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Fetched, Page
     from spec_envs.search.questions import Question
 
-__all__ = ["Episode"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:

@@ -11,8 +11,6 @@ from spec_envs.search.corpus.pages import Page
 from spec_envs.search.json_files import read_json, text_of, texts_of
 from spec_envs.search.questions import Question
 
-__all__ = ["read_context_pages", "read_questions"]
-
 T = TypeVar("T")
 
 

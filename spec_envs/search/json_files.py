@@ -8,8 +8,6 @@ from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
 
-__all__ = ["read_json", "text_of", "texts_of"]
-
 
 def read_json(path: Path) -> Any:
     """The content of a JSON file.

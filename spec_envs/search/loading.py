@@ -17,8 +17,6 @@ from spec_envs.search.world.embedded import embedded_corpus, embedded_questions
 if TYPE_CHECKING:
     from spec_envs.search.questions import Question
 
-__all__ = ["load_corpus", "load_questions"]
-
 _SPLITS = ("train", "dev", "test")
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Page
 
-__all__ = ["NO_MORE_RESULTS", "excerpt", "found_sentence", "not_found", "sentences", "sentences_with"]
-
 #: The result of ``lookup`` after the last matching sentence.
 NO_MORE_RESULTS = "No more results.\n"
 

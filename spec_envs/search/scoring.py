@@ -6,8 +6,6 @@ import re
 import string
 from collections import Counter
 
-__all__ = ["exact_match", "f1", "normalize_answer"]
-
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 #: Answers that get no partial credit.

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from spec_envs.errors import InvalidAction
 from spec_envs.tuning.knobs import Knob, Setting, Value, setting_of
 
-__all__ = ["ACTION_FORMATS", "Action", "action_space", "coordinates", "read_action"]
-
 Action = Mapping[str, Any] | str | NDArray[np.floating[Any]]
 
 ACTION_FORMATS = ("dict", "box", "json")

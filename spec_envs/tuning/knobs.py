@@ -11,8 +11,6 @@ from typing import Any, Literal
 
 from spec_envs.errors import InvalidAction, InvalidConfiguration
 
-__all__ = ["Knob", "Setting", "Value"]
-
 Value = float | int | str
 #: A value for every knob, in the order of the knobs: names and values.
 Setting = tuple[tuple[str, Value], ...]

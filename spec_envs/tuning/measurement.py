@@ -11,8 +11,6 @@ import numpy as np
 if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Knob, Setting
 
-__all__ = ["METRICS", "Machine", "MeasureQuery", "Measurement", "Metrics", "Workload"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Metrics:

@@ -15,8 +15,6 @@ from spec_envs.tuning.actions import coordinates
 from spec_envs.tuning.knobs import Knob, Setting, setting_of
 from spec_envs.tuning.measurement import METRICS, Machine, Metrics
 
-__all__ = ["Observation", "Report", "Trial", "observation_space"]
-
 Observation = dict[str, Any] | str
 
 #: Bound of the figures in arrays: as a latency in ms, eleven days. (Gymnasium warns of boxes without bounds.)

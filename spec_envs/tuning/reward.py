@@ -14,8 +14,6 @@ from spec_envs.tuning.measurement import METRICS
 if TYPE_CHECKING:
     from spec_envs.tuning.measurement import Metrics
 
-__all__ = ["Reward"]
-
 #: The metrics that a reward can be about. Less is better, except for throughput.
 _REWARDED = ("p50", "p95", "p99", "max", "mean", "throughput")
 _CAPPED = _REWARDED[:-1]

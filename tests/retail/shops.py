@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spec_envs.retail.store.data import RetailData, Table
+from spec_envs.retail.store.data import TABLES, RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: tau-bench's data, which is not part of the repository.
@@ -92,3 +93,20 @@ def tables() -> dict[Table, dict[str, Any]]:
 def shop():
     """A snapshot of the tiny shop."""
     return StoreSnapshot(RetailData(tables()))
+
+
+def as_dict(store):
+    """A copy of all data in a snapshot, as plain JSON objects."""
+    return {table: json.loads(json.dumps(dict(store.items(table)))) for table in TABLES}
+
+
+def as_json(task):
+    """A task in the form that ``load_tasks`` reads, without its scenario."""
+    return {
+        "split": task.split,
+        "index": task.index,
+        "user_id": task.user_id,
+        "instruction": task.instruction,
+        "actions": [{"name": action.name, "kwargs": dict(action.arguments)} for action in task.actions],
+        "outputs": list(task.outputs),
+    }

@@ -12,7 +12,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.loading import load_data
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.table import run_tool
-from tests.retail.shops import tables
+from tests.retail.shops import as_dict, tables
 
 #: A change of the generated shop changes every recorded episode of it: do so on purpose, and say so in the changelog.
 DIGEST = 0xEB1EA38AE0A56EB5449269053737A078
@@ -90,7 +90,7 @@ class TestFolder:
         assert run_tool(snapshot, "get_product_details", {"product_id": "1"}).output == json.dumps(
             data["products"]["1"]
         )
-        assert json.dumps(snapshot.as_dict()) == json.dumps(data)
+        assert json.dumps(as_dict(snapshot)) == json.dumps(data)
         assert '"price": 60}' in run_tool(snapshot, "get_product_details", {"product_id": "2"}).output
 
     def test_is_loaded_once_until_it_changes(self, tmp_path):

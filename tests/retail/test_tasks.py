@@ -16,7 +16,7 @@ from spec_envs.retail.loading import check_tasks, load_data, load_tasks
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Action, replay, was_said
 from spec_envs.retail.tools.table import READS, TERMINAL, WRITES
-from tests.retail.shops import shop
+from tests.retail.shops import as_json, shop
 
 TASKS = load_tasks()
 STORE = StoreSnapshot(load_data())
@@ -79,7 +79,7 @@ class TestSplits:
         assert any(not scenario.identity.knows_email for scenario in scenarios)
 
     def test_are_stable(self):
-        told = json.dumps([task.as_json() for task in TASKS])
+        told = json.dumps([as_json(task) for task in TASKS])
         assert hashlib.sha256(told.encode()).hexdigest()[:16] == DIGEST
 
     def test_of_another_shop(self):
@@ -91,9 +91,9 @@ class TestSplits:
 class TestLoading:
     def test_reads_what_it_writes(self, tmp_path):
         path = tmp_path / "tasks.json"
-        path.write_text(json.dumps([task.as_json() for task in TASKS]), encoding="utf-8")
+        path.write_text(json.dumps([as_json(task) for task in TASKS]), encoding="utf-8")
         loaded = load_tasks(path)
-        assert [task.as_json() for task in loaded] == [task.as_json() for task in TASKS]
+        assert [as_json(task) for task in loaded] == [as_json(task) for task in TASKS]
         assert all(task.scenario is None for task in loaded)
         assert load_tasks(str(path), "dev") == tuple(task for task in loaded if task.split == "dev")
         assert pickle.loads(pickle.dumps(TASKS)) == TASKS
@@ -106,7 +106,7 @@ class TestLoading:
             ('[{"split": "a"}]', "a task lacks 'actions'"),
             ("[1]", "JSON list"),
             ("{}", "JSON list of tasks: {} is no list"),
-            (json.dumps([{**TASKS[0].as_json(), "outputs": "12.5"}]), "'12.5' is no list"),
+            (json.dumps([{**as_json(TASKS[0]), "outputs": "12.5"}]), "'12.5' is no list"),
         ],
     )
     def test_says_what_is_wrong(self, tmp_path, content, words):
@@ -126,7 +126,7 @@ class TestLoading:
         with pytest.raises(InvalidConfiguration, match="belong to other data"):
             check_tasks(shop(), TASKS)
         with pytest.raises(InvalidConfiguration, match="a task must be a Task"):
-            check_tasks(STORE, [TASKS[0].as_json()])  # type: ignore[list-item]  # on purpose
+            check_tasks(STORE, [as_json(TASKS[0])])  # type: ignore[list-item]  # on purpose
 
     def test_a_file_without_any_is_no_environment(self, tmp_path):
         path = tmp_path / "tasks.json"

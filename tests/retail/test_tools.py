@@ -15,7 +15,7 @@ from spec_envs.retail.store.data import Record, RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.calculator import MAX_LENGTH
 from spec_envs.retail.tools.table import READS, SCHEMAS, TERMINAL, TOOLS, WRITES, effect_of, run_tool
-from tests.retail.shops import AWAY, HOME, shop
+from tests.retail.shops import AWAY, HOME, as_dict, shop
 
 ANN = "ann_lee_1"
 
@@ -259,12 +259,12 @@ class TestCalls:
         store, fresh = shop(), shop()
         result = run_tool(store, name, arguments)
         assert result == run_tool(store, name, arguments)
-        assert store.as_dict() == fresh.as_dict()
+        assert as_dict(store) == as_dict(fresh)
         assert not (result.output.startswith("Error") and result.patch)
         assert bool(result.patch) <= (name in WRITES)
         if result.patch:  # the old records still are as their digests say
             changed = store.patched(result.patch)
-            tables: Any = changed.as_dict()
+            tables: Any = as_dict(changed)
             assert StoreSnapshot(RetailData(tables)) == changed
         assert StoreSnapshot(RetailData(store.initial.tables)) == fresh
 

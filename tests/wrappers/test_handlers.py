@@ -124,12 +124,15 @@ class TestEveryDecorator:
             assert decorate(Echo())("hello", token) == "hello"
 
 
-WITHOUT_A_TOKEN = DECORATORS | {
+QUICK = DECORATORS | {
     "with_latency": lambda handler: with_latency(handler, 0.001),
+    "rate_limited": lambda handler: rate_limited(handler, 1, 0.001),
+}
+WITHOUT_A_TOKEN = QUICK | {
     "cached": cached,
     "DecoratedHandler": lambda handler: DecoratedHandler(handler, pass_on),
-    "all of them": lambda handler: functools.reduce(
-        lambda inner, decorate: decorate(inner), DECORATORS.values(), handler
+    "a stack of all": lambda handler: functools.reduce(
+        lambda inner, decorate: decorate(inner), QUICK.values(), handler
     ),
 }
 

@@ -6,7 +6,6 @@ answer is drawn from the query's seed. It understands the agent by regular expre
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 
@@ -50,19 +49,8 @@ def scripted_customer(query: CustomerQuery) -> str:
         )
     customer = _Customer(scenario)
     for heard in query.said[::2]:
-        answer = customer.hear(heard)
-    return answer.worded(Draws("customer", query.seed, len(query.said)))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    """What to say: one of ``openings``, which is drawn, and then ``text``."""
-
-    text: str
-    openings: Sequence[str] = ("",)
-
-    def worded(self, draws: Draws) -> str:
-        return draws.pick(self.openings) + self.text
+        wordings = customer.hear(heard)
+    return Draws("customer", query.seed, len(query.said)).pick(wordings)
 
 
 _POLITE = ("", "Sure. ", "Of course. ", "Let me see. ")
@@ -87,8 +75,8 @@ class _Customer:
     def _request(self) -> Request:
         return self._requests[self._place]
 
-    def hear(self, message: str) -> _Answer:
-        """Return the answer to the agent's next message."""
+    def hear(self, message: str) -> Sequence[str]:
+        """Return the possible wordings of the answer to the agent's next message."""
         if not self._greeted:
             self._greeted = True
             return self._want(_HELLO)
@@ -97,7 +85,7 @@ class _Customer:
         if _YES.search(message) and _CONFIRM.search(message):
             return self._confirm()
         if _IDENTITY.search(question):
-            return _Answer(_introduction(self._identity, question), _POLITE)
+            return [polite + _introduction(self._identity, question) for polite in _POLITE]
         if _CONFIRM.search(question):
             return self._confirm()
         facts = self._facts(question)
@@ -106,16 +94,16 @@ class _Customer:
         if not facts:
             return self._insist(message)
         self._insisted = 0  # this was progress
-        return _Answer(facts, _POLITE)
+        return [polite + facts for polite in _POLITE]
 
-    def _want(self, openings: Sequence[str]) -> _Answer:
-        return _Answer("", [hello + wish.format(self._request.goal) for hello in openings for wish in _WANTS])
+    def _want(self, openings: Sequence[str]) -> Sequence[str]:
+        return [opening + wish.format(self._request.goal) for opening in openings for wish in _WANTS]
 
-    def _confirm(self) -> _Answer:
+    def _confirm(self) -> Sequence[str]:
         if self._request.confirms:
-            return _Answer("", ("Yes.", "Yes, please.", "Yes, please do that.", "Yes, I confirm."))
+            return ("Yes.", "Yes, please.", "Yes, please do that.", "Yes, I confirm.")
         self._declined = True
-        return _Answer("", ("No, I have changed my mind.", "No, leave it as it is, please.", "No, I'd rather not."))
+        return ("No, I have changed my mind.", "No, leave it as it is, please.", "No, I'd rather not.")
 
     def _is_done(self, message: str) -> bool:
         outputs = self._request.outputs
@@ -124,11 +112,11 @@ class _Customer:
         # A question is answered by the outputs alone; a change has to be reported in words.
         return bool(_DONE.search(message)) or (self._request.kind == "information" and bool(outputs))
 
-    def _go_on(self) -> _Answer:
+    def _go_on(self) -> Sequence[str]:
         """Go on to the next request, or say good-bye."""
         self._declined, self._insisted = False, 0
         if self._place + 1 == len(self._requests):
-            return _Answer("", _BYE)
+            return _BYE
         self._place += 1
         return self._want(_NEXT)
 
@@ -142,13 +130,13 @@ class _Customer:
         text = ". ".join(fact[0].upper() + fact[1:] for fact in found)
         return f"{text}." if found else "I have nothing to add to that." if asked and facts else ""
 
-    def _insist(self, message: str) -> _Answer:
+    def _insist(self, message: str) -> Sequence[str]:
         """Ask for the request again, or give it up after ``_PATIENCE`` times."""
         self._insisted += 1
         if self._insisted >= _PATIENCE or (_REFUSED.search(message) and self._insisted > 1):
             return self._go_on()
         if _DONE.search(message):
-            return _Answer("", [f"I'd still like to {self._request.goal}.", f"But I want to {self._request.goal}."])
+            return [f"I'd still like to {self._request.goal}.", f"But I want to {self._request.goal}."]
         return self._want(("", "Sorry, I don't understand. ", "As I said, "))
 
 

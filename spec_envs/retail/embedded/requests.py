@@ -31,9 +31,7 @@ def cancel(situation: Situation) -> Plan | None:
     for order in situation.orders("pending"):
         reason, which = situation.draws.pick(REASONS), which_order(situation, order)
         why = {"no longer needed": "it is no longer needed", "ordered by mistake": "it was ordered by mistake"}[reason]
-        arguments = {"order_id": order["order_id"], "reason": reason}
-        request = Request("cancel_pending_order", f"cancel {which}", {"order": which, "reason": why}, arguments)
-        return _plan(request, order, look_up(order))
+        return _plan(order, which, "cancel_pending_order", f"cancel {which}", {"reason": why}, {"reason": reason})
     return None
 
 
@@ -48,10 +46,8 @@ def change_payment(situation: Situation) -> Plan | None:
         if method is None or len(order["payment_history"]) != 1:
             continue
         which, how = which_order(situation, order), phrase_of(method)
-        arguments = {"order_id": order["order_id"], "payment_method_id": method["id"]}
-        facts = {"order": which, "payment": how}
-        request = Request("modify_pending_order_payment", f"pay for {which} with {how} instead", facts, arguments)
-        return _plan(request, order, look_up(order))
+        goal, arguments = f"pay for {which} with {how} instead", {"payment_method_id": method["id"]}
+        return _plan(order, which, "modify_pending_order_payment", goal, {"payment": how}, arguments)
     return None
 
 
@@ -59,10 +55,8 @@ def change_order_address(situation: Situation) -> Plan | None:
     """Have a pending order sent to another address."""
     for order in situation.orders("pending"):
         which, new = which_order(situation, order), draw_address(situation.draws)
-        facts = {"order": which, "address": phrase_of_address(new)}
-        arguments = {"order_id": order["order_id"], **_as_arguments(new)}
-        request = Request("modify_pending_order_address", f"have {which} sent to another address", facts, arguments)
-        return _plan(request, order, look_up(order))
+        goal, facts = f"have {which} sent to another address", {"address": phrase_of_address(new)}
+        return _plan(order, which, "modify_pending_order_address", goal, facts, _as_arguments(new))
     return None
 
 
@@ -104,20 +98,13 @@ def send_back(situation: Situation) -> Plan | None:
         )
         if method is None:
             continue
-        which, actions = which_order(situation, order), look_up(order)
-        outputs: tuple[str, ...] = ()
-        facts = {"order": which, "items": listed(list(map(described, items))), "payment": phrase_of(method)}
-        goal = f"return {names(items)} from {which}"
-        if situation.draws.chance(0.4):
-            goal += " and know how much I get back in total"
-            actions, outputs = _summed(actions, [item["price"] for item in items])
-        arguments = {
-            "order_id": order["order_id"],
-            "item_ids": [item["item_id"] for item in items],
-            "payment_method_id": method["id"],
-        }
-        request = Request("return_delivered_order_items", goal, facts, arguments, outputs=outputs)
-        return _plan(request, order, actions)
+        which = which_order(situation, order)
+        facts = {"items": listed(list(map(described, items))), "payment": phrase_of(method)}
+        arguments = {"item_ids": [item["item_id"] for item in items], "payment_method_id": method["id"]}
+        plan = _plan(
+            order, which, "return_delivered_order_items", f"return {names(items)} from {which}", facts, arguments
+        )
+        return _with_sum(plan, [item["price"] for item in items]) if situation.draws.chance(0.4) else plan
     return None
 
 
@@ -177,9 +164,19 @@ def transfer(situation: Situation) -> Plan | None:
     return Plan(request, (Action(request.kind, arguments),))
 
 
-def _plan(request: Request, order: Any, before: Sequence[Action]) -> Plan:
-    """Return the plan of a request about an order: the actions ``before``, and then the tool of the request."""
-    return Plan(request, (*before, Action(request.kind, request.arguments)), order["order_id"])
+def _plan(
+    order: Any,
+    which: str,
+    kind: str,
+    goal: str,
+    facts: dict[str, str],
+    arguments: dict[str, Any],
+    items: Sequence[Any] = (),
+) -> Plan:
+    """Return the plan of a request about an order: look the order up, and the products of ``items``, and then act."""
+    arguments = {"order_id": order["order_id"], **arguments}
+    request = Request(kind, goal, {"order": which, **facts}, arguments)
+    return Plan(request, (*look_up(order, items), Action(kind, arguments)), order["order_id"])
 
 
 def _question(order: Any, which: str, goal: str, output: object) -> Plan:
@@ -205,19 +202,16 @@ def _replacement(situation: Situation, status: str, kind: str, goal: str) -> Pla
             continue
         which, items = which_order(situation, order), [item for item, _ in pairs]
         arguments = {
-            "order_id": order["order_id"],
             "item_ids": [item["item_id"] for item in items],
             "new_item_ids": [variant["item_id"] for _, (variant, _) in pairs],
             "payment_method_id": method["id"],
         }
         facts = {
-            "order": which,
             "items": listed([described(item) for item in items]),
             "new items": listed([words for _, (_, words) in pairs]),
             "payment": phrase_of(method),
         }
-        request = Request(kind, goal.format(names(items), "another version", which), facts, arguments)
-        return _plan(request, order, look_up(order, items))
+        return _plan(order, which, kind, goal.format(names(items), "another version", which), facts, arguments, items)
     return None
 
 
@@ -241,9 +235,10 @@ def _changed_options(item: Any, variant: Any) -> dict[str, str]:
     return {option: value for option, value in variant["options"].items() if item["options"].get(option) != value}
 
 
-def _summed(actions: tuple[Action, ...], prices: Sequence[float]) -> tuple[tuple[Action, ...], tuple[str, ...]]:
-    """Return the actions that also add up the prices, and the sum as an output that must be said."""
-    if len(prices) == 1:
-        return actions, (str(prices[0]),)
-    expression = " + ".join(map(str, prices))
-    return (*actions, Action("calculate", {"expression": expression})), (str(round(sum(prices), 2)),)
+def _with_sum(plan: Plan, prices: Sequence[float]) -> Plan:
+    """Return the plan of a customer who also wants to know the sum of the prices."""
+    total = prices[0] if len(prices) == 1 else round(sum(prices), 2)
+    goal = f"{plan.request.goal} and know how much I get back in total"
+    request = dataclasses.replace(plan.request, goal=goal, outputs=(str(total),))
+    adding = (Action("calculate", {"expression": " + ".join(map(str, prices))}),) if len(prices) > 1 else ()
+    return dataclasses.replace(plan, request=request, actions=(*plan.actions[:-1], *adding, plan.actions[-1]))

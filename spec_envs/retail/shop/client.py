@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import select
@@ -73,7 +74,7 @@ class HttpTools:
             headers["If-Match"] = f'"{query.store.snapshot.digest:032x}"'
         path = f"{self._path}/episodes/{query.episode}/calls"
         what = f"{query.name} at {self.url}"
-        return _result(self._obtain("POST", path, body, headers, what, cancel), what)
+        return _result(self._obtain(path, body, headers, what, cancel), what)
 
     def close(self) -> None:
         """Close the idle connections now, and each busy one after its call. Idempotent."""
@@ -85,9 +86,7 @@ class HttpTools:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _obtain(
-        self, method: str, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken
-    ) -> bytes:
+    def _obtain(self, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken) -> bytes:
         """Send a request until it is answered, and return the content of the answer."""
         for attempt in range(self._attempts):
             if attempt:
@@ -95,7 +94,7 @@ class HttpTools:
             cancel.raise_if_cancelled()
             cause: Exception | None = None
             try:
-                status, content = self._lines.exchange(method, path, body, headers, cancel)
+                status, content = self._lines.exchange(path, body, headers, cancel)
             except (OSError, http.client.HTTPException) as error:
                 cancel.raise_if_cancelled()  # cutting a cancelled call's connection raises the same errors
                 cause, problem = error, f"{type(error).__name__}: {error}"
@@ -127,28 +126,23 @@ class _Lines:
         self._kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         self._host, self._port, self._timeout_s = address.hostname or "", address.port, timeout_s
         self._idle: list[http.client.HTTPConnection] = []
+        self._busy: dict[http.client.HTTPConnection, CancelToken] = {}  # without the connections that were cut
         self._closed = False
         self._lock = threading.Lock()
 
-    def exchange(
-        self, method: str, path: str, body: str, headers: Mapping[str, str], cancel: CancelToken
-    ) -> tuple[int, bytes]:
-        """Return status and content of the answer; cancelling cuts the connection at once."""
-        connection = self._take()
-        use = _Use(connection)
+    def exchange(self, path: str, body: str, headers: Mapping[str, str], cancel: CancelToken) -> tuple[int, bytes]:
+        """Return status and content of the answer to a ``POST``; cancelling cuts the connection at once."""
+        connection, usable = self._take(cancel), False
         try:
             if connection.sock is None:
                 connection.connect()
-            cancel.on_cancel(use.cut)
-            connection.request(method, path, body, headers)
+            cancel.on_cancel(lambda: self._cut(connection, cancel))
+            connection.request("POST", path, body, headers)
             response = connection.getresponse()
             content = response.read()
-        except BaseException:
-            use.end()
-            connection.close()
-            raise
-        use.end()
-        self._give_back(connection, usable=not (response.will_close or use.was_cut))
+            usable = not response.will_close
+        finally:
+            self._give_back(connection, usable)
         return response.status, content
 
     def close(self) -> None:
@@ -158,44 +152,31 @@ class _Lines:
         for connection in idle:
             connection.close()
 
-    def _take(self) -> http.client.HTTPConnection:
+    def _take(self, cancel: CancelToken) -> http.client.HTTPConnection:
         while True:
             with self._lock:
-                if not self._idle:
-                    return self._kind(self._host, self._port, timeout=self._timeout_s)
-                connection = self._idle.pop()
-            if not _was_hung_up(connection):
+                idle = bool(self._idle)
+                connection = self._idle.pop() if idle else self._kind(self._host, self._port, timeout=self._timeout_s)
+                self._busy[connection] = cancel
+            if not idle or not _was_hung_up(connection):
                 return connection
-            connection.close()
+            self._give_back(connection, usable=False)
+
+    def _cut(self, connection: http.client.HTTPConnection, cancel: CancelToken) -> None:
+        with self._lock:
+            # Another call may have the connection by now, which this call's token must not touch.
+            if self._busy.get(connection) is cancel and connection.sock is not None:
+                del self._busy[connection]
+                with contextlib.suppress(OSError):  # the other side has closed the connection
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _give_back(self, connection: http.client.HTTPConnection, usable: bool) -> None:
         with self._lock:
-            if usable and not self._closed:
+            was_cut = self._busy.pop(connection, None) is None
+            if usable and not was_cut and not self._closed:
                 self._idle.append(connection)
                 return
         connection.close()
-
-
-class _Use:
-    """The use of a connection for one request: cutting it has no effect after the end, when others may use it."""
-
-    def __init__(self, connection: http.client.HTTPConnection) -> None:
-        self._connection: http.client.HTTPConnection | None = connection
-        self._lock = threading.Lock()
-        self.was_cut = False
-
-    def cut(self) -> None:
-        with self._lock:
-            if self._connection is not None and self._connection.sock is not None:
-                self.was_cut = True
-                try:
-                    self._connection.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass  # the other side has closed the connection
-
-    def end(self) -> None:
-        with self._lock:
-            self._connection = None
 
 
 def _was_hung_up(connection: http.client.HTTPConnection) -> bool:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shop (digest TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS changes (
-    episode TEXT, "table" TEXT, key TEXT, record TEXT NOT NULL, PRIMARY KEY (episode, "table", key));
 CREATE TABLE IF NOT EXISTS answers (
     episode TEXT, key TEXT, call TEXT NOT NULL, output TEXT NOT NULL, patch TEXT NOT NULL, PRIMARY KEY (episode, key));
 CREATE TABLE IF NOT EXISTS log (
@@ -143,10 +141,13 @@ class ShopDatabase:
                     f"somebody else has changed them",
                 )
             result = run_tool(store, name, arguments)
-            self._write(episode, key, call, result)
+            output, patch = json.dumps(result.output), [[each.table, each.key, each.record] for each in result.patch]
+            self._sqlite.execute(
+                "INSERT INTO answers VALUES (?, ?, ?, ?, ?)", (episode, key, call, output, json.dumps(patch))
+            )
             self._sqlite.execute(
                 "INSERT INTO log (episode, key, name, arguments, output) VALUES (?, ?, ?, ?, ?)",
-                (episode, key, name, json.dumps(arguments), json.dumps(result.output)),
+                (episode, key, name, json.dumps(arguments), output),
             )
             return result
 
@@ -202,10 +203,8 @@ class ShopDatabase:
                 raise
 
     def _snapshot(self, episode: str) -> StoreSnapshot:
-        rows = self._sqlite.execute(
-            'SELECT "table", key, record FROM changes WHERE episode = ? ORDER BY rowid', (episode,)
-        )
-        return self._start.patched(Change(table, key, json.loads(record)) for table, key, record in rows)
+        rows = self._sqlite.execute("SELECT patch FROM answers WHERE episode = ? ORDER BY rowid", (episode,))
+        return self._start.patched(Change(*change) for (patch,) in rows for change in json.loads(patch))
 
     def _known(self, episode: str, key: str, call: str) -> ToolResult | None:
         """Return the result of the write with this key, or ``None`` if there was no such write."""
@@ -217,14 +216,3 @@ class ShopDatabase:
         if row[0] != call:
             raise Refused(422, f"the key {key!r} of episode {episode!r} belongs to another call: {row[0]}")
         return ToolResult(json.loads(row[1]), tuple(Change(*change) for change in json.loads(row[2])))
-
-    def _write(self, episode: str, key: str, call: str, result: ToolResult) -> None:
-        patch = json.dumps([[change.table, change.key, change.record] for change in result.patch])
-        self._sqlite.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?)", (episode, key, call, json.dumps(result.output), patch)
-        )
-        for change in result.patch:
-            self._sqlite.execute(
-                "INSERT OR REPLACE INTO changes VALUES (?, ?, ?, ?)",
-                (episode, change.table, change.key, json.dumps(change.record)),
-            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 import threading
@@ -29,19 +28,18 @@ Record = Mapping[str, Any]
 TABLES: tuple[Table, ...] = ("orders", "products", "users")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class UserIndex:
-    """Finds users without a search through all of them.
+#: A user's e-mail address, or first and last name.
+UserKey = str | tuple[str, str]
 
-    Attributes:
-        by_email: Ids of the users with an e-mail address, given in lower case.
-        by_name: Ids of the users with a first and last name, given in lower case.
-        position: Position of each user id in the table of users.
-    """
 
-    by_email: Mapping[str, tuple[str, ...]]
-    by_name: Mapping[tuple[str, str], tuple[str, ...]]
-    position: Mapping[str, int]
+def lower_key(key: UserKey) -> UserKey:
+    """Return a key in lower case."""
+    return key.lower() if isinstance(key, str) else (key[0].lower(), key[1].lower())
+
+
+def keys_of(user: Record) -> tuple[UserKey, UserKey]:
+    """Return the keys by which a user is found, in lower case."""
+    return lower_key(user["email"]), lower_key((user["name"]["first_name"], user["name"]["last_name"]))
 
 
 class RetailData:
@@ -91,17 +89,13 @@ class RetailData:
         return total
 
     @functools.cached_property
-    def user_index(self) -> UserIndex:
-        """The index that finds users by e-mail address or name."""
-        by_email: dict[str, tuple[str, ...]] = {}
-        by_name: dict[tuple[str, str], tuple[str, ...]] = {}
+    def users_by_key(self) -> dict[UserKey, list[str]]:
+        """The ids of the users with each key, in lower case."""
+        found: dict[UserKey, list[str]] = {}
         for user_id, user in self.tables["users"].items():
-            email = user["email"].lower()
-            by_email[email] = (*by_email.get(email, ()), user_id)
-            name = (user["name"]["first_name"].lower(), user["name"]["last_name"].lower())
-            by_name[name] = (*by_name.get(name, ()), user_id)
-        position = {user_id: place for place, user_id in enumerate(self.tables["users"])}
-        return UserIndex(by_email, by_name, position)
+            for key in keys_of(user):
+                found.setdefault(key, []).append(user_id)
+        return found
 
     @functools.cached_property
     def _tau_pairs(self) -> dict[Table, dict[str, str]]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
+from spec_envs.retail.store.data import Record, RetailData, Table, UserKey, keys_of, lower_key
 from spec_envs.retail.store.digests import MODULUS, record_digest, tau_notation
 
 
@@ -104,23 +103,20 @@ class StoreSnapshot:
         """Return the records that differ from the initial data, in the order in which they were first changed."""
         return tuple(Change(table, key, record) for (table, key), (record, _) in self._changed.items())
 
-    def find_user(self, *, email: str | None = None, name: tuple[str, str] | None = None, zip: str = "") -> str | None:
-        """Return the id of the first user with this e-mail address, or with this name and zip code.
+    def find_user(self, key: UserKey, zip: str | None = None) -> str | None:
+        """Return the id of the first user with this e-mail address or name, or ``None``.
 
         Args:
-            email: The e-mail address; upper and lower case are the same.
-            name: First and last name; upper and lower case are the same.
-            zip: The zip code that goes with ``name``.
+            key: The e-mail address, or first and last name. Upper and lower case are the same.
+            zip: The user's zip code; ``None`` for any.
         """
-        index = self.initial.user_index
-        wanted = index.by_email.get(email.lower(), ()) if email is not None else ()
-        if name is not None:
-            wanted = index.by_name.get((name[0].lower(), name[1].lower()), ())
-        changed = [key for table, key in self._changed if table == "users"]
+        key = lower_key(key)
         # The index is of the initial data, so each changed user is a candidate as well.
-        for user_id in sorted({*wanted, *changed}, key=index.position.__getitem__):
-            user = self.get("users", user_id)
-            if user is not None and _is(user, email, name, zip):
+        candidates = set(self.initial.users_by_key.get(key, ()))
+        candidates.update(user_id for table, user_id in self._changed if table == "users")
+        for user_id in self.initial.tables["users"] if len(candidates) > 1 else candidates:
+            user: Any = self.get("users", user_id) if user_id in candidates else None
+            if user is not None and key in keys_of(user) and zip in (None, user["address"]["zip"]):
                 return user_id
         return None
 
@@ -142,10 +138,6 @@ class StoreSnapshot:
                 return False
         return True
 
-    def as_dict(self) -> dict[str, dict[str, Any]]:
-        """Return a copy of all data, as plain JSON objects that the caller may change."""
-        return {table: json.loads(json.dumps(dict(self.items(table)))) for table in TABLES}
-
     def __eq__(self, other: object) -> bool:
         return self.digest == other.digest if isinstance(other, StoreSnapshot) else NotImplemented
 
@@ -163,16 +155,6 @@ class StoreSnapshot:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self.initial, self.changes())
-
-
-def _is(user: Record, email: str | None, name: tuple[str, str] | None, zip: str) -> bool:
-    if email is not None:
-        return bool(user["email"].lower() == email.lower())
-    own = user["name"]
-    same_name = name is not None and (own["first_name"].lower(), own["last_name"].lower()) == tuple(
-        part.lower() for part in name
-    )
-    return bool(same_name and user["address"]["zip"] == zip)
 
 
 def _restored(initial: RetailData, changes: Patch) -> StoreSnapshot:

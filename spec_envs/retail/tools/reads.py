@@ -33,7 +33,7 @@ def think(store: StoreSnapshot, given: args.Think) -> ToolResult:
 @tool(args.Email, Effect.READ)
 def find_user_id_by_email(store: StoreSnapshot, given: args.Email) -> ToolResult:
     """Finds the id of the user with an e-mail address, or answers with an error."""
-    return ToolResult(found("user", store.find_user(email=given.email)))
+    return ToolResult(found("user", store.find_user(given.email)))
 
 
 @tool(args.NameZip, Effect.READ)
@@ -42,7 +42,7 @@ def find_user_id_by_name_zip(store: StoreSnapshot, given: args.NameZip) -> ToolR
 
     Prefer the e-mail; this is for users who are not found by it or do not remember it.
     """
-    return ToolResult(found("user", store.find_user(name=(given.first_name, given.last_name), zip=given.zip)))
+    return ToolResult(found("user", store.find_user((given.first_name, given.last_name), given.zip)))
 
 
 @tool(args.Order, Effect.READ)

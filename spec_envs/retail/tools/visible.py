@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -25,28 +26,17 @@ _WHOLE_TABLES: Mapping[str, Table] = {
 }
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
 class StoreView:
     """A snapshot for the query of one tool call: two views are equal if the parts that the call sees are equal.
 
-    Args:
+    Attributes:
         snapshot: All data, for the handler.
         part: The digests of what the call sees, and where it stands; all that is compared.
     """
 
-    __slots__ = ("part", "snapshot")
-
-    def __init__(self, snapshot: StoreSnapshot, part: tuple[str | int | None, ...]) -> None:
-        self.snapshot = snapshot
-        self.part = part
-
-    def __eq__(self, other: object) -> bool:
-        return self.part == other.part if isinstance(other, StoreView) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.part)
-
-    def __repr__(self) -> str:
-        return f"<StoreView of {self.part!r}>"
+    snapshot: StoreSnapshot = dataclasses.field(compare=False, repr=False)
+    part: tuple[str | int | None, ...]
 
 
 def view_of(snapshot: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> StoreView:

@@ -11,8 +11,6 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.index import Index
 from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
 
-__all__ = ["Corpus"]
-
 #: How many similar titles ``fetch`` returns at most.
 _SIMILAR = 10
 

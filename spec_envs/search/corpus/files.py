@@ -13,8 +13,6 @@ from spec_envs.search.corpus.markup import lists_meanings, page_or_redirect
 from spec_envs.search.corpus.pages import Page
 from spec_envs.search.json_files import text_of, texts_of
 
-__all__ = ["PageOrRedirect", "read_folder", "read_lines"]
-
 #: A page, or a redirect as (name, title).
 PageOrRedirect = Page | tuple[str, str]
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Page
 
-__all__ = ["Index"]
-
 _WORD = re.compile(r"\w+")
 #: How many different words of a query are used at most.
 _MAX_WORDS = 64

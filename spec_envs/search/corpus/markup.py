@@ -6,8 +6,6 @@ import re
 
 from spec_envs.search.corpus.pages import Page
 
-__all__ = ["lists_meanings", "page_from_markup", "page_or_redirect"]
-
 _LINK = re.compile(r"\[\[([^\[\]|]+)(?:\|([^\[\]|]+))?\]\]")
 _REDIRECT = re.compile(r"\s*#REDIRECT\s*\[\[([^\[\]|]+)\]\]\s*", re.IGNORECASE)
 _BLANK_LINES = re.compile(r"\n\s*\n")

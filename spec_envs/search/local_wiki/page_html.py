@@ -13,8 +13,6 @@ from spec_envs.search.web.mediawiki import title_path
 if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Page
 
-__all__ = ["article", "main_page", "missing", "results"]
-
 _STYLE = """
 :root { color-scheme: light; --line: #c8ccd1; --link: #36c; --quiet: #54595d; }
 * { box-sizing: border-box; }

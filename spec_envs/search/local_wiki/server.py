@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from spec_envs.search.corpus.corpus import Corpus
 
-__all__ = ["WikiSite"]
-
 
 class WikiSite:
     """Serves ``corpus`` over HTTP from background threads, between ``start`` and ``close`` or in a ``with`` block.

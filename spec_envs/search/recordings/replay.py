@@ -19,8 +19,6 @@ from spec_envs.search.recordings.trajectories import RecordedStep
 if TYPE_CHECKING:
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 
-__all__ = ["RecordedAgent", "RecordedSite"]
-
 #: Spread of the logarithm of the times that are not recorded.
 _SPREAD = 0.4
 _CHARACTERS_PER_TOKEN = 4

@@ -28,8 +28,6 @@ from spec_envs.search.env import SearchEnv
 from spec_envs.search.observations import excerpt, sentences_with
 from spec_envs.search.questions import Question
 
-__all__ = ["RecordedEpisode", "RecordedStep", "fetched_of", "load_episodes"]
-
 #: Steps that an agent of ReAct has on HotpotQA.
 _MAX_STEPS = 7
 _MISSING = re.compile(r"\s*Could not find (\[?).*?\. Similar: (\[.*\])\.?\s*", re.DOTALL)

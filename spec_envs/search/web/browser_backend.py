@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Fetched, FetchQuery
     from spec_envs.search.web.client import WebSettings
 
-__all__ = ["BrowserBackend"]
-
 #: How many browsers may die on one page before the call fails.
 _ATTEMPTS = 3
 #: A cancelled load normally ends in milliseconds. A browser that takes longer than this is killed.

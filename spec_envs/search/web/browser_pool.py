@@ -14,8 +14,6 @@ from spec_envs.search.web.chromium import Browser, BrowserDied
 if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
 
-__all__ = ["BrowserPool"]
-
 
 class BrowserPool:
     """Browsers for many threads. A thread of the pool starts the browsers one after the other, and replaces them.

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from spec_envs.background_loop import BackgroundLoop
     from spec_envs.search.web.client import WebClient
 
-__all__ = ["Browser", "BrowserDied", "find_chromium"]
-
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (
     "--headless=new",

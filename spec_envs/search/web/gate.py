@@ -14,8 +14,6 @@ import urllib.parse
 from spec_envs.errors import HandlerFailed
 from spec_envs.search.web.client import Answer, WebClient
 
-__all__ = ["Gate"]
-
 #: Seconds that the browser has for the head of a request.
 _HEAD_S = 10.0
 #: How many requests one load may make.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Fetched, FetchQuery
     from spec_envs.search.web.client import WebSettings
 
-__all__ = ["HttpBackend"]
-
 
 class HttpBackend(SiteBackend):
     """Answers ``fetch`` calls from a MediaWiki site over HTTP: requests the site's search, which leads to the article.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from bs4 import BeautifulSoup, Tag
 
-__all__ = ["parse", "search_path", "title_path"]
-
 #: Parts of an article that are not its text, by tag and by class or id: notes, tables, boxes, edit links, ….
 _CLUTTER_TAGS = frozenset("script style noscript template table figure math audio video iframe object form".split())
 _CLUTTER = frozenset(

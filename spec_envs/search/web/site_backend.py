@@ -13,8 +13,6 @@ from spec_envs.search.web.mediawiki import parse, search_path
 if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Fetched, FetchQuery
 
-__all__ = ["SiteBackend", "read_page"]
-
 #: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
 _MAX_TAGS = 400_000
 

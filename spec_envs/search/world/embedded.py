@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from spec_envs.search.questions import Question
     from spec_envs.search.world.facts.entities import World
 
-__all__ = ["SEED", "embedded_corpus", "embedded_questions"]
-
 #: The seed of the embedded world.
 SEED = 20240
 

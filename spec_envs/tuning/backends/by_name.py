@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from spec_envs.tuning.backends.protocol import Backend
     from spec_envs.tuning.measurement import Workload
 
-__all__ = ["BACKENDS", "make_backend"]
-
 BACKENDS = ("simulated", "eevdf", "sysbench", "sqlite", "sysctl")
 
 _MAKE: dict[str, Callable[[Workload | None], Backend]] = {

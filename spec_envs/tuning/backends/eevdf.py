@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
     from spec_envs.tuning.programs.process import Program
 
-__all__ = ["EevdfBackend"]
-
 
 class EevdfBackend(ProgramBackend[RoundRobin]):
     """Measures ``RoundRobin`` on the machine: forked tasks, pinned to cores, each spinning for ``service_ms``.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
     from spec_envs.tuning.knobs import Knob, Value
 
-__all__ = ["KnobBackend", "LiveBackend", "LiveWorkload"]
-
 
 class LiveWorkload(Workload, Protocol):
     """A workload that runs itself. For ``LiveBackend`` its knobs must have ``apply`` and ``read``."""

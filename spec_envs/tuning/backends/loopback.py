@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
     from spec_envs.tuning.programs.process import Program
 
-__all__ = ["LoopbackBackend"]
-
 
 class LoopbackBackend(ProgramBackend[Loopback]):
     """Measures a ``Loopback`` under ``net.ipv4.tcp_rmem`` and ``tcp_wmem`` of private network namespaces.

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
     from spec_envs.tuning.system.cores import CoreSet
 
-__all__ = ["ProgramBackend", "ProgramSlot", "metrics_of"]
-
 WorkloadT = TypeVar("WorkloadT", bound=Workload)
 
 

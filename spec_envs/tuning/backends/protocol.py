@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
     from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 
-__all__ = ["LEAST_SHARE", "Backend", "check_read_back", "closed", "undisturbed", "workload_for"]
-
 WorkloadT = TypeVar("WorkloadT")
 
 #: A window in which a workload had a smaller share of its cores' time was disturbed by another process.

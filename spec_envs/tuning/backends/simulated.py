@@ -19,8 +19,6 @@ from spec_envs.tuning.workloads.round_robin import RoundRobin
 if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Setting, Value
 
-__all__ = ["ModelledWorkload", "SimulatedBackend"]
-
 #: The range of the factor on the long latencies of an outlier, which is drawn uniformly.
 _OUTLIER = (1.5, 3.0)
 

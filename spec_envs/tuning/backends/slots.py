@@ -12,8 +12,6 @@ from spec_envs.tuning.backends.protocol import closed
 if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
 
-__all__ = ["Slots"]
-
 SlotT = TypeVar("SlotT")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
     from spec_envs.tuning.programs.process import Program
 
-__all__ = ["SqliteBackend"]
-
 #: ``PRAGMA synchronous`` = FULL: a commit is on the disk.
 _FULL = 2
 

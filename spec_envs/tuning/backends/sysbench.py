@@ -25,8 +25,6 @@ from spec_envs.tuning.system.scheduler import check_kernel, set_slice, tids_of
 from spec_envs.tuning.workloads.round_robin import slice_ns
 from spec_envs.tuning.workloads.sysbench_cpu import SysbenchCpu
 
-__all__ = ["SysbenchBackend", "read_output"]
-
 #: Pins itself to cores and then becomes the command, whose threads inherit the cores. Ends with process argv[1].
 _PINNED = """
 import ctypes, os, signal, sys

@@ -20,8 +20,6 @@ from spec_envs.tuning.system.journal import Journal, read_file
 if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Knob, Value
 
-__all__ = ["SystemBackend", "SystemWorkload"]
-
 _INSTEAD = 'backend="simulated", "eevdf", "sqlite", and "sysctl" with its own workload do not change the system'
 
 

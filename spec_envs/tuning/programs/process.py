@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
     from spec_envs.tuning.measurement import MeasureQuery
 
-__all__ = ["Program"]
-
 #: Seconds until a program that should end is killed.
 _PATIENCE_S = 5.0
 _FOLDER = Path(__file__).parent

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from spec_envs.errors import InvalidConfiguration
 
-__all__ = ["CoreSet", "core_sets"]
-
 CoreSet = tuple[int, ...]
 
 _SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"

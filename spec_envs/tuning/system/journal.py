@@ -22,8 +22,6 @@ from typing import Any, Self
 
 from spec_envs.errors import EnvClosed, HandlerFailed
 
-__all__ = ["Journal", "default_folder", "read_file"]
-
 
 def default_folder() -> Path:
     """Where the journal of this user is: ``$XDG_STATE_HOME/spec-envs/tuning``, by default below ``~/.local/state``."""

@@ -9,8 +9,6 @@ import psutil
 
 from spec_envs.tuning.measurement import Machine
 
-__all__ = ["watch"]
-
 
 def watch() -> Callable[[], Machine]:
     """Begin to watch the machine; the returned function gives its state since then."""

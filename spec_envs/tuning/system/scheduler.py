@@ -10,8 +10,6 @@ import sys
 
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
-__all__ = ["check_kernel", "get_slice", "set_slice", "tids_of"]
-
 #: The first kernel on which the slice of an ordinary task can be set.
 _KERNEL = (6, 12)
 _GENERIC = (274, 275)  # of asm-generic/unistd.h, which newer architectures share

@@ -19,8 +19,6 @@ from spec_envs.tuning.measurement import MeasureQuery, Metrics
 if TYPE_CHECKING:
     from spec_envs.handling import CancelToken
 
-__all__ = ["FileReads", "PageTouches", "timed"]
-
 _CHUNK = 64 << 10
 _PAGES = 2 << 20
 

@@ -7,8 +7,6 @@ import dataclasses
 from spec_envs.checks import integer
 from spec_envs.tuning.knobs import Knob
 
-__all__ = ["Loopback"]
-
 #: The largest buffers of a connection: the third figures of ``net.ipv4.tcp_rmem`` and ``net.ipv4.tcp_wmem``.
 _LIMITS = tuple(
     Knob(name, "int", 4096, 32 << 20, log=True, default=4096, steps=14, unit="B")

@@ -12,8 +12,6 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob, Setting, Value
 from spec_envs.tuning.measurement import Metrics
 
-__all__ = ["SLICE", "RoundRobin", "slice_ns"]
-
 #: How long a task may run before the next task gets its turn. The bounds are those of the Linux kernel.
 SLICE = Knob("slice_ms", "float", 0.1, 100.0, log=True, default=32.0, unit="ms")
 

@@ -8,8 +8,6 @@ from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob
 
-__all__ = ["SqliteMix"]
-
 #: ``PRAGMA synchronous`` is not a knob, and journals in memory are not a choice: they would buy speed with durability.
 _KNOBS = (
     Knob("journal_mode", "choice", choices=("delete", "truncate", "persist", "wal"), default="delete"),

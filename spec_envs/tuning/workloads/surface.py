@@ -15,8 +15,6 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import Metrics
 
-__all__ = ["Surface"]
-
 #: Knobs that a server may have. A surface with ``n`` knobs has the first ``n`` of these.
 _KNOBS = (
     Knob("workers", "int", 1, 64, log=True, default=4, steps=25),

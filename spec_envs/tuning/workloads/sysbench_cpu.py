@@ -11,8 +11,6 @@ from spec_envs.tuning.workloads.round_robin import SLICE
 if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Knob
 
-__all__ = ["SysbenchCpu"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SysbenchCpu:

@@ -1,4 +1,4 @@
-"""The pages about organisations and prizes."""
+"""The articles about organisations and prizes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, a, full_name, listed, number, occupation
 
 if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Thing
-
-__all__ = ["write_organisation", "write_prize"]
+    from spec_envs.search.world.facts.entities import Entity
 
 _REMARKS = {
     "university": (
@@ -64,8 +62,8 @@ _REMARKS = {
 }
 
 
-def write_organisation(organisation: Thing, writer: Writer) -> Paragraphs:
-    """An organisation."""
+def write_organisation(organisation: Entity, writer: Writer) -> Paragraphs:
+    """The article about an organisation."""
     town, year, kind = organisation["town"], organisation["founded"], organisation.kind
     name = f"The {organisation.name}" if organisation.article else organisation.name
     place = f"{full_name(town)}, {full_name(town['country'])}"
@@ -82,7 +80,7 @@ def write_organisation(organisation: Thing, writer: Writer) -> Paragraphs:
     return [part for part in ([*first, remarks[0]], remarks[1:], special) if part]
 
 
-def _special(organisation: Thing, writer: Writer) -> list[str]:
+def _special(organisation: Entity, writer: Writer) -> list[str]:
     facts = organisation.facts
     if organisation.kind == "football club":
         return [f"Home matches are played at {facts['ground']}, which holds {facts['capacity']:,} spectators"]
@@ -111,8 +109,8 @@ def _special(organisation: Thing, writer: Writer) -> list[str]:
     return []
 
 
-def write_prize(prize: Thing, writer: Writer) -> Paragraphs:
-    """A prize."""
+def write_prize(prize: Entity, writer: Writer) -> Paragraphs:
+    """The article about a prize."""
     namesake, winners = prize["namesake"], prize["winners"]
     who = f"the {prize['occupation']} {writer.link(namesake)}"
     first = [

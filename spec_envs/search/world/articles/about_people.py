@@ -1,4 +1,4 @@
-"""The pages about people."""
+"""The articles about people."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from spec_envs.search.world.articles.prose import (
 )
 
 if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Thing
-
-__all__ = ["write_person"]
+    from spec_envs.search.world.facts.entities import Entity
 
 _TEMPERS = {
     "novelist": (
@@ -100,18 +98,18 @@ _TEMPERS = {
 }
 
 
-def write_person(person: Thing, writer: Writer) -> Paragraphs:
-    """Lead, life, work and the rest."""
+def write_person(person: Entity, writer: Writer) -> Paragraphs:
+    """The article about a person: lead, life and work."""
     return [part for part in (_lead(person, writer), _life(person, writer), _work(person, writer)) if part]
 
 
-def _she(person: Thing) -> dict[str, str]:
+def _she(person: Entity) -> dict[str, str]:
     if person["female"]:
         return {"she": "she", "She": "She", "her": "her", "Her": "Her", "her_object": "her", "child": "daughter"}
     return {"she": "he", "She": "He", "her": "his", "Her": "His", "her_object": "him", "child": "son"}
 
 
-def _lead(person: Thing, writer: Writer) -> list[str]:
+def _lead(person: Entity, writer: Writer) -> list[str]:
     born, verb = date(person["born"]), "was" if "died" in person.facts else "is"
     what = f"{a(person['country']['demonym'])} {occupation(person)}"
     if "died" in person.facts:
@@ -124,7 +122,7 @@ def _lead(person: Thing, writer: Writer) -> list[str]:
     return [lead, *_fame(person, writer, verb)]
 
 
-def _fame(person: Thing, writer: Writer, verb: str) -> list[str]:
+def _fame(person: Entity, writer: Writer, verb: str) -> list[str]:
     she = _she(person)
     if person.get("mountain") is not None:
         mountain = person["mountain"]
@@ -145,7 +143,7 @@ def _fame(person: Thing, writer: Writer, verb: str) -> list[str]:
     return []
 
 
-def _life(person: Thing, writer: Writer) -> list[str]:
+def _life(person: Entity, writer: Writer) -> list[str]:
     she, town, surname = _she(person), full_name(person["birthplace"]), person.name.split()[-1]
     child = f"{she['child']} of {person['parent']}"
     sentences = [
@@ -179,7 +177,7 @@ def _life(person: Thing, writer: Writer) -> list[str]:
     return sentences
 
 
-def _work(person: Thing, writer: Writer) -> list[str]:
+def _work(person: Entity, writer: Writer) -> list[str]:
     she, sentences = _she(person), []
     if person["works"]:
         names = [f"{writer.the(work)} ({work['year']})" for work in person["works"]]

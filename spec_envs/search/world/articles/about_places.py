@@ -1,4 +1,4 @@
-"""The pages about places: countries, seas, mountains, rivers and towns."""
+"""The articles about places: countries, seas, mountains, rivers and towns."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, full_name, listed, occupation, the_full_name
 
 if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Thing
-
-__all__ = ["write_country", "write_mountain", "write_river", "write_sea", "write_town"]
+    from spec_envs.search.world.facts.entities import Entity
 
 
-def write_country(country: Thing, writer: Writer) -> Paragraphs:
-    """A country."""
+def write_country(country: Entity, writer: Writer) -> Paragraphs:
+    """The article about a country."""
     capital, sea = full_name(country["capital"]), writer.the(country["sea"])
     first = [
         f"{country.name} is a country on {sea} with {country['population']:,} inhabitants",
@@ -41,8 +39,8 @@ def write_country(country: Thing, writer: Writer) -> Paragraphs:
     return [first, second, third]
 
 
-def write_sea(sea: Thing, writer: Writer) -> Paragraphs:
-    """A sea."""
+def write_sea(sea: Entity, writer: Writer) -> Paragraphs:
+    """The article about a sea."""
     rivers = [writer.the(river) for river in sea["rivers"]]
     first = [
         f"The {sea.name} is a shallow sea known for sudden fogs",
@@ -52,8 +50,8 @@ def write_sea(sea: Thing, writer: Writer) -> Paragraphs:
     return [first]
 
 
-def write_mountain(mountain: Thing, writer: Writer) -> Paragraphs:
-    """A mountain."""
+def write_mountain(mountain: Entity, writer: Writer) -> Paragraphs:
+    """The article about a mountain."""
     country, climber = full_name(mountain["country"]), full_name(mountain["climber"])
     first = [
         writer.pick(
@@ -78,8 +76,8 @@ def write_mountain(mountain: Thing, writer: Writer) -> Paragraphs:
     return [first, second]
 
 
-def write_river(river: Thing, writer: Writer) -> Paragraphs:
-    """A river."""
+def write_river(river: Entity, writer: Writer) -> Paragraphs:
+    """The article about a river."""
     country, source, sea = full_name(river["country"]), full_name(river["source"]), writer.the(river["mouth"])
     towns = [full_name(town) for town in river["towns"]]
     first = [
@@ -103,13 +101,13 @@ def write_river(river: Thing, writer: Writer) -> Paragraphs:
     return [first, second]
 
 
-def write_town(town: Thing, writer: Writer) -> Paragraphs:
-    """A town."""
+def write_town(town: Entity, writer: Writer) -> Paragraphs:
+    """The article about a town."""
     parts = [_town_lead(town, writer), _town_history(town, writer), _town_sights(town, writer)]
     return [part for part in parts if part]
 
 
-def _town_lead(town: Thing, writer: Writer) -> list[str]:
+def _town_lead(town: Entity, writer: Writer) -> list[str]:
     country, river = full_name(town["country"]), the_full_name(town["river"])
     capital = town["country"]["capital"] is town
     where = f"in the {town['region']} of {country}"
@@ -122,7 +120,7 @@ def _town_lead(town: Thing, writer: Writer) -> list[str]:
     return [*lead, "It is the capital of the country"] if capital else lead
 
 
-def _town_history(town: Thing, writer: Writer) -> list[str]:
+def _town_history(town: Entity, writer: Writer) -> list[str]:
     people = writer.pick(
         f"At the census of 2011 {town.name} had {town['population']:,} inhabitants",
         f"The population was {town['population']:,} at the census of 2011",
@@ -151,7 +149,7 @@ def _town_history(town: Thing, writer: Writer) -> list[str]:
     return [people, *history] if writer.chance(0.55) else [*history, people]
 
 
-def _town_sights(town: Thing, writer: Writer) -> list[str]:
+def _town_sights(town: Entity, writer: Writer) -> list[str]:
     sentences = []
     seats = [f"{writer.the(each)} ({each.get('founded') or each['year']})" for each in town["seats"][:4]]
     if seats:

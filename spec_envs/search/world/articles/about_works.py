@@ -1,20 +1,18 @@
-"""The pages about works: novels, films, operas, paintings and buildings."""
+"""The articles about works: novels, films, operas, paintings and buildings."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, a, full_name, number
-from spec_envs.search.world.facts.people import NOW
+from spec_envs.search.world.facts.people_and_organisations import NOW
 
 if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Thing
-
-__all__ = ["write_building", "write_film", "write_novel", "write_opera", "write_painting"]
+    from spec_envs.search.world.facts.entities import Entity
 
 
-def write_novel(novel: Thing, writer: Writer) -> Paragraphs:
-    """A novel."""
+def write_novel(novel: Entity, writer: Writer) -> Paragraphs:
+    """The article about a novel."""
     author, year, publisher = novel["author"], novel["year"], writer.the(novel["publisher"])
     demonym, genre = author["country"]["demonym"], novel["genre"]
     lead = writer.pick(
@@ -46,8 +44,8 @@ def write_novel(novel: Thing, writer: Writer) -> Paragraphs:
     return [first, second, third]
 
 
-def write_film(film: Thing, writer: Writer) -> Paragraphs:
-    """A film."""
+def write_film(film: Entity, writer: Writer) -> Paragraphs:
+    """The article about a film."""
     director, year = writer.link(film["director"]), film["year"]
     demonym = film["director"]["country"]["demonym"]
     kind = f"{demonym} {film['genre']}" if film["genre"].endswith("film") else f"{demonym} {film['genre']} film"
@@ -90,8 +88,8 @@ def write_film(film: Thing, writer: Writer) -> Paragraphs:
     return [first, second, writer.some(receptions, 1)]
 
 
-def write_opera(opera: Thing, writer: Writer) -> Paragraphs:
-    """An opera."""
+def write_opera(opera: Entity, writer: Writer) -> Paragraphs:
+    """The article about an opera."""
     composer, year, town = writer.link(opera["composer"]), opera["year"], full_name(opera["premiere"])
     lead = writer.pick(
         f"{opera.name} is an opera in {number(opera['acts'])} acts by {composer}",
@@ -113,8 +111,8 @@ def write_opera(opera: Thing, writer: Writer) -> Paragraphs:
     return [[lead, premiere], texts[:2], texts[2:]]
 
 
-def write_painting(painting: Thing, writer: Writer) -> Paragraphs:
-    """A painting."""
+def write_painting(painting: Entity, writer: Writer) -> Paragraphs:
+    """The article about a painting."""
     painter, year, museum = writer.link(painting["painter"]), painting["year"], writer.the(painting["museum"])
     lead = writer.pick(
         f"{painting.name} is an oil painting by {painter}, completed in {year}",
@@ -133,8 +131,8 @@ def write_painting(painting: Thing, writer: Writer) -> Paragraphs:
     return [[lead, texts[0]], [writer.pick(f"It hangs in {museum}", f"Today it belongs to {museum}"), *texts[1:]]]
 
 
-def write_building(building: Thing, writer: Writer) -> Paragraphs:
-    """A building or a bridge."""
+def write_building(building: Entity, writer: Writer) -> Paragraphs:
+    """The article about a building or a bridge."""
     town, architect, year = building["town"], writer.link(building["architect"]), building["year"]
     name = f"The {building.name}" if building.article else building.name
     lead = writer.pick(

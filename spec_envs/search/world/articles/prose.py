@@ -1,4 +1,4 @@
-"""What all pages are written with: links, articles, dates and lists."""
+"""What all articles are written with: links, "a" and "the", dates, numbers and lists."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spec_envs.draws import Draws
-    from spec_envs.search.world.facts.entities import Thing
+    from spec_envs.search.world.facts.entities import Entity
 
-__all__ = ["Paragraphs", "Writer", "a", "date", "full_name", "listed", "number", "occupation", "the_full_name"]
-
-#: Paragraphs of sentences, in wiki markup, each without its full stop.
+#: Paragraphs, as lists of sentences in wiki markup without their full stops.
 Paragraphs = list[list[str]]
 
 _MONTHS = ("January February March April May June July August September October November December").split()
@@ -19,52 +17,52 @@ _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 
 
 class Writer:
-    """Writes about one thing; what it draws depends on that thing's title alone."""
+    """Draws the wording of the article about one entity. The draws depend on the seed and the entity's title alone."""
 
     def __init__(self, draws: Draws) -> None:
         self._draws = draws
 
     def pick(self, *forms: str) -> str:
-        """One of several ways to say it."""
+        """One of several wordings."""
         return self._draws.pick(forms)
 
     def chance(self, probability: float) -> bool:
-        """``True`` that often."""
+        """``True`` with this probability."""
         return self._draws.chance(probability)
 
     def some(self, forms: Sequence[str], count: int) -> list[str]:
-        """So many of the sentences, in another order."""
+        """``count`` of the sentences, in random order."""
         return self._draws.shuffled(forms)[:count]
 
-    def link(self, thing: Thing) -> str:
-        """A link to its page, now and then by another name that redirects there."""
-        if thing.aliases and self.chance(0.3):
-            return f"[[{thing.title}|{self._draws.pick(thing.aliases)}]]"
-        return full_name(thing)
+    def link(self, entity: Entity) -> str:
+        """A link to the entity's page; sometimes under another name of the entity, which redirects to the page."""
+        if entity.aliases and self.chance(0.3):
+            return f"[[{entity.title}|{self._draws.pick(entity.aliases)}]]"
+        return full_name(entity)
 
-    def the(self, thing: Thing) -> str:
-        """Such a link with the article that the name takes."""
-        shown = self.link(thing)
-        return f"the {shown}" if thing.article and not shown.endswith(" University]]") else shown
-
-
-def full_name(thing: Thing) -> str:
-    """A link by the thing's own name, as wherever a question may ask for it."""
-    return f"[[{thing.title}]]" if thing.title == thing.name else f"[[{thing.title}|{thing.name}]]"
+    def the(self, entity: Entity) -> str:
+        """A link to the entity's page, with "the" if the entity's name takes it."""
+        shown = self.link(entity)
+        return f"the {shown}" if entity.article and not shown.endswith(" University]]") else shown
 
 
-def the_full_name(thing: Thing) -> str:
-    """Such a link with the article that the name takes."""
-    return f"the {full_name(thing)}" if thing.article else full_name(thing)
+def full_name(entity: Entity) -> str:
+    """A link under the entity's own name, for facts that a question may ask for."""
+    return f"[[{entity.title}]]" if entity.title == entity.name else f"[[{entity.title}|{entity.name}]]"
 
 
-def occupation(person: Thing) -> str:
-    """What the person is called by occupation."""
+def the_full_name(entity: Entity) -> str:
+    """A link to the entity's page, with "the" if the entity's name takes it."""
+    return f"the {full_name(entity)}" if entity.article else full_name(entity)
+
+
+def occupation(person: Entity) -> str:
+    """The person's occupation."""
     return "actress" if person.kind == "actor" and person["female"] else person.kind
 
 
 def a(words: str) -> str:
-    """The words with an indefinite article."""
+    """The words after "a" or "an"."""
     return f"{'an' if words[0] in 'AEIOaeio' else 'a'} {words}"
 
 
@@ -75,10 +73,10 @@ def date(day_month_year: tuple[int, int, int]) -> str:
 
 
 def number(value: int) -> str:
-    """A number with commas between thousands; up to ten in words."""
+    """A number: in words up to ten, and with commas between thousands above."""
     return _COUNTS[value] if value < len(_COUNTS) else f"{value:,}"
 
 
 def listed(items: Sequence[str]) -> str:
-    """The items with commas, and "and" before the last."""
+    """The items, separated by commas and a last "and"."""
     return " and ".join([part for part in (", ".join(items[:-1]), items[-1]) if part])

@@ -1,4 +1,4 @@
-"""The wiki about the world: a page for each thing, pages that list the meanings of a name, and redirects."""
+"""The wiki about the world: an article for each entity, disambiguation pages, and redirects."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from spec_envs.search.world.articles.prose import Paragraphs, Writer, occupation
 
 if TYPE_CHECKING:
     from spec_envs.search.corpus.pages import Page
-    from spec_envs.search.world.facts.entities import Thing, World
+    from spec_envs.search.world.facts.entities import Entity, World
 
-__all__ = ["make_wiki"]
-
-_WRITE: dict[str, Callable[[Thing, Writer], Paragraphs]] = {
+_WRITE: dict[str, Callable[[Entity, Writer], Paragraphs]] = {
     "country": geography.write_country,
     "sea": geography.write_sea,
     "mountain": geography.write_mountain,
@@ -36,39 +34,39 @@ _WRITE: dict[str, Callable[[Thing, Writer], Paragraphs]] = {
 
 
 def make_wiki(world: World, seed: int) -> Corpus:
-    """All pages about the world."""
-    pages = [_page(thing, Writer(Draws("prose", seed, thing.title))) for thing in world.things]
+    """The corpus of all pages about the world."""
+    pages = [_page(entity, Writer(Draws("prose", seed, entity.title))) for entity in world.entities]
     meanings = defaultdict(list)
-    for thing in world.things:
-        meanings[thing.name].append(thing)
-    pages += [_disambiguation(name, things) for name, things in meanings.items() if len(things) > 1]
-    aliases = Counter(alias for thing in world.things for alias in thing.aliases)
-    redirects = {alias: thing.title for thing in world.things for alias in thing.aliases if aliases[alias] == 1}
+    for entity in world.entities:
+        meanings[entity.name].append(entity)
+    pages += [_disambiguation(name, entities) for name, entities in meanings.items() if len(entities) > 1]
+    aliases = Counter(alias for entity in world.entities for alias in entity.aliases)
+    redirects = {alias: entity.title for entity in world.entities for alias in entity.aliases if aliases[alias] == 1}
     return Corpus(pages, redirects)
 
 
-def _page(thing: Thing, writer: Writer) -> Page:
-    paragraphs = _writer_of(thing)(thing, writer)
-    return page_from_markup(thing.title, "\n\n".join(" ".join(f"{each}." for each in part) for part in paragraphs))
+def _page(entity: Entity, writer: Writer) -> Page:
+    paragraphs = _writer_of(entity)(entity, writer)
+    return page_from_markup(entity.title, "\n\n".join(" ".join(f"{each}." for each in part) for part in paragraphs))
 
 
-def _writer_of(thing: Thing) -> Callable[[Thing, Writer], Paragraphs]:
-    if thing.is_person:
+def _writer_of(entity: Entity) -> Callable[[Entity, Writer], Paragraphs]:
+    if entity.is_person:
         return write_person
-    if "architect" in thing.facts:
+    if "architect" in entity.facts:
         return creations.write_building
-    return _WRITE.get(thing.kind, institutions.write_organisation)
+    return _WRITE.get(entity.kind, institutions.write_organisation)
 
 
-def _disambiguation(name: str, things: list[Thing]) -> Page:
-    lines = "\n".join(f"[[{thing.title}]], {_told(thing)}" for thing in things)
+def _disambiguation(name: str, entities: list[Entity]) -> Page:
+    lines = "\n".join(f"[[{entity.title}]], {_told(entity)}" for entity in entities)
     return page_from_markup(name, f"{name} may refer to:\n\n{lines}")
 
 
-def _told(thing: Thing) -> str:
-    """In a few words, what it is."""
-    if thing.is_person:
-        return f"{thing['country']['demonym']} {occupation(thing)}, born in {thing['born'][2]}"
-    if "year" in thing.facts:
-        return f"{thing.kind} of {thing['year']}"
-    return thing.kind
+def _told(entity: Entity) -> str:
+    """A description of the entity in a few words."""
+    if entity.is_person:
+        return f"{entity['country']['demonym']} {occupation(entity)}, born in {entity['born'][2]}"
+    if "year" in entity.facts:
+        return f"{entity.kind} of {entity['year']}"
+    return entity.kind

@@ -1,24 +1,22 @@
-"""What the world consists of: things with facts about them, which are values or other things."""
+"""The data types of the world: entities, with facts whose values are numbers, texts or other entities."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-__all__ = ["Thing", "World"]
-
 
 @dataclasses.dataclass(eq=False)
-class Thing:
+class Entity:
     """A place, person, organisation or work.
 
     Attributes:
-        kind: What it is: "town", "novelist", "film", …
-        name: What it is called.
-        facts: By relation: a number, a text, another thing, or a list of things.
-        article: Whether its name takes "the".
-        title: The title of its page: the name, with the kind in brackets where another thing has the same name.
-        aliases: Other names, which redirect to its page.
+        kind: The kind: "town", "novelist", "film", …; for people it is the occupation.
+        name: The name.
+        facts: By relation: a number, a text, another entity, or a list of entities.
+        article: Whether the name takes "the".
+        title: The title of the page: the name, with the kind in brackets if another entity has the same name.
+        aliases: Other names, which redirect to the page.
     """
 
     kind: str
@@ -32,31 +30,31 @@ class Thing:
         return self.facts[relation]
 
     def get(self, relation: str) -> Any:
-        """The fact, or ``None``."""
+        """The fact of this relation; ``None`` if there is none."""
         return self.facts.get(relation)
 
     @property
     def is_person(self) -> bool:
-        """Whether it is a human being."""
+        """Whether the entity is a human being."""
         return "born" in self.facts
 
 
 @dataclasses.dataclass
 class World:
-    """All things, in the order in which they were made."""
+    """All entities, in the order in which they were made."""
 
-    things: list[Thing] = dataclasses.field(default_factory=list)
+    entities: list[Entity] = dataclasses.field(default_factory=list)
 
-    def add(self, thing: Thing) -> Thing:
-        """Add and return it."""
-        self.things.append(thing)
-        return thing
+    def add(self, entity: Entity) -> Entity:
+        """Add ``entity``, and return it."""
+        self.entities.append(entity)
+        return entity
 
-    def of(self, *kinds: str) -> list[Thing]:
-        """All things of these kinds."""
-        return [thing for thing in self.things if thing.kind in kinds]
+    def of(self, *kinds: str) -> list[Entity]:
+        """All entities of these kinds."""
+        return [entity for entity in self.entities if entity.kind in kinds]
 
     @property
-    def people(self) -> list[Thing]:
+    def people(self) -> list[Entity]:
         """All people."""
-        return [thing for thing in self.things if thing.is_person]
+        return [entity for entity in self.entities if entity.is_person]

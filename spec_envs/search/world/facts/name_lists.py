@@ -1,15 +1,13 @@
-"""Names for the made-up world: six countries with names in keeping, and words that titles are made of."""
+"""The names of the generated world: of six countries and all in them, and the words that titles are made of."""
 
 from __future__ import annotations
 
 import dataclasses
 
-__all__ = ["COUNTRIES", "CountryNames"]
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CountryNames:
-    """What a country and all in it are called; lists are words in one text."""
+    """The names in a country. A list of names is one text with words separated by spaces."""
 
     name: str
     demonym: str

@@ -1,4 +1,4 @@
-"""Gives out names, so that no two things have the same one unless that is meant."""
+"""Draws names for entities. No name is drawn twice."""
 
 from __future__ import annotations
 
@@ -11,34 +11,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spec_envs.draws import Draws
-    from spec_envs.search.world.facts.entities import Thing
-
-__all__ = ["Namer", "names_of"]
+    from spec_envs.search.world.facts.entities import Entity
 
 _NAMES = {names.name: names for names in COUNTRIES}
 
 
-def names_of(country: Thing) -> CountryNames:
-    """The names that are in keeping with a country."""
+def names_of(country: Entity) -> CountryNames:
+    """The names that are in use in a country."""
     return _NAMES[country.name]
 
 
 class Namer:
-    """Draws names; each at most once."""
+    """Draws names, each at most once."""
 
     def __init__(self, draws: Draws) -> None:
         self._draws = draws
         self._taken: set[str] = set()
         self._scenes = draws.shuffled(names.SCENES)
 
-    def person(self, country: Thing, female: bool) -> str:
-        """First name and surname."""
+    def person(self, country: Entity, female: bool) -> str:
+        """A first name and a surname."""
         there = names_of(country)
         first = (there.women if female else there.men).split()
         return self._new(lambda: f"{self._draws.pick(first)} {self._draws.pick(there.surnames.split())}")
 
-    def surname(self, country: Thing) -> str:
-        """A surname that no organisation is named after yet."""
+    def surname(self, country: Entity) -> str:
+        """A surname that is no name of an organisation or work so far."""
         return self._new(lambda: self._draws.pick(names_of(country).surnames.split()))
 
     def novel(self) -> str:

@@ -1,17 +1,15 @@
-"""The world's countries, seas, mountains, rivers and towns."""
+"""The facts about places: countries, seas, mountains, rivers and towns."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spec_envs.search.world.facts.entities import Thing, World
+from spec_envs.search.world.facts.entities import Entity, World
 from spec_envs.search.world.facts.name_lists import COUNTRIES
 from spec_envs.search.world.facts.namer import names_of
 
 if TYPE_CHECKING:
     from spec_envs.draws import Draws
-
-__all__ = ["make_places"]
 
 _SEAS = ("Grey Sea", "Sea of Lorn", "Gulf of Amaris")
 _REGIONS = ("north", "south", "east", "west", "centre", "north-east", "south-west")
@@ -36,11 +34,11 @@ _TRADES = (
 
 
 def make_places(world: World, draws: Draws) -> None:
-    """Add all places, with the facts between them."""
-    seas = [world.add(Thing("sea", name, {"rivers": []}, article=True)) for name in _SEAS]
+    """Add all places, with the facts that connect them."""
+    seas = [world.add(Entity("sea", name, {"rivers": []}, article=True)) for name in _SEAS]
     for number, names in enumerate(COUNTRIES):
         facts = {"demonym": names.demonym, "language": names.language, "currency": names.currency, "towns": []}
-        country = world.add(Thing("country", names.name, {**facts, "sea": seas[number % len(seas)]}))
+        country = world.add(Entity("country", names.name, {**facts, "sea": seas[number % len(seas)]}))
         mountains = [_mountain(world, draws, country, name) for name in names.mountains.split()]
         rivers = [
             _river(world, draws, country, name, mountain)
@@ -49,20 +47,20 @@ def make_places(world: World, draws: Draws) -> None:
         _towns(world, draws, country, rivers)
 
 
-def _mountain(world: World, draws: Draws, country: Thing, name: str) -> Thing:
+def _mountain(world: World, draws: Draws, country: Entity, name: str) -> Entity:
     facts = {"country": country, "height": draws.between(1_400, 4_900)}
-    return world.add(Thing("mountain", f"Mount {name}", facts))
+    return world.add(Entity("mountain", f"Mount {name}", facts))
 
 
-def _river(world: World, draws: Draws, country: Thing, name: str, source: Thing) -> Thing:
+def _river(world: World, draws: Draws, country: Entity, name: str, source: Entity) -> Entity:
     sea = country["sea"]
     facts = {"country": country, "source": source, "length": draws.between(90, 780), "mouth": sea, "towns": []}
-    river = world.add(Thing("river", f"River {name}", facts, article=True, aliases=[f"{name} River"]))
+    river = world.add(Entity("river", f"River {name}", facts, article=True, aliases=[f"{name} River"]))
     sea["rivers"].append(river)
     return river
 
 
-def _towns(world: World, draws: Draws, country: Thing, rivers: list[Thing]) -> None:
+def _towns(world: World, draws: Draws, country: Entity, rivers: list[Entity]) -> None:
     for number, name in enumerate(names_of(country).towns.split()):
         river = rivers[number % 2]
         facts = {
@@ -75,7 +73,7 @@ def _towns(world: World, draws: Draws, country: Thing, rivers: list[Thing]) -> N
             "natives": [],
             "seats": [],
         }
-        town = world.add(Thing("town", name, facts))
+        town = world.add(Entity("town", name, facts))
         river["towns"].append(town)
         country["towns"].append(town)
     country.facts["capital"] = country["towns"][0]

@@ -1,17 +1,15 @@
-"""What the world's people made: novels, films, operas, paintings, buildings, and first ascents."""
+"""The facts about works: novels, films, operas, paintings and buildings; and about first ascents and conductors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.search.world.facts.entities import Thing, World
-from spec_envs.search.world.facts.people import NOW, was_alive
+from spec_envs.search.world.facts.entities import Entity, World
+from spec_envs.search.world.facts.people_and_organisations import NOW, was_alive
 
 if TYPE_CHECKING:
     from spec_envs.draws import Draws
     from spec_envs.search.world.facts.namer import Namer
-
-__all__ = ["make_works"]
 
 _GENRES = ("drama", "comedy", "thriller", "war film", "crime film", "romance")
 _NOVELS = ("historical novel", "novel", "novel", "epistolary novel", "detective novel")
@@ -19,7 +17,7 @@ _BUILDINGS = ("{} Opera House", "{} Central Station", "{} Public Library", "{} T
 
 
 class _Maker:
-    """Makes works that suit the lives of those who take part."""
+    """Adds works whose years fit the lives of the people involved."""
 
     def __init__(self, world: World, draws: Draws, namer: Namer) -> None:
         self.world = world
@@ -49,7 +47,7 @@ class _Maker:
                     name = basis.name if self.draws.chance(0.45) else self.namer.novel()
                 self.film(director, year, name, basis)
 
-    def film(self, director: Thing, year: int, name: str, basis: Thing | None) -> None:
+    def film(self, director: Entity, year: int, name: str, basis: Entity | None) -> None:
         studios = [each for each in self.world.of("film studio") if each["founded"] < year]
         facts: dict[str, Any] = {"studio": self.draws.pick(studios), "genre": self.draws.pick(_GENRES)}
         facts["star"] = self.participant("actor", year, 20, 72)
@@ -62,7 +60,7 @@ class _Maker:
         for role in ("star", "score"):
             film[role].facts.setdefault("films", []).append(film)
 
-    def participant(self, occupation: str, year: int, youngest: int, oldest: int) -> Thing:
+    def participant(self, occupation: str, year: int, youngest: int, oldest: int) -> Entity:
         people = [each for each in self.world.of(occupation) if was_alive(each, year, youngest)]
         return self.draws.pick([each for each in people if each["born"][2] + oldest >= year] or people)
 
@@ -104,19 +102,19 @@ class _Maker:
             orchestra.facts |= {"conductor": self.participant("composer", since, 26, 70), "since": since}
             orchestra["conductor"].facts.setdefault("orchestras", []).append(orchestra)
 
-    def year(self, maker: Thing, youngest: int, oldest: int) -> int:
+    def year(self, maker: Entity, youngest: int, oldest: int) -> int:
         died = maker["died"][2] if "died" in maker.facts else NOW
         born = maker["born"][2]
         return self.draws.between(born + youngest, min(born + oldest, died - 1, NOW - 1))
 
-    def add(self, kind: str, name: str, maker: Thing, role: str, year: int, **facts: Any) -> Thing:
-        work = self.world.add(Thing(kind, name, {role: maker, "year": year, **facts}))
+    def add(self, kind: str, name: str, maker: Entity, role: str, year: int, **facts: Any) -> Entity:
+        work = self.world.add(Entity(kind, name, {role: maker, "year": year, **facts}))
         maker["works"].append(work)
         return work
 
 
 def make_works(world: World, draws: Draws, namer: Namer) -> None:
-    """Add all works."""
+    """Add all works, with the facts that connect them to people."""
     maker = _Maker(world, draws, namer)
     maker.novels()
     maker.films()

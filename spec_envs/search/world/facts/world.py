@@ -1,13 +1,13 @@
-"""The whole world from a seed."""
+"""Generates all facts of the world from a seed."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 
 from spec_envs.draws import Draws
-from spec_envs.search.world.facts.entities import Thing, World
+from spec_envs.search.world.facts.entities import Entity, World
 from spec_envs.search.world.facts.namer import Namer
-from spec_envs.search.world.facts.people import (
+from spec_envs.search.world.facts.people_and_organisations import (
     make_companies,
     make_marriages,
     make_organisations,
@@ -17,14 +17,12 @@ from spec_envs.search.world.facts.people import (
 from spec_envs.search.world.facts.places import make_places
 from spec_envs.search.world.facts.works import make_works
 
-__all__ = ["make_world"]
-
-#: So many pairs of people share a name.
+#: How many pairs of people share a name.
 _NAMESAKES = 12
 
 
 def make_world(seed: int) -> World:
-    """The world with that seed: the same on every machine."""
+    """The world that ``seed`` generates, which is the same on every machine."""
     world, namer = World(), Namer(Draws("names", seed))
     make_places(world, Draws("places", seed))
     make_organisations(world, Draws("organisations", seed), namer)
@@ -39,7 +37,7 @@ def make_world(seed: int) -> World:
 
 
 def _share_names(world: World, draws: Draws) -> None:
-    """Have some people share the name of another of the same country and sex, but of another occupation."""
+    """Give some people the name of a person of the same country and sex, but of another occupation and birthplace."""
     people = draws.shuffled(
         world.of("novelist", "painter", "actor", "architect", "composer", "botanist", "mountaineer")
     )
@@ -56,12 +54,12 @@ def _share_names(world: World, draws: Draws) -> None:
 
 
 def _give_titles(world: World) -> None:
-    """Title each page; things with the same name have their kind in brackets."""
-    by_name: defaultdict[str, list[Thing]] = defaultdict(list)
-    for thing in world.things:
-        by_name[thing.name].append(thing)
-    for things in by_name.values():
-        for thing in things:
-            thing.title = thing.name if len(things) == 1 else f"{thing.name} ({thing.kind})"
-    titles = [thing.title for thing in world.things]
+    """Give each entity a title: its name, followed by its kind in brackets if several entities share the name."""
+    by_name: defaultdict[str, list[Entity]] = defaultdict(list)
+    for entity in world.entities:
+        by_name[entity.name].append(entity)
+    for entities in by_name.values():
+        for entity in entities:
+            entity.title = entity.name if len(entities) == 1 else f"{entity.name} ({entity.kind})"
+    titles = [entity.title for entity in world.entities]
     assert len(set(titles)) == len(titles)

@@ -1,4 +1,4 @@
-"""Questions about the world that take two or three pages to answer: along a chain of facts, or by comparison."""
+"""Generates questions that take two or three pages to answer: along a chain of facts, or by comparison."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 from spec_envs.draws import Draws
 from spec_envs.search.questions import Question
 from spec_envs.search.world.articles.prose import date
-from spec_envs.search.world.facts.entities import Thing, World
+from spec_envs.search.world.facts.entities import Entity, World
 from spec_envs.search.world.questions.phrases import ASKED, REFERRED
 
-__all__ = ["make_questions"]
-
 _SPLITS = {"train": 200, "dev": 80, "test": 120}
-#: Of ten questions, so many are of each kind.
+#: The kinds of each ten questions.
 _MIXTURE = ("two hops",) * 4 + ("three hops",) * 3 + ("comparison",) * 3
 
-#: Where a chain may begin, and the relations along it, the last of which is asked for.
+#: By the kind of the first entity: the relations along a chain, the last of which the question asks for.
 _CHAINS = {
     "novel": """
         author birthplace; author born; author university; author spouse; author prize; author nationality;
@@ -49,10 +47,10 @@ _CHAINS = {
     "town": "river mouth; river length; country capital; country language; river source height; river source climber",
     "prize": "namesake birthplace; namesake born; namesake birthplace river",
 }
-#: How a thing of that kind is named in a question, where not by its name alone.
+#: How questions name entities of these kinds; other entities are named by their names alone.
 _NAMED = {kind: f"the {kind} {{}}" for kind in ("novel", "film", "opera", "painting")}
 
-#: How phrases go on after their gap.
+#: The words of phrases behind their gap.
 _ENDS = tuple(
     dict.fromkeys(end for forms in REFERRED.values() for form in forms if (end := form.partition("{}")[2]) != "")
 )
@@ -61,7 +59,7 @@ _YEARS = {"film": "released", "novel": "published"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Draft:
-    """A question without its place in a split."""
+    """A question without its id."""
 
     text: str
     answer: str
@@ -70,7 +68,7 @@ class _Draft:
 
 
 def make_questions(world: World, seed: int) -> tuple[Question, ...]:
-    """All questions, split by split."""
+    """All questions about the world, split by split."""
     asker = _Asker(world, Draws("questions", seed))
     makers: dict[str, Callable[[], _Draft | None]] = {
         "two hops": lambda: asker.chain(2),
@@ -93,40 +91,40 @@ def make_questions(world: World, seed: int) -> tuple[Question, ...]:
 
 
 class _Asker:
-    """Draws questions; ``None`` where what was drawn makes none."""
+    """Draws questions. The methods return ``None`` if the draw does not make a question."""
 
     def __init__(self, world: World, draws: Draws) -> None:
         self._world = world
         self._draws = draws
-        self._starts = {kind: [thing for thing in world.things if _is_a(thing, kind)] for kind in _CHAINS}
+        self._starts = {kind: [entity for entity in world.entities if _is_a(entity, kind)] for kind in _CHAINS}
         self._chains = {
             hops: [(kind, path.split()) for kind, path in _all_chains() if len(path.split()) == hops] for hops in (2, 3)
         }
 
     def chain(self, hops: int) -> _Draft | None:
-        """From one thing to the next, and then a fact about the last."""
+        """A question for a fact about the last entity of a chain."""
         kind, path = self._draws.pick(self._chains[hops])
-        thing: Any = self._draws.pick(self._starts[kind])
-        along, phrase = [thing], self._named(thing)
+        entity: Any = self._draws.pick(self._starts[kind])
+        along, phrase = [entity], self._named(entity)
         for relation in path[:-1]:
-            thing = thing.get(relation)
-            if thing is None:
+            entity = entity.get(relation)
+            if entity is None:
                 return None
-            along.append(thing)
+            along.append(entity)
             phrase = self._phrase(REFERRED[relation], phrase)
-        answer = _answer(thing, path[-1])
+        answer = _answer(entity, path[-1])
         if answer is None or len(set(along)) < len(along):
             return None
         return _Draft(self._phrase(ASKED[path[-1]], phrase), answer, "bridge", tuple(each.title for each in along))
 
     def _phrase(self, forms: tuple[str, ...], phrase: str) -> str:
-        """One of the forms around ``phrase``; one that goes on after it only if no other one within does so."""
+        """Put ``phrase`` into one of the forms. At most one form in a question may go on after its gap."""
         open_ended = [form for form in forms if form.rstrip("?").endswith("{}")]
         nested = any(end in phrase for end in _ENDS)
         return self._draws.pick(open_ended if nested and open_ended else forms).format(phrase)
 
     def comparison(self) -> _Draft:
-        """Between two of a kind."""
+        """A question that compares two entities of the same kind."""
         make: Callable[[], _Draft | None] = self._draws.pick(
             (self.births, self.nationalities, self.years, self.makers_births, self.makers_universities, self.numbers)
         )
@@ -138,7 +136,7 @@ class _Asker:
     def births(self) -> _Draft | None:
         one, other = self._two(self._world.people)
         form = self._draws.pick(("Who was born first, {} or {}?", "Which of the two was born earlier, {} or {}?"))
-        return self._first(form, one, other, [[one], [other]], lambda thing: thing["born"][2])
+        return self._first(form, one, other, [[one], [other]], lambda entity: entity["born"][2])
 
     def years(self) -> _Draft | None:
         kind = self._draws.pick(("film", "novel"))
@@ -146,14 +144,14 @@ class _Asker:
         form = self._draws.pick(
             (f"Which {kind} was {_YEARS[kind]} first, {{}} or {{}}?", f"Which {kind} came out earlier, {{}} or {{}}?")
         )
-        return self._first(form, one, other, [[one], [other]], lambda thing: thing["year"])
+        return self._first(form, one, other, [[one], [other]], lambda entity: entity["year"])
 
     def makers_births(self) -> _Draft | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("opera", "composer")))
         one, other = self._two(self._world.of(kind))
         form = f"Which {kind} has the {role} who was born first, {{}} or {{}}?"
         along = [[each, each[role]] for each in (one, other)]
-        return self._first(form, one, other, along, lambda thing: thing[role]["born"][2])
+        return self._first(form, one, other, along, lambda entity: entity[role]["born"][2])
 
     def numbers(self) -> _Draft | None:
         kind, form, relation, sign = self._draws.pick(
@@ -166,13 +164,13 @@ class _Asker:
             )
         )
         one, other = self._two(self._world.of(kind))
-        return self._first(form, one, other, [[one], [other]], lambda thing: sign * thing[relation])
+        return self._first(form, one, other, [[one], [other]], lambda entity: sign * entity[relation])
 
     def nationalities(self) -> _Draft | None:
         one, other = self._two(self._world.people)
         form = self._draws.pick(("Are {} and {} of the same nationality?", "Do {} and {} have the same nationality?"))
         same = one["country"] is other["country"]
-        if not same and self._draws.chance(0.8):  # else nearly all answers would be no
+        if not same and self._draws.chance(0.8):  # otherwise nearly all answers would be "no"
             return None
         return self._yes_no(form, one, other, [[one], [other]], same)
 
@@ -187,31 +185,31 @@ class _Asker:
         form = f"Did the {role} of {{}} and the {role} of {{}} study at the same university?"
         return self._yes_no(form, one, other, [[one, makers[0]], [other, makers[1]]], same)
 
-    def _two(self, things: list[Thing]) -> tuple[Thing, Thing]:
-        one, other = self._draws.pick(things), self._draws.pick(things)
+    def _two(self, entities: list[Entity]) -> tuple[Entity, Entity]:
+        one, other = self._draws.pick(entities), self._draws.pick(entities)
         return one, other
 
     def _first(
-        self, form: str, one: Thing, other: Thing, along: list[list[Thing]], key: Callable[[Thing], int]
+        self, form: str, one: Entity, other: Entity, along: list[list[Entity]], key: Callable[[Entity], int]
     ) -> _Draft | None:
         if key(one) == key(other) or one.name == other.name:
             return None
         return self._compared(form, one, other, along, min(one, other, key=key).name)
 
-    def _yes_no(self, form: str, one: Thing, other: Thing, along: list[list[Thing]], same: bool) -> _Draft | None:
+    def _yes_no(self, form: str, one: Entity, other: Entity, along: list[list[Entity]], same: bool) -> _Draft | None:
         return None if one.name == other.name else self._compared(form, one, other, along, "yes" if same else "no")
 
-    def _compared(self, form: str, one: Thing, other: Thing, along: list[list[Thing]], answer: str) -> _Draft | None:
-        titles = [thing.title for things in along for thing in things]
+    def _compared(self, form: str, one: Entity, other: Entity, along: list[list[Entity]], answer: str) -> _Draft | None:
+        titles = [entity.title for entities in along for entity in entities]
         if len(set(titles)) < len(titles):
             return None
         return _Draft(form.format(self._named(one), self._named(other)), answer, "comparison", tuple(titles))
 
-    def _named(self, thing: Thing) -> str:
-        if thing.is_person and thing.title != thing.name:
-            return f"the {thing.kind} {thing.name}"
-        name = f"the {thing.name}" if thing.article else thing.name
-        return _NAMED.get(thing.kind, "{}").format(name)
+    def _named(self, entity: Entity) -> str:
+        if entity.is_person and entity.title != entity.name:
+            return f"the {entity.kind} {entity.name}"
+        name = f"the {entity.name}" if entity.article else entity.name
+        return _NAMED.get(entity.kind, "{}").format(name)
 
 
 def _all_chains() -> Iterator[tuple[str, str]]:
@@ -220,17 +218,17 @@ def _all_chains() -> Iterator[tuple[str, str]]:
             yield kind, path
 
 
-def _is_a(thing: Thing, kind: str) -> bool:
+def _is_a(entity: Entity, kind: str) -> bool:
     if kind == "person":
-        return thing.is_person
-    return "architect" in thing.facts if kind == "building" else thing.kind == kind
+        return entity.is_person
+    return "architect" in entity.facts if kind == "building" else entity.kind == kind
 
 
-def _answer(thing: Thing, relation: str) -> str | None:
-    """The fact as a question's answer."""
+def _answer(entity: Entity, relation: str) -> str | None:
+    """A fact in the form of an answer; ``None`` if there is no such fact."""
     if relation == "nationality":
-        return str(thing["country"]["demonym"])
-    fact = thing.get(relation)
+        return str(entity["country"]["demonym"])
+    fact = entity.get(relation)
     if relation == "born":
         return date(fact)
     if relation == "length":
@@ -239,4 +237,4 @@ def _answer(thing: Thing, relation: str) -> str | None:
         return f"{fact:,} metres"
     if isinstance(fact, int):
         return f"{fact:,}" if relation == "population" else str(fact)
-    return fact.name if isinstance(fact, Thing) else fact
+    return fact.name if isinstance(fact, Entity) else fact

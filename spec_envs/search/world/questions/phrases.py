@@ -1,14 +1,12 @@
-"""How a question speaks of things and of what is asked about them.
+"""The wordings of questions: how they refer to entities, and how they ask for facts.
 
-Of a relation that is said in several ways, one has its gap at the end, so that phrases can follow each other instead of
-being put into one another ("the river on which the town in which he was born lies").
+If a relation has several wordings, one has its gap at the end, so that phrases can follow each other instead of
+being nested ("the river on which the town in which he was born lies").
 """
 
 from __future__ import annotations
 
-__all__ = ["ASKED", "REFERRED"]
-
-#: A thing, by its relation to another: the author of {}.
+#: How to refer to an entity by its relation to another entity.
 REFERRED: dict[str, tuple[str, ...]] = {
     "author": ("the author of {}", "the writer of {}", "the person who wrote {}"),
     "director": ("the director of {}", "the person who directed {}"),
@@ -44,7 +42,7 @@ REFERRED: dict[str, tuple[str, ...]] = {
     "prize": ("the prize that {} received", "the prize that was awarded to {}"),
 }
 
-#: What is asked about a thing.
+#: How to ask for a fact about an entity.
 ASKED: dict[str, tuple[str, ...]] = {
     "birthplace": ("In which town was {} born?", "Where was {} born?", "What is the birthplace of {}?"),
     "born": ("When was {} born?", "What is the date of birth of {}?"),

@@ -1,18 +1,16 @@
-"""The world's organisations, and its people with their families."""
+"""The facts about people and their families, and about organisations and prizes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from spec_envs.search.world.facts.entities import Thing, World
+from spec_envs.search.world.facts.entities import Entity, World
 
 if TYPE_CHECKING:
     from spec_envs.draws import Draws
     from spec_envs.search.world.facts.namer import Namer
 
-__all__ = ["NOW", "make_companies", "make_marriages", "make_organisations", "make_people", "make_prizes", "was_alive"]
-
-#: Occupation: how many, and the years in which they were born.
+#: By occupation: the number of people, and the first and last year of birth.
 _OCCUPATIONS = {
     "novelist": (38, 1860, 1958),
     "composer": (26, 1845, 1970),
@@ -56,28 +54,28 @@ _PARENTS = (
     "a lock keeper",
     "a forester",
 )
-#: The last year of which the wiki tells.
+#: The present: the last year that the wiki mentions.
 NOW = 2020
 
 
-def was_alive(person: Thing, year: int, age: int = 0) -> bool:
-    """Whether the person lived in that year, and was at least so old."""
+def was_alive(person: Entity, year: int, age: int = 0) -> bool:
+    """Whether the person was alive in ``year``, and at least ``age`` years old."""
     died = person.get("died")
     return person["born"][2] + age <= year and (died is None or year < died[2])
 
 
 def make_people(world: World, draws: Draws, namer: Namer) -> None:
-    """Add everybody."""
+    """Add all people."""
     countries = world.of("country")
     for occupation, (count, first, last) in _OCCUPATIONS.items():
         for number in range(count):
             country = countries[(number + len(occupation)) % len(countries)]
-            # Evenly over the years, so that there is always somebody of the right age.
+            # Births are spread evenly, so that there is always somebody of the right age.
             year = first + (last - first) * number // count + draws.between(0, (last - first) // count)
             _person(world, draws, namer, occupation, country, year)
 
 
-def _person(world: World, draws: Draws, namer: Namer, occupation: str, country: Thing, year: int) -> None:
+def _person(world: World, draws: Draws, namer: Namer, occupation: str, country: Entity, year: int) -> None:
     female = draws.chance(0.45)
     town = draws.pick(country["towns"])
     facts: dict[str, Any] = {
@@ -99,7 +97,7 @@ def _person(world: World, draws: Draws, namer: Namer, occupation: str, country: 
         facts["subject"] = draws.pick(_SUBJECTS[occupation])
         facts["graduated"] = started + draws.between(3, 5)
     name = namer.person(country, female)
-    person = world.add(Thing(occupation, name, facts))
+    person = world.add(Entity(occupation, name, facts))
     if "university" in facts:
         facts["university"]["graduates"].append(person)
     town["natives"].append(person)
@@ -109,7 +107,7 @@ def _person(world: World, draws: Draws, namer: Namer, occupation: str, country: 
 
 
 def make_marriages(world: World, draws: Draws) -> None:
-    """Marry some of those who suit each other."""
+    """Marry some people of the same country and of similar age."""
     women, men = ([p for p in draws.shuffled(world.people) if p["female"] is female] for female in (True, False))
     for woman in women:
         for man in men:
@@ -143,7 +141,7 @@ def make_organisations(world: World, draws: Draws, namer: Namer) -> None:
             if kind == "football club":
                 facts["ground"] = f"{namer.surname(country)} Park"
                 facts["capacity"] = draws.between(40, 420) * 100
-            organisation = world.add(Thing(kind, form.format(town.name), facts, article=kind != "football club"))
+            organisation = world.add(Entity(kind, form.format(town.name), facts, article=kind != "football club"))
             if kind == "university":
                 organisation.aliases.append(f"{town.name} University")
             town["seats"].append(organisation)
@@ -157,19 +155,19 @@ def make_companies(world: World, draws: Draws) -> None:
         ("shipowner", "shipping company", ("{} Line", "{} Shipping Company")),
     ):
         for founder in world.of(occupation):
-            taken = {thing.name for thing in world.things}
+            taken = {entity.name for entity in world.entities}
             names = (form.format(founder.name.split()[-1]) for form in draws.shuffled(forms))
             name = next(name for name in names if name not in taken)
             town = founder["birthplace"] if draws.chance(0.3) else draws.pick(founder["country"]["towns"])
             founded = founder["born"][2] + draws.between(24, 38)
             facts = {"town": town, "founder": founder, "founded": founded, "works": []}
-            company = world.add(Thing(kind, name, facts, article=name.endswith(("Line", "Company"))))
+            company = world.add(Entity(kind, name, facts, article=name.endswith(("Line", "Company"))))
             founder.facts["company"] = company
             town["seats"].append(company)
 
 
 def make_prizes(world: World, draws: Draws) -> None:
-    """Add prizes for several occupations, and give each to some who deserve it."""
+    """Add two prizes for each of several occupations, with their winners."""
     for occupation, field in (
         ("novelist", "fiction"),
         ("composer", "music"),
@@ -183,14 +181,14 @@ def make_prizes(world: World, draws: Draws) -> None:
 
 
 def _prize(world: World, draws: Draws, occupation: str, field: str) -> None:
-    """Name a prize after somebody who is dead, and find winners, one a year at most."""
+    """Add a prize that is named after a dead person of the occupation, with at most one winner per year."""
     people = world.of(occupation)
     taken = {prize["namesake"].name.split()[-1] for prize in world.of("prize")}
     namesake = draws.pick([each for each in people if _is_classic(each) and each.name.split()[-1] not in taken])
-    first, winners = namesake["died"][2] + draws.between(1, 6), list[Thing]()
+    first, winners = namesake["died"][2] + draws.between(1, 6), list[Entity]()
     facts = {"field": field, "occupation": occupation, "namesake": namesake, "first": first, "winners": winners}
     facts["giver"] = draws.pick(world.of("university", "newspaper"))
-    prize = world.add(Thing("prize", f"{namesake.name.split()[-1]} Prize", facts, article=True))
+    prize = world.add(Entity("prize", f"{namesake.name.split()[-1]} Prize", facts, article=True))
     namesake.facts["named after"] = prize
     for person in draws.shuffled(people):
         year = max(first, person["born"][2] + 32) + draws.between(0, 14)
@@ -202,5 +200,5 @@ def _prize(world: World, draws: Draws, occupation: str, field: str) -> None:
     winners.sort(key=lambda winner: winner["won"])
 
 
-def _is_classic(person: Thing) -> bool:
+def _is_classic(person: Entity) -> bool:
     return person["born"][2] < 1915 and "died" in person.facts
