@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import os
 import shutil
-from typing import Any, Self
+from typing import Any
 
 import chess
 import chess.engine
@@ -21,6 +21,7 @@ from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.position import Position
+from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
 
@@ -61,7 +62,7 @@ class Line:
     score: int
 
 
-class EnginePool:
+class EnginePool(Closing):
     """UCI engines behind one blocking method, ``analyse``, that any number of threads may call.
 
     The constructor starts nothing. ``close`` stops every engine and the background thread; so do ``with``, the garbage
@@ -134,12 +135,6 @@ class EnginePool:
     def close(self) -> None:
         """Stop all engines; calls that wait for one raise ``EnvClosed``. Idempotent."""
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Search:
