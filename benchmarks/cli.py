@@ -1,7 +1,7 @@
-"""The command ``spec-envs``.
+"""The command ``spec-envs``, whose commands are in ``commands/``.
 
-The commands are in ``commands/``; what one needs is imported when it runs, so that ``--help`` is quick. An error of the
-library is shown as one line; the exit code is 2 for an input that cannot be used, and 1 for a run that failed.
+An error of the library is shown as one line; the exit code is 2 for an input that cannot be used, and 1 for a run that
+failed.
 """
 
 from __future__ import annotations
@@ -10,26 +10,8 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import (
-    bench_retail,
-    bench_tools,
-    bench_tuning,
-    chess,
-    crowd,
-    demo,
-    guess,
-    machine,
-    overhead,
-    play,
-    retail,
-    retail_certify,
-    search,
-    search_web,
-    serve_model,
-    served_chess,
-    shop,
-    wiki,
-)
+from spec_envs.benchmarks.commands import checks, play, serve
+from spec_envs.benchmarks.commands.bench import bench
 
 
 class _Failed(click.ClickException):
@@ -41,7 +23,7 @@ class _BadInput(click.ClickException):
 
 
 class Commands(click.Group):
-    """A group that shows what went wrong without a traceback, unless it is our own fault."""
+    """A group that shows errors without a traceback, except those that are bugs of this package."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -62,7 +44,7 @@ def _failure(error: Exception) -> click.ClickException | None:
     if isinstance(error, InvalidConfiguration | DependencyNotInstalled):
         return _BadInput(str(error))
     if isinstance(error, BrokenPipeError):
-        return None  # click's business: whoever read our output has stopped
+        return None  # click handles it: the program that read our output has ended
     if isinstance(error, OSError) and error.filename is not None:
         return _BadInput(f"{error.filename}: {error.strerror}")
     return _Failed(f"{type(error).__name__}: {error}") if isinstance(error, SpecEnvsError) else None
@@ -74,36 +56,17 @@ def main() -> None:
     """Agents made faster by lossless speculation: a demonstration, and measurements."""
 
 
-@main.group()
-def bench() -> None:
-    """Measure what speculation saves, and what it costs."""
-
-
 for command in (
-    bench_retail.retail,
-    bench_tools.bench_tools,
-    bench_tuning.tuning,
-    chess.chess,
-    crowd.crowd,
-    guess.guess,
-    overhead.overhead,
-    search.search,
-    search_web.search_web,
-    served_chess.served_chess,
-):
-    bench.add_command(command)
-
-for command in (
-    demo.demo,
-    machine.tuning,
+    bench,
+    play.demo,
     play.play,
-    retail.retail,
-    serve_model.serve_model,
-    shop.shop,
-    wiki.wiki,
+    checks.retail,
+    checks.tuning,
+    serve.serve_model,
+    serve.shop,
+    serve.wiki,
 ):
     main.add_command(command)
-retail.retail.add_command(retail_certify.retail_certify)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``spec-envs demo``: a game of chess between two slow players, first plainly and then with speculation."""
+"""``spec-envs demo``: a game of chess between two slow players, first without speculation and then with it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import (
     ChessBench,
     game_name,
+    moves_of,
     plain_env,
-    play,
     player_of,
     sequential_seconds,
     speculative_env,
 )
-from spec_envs.benchmarks.chess.settings import Guesses, ReplaySettings
-from spec_envs.benchmarks.reports import console
+from spec_envs.benchmarks.chess.settings import ChessSettings, Guesses
+from spec_envs.benchmarks.episodes import Step, play, runtime_of
+from spec_envs.benchmarks.reports import console, outcomes
 from spec_envs.chess.engine import find_stockfish
 from spec_envs.chess.games import RecordedGame
 from spec_envs.handling import CancelToken
-from spec_envs.wrappers import ThreadRuntime
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,21 +48,21 @@ def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_i
     """Play, show and compare.
 
     Args:
-        game: A recorded game; ``None``: one that is made up.
-        plies: Half moves; ``None``: 30, or as many as there are.
-        speed: Recorded seconds in one second; ``None``: so that the plain run takes 10 s.
+        game: A file with a recorded game; ``None``: a made-up game.
+        plies: Half moves; ``None``: 30, or the whole game if it is shorter.
+        speed: Recorded seconds in one second; ``None``: so fast that the plain run takes 10 s.
         k: Guesses for one call.
-        max_inflight: Speculative calls at once.
-        out: Folder for the trace; made if need be.
+        max_inflight: Speculative calls in flight at once.
+        out: Folder for the trace; created if it does not exist.
 
     Raises:
-        InvalidConfiguration: The file holds no game, or not so many plies.
+        InvalidConfiguration: The file holds no game, or the game has fewer plies.
     """
     record = made_up_game(plies or _PLIES) if game is None else RecordedGame.load(game)
     plies = plies or min(_PLIES, len(record.plies))
     total_s = sum(ply.seconds for ply in record.plies[:plies])
     speed = speed or max(1.0, total_s / _PLAIN_S)
-    settings = ReplaySettings(
+    settings = ChessSettings(
         plies=plies, k=k, max_inflight=max_inflight, clock="wall", speed=speed, guesses=_best_guesser()
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -76,8 +76,8 @@ def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_i
     same = plain == ahead == record.moves[:plies]
     _conclude(screen, board.elapsed, sequential_seconds(record, settings), statistics, same)
     screen.print(
-        f"\nWritten: {out / 'demo.trace.json'}: open it at https://ui.perfetto.dev; a call is a bar, a commit a mark"
-        f"\n         {out / 'demo.jsonl'}: the same, event by event",
+        f"\nWritten: {out / 'demo.trace.json'}: open it at https://ui.perfetto.dev; calls are bars, commits are marks"
+        f"\n         {out / 'demo.jsonl'}: the same events, one per line",
         soft_wrap=True,
     )
     if not same:
@@ -92,27 +92,25 @@ def _best_guesser() -> Guesses:
     return "stockfish"
 
 
-def _play_plainly(record: RecordedGame, settings: ReplaySettings, board: Board) -> tuple[str, ...]:
+def _play_plainly(record: RecordedGame, settings: ChessSettings, board: Board) -> tuple[str, ...]:
     player = player_of(record, settings)
-    env = plain_env(record, settings)
-    try:
-        return play(env, lambda observation: player.policy(observation, CancelToken()), 0, board.start("plain"))
-    finally:
-        env.close()
+    with plain_env(record, settings) as env:
+        episode = play(env, lambda observation: player.policy(observation, CancelToken()), on_step=board.start("plain"))
+    return moves_of(episode)
 
 
 def _play_ahead(
-    bench: ChessBench, record: RecordedGame, settings: ReplaySettings, board: Board
+    bench: ChessBench, record: RecordedGame, settings: ChessSettings, board: Board
 ) -> tuple[tuple[str, ...], Statistics, Trace]:
-    with speculative_env(record, settings, bench.guesser(record), ThreadRuntime()) as env:
-        moves = play(env, env.act, 0, board.start("speculative"))
+    with speculative_env(record, settings, bench.guesser(record), runtime_of("wall")) as env:
+        moves = moves_of(play(env, env.act, on_step=board.start("speculative")))
     return moves, env.statistics, env.trace
 
 
 class Board:
-    """What is seen of the two runs while they go on: on a terminal the board and a table, else a line for each move."""
+    """Shows both runs while they go on: on a terminal the chess board and a table, otherwise a line for each move."""
 
-    def __init__(self, screen: Console, record: RecordedGame, settings: ReplaySettings) -> None:
+    def __init__(self, screen: Console, record: RecordedGame, settings: ChessSettings) -> None:
         self._screen = screen
         self._record = record
         self._live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
@@ -121,18 +119,20 @@ class Board:
 
     @property
     def elapsed(self) -> dict[str, float]:
-        """Seconds that each run took."""
+        """Seconds that each run took so far."""
         return {name: times[-1] for name, times in self._times.items()}
 
-    def start(self, name: str) -> Callable[[tuple[str, ...]], None]:
-        """A run begins; returns what to tell its moves."""
+    def start(self, name: str) -> Callable[[Step], None]:
+        """Begin to show a run; returns the function to call with each of its steps."""
         self._run, times = name, self._times.setdefault(name, [])
         begin = time.perf_counter()
         if self._live is None:
             self._screen.print(f"\n{name}:")
 
-        def on_moves(moves: tuple[str, ...]) -> None:
-            now = time.perf_counter() - begin
+        def on_step(step: Step) -> None:
+            now, moves = time.perf_counter() - begin, tuple(step.observation["history"].split())
+            if not moves:
+                return
             new = range(len(times), len(moves))
             times.extend(now for _ in new)
             if self._live is not None:
@@ -141,7 +141,7 @@ class Board:
                 text = "  ".join(_numbered(self._record, number) for number in new)
                 self._screen.print(f"{now:6.1f} s  {text}")
 
-        return on_moves
+        return on_step
 
     def _picture(self, moves: Sequence[str]) -> Columns:
         position = chess.Board(self._record.start_fen)
@@ -169,18 +169,18 @@ def _numbered(record: RecordedGame, number: int) -> str:
     return f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {record.plies[number].move}"
 
 
-def _introduce(screen: Console, record: RecordedGame, settings: ReplaySettings, *, made_up: bool) -> None:
+def _introduce(screen: Console, record: RecordedGame, settings: ChessSettings, *, made_up: bool) -> None:
     who = (
-        "Two made-up players, a stand-in for slow language models (moves by the built-in engine with some luck,\n"
-        "thinking times lognormal around 12 s)"
+        "Two made-up players that stand in for slow language models (moves drawn from the best ones of the built-in\n"
+        "engine, thinking times lognormal around 12 s)"
         if made_up
         else f"The recorded game {game_name(record)}, with its recorded thinking times"
     )
     guesser = {"stockfish": "Stockfish", "builtin": "the built-in engine"}[settings.guesses]
     screen.print(
-        f"{who}: {settings.plies} plies, {settings.speed:.4g} times as fast as they were thought of.\n"
-        f"While a player thinks, {guesser} guesses {settings.k} moves, and what comes after each is started ahead of "
-        f"time: up to\n{settings.limits.max_inflight} calls at once.",
+        f"{who}: {settings.plies} plies, replayed {settings.speed:.4g}x faster than they were played.\n"
+        f"While a player thinks, {guesser} guesses {settings.k} moves, and the call after each of them is started "
+        f"ahead of time:\nup to {settings.limits.max_inflight} calls at once.",
         soft_wrap=True,
     )
 
@@ -189,13 +189,12 @@ def _conclude(
     screen: Console, elapsed: dict[str, float], sequential_s: float, statistics: Statistics, same: bool
 ) -> None:
     plain, ahead = elapsed["plain"], elapsed["speculative"]
-    calls = ", ".join(f"{count} {outcome}" for outcome, count in statistics.calls.items() if count)
     screen.print(
         f"\nplain        {plain:6.2f} s  (the players' thinking alone: {sequential_s:.2f} s)"
         f"\nspeculative  {ahead:6.2f} s"
         f"\nsaved        {1 - ahead / plain:6.1%}"
         f"\nhits         {statistics.hits} of {statistics.windows} moves were among the guesses"
-        f"\ncalls        {calls}"
+        f"\ncalls        {outcomes(statistics.calls)}"
         f"\ntokens       x{statistics.tokens_partial:.2f} of the plain run's"
         f" (x{statistics.tokens_full:.2f} if cancelled calls are charged in full)"
         f"\nlossless: same game: {'yes' if same else 'NO'}",

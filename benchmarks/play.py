@@ -10,6 +10,7 @@ import click
 import gymnasium as gym
 
 from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, ScriptedRetailPolicy
+from spec_envs.benchmarks.episodes import play
 from spec_envs.retail.customers.scripted import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:
-    """Play black against the built-in engine, which stands in for an agent that thinks for long."""
+    """Play black against the built-in engine, which stands in for an agent that thinks for a long time."""
     env = gym.make("SpecChess-v0", opponent="human", max_plies=plies, render_mode="ansi")
     policy = with_latency(BuiltinChessPolicy(depth=2), agent_seconds)
     guessers: dict[str, Guesser] = {"opponent": BuiltinChessGuesser(depth=2)}
@@ -31,7 +32,7 @@ def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: in
 
 
 def play_retail(task: str, agent_seconds: float, k: int, max_inflight: int) -> None:
-    """Be the customer of a generated task; the agent is the scripted clerk, and thinks for long."""
+    """Be the customer of a generated task; the agent is the scripted clerk, and thinks for a long time."""
     env = gym.make("SpecRetail-v0", customer="human", split=None)
     policy = with_latency(ScriptedRetailPolicy(), agent_seconds)
     guessers: dict[str, Guesser] = {"user": CallableGuesser(likely_replies)}
@@ -43,7 +44,7 @@ def play_retail(task: str, agent_seconds: float, k: int, max_inflight: int) -> N
 
 
 def likely_replies(call: Call, k: int) -> Sequence[str]:
-    """What a person who plays a generated task's customer may type: the shortest form of it, and longer ones."""
+    """Messages that a person who plays the customer of a generated task may type, from short to long forms."""
     query = call.query
     told = scripted_customer(query)
     identity = query.task.scenario.identity
@@ -59,41 +60,45 @@ def likely_replies(call: Call, k: int) -> Sequence[str]:
 
 
 def _spoken(action: Any) -> str | None:
-    """What the person hears of an action of the clerk, or why there is nothing more to hear."""
+    """The text to show for an action that ends the clerk's turn; ``None`` for another tool call."""
     if isinstance(action, str):
-        return ""
+        return ""  # the environment shows messages itself
     return f"\nThe agent calls somebody: {action['arguments']}." if action["name"].startswith("transfer") else None
 
 
 def _play(
-    env: SpeculativeWrapper[Any, Any], agent_seconds: float, spoken: Callable[[Any], str | None], **reset: Any
+    env: SpeculativeWrapper[Any, Any],
+    agent_seconds: float,
+    spoken: Callable[[Any], str | None],
+    options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Play to the end, and tell after each of the agent's turns how long the person has waited for it.
+    """Play to the end, and show after each turn of the agent how long the person has waited for it.
 
     Args:
         env: The environment, in which a person answers.
         agent_seconds: How long the agent thinks about an action.
-        spoken: What to show of an action that ends the agent's turn; ``None`` for one that does not.
-        **reset: For ``reset``.
+        spoken: The text to show for an action that ends the agent's turn; ``None`` for another action.
+        options: For ``reset``.
 
     Returns:
         The last info.
     """
-    observation, info = env.reset(seed=0, **reset)
-    waited_s = thought_s = 0.0
-    done, thoughts, since = False, 0, time.monotonic()
-    while not done:
-        action = env.act(observation)
-        thoughts += 1
-        said = spoken(action)
-        if said is not None:
+    waited_s = thought_s = since = 0.0
+    thoughts = 0
+
+    def act(observation: Any) -> Any:
+        nonlocal waited_s, thought_s, thoughts, since
+        if thoughts == 0:  # a turn of the agent begins
+            since = time.monotonic()
+        action, thoughts = env.act(observation), thoughts + 1
+        if (said := spoken(action)) is not None:
             turn_s = time.monotonic() - since
             waited_s, thought_s = waited_s + turn_s, thought_s + thoughts * agent_seconds
             click.echo(f"{said}\n[{turn_s:.1f} s after you; it has thought for {thoughts * agent_seconds:.1f} s]")
-        observation, _, terminated, truncated, info = env.step(action)
-        done = terminated or truncated
-        if said is not None:
-            thoughts, since = 0, time.monotonic()
+            thoughts = 0
+        return action
+
+    info = play(env, act, options=options).steps[-1].info
     ahead = "the rest of it while you typed" if waited_s < thought_s else "none of it while you typed"
     click.echo(f"\nYou waited {waited_s:.1f} s for the agent, which thought for {thought_s:.1f} s, {ahead}.")
     return info

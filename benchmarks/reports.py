@@ -1,18 +1,20 @@
-"""What the command line prints: tables for people, JSON for programs, progress for the impatient."""
+"""What the command line prints: tables for people, JSON for programs, and progress while people wait."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import platform
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import numpy as np
 from rich import box
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -20,17 +22,19 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from _typeshed import DataclassInstance
     from rich.console import JustifyMethod
 
-#: Width of tables where there is no terminal to ask for its own.
+T = TypeVar("T")
+
+#: The width of tables where there is no terminal.
 _PLAIN_WIDTH = 120
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where to print. Without a terminal: plain text of a fixed width, so that what is piped does not depend on it."""
+    """Where to print. Without a terminal: plain text of a fixed width, so that piped output is always the same."""
     found = Console(stderr=stderr, highlight=False)
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
 
@@ -38,7 +42,7 @@ def console(*, stderr: bool = False) -> Console:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, footer: Sequence[str] = ()) -> Group:
     """A table for ``console()``; the first column is text, the others are figures.
 
-    Headings and cells are broken between words where it is narrow, and within a word only where nothing else helps.
+    On a narrow terminal, headings and cells are broken between words, and within a word only if nothing else helps.
     """
     lines = [columns, *rows, *([footer] if footer else [])]
     widest = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
@@ -50,7 +54,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
-        padding=(0, between - 1, 0, 0),  # beside the one that parts the columns
+        padding=(0, between - 1, 0, 0),  # besides the space between columns
     )
     for number, column in enumerate(columns):
         justify: JustifyMethod = "left" if number == 0 else "right"
@@ -64,7 +68,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
 
 def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[int | None]:
-    """Widths of columns, taken from where most can be spared; ``None`` if words have to be broken."""
+    """Widths of columns, each narrowed as far as its words allow; ``None`` if words have to be broken."""
     if sum(least) > room:
         return [None] * len(least)
     widths = list(widest)
@@ -75,17 +79,43 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
 
 
 @contextmanager
-def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal's standard error, gone when done; yields what to tell how much is done."""
+def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[..., None]]:
+    """Show a bar on the standard error of a terminal while the block runs; yields the function that advances it by one.
+
+    The function ignores its arguments, so that it can be a callback.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     terminal = console(stderr=True)
     with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda *_: bar.advance(task)
+
+
+def collected(results: Iterable[T], what: str, total: int, shown: bool = True) -> list[T]:
+    """All ``results``, with a bar of ``progress`` while they come."""
+    found: list[T] = []
+    with progress(what, total, shown) as advance:
+        for result in results:
+            found.append(result)
+            advance()
+    return found
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share between 0 and 1 in percent, and "-" for a figure that does not exist."""
+    return "-" if share is None else f"{share:.{digits}%}"
+
+
+def outcomes(counts: Mapping[str, float]) -> str:
+    """How often each outcome occurred, without those that did not."""
+    shown = {
+        name: f"{count:,}" if isinstance(count, int) else f"{count:.3g}" for name, count in counts.items() if count
+    }
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in shown.items()) or "none"
 
 
 def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of every figure, of those in mappings too. One that is ``None`` in a row does not count there."""
+    """The mean of every figure, also of figures in mappings. Rows in which a figure is ``None`` do not count for it."""
     mean: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name, 0) for row in rows]  # an outcome that is not named did not occur
@@ -102,15 +132,34 @@ def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:
     return mean_of_rows([dataclasses.asdict(entry) for entry in entries])
 
 
+def mean_and_interval(rows: Any) -> tuple[Any, Any]:
+    """The mean of each column of an array, and half of the width of its 95 % interval (0 for a single row)."""
+    half = 1.96 * rows.std(axis=0, ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else np.zeros(rows.shape[1])
+    return rows.mean(axis=0), half
+
+
 def versions() -> dict[str, str]:
-    """What a figure may depend on besides the settings."""
+    """The versions that a figure may depend on."""
     packages = {name: metadata.version(name) for name in ("spec-envs", "chess", "gymnasium")}
     return packages | {"python": platform.python_version(), "machine": platform.machine()}
 
 
-def write_json(data: dict[str, Any], target: Path) -> None:
-    """Write ``data`` to a file, or to standard output if that is ``-``."""
-    text = json.dumps(data, indent=2, allow_nan=False)
+def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
+    """What produced the figures of a report: the settings, ``more``, and the versions of the packages used."""
+    config = {**dataclasses.asdict(settings), **more, "versions": versions()}
+    return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
+
+
+def publish(report: dict[str, Any], json_file: Path | None, show: Callable[[dict[str, Any]], None]) -> None:
+    """Write a report to a file as JSON (``-``: to standard output), or ``show`` it to a person if there is no file."""
+    if json_file is None:
+        show(report)
+    else:
+        write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
+
+
+def write_text(text: str, target: Path) -> None:
+    """Write ``text`` to a file, or to standard output if ``target`` is ``-``."""
     if str(target) == "-":
         click.echo(text)
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -37,7 +36,6 @@ class BackgroundLoop:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._process = 0
         self._closed = False
 
     @property
@@ -110,17 +108,16 @@ class BackgroundLoop:
             loop, self._loop = self._loop, None
             thread = self._thread
         if loop is not None and thread is not None:
-            _end(loop, thread, self._last, self._process)
+            _end(loop, thread, self._last)
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._closed or (self._loop is not None and self._loop.is_closed()):  # by the end of the program
             raise self._gone()
-        if self._loop is None or self._process != os.getpid():  # the threads of a parent do not come along to its fork
-            self._process = os.getpid()
+        if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
             self._thread.start()
-            weakref.finalize(self, _end, self._loop, self._thread, self._last, self._process)
+            weakref.finalize(self, _end, self._loop, self._thread, self._last)
         return self._loop
 
     def _gone(self) -> EnvClosed:
@@ -136,8 +133,8 @@ def _settle(done: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
         done.set_result(task.result())
 
 
-def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, last: Last, process: int) -> None:
-    if loop.is_closed() or process != os.getpid():
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, last: Last) -> None:
+    if loop.is_closed():
         return
     asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
     asyncio.run_coroutine_threadsafe(last(), loop).result()

@@ -1,4 +1,4 @@
-"""A game between two made-up players, in the form of a recorded one: replayed where there is no record."""
+"""A game between two made-up players in the form of a recorded one, for where there is no record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.games import RecordedGame, RecordedPly
 from spec_envs.handling import Usage
 
-#: How often the players choose the built-in engine's best move, its second best, and so on.
+#: How often the players choose the best move of the built-in engine, its second best, and so on.
 _TASTE = (55, 20, 12, 8, 5)
 _MEDIAN_S = 12.0
 _SPREAD = 0.6
@@ -21,12 +21,12 @@ _TOKENS_PER_S = 60.0
 def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
     """A game as two slow language models might have played it; equal arguments give equal games.
 
-    The moves are among the five that the built-in engine ranks highest, the better the more often. Thinking times are
-    lognormal around 12 s, and tokens go with the time.
+    Each move is among the five that the built-in engine ranks highest; better moves are more frequent. Thinking times
+    are lognormal around 12 s, and tokens are proportional to the time.
 
     Args:
         plies: Half moves; fewer if the game is over sooner.
-        seed: Of the moves and the times.
+        seed: Seed of the moves and the times.
     """
     rng = random.Random(seed)
     board = chess.Board()

@@ -1,7 +1,7 @@
-"""``spec-envs bench chess``: recorded games played again through ``SpeculativeWrapper``.
+"""Recorded games played again through ``SpeculativeWrapper``.
 
-Both players are replayed with their recorded thinking times, so a run without speculation would take exactly the sum of
-them. ``saved`` is the share of that sum that the run did not need, on its own clock: with a virtual clock in recorded
+Both players are replayed with their recorded thinking times, so a run without speculation takes exactly their sum.
+``saved`` is the share of that sum that a run did not need, on its own clock: with the virtual clock in recorded
 seconds, with the wall clock in real ones.
 """
 
@@ -17,34 +17,26 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser, UnionGuesser
-from spec_envs.benchmarks.speculated import Speculated, figures_of
-from spec_envs.benchmarks.timed import TimedGuesser
+from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedPlayer
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime
+from spec_envs.wrappers import SpeculativeWrapper
 
 if TYPE_CHECKING:
-    from spec_envs.benchmarks.chess.settings import ReplaySettings
+    from spec_envs.benchmarks.chess.settings import ChessSettings
     from spec_envs.guesses import Guesser
     from spec_envs.wrappers.runtimes.base import Runtime
-
-#: Told all the moves so far, after each step.
-OnMoves = Callable[[tuple[str, ...]], None]
 
 #: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
 STOCKFISH_S = 0.001
 BUILTIN_S = 0.005
 
 
-def _ignore(moves: tuple[str, ...]) -> None:
-    """Nobody is told."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Replay(Speculated):
-    """What became of one game; without speculation it takes the recorded thinking times, one after the other.
+    """The figures of one game; without speculation it takes the recorded thinking times, one after the other.
 
     Args:
         game: Name of the game.
@@ -56,43 +48,51 @@ class Replay(Speculated):
 
 
 class ChessBench(Closing):
-    """Replays games with the same settings; each with a guesser of its own, so that no game learns from another.
+    """Replays games with the same settings; each has a guesser of its own, so that no game learns from another.
 
     Use it in ``with``, or ``close`` it: it may own a chess engine.
 
     Args:
-        games: What to replay.
-        settings: How.
+        games: The games to replay.
+        settings: How to replay them.
 
     Raises:
-        InvalidConfiguration: A game does not have what the settings ask for.
-        DependencyNotInstalled: Stockfish is to guess, and is not there.
+        InvalidConfiguration: A game is too short, or has no guesses recorded for ``settings.k``.
+        DependencyNotInstalled: Stockfish is to guess, and is not installed.
     """
 
-    def __init__(self, games: Sequence[RecordedGame], settings: ReplaySettings) -> None:
+    def __init__(self, games: Sequence[RecordedGame], settings: ChessSettings) -> None:
         for game in games:
             _check(game, settings)
         self.games = tuple(games)
         self.settings = settings
         self._pool: EnginePool | None = None
         if settings.guesses in ("stockfish", "union"):
-            # One engine, and that one awake: to start it takes long, measured in seconds of a thousandfold speed.
+            # One engine, started now: its start takes long, which on a fast wall clock would count a thousandfold.
             self._pool = EnginePool(max_engines=1)
             self._pool.analyse(chess.Board(), depth=1)
 
-    def replay(self, game: RecordedGame, on_moves: OnMoves = _ignore) -> Replay:
-        """Replay one game.
+    def replay(self, game: RecordedGame, on_step: Callable[[Step], None] | None = None) -> Replay:
+        """Replay one game; ``on_step`` is called with each step.
 
         Raises:
             InvalidConfiguration: The game is over by the rules before the plies asked for.
         """
-        runtime: Runtime = SimulationRuntime() if self.settings.clock == "virtual" else ThreadRuntime()
+        runtime = runtime_of(self.settings.clock)
         with speculative_env(game, self.settings, self.guesser(game), runtime) as env:
-            start = runtime.now()
-            played = play(env, env.act, self.settings.seed, on_moves)
-            seconds = runtime.now() - start
-        # The statistics come after close: only then has every cancelled call ended, and is charged.
-        return _replay(game, self.settings, played, seconds, env.statistics)
+            episode = play(env, env.act, seed=self.settings.seed, now=runtime.now, on_step=on_step)
+        moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
+        if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
+            raise InvalidConfiguration(
+                f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {self.settings.plies}"
+            )
+        figures = figures_of(
+            env.statistics,
+            seconds=episode.seconds,
+            sequential_seconds=sequential_seconds(game, self.settings),
+            lossless=moves == recorded,
+        )
+        return Replay(game=game_name(game), plies=len(moves), **figures)
 
     def guesser(self, game: RecordedGame) -> Guesser:
         """A new guesser that has learned nothing."""
@@ -109,13 +109,10 @@ class ChessBench(Closing):
                 assert_never(unknown)
 
     def _stockfish(self) -> Guesser:
-        return self._charged(StockfishGuesser(pool=self._pool), STOCKFISH_S)
+        return charged(StockfishGuesser(pool=self._pool), STOCKFISH_S, self.settings.clock)
 
     def _builtin(self) -> Guesser:
-        return self._charged(BuiltinChessGuesser(), BUILTIN_S)
-
-    def _charged(self, guesser: Guesser, seconds: float) -> Guesser:
-        return TimedGuesser(guesser, seconds) if self.settings.clock == "virtual" else guesser
+        return charged(BuiltinChessGuesser(), BUILTIN_S, self.settings.clock)
 
     def close(self) -> None:
         """Stop the engine. Idempotent."""
@@ -123,8 +120,8 @@ class ChessBench(Closing):
             self._pool.close()
 
 
-def plain_env(game: RecordedGame, settings: ReplaySettings) -> gym.Env[Any, Any]:
-    """The environment of a replay: the agent has the side that moves first, the record plays the other."""
+def plain_env(game: RecordedGame, settings: ChessSettings) -> gym.Env[Any, Any]:
+    """The environment of a replay: the agent plays the side that moves first, the record plays the other."""
     first = "white" if chess.Board(game.start_fen).turn else "black"
     return gym.make(
         "SpecChess-v0",
@@ -137,9 +134,9 @@ def plain_env(game: RecordedGame, settings: ReplaySettings) -> gym.Env[Any, Any]
 
 
 def speculative_env(
-    game: RecordedGame, settings: ReplaySettings, guesser: Guesser, runtime: Runtime
+    game: RecordedGame, settings: ChessSettings, guesser: Guesser, runtime: Runtime
 ) -> SpeculativeWrapper[Any, Any]:
-    """The same with speculation; the record plays both sides."""
+    """The environment of a replay with speculation; the record plays both sides."""
     return SpeculativeWrapper(
         plain_env(game, settings),
         policy=player_of(game, settings).policy,
@@ -150,44 +147,19 @@ def speculative_env(
     )
 
 
-def player_of(game: RecordedGame, settings: ReplaySettings) -> RecordedPlayer:
-    """The player of both sides."""
+def player_of(game: RecordedGame, settings: ChessSettings) -> RecordedPlayer:
+    """The record, which plays both sides."""
     return RecordedPlayer(game, settings.time_scale, settings.seed)
 
 
-def play(env: gym.Env[Any, Any], act: Callable[[Any], str], seed: int, on_moves: OnMoves = _ignore) -> tuple[str, ...]:
-    """Play an episode to its end; ``on_moves`` is told all moves so far after each step. Returns the moves."""
-    observation, _ = env.reset(seed=seed)
-    moves: tuple[str, ...] = ()
-    done = False
-    while not done:
-        observation, _, terminated, truncated, _ = env.step(act(observation))
-        done = terminated or truncated
-        moves = tuple(observation["history"].split())
-        on_moves(moves)
-    return moves
+def moves_of(episode: Episode) -> tuple[str, ...]:
+    """All moves of an episode of ``SpecChess-v0``."""
+    return tuple(episode.steps[-1].observation["history"].split())
 
 
-def sequential_seconds(game: RecordedGame, settings: ReplaySettings) -> float:
+def sequential_seconds(game: RecordedGame, settings: ChessSettings) -> float:
     """How long the replay takes without speculation, on the clock of the settings."""
     return sum(ply.seconds for ply in game.plies[: settings.plies]) / settings.time_scale
-
-
-def _replay(
-    game: RecordedGame, settings: ReplaySettings, moves: tuple[str, ...], seconds: float, statistics: Statistics
-) -> Replay:
-    recorded = game.moves[: settings.plies]
-    if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
-        raise InvalidConfiguration(
-            f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {settings.plies}"
-        )
-    figures = figures_of(
-        statistics,
-        seconds=seconds,
-        sequential_seconds=sequential_seconds(game, settings),
-        lossless=moves == recorded,
-    )
-    return Replay(game=game_name(game), plies=len(moves), **figures)
 
 
 def game_name(game: RecordedGame) -> str:
@@ -195,11 +167,11 @@ def game_name(game: RecordedGame) -> str:
     return Path(game.name).stem
 
 
-def _check(game: RecordedGame, settings: ReplaySettings) -> None:
+def _check(game: RecordedGame, settings: ChessSettings) -> None:
     if settings.plies > len(game.plies):
         raise InvalidConfiguration(f"{game.name} has {len(game.plies)} plies, so plies cannot be {settings.plies}")
     if settings.guesses == "recorded":
         known = sorted({k for ply in game.plies for k in ply.guesses})
         if settings.k not in known:
-            among = f"those made for k = {', '.join(map(str, known))}" if known else "none"
-            raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, but {among}")
+            others = f"only for k = {', '.join(map(str, known))}" if known else "nor for any other k"
+            raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, {others}")

@@ -1,1 +1,1 @@
-"""The commands of ``spec-envs``, one module each; what a command needs is imported when it runs."""
+"""The commands of ``spec-envs``. A command imports what it runs when it runs, so that ``--help`` is quick."""

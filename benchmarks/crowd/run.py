@@ -1,4 +1,4 @@
-"""``spec-envs bench crowd``: how many episodes does one process hold at once, on one event loop, each with its tree?"""
+"""Many episodes at once on one event loop, each with a tree of its own: are limits kept, and is anything left over?"""
 
 from __future__ import annotations
 
@@ -13,55 +13,41 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
 
+if TYPE_CHECKING:
+    from spec_envs.benchmarks.crowd.settings import CrowdSettings
+
 _WAYS = 4
 _WATCH_S = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class CrowdSettings:
-    """What to run.
-
-    Args:
-        episodes: Episodes at once.
-        steps: Of each; a step is a decision and a call of the environment.
-        seconds: Mean time of a call; it is uniform between half of it and one and a half, by the query.
-        max_inflight: Speculative calls in flight at once, in each episode.
-    """
-
-    episodes: int = 1000
-    steps: int = 3
-    seconds: float = 8.0
-    max_inflight: int = 4
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class CrowdResult:
-    """What was seen of all the episodes together.
+    """The figures of all episodes together.
 
     Args:
         seconds: From the first reset to the last close.
-        waited_s: The mean of what an episode waited for its calls.
-        peak_tasks: Tasks at once, in the whole process; one of them is each episode's own.
-        max_tasks: What ``peak_tasks`` must not pass: for each episode its own, its calls and its guesses.
-        most_inflight: Calls in flight at once in one episode, the authoritative one included; the greatest.
+        waited_s: How long an episode waited for its calls, in the mean.
+        peak_tasks: The most asyncio tasks at once in the whole process; each episode runs in one of them.
+        max_tasks: The limit of ``peak_tasks``: for each episode its own task, its calls and its guesses.
+        most_inflight: The most calls in flight at once in one episode, the authoritative call included.
         fewest_inflight: The same for the episode that had the fewest.
-        mb_per_episode: Growth of the process at its greatest, by episode, in MB.
-        slowest_turn_s: How late the loop was at worst with what it had to do.
-        tasks_left: Tasks left when all were closed; likewise threads.
-        threads_left: See there.
-        hit_rate: Share of the calls that had been guessed.
-        observations: A digest of what all episodes came to.
+        mb_per_episode: The most by which the process grew, in MB for each episode.
+        slowest_turn_s: The most by which the event loop was late.
+        tasks_left: Tasks left after all episodes were closed.
+        threads_left: Threads left after all episodes were closed.
+        hit_rate: Share of the calls whose response was guessed.
+        observations: A digest of the last observations of all episodes.
     """
 
     seconds: float
@@ -79,7 +65,7 @@ class CrowdResult:
 
 
 class _Slow:
-    """Answers by its seed and the query, after a time; counts the calls inside."""
+    """A slow handler whose answers and times follow from its seed and the query; counts its calls in flight."""
 
     def __init__(self, seed: int, seconds: float) -> None:
         self._seed = seed
@@ -99,14 +85,14 @@ class _Slow:
 
 
 class _Uniform:
-    """Guesses every response there is."""
+    """Guesses every possible response."""
 
     async def guess(self, call: Call, k: int) -> list[Guess]:
         return [Guess(response, 1 / _WAYS) for response in range(_WAYS)]
 
 
 class _Watch:
-    """Looks now and then how many tasks there are, how big the process is, and how late it is itself."""
+    """Measures again and again how many tasks there are, how big the process is, and how late the event loop is."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -124,7 +110,7 @@ class _Watch:
 
     async def _watch(self) -> None:
         while True:
-            self.tasks = max(self.tasks, len(asyncio.all_tasks()) - 2)  # this one, and the benchmark itself
+            self.tasks = max(self.tasks, len(asyncio.all_tasks()) - 2)  # without this task, and that of the benchmark
             self.grown = max(self.grown, self._process.memory_info().rss - self._before)
             due = time.perf_counter() + _WATCH_S
             await asyncio.sleep(_WATCH_S)
@@ -132,7 +118,7 @@ class _Watch:
 
 
 async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
-    """Run all episodes at once, with speculation or without."""
+    """Run all episodes at once, with speculation or without it."""
     gc.collect()
     threads, watch = threading.active_count(), _Watch()
     handlers = [_Slow(seed, settings.seconds) for seed in range(settings.episodes)]
@@ -175,12 +161,12 @@ async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -
 def run(settings: CrowdSettings, json_file: Path | None) -> None:
     """Run the crowd without speculation and with it, and report both."""
     results: dict[str, CrowdResult] = {}
-    with progress("running", 2, shown=json_file is None) as show:
-        for done, name in enumerate(("plain", "speculative"), start=1):
-            # A process of its own for each, so that neither grows into memory that the other has left.
+    with progress("running", 2, shown=json_file is None) as advance:
+        for name in ("plain", "speculative"):
+            # Each in a process of its own, so that it cannot reuse the memory of the other.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 results[name] = process.submit(_measure, settings, name == "speculative").result()
-            show(done)
+            advance()
     plain, ahead = results["plain"], results["speculative"]
     checks = {
         "same_observations": plain.observations == ahead.observations,
@@ -188,21 +174,22 @@ def run(settings: CrowdSettings, json_file: Path | None) -> None:
         and all(result.peak_tasks <= result.max_tasks for result in results.values()),
         "nothing_left": not any(result.tasks_left or result.threads_left for result in results.values()),
     }
-    saved = 1 - ahead.seconds / plain.seconds
-    if json_file is not None:
-        config = dataclasses.asdict(settings) | {"versions": versions()}
-        entries = {name: dataclasses.asdict(result) for name, result in results.items()}
-        write_json({"config": config, **entries, "saved": saved, "checks": checks}, json_file)
-        return
-    title = f"{settings.episodes} episodes at once, {_WAYS} guesses a call, max_inflight={settings.max_inflight}"
-    rows = [
-        [field.name, *(_text(getattr(result, field.name)) for result in results.values())]
-        for field in dataclasses.fields(CrowdResult)
-    ]
-    console().print(table(title, ("", *results), rows))
-    console().print(
-        f"saved {saved:.1%} of the wall clock; " + ", ".join(f"{name}: {ok}" for name, ok in checks.items())
-    )
+    report = {
+        "config": config_of(settings),
+        **{name: dataclasses.asdict(result) for name, result in results.items()},
+        "saved": 1 - ahead.seconds / plain.seconds,
+        "checks": checks,
+    }
+    publish(report, json_file, lambda found: _show(found, settings))
+
+
+def _show(report: dict[str, Any], settings: CrowdSettings) -> None:
+    title = f"{settings.episodes} episodes at once, {_WAYS} guesses for a call, max_inflight={settings.max_inflight}"
+    runs = ("plain", "speculative")
+    rows = [[name, *(_text(report[run][name]) for run in runs)] for name in report["plain"]]
+    console().print(table(title, ("", *runs), rows))
+    checks = ", ".join(f"{name.replace('_', ' ')}: {'yes' if ok else 'NO'}" for name, ok in report["checks"].items())
+    console().print(f"saved {percent(report['saved'])} of the wall clock; {checks}")
 
 
 def _measure(settings: CrowdSettings, speculative: bool) -> CrowdResult:

@@ -21,19 +21,19 @@ _NUM_ACTIONS = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Crowd:
-    """What was seen.
+    """The figures of one crowd.
 
     Args:
         num_wrappers: Wrappers at once.
-        max_inflight: The limit of speculative calls for each.
-        most_inflight: Calls in flight at once in one wrapper, the authoritative one not counted; the greatest.
-        fewest_inflight: The same for the wrapper that had the fewest; what the limit is worth is seen here.
-        peak_threads: Threads at once in the whole process.
-        max_threads: What ``peak_threads`` must stay below: for each wrapper its user, its calls, its guesses (one more
-            than calls) and one that learns; and what there was before.
+        max_inflight: The limit of speculative calls of each wrapper.
+        most_inflight: The most speculative calls in flight at once in one wrapper.
+        fewest_inflight: The same for the wrapper that had the fewest; shows whether the limit is made use of.
+        peak_threads: The most threads at once in the whole process.
+        max_threads: The limit of ``peak_threads``: for each wrapper its user, its calls, its guesses (one more than
+            calls) and one thread that learns; and the threads that there were before.
         impatient: Wrappers whose ``close`` gave up waiting for their threads, with a warning.
-        threads_left: Threads more than before, after all were closed.
-        seconds: How long it took.
+        threads_left: Threads left after all wrappers were closed.
+        seconds: How long the run took.
     """
 
     num_wrappers: int
@@ -48,7 +48,7 @@ class Crowd:
 
 
 class _Gauge:
-    """Counts the calls in flight in one wrapper, and the most there were."""
+    """A sleeping handler that counts its calls in flight, and the most at once."""
 
     def __init__(self, seconds: float) -> None:
         self._lock = threading.Lock()
@@ -69,7 +69,7 @@ class _Gauge:
 
 
 class _Uniform:
-    """Guesses every response there is, at once."""
+    """Guesses every possible response, at once."""
 
     def guess(self, call: Call, k: int) -> list[Guess]:
         return [Guess(response, 1 / _NUM_ACTIONS) for response in range(_NUM_ACTIONS)]
@@ -77,17 +77,17 @@ class _Uniform:
 
 def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0, steps: int = 1) -> Crowd:
     """Run ``num_wrappers`` episodes at once, each on a thread of its own, with calls that take ``seconds``."""
-    # Thousands of threads that wait for the interpreter's lock wake up every switch interval, only to wait again.
+    # Thousands of threads wait for the interpreter's lock, and each wakes up every switch interval only to wait again.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.05)
-    before, start = threading.active_count(), time.perf_counter()
+    before, start = set(threading.enumerate()), time.perf_counter()
     gauges = [_Gauge(seconds) for _ in range(num_wrappers)]
     peak = _Peak()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with ThreadPoolExecutor(num_wrappers) as pool, peak:
             list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
-    _wait_for_threads(before)
+    left = _threads_left(before)
     sys.setswitchinterval(interval)
     most = [gauge.most - 1 for gauge in gauges]
     return Crowd(
@@ -96,9 +96,9 @@ def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0,
         most_inflight=max(most),
         fewest_inflight=min(most),
         peak_threads=peak.most,
-        max_threads=before + 1 + num_wrappers * (2 * max_inflight + 3),
+        max_threads=len(before) + 1 + num_wrappers * (2 * max_inflight + 3),
         impatient=len(caught),
-        threads_left=threading.active_count() - before,
+        threads_left=left,
         seconds=time.perf_counter() - start,
     )
 
@@ -114,7 +114,7 @@ def _episode(gauge: _Gauge, max_inflight: int, steps: int) -> None:
 
 
 class _Peak:
-    """Looks every few milliseconds how many threads there are."""
+    """Counts the threads of the process every few milliseconds."""
 
     def __init__(self) -> None:
         self.most = 0
@@ -133,8 +133,9 @@ class _Peak:
         self._thread.join()
 
 
-def _wait_for_threads(expected: int, patience_s: float = 5.0) -> None:
-    """A thread is counted for a moment after it was joined by nobody."""
+def _threads_left(before: set[threading.Thread], patience_s: float = 5.0) -> int:
+    """How many threads are new since ``before``; waits for those that have ended and still count for a moment."""
     until = time.perf_counter() + patience_s
-    while threading.active_count() > expected and time.perf_counter() < until:
+    while (left := set(threading.enumerate()) - before) and time.perf_counter() < until:
         time.sleep(0.01)
+    return len(left)

@@ -1,4 +1,4 @@
-"""One figure of an experiment, and what it should be at most; and the figure that several have, the time of a fork."""
+"""A measured figure with its target, and the time of a fork, which is measured for several environments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spec_envs.forking import fork
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Measured:
-    """One figure, and what it should be at most; ``target`` is ``None`` where there is none."""
+    """One figure, and its target: the most that it should be, or ``None``."""
 
     name: str
     unit: str
@@ -34,7 +34,7 @@ class Measured:
 
 
 def median_fork_us(env: gym.Env[Any, Any], forks: int) -> float:
-    """The median time of so many forks of ``env``, in microseconds."""
+    """The median time of ``forks`` forks of ``env``, in microseconds."""
     times = []
     for _ in range(forks):
         start = time.perf_counter_ns()

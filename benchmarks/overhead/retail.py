@@ -1,6 +1,6 @@
-"""What ``SpecRetail-v0`` costs: forks whatever the size of the data, memory of many of them, steps in a second.
+"""What ``SpecRetail-v0`` costs: the time of a fork and of a step, and the memory of many forks.
 
-What depends on the process (memory, data of a hundred times the size) is measured in a process of its own.
+Figures that depend on the process (memory, data of a hundred times the size) are measured in a process of their own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import gymnasium as gym
 import psutil
 
 from spec_envs.agents import ScriptedRetailPolicy
+from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.forking import fork
 from spec_envs.retail.loading import load_data
@@ -32,9 +33,11 @@ from spec_envs.retail.tools.table import TERMINAL
 FORKS = 2000
 LIVE_FORKS = 10_000
 EPISODES = 40
-#: How many times the generated shop's data.
+#: Sizes of the data, in multiples of the generated shop.
 SIZES = (1, 100)
-WITHOUT_TAU_BENCH = "tau-bench is not installed here (no module tau_bench), so its environment was not measured beside."
+WITHOUT_TAU_BENCH = (
+    "tau-bench is not installed (no module tau_bench), so its own environment was not measured side by side."
+)
 
 _WRITES = 5
 _TIMEOUT_S = 600
@@ -63,7 +66,7 @@ def _elsewhere(measure: Callable[[int], float], argument: int) -> float:
 
 
 def fork_us(size: int) -> float:
-    """Microseconds of a fork of what ``gym.make`` builds, in an episode with writes, over so many times the data."""
+    """Microseconds of a fork of what ``gym.make`` builds, in an episode with writes, with ``size`` times the data."""
     with tempfile.TemporaryDirectory() as folder:
         _write_data(Path(folder), size)
         env = gym.make("SpecRetail-v0", data=folder, tasks="embedded", customer=_hm)
@@ -73,10 +76,10 @@ def fork_us(size: int) -> float:
 
 
 def live_forks_mb(count: int) -> float:
-    """Megabytes by which the process grows with so many forks of one episode, each of which has made its own writes."""
+    """Megabytes by which the process grows with ``count`` forks of one episode, each with writes of its own."""
     env = gym.make("SpecRetail-v0", customer=_hm)
     env.reset(seed=0)
-    _write_some(fork(env), "0 Elm Street")  # what is made on first use is there
+    _write_some(fork(env), "0 Elm Street")  # so that everything made on first use exists
     gc.collect()
     before = psutil.Process().memory_info().rss
     forks = [fork(env) for _ in range(count)]
@@ -89,7 +92,7 @@ def live_forks_mb(count: int) -> float:
 
 
 def _write_some(env: gym.Env[Any, Any], street: str) -> None:
-    """Change the addresses of some orders that are pending: a record each."""
+    """Change the addresses of some pending orders; each change writes a record."""
     unwrapped: Any = env.unwrapped
     address = {"address1": street, "address2": "", "city": "Reno", "state": "NV", "country": "USA", "zip": "89501"}
     pending = (key for key, order in unwrapped.episode.start.items("orders") if order["status"] == "pending")
@@ -99,7 +102,7 @@ def _write_some(env: gym.Env[Any, Any], street: str) -> None:
 
 
 def _write_data(folder: Path, size: int) -> None:
-    """The generated shop with so many copies of each record, in tau-bench's form."""
+    """Write the generated shop with ``size`` copies of each record, in the form of tau-bench."""
     tables = load_data("embedded").tables
     ids = {"orders": ("order_id", "user_id"), "products": ("product_id",), "users": ()}
     for table, records in tables.items():
@@ -117,18 +120,10 @@ def _write_data(folder: Path, size: int) -> None:
 def steps_us(episodes: int) -> float:
     """Microseconds of one core for a step, in whole episodes with resets; the median of five runs.
 
-    The agent's own time is not counted, and nothing waits, so the time of the processor is all there is.
+    The agent's own time is not counted. Nothing waits, so all of the time is processor time.
     """
     env, policy = gym.make("SpecRetail-v0"), ScriptedRetailPolicy()
-    recorded: list[list[Any]] = []
-    for seed in range(episodes):
-        observation, _ = env.reset(seed=seed)
-        recorded.append([])
-        done = False
-        while not done:
-            recorded[-1].append(policy(observation))
-            observation, _, terminated, truncated, _ = env.step(recorded[-1][-1])
-            done = terminated or truncated
+    recorded = [play(env, policy, seed=seed).actions for seed in range(episodes)]
     times = []
     for _ in range(5):
         start = time.process_time()
@@ -141,7 +136,7 @@ def steps_us(episodes: int) -> float:
 
 
 def tau_bench_figures() -> list[Measured]:
-    """A tool call in tau-bench's own environment and in ours, with the same data and calls; nothing where it is not."""
+    """A tool call in tau-bench's environment and in ours, with the same data and calls; empty without tau-bench."""
     if importlib.util.find_spec("tau_bench") is None:
         return []
     from tau_bench.envs.retail import data
@@ -149,7 +144,7 @@ def tau_bench_figures() -> list[Measured]:
     from tau_bench.types import Action as TauAction
 
     state = random.getstate()
-    random.seed(0)  # it draws a task, now and then one past the end
+    random.seed(0)  # the constructor draws a task, and sometimes one past the end
     theirs = MockRetailDomainEnv(user_strategy="human", task_split="test")
     random.setstate(state)
     chosen = [[action for action in task.actions if action.name not in TERMINAL] for task in theirs.tasks[:EPISODES]]
@@ -168,7 +163,7 @@ def tau_bench_figures() -> list[Measured]:
 
     in_theirs = [[TauAction(name=action.name, kwargs=action.kwargs) for action in actions] for actions in chosen]
     in_ours = [[{"name": action.name, "arguments": action.kwargs} for action in actions] for actions in chosen]
-    # In turns, so that what disturbs the machine disturbs both.
+    # In turns, so that disturbances of the machine affect both.
     rounds = [(_calls_us(theirs, in_theirs, reload), _calls_us(ours, in_ours, reset)) for _ in range(3)]
     return [
         Measured(f"tool call in {name}", "us", statistics.median(us))
@@ -179,7 +174,7 @@ def tau_bench_figures() -> list[Measured]:
 
 
 def _calls_us(env: Any, episodes: Iterable[list[Any]], begin: Callable[[int], None]) -> float:
-    """Microseconds of one core for a step; the beginnings of episodes are not counted."""
+    """Microseconds of one core for a step; resets are not counted."""
     spent, count = 0.0, 0
     for index, actions in enumerate(episodes):
         begin(index)

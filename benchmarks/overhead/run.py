@@ -1,13 +1,14 @@
-"""``spec-envs bench overhead``: what the machinery costs where it saves nothing."""
+"""What speculation costs where it saves nothing: forks, steps, windows, cancelling, and whole runs."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +18,12 @@ from spec_envs.adapting import as_handler
 from spec_envs.agents import ScriptedSearchPolicy
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import ChessBench
-from spec_envs.benchmarks.chess.settings import ReplaySettings
+from spec_envs.benchmarks.chess.settings import ChessSettings
+from spec_envs.benchmarks.episodes import steps_of
 from spec_envs.benchmarks.overhead import retail, tools
 from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
-from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import console, progress, publish, table, versions
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.chess.position import Position
@@ -54,19 +56,23 @@ def run(json_file: Path | None) -> None:
         _crowd,
     ]
     figures: list[Measured] = []
-    with progress("measuring", len(parts), shown=json_file is None) as show:
-        for done, part in enumerate(parts, start=1):
+    with progress("measuring", len(parts), shown=json_file is None) as advance:
+        for part in parts:
             figures += part()
-            show(done)
+            advance()
     yardstick = retail.tau_bench_figures()
     figures += yardstick
-    note = None if yardstick else retail.WITHOUT_TAU_BENCH
-    if json_file is not None:
-        entries = [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures]
-        write_json({"config": {"versions": versions()}, "figures": entries, "note": note}, json_file)
-        return
+    report = {
+        "config": {"versions": versions()},
+        "figures": [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures],
+        "note": None if yardstick else retail.WITHOUT_TAU_BENCH,
+    }
+    publish(report, json_file, lambda _: _show(figures, report["note"]))
+
+
+def _show(figures: Sequence[Measured], note: Any) -> None:
     rows = [figure.row() for figure in figures]
-    console().print(table("What the machinery costs", ("figure", "target", "measured", ""), rows))
+    console().print(table("What speculation costs", ("figure", "target", "measured", "met"), rows))
     if note is not None:
         console().print(note, soft_wrap=True)
 
@@ -77,18 +83,15 @@ def run(json_file: Path | None) -> None:
 def _forks() -> Iterator[Measured]:
     """A fork of everything that ``gym.make`` builds, in the middle of a game."""
     with _chess_env() as env:
-        _play_some(env, _PLIES // 3)
+        _play_some(env, _recorded, _PLIES // 3)
         microseconds = median_fork_us(env, _FORKS)
     yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 20)
 
 
 def _search_forks() -> Iterator[Measured]:
-    """Forks of a search episode that has read two pages: time, and memory where a thousand are kept."""
+    """Forks of a search episode that has read two pages: the time of one, and the memory of a thousand."""
     with gym.make("SpecSearch-v0", split="train") as env:
-        policy = ScriptedSearchPolicy()
-        observation, _ = env.reset(seed=0)
-        for _ in range(2):
-            observation, *_ = env.step(policy(observation))
+        _play_some(env, ScriptedSearchPolicy(), 2)
         microseconds = median_fork_us(env, _FORKS)
         tracemalloc.start()
         twins = [fork(env) for _ in range(1000)]
@@ -100,11 +103,10 @@ def _search_forks() -> Iterator[Measured]:
     yield Measured("1,000 forks of one search episode, each a step on", "MB", megabytes, 20)
 
 
-def _play_some(env: gym.Env[Any, Any], steps: int) -> None:
-    """Reset, and play the first steps of the record."""
-    observation, _ = env.reset(seed=0)
-    for _ in range(steps):
-        observation, *_ = env.step(_recorded(observation))
+def _play_some(env: gym.Env[Any, Any], act: Callable[[Any], Any], steps: int) -> None:
+    """Reset, and play the first steps."""
+    for _ in itertools.islice(steps_of(env, act), steps + 1):
+        pass
 
 
 # -- steps ---------------------------------------------------------------------------------------------------------
@@ -113,26 +115,26 @@ _GAME = made_up_game(_PLIES)
 
 
 def _recorded(query: Any) -> str:
-    """The recorded move, at once; as an opponent and as a policy."""
+    """The recorded move, at once; an opponent and a policy."""
     return _GAME.moves[len(Position.of(query).moves)]
 
 
 class _Perfect:
-    """Guesses, at once, what will be."""
+    """Guesses the right response, at once."""
 
     def __init__(self, response: Callable[[Any], Any]) -> None:
         self._response = response
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """The response."""
+        """Return the response as a guess."""
         return [Guess(self._response(call.query), 0.9)]
 
 
 class _PerfectAsync(_Perfect):
-    """The same, on the event loop."""
+    """``_Perfect`` as a coroutine function."""
 
-    async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # it is no Guesser any more
-        """The response."""
+    async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # a guesser of the event loop
+        """Return the response as a guess."""
         return super().guess(call, k)
 
 
@@ -142,7 +144,15 @@ def _chess_env() -> gym.Env[Any, Any]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Case:
-    """An environment whose handlers answer at once, and what answers in it."""
+    """An environment whose handlers answer at once.
+
+    Attributes:
+        name: Name of the case.
+        make: Makes the environment.
+        policy: The policy.
+        handler: Name of the handler.
+        response: The handler.
+    """
 
     name: str
     make: Callable[[], gym.Env[Any, Any]]
@@ -152,7 +162,7 @@ class _Case:
 
 
 def _steps() -> Iterator[Measured]:
-    """A step with the wrapper against one without, side by side, where every handler answers at once."""
+    """A step with the wrapper and one without it, side by side, where every handler answers at once."""
     for case in (
         _Case("smallest env", lambda: FakeEnv(length=_PLIES // 2), pure_response, "world", pure_response),
         _Case("chess", _chess_env, _recorded, "opponent", _recorded),
@@ -161,7 +171,7 @@ def _steps() -> Iterator[Measured]:
 
 
 def _windows() -> Iterator[Measured]:
-    """A window of simulated tuning, which takes no time either."""
+    """A window of simulated tuning, which takes no time."""
     backend, token = SimulatedBackend(), CancelToken()
     case = _Case(
         "tuning",
@@ -245,19 +255,18 @@ def _coroutine_of(function: Callable[[Any], Any]) -> Callable[[Any], Coroutine[A
 
 
 def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
-    observation, _ = env.reset(seed=0)
-    done, steps, start = False, 0, time.perf_counter()
-    while not done:
-        observation, _, terminated, truncated, _ = env.step(act(observation))
-        done, steps = terminated or truncated, steps + 1
-    return (time.perf_counter() - start) / steps * 1e3
+    steps = steps_of(env, act)
+    next(steps)  # the reset
+    start = time.perf_counter()
+    count = sum(1 for _ in steps)
+    return (time.perf_counter() - start) / count * 1e3
 
 
 # -- cancelling ----------------------------------------------------------------------------------------------------
 
 
 def _cancels() -> Iterator[Measured]:
-    """From the user's step, which discards a branch, to the ``CancelledError`` in the handler of its call."""
+    """The time from a step that discards a branch to the ``CancelledError`` in the handler of the branch's call."""
     times = asyncio.run(_cancel_times())
     yield Measured("cancelling the task of a discarded branch (median)", "ms", statistics.median(times) * 1e3, 1)
 
@@ -266,7 +275,7 @@ async def _cancel_times() -> list[float]:
     times: list[float] = []
 
     async def world(query: Any) -> int:
-        if query[1] != 0:  # on the branch, for ever
+        if query[1] != 0:  # on the branch: never answers
             try:
                 await asyncio.Event().wait()
             finally:
@@ -278,7 +287,7 @@ async def _cancel_times() -> list[float]:
     async with AsyncSpeculativeWrapper(env, guessers=guessers) as wrapper:
         await wrapper.reset(seed=0)
         for _ in range(_CANCELS):
-            await asyncio.sleep(0.001)  # the guessed action's call begins
+            await asyncio.sleep(0.001)  # meanwhile the guessed action's call begins
             start = time.perf_counter()
             await wrapper.step(0)
     return times
@@ -288,9 +297,9 @@ async def _cancel_times() -> list[float]:
 
 
 def _replay() -> Iterator[Measured]:
-    """A game in virtual time: real seconds of all the computing, guesses included."""
+    """A game in virtual time: the real seconds of all computing, guesses included."""
     for guesses in ("builtin", "stockfish"):
-        settings = ReplaySettings(plies=_PLIES, max_inflight=8, guesses=guesses)
+        settings = ChessSettings(plies=_PLIES, max_inflight=8, guesses=guesses)
         try:
             bench = ChessBench([_GAME], settings)
         except gym.error.DependencyNotInstalled:

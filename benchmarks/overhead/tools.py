@@ -1,4 +1,4 @@
-"""What ``SpeculativeTools`` costs a call of a tool that answers at once."""
+"""The time that ``SpeculativeTools`` adds to a call of a tool that answers at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _THINKING_S = 0.01
 
 
 def figures() -> Iterator[Measured]:
-    """Calls that nobody foresees, while a guesser is at work after each and learns after each run."""
+    """Calls that no guess is right about; the guesser works after each call, and learns after each agent run."""
     yield Measured("call of an instant tool through SpeculativeTools (mean)", "ms", asyncio.run(_call_ms()), 1)
 
 
@@ -26,7 +26,7 @@ async def _call_ms() -> float:
         return {"number": number}
 
     times = []
-    # Even tools that answer at once are guessed at here, which by default they are not.
+    # By default, calls of tools that answer at once are not predicted; here they are.
     limits = ToolLimits(min_latency_s=0.0)
     async with SpeculativeTools({"instant": Effect.READ}, PatternGuesser(), limits=limits) as tools:
         tools.add("instant", instant)

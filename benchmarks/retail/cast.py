@@ -1,4 +1,4 @@
-"""Who takes part in ``spec-envs bench retail``: agents, customers and tools that take their time."""
+"""The agents, customers, tools and guessers of ``spec-envs bench retail``, all of which take their time."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from spec_envs.prefetch import Situation
     from spec_envs.retail.tasks import Task
 
-#: Characters of a token, about.
+#: About how many characters a token has.
 _TOKEN = 4.0
 #: How long a guess takes: measured, rounded up.
 PATTERN_S, REPLY_S = 0.005, 0.001
 
 
 class Agent:
-    """A policy that thinks for ``seconds``, and costs the tokens that a language model would about need."""
+    """A policy that thinks for ``seconds``, and costs about as many tokens as a language model would."""
 
     effect: ClassVar[Effect] = Effect.SAMPLE
 
@@ -42,7 +42,7 @@ class Agent:
         self._seconds = seconds
 
     def __call__(self, observation: Mapping[str, str], cancel: CancelToken) -> Any:
-        """What the policy does."""
+        """Return the policy's action."""
         start = cancel.now()
         action = self._policy(observation)
         read = read_action(action)
@@ -53,7 +53,7 @@ class Agent:
 
 
 class Customer:
-    """A customer who types. Nobody can make a person answer a message that was not sent: ``WRITE``."""
+    """A customer who types. The effect is ``WRITE``, since no person answers a message that was not sent."""
 
     effect: ClassVar[Effect] = Effect.WRITE
 
@@ -62,7 +62,7 @@ class Customer:
         self._seconds_of = seconds_of
 
     def __call__(self, query: CustomerQuery, cancel: CancelToken) -> str:
-        """The next message."""
+        """Return the next message."""
         start = cancel.now()
         message = self._plays(query)
         cancel.sleep(start + self._seconds_of(message) - cancel.now())
@@ -70,14 +70,14 @@ class Customer:
 
 
 def tells_all(query: CustomerQuery) -> str:
-    """A customer for a task that is words alone: says all of the instruction at once, and then that this was all."""
+    """A customer for a task with nothing but an instruction: says all of it at once, and then that this was all."""
     if len(query.said) == 1:
         return in_first_person(query.task.instruction)
     return f"That is all, thank you. {STOP}"
 
 
 def in_first_person(instruction: str) -> str:
-    """An instruction for somebody who plays a customer, as that customer would say it, about."""
+    """An instruction for somebody who plays a customer, roughly as the customer would say it."""
     for words, spoken in _SPOKEN:
         instruction = re.sub(rf"\b{words}\b", spoken, instruction)
     return instruction
@@ -97,17 +97,17 @@ _SPOKEN = (
 
 
 def words_of(message: str) -> int:
-    """How many words the customer has typed; the sign that ends the conversation is none."""
+    """How many words the customer has typed; the sign that ends the conversation does not count."""
     return len(message.replace(STOP, "").split())
 
 
 def typing_seconds(message: str, settings: RetailSettings) -> float:
-    """How long the customer has typed."""
+    """How long the customer types a message."""
     return words_of(message) * 60 / settings.typing_wpm
 
 
 def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, str]], Any]:
-    """The agent without its delay: the scripted one, or for tau-bench's tasks the gold actions."""
+    """The agent without its delay: the scripted one, or for the tasks of tau-bench their gold actions."""
     return ScriptedRetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
 
 
@@ -127,15 +127,15 @@ def customer_of(settings: RetailSettings) -> Customer:
 
 
 def tools_of(settings: RetailSettings) -> DecoratedHandler:
-    """Tools on the episode's own data, so that all of them may run ahead."""
+    """Tools that work on the episode's own data, so that all of them may be called ahead of time."""
     return with_latency(instant_tools, settings.tool_seconds / settings.time_scale)
 
 
 class Frozen:
-    """A guesser that learns nothing more, so that no task learns from another, and takes ``seconds`` for a guess.
+    """A guesser that takes ``seconds`` for a guess, and learns no more, so that no task learns from another.
 
-    It remembers what it has guessed. On a wall clock that runs a hundred times faster than the experiment, computing
-    would count a hundredfold; so what a task needs is guessed beforehand, in virtual time.
+    It remembers its guesses. On a wall clock that runs a hundred times faster than the experiment, the time to compute
+    a guess would count a hundredfold; so all guesses of a task are made beforehand, in virtual time.
     """
 
     def __init__(self, inner: Any, seconds: float) -> None:
@@ -144,7 +144,7 @@ class Frozen:
         self._known: dict[Hashable, Sequence[Guess]] = {}
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        """The inner guesses."""
+        """Return the inner guesses."""
         return self._answer((call.key, k), lambda: self._guessed(call, k, cancel), cancel)
 
     def _guessed(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
@@ -152,7 +152,7 @@ class Frozen:
         return found
 
     def prefetch(self, situation: Situation, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        """What the inner guesser prefetches."""
+        """Return the actions that the inner guesser prefetches."""
         return self._answer((key_of(situation), k), lambda: self._inner.prefetch(situation, k), cancel)
 
     def _answer(self, key: Hashable, guess: Callable[[], Sequence[Guess]], cancel: CancelToken) -> Sequence[Guess]:
@@ -164,7 +164,7 @@ class Frozen:
         return found
 
     def faster(self, speed: float) -> Frozen:
-        """The same with all that it remembers, that many times as fast."""
+        """A twin that remembers the same guesses, and is ``speed`` times as fast."""
         twin = Frozen(self._inner, self._seconds / speed)
         twin._known = self._known
         return twin

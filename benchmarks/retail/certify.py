@@ -1,4 +1,4 @@
-"""``spec-envs retail certify``: do customers get the same, seed by seed, with speculation and without?"""
+"""``spec-envs retail certify``: are the episodes of every seed the same with speculation and without?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.benchmarks.retail.cast import Agent, customer_of, tools_of
+from spec_envs.benchmarks.retail.folds import tasks_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.retail.env import RetailEnv
@@ -23,12 +24,12 @@ def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
     """Compare episodes of the generated shop; each seed draws a task.
 
     Args:
-        seeds: Of the episodes.
-        learn: From how many tasks of the split "train" the guessers learn before; they go on learning.
+        seeds: Seeds of the episodes.
+        learn: How many tasks of the split "train" the guessers learn from beforehand; they go on learning.
     """
     settings = RetailSettings(learn=learn)
     guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
-    guessers.learn([run_plainly(task, settings) for task in settings.load("train")[:learn]])
+    guessers.learn([run_plainly(task, settings) for task in tasks_of(settings, "train")[:learn]])
     assert guessers.pattern is not None and guessers.replies is not None
     return certify(
         lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),

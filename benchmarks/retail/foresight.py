@@ -1,4 +1,4 @@
-"""What can be known of a conversation before it happens: the agent's next call, and the calls of a turn to come."""
+"""How much of a conversation can be predicted: the agent's next call, and the calls of the next turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spec_envs.agents import PatternGuesser, ReplyGuesser
     from spec_envs.retail.store.snapshot import StoreSnapshot
 
-#: More are not asked for at once.
+#: How many calls the guesser predicts at once.
 _WIDTH = 8
 
 
@@ -28,10 +28,10 @@ def next_call(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot, count: int) -> set[str]:
-    """Keys of at most ``count`` calls that the agent will make after the user's next message, which is not known.
+    """Keys of at most ``count`` predicted calls that follow the user's next message, which is not known yet.
 
-    One after the other, the most likely first; a read is made, and its real result is what the next prediction goes on
-    from. Writes are predicted and not made.
+    The most likely call is predicted first. If it is a read, it is made, and the next prediction builds on its real
+    result. Writes are predicted and not made.
     """
     named: set[str] = set()
     while len(named) < count:
@@ -66,7 +66,7 @@ def api_correct_rate(guesser: PatternGuesser, trajectory: Trajectory, store: Sto
 
 
 def next_message(guesser: ReplyGuesser, trajectory: Trajectory, query: CustomerQuery) -> list[int | None]:
-    """For each of the user's messages its rank among the guesses, ``None`` if it is not among them."""
+    """The rank of each of the user's messages among the guesses, ``None`` if it is not among them."""
     ranks = []
     for said in dialogues(trajectory):
         asked = CustomerQuery(said[:-1], query.task, query.seed)
@@ -76,7 +76,7 @@ def next_message(guesser: ReplyGuesser, trajectory: Trajectory, query: CustomerQ
 
 
 def dialogues(trajectory: Trajectory) -> Iterator[tuple[str, ...]]:
-    """What was said up to each of the user's messages, and with it."""
+    """The messages up to each of the user's messages, and including it."""
     said: tuple[str, ...] = (GREETING,)
     for event in trajectory.conversation.events:
         if isinstance(event, UserMessage | AssistantMessage):

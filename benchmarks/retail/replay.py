@@ -1,4 +1,4 @@
-"""Do the environment, the data and the hash agree with tau-bench's? Replays gold actions and says what came of them."""
+"""``spec-envs retail replay``: do the environment, its data and its hash agree with those of tau-bench?"""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import gymnasium as gym
 
-from spec_envs.benchmarks.reports import progress
+from spec_envs.benchmarks.reports import collected, write_text
 from spec_envs.forking import fork
 from spec_envs.retail.tools.table import TERMINAL
 
@@ -23,27 +22,19 @@ def run(data: str, tasks: str, target: Path) -> None:
     """Replay the tasks' gold actions and write a JSON list of ``{split, index, outputs, data_hash}``.
 
     Args:
-        data: As ``SpecRetail-v0`` takes it.
-        tasks: As ``SpecRetail-v0`` takes it.
+        data: The argument of ``SpecRetail-v0``.
+        tasks: The argument of ``SpecRetail-v0``.
         target: A file, or ``-`` for the standard output.
     """
     options: dict[str, Any] = {"data": data, "tasks": tasks, "split": None, "max_steps": None}
     with gym.make("SpecRetail-v0", customer=_silent, **options) as env:
         num_tasks = len(env.unwrapped.tasks)  # type: ignore[attr-defined]
-        with progress("tasks", num_tasks) as report:
-            results = []
-            for result in replayed(env):
-                results.append(result)
-                report(len(results))
-    text = json.dumps(results)
-    if str(target) == "-":
-        click.echo(text)
-    else:
-        target.write_text(text + "\n", encoding="utf-8")
+        results = collected(replayed(env), "tasks", num_tasks)
+    write_text(json.dumps(results), target)
 
 
 def replayed(env: gym.Env[Any, Any]) -> Iterator[dict[str, Any]]:
-    """What the tools answered and the hash of the data after it, one episode for each of the environment's tasks."""
+    """For each task of the environment, the outputs of the tools and the hash of the data at the end."""
     unwrapped: Any = env.unwrapped
     for task in unwrapped.tasks:
         env.reset(seed=0, options={"task": task})
@@ -53,13 +44,13 @@ def replayed(env: gym.Env[Any, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _output(env: gym.Env[Any, Any], action: Action) -> str:
-    """What the tool answers.
+    """The output of the tool.
 
-    A tool that ends the episode is called on a fork: gold actions may go on after it, and as in tau-bench's reward its
-    output counts, not what it does to the data.
+    A tool that ends the episode is called on a fork, since more gold actions may follow it. As in the reward of
+    tau-bench, the output of such a tool counts, and its changes to the data do not.
     """
-    place = fork(env) if action.name in TERMINAL else env
-    observation, *_ = place.step({"name": action.name, "arguments": dict(action.arguments)})
+    called = fork(env) if action.name in TERMINAL else env
+    observation, *_ = called.step({"name": action.name, "arguments": dict(action.arguments)})
     return str(json.loads(observation["dialogue"])[-1]["content"])
 
 

@@ -1,18 +1,19 @@
-"""``spec-envs bench retail``: how much sooner a customer gets answers when agent, customer and tools are predicted.
+"""How much less a customer waits when agent, customer and tools are predicted.
 
-Each task is run twice: plainly, without any delay, to know what happens, and through ``SpeculativeWrapper`` with an
-agent that thinks, a customer who types and tools that take their time. Both must give the same conversation. What the
-customer waits is all the time but that of typing, which nothing can save.
+Each task is run twice: first by the plain loop without any delay, to know what happens, and then through
+``SpeculativeWrapper`` with an agent that thinks, a customer who types and tools that take their time. Both must give
+the same conversation. The customer waits for all of the time except that of typing, which nothing can save.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
+from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
 from spec_envs.benchmarks.guess.run import Trial, trials_of
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
@@ -25,40 +26,36 @@ from spec_envs.benchmarks.retail.cast import (
     tools_of,
     typing_seconds,
 )
+from spec_envs.benchmarks.retail.folds import folds_of
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
-from spec_envs.benchmarks.retail.settings import folds_of
-from spec_envs.benchmarks.speculated import Speculated, figures_of
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
 from spec_envs.retail.tools.table import READS, SCHEMAS
-from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.retail.settings import RetailSettings
     from spec_envs.retail.store.snapshot import StoreSnapshot
     from spec_envs.retail.tasks import Task
-    from spec_envs.wrappers.runtimes.base import Runtime
-
-#: Told how many of the tasks are done.
-Show = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRun(Speculated):
-    """What became of one task. Typing is part of ``seconds``, and of ``sequential_seconds``.
+    """The figures of one task. Typing is part of ``seconds`` and of ``sequential_seconds``.
 
     On the wall clock both are measured.
 
     Args:
         task: Name of the task.
         steps: Actions of the agent.
-        reward: Of the episode.
+        reward: Reward of the episode.
         wait_saved: Share of ``sequential_wait_seconds`` that the customer did not have to wait.
-        prefetched, prefetch_used: Reads that were prefetched, and how many of them were used.
+        prefetched: Reads that were prefetched.
+        prefetch_used: How many of them were used.
         wait_seconds: ``seconds`` without typing.
         sequential_wait_seconds: ``sequential_seconds`` without typing.
-        api_correct_rate: See ``retail_foresight``; ``None`` where no tool was called, or nothing predicts calls.
+        api_correct_rate: See ``foresight.api_correct_rate``; ``None`` if no tool was called, or nothing predicts calls.
     """
 
     task: str
@@ -77,11 +74,11 @@ class Plain:
     """A task run without delay and without speculation.
 
     Attributes:
-        trajectory: What happened.
+        trajectory: The conversation.
         steps: Actions of the agent.
-        reward: At the end.
-        query: The customer's first query.
-        start: The data at the beginning.
+        reward: Reward at the end.
+        query: The first query to the customer.
+        start: The data at the beginning of the episode.
     """
 
     trajectory: Trajectory
@@ -93,7 +90,7 @@ class Plain:
 
 @dataclasses.dataclass(slots=True)
 class Guessers:
-    """Who guesses, as far as the settings want them."""
+    """The guessers that the settings want."""
 
     pattern: PatternGuesser | None = None
     replies: ReplyGuesser | None = None
@@ -109,7 +106,7 @@ class Guessers:
                 self.replies.learn(dialogues(run.trajectory))
 
     def frozen(self) -> dict[str, Frozen]:
-        """What guesses the calls of each handler."""
+        """The guesser of each handler's calls."""
         found = {}
         if self.chat is not None:
             found = {name: Frozen(self.chat, self.chat_seconds) for name in ("policy", "user")}
@@ -125,10 +122,10 @@ class RetailBench:
 
     Attributes:
         trials: Predictions of the agent's next call at every act of the plain runs so far.
-        message_ranks: For every message of the customers the rank among the guesses, ``None`` if it was not there.
+        message_ranks: Rank of every customer's message among the guesses, ``None`` if it was not among them.
 
     Args:
-        settings: How.
+        settings: How to run the tasks.
 
     Raises:
         InvalidConfiguration: There are no such tasks.
@@ -172,21 +169,20 @@ class RetailBench:
         if guessers.replies is not None:
             self.message_ranks += next_message(guessers.replies, plain.trajectory, plain.query)
         frozen = guessers.frozen()
-        if self.settings.clock == "wall":  # have guessed, in virtual time, what will be asked
+        if self.settings.clock == "wall":  # make all guesses beforehand, in virtual time; see ``Frozen``
             run_speculatively(task, dataclasses.replace(self.settings, clock="virtual"), frozen, plain)
         return run_speculatively(task, self.settings, frozen, plain, rate)
 
 
 def run_plainly(task: Task, settings: RetailSettings) -> Plain:
-    """Run a task without delay: what happens."""
-    env = RetailEnv(data=settings.source, tasks=[task], customer=player_of(settings))
-    policy = policy_of(task, settings)
-    reward, steps = _play(env, policy, settings.seed)
-    assert env.episode is not None
-    episode = env.episode
-    trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, reward)
-    env.close()
-    return Plain(trajectory, steps, reward, CustomerQuery(episode.said[:1], task, episode.seed), episode.start)
+    """Run a task by the plain loop and without delay, to know what happens."""
+    with RetailEnv(data=settings.source, tasks=[task], customer=player_of(settings)) as env:
+        played = play(env, policy_of(task, settings), seed=settings.seed)
+        assert env.episode is not None
+        episode, reward = env.episode, played.steps[-1].reward
+        trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, reward)
+    query = CustomerQuery(episode.said[:1], task, episode.seed)
+    return Plain(trajectory, len(played.actions), reward, query, episode.start)
 
 
 def run_speculatively(
@@ -194,7 +190,7 @@ def run_speculatively(
 ) -> TaskRun:
     """Run a task with delays through ``SpeculativeWrapper``, and compare with the plain run."""
     env = timed_env(task, settings)
-    runtime: Runtime = SimulationRuntime() if settings.clock == "virtual" else ThreadRuntime()
+    runtime = runtime_of(settings.clock)
     guessers = {name: each.faster(settings.time_scale) for name, each in guessers.items()}
     wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
         env,
@@ -206,11 +202,9 @@ def run_speculatively(
         runtime=runtime,
     )
     with wrapper:
-        start = runtime.now()
-        reward, steps = _play(wrapper, wrapper.act, settings.seed)
-        seconds = (runtime.now() - start) * settings.time_scale
-    conversation = from_chat(env.dialogue, SCHEMAS)
-    statistics = wrapper.statistics  # after close: only then has every cancelled call ended, and is charged
+        played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
+    seconds, steps, reward = played.seconds * settings.time_scale, len(played.actions), played.steps[-1].reward
+    conversation, statistics = from_chat(env.dialogue, SCHEMAS), wrapper.statistics
     typing, waits = sequential_times(plain.trajectory, settings)
     if settings.clock == "wall":
         waits = timed_plainly(task, settings) - typing
@@ -235,13 +229,11 @@ def run_speculatively(
 
 def timed_plainly(task: Task, settings: RetailSettings) -> float:
     """How long the plain loop takes on the wall clock, in seconds of the experiment."""
-    env, agent, runtime = timed_env(task, settings), agent_of(task, settings), ThreadRuntime()
-    start = runtime.now()
-    _play(env, lambda observation: agent(observation, runtime.token()), settings.seed)
-    seconds = runtime.now() - start
+    agent, runtime = agent_of(task, settings), ThreadRuntime()
+    with timed_env(task, settings) as env:
+        played = play(env, lambda observation: agent(observation, runtime.token()), seed=settings.seed)
     runtime.close()
-    env.close()
-    return seconds * settings.time_scale
+    return played.seconds * settings.time_scale
 
 
 def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:
@@ -250,19 +242,9 @@ def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:
 
 
 def sequential_times(trajectory: Trajectory, settings: RetailSettings) -> tuple[float, float]:
-    """How long the customer types, and how long the customer waits when one thing is done after the other."""
+    """How long the customer types, and how long the customer waits when nothing is done ahead of time."""
     events = trajectory.conversation.events
     typing = sum(typing_seconds(event.text, settings) for event in events if isinstance(event, UserMessage))
     calls = sum(isinstance(event, ToolCall) for event in events)
-    messages = sum(isinstance(event, UserMessage) for event in events) - 1  # the first one comes without being asked
+    messages = sum(isinstance(event, UserMessage) for event in events) - 1  # before the first, nobody waits
     return typing, (calls + messages) * settings.actor_seconds + calls * settings.tool_seconds
-
-
-def _play(env: Any, act: Callable[[Any], Any], seed: int) -> tuple[float, int]:
-    """An episode to its end: the reward, and the number of steps."""
-    observation, _ = env.reset(seed=seed)
-    steps, done, reward = 0, False, 0.0
-    while not done:
-        observation, reward, terminated, truncated, _ = env.step(act(observation))
-        steps, done = steps + 1, terminated or truncated
-    return float(reward), steps

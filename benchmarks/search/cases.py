@@ -1,4 +1,4 @@
-"""What ``spec-envs bench search`` runs: recorded episodes, or an agent of ours on generated questions."""
+"""The episodes of ``spec-envs bench search``: recorded ones, or a scripted agent on generated questions."""
 
 from __future__ import annotations
 
@@ -22,16 +22,23 @@ if TYPE_CHECKING:
     from spec_envs.search.questions import Question
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 
-#: Where it is not recorded: the median time of a page, as it is in the recorded episodes; and the spread of times.
+#: For episodes that are not recorded: the median time of a page, as in the recorded ones, and the spread of all times.
 _FETCH_S = 0.35
 _SPREAD = 0.4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """An episode to run: a question, who acts, and who answers the searches, with the time that each takes.
+    """An episode to run: a question, the agent, and the site that answers searches; both take their time.
 
-    ``record``: where the agent's actions and the guesses come from, if they are recorded.
+    Args:
+        name: Name of the episode.
+        question: The question that the agent answers.
+        agent: Name of the agent.
+        policy: The agent.
+        site: The site.
+        max_steps: Actions after which the episode is truncated.
+        record: The record that the agent's actions and the guesses come from, if there is one.
     """
 
     name: str
@@ -44,7 +51,7 @@ class Case:
 
     @classmethod
     def recorded(cls, episodes: Sequence[RecordedEpisode], settings: SearchSettings) -> list[Self]:
-        """One case for each recorded episode; what one did not search for may be answered by the others."""
+        """One case for each recorded episode; a search that one record lacks is answered from the other records."""
         speed, seed = settings.time_scale, settings.seed
         return [
             cls(

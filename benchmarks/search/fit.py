@@ -1,12 +1,13 @@
 """Fits the weights that ``SearchGuesser`` begins with.
 
-``python -m spec_envs.benchmarks.search.fit --out agents/search/weights.json`` fits them to what the scripted
-agent does on the train split of the generated questions, and to nothing else: on recorded episodes, and on the other
-splits, ``spec-envs bench search`` shows how they do on what they do not know.
+``python -m spec_envs.benchmarks.search.fit --out agents/search/weights.json`` fits them to the actions of the
+scripted agent on the train split of the generated questions, and to nothing else. So recorded episodes and the other
+splits are unknown to the guesser when ``spec-envs bench search`` runs them.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterable, Mapping
@@ -19,13 +20,15 @@ from spec_envs.agents.search.action_model import ActionModel, decide
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.agents.search.situation import Situation
 from spec_envs.benchmarks import options
+from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.reports import write_text
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.env import SearchEnv
 
 _ROUNDS = 5
-#: Actions of the scripted agent that are learned: more of them make the weights fit this agent, and others less.
+#: How many actions of the scripted agent are learned: with more, the weights fit this agent better and others worse.
 _GENERATED = 200
-#: Digits of a weight that are kept, and the least weight that is.
+#: How many digits of a weight are kept; weights below ``_LEAST`` are dropped.
 _DIGITS = 2
 _LEAST = 0.05
 
@@ -33,7 +36,7 @@ Decision = tuple[Mapping[str, Any], str]
 
 
 def fit(decisions: Iterable[Decision], *, rounds: int = _ROUNDS, seed: int = 0) -> ActionModel:
-    """A model that has learned what was done on each observation, going over all of it ``rounds`` times."""
+    """A model that has learned which action followed each observation, in ``rounds`` passes over all of them."""
     model, rng = ActionModel(), random.Random(seed)
     lessons = []
     for observation, action in decisions:
@@ -47,22 +50,18 @@ def fit(decisions: Iterable[Decision], *, rounds: int = _ROUNDS, seed: int = 0) 
 
 
 def generated_decisions(count: int, seed: int) -> list[Decision]:
-    """``count`` of the actions of the scripted agent on the train split of the generated questions."""
+    """``count`` actions of the scripted agent on the train split of the generated questions."""
     made: list[Decision] = []
     policy = ScriptedSearchPolicy()
     with SearchEnv(split="train") as env:
         for number in range(len(env.questions)):
-            observation, _ = env.reset(options={"question": number})
-            done = False
-            while not done:
-                made.append((observation, policy(observation)))
-                observation, _, terminated, truncated, _ = env.step(made[-1][1])
-                done = terminated or truncated
+            steps = play(env, policy, seed=number, options={"question": number}).steps
+            made += [(before.observation, after.action) for before, after in itertools.pairwise(steps)]
     return random.Random(seed).sample(made, min(count, len(made)))
 
 
 def compact(model: ActionModel) -> dict[str, Any]:
-    """The model as JSON data, without what hardly counts."""
+    """The model as JSON data, without features of hardly any weight."""
     data = model.to_json()
     return data | {"contexts": {name: _rounded(entry) for name, entry in data["contexts"].items()}}
 
@@ -79,14 +78,11 @@ def _rounded(entry: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 @click.command()
 @click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="Where to write the weights.")
-@options.seed
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the fit.")
 def main(out: Path, seed: int) -> None:
     """Fit weights to actions of the scripted agent."""
-    text = json.dumps(compact(fit(generated_decisions(_GENERATED, seed), seed=seed)), separators=(",", ":"))
-    if str(out) == "-":
-        click.echo(text)
-    else:
-        out.write_text(text + "\n", encoding="utf-8")
+    weights = compact(fit(generated_decisions(_GENERATED, seed), seed=seed))
+    write_text(json.dumps(weights, separators=(",", ":")), out)
 
 
 if __name__ == "__main__":

@@ -1,66 +1,61 @@
-"""How ``spec-envs bench search`` runs, and how it shows what ``benchmarks.search`` measures."""
+"""The report of ``spec-envs bench search``."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, percent, publish, table
 from spec_envs.benchmarks.search.cases import Case
 from spec_envs.benchmarks.search.run import SearchBench, SearchRun
-from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.recordings.trajectories import load_episodes
 
-_COLUMNS = ("agent", "guesser", "k", "episodes", "saved", "top1", "top3", "first top1", "first top3", "lossless")
+if TYPE_CHECKING:
+    from spec_envs.benchmarks.search.settings import SearchSettings
+
+_SHARES = ("saved", "top1", "top3", "first_top1", "first_top3")
+_COLUMNS = ("agent", "guesser", "k", "episodes", *(name.replace("_", " ") for name in _SHARES), "lossless")
 
 
-def run(source: str, split: str, options: dict[str, Any], json_file: Path | None) -> None:
+def run(settings: SearchSettings, episodes: str, split: str, json_file: Path | None) -> None:
     """Run the episodes and report.
 
     Args:
-        source: A file of recorded episodes, or "embedded".
-        split: Of the embedded questions.
-        options: The fields of ``SearchSettings``; ``None`` for a default.
+        settings: How to run them.
+        episodes: A file of recorded episodes, or "embedded" for the embedded questions.
+        split: Which of the embedded questions.
         json_file: Where to write JSON; ``None``: print a table.
 
     Raises:
-        InvalidConfiguration: The file holds no episodes, or an option makes no sense for it.
+        InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
     """
-    settings = SearchSettings(**{name: value for name, value in options.items() if value is not None})
-    if source == "embedded":
+    if episodes == "embedded":
         cases = Case.embedded(split, settings)
     else:
-        cases = Case.recorded(load_episodes(source), settings)
+        cases = Case.recorded(load_episodes(episodes), settings)
     if not cases:
-        raise InvalidConfiguration(f"{source} holds no episode")
+        raise InvalidConfiguration(f"{episodes} holds no episode")
     bench = SearchBench(cases, settings)
-    runs = []
-    with progress("episodes", len(cases), shown=json_file is None) as show:
-        for case in cases:
-            runs.append(bench.run(case))
-            show(len(runs))
-    if json_file is None:
-        _print(runs, settings)
-        return
+    runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
     report = {
-        "config": {**dataclasses.asdict(settings), "episodes": source, "split": split, "versions": versions()},
+        "config": config_of(settings, episodes=episodes, split=split),
         "episodes": [dataclasses.asdict(each) for each in runs],
         "mean": mean(runs),
         "pairs": pairs(runs),
     }
-    write_json(report, json_file)
+    publish(report, json_file, lambda found: _show(found, settings))
 
 
 def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:
-    """The mean of every figure over the episodes; ``top1`` and ``top3`` are shares of all actions after a first."""
+    """The mean of every figure over the episodes; ``top1`` and ``top3`` are shares of all actions after the first."""
     return mean_of(runs) | _tops(runs)
 
 
 def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
-    """By agent, guesser and guesses asked for: the time saved, and the share of the actions that were guessed."""
+    """For each agent, guesser and ``k``: the time saved, and the share of the actions that were guessed."""
     groups: dict[tuple[str, str, int], list[SearchRun]] = {}
     for each in runs:
         groups.setdefault((each.agent, each.guesser, each.k), []).append(each)
@@ -72,7 +67,7 @@ def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
 
 def _figures(group: Sequence[SearchRun]) -> dict[str, Any]:
     figures = mean(group)
-    return {name: figures[name] for name in ("saved", "top1", "top3", "first_top1", "first_top3", "lossless")}
+    return {name: figures[name] for name in (*_SHARES, "lossless")}
 
 
 def _tops(runs: Sequence[SearchRun]) -> dict[str, float | None]:
@@ -81,30 +76,26 @@ def _tops(runs: Sequence[SearchRun]) -> dict[str, float | None]:
     return {name: count / later if later else None for name, count in hits.items()}
 
 
-def _print(runs: Sequence[SearchRun], settings: SearchSettings) -> None:
+def _show(report: dict[str, Any], settings: SearchSettings) -> None:
     title = (
-        f"guesses: {settings.guesses}, k={settings.k}, {settings.max_inflight} speculative calls at once, "
+        f"guesses: {settings.guesses}, k={settings.k}, up to {settings.max_inflight} speculative calls in flight, "
         f"agent {settings.agent_seconds:g} s, clock: {settings.clock}"
     )
-    figures = mean(runs)
-    rows = [_row([each["agent"], each["guesser"], str(each["k"]), str(each["episodes"])], each) for each in pairs(runs)]
-    footer = _row(["mean", "", "", str(len(runs))], figures)
+    mean = report["mean"]
+    rows = [
+        _row((each["agent"], each["guesser"], str(each["k"]), str(each["episodes"])), each) for each in report["pairs"]
+    ]
+    footer = _row(("mean", "", "", str(len(report["episodes"]))), mean)
     out = console()
     out.print(table(title, _COLUMNS, rows, footer=footer))
     out.print(
-        f"{figures['seconds']:,.1f} s instead of {figures['sequential_seconds']:,.1f} s for an episode in the mean; "
-        f"tokens x{figures['tokens_partial']:.2f}, or x{figures['tokens_full']:.2f} with cancelled calls charged in "
-        "full.\ntop1, top3: share of the actions that were the first guess, or among the first three; first: of the "
-        f"first action,\notherwise of those after it. {_outcomes(figures['calls'], 'Calls')} "
-        f"{_outcomes(figures['guesses'], 'Guesses')}"
+        f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        f"speculation; tokens x{mean['tokens_partial']:.2f},\nor x{mean['tokens_full']:.2f} with cancelled calls "
+        "charged in full. top1 and top3: share of the actions that were the first guess, or among\nthe first three; "
+        '"first" means the first action of an episode, the others count the later actions.\n'
+        f"Calls of an episode: {outcomes(mean['calls'])}. Guesses of an episode: {outcomes(mean['guesses'])}."
     )
 
 
 def _row(names: Iterable[str], figures: dict[str, Any]) -> list[str]:
-    shares = [figures[name] for name in ("saved", "top1", "top3", "first_top1", "first_top3")]
-    return [*names, *("-" if each is None else f"{each:.1%}" for each in shares), f"{figures['lossless']:.3g}"]
-
-
-def _outcomes(counts: dict[str, float], name: str) -> str:
-    shown = ", ".join(f"{count:.3g} {outcome.replace('_', ' ')}" for outcome, count in counts.items() if count)
-    return f"{name} for an episode: {shown or 'none'}."
+    return [*names, *(percent(figures[name]) for name in _SHARES), f"{figures['lossless']:.3g}"]

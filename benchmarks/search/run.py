@@ -1,15 +1,15 @@
-"""``spec-envs bench search``: episodes of web search run through ``SpeculativeWrapper``, beside the same without it.
+"""Episodes of web search, run through ``SpeculativeWrapper`` and without it.
 
-Both runs have the same handlers, so the one without speculation takes the sum of its calls. ``saved`` is the share of
-that sum that the other did not need, on its own clock: with a virtual clock in seconds of the episode, with the wall
-clock in real ones. The guessers learn from one episode to the next.
+Both runs have the same handlers, so a run without speculation takes the sum of its calls. ``saved`` is the share of
+that sum that the speculative run did not need, on its own clock: with the virtual clock in seconds of the episode, with
+the wall clock in real ones. The guessers learn from one episode to the next.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
@@ -18,12 +18,10 @@ from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
-from spec_envs.benchmarks.speculated import Speculated, figures_of
-from spec_envs.benchmarks.timed import TimedGuesser
+from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
-from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, ThreadRuntime
-from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.cases import Case
@@ -39,17 +37,19 @@ FREE_S = 0.005
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SearchRun(Speculated):
-    """What became of one episode; its tokens are estimated.
+    """The figures of one episode; its tokens are estimated.
 
     Args:
-        episode: Its name.
-        agent, guesser: Who acted, and who guessed when the episode was recorded; "free" where that is not used.
-        k: Guesses that were asked for when the episode was recorded; else now.
+        episode: Name of the episode.
+        agent: Who acted when the episode was recorded; "scripted" if it was not recorded.
+        guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
+        k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
         steps: Actions taken.
-        not_predicted: Responses for which no guesser was asked, because it was expected to take longer than the call.
-        first_top1, first_top3: 1 if the first action was the first guess, or among the first three, in any case of
-            letters; else 0.
-        top1, top3: The same as shares of the actions after the first; ``None`` where there was only one.
+        not_asked: Calls that no guesser was asked to predict, because it would have taken longer than the call.
+        first_top1: 1 if the first action was the first guess (upper and lower case do not count), else 0.
+        first_top3: 1 if the first action was among the first three guesses, else 0.
+        top1: Share of the later actions that were the first guess; ``None`` if there was only one action.
+        top3: The same for the first three guesses.
     """
 
     episode: str
@@ -57,7 +57,7 @@ class SearchRun(Speculated):
     guesser: str
     k: int
     steps: int
-    not_predicted: int
+    not_asked: int
     first_top1: int
     first_top3: int
     top1: float | None
@@ -65,15 +65,15 @@ class SearchRun(Speculated):
 
 
 class SearchBench:
-    """Runs episodes one after the other with the same settings; what is learned in one is known in the next.
+    """Runs episodes one after the other with the same settings; guessers keep what they learned in earlier ones.
 
     Args:
-        cases: What to run.
-        settings: How.
+        cases: The episodes to run.
+        settings: How to run them.
         free: The free guesser of actions. Default: a new ``SearchGuesser``.
 
     Raises:
-        InvalidConfiguration: Guesses are to be the recorded ones, and there is no record.
+        InvalidConfiguration: ``settings`` want recorded guesses, and an episode has none.
     """
 
     def __init__(self, cases: Sequence[Case], settings: SearchSettings, free: SearchGuesser | None = None) -> None:
@@ -87,20 +87,20 @@ class SearchBench:
         self._ranks_of_pages = RankCalibration(prior=(0.02,))
 
     def run(self, case: Case) -> SearchRun:
-        """Run one episode twice: without speculation in virtual time, and with it."""
-        plain = SimulationRuntime()
-        with self._wrapped(case, {}, Limits(max_inflight=0), plain) as env:
-            expected = play(env)
-            sequential = plain.now()
+        """Run one episode twice: without speculation in virtual time, and with speculation."""
+        virtual = SimulationRuntime()
+        with self._wrapped(case, {}, Limits(max_inflight=0), virtual) as env:
+            plain = play(env, env.act, now=virtual.now)
         actions, pages = self._guessers(case)
         scored = ScoredGuesser(actions)
-        runtime: Runtime = SimulationRuntime() if self.settings.clock == "virtual" else ThreadRuntime()
+        runtime = runtime_of(self.settings.clock)
         with self._wrapped(case, {"policy": scored, "fetch": pages}, self.settings.limits, runtime) as env:
-            start = runtime.now()
-            played = play(env)
-            seconds = runtime.now() - start
+            ahead = play(env, env.act, now=runtime.now)
         figures = figures_of(
-            env.statistics, seconds=seconds, sequential_seconds=sequential, lossless=played == expected
+            env.statistics,
+            seconds=ahead.seconds,
+            sequential_seconds=plain.seconds,
+            lossless=ahead.seen == plain.seen,
         )
         first, *later = scored.ranks
         return SearchRun(
@@ -108,8 +108,8 @@ class SearchBench:
             agent=case.agent,
             guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
-            steps=len(played.actions),
-            not_predicted=env.statistics.not_predicted,
+            steps=len(ahead.actions),
+            not_asked=env.statistics.not_predicted,
             first_top1=int(first < 1),
             first_top3=int(first < 3),
             top1=sum(rank < 1 for rank in later) / len(later) if later else None,
@@ -125,7 +125,7 @@ class SearchBench:
         )
 
     def _guessers(self, case: Case) -> tuple[Guesser, Guesser]:
-        """Of the agent's actions, and of what the site returns."""
+        """The guesser of the agent's actions, and the guesser of the pages that the site returns."""
         free, free_pages = self._charged(self._free), self._charged(self._free_pages)
         if case.record is None:
             return free, free_pages
@@ -143,27 +143,7 @@ class SearchBench:
                 assert_never(unknown)
 
     def _charged(self, guesser: Guesser) -> Guesser:
-        return TimedGuesser(guesser, FREE_S) if self.settings.clock == "virtual" else guesser
-
-
-class Played(NamedTuple):
-    """What was done, and what was seen."""
-
-    actions: tuple[Any, ...]
-    observations: tuple[Any, ...]
-
-
-def play(env: SpeculativeWrapper[Any, Any]) -> Played:
-    """Play an episode to its end."""
-    observation, _ = env.reset(seed=0)
-    actions, observations = [], [observation]
-    done = False
-    while not done:
-        actions.append(env.act(observation))
-        observation, _, terminated, truncated, _ = env.step(actions[-1])
-        observations.append(observation)
-        done = terminated or truncated
-    return Played(tuple(actions), tuple(observations))
+        return charged(guesser, FREE_S, self.settings.clock)
 
 
 #: The rank of an action that was not guessed.
@@ -171,9 +151,10 @@ _NEVER = 1_000
 
 
 class ScoredGuesser:
-    """Another guesser of actions, with the rank that it gave to each action that was really taken.
+    """A guesser of actions that notes which rank the inner guesser gave to each action that was really taken.
 
-    What it was never asked about, for want of places, it is asked when the action is known, before it learns from it.
+    An action that the inner guesser did not predict in time, for lack of slots, it predicts when the action is known,
+    before it learns the action.
     """
 
     def __init__(self, inner: Guesser) -> None:
@@ -183,13 +164,13 @@ class ScoredGuesser:
         self._made: Recent[Sequence[Guess]] = Recent(10_000)
 
     def guess(self, call: Call, k: int, cancel: CancelToken, early: Callable[[Any], None]) -> Sequence[Guess]:
-        """The inner guesses."""
+        """Return the inner guesses."""
         made: Sequence[Guess] = self._guess(call, k, cancel, early)
         self._made.put(call.key, made)
         return made
 
     def observe(self, call: Call, response: Any) -> None:
-        """Note the rank, and have the inner guesser learn."""
+        """Note the rank, and let the inner guesser learn."""
         made = self._made.get(call.key)
         if made is None:
             made = self.guess(call, 3, SimulationRuntime().token(), lambda guesses: None)

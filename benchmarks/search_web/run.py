@@ -1,17 +1,16 @@
-"""``spec-envs bench search-web``: what speculation saves where real pages are loaded, and whether anything is lost.
+"""What speculation saves where real pages are loaded, and whether anything is lost.
 
-A local wiki whose pages take their time is read over HTTP or through headless Chromium by a scripted agent that takes
-its time to think. Each question is answered twice on the wall clock, one run after the other: by the plain loop, and
-through ``SpeculativeWrapper`` with the free guessers, which learn from question to question. Then ``certify`` compares
-episodes of other questions, with neither pauses of the site nor of the agent.
+A scripted agent that takes its time to think reads a local wiki whose pages take their time, over HTTP or through
+headless Chromium. It answers each question twice on the wall clock: by the plain loop, and then through
+``SpeculativeWrapper`` with the free guessers, which learn from question to question. Afterwards ``certify`` compares
+episodes of other questions, in which neither the site nor the agent pauses.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,45 +18,27 @@ import gymnasium as gym
 
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.benchmarks.reports import console, mean_of, progress, table, versions, write_json
+from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.browser_backend import BrowserBackend
 from spec_envs.search.web.client import WebSettings
 from spec_envs.search.web.http_backend import HttpBackend
-from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper, certify
+from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
+    from spec_envs.benchmarks.search_web.settings import SearchWebSettings
     from spec_envs.guesses import Guesser
     from spec_envs.wrappers import Certificate
 
 Backend = HttpBackend | BrowserBackend
 Env = gym.Env[Any, Any]
 
-#: The site is ours, and has nothing against many requests.
+#: The site runs on this machine, and allows any number of requests.
 _SETTINGS = WebSettings(requests_per_s=math.inf)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class WebBenchSettings:
-    """How the experiment runs; see the command's options for the meaning of each."""
-
-    backend: str = "browser"
-    episodes: int = 8
-    agent_seconds: float = 1.0
-    page_seconds: float = 0.3
-    k: int = 3
-    max_inflight: int = 8
-    browsers: int = 3
-    seeds: int = 5
-
-    @property
-    def limits(self) -> Limits:
-        """Limits of speculation: no more pages at once than there are browsers to load them."""
-        pages = self.browsers if self.backend == "browser" else self.max_inflight
-        return Limits(max_inflight=self.max_inflight, per_handler={"fetch": HandlerLimit(max_inflight=pages)})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +46,11 @@ class WebRun:
     """One question, answered twice.
 
     Attributes:
-        question: Its id.
+        question: Id of the question.
         steps: Actions taken.
-        plain_seconds: Of the plain loop, on the wall clock.
-        seconds: Through the wrapper.
-        saved: Share of the plain loop's seconds.
+        plain_seconds: Time of the plain loop, on the wall clock.
+        seconds: Time of the speculative loop.
+        saved: Share of ``plain_seconds`` that was saved.
         hit_rate: Share of the guessed calls whose response was among the guesses.
         lossless: 1 if actions and observations are those of the plain loop, else 0.
     """
@@ -83,45 +64,38 @@ class WebRun:
     lossless: int
 
 
-def run(options: dict[str, Any], json_file: Path | None) -> None:
+def run(settings: SearchWebSettings, json_file: Path | None) -> None:
     """Run both parts and report."""
-    settings = WebBenchSettings(**{name: value for name, value in options.items() if value is not None})
-    runs: list[WebRun] = []
-    with progress("questions", settings.episodes, shown=json_file is None) as show:
-        for each in _measured(settings):
-            runs.append(each)
-            show(len(runs))
+    runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
     certificate = certified(settings)
-    if json_file is not None:
-        report = {
-            "config": dataclasses.asdict(settings) | {"versions": versions()},
-            "episodes": [dataclasses.asdict(each) for each in runs],
-            "mean": mean_of(runs) if runs else {},
-            "certify": {"verdict": certificate.verdict.value, "seeds": certificate.seeds},
-        }
-        write_json(report, json_file)
-        return
-    if runs:
-        _print(runs, settings)
+    report = {
+        "config": config_of(settings),
+        "episodes": [dataclasses.asdict(each) for each in runs],
+        "mean": mean_of(runs) if runs else {},
+        "certify": {"verdict": certificate.verdict.value, "seeds": certificate.seeds},
+    }
+    publish(report, json_file, lambda found: _show(found, settings, certificate))
+
+
+def _show(report: dict[str, Any], settings: SearchWebSettings, certificate: Certificate) -> None:
+    title = (
+        f"Web search, backend {settings.backend}: {settings.page_seconds:g} s for a page, "
+        f"{settings.agent_seconds:g} s for a thought"
+    )
+    columns = ("question", "steps", "plain s", "s", "saved", "hit rate", "lossless")
+    if report["episodes"]:
+        rows = [_row(each["question"], each) for each in report["episodes"]]
+        console().print(table(title, columns, rows, footer=_row("mean", report["mean"])))
     console().print(f"certify: {certificate}")
 
 
-def _print(runs: list[WebRun], settings: WebBenchSettings) -> None:
-    title = (
-        f"Web search, backend {settings.backend}: pages of {settings.page_seconds:g} s, thoughts of "
-        f"{settings.agent_seconds:g} s"
-    )
-    columns = ("question", "steps", "plain s", "s", "saved", "hit rate", "lossless")
-    rows = [_row(each.question, dataclasses.asdict(each)) for each in runs]
-    console().print(table(title, columns, rows, footer=_row("mean", mean_of(runs))))
-
-
 def _row(name: str, figures: dict[str, Any]) -> list[str]:
-    counts = [f"{figures['steps']:g}", f"{figures['plain_seconds']:.2f}", f"{figures['seconds']:.2f}"]
-    return [name, *counts, f"{figures['saved']:.1%}", f"{figures['hit_rate']:.0%}", f"{figures['lossless']:g}"]
+    seconds = [f"{figures[key]:.2f}" for key in ("plain_seconds", "seconds")]
+    shares = [percent(figures["saved"]), percent(figures["hit_rate"], 0)]
+    return [name, f"{figures['steps']:g}", *seconds, *shares, f"{figures['lossless']:g}"]
 
 
-def _measured(settings: WebBenchSettings) -> Iterator[WebRun]:
+def _measured(settings: SearchWebSettings) -> Iterator[WebRun]:
     if not settings.episodes:
         return
     guesser = SearchGuesser()
@@ -131,48 +105,32 @@ def _measured(settings: WebBenchSettings) -> Iterator[WebRun]:
         _backend(settings, site.url) as backend,
         gym.make("SpecSearch-v0", backend=backend, split="test") as plain,
     ):
-        _play(plain, ScriptedSearchPolicy(), 0)  # starts what has to be started, once, for both
+        play(plain, ScriptedSearchPolicy(), options={"question": 0})  # starts the browsers, before any time is measured
         for index in range(settings.episodes):
             yield _compare(plain, backend, policy, guesser, settings, index)
 
 
 def _compare(
-    plain: Env, backend: Backend, policy: Any, guesser: Guesser, settings: WebBenchSettings, index: int
+    plain: Env, backend: Backend, policy: Any, guesser: Guesser, settings: SearchWebSettings, index: int
 ) -> WebRun:
-    start = time.perf_counter()
-    expected = _play(plain, lambda observation: policy(observation, CancelToken()), index)
-    plain_seconds = time.perf_counter() - start
+    question = {"question": index}
+    expected = play(plain, lambda observation: policy(observation, CancelToken()), options=question)
     wrapped = gym.make("SpecSearch-v0", backend=backend, split="test")
     with SpeculativeWrapper(wrapped, policy, guessers={"policy": guesser}, k=settings.k, limits=settings.limits) as env:
-        start = time.perf_counter()
-        played = _play(env, env.act, index)
-        seconds = time.perf_counter() - start
+        played = play(env, env.act, options=question)
     return WebRun(
         question=wrapped.unwrapped.questions[index].id,  # type: ignore[attr-defined]
-        steps=len(played) - 1,
-        plain_seconds=plain_seconds,
-        seconds=seconds,
-        saved=1 - seconds / plain_seconds,
+        steps=len(played.actions),
+        plain_seconds=expected.seconds,
+        seconds=played.seconds,
+        saved=1 - played.seconds / expected.seconds,
         hit_rate=env.statistics.hit_rate,
-        lossless=int(played == expected),
+        lossless=int(played.seen == expected.seen),
     )
 
 
-def _play(env: Env, act: Callable[[Any], Any], index: int) -> list[Any]:
-    """Answer a question; returns actions, observations and rewards."""
-    observation, _ = env.reset(seed=0, options={"question": index})
-    steps: list[Any] = [observation]
-    done = False
-    while not done:
-        action = act(observation)
-        observation, reward, terminated, truncated, _ = env.step(action)
-        steps.append((action, observation, reward))
-        done = terminated or truncated
-    return steps
-
-
-def certified(settings: WebBenchSettings) -> Certificate:
-    """Whether the speculative loop gives what the plain loop gives, on ``settings.seeds`` drawn questions."""
+def certified(settings: SearchWebSettings) -> Certificate:
+    """Whether both loops give the same, on ``settings.seeds`` drawn questions."""
     with WikiSite(load_corpus("embedded")) as site, _backend(settings, site.url) as backend:
         return certify(
             lambda: gym.make("SpecSearch-v0", backend=backend, split="dev"),
@@ -184,7 +142,7 @@ def certified(settings: WebBenchSettings) -> Certificate:
         )
 
 
-def _backend(settings: WebBenchSettings, url: str) -> Backend:
+def _backend(settings: SearchWebSettings, url: str) -> Backend:
     if settings.backend == "http":
         return HttpBackend(url, settings=_SETTINGS)
     return BrowserBackend(url, settings=_SETTINGS, max_browsers=settings.browsers)

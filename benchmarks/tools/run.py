@@ -1,9 +1,9 @@
-"""``spec-envs bench tools``: what ``SpeculativeTools`` saves an agent whose loop the OpenAI Agents SDK runs.
+"""What ``SpeculativeTools`` saves an agent whose loop is run by the OpenAI Agents SDK.
 
-Four agents do the same kind of task side by side, in one run on the wall clock: two follow a procedure (a ticket leads
-to its customer, that to its account, and so on), and two call the same tools in an order and with ids that nobody can
-foresee. Of each two, one calls its tools plainly and one through ``SpeculativeTools``. Their models are one
-``ModelServer``'s, and each has an MCP server over stdio of its own.
+Four agents do the same kind of task side by side on the wall clock. Two follow a procedure (a ticket leads to its
+customer, the customer to an account, and so on), and two call the same tools in an order and with ids that cannot be
+predicted. Of each two, one calls its tools directly and one through ``SpeculativeTools``. One ``ModelServer`` serves
+the models of all, and each agent has an MCP server over stdio of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.benchmarks.reports import console, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.server import ModelServer
 from spec_envs.benchmarks.tools.server import TOOLS
@@ -34,38 +34,21 @@ from spec_envs.wrappers.tools.openai_agents import speculative_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spec_envs.benchmarks.tools.settings import ToolsSettings
+
 _TICKET = re.compile(r"Report on ticket (T-\w+), (by the book|at random)\.")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
-    """What is done.
-
-    Args:
-        tasks: Tasks, one after the other.
-        learning: Of them, the first ones, which are not counted.
-        model_s: How long the model takes for each answer.
-        tool_s: How long a tool takes.
-        max_inflight: Calls made ahead of time that are in flight at once.
-        seed: Of the tasks.
-    """
-
-    tasks: int = 20
-    learning: int = 10
-    model_s: float = 1.0
-    tool_s: float = 0.3
-    max_inflight: int = 4
-    seed: int = 0
-
-    def questions(self, kind: str) -> list[str]:
-        """What the user says in each task."""
-        rng = random.Random(f"{self.seed} {kind}")
-        return [f"Report on ticket T-{rng.randbytes(4).hex()}, {kind}." for _ in range(self.tasks)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """What one agent said and how long each of its tasks took; ``steps`` are its calls and their results."""
+    """The run of one agent over all its tasks.
+
+    Args:
+        answers: The agent's answer to each task.
+        steps: The calls of each task, and their results.
+        seconds: How long each task took.
+        statistics: The statistics of ``SpeculativeTools``; ``None`` without it.
+    """
 
     answers: list[str]
     steps: list[Any]
@@ -74,7 +57,7 @@ class Run:
 
 
 def records_model(request: ChatRequest) -> Completion:
-    """Reads a record with each of the five tools, then reports the names in them."""
+    """A scripted model: reads a record with each of the five tools, then reports the names in the records."""
     question = next(_text(m["content"]) for m in request.messages if m["role"] == "user")
     match = _TICKET.search(question)
     assert match is not None, question
@@ -96,45 +79,38 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def run(json_file: Path | None, **options: Any) -> None:
-    """Measure and report.
+def questions(settings: ToolsSettings, kind: str) -> list[str]:
+    """The user's message in each task."""
+    rng = random.Random(f"{settings.seed} {kind}")
+    return [f"Report on ticket T-{rng.randbytes(4).hex()}, {kind}." for _ in range(settings.tasks)]
+
+
+def run(settings: ToolsSettings, json_file: Path | None) -> None:
+    """Run the agents and report.
 
     Raises:
-        DependencyNotInstalled: One of the extras ``openai-agents`` and ``servers`` is missing.
+        DependencyNotInstalled: One of the extras ``openai-agents``, ``mcp`` and ``servers`` is missing.
     """
-    settings = Settings(**options)
     report = asyncio.run(_measure(settings, shown=json_file is None))
-    if json_file is not None:
-        write_json(report, json_file)
-    else:
-        _print(report, settings)
+    publish(report, json_file, lambda found: _show(found, settings))
 
 
-async def _measure(settings: Settings, shown: bool) -> dict[str, Any]:
+async def _measure(settings: ToolsSettings, shown: bool) -> dict[str, Any]:
     kinds = {"learnable": "by the book", "shuffled": "at random"}
-    done = 0
-    with ModelServer(records_model, pace=Pace(first_token_s=settings.model_s)) as model:
-        with progress("tasks", 4 * settings.tasks, shown) as show:
-
-            def one_more() -> None:
-                nonlocal done
-                done += 1
-                show(done)
-
-            runs = await asyncio.gather(
-                *(
-                    _work(settings, kind, model.base_url, ahead, one_more)
-                    for kind in kinds.values()
-                    for ahead in (False, True)
-                )
-            )
+    with (
+        ModelServer(records_model, pace=Pace(first_token_s=settings.model_s)) as model,
+        progress("tasks", 4 * settings.tasks, shown) as advance,
+    ):
+        agents = [
+            _work(settings, kind, model.base_url, ahead, advance) for kind in kinds.values() for ahead in (False, True)
+        ]
+        runs = await asyncio.gather(*agents)
     pairs = dict(zip(kinds, zip(runs[::2], runs[1::2], strict=True), strict=True))
-    config = {**dataclasses.asdict(settings), "versions": versions()}
-    return {"config": config} | {name: _figures(*pair, settings) for name, pair in pairs.items()}
+    return {"config": config_of(settings)} | {name: _figures(*pair, settings) for name, pair in pairs.items()}
 
 
-async def _work(settings: Settings, kind: str, base_url: str, ahead: bool, done: Callable[[], None]) -> Run:
-    """All tasks of one agent."""
+async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, done: Callable[[], None]) -> Run:
+    """Run all tasks of one agent."""
     try:
         from agents.mcp import MCPServerStdio
 
@@ -156,7 +132,7 @@ async def _work(settings: Settings, kind: str, base_url: str, ahead: bool, done:
             server = speculative_server(tools, server)
         await stack.enter_async_context(server)
         agent = Agent("clerk", model=OpenAIChatCompletionsModel("model", client), mcp_servers=[server])
-        for question in settings.questions(kind):
+        for question in questions(settings, kind):
             start = time.perf_counter()
             async with contextlib.nullcontext() if tools is None else tools.run(question):
                 result = await Runner.run(agent, question, run_config=quiet)
@@ -175,7 +151,7 @@ def _step(item: Any) -> tuple[Any, ...]:
     return tuple(item.get(key) for key in ("type", "name", "arguments", "output"))
 
 
-def _figures(plain: Run, ahead: Run, settings: Settings) -> dict[str, Any]:
+def _figures(plain: Run, ahead: Run, settings: ToolsSettings) -> dict[str, Any]:
     counted = slice(settings.learning, None)
     plain_s, ahead_s = sum(plain.seconds[counted]), sum(ahead.seconds[counted])
     assert ahead.statistics is not None
@@ -190,24 +166,24 @@ def _figures(plain: Run, ahead: Run, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _print(report: dict[str, Any], settings: Settings) -> None:
+def _show(report: dict[str, Any], settings: ToolsSettings) -> None:
     title = (
         f"Tasks {settings.learning + 1} to {settings.tasks} of an agent with 5 tools of {settings.tool_s:g} s "
         f"and a model of {settings.model_s:g} s"
     )
-    columns = ("order of the tools", "plain", "speculative", "saved", "calls foreseen", "made in vain", "same results")
-    rows = []
-    for name in ("learnable", "shuffled"):
-        figures, counts = report[name], report[name]["statistics"]
-        rows.append(
-            [
-                name,
-                f"{figures['plain_s']:.2f} s",
-                f"{figures['speculative_s']:.2f} s",
-                f"{figures['saved']:.1%}",
-                f"{counts['hits']} of {counts['calls']}",
-                f"{counts['started'] - counts['hits']}",
-                "yes" if figures["same_results"] else "NO",
-            ]
-        )
+    columns = ("order of the tools", "plain", "speculative", "saved", "calls predicted", "wasted calls", "same results")
+    rows = [_row(name, report[name]) for name in ("learnable", "shuffled")]
     console().print(table(title, columns, rows))
+
+
+def _row(name: str, figures: dict[str, Any]) -> list[str]:
+    counts = figures["statistics"]
+    return [
+        name,
+        f"{figures['plain_s']:.2f} s",
+        f"{figures['speculative_s']:.2f} s",
+        percent(figures["saved"]),
+        f"{counts['hits']} of {counts['calls']}",
+        f"{counts['started'] - counts['hits']}",
+        "yes" if figures["same_results"] else "NO",
+    ]

@@ -1,6 +1,6 @@
-"""An MCP server on standard input and output with five tools that read, as slow as it is told: for ``bench tools``.
+"""The MCP server of ``spec-envs bench tools``, on standard input and output: five slow tools that read a record.
 
-Every record names the next one by an id, so that a ticket leads to its customer, that to its account, and so on.
+Every record holds the id of the next one: a ticket leads to its customer, the customer to an account, and so on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import sys
 from collections.abc import Awaitable, Callable
 
-#: The tools, each with what its record names.
+#: The tools, each with the kind of record whose id its own record holds.
 TOOLS = {
     "get_ticket": "customer",
     "get_customer": "account",
@@ -21,13 +21,13 @@ TOOLS = {
 
 
 def record(tool: str, record_id: str) -> dict[str, str]:
-    """What ``tool`` knows of ``record_id``."""
+    """The record that ``tool`` returns for ``record_id``."""
     digest = hashlib.sha256(f"{tool} {record_id}".encode()).hexdigest()
     return {"id": record_id, "name": f"N{digest[:6]}", f"{TOOLS[tool]}_id": f"{TOOLS[tool][0].upper()}-{digest[6:14]}"}
 
 
 def main(delay_s: float) -> None:
-    """Serve until standard input ends."""
+    """Serve until standard input ends; every call takes ``delay_s`` seconds."""
     from mcp.server.mcpserver import MCPServer
 
     server = MCPServer("records")

@@ -1,4 +1,4 @@
-"""``spec-envs tuning certify``: does speculation change anything of ``SpecTuning-v0`` on the simulator?"""
+"""``spec-envs tuning certify``: are episodes of ``SpecTuning-v0`` on the simulator the same with speculation?"""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ _THINKING_S = 10.0
 
 
 class DivergedError(SpecEnvsError):
-    """The speculative loop gave something else than the plain one."""
+    """The speculative loop gave another result than the plain loop."""
 
 
 def run(seeds: int) -> None:
-    """Certify a scheduler and a six-knob surface, with carry-over, and say what came of it."""
+    """Certify a scheduler and a surface of six knobs, both with carry-over, and print the result.
+
+    Raises:
+        DivergedError: An episode is not the same.
+    """
     for workload in (RoundRobin(), Surface(6)):
-        with progress(workload.name, seeds) as show:
+        with progress(workload.name, seeds) as advance:
             for seed in range(seeds):
                 certificate = certify_once(workload, seed)
                 if not certificate:
                     raise DivergedError(f"{workload.name}: {certificate}")
-                show(seed + 1)
+                advance()
         click.echo(f"{workload.name}: lossless on {seeds} seed(s), {_WINDOWS} windows each")
 
 
 def certify_once(workload: Workload, seed: int) -> Certificate:
-    """One episode in virtual time. Half of the guesses, of settings and of measurements, are right."""
+    """Certify one episode in virtual time. Half of the guesses of settings and of measurements are right."""
     backend = SimulatedBackend(workload, carry_over=0.3, paced=True)
     plain = SimulatedBackend(workload, carry_over=0.3)
 
@@ -55,7 +59,7 @@ def certify_once(workload: Workload, seed: int) -> Certificate:
         with_latency(policy, _THINKING_S),
         {
             "policy": _Halfway(lambda call: policy(call.query)),
-            "measure": _Halfway(lambda call: plain(call.query, None)),  # type: ignore[arg-type]  # it takes no time
+            "measure": _Halfway(lambda call: plain(call.query, None)),  # type: ignore[arg-type]  # no token: it takes no time
         },
         seeds=[seed],
         runtime="simulation",
@@ -63,7 +67,7 @@ def certify_once(workload: Workload, seed: int) -> Certificate:
 
 
 def _choose(observation: str, workload: Workload) -> dict[str, Any]:
-    """A setting that is a function of all that was seen, down to the last digit, and nothing else."""
+    """A setting that depends on every digit of the observation, and on nothing else."""
     trials = Report.of(observation, workload.knobs).trials
     drawn = zlib.crc32(repr(trials).encode())
     best = min(trials, key=lambda trial: trial.metrics.p95)
@@ -72,7 +76,7 @@ def _choose(observation: str, workload: Workload) -> dict[str, Any]:
 
 
 class _Halfway:
-    """Right for half of the calls, and wrong for the others in a way that could be right."""
+    """Guesses right for half of the calls, and for the others repeats the response of the last call."""
 
     def __init__(self, answer: Any) -> None:
         self._answer = answer

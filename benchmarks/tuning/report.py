@@ -1,80 +1,91 @@
-"""How ``spec-envs bench tuning`` runs, and how it shows what ``benchmarks.tuning`` measures."""
+"""The report of ``spec-envs bench tuning``: a table, JSON, and a picture of the curves."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.benchmarks.reports import console, mean_of_rows, progress, table, versions, write_json
+from spec_envs.benchmarks.reports import (
+    collected,
+    config_of,
+    console,
+    mean_and_interval,
+    mean_of_rows,
+    percent,
+    publish,
+    table,
+)
 from spec_envs.benchmarks.tuning.run import REACTION_S, TuningBench, TuningRun
-from spec_envs.benchmarks.tuning.settings import TuningSettings
+from spec_envs.benchmarks.tuning.system import backend_of
 from spec_envs.errors import InvalidConfiguration
 
-_COLUMNS = ("mode", "runs", "p95 over 20 s", "windows to 10 %", "regret", "settings", "seconds", "saved", "guessed")
+if TYPE_CHECKING:
+    from spec_envs.benchmarks.tuning.settings import Mode, TuningSettings
+
+_COLUMNS = (
+    *("mode", "runs", f"p95 over {REACTION_S:g} s", "windows to 10 %", "regret", "settings", "seconds", "saved"),
+    "hit rate",
+)
 
 
 def run(
-    options: dict[str, Any], seeds: int, beside: str | None, json_file: Path | None, plot_file: Path | None
+    settings: TuningSettings, *, seeds: int, beside: Mode | None, json_file: Path | None, plot_file: Path | None
 ) -> None:
     """Run the episodes and report.
 
     Args:
-        options: The fields of ``TuningSettings``; ``None`` for a default.
-        seeds: How many episodes.
+        settings: How to run them.
+        seeds: How many episodes, each with a seed of its own.
         beside: Another mode, whose episodes take turns with those of the first.
         json_file: Where to write JSON; ``None``: print a table.
         plot_file: Where to draw the curves.
 
     Raises:
         InvalidConfiguration: An option makes no sense.
-        DependencyNotInstalled: There is to be a picture, and matplotlib is missing.
+        DependencyNotInstalled: scikit-learn or matplotlib is needed, and missing.
     """
-    chosen = {name: value for name, value in options.items() if value is not None}
-    settings = TuningSettings(**chosen)
     if beside == settings.mode:
         raise InvalidConfiguration(f"beside must be another mode than mode, which is {beside!r} already")
     if plot_file is not None:
         _check_picture(plot_file)
-    modes = [settings] if beside is None else [TuningSettings(**chosen | {"mode": beside}), settings]
+    modes = [settings] if beside is None else [dataclasses.replace(settings, mode=beside), settings]
     _check_installed(modes)
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
-    backend = settings.make_backend()
-    try:
-        with progress("episodes", seeds * len(modes), shown=json_file is None) as show:
-            for seed in range(seeds):
-                for each in modes:
-                    runs[each.mode].append(TuningBench(each, backend).run(seed))
-                    show(sum(map(len, runs.values())))
-    finally:
-        backend.close()
+    for done in collected(_episodes(modes, seeds), "episodes", seeds * len(modes), json_file is None):
+        runs[done.mode].append(done)
     if plot_file is not None:
         plot(runs, settings, plot_file)
-    if json_file is None:
-        _print(runs, settings)
-        return
-    report: dict[str, Any] = {"config": {**dataclasses.asdict(settings), "seeds": seeds, "versions": versions()}}
-    report |= _part(runs[settings.mode])
+    report: dict[str, Any] = {"config": config_of(settings, seeds=seeds), **_part(runs[settings.mode])}
     if beside is not None:
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
-    write_json(report, json_file)
+    publish(report, json_file, lambda _: _show(runs, settings))
+
+
+def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
+    backend = backend_of(modes[0])
+    try:
+        for seed in range(seeds):
+            for each in modes:
+                yield TuningBench(each, backend).run(seed)
+    finally:
+        backend.close()
 
 
 def _check_installed(modes: Sequence[TuningSettings]) -> None:
-    """A guesser that fails is only counted, so that it cannot run at all has to be said before."""
+    """Check it before the run: the failure of a guesser is only counted, and would not be seen."""
     used: set[str] = {each.actor for each in modes if each.mode != "speculator"}
     used |= {each.guesser for each in modes if each.mode != "actor"}
     if "gp" in used and importlib.util.find_spec("sklearn") is None:
         raise DependencyNotInstalled(
-            '--actor and --guesser gp need scikit-learn: pip install "spec-envs[tuning]"; "climb" needs nothing'
+            "--actor gp and --guesser gp need scikit-learn: pip install 'spec-envs[tuning]'; climb needs nothing"
         )
 
 
@@ -84,7 +95,7 @@ def mean(runs: Sequence[TuningRun]) -> dict[str, Any]:
 
 
 def below(others: Sequence[TuningRun], runs: Sequence[TuningRun]) -> float:
-    """By which share ``p95_20s`` lies below that of the other mode, in the median over pairs of the same seed."""
+    """By what share ``p95_20s`` lies below that of the other mode: the median over pairs of the same seed."""
     return statistics.median(1 - one.p95_20s / other.p95_20s for other, one in zip(others, runs, strict=True))
 
 
@@ -106,12 +117,10 @@ def _figures(run: TuningRun) -> dict[str, Any]:
 
 def _curve(runs: Sequence[TuningRun]) -> tuple[Any, Any]:
     """Mean ``p95`` of each window over the runs, and half of its 95 % interval."""
-    rows = np.array([each.curve[: min(len(run.curve) for run in runs)] for each in runs])
-    half = 1.96 * rows.std(axis=0, ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else np.zeros(rows.shape[1])
-    return rows.mean(axis=0), half
+    return mean_and_interval(np.array([each.curve[: min(len(run.curve) for run in runs)] for each in runs]))
 
 
-def _print(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
+def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
     title = (
         f"{settings.backend}, actor: {settings.actor}, {settings.actor_seconds:g} s, guesser: {settings.guesser}, "
         f"windows of {settings.window_s:g} s, clock: {settings.clock}"
@@ -128,7 +137,8 @@ def _print(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
                 f"{figures['regret']:.2f} ms",
                 f"{figures['settings_tried']:.1f}",
                 f"{figures['seconds']:.1f}",
-                *("-" if figures[name] is None else f"{figures[name]:.1%}" for name in ("saved", "hit_rate")),
+                percent(figures["saved"]),
+                percent(figures["hit_rate"]),
             ]
         )
     out = console()
@@ -136,9 +146,10 @@ def _print(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
     if len(runs) > 1:
         other, one = runs.values()
         out.print(
-            f"p95 over {REACTION_S:g} s: {below(other, one):.1%} below {other[0].mode} in the median of the pairs."
+            f"p95 over {REACTION_S:g} s: {percent(below(other, one))} below that of {other[0].mode} (median of the "
+            "pairs with the same seed)."
         )
-    out.print("Means over the runs, medians in brackets.")
+    out.print("Figures are means over the runs, with medians in brackets.")
     if "last-write-wins" in runs:
         out.print("last-write-wins is lossy: the guesser sets the live system.")
 
@@ -147,15 +158,15 @@ def _new_figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise DependencyNotInstalled('a picture needs matplotlib: pip install "spec-envs[plot]"') from error
+        raise DependencyNotInstalled("--plot needs matplotlib: pip install 'spec-envs[plot]'") from error
     return Figure(figsize=(7, 4.2), layout="constrained")
 
 
 def _check_picture(target: Path) -> None:
-    """Fail before the episodes rather than after them."""
+    """Fail before the episodes are run rather than after them."""
     known = _new_figure().canvas.get_supported_filetypes()
     if target.suffix[1:].lower() not in known:
-        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or alike, not {str(target)!r}")
+        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or the like, not {str(target)!r}")
 
 
 def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:
@@ -172,9 +183,8 @@ def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Pat
         axes.plot(windows, middle, marker=".", label=mode)
         axes.fill_between(windows, middle - half, middle + half, alpha=0.25, linewidth=0)
     axes.set(xlabel="window", ylabel="p95 in ms", yscale="log")
-    axes.set_title(
-        f"{settings.backend}: mean of {len(next(iter(runs.values())))} runs, 95 % intervals", fontsize="medium"
-    )
+    count = len(next(iter(runs.values())))
+    axes.set_title(f"{settings.backend}: mean of {count} runs, 95 % intervals", fontsize="medium")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")

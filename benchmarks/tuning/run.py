@@ -1,6 +1,6 @@
-"""``spec-envs bench tuning``: a slow tuner and a fast guesser on one system, and how soon the system does well.
+"""A slow tuner and a fast guesser on one system, and how soon the system does well.
 
-The clock begins with the first window, under the setting of the start. A figure of a window holds until the next one
+The clock begins with the first window, under the starting setting. A figure of a window holds until the next window
 begins, so that time in which nothing is measured counts as well.
 """
 
@@ -24,13 +24,12 @@ from spec_envs.agents.tuning import (
     TuningGuesser,
     TuningPolicy,
 )
-from spec_envs.benchmarks.timed import TimedGuesser
+from spec_envs.benchmarks.episodes import charged, play, runtime_of
+from spec_envs.benchmarks.tuning.system import arguments_of, best_values, workload_of
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
-from spec_envs.wrappers import LastWriteWins, SimulationRuntime, SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 
 if TYPE_CHECKING:
@@ -40,17 +39,24 @@ if TYPE_CHECKING:
     from spec_envs.tuning.measurement import Workload
     from spec_envs.wrappers.runtimes.base import Runtime
 
-#: The paper's reaction time: latencies are averaged over the first so many seconds.
+#: The reaction time of the paper: latencies are averaged over this many seconds from the start.
 REACTION_S = 20.0
 #: What a guess costs on the virtual clock, where computing takes no time: measured for a Gaussian process, rounded up.
 FREE_S = 0.02
-#: How near to the best p95 is good.
+#: A ``p95`` of at most this many times the best one counts as good.
 _GOOD = 1.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
-    """A window as the clock saw it: when its setting came into force, what was set, what was measured and expected."""
+    """A window.
+
+    Args:
+        time_s: When its setting came into force.
+        setting: The values of the knobs.
+        p95: Measured, in ms.
+        expected: ``p95`` without noise where a model tells it, otherwise the measured one.
+    """
 
     time_s: float
     setting: tuple[Any, ...]
@@ -60,22 +66,23 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TuningRun:
-    """What became of one episode. Times are seconds of the run's clock.
+    """The figures of one episode. Times are seconds of the run's clock.
 
     Args:
-        mode: How it was run.
-        seed: Of the episode.
+        mode: How the episode was run.
+        seed: Seed of the episode.
         p95_20s: Mean ``p95`` in ms over the first 20 s.
-        windows_to_10pct: Windows until ``p95`` stays within 10 % of the best, all of them where it never does. Where a
-            model tells it, the ``p95`` without noise. Where the best is not known, it is the best of the run.
+        windows_to_10pct: Windows until ``p95`` stays within 10 % of the best; the number of all windows if it never
+            does. ``p95`` is without noise where a model tells it. Where the best is not known, the best of the run is
+            taken.
         seconds_to_10pct: The same in seconds.
         regret: How far ``p95`` lay above the best in ms, in the mean over the first 20 s.
-        settings_tried: Different settings.
-        windows: Of the episode; ``guessed`` of them had a setting that the guesser chose.
-        guessed: See ``windows``.
+        settings_tried: Number of different settings.
+        windows: Windows of the episode.
+        guessed: Windows whose setting the guesser chose.
         seconds: How long the episode took.
-        saved: Share of the time without speculation that was saved; lossless only.
-        hit_rate: Share of the tuner's answers that were guessed; lossless only.
+        saved: Share of the time without speculation that was saved; only with mode "lossless".
+        hit_rate: Share of the tuner's answers that were guessed; only with mode "lossless".
         curve: ``p95`` in ms, window by window.
     """
 
@@ -98,8 +105,8 @@ class TuningBench:
     """Runs episodes one after the other on one backend.
 
     Args:
-        settings: How.
-        backend: Where; stays yours to close.
+        settings: How to run them.
+        backend: The backend; the caller closes it.
     """
 
     def __init__(self, settings: TuningSettings, backend: Backend) -> None:
@@ -122,59 +129,45 @@ class TuningBench:
                 assert_never(unknown)
 
     def _live(self, seed: int, *, alone: bool) -> TuningRun:
-        """The system goes on while the tuner thinks."""
+        """The live system goes on while the tuner thinks."""
         env, workload = self._env(seed)
         tuner = with_latency(self._actor(workload, seed), self.settings.actor_seconds)
         guesser = None if alone else self._charged(self._guesser(workload, seed))
         return self._played(seed, env, workload, tuner, guesser)
 
     def _speculator(self, seed: int) -> TuningRun:
-        """The guesser is the tuner, and does not take long."""
+        """The guesser takes the place of the tuner, and does not take long."""
         env, workload = self._env(seed)
         policy = _policy(self._strategy(seed), workload.knobs)
-        return self._played(seed, env, workload, with_latency(policy, FREE_S if self._virtual else 0.0), None)
+        seconds = FREE_S if self.settings.clock == "virtual" else 0.0
+        return self._played(seed, env, workload, with_latency(policy, seconds), None)
 
     def _played(self, seed: int, env: gym.Env[Any, Any], workload: Workload, tuner: Any, guesser: Any) -> TuningRun:
-        runtime = self._runtime()
+        runtime = runtime_of(self.settings.clock)
         noted = _Noted(env, runtime)
         with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
-            observation, _ = loop.reset(seed=seed)
-            done = False
-            while not done:
-                observation, _, terminated, truncated, _ = loop.step(loop.act(observation))
-                done = terminated or truncated
+            play(loop, loop.act, seed=seed)
             seconds = runtime.now() - noted.begun
         return self._row(seed, noted.points, workload, seconds=seconds, guessed=loop.statistics.guesses)
 
     def _lossless(self, seed: int) -> TuningRun:
-        """The tuner's answers are guessed, and measured ahead."""
-        runtime = self._runtime()
+        """The tuner's answers are predicted, and measured ahead of time."""
+        runtime = runtime_of(self.settings.clock)
         env, workload = self._env(seed)
-        tuner = self._actor(workload, seed)
-        guesser = self._charged(self._guesser(workload, seed))
-        wrapper = SpeculativeWrapper(
+        wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
             env,
-            with_latency(tuner, self.settings.actor_seconds),
-            guessers={"policy": guesser},
+            with_latency(self._actor(workload, seed), self.settings.actor_seconds),
+            guessers={"policy": self._charged(self._guesser(workload, seed))},
             k=self.settings.k,
-            limits=self.settings.limits,
+            limits=Limits(max_inflight=self.settings.max_inflight),
             runtime=runtime,
         )
-        with wrapper:
-            begun = runtime.now()
-            observation, info = wrapper.reset(seed=seed)
-            points = [_point(0.0, info)]
-            done = False
-            while not done:
-                action = wrapper.act(observation)
-                start = runtime.now() - begun
-                observation, _, terminated, truncated, info = wrapper.step(action)
-                points.append(_point(start, info))
-                done = terminated or truncated
-            seconds = runtime.now() - begun
+        with _Noted(wrapper, runtime) as noted:
+            played = play(noted, wrapper.act, seed=seed, now=runtime.now)
         figures = wrapper.statistics
+        saved, hit_rate = figures.saved, figures.hit_rate
         return self._row(
-            seed, points, workload, seconds=seconds, guessed=0, saved=figures.saved, hit_rate=figures.hit_rate
+            seed, noted.points, workload, seconds=played.seconds, guessed=0, saved=saved, hit_rate=hit_rate
         )
 
     def _row(
@@ -209,16 +202,9 @@ class TuningBench:
         )
 
     def _env(self, seed: int) -> tuple[gym.Env[Any, Any], Workload]:
-        workload = self.settings.workload(seed) or self._backend.workload
-        env = gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **self.settings.environment)
+        workload = workload_of(self.settings, seed) or self._backend.workload
+        env = gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **arguments_of(self.settings))
         return env, workload
-
-    def _runtime(self) -> Runtime:
-        return SimulationRuntime() if self._virtual else ThreadRuntime()
-
-    @property
-    def _virtual(self) -> bool:
-        return self.settings.clock == "virtual"
 
     def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
         match self.settings.actor:
@@ -252,19 +238,11 @@ class TuningBench:
         return TuningGuesser(self._strategy(seed), workload.knobs)
 
     def _charged(self, guesser: Any) -> Any:
-        return TimedGuesser(guesser, FREE_S) if self._virtual else guesser
-
-
-def best_values(workload: Workload) -> dict[str, Any]:
-    """The setting with the least expected ``p95``."""
-    if isinstance(workload, Surface):
-        return workload.best_values()
-    assert isinstance(workload, RoundRobin)  # settings see to that
-    return {SLICE.name: min(SLICE.grid, key=lambda value: workload.model({SLICE.name: value}).p95)}
+        return charged(guesser, FREE_S, self.settings.clock)
 
 
 class _Noted(gym.Wrapper[Any, Any, Any, Any]):
-    """Takes down every window, when its setting came into force."""
+    """Notes every window, and when its setting came into force."""
 
     def __init__(self, env: gym.Env[Any, Any], runtime: Runtime) -> None:
         super().__init__(env)
@@ -273,14 +251,14 @@ class _Noted(gym.Wrapper[Any, Any, Any, Any]):
         self._runtime = runtime
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As the environment does."""
+        """Reset, and note the first window."""
         self.begun = self._runtime.now()
         observation, info = self.env.reset(seed=seed, options=options)
         self.points = [_point(0.0, info)]
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """As the environment does."""
+        """Step, and note the window."""
         start = self._runtime.now() - self.begun
         observation, reward, terminated, truncated, info = self.env.step(action)
         self.points.append(_point(start, info))
@@ -288,7 +266,7 @@ class _Noted(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class _Half:
-    """Knows what the tuner will say, and says it for half of its questions; otherwise something near it."""
+    """Knows the tuner's answers: guesses the right one for half of the calls, and a neighbour of it for the others."""
 
     def __init__(self, tuner: Callable[[Any], Any], knobs: tuple[Knob, ...]) -> None:
         self._tuner = tuner
@@ -299,8 +277,8 @@ class _Half:
         answer = dict(self._tuner(call.query))
         if zlib.crc32(repr(Report.of(call.query, self._knobs).trials).encode()) % 2:
             knob = self._knobs[0]
-            place = knob.grid.index(answer[knob.name])
-            answer[knob.name] = knob.grid[place - 1 if place else 1]
+            index = knob.grid.index(answer[knob.name])
+            answer[knob.name] = knob.grid[index - 1 if index else 1]
         return [Guess(answer, 0.5)]
 
     def observe(self, call: Call, response: Any) -> None:
@@ -319,7 +297,7 @@ def _point(time_s: float, info: dict[str, Any]) -> Point:
 
 
 def _windows_to(points: list[Point], bound: float) -> int:
-    """How many windows went by before ``p95`` stayed at most at ``bound``."""
+    """The number of windows before ``p95`` stayed at or below ``bound``."""
     count = len(points)
     while count and points[count - 1].expected <= bound:
         count -= 1
@@ -327,7 +305,7 @@ def _windows_to(points: list[Point], bound: float) -> int:
 
 
 def _mean_over(points: list[Point], figure: Callable[[Point], float], seconds: float = REACTION_S) -> float:
-    """The mean over the first seconds; the last figure holds on."""
+    """The mean over the first ``seconds``; the last figure holds to the end."""
     ends = [*(point.time_s for point in points[1:]), math.inf]
     weights = [max(0.0, min(end, seconds) - point.time_s) for point, end in zip(points, ends, strict=True)]
     return sum(weight * figure(point) for weight, point in zip(weights, points, strict=True)) / seconds

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import ChessBench, Replay
-from spec_envs.benchmarks.chess.settings import ReplaySettings
+from spec_envs.benchmarks.chess.settings import ChessSettings
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.reports import mean_of
 from spec_envs.chess.games import RecordedGame
@@ -59,7 +59,7 @@ def report(*args: object) -> dict:
 
 
 def replay_all(games: list[RecordedGame], **settings) -> list[Replay]:
-    with ChessBench(games, ReplaySettings(**settings)) as chess_bench:
+    with ChessBench(games, ChessSettings(**settings)) as chess_bench:
         return [chess_bench.replay(game) for game in games]
 
 
@@ -119,18 +119,18 @@ class TestSettings:
         assert each["lossless"] == 1
 
     def test_papers_rules_have_depth_one_and_k_places(self):
-        limits = ReplaySettings(rules="paper", k=5).limits
+        limits = ChessSettings(rules="paper", k=5).limits
         assert (limits.max_depth, limits.max_inflight, limits.windows_ahead) == (1, 5, False)
-        assert ReplaySettings(rules="paper", k=5, max_inflight=2).limits.max_inflight == 2
+        assert ChessSettings(rules="paper", k=5, max_inflight=2).limits.max_inflight == 2
         with pytest.raises(InvalidConfiguration, match="max_depth"):
-            ReplaySettings(rules="paper", max_depth=3)
+            ChessSettings(rules="paper", max_depth=3)
 
     @pytest.mark.parametrize(
         "field, value", [("plies", 0), ("k", 0), ("seed", -1), ("speed", 0.0), ("rules", "none"), ("max_inflight", -1)]
     )
     def test_nonsense_is_refused_by_name(self, field, value):
         with pytest.raises(InvalidConfiguration, match=field):
-            ReplaySettings(**{field: value})
+            ChessSettings(**{field: value})
 
     def test_black_may_move_first(self):
         game = made_up_game(9)

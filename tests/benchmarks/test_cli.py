@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
-from spec_envs.benchmarks.crowd.run import CrowdSettings
+from spec_envs.benchmarks.crowd.settings import CrowdSettings
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead import tools as tools_overhead
@@ -158,7 +158,6 @@ class TestOverhead:
         for name in ("_forks", "_search_forks", "_windows", "_cancels", "_replay", "_crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
-        monkeypatch.setattr(tools_overhead, "figures", lambda: iter([]))
         monkeypatch.setattr(tools_overhead, "figures", lambda: iter([]))
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout

@@ -13,9 +13,10 @@ from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.retail.cast import in_first_person, typing_seconds
 from spec_envs.benchmarks.retail.certify import certify_retail
+from spec_envs.benchmarks.retail.folds import folds_of, tasks_of
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, foreseen
 from spec_envs.benchmarks.retail.run import RetailBench, run_plainly, run_speculatively, sequential_times
-from spec_envs.benchmarks.retail.settings import RetailSettings, folds_of
+from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
@@ -43,7 +44,7 @@ def report() -> dict:
 def guesser() -> PatternGuesser:
     settings = RetailSettings()
     guesser = PatternGuesser(reads=READS)
-    guesser.learn([run_plainly(task, settings).trajectory for task in settings.load("train")[:15]], seen=False)
+    guesser.learn([run_plainly(task, settings).trajectory for task in tasks_of(settings, "train")[:15]], seen=False)
     return guesser
 
 
@@ -99,12 +100,12 @@ class TestReport:
         ("args", "message"),
         [
             (("--tasks", "tau-bench"), "--tasks tau-bench needs --data"),
-            (("--data", "."), "--tasks tau-bench needs --data"),
-            (("--split", "train"), "give folds to run them"),
+            (("--data", "."), "give --tasks tau-bench, or leave out --data"),
+            (("--split", "train"), "give --folds to learn from a part of them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
-            (("--tasks", "tau-bench", "--data", "."), "holds not one file tasks*.json, but none"),
-            (("--guesses", "llm"), "--guesses llm needs --model"),
-            (("--model", "x"), "--guesses llm needs --model"),
+            (("--tasks", "tau-bench", "--data", "."), "should hold exactly one file tasks*.json, and holds none"),
+            (("--guesses", "llm"), "--guesses llm needs --model NAME"),
+            (("--model", "x"), "--guesses union has no chat model: give --guesses llm, or leave out --model"),
             (("--num-tasks", 2, "--folds", 9), "9 folds need at least as many customers"),
         ],
     )
@@ -143,7 +144,7 @@ class TestApiCorrectRate:
     def test_counts_calls_that_were_predicted_before_the_message(self, guesser):
         """The third test task: order #W… is said at once, and everything about it can be known before the e-mail."""
         settings = RetailSettings()
-        plain = run_plainly(settings.load()[2], settings)
+        plain = run_plainly(tasks_of(settings)[2], settings)
         many = api_correct_rate(guesser, plain.trajectory, plain.start, 5)
         few = api_correct_rate(guesser, plain.trajectory, plain.start, 1)
         assert few is not None and many is not None
@@ -151,7 +152,7 @@ class TestApiCorrectRate:
 
     def test_predicts_so_many_calls_and_goes_on_from_real_results(self, guesser):
         settings = RetailSettings()
-        plain = run_plainly(settings.load()[2], settings)
+        plain = run_plainly(tasks_of(settings)[2], settings)
         before = plain.trajectory.conversation.until(2)  # while the customer tells who it is
         named = foreseen(guesser, before, plain.start, 3)
         assert len(named) == 3
@@ -162,7 +163,7 @@ class TestApiCorrectRate:
 
     def test_is_nothing_without_calls(self, guesser):
         settings = RetailSettings()
-        plain = run_plainly(settings.load()[2], settings)
+        plain = run_plainly(tasks_of(settings)[2], settings)
         assert (
             api_correct_rate(guesser, type(plain.trajectory)(plain.trajectory.conversation.until(1)), plain.start, 5)
             is None
@@ -176,7 +177,7 @@ class TestFolds:
         for known, tasks in folds_of(settings):
             assert not {task.user_id for task in known} & {task.user_id for task in tasks}
             served += tasks
-        assert sorted(task.name for task in served) == sorted(task.name for task in settings.load()[:30])
+        assert sorted(task.name for task in served) == sorted(task.name for task in tasks_of(settings)[:30])
 
     def test_the_generated_shop_is_learned_from_its_train_split(self):
         ((known, tasks),) = folds_of(RetailSettings(learn=7))

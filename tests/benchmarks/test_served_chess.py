@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.served_chess.run import Settings
+from spec_envs.benchmarks.served_chess.run import pace_of
+from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
 
 QUICK = ("--plies", "6", "--seconds", "0.05", "--tokens-per-s", "200", "--guesses", "builtin")
 
@@ -43,14 +44,14 @@ def test_table():
 
 
 def test_the_pace_is_that_of_the_answer_as_a_whole():
-    pace = Settings(seconds=2.0, tokens_per_s=100.0).pace
+    pace = pace_of(ServedChessSettings(seconds=2.0, tokens_per_s=100.0))
     assert pace.first_token_s + pace.reasoning_tokens / pace.tokens_per_s == pytest.approx(2.0)
-    assert Settings(seconds=0.1).pace.reasoning_tokens == 0
+    assert pace_of(ServedChessSettings(seconds=0.1)).reasoning_tokens == 0
 
 
-@pytest.mark.parametrize("option", ["--seconds", "--tokens-per-s"])
+@pytest.mark.parametrize(("option", "least"), [("--seconds", 0.01), ("--tokens-per-s", 1)])
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_times_that_make_no_sense(option, value):
+def test_times_that_make_no_sense(option, least, value):
     result = run(*QUICK, option, value)
     name = option[2:].replace("-", "_")
-    assert result.exit_code == 2 and f"{name} must be above 0 and finite, not {value}" in result.output
+    assert result.exit_code == 2 and f"{name} must be at least {least} and finite, not {value}" in result.output

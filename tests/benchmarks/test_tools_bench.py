@@ -32,4 +32,4 @@ def test_figures():
 
 def test_bad_options():
     result = run("--tasks", "3", "--learning", "3")
-    assert result.returncode == 2 and "must be below --tasks" in result.stderr
+    assert result.returncode == 2 and "--learning must be below --tasks" in result.stderr

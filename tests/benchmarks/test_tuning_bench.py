@@ -10,8 +10,9 @@ from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.tuning.report import below
-from spec_envs.benchmarks.tuning.run import TuningBench, best_values
+from spec_envs.benchmarks.tuning.run import TuningBench
 from spec_envs.benchmarks.tuning.settings import TuningSettings
+from spec_envs.benchmarks.tuning.system import backend_of, best_values
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.workloads.round_robin import RoundRobin
 from spec_envs.tuning.workloads.surface import Surface
@@ -31,7 +32,7 @@ def report(*args):
 
 def runs(seeds=4, **options):
     settings = TuningSettings(**options)
-    backend = settings.make_backend()
+    backend = backend_of(settings)
     return [TuningBench(settings, backend).run(seed) for seed in range(seeds)]
 
 
@@ -83,7 +84,7 @@ class TestCommand:
     def test_says_that_scikit_learn_is_missing_before_it_measures(self, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
         result = bench("--seeds", 1)
-        assert result.exit_code == 2 and 'pip install "spec-envs[tuning]"' in result.output
+        assert result.exit_code == 2 and "pip install 'spec-envs[tuning]'" in result.output
         assert bench("--seeds", 1, "--mode", "actor").exit_code == 0  # it knows the optimum, and nobody guesses
 
 

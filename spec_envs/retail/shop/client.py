@@ -83,20 +83,20 @@ class HttpTools(Closing):
 
     def _obtain(self, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken) -> bytes:
         """Send a request until it is answered, and return the content of the answer."""
+        problem, cause = "", None
         for attempt in range(self._attempts):
             if attempt:
                 cancel.sleep(self._backoff_s * 2 ** (attempt - 1))
             cancel.raise_if_cancelled()
-            cause: Exception | None = None
             try:
                 status, content = self._lines.exchange(path, body, headers, cancel)
             except (OSError, http.client.HTTPException) as error:
                 cancel.raise_if_cancelled()  # cutting a cancelled call's connection raises the same errors
-                cause, problem = error, f"{type(error).__name__}: {error}"
+                problem, cause = f"{type(error).__name__}: {error}", error
                 continue
             if status == 200:
                 return content
-            problem = f"status {status}: {content[:500].decode(errors='replace')}"
+            problem, cause = f"status {status}: {content[:500].decode(errors='replace')}", None
             if status < 500 and status not in (408, 429):
                 raise HandlerFailed(f"the shop refused {what}: {problem}")
         raise HandlerFailed(f"{what} was not answered in {self._attempts} attempts; the last: {problem}") from cause

@@ -1,0 +1,183 @@
+"""What the experiments have in common: episodes that are played and timed, clocks, and the figures of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from spec_envs.adapting import as_guess
+from spec_envs.wrappers import SimulationRuntime, ThreadRuntime
+
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+    from spec_envs.benchmarks.options import Clock
+    from spec_envs.calls import Call
+    from spec_envs.guesses import Guess, Guesser
+    from spec_envs.handling import CancelToken
+    from spec_envs.wrappers import Statistics
+    from spec_envs.wrappers.runtimes.base import Runtime
+
+#: The fields of ``Speculated`` that are copied from ``Statistics``.
+_COUNTED = ("hit_rate", "hits", "windows", "tokens_full", "tokens_partial", "calls", "guesses", "divergences")
+
+
+class Step(NamedTuple):
+    """A step of an episode. The first one is the reset: its action is ``None``, and its reward 0."""
+
+    action: Any
+    observation: Any
+    reward: float
+    info: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Episode:
+    """An episode that was played to its end.
+
+    Args:
+        steps: The reset and all steps after it.
+        seconds: How long they took.
+    """
+
+    steps: Sequence[Step]
+    seconds: float
+
+    @property
+    def actions(self) -> list[Any]:
+        """All actions."""
+        return [step.action for step in self.steps[1:]]
+
+    @property
+    def seen(self) -> list[tuple[Any, Any, float]]:
+        """Actions, observations and rewards: what must be equal with speculation and without."""
+        return [step[:3] for step in self.steps]
+
+
+def steps_of(
+    env: gym.Env[Any, Any], act: Callable[[Any], Any], *, seed: int = 0, options: dict[str, Any] | None = None
+) -> Iterator[Step]:
+    """Play an episode step by step: yields the reset, and then each step.
+
+    Args:
+        env: The environment.
+        act: Returns the action for an observation.
+        seed: For the reset.
+        options: For the reset.
+    """
+    observation, info = env.reset(seed=seed, options=options)
+    yield Step(None, observation, 0.0, info)
+    done = False
+    while not done:
+        action = act(observation)
+        observation, reward, terminated, truncated, info = env.step(action)
+        done = terminated or truncated
+        yield Step(action, observation, float(reward), info)
+
+
+def play(
+    env: gym.Env[Any, Any],
+    act: Callable[[Any], Any],
+    *,
+    seed: int = 0,
+    options: dict[str, Any] | None = None,
+    now: Callable[[], float] = time.perf_counter,
+    on_step: Callable[[Step], None] | None = None,
+) -> Episode:
+    """Play an episode to its end, as ``steps_of`` does.
+
+    Args:
+        env: The environment.
+        act: Returns the action for an observation.
+        seed: For the reset.
+        options: For the reset.
+        now: The clock, in seconds.
+        on_step: Called with each step.
+    """
+    start = now()
+    steps = []
+    for step in steps_of(env, act, seed=seed, options=options):
+        steps.append(step)
+        if on_step is not None:
+            on_step(step)
+    return Episode(steps, now() - start)
+
+
+def runtime_of(clock: Clock) -> Runtime:
+    """A new runtime for ``--clock``: "virtual" simulates on one thread, "wall" runs threads that really wait."""
+    return SimulationRuntime() if clock == "virtual" else ThreadRuntime()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Speculated:
+    """The figures of one run; base of the experiments' rows, which add their own.
+
+    Times are seconds of the experiment's clock; tokens are relative to a run without speculation.
+
+    Args:
+        saved: Share of ``sequential_seconds`` that was saved.
+        hit_rate: Share of the guessed calls (``windows``) whose response was guessed in time (``hits``).
+        hits: See ``hit_rate``.
+        windows: See ``hit_rate``.
+        tokens_full: Tokens used, with every cancelled call charged in full; calls of guessers included.
+        tokens_partial: The same with every cancelled call charged for the part that ran.
+        calls: Calls by outcome, as in ``Statistics``.
+        guesses: Calls of guessers and prefetchers by outcome.
+        divergences: Branches that predicted the environment wrongly.
+        seconds: How long the run took.
+        sequential_seconds: How long the run takes without speculation.
+        lossless: 1 if the same happened as without speculation, else 0.
+    """
+
+    saved: float
+    hit_rate: float
+    hits: int
+    windows: int
+    tokens_full: float
+    tokens_partial: float
+    calls: dict[str, int]
+    guesses: dict[str, int]
+    divergences: int
+    seconds: float
+    sequential_seconds: float
+    lossless: int
+
+
+def figures_of(statistics: Statistics, *, seconds: float, sequential_seconds: float, lossless: bool) -> dict[str, Any]:
+    """The fields of ``Speculated``.
+
+    Take the statistics after the wrapper was closed: only then has every cancelled call ended, and is charged.
+    """
+    return {
+        "saved": 1 - seconds / sequential_seconds if sequential_seconds else 0.0,
+        **{name: getattr(statistics, name) for name in _COUNTED},
+        "seconds": seconds,
+        "sequential_seconds": sequential_seconds,
+        "lossless": int(lossless),
+    }
+
+
+class TimedGuesser:
+    """A guesser whose every guess takes a declared time, for virtual clocks, on which computing takes no time."""
+
+    def __init__(self, inner: Guesser, seconds: float) -> None:
+        self._inner: Any = inner
+        self._seconds = seconds
+        self._guess = as_guess(inner.guess)
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """Return the inner guesses, after the declared time."""
+        cancel.sleep(self._seconds)
+        guesses: Sequence[Guess] = self._guess(call, k, cancel)
+        return guesses
+
+    def observe(self, call: Call, response: Any) -> None:
+        """Let the inner guesser learn."""
+        self._inner.observe(call, response)
+
+
+def charged(guesser: Guesser, seconds: float, clock: Clock) -> Guesser:
+    """``guesser``, charged with ``seconds`` for each guess on the virtual clock; the wall clock measures its time."""
+    return TimedGuesser(guesser, seconds) if clock == "virtual" else guesser
