@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 
-class Served:
+class Served(Closing):
     """``app``, answering at ``address`` from now until ``close``.
 
     Small packets leave at once, so that a token is seen when it is sent.
@@ -68,12 +69,6 @@ class Served:
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:
