@@ -89,7 +89,7 @@ class Runs:
     # -- letting go ----------------------------------------------------------------------------------------------
 
     def let_go(self, node: Node) -> list[Command]:
-        """Part ``node`` from its run. If ``node`` is gone, cancel the run, unless others wait for it or may share it."""
+        """Part ``node`` from its run. If ``node`` is gone, cancel the run unless others wait for it or may share it."""
         run = node.run
         assert run is not None
         run.nodes.remove(node)
