@@ -66,6 +66,7 @@ class Model(Protocol):
 
     def __call__(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """Return the answer to ``query``."""
+        ...
 
 
 #: A model, or an async model.

@@ -25,6 +25,7 @@ class Strategy(Protocol):
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> Sequence[Setting]:
         """Return one to ``k`` settings on the knobs' grids, best first. ``trials`` holds at least one window."""
+        ...
 
 
 class TuningPolicy:

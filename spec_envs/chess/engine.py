@@ -14,7 +14,7 @@ import os
 import shutil
 import threading
 import weakref
-from typing import Any, Self
+from typing import Any
 
 import chess
 import chess.engine
@@ -23,6 +23,7 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.position import Position
+from spec_envs.closing import Closing
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
 
@@ -63,7 +64,7 @@ class Line:
     score: int
 
 
-class EnginePool:
+class EnginePool(Closing):
     """UCI engines behind one blocking method, ``analyse``, that any number of threads may call.
 
     The constructor starts nothing. ``close`` stops every engine and the background thread; so do ``with``, the garbage
@@ -154,12 +155,6 @@ class EnginePool:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _started(self) -> _Worker:
         with self._lock:

@@ -10,9 +10,10 @@ import socket
 import threading
 import urllib.parse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from spec_envs.calls import Effect
+from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from spec_envs.retail.queries import ToolQuery
 
 
-class HttpTools:
+class HttpTools(Closing):
     """Calls the tools of a shop on the network (``spec-envs shop``); give it to ``SpecRetail-v0`` as ``tools``.
 
     The shop keeps each episode's data apart, under the episode's name. Reads may be made ahead of time. A write changes
@@ -79,12 +80,6 @@ class HttpTools:
     def close(self) -> None:
         """Close the idle connections now, and each busy one after its call. Idempotent."""
         self._lines.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _obtain(self, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken) -> bytes:
         """Send a request until it is answered, and return the content of the answer."""

@@ -18,8 +18,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
+from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed
 
 
@@ -29,7 +30,7 @@ def default_folder() -> Path:
     return Path(state) / "spec-envs" / "tuning"
 
 
-class Journal:
+class Journal(Closing):
     """The only owner of changed settings. The constructor restores the settings that an earlier owner left changed.
 
     Args:
@@ -114,12 +115,6 @@ class Journal:
             finally:
                 fcntl.flock(self._lock_file, fcntl.LOCK_UN)  # explicitly, since a forked child may hold the file open
                 self._lock_file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:  # a forked child must not restore what its parent has set
