@@ -44,12 +44,15 @@ class Runtime(Protocol):
     @property
     def lock(self) -> AbstractContextManager[Any]:
         """Held by the driver while it touches the tree; re-entrant."""
+        ...
 
     def now(self) -> float:
         """Seconds on this runtime's clock."""
+        ...
 
     def token(self) -> CancelToken:
         """A new token on this runtime's clock."""
+        ...
 
     def spawn(self, job: Job) -> None:
         """Run ``job`` beside the episode."""
