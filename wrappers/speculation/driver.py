@@ -47,7 +47,7 @@ class Driver:
         runtime: Where the calls run.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         guessers: The guessers, by the name of the handler whose responses they guess.
-        k: How many guesses a guesser is asked for.
+        k: The greatest number of guesses that a guesser may return.
         ledger: Trace and statistics.
     """
 

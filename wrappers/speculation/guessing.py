@@ -43,7 +43,7 @@ class Guessing:
 
     Args:
         guessers: The guessers, by the name of the handler whose responses they guess.
-        k: How many guesses a guesser is asked for.
+        k: The greatest number of guesses that a guesser may return.
         tree: The tree.
         runtime: Where guessers run.
         ledger: Trace and statistics.
