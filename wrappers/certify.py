@@ -187,8 +187,7 @@ def _plain_async_loop(env: AnyEnv, policy: Policy) -> _Loop:
         return transition.observation, transition.info
 
     async def step(action: Any) -> tuple[Any, ...]:
-        transition = await run_awaited(env, stepping(action), answer)
-        return tuple(getattr(transition, field.name) for field in dataclasses.fields(transition))
+        return await run_awaited(env, stepping(action), answer)
 
     async def close() -> None:
         runtime.close()
