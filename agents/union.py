@@ -7,14 +7,11 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from spec_envs import Call, CallCancelled, CancelToken, Guess, Guesser, InvalidConfiguration
 from spec_envs.adapting import as_guess, is_async
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
 from spec_envs.closing import Closing
-from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)

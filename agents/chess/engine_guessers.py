@@ -8,16 +8,13 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any
 
+from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import ScoreCalibration
 from spec_envs.agents.chess.moves import ActionFormat, as_response, checked_format, position_of
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.closing import Closing
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 
 if TYPE_CHECKING:

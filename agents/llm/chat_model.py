@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
-from spec_envs.calls import Effect
 from spec_envs.closing import Closing
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from spec_envs.handling import CancelToken, Usage
+from spec_envs import CancelToken, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,7 +112,7 @@ async def _measure(settings: ToolsSettings, shown: bool) -> dict[str, Any]:
 async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, done: Callable[[], None]) -> Run:
     """Run all tasks of one agent."""
     try:
-        from agents.mcp import MCPServerStdio
+        from agents.mcp import MCPServerStdio, MCPServerStdioParams
 
         from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
     except ImportError as error:
@@ -120,7 +120,8 @@ async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, 
     from openai import AsyncOpenAI
 
     quiet = RunConfig(tracing_disabled=True)
-    program = {"command": sys.executable, "args": ["-m", "spec_envs.benchmarks.tools.server", str(settings.tool_s)]}
+    arguments = ["-m", "spec_envs.benchmarks.tools.server", str(settings.tool_s)]
+    program: MCPServerStdioParams = {"command": sys.executable, "args": arguments}
     answers, steps, seconds = [], [], []
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none"))
