@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.errors import InvalidConfiguration
+from spec_envs import InvalidConfiguration
 
 #: The probability that is always left for a response that nobody guessed.
 _RESERVE = 0.01

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+from spec_envs import Call, Guess
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
-from spec_envs.guesses import Guess
 from spec_envs.values import key_of
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,34 +15,30 @@ _Floats = NDArray[np.float64]
 _Places = tuple[_Ints, _Ints, NDArray[np.intp]]
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass
 class Rows:
     """The rows of a decision: the features of each row, and the contexts in which they count."""
 
     contexts: _Ints  # one line of contexts for all rows, or one line for each row
     features: _Ints  # the features of all rows, one row after the other
     starts: _Ints  # the positions at which the features of each row start
-    counted: _Ints | None = None  # this and the next are filled when they are first needed
-    weighed: list[_Places] = dataclasses.field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def lengths(self) -> _Ints:
         """The number of features of each row."""
-        if self.counted is None:
-            self.counted = np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
-        return self.counted
+        return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
 
+    @functools.cached_property
     def places(self) -> list[_Places]:
-        """Return the contexts and features of the weights that count here, and which weight each feature uses."""
-        if not self.weighed:
-            if len(self.contexts) == 1:
-                self.weighed.append((self.contexts.T, *np.unique(self.features, return_inverse=True)))
-                return self.weighed
-            for column in self.contexts.T:
-                pairs = np.repeat(column, self.lengths).astype(np.int64) << 32 | self.features
-                found, used = np.unique(pairs, return_inverse=True)
-                self.weighed.append(((found >> 32)[None].astype(np.int32), (found & 0xFFFFFFFF).astype(np.int32), used))
-        return self.weighed
+        """The contexts and features of the weights that count here, and which weight each feature uses."""
+        if len(self.contexts) == 1:
+            return [(self.contexts.T, *np.unique(self.features, return_inverse=True))]
+        found = []
+        for column in self.contexts.T:
+            pairs = np.repeat(column, self.lengths).astype(np.int64) << 32 | self.features
+            unique, used = np.unique(pairs, return_inverse=True)
+            found.append(((unique >> 32)[None].astype(np.int32), (unique & 0xFFFFFFFF).astype(np.int32), used))
+        return found
 
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
@@ -115,7 +112,7 @@ class Ranker:
     def learn(self, rows: Rows, right: int) -> None:
         """Take one step towards the row ``right``."""
         self._grow()
-        places = rows.places()
+        places = rows.places
         before = [self._weights[contexts, features] for contexts, features, _ in places]
         total = sum(weights.sum(axis=0)[used] for weights, (_, _, used) in zip(before, places, strict=True))
         error = softmax(np.add.reduceat(np.asarray(total), rows.starts))

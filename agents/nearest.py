@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import capped
-from spec_envs.calls import Call
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
 from spec_envs.values import key_of
 
 #: The number of responses that are told apart when the numbers of a query are weighted; all others count as one.

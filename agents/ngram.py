@@ -9,11 +9,9 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
 
 _VERSION = 1
 #: The symbol of a message to the user.

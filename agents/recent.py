@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from spec_envs.errors import InvalidConfiguration
+from spec_envs import InvalidConfiguration
 
 Value = TypeVar("Value")
 

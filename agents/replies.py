@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
 
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.?!\n]*\?")

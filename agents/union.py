@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Self
+from typing import Any
 
+from spec_envs import Call, CallCancelled, CancelToken, Guess, Guesser, InvalidConfiguration
 from spec_envs.adapting import as_guess, is_async
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
-from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.closing import Closing
 from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)
@@ -22,7 +20,7 @@ _log = logging.getLogger(__name__)
 _Offer = list[tuple[Hashable, float]]
 
 
-class UnionGuesser:
+class UnionGuesser(Closing):
     """Lets several guessers predict, corrects their probabilities by past hits, and merges equal guesses.
 
     A claimed probability is multiplied by the ratio of hits to claimed hits of the guesser's rank. Then the doubts
@@ -122,12 +120,6 @@ class UnionGuesser:
             close = getattr(guesser, "close", None)
             if close is not None:
                 close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _predict(self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any]) -> _Offer:
         try:

@@ -6,7 +6,7 @@ The tuner of this example knows the best slice; a real one would be a chat model
 import gymnasium as gym
 
 from spec_envs.agents.tuning import Fixed, HillClimb, TuningGuesser, TuningPolicy
-from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.tuning import SimulatedBackend
 from spec_envs.wrappers import LastWriteWins
 from spec_envs.wrappers.handlers import with_latency
 

@@ -1,4 +1,4 @@
-"""Gymnasium environments that can be forked, and whose waiting can be predicted.
+"""Gymnasium environments that can be forked, and agents and wrappers that use the time in which they wait.
 
 Importing this package registers the environments (``SpecChess-v0``, ``SpecRetail-v0``, ``SpecSearch-v0``,
 ``SpecTuning-v0``).

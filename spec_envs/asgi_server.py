@@ -1,33 +1,32 @@
-"""Serves an ASGI application on a real socket, from a thread of this process: for model and shop servers, and tests."""
+"""Serve an ASGI application on a socket, from a thread of this process: for model servers, shop servers and tests."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-__all__ = ["Served"]
 
-
-class Served:
+class Served(Closing):
     """``app``, answering at ``address`` from now until ``close``.
 
     Small packets leave at once, so that a token is seen when it is sent.
 
     Args:
-        app: What answers.
+        app: The application that answers requests.
         host: Where to listen. Anything but the machine itself opens the server to the network.
         port: 0 takes a free one.
 
     Raises:
-        InvalidConfiguration: The port cannot be had.
+        InvalidConfiguration: The server cannot listen on the port.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
 
@@ -37,7 +36,7 @@ class Served:
         except ImportError as error:
             raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
         self._socket = _listening(host, port)
-        #: Where it answers, such as ``http://127.0.0.1:8000``.
+        #: The server's address, such as ``http://127.0.0.1:8000``.
         self.address = f"http://{host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app,
@@ -62,25 +61,19 @@ class Served:
             self._ended.set()
 
     def wait(self) -> None:
-        """Block until it is closed."""
+        """Block until the server is closed."""
         self._ended.wait()  # not join: a thread whose join was interrupted passes for one that has ended
 
     def close(self) -> None:
-        """Stop answering; what is being answered is broken off. Idempotent."""
+        """Stop answering; requests under way are broken off. Idempotent."""
         self._server.should_exit = True
         self._thread.join()
         self._socket.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket on which clients can connect already: what they ask waits until the server runs."""
-    # By its protocol asyncio knows that it is one for which Nagle's algorithm is to be switched off: 2 ms, not 44 ms.
+    """A socket to which clients can connect already: their requests wait until the server runs."""
+    # asyncio switches Nagle's algorithm off only for sockets that name the protocol TCP: 2 ms, not 44 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -88,5 +81,5 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.listen(1024)
     except (OSError, OverflowError) as error:
         listening.close()
-        raise InvalidConfiguration(f"port {port} of {host} cannot be had: {error}") from error
+        raise InvalidConfiguration(f"cannot listen on port {port} of {host}: {error}") from error
     return listening

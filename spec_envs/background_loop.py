@@ -1,6 +1,6 @@
 """An event loop on a thread of its own, for code that is called from many threads and does its waiting with asyncio.
 
-It is what makes a blocking call cancellable at any moment: while it connects, waits for an answer, backs off or reads.
+The loop makes a blocking call cancellable at any moment: while it connects, waits for an answer, backs off or reads.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ Last = Callable[[], Coroutine[Any, Any, None]]
 class BackgroundLoop:
     """Runs coroutines for the threads that wait for them.
 
-    The thread starts with the first one. It ends with ``close``, with the garbage collector, or with the program.
+    The loop's thread starts with the first coroutine. It ends with ``close``, when this object is collected, or with
+    the program.
 
     Args:
-        name: Of the thread.
-        last: A coroutine function to be run when all others have ended; it must not hold on to this object.
+        name: The name of the thread, which errors mention too.
+        last: A coroutine function to run when all coroutines have ended; it must not hold on to this object.
     """
 
     def __init__(self, name: str, *, last: Last) -> None:
@@ -43,19 +44,20 @@ class BackgroundLoop:
         """The event loop.
 
         Raises:
-            EnvClosed: It was closed.
+            EnvClosed: The loop was closed.
         """
         with self._lock:
             return self._started()
 
     def run(self, coroutine: Coroutine[Any, Any, T], cancel: CancelToken | None = None) -> T:
-        """The coroutine's result; when ``cancel`` is cancelled, or the waiting thread interrupted, so is the coroutine.
+        """The coroutine's result, for which the calling thread waits.
 
-        Returns only when the coroutine has ended: what it does at its end has been done.
+        The coroutine is cancelled when ``cancel`` is, and when the waiting thread is interrupted. This method returns
+        only when the coroutine has ended, clean-up included.
 
         Raises:
             CallCancelled: ``cancel`` was cancelled.
-            EnvClosed: The loop was closed, before or meanwhile.
+            EnvClosed: The loop was closed before or meanwhile.
         """
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
         task: list[asyncio.Task[T]] = []
@@ -89,7 +91,7 @@ class BackgroundLoop:
             raise
 
     def call(self, callback: Callable[[], object], *, delay_s: float = 0.0) -> None:
-        """Have the loop's thread call ``callback``, and do not wait for it; calls without delay keep their order.
+        """Have the loop's thread call ``callback``, without waiting for it. Callbacks without delay keep their order.
 
         Raises:
             EnvClosed: The loop was closed.
@@ -102,7 +104,7 @@ class BackgroundLoop:
                 loop.call_soon_threadsafe(callback)
 
     def close(self) -> None:
-        """Cancel what runs, wait for its end, and end the thread. Idempotent."""
+        """Cancel all coroutines, wait until they have ended, and end the thread. Idempotent."""
         with self._lock:
             self._closed = True
             loop, self._loop = self._loop, None

@@ -1,4 +1,4 @@
-"""``CallEnv``: a Gymnasium environment that asks for what it has to wait for.
+"""``CallEnv``: a Gymnasium environment that asks handlers for the responses it has to wait for.
 
 An author writes ``step`` as straight-line code and calls ``self.ask(call)`` wherever the episode depends on something
 slow. On the real environment ``ask`` runs the handler. On a fork it takes the next response of a script instead, and
@@ -33,13 +33,13 @@ Answer = Callable[[Call], Any]
 
 
 class Script:
-    """Answers the calls of one step from a list of responses; raises ``CallPending`` past its end."""
+    """Answers the calls of one step from a list of responses; raises ``CallPending`` past the end of the list."""
 
     def __init__(self, responses: Iterable[Any] = ()) -> None:
         self._responses = iter(tuple(responses))
 
     def __call__(self, call: Call) -> Any:
-        """The next response, whatever ``call`` asks."""
+        """The next response, whatever ``call`` is."""
         for response in self._responses:
             return own_copy(response)
         raise CallPending(call)
@@ -56,6 +56,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
     Args:
         handlers: The handlers by name. A callable with a ``cancel`` parameter receives the call's ``CancelToken``.
+        owned: Names of the handlers that belong to the environment, which closes them.
 
     Forking:
         ``fork()`` shares every attribute named in ``shared_on_fork``, and every immutable one; it copies the rest.
@@ -104,7 +105,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
             response.close()
             raise InvalidConfiguration(
                 f"the handler {call.handler!r} is a coroutine function, and step() cannot await it; "
-                f"use AsyncSpeculativeWrapper, without guessers if nothing is to be foreseen"
+                f"use AsyncSpeculativeWrapper, which can (also without any guesser)"
             )
         return response
 
@@ -112,7 +113,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         """The handler called ``name``.
 
         Raises:
-            UnknownHandler: There is none; the message lists those there are.
+            UnknownHandler: No handler has that name; the message lists the handlers there are.
         """
         try:
             return self.handlers[name]
@@ -154,7 +155,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
     @property
     def np_random(self) -> np.random.Generator:
-        """The environment's random generator; a fork's starts where its parent's stood."""
+        """The environment's random generator; that of a fork continues from the state of its parent's."""
         if self._np_random is None and self._rng_snapshot is not None:
             # Built on first use: most forks never draw, and a generator costs more than the rest of a fork.
             self._np_random = np.random.Generator(restored(*self._rng_snapshot))
@@ -166,7 +167,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._np_random_seed = -1
 
     def rng_state(self) -> Mapping[str, Any] | None:
-        """The state of the random generator, for a ``fingerprint()``; ``None`` if there is none yet.
+        """The state of the random generator, for a ``fingerprint()``; ``None`` if there is no generator yet.
 
         Unlike ``np_random``, this does not create one.
         """
@@ -175,9 +176,9 @@ class CallEnv(gym.Env[ObsType, ActType]):
         return None if self._rng_snapshot is None else self._rng_snapshot.state
 
     def close(self) -> None:
-        """Let go of what this environment holds; shared handlers are closed with their last user. Idempotent."""
+        """Close the environment; handlers that it owns are closed with the last of its forks. Idempotent."""
         self._closed = True
-        # Let go of, not only left: a closed environment that somebody still holds must not keep the handlers open
+        # The reference goes as well: a closed environment that somebody still holds must not keep the handlers open
         # when the last fork is dropped.
         shared, self._shared = self._shared, None
         if shared is not None:

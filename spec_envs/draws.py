@@ -1,6 +1,6 @@
-"""Draws that are the same on every machine and in every version of Python.
+"""Random draws that are the same on every machine and in every version of Python.
 
-Of ``random.Random`` only ``random()`` promises that; ``choice``, ``sample`` and ``shuffle`` have changed before.
+In ``random.Random`` only ``random()`` promises this; ``choice``, ``sample`` and ``shuffle`` have changed before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Draws:
-    """A stream of draws named by its seed: any text."""
+    """A stream of draws, seeded by any values: equal seeds give equal streams."""
 
     def __init__(self, *seed: object) -> None:
         self._random = random.Random(":".join(map(str, seed))).random
@@ -27,7 +27,7 @@ class Draws:
         return low + self.below(high - low + 1)
 
     def chance(self, probability: float) -> bool:
-        """``True`` that often."""
+        """``True`` with this probability (0 to 1)."""
         return self._random() < probability
 
     def pick(self, values: Sequence[T]) -> T:
@@ -43,5 +43,5 @@ class Draws:
         return mixed
 
     def digits(self, count: int) -> str:
-        """So many digits, the first of them not 0."""
+        """A text of ``count`` digits, the first of which is not 0."""
         return str(self.between(1, 9)) + "".join(str(self.below(10)) for _ in range(count - 1))

@@ -1,20 +1,6 @@
-"""Every exception of the library.
+"""Every exception of the library. All errors are a ``SpecEnvsError``, and one of Python's own errors as well.
 
-    SpecEnvsError
-    ├── InvalidAction (ValueError)        an action that the environment cannot carry out; its state is unchanged
-    ├── InvalidConfiguration (ValueError) an argument that makes no sense; names the argument, the value and what would
-    ├── ResetNeeded (RuntimeError)        step or render before reset
-    ├── EnvClosed (RuntimeError)          anything after close
-    ├── NotForkable (TypeError)           an environment, or a wrapper around it, that cannot be copied faithfully
-    ├── UnknownHandler (LookupError)      a call to a handler that the environment does not have
-    ├── HandlerFailed (RuntimeError)      a handler gave up; ``__cause__`` says why
-    ├── RecordMissing (LookupError)       a replay was asked for a query that its record does not hold
-    └── ForkCheckFailed (AssertionError)  ``testing.check_fork`` found a fork that differs from its original
-
-Two signals are not errors and are never seen by a caller of ``step``:
-
-    CallPending     a step on a fork needs a response that its script does not hold
-    CallCancelled   a handler noticed that nobody waits for its response any more
+Two signals are not errors, and a caller of ``step`` never sees them: ``CallPending`` and ``CallCancelled``.
 """
 
 from __future__ import annotations
@@ -31,7 +17,7 @@ class InvalidAction(SpecEnvsError, ValueError):
 
 
 class InvalidConfiguration(SpecEnvsError, ValueError):
-    """An argument has a value that makes no sense; the message names it and the values that do."""
+    """An argument has a wrong value; the message names the argument, the value and the values that are right."""
 
 
 class ResetNeeded(SpecEnvsError, RuntimeError):
@@ -51,15 +37,15 @@ class UnknownHandler(SpecEnvsError, LookupError):
 
 
 class HandlerFailed(SpecEnvsError, RuntimeError):
-    """A handler could not give a response; the original error is the ``__cause__``."""
+    """A handler could not give a response; if another error was the reason, it is the ``__cause__``."""
 
 
 class RecordMissing(SpecEnvsError, LookupError):
-    """A replay was asked for a query that the record does not hold."""
+    """A replay got a query that its record does not hold."""
 
 
 class ForkCheckFailed(SpecEnvsError, AssertionError):
-    """An environment's forks do not keep the contract; the message says what was done and what differed."""
+    """``check_fork`` found a fork that differs from its original; the message says what was done and what differed."""
 
 
 class CallPending(BaseException):
@@ -77,4 +63,4 @@ class CallPending(BaseException):
 
 
 class CallCancelled(Exception):
-    """Raised inside a handler, by its token, once nobody waits for the response any more."""
+    """Raised inside a handler, by its token, when the response is no longer wanted."""

@@ -1,4 +1,4 @@
-"""What a handler is, and what it is given with a query: a token that tells whether to go on, and meters the cost."""
+"""What a handler is, and the token that it gets with a query: it says whether to go on, and meters the cost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Handler(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call costs: tokens read, tokens written, and money (in the currency of your price table)."""
+    """The cost of a call: tokens read, tokens written, and money (in the currency of your price table)."""
 
     tokens_in: float = 0
     tokens_out: float = 0
@@ -71,10 +71,10 @@ class _Spending:
 
 
 class CancelToken:
-    """A handler's view of its own call: whether anybody still waits for it, how to wait, and a meter.
+    """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
-    Everything is optional: a handler that never looks at its token is correct, only slower to stop. This class lives
-    on the wall clock; the simulation runtime has one with the same methods on its own clock.
+    A handler need not use it: one that never looks at its token is correct, only slower to stop. This class uses the
+    wall clock; the simulation runtime has a token with the same methods on its virtual clock.
     """
 
     def __init__(self) -> None:
@@ -95,9 +95,9 @@ class CancelToken:
             raise CallCancelled
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called once, from another thread, when the call is cancelled; now, if it already is.
+        """Call ``callback`` once, from another thread, when the call is cancelled; at once if it already is.
 
-        With ``AsyncSpeculativeWrapper`` it is called on the event loop.
+        With ``AsyncSpeculativeWrapper`` the callback is called on the event loop.
         """
         with self._lock:
             if not self._cancelled:
@@ -106,7 +106,7 @@ class CancelToken:
         callback()
 
     def now(self) -> float:
-        """The time on this call's clock, in seconds; only differences mean something."""
+        """The time on this call's clock, in seconds; only differences between two times mean something."""
         return self._now()
 
     def sleep(self, seconds: float, spending: Usage | None = None) -> None:
@@ -133,10 +133,10 @@ class CancelToken:
                 spent.until = self._now()  # the rest of it is never spent
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
-        """``sleep`` for async handlers: on an event loop's token it leaves the loop to others meanwhile.
+        """``sleep`` for coroutine functions. On an event loop's token the loop can do other work meanwhile.
 
-        This class belongs to a thread of its own, and blocks it; so what awaits nothing else can be driven without a
-        loop.
+        This class is the token of a call on a thread, and blocks that thread; so a coroutine that awaits nothing else
+        can be run without an event loop.
 
         Raises:
             CallCancelled: The call was cancelled before or meanwhile; on an event loop ``asyncio.CancelledError``.
@@ -148,7 +148,7 @@ class CancelToken:
         self._spent.append(_Spending(usage, self._now(), 0.0))
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
-        """What the call had cost by the time ``at`` (default: now), and what it costs when it runs to its end."""
+        """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
         now = self._now() if at is None else at
         partial, full = Usage(), Usage()
         for spent in tuple(self._spent):
@@ -156,7 +156,7 @@ class CancelToken:
         return partial, full
 
     def cancel(self) -> None:
-        """Tell the handler that its response is not wanted any more. Idempotent."""
+        """Tell the handler that its response is no longer wanted. Idempotent."""
         with self._lock:
             if self._cancelled:
                 return

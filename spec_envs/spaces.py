@@ -1,4 +1,4 @@
-"""Spaces that several environments share: text of any characters, and actions given as text or as mappings."""
+"""Spaces of text that several environments use: any text, and text that can be read as an action."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from gymnasium.vector.utils import create_shared_memory
 
 from spec_envs.errors import InvalidAction
 
-__all__ = ["ActionText", "AnyText"]
-
 _MAX_LENGTH = 1 << 30
 _SAMPLE_LENGTH = 20
 
 
 class AnyText(spaces.Text):
-    """Text of any characters. ``sample()`` draws a short one.
+    """Text of any characters. ``sample()`` draws a short text.
 
-    It is no array: ``FlattenObservation`` leaves it as it is, and ``AsyncVectorEnv`` needs ``shared_memory=False``.
+    Such a text is not an array: ``FlattenObservation`` leaves it as it is, and ``AsyncVectorEnv`` needs
+    ``shared_memory=False``.
     """
 
     def __init__(self) -> None:
@@ -29,7 +28,7 @@ class AnyText(spaces.Text):
 
     @property
     def is_np_flattenable(self) -> bool:
-        """False: ``Text`` would take an array as long as the longest text."""
+        """False: an array for ``Text`` would be as long as the longest text."""
         return False
 
     def contains(self, x: Any) -> bool:
@@ -55,10 +54,10 @@ def _(space: AnyText, n: int = 1, ctx: Any = None) -> Any:
 
 
 class ActionText(AnyText):
-    """What an environment can read as an action. ``sample()`` draws one of a few.
+    """All values that an environment can read as an action. ``sample()`` draws one of ``samples``.
 
     Args:
-        read: Reads an action; raises ``InvalidAction`` for what is none.
+        read: Reads an action; raises ``InvalidAction`` for a value that is not an action.
         samples: Actions to draw from.
     """
 

@@ -1,4 +1,4 @@
-"""A person at a terminal, who is asked one question at a time."""
+"""A person at a terminal, who answers one question at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class Terminal:
-    """Asks a person, and asks again until the answer can be used. May be used by several threads; they take turns.
+    """Asks a person questions. Several threads may use one terminal; their questions take turns.
 
     Args:
         input: Where answers are read from, line by line. Default: standard input.
-        output: Where everything is shown. Default: standard output.
+        output: Where texts and questions are shown. Default: standard output.
     """
 
     def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
@@ -29,19 +29,19 @@ class Terminal:
     def ask(
         self, shown: str, prompt: str, read: Callable[[str], T | None], cancel: CancelToken | None, *, awaited: str
     ) -> T:
-        """Show something, and ask until ``read`` makes something of the answer.
+        """Show a text and a question, and repeat the question until ``read`` can use the answer.
 
         Args:
-            shown: What to show first, once.
+            shown: The text to show once, before the question.
             prompt: The question, shown before each try.
-            read: Makes the answer of a line, without the blanks around it; ``None`` asks again, after ``read`` has said
-                why (``say``).
-            cancel: Looked at before the question. Afterwards a person is typing, whom nothing interrupts.
-            awaited: What is asked for, for the error: "the move in …".
+            read: Turns a line, without the blanks around it, into the answer. If it returns ``None``, the question is
+                repeated; before that ``read`` has said why (``say``).
+            cancel: The call's token. It is looked at before the question only: nothing interrupts a person who types.
+            awaited: The name of the answer for the error, such as "the move in …".
 
         Raises:
             HandlerFailed: The input ended.
-            CallCancelled: The call was cancelled before it was this question's turn.
+            CallCancelled: The call was cancelled before the question was shown.
         """
         with self._lock:  # one question at a time
             if cancel is not None:
@@ -52,7 +52,7 @@ class Terminal:
                 try:
                     line = (self._input or sys.stdin).readline()
                 except UnicodeDecodeError as error:
-                    self.say(f"That is no text: {error}.")
+                    self.say(f"This line cannot be read as text: {error}.")
                     continue
                 if not line:
                     raise HandlerFailed(f"the input ended before {awaited}")
@@ -68,5 +68,5 @@ class Terminal:
 
 
 def _text(line: str) -> str:
-    """``line`` with its bytes outside the terminal's encoding, which Python smuggles in, read as UTF-8 or replaced."""
+    """``line``; bytes that the terminal's encoding cannot express are read as UTF-8, or replaced."""
     return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -15,7 +15,7 @@ import numpy as np
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether nothing that comes later can tell the two values apart: whether their keys are equal."""
+    """Whether the two values have equal keys, so that nothing that comes later can tell them apart."""
     kind = type(one)
     if one is other:
         return True
@@ -30,15 +30,15 @@ def same(one: Any, other: Any) -> bool:
 
 
 def own_copy(value: Any) -> Any:
-    """``value`` for a receiver that may change it: a copy where it is a list, a dict, a set, a bytearray or an array.
+    """``value`` for a receiver who may change it: a copy if it is a list, a dict, a set, a bytearray or an array.
 
-    A response is used again: by a step that is run again, on other branches, for equal ``READ`` calls.
+    A response is used several times: by a step that is run again, on other branches, for equal ``READ`` calls.
     """
     if type(value) not in _CHANGEABLE:
         return value
     try:
         return copy.deepcopy(value)
-    except Exception:  # it holds what cannot be copied
+    except Exception:  # it holds an object that cannot be copied
         return value
 
 
@@ -49,8 +49,8 @@ def key_of(value: Any) -> Hashable:
     """An immutable key of ``value``: two values with equal keys cannot be told apart by what comes later.
 
     Types count (``1``, ``1.0`` and ``True`` differ), so does the order of a mapping, and arrays count with dtype and
-    shape. NaN is equal to itself. Fields of a dataclass that it does not compare do not count. A class that defines
-    ``__eq__`` and ``__hash__`` itself is taken at its word.
+    shape. NaN is equal to itself. Fields of a dataclass with ``compare=False`` do not count. Instances of a class that
+    defines ``__eq__`` and ``__hash__`` itself are compared by these.
 
     Raises:
         TypeError: ``value`` holds an object that is neither hashable nor picklable.

@@ -6,17 +6,15 @@ A query that holds no position, such as an observation of planes, gets no guess.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import ScoreCalibration
 from spec_envs.agents.chess.moves import ActionFormat, as_response, checked_format, position_of
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, Line
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
+from spec_envs.closing import Closing
 from spec_envs.values import key_of
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ class _EngineGuesser(abc.ABC):
         """Return the best moves with their scores, best first."""
 
 
-class StockfishGuesser(_EngineGuesser):
+class StockfishGuesser(_EngineGuesser, Closing):
     """Guesses the best moves according to Stockfish. At depth 1 this takes about a millisecond.
 
     A deeper search is not better: on three recorded games of a language model, depths 2 to 6, and up to 5,000 nodes,
@@ -116,12 +114,6 @@ class StockfishGuesser(_EngineGuesser):
         """Stop the engines, unless they belong to a ``pool`` that was given. Idempotent."""
         if self._owns_pool:
             self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _rank(self, position: Position, cancel: CancelToken) -> list[Line]:
         return self._pool.analyse(position, depth=self._depth, nodes=self._nodes, multipv=self._width, cancel=cancel)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import chess
 
+from spec_envs import Call, InvalidConfiguration
 from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.position import Position
-from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Call
 
 #: The form of an environment's actions: UCI text, or an index in AlphaZero's encoding.
 ActionFormat = Literal["uci", "index"]

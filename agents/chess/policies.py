@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from spec_envs import CancelToken, Effect
 from spec_envs.agents.chess.moves import ActionFormat, as_action, checked_format
-from spec_envs.calls import Effect
 from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
-from spec_envs.handling import CancelToken
+from spec_envs.closing import Closing
 
 if TYPE_CHECKING:
     from spec_envs.chess.engine import EnginePool
@@ -21,7 +21,7 @@ class _Policy:
 
     def __init__(self, player: Opponent, action_format: ActionFormat) -> None:
         self._player = player
-        self.action_format = checked_format(action_format)
+        self.action_format: ActionFormat = checked_format(action_format)
 
     def __call__(self, observation: Any, cancel: CancelToken | None = None) -> str | int:
         """Return the move to play.
@@ -48,7 +48,7 @@ class RandomChessPolicy(_Policy):
         super().__init__(RandomOpponent(seed), action_format)
 
 
-class StockfishPolicy(_Policy):
+class StockfishPolicy(_Policy, Closing):
     """Plays the moves of Stockfish; see ``StockfishOpponent`` for the options."""
 
     def __init__(
@@ -67,9 +67,3 @@ class StockfishPolicy(_Policy):
     def close(self) -> None:
         """Stop the engines, unless they belong to a ``pool`` that was given. Idempotent."""
         self._stockfish.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.chess.moves import ActionFormat, as_response, checked_format, position_of
-from spec_envs.calls import Call
 from spec_envs.chess.position import Position
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 
 if TYPE_CHECKING:

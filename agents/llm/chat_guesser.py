@@ -10,15 +10,12 @@ import threading
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from spec_envs import Call, CancelToken, Guess, HandlerFailed
 from spec_envs.agents.calibration import RankCalibration, Reliability, capped
 from spec_envs.agents.llm.prompting import Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected
 from spec_envs.agents.llm.prompts.named import guess_prompts
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
-from spec_envs.errors import HandlerFailed
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 
 if TYPE_CHECKING:

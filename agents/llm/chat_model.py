@@ -11,14 +11,13 @@ import urllib.parse
 import weakref
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
-from spec_envs.calls import Effect
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken
+from spec_envs.closing import Closing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -39,7 +38,7 @@ _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 _awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
 
-class ChatModel:
+class ChatModel(Closing):
     """A chat model behind any server that speaks OpenAI's protocol, with the ``openai`` package as its client.
 
     Answers are streamed, so that a cancelled call closes its stream and the server stops. The tokens written until then
@@ -214,12 +213,6 @@ class ChatModel:
         with self._lock:
             self._closed = True
         self._background.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         where = "" if self.base_url is None else f", base_url={_public(self.base_url)!r}"

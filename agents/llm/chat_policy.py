@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from spec_envs import CancelToken, Effect, HandlerFailed
 from spec_envs.agents.llm.prompting import Prompter, Steps
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected
 from spec_envs.agents.llm.prompts.named import policy_prompt
-from spec_envs.calls import Effect
-from spec_envs.errors import HandlerFailed
-from spec_envs.handling import CancelToken
 
 if TYPE_CHECKING:
     from spec_envs.agents.llm.messages import AnyModel

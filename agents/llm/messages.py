@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from spec_envs.handling import CancelToken, Usage
+from spec_envs import CancelToken, Usage
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +66,7 @@ class Model(Protocol):
 
     def __call__(self, query: ChatRequest, cancel: CancelToken) -> Completion:
         """Return the answer to ``query``."""
+        ...
 
 
 #: A model, or an async model.

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
+    from spec_envs import Usage
     from spec_envs.agents.llm.prices import Price
-    from spec_envs.handling import Usage
 
 #: The number of characters in a token, until a better estimate is known.
 _CHARACTERS = 4

@@ -8,15 +8,15 @@ import json
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs import Call, Guess, InvalidConfiguration, Situation
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
 from spec_envs.agents.pattern.moment import Extra, Moment
 from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_examples
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel
 from spec_envs.agents.recent import Recent
-from spec_envs.calls import Call
 from spec_envs.conversation import (
     AssistantMessage,
     ChatReader,
@@ -27,12 +27,6 @@ from spec_envs.conversation import (
     UserMessage,
     tools_from_schemas,
 )
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
-
-if TYPE_CHECKING:
-    from spec_envs.prefetch import Situation
-
 
 _VERSION = 1
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.

@@ -72,8 +72,7 @@ class Text:
     def find(self, wanted: str) -> int:
         """Return the position of the value with the normal form ``wanted``, or -1."""
         if not wanted or (" " not in wanted and wanted not in self.vocabulary):
-            date = self.dates.get(wanted[5:].replace(" ", "-")) if _ISO.fullmatch(wanted) else None
-            return -1 if date is None else date.position
+            return -1
         position = self.line.find(f" {wanted} ")
         if position < 0 and _ISO.fullmatch(wanted):
             date = self.dates.get(wanted[5:].replace(" ", "-"))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from spec_envs import CancelToken, Effect, HandlerFailed
 from spec_envs.adapting import as_handler
 from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.calls import Effect
-from spec_envs.errors import HandlerFailed
-from spec_envs.handling import CancelToken
 from spec_envs.retail.queries import STOP
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from spec_envs import Effect
 from spec_envs.agents.retail.case import MORE, Action
-from spec_envs.calls import Effect
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task

@@ -7,10 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from spec_envs import Effect, InvalidConfiguration
 from spec_envs.agents.retail.case import CONFIRM, MORE, Action, Case, Next, call, give_up
-from spec_envs.calls import Effect
 from spec_envs.draws import Draws
-from spec_envs.errors import InvalidConfiguration
 
 _ORDER = r"(?:order #W\d+|the order with the .+?)"
 _ADDRESS = re.compile(r"(\d+ [^,]+), (?:([^,]+), )?([^,]+), ([A-Z]{2}) (\w+), ([^,.]+)")

@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from spec_envs import Call, Guess
 from spec_envs.agents.calibration import LogOddsCalibration
 from spec_envs.agents.log_linear import Ranker
 from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_model import ActionModel, Decision, decide
 from spec_envs.agents.search.past_actions import PastActions
 from spec_envs.agents.search.situation import Situation
-from spec_envs.calls import Call
-from spec_envs.guesses import Guess
 from spec_envs.search.actions import Act, read_action
 
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.

@@ -138,22 +138,22 @@ class Candidates:
 
     def _from_similar(self) -> None:
         for age, step in enumerate(reversed(self._situation.steps)):
-            asked = step.act.argument.lower() if step.act else ""
+            query = step.act.argument.lower() if step.act else ""
             for number, title in enumerate(step.similar):
                 bare = _NOTE.sub("", title)
                 features = [f"similar {min(age, 2)}", f"similar {min(age, 2)} number {number}"]
-                features += [f"similar {min(age, 1)} {each}" for each in self._likeness(bare, asked)]
+                features += [f"similar {min(age, 1)} {each}" for each in self._likeness(bare, query)]
                 if bare != title:
                     features.append("similar noted")
                     self.add("search", title, "similar as it stands")
                 self.add("search", bare, *features)
 
-    def _likeness(self, title: str, asked: str) -> Iterator[str]:
+    def _likeness(self, title: str, query: str) -> Iterator[str]:
         low, vocabulary = title.lower(), self._situation.vocabulary
-        yield "same" if low == asked else "longer" if low.startswith(asked) else "other"
-        if low != asked and asked.startswith(low):
+        yield "same" if low == query else "longer" if low.startswith(query) else "other"
+        if low != query and query.startswith(low):
             yield "shorter"
-        words, wanted = set(words_of(title)), set(words_of(asked))
+        words, wanted = set(words_of(title)), set(words_of(query))
         yield f"shares {4 * len(words & wanted) // max(1, len(wanted))}"
         yield f"shares back {4 * len(words & wanted) // max(1, len(words))}"
         if "(" in low:
@@ -211,16 +211,16 @@ class Candidates:
     # -- features ------------------------------------------------------------------------------------------------
 
     def _is_done(self, text: str) -> bool:
-        return any(text.lower() in asked for asked in self._situation.searched)
+        return any(text.lower() in argument for argument in self._situation.searched)
 
     def _about_search(self, argument: str) -> Iterator[str]:
-        low, asked = argument.lower(), self._situation.searched
-        if low in asked:
+        low, searched = argument.lower(), self._situation.searched
+        if low in searched:
             yield "search done"
             yield f"search done {sum(act.argument.lower() == low for act in self._situation.acts)}"
-        elif any(low in other for other in asked):
+        elif any(low in other for other in searched):
             yield "search part of one done"
-        elif any(other in low for other in asked):
+        elif any(other in low for other in searched):
             yield "search longer than one done"
         yield f"search words {min(len(argument.split()), 6)}"
 

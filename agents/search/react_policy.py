@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.chat_policy import ChatPolicy
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import PolicyPrompt
-from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import ARGUMENTS, Act, read_action
 
 if TYPE_CHECKING:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
+from spec_envs import Effect, InvalidConfiguration
 from spec_envs.agents.search.notes import KEYWORDS, Fact, Notes, find_fact
 from spec_envs.agents.search.question_reading import Compared, Named, Phrase, Wanted, read_question
-from spec_envs.calls import Effect
 from spec_envs.draws import Draws
-from spec_envs.errors import InvalidConfiguration
 
 _UNKNOWN = "unknown"
 #: The kind of thing that a relation leads to.

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spec_envs.calls import Effect
+from spec_envs import Effect
 
 if TYPE_CHECKING:
     from spec_envs.search.questions import Question

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from spec_envs import Call, Effect, Guess, InvalidConfiguration
 from spec_envs.agents.callable import CallableGuesser
-from spec_envs.calls import Call, Effect
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
 from spec_envs.tuning.report import Report
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ class Strategy(Protocol):
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> Sequence[Setting]:
         """Return one to ``k`` settings on the knobs' grids, best first. ``trials`` holds at least one window."""
+        ...
 
 
 class TuningPolicy:

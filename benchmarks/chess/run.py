@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import chess
 import gymnasium as gym
@@ -20,6 +20,7 @@ from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, Stockfis
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedPlayer
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import SpeculativeWrapper
 
@@ -46,7 +47,7 @@ class Replay(Speculated):
     plies: int
 
 
-class ChessBench:
+class ChessBench(Closing):
     """Replays games with the same settings; each has a guesser of its own, so that no game learns from another.
 
     Use it in ``with``, or ``close`` it: it may own a chess engine.
@@ -117,12 +118,6 @@ class ChessBench:
         """Stop the engine. Idempotent."""
         if self._pool is not None:
             self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def plain_env(game: RecordedGame, settings: ChessSettings) -> gym.Env[Any, Any]:

@@ -11,7 +11,7 @@ from spec_envs.benchmarks.reports import collected, config_of, console, mean_of,
 from spec_envs.benchmarks.search.cases import Case
 from spec_envs.benchmarks.search.run import SearchBench, SearchRun
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recordings.trajectories import load_episodes
+from spec_envs.search.recordings.trajectory_file import load_episodes
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.search.settings import SearchSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from gymnasium.error import DependencyNotInstalled
 
@@ -12,6 +12,7 @@ from spec_envs.adapting import as_handler
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.models import served_model
+from spec_envs.closing import Closing
 
 if TYPE_CHECKING:
     from spec_envs.benchmarks.serving.counting import ServerStatistics
@@ -22,7 +23,7 @@ __all__ = ["ModelServer"]
 _THINKERS = 64
 
 
-class ModelServer:
+class ModelServer(Closing):
     """A real HTTP server that speaks OpenAI's protocol, so that the whole path can be run without a paid model.
 
     It answers ``POST /v1/chat/completions`` (also streamed, with tools and log-probabilities), ``GET /v1/models`` and
@@ -104,9 +105,3 @@ class ModelServer:
         close = getattr(self._model, "close", None)
         if close is not None and self._owns_model:
             close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -1,8 +1,8 @@
-"""A small chess engine of our own, for machines without Stockfish: a move in about a millisecond.
+"""A small built-in chess engine, for machines without Stockfish: a move in about a millisecond.
 
-Negamax with alpha-beta over material and piece-square tables, then captures (and answers to checks) until it is quiet.
-Scores are kept move by move, so no position is ever evaluated from scratch but the first. It is deterministic: the same
-board, with the same last moves, always gets the same answer.
+Negamax with alpha-beta over material and piece-square tables, then captures and answers to checks until the position
+is quiet. Scores are updated move by move, so only the first position is evaluated from scratch. The engine is
+deterministic: the same board, with the same last moves, always gets the same answer.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from collections.abc import Iterable
 import chess
 
 from spec_envs.errors import InvalidConfiguration
-
-__all__ = ["MATE", "best_move", "rank_moves"]
 
 #: Score, in centipawns, of giving mate now; a mate ``n`` plies away is worth ``n`` less.
 MATE = 30_000

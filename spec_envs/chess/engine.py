@@ -14,7 +14,7 @@ import os
 import shutil
 import threading
 import weakref
-from typing import Any, Self
+from typing import Any
 
 import chess
 import chess.engine
@@ -23,6 +23,7 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.position import Position
+from spec_envs.closing import Closing
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
 
@@ -63,7 +64,7 @@ class Line:
     score: int
 
 
-class EnginePool:
+class EnginePool(Closing):
     """UCI engines behind one blocking method, ``analyse``, that any number of threads may call.
 
     The constructor starts nothing. ``close`` stops every engine and the background thread; so do ``with``, the garbage
@@ -155,12 +156,6 @@ class EnginePool:
         if worker is not None:
             worker.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _started(self) -> _Worker:
         with self._lock:
             if self._closed:
@@ -192,8 +187,9 @@ class _Query:
         best = (await self.analysis.wait()).move
         lines: dict[str, int] = {}
         for info in self.analysis.multipv:
-            if info.get("pv") and "score" in info:  # a mated side's info has no moves
-                lines.setdefault(info["pv"][0].uci(), info["score"].relative.score(mate_score=MATE))
+            moves, score = info.get("pv"), info.get("score")
+            if moves and score is not None:  # a mated side's info has no moves
+                lines.setdefault(moves[0].uci(), score.relative.score(mate_score=MATE))
         if not lines and best is not None:
             lines[best.uci()] = 0
         return [Line(move, score) for move, score in lines.items()]
@@ -273,6 +269,7 @@ class _Worker:
             _reject(query.answer, _closed() if self._closing else error)
 
     async def _ask_until_answered(self, query: _Query) -> list[Line]:
+        failure: chess.engine.EngineError | None = None
         for _ in range(1 + _REPEATS):
             if self._closing:
                 raise _closed()

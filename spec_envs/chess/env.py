@@ -45,9 +45,9 @@ class ChessEnv(CallEnv[Observation, Action]):
     """The agent plays one side of a game of chess against an opponent that takes its time.
 
     ## Description
-    Chess by the rules of FIDE, as python-chess has them. The agent plays one side; the other one is a handler named
+    Chess by the rules of FIDE, as python-chess has them. The agent plays one side. The other side is a handler named
     ``"opponent"``: an engine, a language model, a person, any function. One step is the agent's move and the opponent's
-    reply to it.
+    reply.
 
     ## Action Space
     With ``action_format="uci"`` (the default) a ``Text``: a move in UCI notation, such as ``"e2e4"``, ``"e1g1"``
@@ -56,7 +56,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     legal ones, and ``spec_envs.chess.encoding`` translates. ``action_space.sample()`` draws a *legal* move.
 
     ## Observation Space
-    With ``observation="text"`` (the default) a ``Dict`` of ``Text``, all that there is to know about the game:
+    With ``observation="text"`` (the default) a ``Dict`` of ``Text``, which holds the whole state of the game:
 
     | key           | value                                                                    |
     |---------------|--------------------------------------------------------------------------|
@@ -102,7 +102,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     ## Arguments
     - ``opponent``: "builtin" (default), "stockfish", "random", "human", or a callable ``opponent(position, cancel)``
       (or ``opponent(position)``) that takes a ``Position`` and returns a move in UCI notation. Its attribute
-      ``effect``, if it has one, says whether it may be asked ahead of time. A callable stays yours to close.
+      ``effect``, if it has one, says whether it may be called ahead of time. A callable stays yours to close.
     - ``color``: the agent's side, "white" (default) or "black".
     - ``max_plies``: truncate after so many half moves; ``None`` (default) never does.
     - ``fen``, ``pgn``, ``opening``: the start; at most one of them.
@@ -220,7 +220,7 @@ class ChessEnv(CallEnv[Observation, Action]):
 
     @property
     def position(self) -> Position:
-        """The position that a policy is asked about, or the opponent: an immutable value.
+        """The position as a policy or an opponent gets it: an immutable value.
 
         Raises:
             ResetNeeded: Before the first ``reset``.

@@ -17,7 +17,7 @@ import chess
 #: Boards in one observation of planes.
 MAX_FRAMES = 8
 
-#: All that makes two positions the same one: pieces, side to move, castling rights, a legal capture en passant.
+#: What repetitions of a position have in common: pieces, side to move, castling rights, a legal capture en passant.
 _Key = tuple[int | bool | None, ...]
 
 

@@ -1,8 +1,8 @@
-"""Recorded games: who moved what after how long, and a player that plays both sides of one again.
+"""Recorded games: their moves with the times these took, and a player that plays both sides of such a game again.
 
-A record is a JSON object with a list ``plies``. Each has ``move`` (UCI), ``actor_seconds`` and ``actor_tokens`` (``in``
-and ``out``) of the call that chose it, and ``guesses``: for each number of guesses asked for, the ``moves`` predicted,
-most likely first, with the ``seconds`` and ``tokens`` of that one guessing call.
+A record is a JSON object with a list ``plies``. Each ply has ``move`` (UCI), ``actor_seconds`` and ``actor_tokens``
+(``in`` and ``out``) of the call that chose the move, and ``guesses``: for each number of guesses wanted, the ``moves``
+predicted, most likely first, with the ``seconds`` and ``tokens`` of that prediction.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _SPREAD = 0.4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RecordedGuesses:
-    """What one guessing call predicted for a ply, most likely first, and what the call took.
+    """The moves that one prediction named for a ply, most likely first, and the time and tokens it took.
 
-    A record may hold how sure the guesser said it was of each move; then that decides what is most likely.
+    A record may hold the guesser's own scores of its moves; then these decide the order.
     """
 
     moves: tuple[str, ...]
@@ -42,7 +42,7 @@ class RecordedGuesses:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RecordedPly:
-    """A move as it was played, what the call that chose it took, and the guesses by the number asked for."""
+    """A move as it was played, the time and tokens of the call that chose it, and the guesses by the number wanted."""
 
     move: str
     seconds: float
@@ -58,7 +58,7 @@ class RecordedGame:
     and a FEN may name a square en passant where nothing can be taken.
 
     Args:
-        name: What to call the game in tables and errors.
+        name: The name of the game in tables and errors.
         plies: The moves in order, white's and black's.
         start_fen: FEN of the position that the game started from.
 
@@ -96,7 +96,7 @@ class RecordedGame:
         """Read a record from a JSON file.
 
         Raises:
-            InvalidConfiguration: The file is no such record; names the file, the ply and what is wrong with it.
+            InvalidConfiguration: The file is not a record; the message names the file, the ply and what is wrong.
             FileNotFoundError: There is no such file.
         """
         path = Path(path)
@@ -108,10 +108,10 @@ class RecordedGame:
 
     @classmethod
     def of(cls, data: Any, *, source: str = "record") -> Self:
-        """The game that ``data``, the content of a record file, tells of; ``source`` names it in errors.
+        """The game in ``data``, the content of a record file; ``source`` names the record in errors.
 
         Raises:
-            InvalidConfiguration: ``data`` is no such record; names the source, the ply and what is wrong with it.
+            InvalidConfiguration: ``data`` is not a record; the message names the source, the ply and what is wrong.
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("plies"), list):
             _refuse(source, None, "expected an object with a list 'plies'")
@@ -130,7 +130,7 @@ class RecordedGame:
         return tuple(ply.move for ply in self.plies)
 
     def ply_of(self, position: Position) -> int | None:
-        """The number of the ply that was played on ``position`` (0 is the first), or ``None`` if none was."""
+        """The number (0 is the first) of the ply that was played on ``position``; ``None`` if the game never had it."""
         number = len(position.moves)
         if number >= len(self.plies) or position.start_fen != self.start_fen:
             return None
@@ -146,8 +146,8 @@ class RecordedPlayer:
     wrong branch): a legal move by the built-in engine, after the seconds of the ply of that number times
     ``exp(N(0, 0.4²))``, and for that ply's tokens; past the end of the record the last ply counts.
 
-    Move and time depend on the position (with its history) and ``seed`` alone, not on the seed in the query. The effect
-    is ``SAMPLE`` all the same, since it stands for a language model: equal calls are not to be answered by one draw.
+    Move and time depend on the position (with its history) and ``seed`` alone, not on the seed in the query. Still the
+    effect is ``SAMPLE``, because the player stands for a language model: equal calls must not share one execution.
 
     Args:
         game: The record.
@@ -216,7 +216,7 @@ def _ply(data: Any) -> RecordedPly:
 
 
 def _scores(data: Mapping[str, Any]) -> Mapping[str, float]:
-    """How sure the guesser said it was of its moves, where the record says so."""
+    """The guesser's own scores of its moves, where the record has them."""
     confidence = data.get("confidence", {"moves": [], "scores": []})
     if not isinstance(confidence, Mapping):
         raise TypeError(f"'confidence' must be an object with 'moves' and 'scores', not {confidence!r}")
@@ -253,5 +253,5 @@ def _number(value: Any, name: str) -> float:
 
 def _count(value: str) -> int:
     if not value.isdecimal() or int(value) < 1:
-        raise ValueError(f"guesses are kept by how many were asked for, as in '3', not {value!r}")
+        raise ValueError(f"the keys of 'guesses' are numbers of guesses, such as '3', not {value!r}")
     return int(value)

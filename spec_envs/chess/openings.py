@@ -1,4 +1,4 @@
-"""A few openings by name, to start games from: the names and moves that every opening book has."""
+"""A few well-known openings by name, to start games from."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation. Its `
 from __future__ import annotations
 
 import random
-from typing import Any, ClassVar, Protocol, Self, TextIO
+from typing import Any, ClassVar, Protocol, TextIO
 
 import chess
 
@@ -19,6 +19,7 @@ from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.chess.position import Position
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Handler
 from spec_envs.terminal import Terminal
@@ -31,6 +32,7 @@ class Opponent(Protocol):
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move to play in ``query``."""
+        ...
 
 
 class BuiltinOpponent:
@@ -79,7 +81,7 @@ class RandomOpponent:
         return _rng(position, self.seed).choice(moves)
 
 
-class StockfishOpponent:
+class StockfishOpponent(Closing):
     """Plays what Stockfish plays, limited by nodes or depth, never by time, so that equal queries have equal answers.
 
     A weaker player: Stockfish's own skill levels draw from the clock, so this one searches as deep as the level allows
@@ -136,12 +138,6 @@ class StockfishOpponent:
         """Stop the engines, if they are this player's own. Idempotent."""
         if self._owns_pool:
             self._pool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class HumanOpponent:

@@ -1,4 +1,4 @@
-"""A chess position as an immutable value: what an opponent, a policy or a guesser is asked about."""
+"""A chess position as an immutable value: the query of calls to an opponent, a policy or a guesser."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Position:
     Args:
         start_fen: FEN of the position that the game started from.
         moves: Moves in UCI notation.
-        seed: For players that draw; a fresh one each ply. Equal positions with equal seeds have equal replies.
+        seed: For players that draw, another seed for each ply. Equal positions with equal seeds have equal replies.
     """
 
     start_fen: str = chess.STARTING_FEN
@@ -27,7 +27,7 @@ class Position:
 
     @classmethod
     def of(cls, query: Any) -> Self:
-        """The position that a call is about: ``query`` is one, or a text observation of ``SpecChess-v0``.
+        """The position that ``query`` holds: a ``Position``, or a text observation of ``SpecChess-v0``.
 
         Raises:
             TypeError: ``query`` is neither (an observation of planes, say, which does not hold the move history).
@@ -39,7 +39,7 @@ class Position:
         raise TypeError(f"{type(query).__name__} holds no chess position: expected a Position or a text observation")
 
     def board(self) -> chess.Board:
-        """The position on a board of your own, with its move stack."""
+        """The position on a new board, with its move stack."""
         return _replay(self.start_fen, self.moves).copy()
 
 

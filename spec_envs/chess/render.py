@@ -1,4 +1,4 @@
-"""What an episode looks like: text for a terminal, a picture, and PGN. Nothing here changes a game."""
+"""A game as text for a terminal, as a picture, and as PGN. Nothing here changes a game."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _PICTURE_SIZE = 480  # pixels
 
 
 def board_as_text(game: Game, color: chess.Color, *, forfeited: bool = False) -> str:
-    """The board from the side of ``color`` in Unicode, the last move in brackets, and a line that says where we are.
+    """The board from the side of ``color`` in Unicode, the last move in brackets, below a line with the game's state.
 
     Args:
-        game: What to show.
-        color: From which side, the agent's.
-        forfeited: Whether that side has lost by an illegal move, which is not in the game.
+        game: The game to show.
+        color: The agent's side, which is shown at the bottom.
+        forfeited: Whether the agent has lost by an illegal move, which is not in the game.
     """
     board, last = game.board, _last_move(game)
     marked = {last.from_square, last.to_square} if last else set()

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from spec_envs.chess.game import Game
 
     _Discrete = spaces.Discrete[np.int64]
+    _Space = spaces.Space[Any]
 else:
     _Discrete = spaces.Discrete  # takes no type argument before Gymnasium 1.4
+    _Space = object
 
 _MOVE_CHARS = "12345678abcdefghnqr"
 _FEN_CHARS = " -/0123456789BKNPQRabcdefghknpqrw"
@@ -30,7 +32,8 @@ _LEGAL_MOVES_LENGTH = 6 * 218
 def observation_space(kind: str) -> spaces.Space[Any]:
     """The space of observations of the ``kind`` "text" or "planes"."""
     if kind == "planes":
-        return spaces.Box(0, 1, PLANES_SHAPE, np.bool_)
+        boolean: Any = np.bool_  # of which gymnasium's types know nothing
+        return spaces.Box(0, 1, PLANES_SHAPE, boolean)
     return spaces.Dict(
         {
             "fen": spaces.Text(120, charset=_FEN_CHARS),
@@ -55,6 +58,7 @@ class Playing(Protocol):
 
     def first_moves(self) -> tuple[str, ...]:
         """The moves that are sure to be legal after ``reset()``."""
+        ...
 
 
 class _Legal:
@@ -95,18 +99,24 @@ class _Legal:
         return moves[int(rng.integers(len(moves)))]
 
 
-class MoveText(spaces.Text):
-    """Moves in UCI notation. ``sample()`` draws a legal move; a copy of the space draws any move a piece could make."""
+class _Moves(_Space):
+    """What the two spaces of moves share: each has a ``_Legal``, which is told of the seed."""
 
-    def __init__(self, env: Playing | None = None) -> None:
-        self._legal = _Legal(env)
-        super().__init__(5, min_length=4, charset=_MOVE_CHARS)
+    _legal: _Legal
 
     def seed(self, seed: int | None = None) -> Any:
         """Seed this space's generator; see ``gymnasium.Space.seed``."""
         if seed is not None:
             self._legal.seeded()
         return super().seed(seed)
+
+
+class MoveText(_Moves, spaces.Text):
+    """Moves in UCI notation. ``sample()`` draws a legal move; a copy of the space draws any move a piece could make."""
+
+    def __init__(self, env: Playing | None = None) -> None:
+        self._legal = _Legal(env)
+        super().__init__(5, min_length=4, charset=_MOVE_CHARS)
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A legal move; with ``mask`` or ``probability``, text as ``Text.sample`` draws it."""
@@ -115,18 +125,12 @@ class MoveText(spaces.Text):
         return self._legal.draw(self.np_random)
 
 
-class MoveIndex(_Discrete):
+class MoveIndex(_Moves, _Discrete):
     """Moves in AlphaZero's 8x8x73 encoding. ``sample()`` draws a legal move, as ``MoveText`` does."""
 
     def __init__(self, env: Playing | None = None) -> None:
         self._legal = _Legal(env)
         super().__init__(NUM_ACTIONS)
-
-    def seed(self, seed: int | None = None) -> Any:
-        """Seed this space's generator; see ``gymnasium.Space.seed``."""
-        if seed is not None:
-            self._legal.seeded()
-        return super().seed(seed)
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
         """A legal move; with ``mask`` or ``probability``, an index as ``Discrete.sample`` draws it."""

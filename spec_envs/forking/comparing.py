@@ -1,7 +1,7 @@
-"""Whether a copy of an environment is one: equal in every part, and with no part in common that can change.
+"""Check that a copy of an environment is faithful: equal in every part, and sharing no part that can change.
 
-Walks the two graphs of objects side by side. What is the same object twice in the one must be the same object twice in
-the other, so a copy that tears shared state apart, or that leaves some of it shared with the original, is found too.
+The two graphs of objects are walked side by side. An object that is reached twice in the original must be one object in
+the copy as well. So this finds copies that tear shared state apart, and copies that share state with the original.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ def compare(original: Any, copy: Any, known: Mapping[int, Any], name: str) -> No
     """Compare ``copy`` with its original.
 
     Args:
-        original: What was copied.
-        copy: What the copying gave.
-        known: ``id`` of an object to its copy, for what is known to be right (forked layers); not looked into.
-        name: What to call ``original`` in the path of an error.
+        original: The object that was copied.
+        copy: Its copy.
+        known: The ``id`` of each object whose copy is known to be right (a forked layer), with that copy. These are not
+            looked into.
+        name: The name of ``original`` in the path of an error.
 
     Raises:
         Uncopyable: They differ, share state, or hold something that cannot be compared; its path says where.

@@ -32,15 +32,16 @@ from spec_envs.forking.kinds import (
 
 
 class Copier:
-    """Copies a graph of objects; everything that it reaches twice is copied once.
+    """Copies a graph of objects; an object that is reached twice is copied once.
 
     Args:
-        layers: ``id`` of a layer of the environment to its fork.
-        fork: Forks an environment found on the way that is no layer of the stack, given the copies made so far.
+        layers: The ``id`` of each layer of the environment, with the layer's fork.
+        fork: Forks an environment that is found on the way and is not a layer, given the copies made so far.
 
     Attributes:
         known: ``layers`` and the environments that were forked on the way.
-        hooked: What was copied by code of its own class, with its copy; to be compared, as that code may be wrong.
+        hooked: Objects that were copied by code of their own class, each with its copy. They have to be compared, since
+            that code may be wrong.
     """
 
     def __init__(self, layers: Mapping[int, Any], fork: Callable[[Any, Mapping[int, Any]], Any]) -> None:

@@ -1,7 +1,7 @@
 """The exact state of numpy's random bit generators, cheap to take and to hold.
 
-``copy.deepcopy`` of a generator costs more than the rest of a fork, and most forks never draw: so a fork takes a
-snapshot, and builds its generator from it only when it is asked for one.
+``copy.deepcopy`` of a generator costs more than the rest of a fork, and most forks never draw. So a fork takes a
+snapshot, and builds its generator from the snapshot only when the generator is needed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Snapshot(NamedTuple):
-    """State of a bit generator; holds nothing of the generator itself."""
+    """The state of a bit generator, as values that share nothing with the generator."""
 
     kind: type[np.random.BitGenerator]
     state: Any
@@ -39,7 +39,7 @@ def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any) -> np.r
 
 
 def seeds_of(bits: np.random.BitGenerator) -> Any:
-    """What ``bits`` spawns children from, as a value; ``None`` if it was seeded the old way."""
+    """The seeds from which ``bits`` spawns children, as a value; ``None`` if it has no ``SeedSequence``."""
     sequence = getattr(bits, "seed_seq", None)
     if type(sequence) is np.random.SeedSequence:
         return (sequence.entropy, sequence.spawn_key, sequence.pool_size, sequence.n_children_spawned)

@@ -1,4 +1,4 @@
-"""What copying and comparing know of the kinds of things that an environment may hold."""
+"""The kinds of objects that an environment may hold, as far as copying and comparing treat them differently."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _ATOMIC_FAMILIES = (type, np.generic, np.dtype, enum.Enum, EnvSpec, pathlib.Pure
 
 
 class Uncopyable(Exception):
-    """Something in the environment cannot be copied, or was copied wrongly.
+    """An object in the environment cannot be copied, or was copied wrongly.
 
     Attributes:
-        path: The way to it, innermost part last, as in ``[".board", ".move_stack", "[3]"]``.
+        path: The way to the object, innermost part last, as in ``[".board", ".move_stack", "[3]"]``.
     """
 
     def __init__(self, reason: str, path: list[str] | None = None) -> None:
@@ -43,7 +43,7 @@ class Uncopyable(Exception):
         self.path = path or []
 
     def via(self, part: str) -> Uncopyable:
-        """The same, seen from one step further out."""
+        """This error with the name of the part that holds the object put before its path."""
         self.path.insert(0, part)
         return self
 

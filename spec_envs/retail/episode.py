@@ -44,7 +44,7 @@ class Episode:
     outcome: str | None = None
 
     def query(self, text: str) -> CustomerQuery:
-        """Return the question what the customer answers to ``text``."""
+        """Return the query of the call that asks the customer for an answer to ``text``."""
         return CustomerQuery((*self.said, text), self.task, self.seed)
 
     def told(self, text: str, reply: str) -> Episode:

@@ -155,7 +155,7 @@ def _records(path: Path, table: Table) -> dict[str, Record]:
 
 
 def _check_name(path: Path, key: str, name: Mapping[str, Any]) -> None:
-    # A search by name looks at all users, so one user without a name would make every search fail.
+    # The index of users needs every name, so one user without a name would make every search fail.
     for field in ("first_name", "last_name"):
         if not isinstance(name.get(field), str):
             raise InvalidConfiguration(f"{path}: name of {key!r} must have a {field}, a text, and is {name!r:.100}")

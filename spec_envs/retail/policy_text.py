@@ -1,4 +1,4 @@
-"""The policy that the agent works by: the rules of tau-bench's retail domain, in our words."""
+"""The policy text for the agent: the rules of tau-bench's retail domain, in our words."""
 
 POLICY_TEXT = """\
 # Retail agent policy

@@ -22,7 +22,7 @@ STOP = "###STOP###"
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class CustomerQuery:
-    """The question what the customer says next.
+    """The query of a ``user`` call: what does the customer say next?
 
     Attributes:
         said: What was said so far, in turns: ``GREETING``, customer, agent, customer, …, agent. A customer does not see
@@ -47,7 +47,7 @@ class CustomerQuery:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class ToolQuery:
-    """The question what a tool answers.
+    """The query of a ``tool`` call: what does the tool answer?
 
     Queries are equal if ``name``, ``text`` and ``store`` are equal, since the answer depends on nothing else.
 

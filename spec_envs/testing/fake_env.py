@@ -1,4 +1,4 @@
-"""``FakeEnv``: everything that speculation has to cope with, in one small environment. Public in ``testing``."""
+"""``FakeEnv``: everything that speculation has to cope with, in one small environment."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ def pure_response(query: Any) -> int:
 
 
 class FakeEnv(CallEnv[str, int]):
-    """A small environment for tests: it only waits, and remembers.
+    """A small environment for tests: its steps only ask handlers, and write the responses down.
 
-    Call ``i`` of a step goes to the ``i``-th handler with the ``i``-th effect (both start again at their ends). Its
-    query is ``(observation, action, i, seed)``: so one wrong response changes every later query. ``step`` changes
-    nothing before its last call was answered.
+    Call ``i`` of a step goes to handler ``i`` with effect ``i``, each modulo their number. The query is
+    ``(observation, action, i, seed)``, so one wrong response changes every later query. ``step`` changes nothing before
+    its last call was answered.
 
-    Observation space: ``Text``: all that has happened, one ``action:response,response;`` per step.
+    Observation space: ``Text``: all actions and responses so far, ``action:response,response;`` for each step.
     Action space: ``Discrete(num_actions)``.
     Reward: the share of this step's responses that equal the action.
     Ends: ``terminated`` after ``length`` steps.
     Info: ``responses``, those of this step, in order.
 
     Args:
-        handlers: By name; default: one called ``"world"``, which answers with ``pure_response``.
-        calls_per_step: How often ``step`` asks.
-        calls_in_reset: How often ``reset`` asks.
+        handlers: The handlers by name. Default: ``pure_response``, called ``"world"``.
+        calls_per_step: How many calls ``step`` makes.
+        calls_in_reset: How many calls ``reset`` makes.
         effects: Effects of the calls of a step (and of ``reset``), in turn.
         num_actions: Number of actions.
         length: Number of steps of an episode.
@@ -85,7 +85,7 @@ class FakeEnv(CallEnv[str, int]):
         return self._history, {"responses": responses}
 
     def step(self, action: int) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Ask ``calls_per_step`` times and write down the answers.
+        """Make ``calls_per_step`` calls and write their responses down.
 
         Raises:
             ResetNeeded: Before ``reset``, and after the end of the episode.

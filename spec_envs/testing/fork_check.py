@@ -31,7 +31,7 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
     Args:
         env: The environment, with all its wrappers; best fresh from ``gym.make``, so that forks before the first
             ``reset`` are checked as well.
-        steps: How many steps each comparison takes. Episodes that end are followed by the next.
+        steps: How many steps each comparison takes. When an episode ends, the next one begins.
         seed: Seeds the environment and the choice of actions.
         actions: Chooses the action for an observation, an info and a random generator. Default: a random action among
             those that ``action_mask`` or ``legal_moves`` allow, if the observation or the info has one of these.
@@ -43,7 +43,7 @@ def check_fork(env: AnyEnv, *, steps: int = 20, seed: int = 0, actions: Chooser 
 
 
 class _Event(NamedTuple):
-    """One ``step`` or ``reset``, and what came of it."""
+    """One ``step`` or ``reset``, and its outcome."""
 
     action: Any  # None: a reset
     outcome: dict[str, Any]
@@ -84,7 +84,7 @@ class _Check:
         self.steps = steps
         self.seed = seed
         self.calls: list[Hashable] = []
-        self.opened: list[AnyEnv] = []  # forks to be closed once it can be seen whom that disturbs
+        self.opened: list[AnyEnv] = []  # forks to close later, when it shows whether that disturbs other environments
         self.rng = np.random.default_rng(seed)
         space = copy.deepcopy(env.action_space)
         space.seed(seed)
@@ -110,7 +110,7 @@ class _Check:
         self.close_forks()
 
     def answers(self, env: CallEnv[Any, Any]) -> Callable[[Call], Any]:
-        """Answers each query once by the handler and then from memory; notes the calls."""
+        """A function that answers each query once by the handler and then from memory, and notes the calls."""
         known: dict[Call, Any] = {}
 
         def answer(call: Call) -> Any:
@@ -122,7 +122,7 @@ class _Check:
         return answer
 
     def try_fork(self, when: str) -> None:
-        """A fork where there is no episode: it works, or says why not; it never changes the original."""
+        """Fork without an episode under way: this works, or says why not; it never changes the original."""
         before = _states(self.env)
         try:
             self.opened.append(fork(self.env))

@@ -1,4 +1,4 @@
-"""The agent's actions: values for knobs, as a mapping, as JSON text, or as coordinates in a box."""
+"""The agent's actions: values of knobs as a mapping, as JSON text, or as coordinates in a box."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ Action = Mapping[str, Any] | str | NDArray[np.floating[Any]]
 
 ACTION_FORMATS = ("dict", "box", "json")
 
-#: Coordinates may leave [-1, 1] by as much as rounding to float32 can do.
+#: How far coordinates may lie outside of [-1, 1], because of rounding to float32.
 _SLACK = 1e-6
 
 
 def read_action(knobs: tuple[Knob, ...], action: object, current: Setting) -> Setting:
-    """The setting that an action asks for, each value moved to its knob's grid.
+    """The setting that an action describes, with each value moved to its knob's grid.
 
-    A mapping, or a JSON object as text, has values by knob name; a knob that it does not name keeps its value. A choice
-    is named, or in a mapping given by its number. Anything else is read as coordinates from -1 to 1, one for each knob.
+    A mapping, or a JSON object as text, has values by the names of knobs; other knobs keep their values. A choice is
+    given by name, in a mapping also by number. Anything else is read as coordinates from -1 to 1, one for each knob.
+
+    Args:
+        knobs: The knobs.
+        action: The action.
+        current: The current setting.
 
     Raises:
-        InvalidAction: It is none of these, names a knob that there is not, or has a value out of bounds.
+        InvalidAction: ``action`` has another form, names an unknown knob, or has a value out of bounds.
     """
     if isinstance(action, str):
         return _updated(knobs, _parsed(action), current)
@@ -41,7 +46,7 @@ def read_action(knobs: tuple[Knob, ...], action: object, current: Setting) -> Se
     if given.shape != (len(knobs),):
         names = ", ".join(knob.name for knob in knobs)
         raise InvalidAction(
-            f"an action is a mapping of knobs ({names}) to values, the same as JSON text, or an array of "
+            f"an action must be a mapping of knobs ({names}) to values, such a mapping as JSON text, or an array of "
             f"{len(knobs)} coordinate(s) from -1 to 1, not {str(action)[:200]!r}"
         )
     inside = np.where(np.abs(given) <= 1.0 + _SLACK, np.clip(given, -1.0, 1.0), given)
@@ -64,7 +69,7 @@ def action_space(knobs: tuple[Knob, ...], kind: str) -> spaces.Space[Any]:
 
 
 class SettingText(spaces.Text):
-    """Settings as JSON text. ``sample()`` draws one of a value for every knob."""
+    """Settings as JSON text. ``sample()`` draws a value for every knob."""
 
     def __init__(self, knobs: tuple[Knob, ...]) -> None:
         self._knobs = knobs
@@ -102,19 +107,19 @@ def _parsed(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict):
-        raise InvalidAction(f"an action as text is a JSON object of knobs and values, not {text[:200]!r}")
+        raise InvalidAction(f"an action as text must be a JSON object of knobs and values, not {text[:200]!r}")
     return parsed
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as Python has it; samples of spaces are arrays without dimensions."""
+    """``value`` as a plain Python value, if it is a NumPy scalar or an array without dimensions."""
     return value.item() if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0 else value
 
 
 def _updated(knobs: tuple[Knob, ...], given: Mapping[Any, Any], current: Setting, *, numbered: bool = False) -> Setting:
     by_name = {knob.name: knob for knob in knobs}
     if unknown := [name for name in given if name not in by_name]:
-        raise InvalidAction(f"there is no knob {unknown[0]!r}; there are: {', '.join(by_name)}")
+        raise InvalidAction(f"there is no knob {unknown[0]!r}; the knobs are: {', '.join(by_name)}")
     values: dict[str, Value] = dict(current)
     for name, value in given.items():
         values[name] = _value(by_name[name], value, numbered)
@@ -123,7 +128,7 @@ def _updated(knobs: tuple[Knob, ...], given: Mapping[Any, Any], current: Setting
 
 def _value(knob: Knob, value: Any, numbered: bool) -> Value:
     if knob.kind == "choice" and isinstance(value, int) and not isinstance(value, bool):
-        if not numbered:  # as a language model writes the choice "4096"
+        if not numbered:  # a language model may write 4096 for the choice "4096"
             return knob.snap(str(value))
         if 0 <= value < len(knob.choices):
             return knob.choices[value]

@@ -1,4 +1,4 @@
-"""Knobs: what a tuner may set, within which bounds, and on which grid."""
+"""Knobs: what an agent may set, with bounds and a grid of values."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from typing import Any, Literal
 from spec_envs.errors import InvalidAction, InvalidConfiguration
 
 Value = float | int | str
-#: A value for every knob, in the order of the knobs: names and values.
+#: A value for every knob: pairs of name and value, in the order of the knobs.
 Setting = tuple[tuple[str, Value], ...]
 
-#: Points of a grid, unless a knob says otherwise: three decades with 20 points each, as the series R20 has them.
+#: The default number of points of a grid: three decades with 20 points each, as in the series R20.
 _STEPS = 61
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Knob:
-    """One thing that can be set. Every value lies on the knob's own grid, so two settings are equal or they are not.
+    """Something that can be set. Every value lies on the knob's own grid, so settings can be compared for equality.
 
     Args:
-        name: As in actions and observations.
+        name: The name in actions and observations.
         kind: "float", "int" or "choice".
-        low: The least value; numbers only, whole ones for an "int".
-        high: The greatest value; see ``low``.
-        log: Whether the grid is even on a logarithmic scale. Its points, except the ends, then have two significant
-            digits if they are floats.
-        default: Where an episode starts; ``None`` for the middle of the grid. It is moved to the nearest point.
-        steps: How many points the grid has, at most: points that round to the same value count once.
-        choices: The values of a "choice", in an order that makes sense.
-        unit: For people and language models.
-        apply: Sets the value on a live system; for backends that leave this to the knob, as ``LiveBackend`` does.
-        read: The value that the live system has now. What was applied is read back and compared.
+        low: The least value of a "float" or an "int", for which it must be whole.
+        high: The greatest value of a "float" or an "int", for which it must be whole.
+        log: Whether the points of the grid are evenly spaced on a logarithmic scale. The points of a "float", except
+            the ends, then have two significant digits.
+        default: The value at the start of an episode, moved to the nearest point; ``None`` for the middle of the grid.
+        steps: The greatest number of points of the grid. There are fewer if several round to the same value.
+        choices: The values of a "choice", in a meaningful order.
+        unit: The unit, for people and language models.
+        apply: Sets the value on a live system, for ``LiveBackend``.
+        read: Returns the current value of the live system, for ``LiveBackend``, which compares it with the value set.
 
     Raises:
-        InvalidConfiguration: The bounds, the default or the choices make no sense.
+        InvalidConfiguration: The bounds, the default, the choices or the number of steps are invalid.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Knob:
 
     @property
     def start(self) -> Value:
-        """The default, which lies on the grid."""
+        """The default value, a point of the grid."""
         assert self.default is not None
         return self.default
 
     @property
     def grid(self) -> tuple[Value, ...]:
-        """All values that the knob can have, ascending, or in the order of the choices."""
+        """All values that the knob can have: numbers ascending, choices in their order."""
         if self.kind == "choice":
             return self.choices
         return _grid(self.kind, self.low, self.high, self.log, self.steps)
@@ -82,16 +82,16 @@ class Knob:
         """The point of the grid that is nearest to ``value`` on the knob's scale.
 
         Raises:
-            InvalidAction: It is no number between ``low`` and ``high``, or none of the choices.
+            InvalidAction: ``value`` is not a number from ``low`` to ``high``, or not one of the choices.
         """
         if self.kind == "choice":
             if isinstance(value, str) and value in self.choices:
                 return str(value)
-            raise InvalidAction(f"{self.name} is one of {', '.join(self.choices)}, not {value!r}")
+            raise InvalidAction(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
         number = finite(value)
         if number is None or not self.low <= number <= self.high:
             bounds = f"from {self.low:g} to {self.high:g} {self.unit}".rstrip()
-            raise InvalidAction(f"{self.name} is a number {bounds}, not {value!r}")
+            raise InvalidAction(f"{self.name} must be a number {bounds}, not {value!r}")
         grid = _grid(self.kind, self.low, self.high, self.log, self.steps)
         return min(grid, key=lambda point: abs(self._scaled(point) - self._scaled(number)))
 
@@ -103,10 +103,10 @@ class Knob:
         """The point of the grid that is nearest to a coordinate from -1 to 1.
 
         Raises:
-            InvalidAction: The coordinate lies outside.
+            InvalidAction: The coordinate lies outside of [-1, 1].
         """
         if not -1.0 <= coordinate <= 1.0:
-            raise InvalidAction(f"the coordinate of {self.name} lies between -1 and 1, and {coordinate!r} does not")
+            raise InvalidAction(f"the coordinate of {self.name} must lie between -1 and 1, not {coordinate!r}")
         grid = self.grid
         return grid[round((coordinate + 1.0) / 2.0 * (len(grid) - 1))]
 
@@ -114,7 +114,7 @@ class Knob:
         different = len(set(self.choices)) == len(self.choices)
         if not different or len(self.choices) < 2 or not all(isinstance(choice, str) for choice in self.choices):
             raise InvalidConfiguration(
-                f"{self.name} needs two choices or more, all different, as text, not {self.choices!r}"
+                f"{self.name} needs at least two choices, all different texts, not {self.choices!r}"
             )
 
     def _check_scale(self) -> None:
@@ -124,7 +124,7 @@ class Knob:
         if low is None or high is None or not low < high:
             raise InvalidConfiguration(f"{self.name}: low must lie below high, not {self.low!r} and {self.high!r}")
         if self.kind == "int" and not (low.is_integer() and high.is_integer()):
-            raise InvalidConfiguration(f"{self.name}: an 'int' has whole bounds, not {self.low!r} and {self.high!r}")
+            raise InvalidConfiguration(f"{self.name}: an 'int' needs whole bounds, not {self.low!r} and {self.high!r}")
         if self.log and low <= 0:
             raise InvalidConfiguration(f"{self.name}: a logarithmic scale begins above 0, not at {self.low!r}")
         if not isinstance(self.steps, int) or self.steps < 2:
@@ -135,17 +135,17 @@ class Knob:
 
 
 def setting_of(knobs: Iterable[Knob], values: dict[str, Value]) -> Setting:
-    """``values``, one for each knob, in the order of the knobs."""
+    """The setting with these values, in the order of the knobs."""
     return tuple((knob.name, values[knob.name]) for knob in knobs)
 
 
 def finite(value: object) -> float | None:
-    """``value`` as a float; ``None`` if it is no number, not finite, or too large for one."""
+    """``value`` as a float; ``None`` if it is not a number, not finite, or too large for a float."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:
         number = float(value)
-    except OverflowError:  # an integer may be as long as a language model likes
+    except OverflowError:  # a language model may write an integer of any length
         return None
     return number if math.isfinite(number) else None
 
@@ -157,6 +157,6 @@ def _grid(kind: str, low: float, high: float, log: bool, steps: int) -> tuple[fl
     if kind == "int":
         rounded: Iterable[float] = (round(point) for point in (low, *between, high))
     else:
-        digits = 1 if log else 9  # behind the first
+        digits = 1 if log else 9  # significant digits after the first
         rounded = (float(low), *(float(f"{point:.{digits}e}") for point in between), float(high))
     return tuple(sorted({point for point in rounded if low <= point <= high}))

@@ -1,4 +1,4 @@
-"""What an episode looks like: a line for each window, and curves. Nothing here changes an episode."""
+"""Renderings of an episode: a line for each window, or curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spec_envs.tuning.knobs import Knob
     from spec_envs.tuning.report import Trial
 
-#: Outside, above the curves: they may be anywhere.
+#: The legend is outside, above the curves, since the curves may be anywhere.
 _LEGEND: dict[str, Any] = {
     "fontsize": "small",
     "loc": "lower left",
@@ -39,7 +39,7 @@ def text(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) -> 
 
 
 def picture(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) -> NDArray[np.uint8]:
-    """Above the latencies over the windows, below where each knob stood on its grid; shape (480, 640, 3).
+    """A picture of shape (480, 640, 3): above the latencies, below the position of each knob on its grid, by window.
 
     Raises:
         DependencyNotInstalled: matplotlib is missing.
@@ -80,7 +80,7 @@ def _new_figure() -> Any:
         raise DependencyNotInstalled(
             'render_mode "rgb_array" of SpecTuning-v0 draws with matplotlib; run: pip install "spec-envs[plot]"'
         ) from error
-    # Without pyplot: it has global state, and may want a display.
+    # pyplot is not used, since it has global state and may need a display.
     figure = figures.Figure(figsize=(_SIZE[0] / _DPI, _SIZE[1] / _DPI), dpi=_DPI, layout="constrained")
     agg.FigureCanvasAgg(figure)
     return figure

@@ -1,4 +1,4 @@
-"""What the agent sees: the windows so far, as arrays for learning or as text for a language model."""
+"""Observations: the last windows, as arrays for learning or as text for a language model."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from spec_envs.tuning.measurement import METRICS, Machine, Metrics
 
 Observation = dict[str, Any] | str
 
-#: Bound of the figures in arrays: as a latency in ms, eleven days. (Gymnasium warns of boxes without bounds.)
+#: Upper bound of the figures in arrays; as a latency in ms it is eleven days. Gymnasium warns of unbounded boxes.
 _MOST = 1e9
 _MACHINE = tuple(field.name for field in dataclasses.fields(Machine))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
-    """One window: what was set and what was measured."""
+    """One window: its number, the setting, and the figures that were measured."""
 
     window: int
     knobs: Setting
@@ -36,8 +36,8 @@ class Report:
     """An observation as a value.
 
     Attributes:
-        trials: The last windows, oldest first; there is one at least.
-        machine: What the machine did in the last one.
+        trials: The last windows, oldest first; at least one.
+        machine: The state of the machine during the last window.
     """
 
     trials: tuple[Trial, ...]
@@ -50,11 +50,11 @@ class Report:
 
     @classmethod
     def of(cls, observation: Any, knobs: tuple[Knob, ...]) -> Self:
-        """The value of an observation in either form; ``knobs`` are the environment's."""
+        """The value of an observation in either form; ``knobs`` are the knobs of the environment."""
         return cls._of_text(observation, knobs) if isinstance(observation, str) else cls._of_arrays(observation, knobs)
 
     def arrays(self, knobs: tuple[Knob, ...], length: int) -> dict[str, Any]:
-        """As arrays, with ``length`` rows of history."""
+        """The observation as arrays, with ``length`` rows of history."""
         rows = [np.concatenate((coordinates(knobs, trial.knobs), _row(trial.metrics))) for trial in self.trials]
         history = np.zeros((length, len(knobs) + len(METRICS)), np.float32)
         history[length - len(rows) :] = rows
@@ -67,7 +67,7 @@ class Report:
         }
 
     def text(self, knobs: tuple[Knob, ...], workload: str, goal: str) -> str:
-        """As JSON text that explains itself."""
+        """The observation as JSON text that also describes workload, goal, units and knobs."""
         report = {
             "workload": workload,
             "goal": goal,
@@ -129,7 +129,7 @@ def _row(metrics: Metrics) -> Any:
 
 
 def _rounded(figures: Metrics | Machine) -> dict[str, float | bool]:
-    """The figures with six significant digits, which is more than anybody reads."""
+    """The figures with six significant digits, to keep the text short."""
     return {
         name: value if isinstance(value, bool) else float(f"{value:.6g}")
         for name, value in dataclasses.asdict(figures).items()

@@ -444,5 +444,5 @@ class TestCommand:
 
     def test_a_port_that_is_taken(self, server):
         port = server.address.rpartition(":")[2]
-        with pytest.raises(InvalidConfiguration, match=f"port {port} of 127.0.0.1 cannot be had"):
+        with pytest.raises(InvalidConfiguration, match=f"cannot listen on port {port} of 127.0.0.1"):
             Served(server._app.asgi, port=int(port))

@@ -71,7 +71,7 @@ class TestCommand:
             (["--backend", "eevdf"], "the backend 'eevdf' is real; give --clock wall"),
             (["--backend", "eevdf", "--clock", "wall", "--knobs", 3], "give --backend simulated"),
             (["--backend", "sqlite", "--clock", "wall"], "the best setting of 'sqlite' is not known"),
-            (["--start", 1000], "start: slice_ms is a number from 0.1 to 100 ms"),
+            (["--start", 1000], "start: slice_ms must be a number from 0.1 to 100 ms"),
             (["--mode", "actor", "--beside", "actor"], "beside must be another mode than mode, which is 'actor'"),
             (["--plot", "curves.docx"], "the name of a picture must end with .png"),
             (["--plot", "-"], "the name of a picture must end with .png"),

@@ -84,7 +84,7 @@ def broken(change):
         (broken(lambda plies: plies[1].update(actor_seconds=math.nan)), "ply 1: 'actor_seconds' must be .* not nan"),
         (broken(lambda plies: plies[1].update(actor_tokens={"in": 1})), "^bad.json, ply 1: 'out' is missing"),
         (broken(lambda plies: plies[1].update(actor_tokens=5)), "ply 1: 'actor_tokens' must be an object"),
-        (broken(lambda plies: plies[3].update(guesses={"two": {}})), "ply 3: guesses are kept by how many"),
+        (broken(lambda plies: plies[3].update(guesses={"two": {}})), "ply 3: the keys of 'guesses' are numbers"),
         (broken(lambda plies: plies[3].update(guesses={"2": {"moves": "e2e4"}})), r"ply 3: guesses\['2'\] must be"),
         (broken(lambda plies: plies.__setitem__(0, "e2e4")), "^bad.json, ply 0: expected an object, not 'e2e4'"),
     ],

@@ -203,7 +203,7 @@ class TestApi:
         with serving(database) as served:
             port = urllib.parse.urlsplit(served.address).port
             with (
-                pytest.raises(InvalidConfiguration, match=f"port {port} of 127.0.0.1 cannot be had"),
+                pytest.raises(InvalidConfiguration, match=f"cannot listen on port {port} of 127.0.0.1"),
                 serving(database, port=port or 0),
             ):
                 pass

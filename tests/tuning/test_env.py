@@ -215,7 +215,7 @@ class TestErrors:
             ({"window_s": math.inf}, "0 <= settle_s < window_s"),
             ({"window_s": "1"}, "0 <= settle_s < window_s must hold, in seconds, not settle_s=0.1, window_s='1'"),
             ({"settle_s": None}, "0 <= settle_s < window_s"),
-            ({"start": {"slice_ms": 1000}}, "start: slice_ms is a number"),
+            ({"start": {"slice_ms": 1000}}, "start: slice_ms must be a number"),
             ({"start": "best"}, "start must be None, 'random' or a mapping"),
             ({"reward": "valid"}, "reward must be"),
             ({"caps": {"throughput": 1}}, "caps holds limits above 0 ms for p50"),

@@ -163,7 +163,10 @@ class TestJournal:
         Journal(tmp_path / "journal").close()
 
     def test_one_owner_in_this_process_too(self, tmp_path):
-        with Journal(tmp_path), pytest.raises(HandlerFailed, match="this process has a backend .* close that first"):
+        with (
+            Journal(tmp_path),
+            pytest.raises(HandlerFailed, match="this process already has .* close it first"),
+        ):
             Journal(tmp_path)
         Journal(tmp_path).close()
 
@@ -184,7 +187,7 @@ class TestJournal:
         end(start_tuner(workload, tmp_path / "journal"))
         number = Path(workload.files["number"])
         number.unlink()
-        with pytest.raises(HandlerFailed, match=f"not put back, and still in .*journal.jsonl: '7' .* {number}"):
+        with pytest.raises(HandlerFailed, match=f"not restored, and still in .*journal.jsonl: '7' .* {number}"):
             Journal(tmp_path / "journal")
         assert Path(workload.files["word"]).read_text() == "never\n"
         number.write_text("99")

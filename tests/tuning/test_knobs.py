@@ -60,7 +60,7 @@ class TestKnob:
 
     @pytest.mark.parametrize("value", [0.09, 101, 10**400, float("nan"), float("inf"), True, "3", None, [1]])
     def test_what_is_no_number_within_the_bounds_is_refused(self, value):
-        with pytest.raises(InvalidAction, match=r"slice_ms is a number from 0.1 to 100 ms, not"):
+        with pytest.raises(InvalidAction, match=r"slice_ms must be a number from 0.1 to 100 ms, not"):
             SLICE.snap(value)
 
     @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ class TestKnob:
             ({"low": 2, "high": 1}, "low must lie below high"),
             ({"low": "0", "high": "1"}, "low must lie below high"),
             ({"low": float("-inf")}, "low must lie below high"),
-            ({"kind": "int", "low": 0.2, "high": 0.8}, "an 'int' has whole bounds"),
+            ({"kind": "int", "low": 0.2, "high": 0.8}, "an 'int' needs whole bounds"),
             ({"low": 0, "high": 1, "log": True}, "a logarithmic scale begins above 0"),
             ({"steps": 1}, "steps must be an integer of at least 2"),
             ({"steps": 2.5}, "steps must be an integer of at least 2"),
@@ -115,18 +115,18 @@ class TestActions:
     @pytest.mark.parametrize(
         ("action", "message"),
         [
-            ({"speed": 1}, "there is no knob 'speed'; there are: slice_ms, batch, mode"),
+            ({"speed": 1}, "there is no knob 'speed'; the knobs are: slice_ms, batch, mode"),
             ({1: 1}, "there is no knob 1"),
-            ({"mode": 3}, "mode is one of off, 4096, on, not 3"),
-            ('{"mode": 1}', "mode is one of off, 4096, on, not '1'"),
+            ({"mode": 3}, "mode must be one of off, 4096, on, not 3"),
+            ('{"mode": 1}', "mode must be one of off, 4096, on, not '1'"),
             ("slice_ms = 3", "a JSON object"),
             ("[1, 2]", "a JSON object"),
             ("[" * 100_000, "a JSON object"),
             ([0.0], "an array of 3 coordinate"),
             (None, "an array of 3 coordinate"),
             (object(), "an array of 3 coordinate"),
-            ([0.0, 0.0, 1.1], "lies between -1 and 1"),
-            ([0.0, 0.0, float("nan")], "lies between -1 and 1"),
+            ([0.0, 0.0, 1.1], "must lie between -1 and 1"),
+            ([0.0, 0.0, float("nan")], "must lie between -1 and 1"),
         ],
     )
     def test_what_cannot_be_read_is_refused(self, action, message):

@@ -1,8 +1,8 @@
-"""The asyncio runtime: a task for every call of an async handler, on the event loop of whoever awaits the wrapper.
+"""The asyncio runtime: a task for every call of an async handler, on the event loop where the wrapper is awaited.
 
-Cancelling a call cancels its task. Handlers and guessers that are plain functions run on worker threads, as in the
-thread runtime, since they would stop the loop; their calls end when they return. The authoritative call has a task of
-its own like any other, so that cancelling the task that awaits it leaves the call alone.
+Cancelling a call cancels its task. Handlers and guessers that are plain functions would block the loop, so they run on
+worker threads, as in the thread runtime; their calls end when they return. The authoritative call has a task of its
+own too, so that cancelling the task that awaits the wrapper does not cancel the call.
 """
 
 from __future__ import annotations
@@ -58,27 +58,27 @@ class AsyncioRuntime:
     """Runs an episode on the event loop in which it is first used."""
 
     def __init__(self) -> None:
-        # Nearly everything happens on the loop; but lessons of guessers that are plain functions end on their thread.
+        # Nearly everything happens on the loop; but lessons of guessers that are plain functions end on worker threads.
         self.lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = asyncio.Lock()
         self._threads = ThreadRuntime()
         self._open: set[Job] = set()
-        self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself keeps only weak references
+        self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._waiters: set[asyncio.Future[None]] = set()
         self._closed = False
 
     @property
     def is_closed(self) -> bool:
-        """Whether nothing starts any more: it was closed, or its loop is being shut down."""
+        """Whether no job can start any more: the runtime was closed, or its loop is being shut down."""
         return self._closed
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Whoever else uses the episode waits meanwhile.
+        """Let one task at a time use the episode.
 
         Raises:
-            InvalidConfiguration: The running loop is not the one that the runtime was first used in.
+            InvalidConfiguration: The runtime was first used in another event loop.
         """
         if asyncio.get_running_loop() is not self.own_loop():
             raise InvalidConfiguration("this wrapper belongs to another event loop; make one in the loop that uses it")
@@ -90,7 +90,7 @@ class AsyncioRuntime:
         return self.own_loop().time()
 
     def token(self) -> TaskToken:
-        """A new token on the loop's clock."""
+        """Return a new token on the loop's clock."""
         return TaskToken(self.own_loop())
 
     def spawn(self, job: Job) -> None:
@@ -104,11 +104,11 @@ class AsyncioRuntime:
             self._threads.spawn(Job(job.name, job.function, self._from_thread(job), job.token))
 
     def run(self, job: Job) -> None:
-        """Like ``spawn``: the caller waits for it with ``changed``."""
+        """Like ``spawn``; the caller waits for the job with ``changed``."""
         self.spawn(job)
 
     async def call(self, name: str, handler: Handler, query: Any) -> Any:
-        """Make a call outside any episode, and await its response."""
+        """Call ``handler`` outside of any episode, and return its response."""
         answer: asyncio.Future[Any] = self.own_loop().create_future()
         token = self.token()
 
@@ -128,15 +128,15 @@ class AsyncioRuntime:
             raise
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
-        """``event`` happens on the loop."""
+        """Have ``event`` happen on the loop."""
         if _running_loop() is self._loop:
             event()
         else:
-            with contextlib.suppress(RuntimeError):  # it was closed
+            with contextlib.suppress(RuntimeError):  # the loop was closed
                 self.own_loop().call_soon_threadsafe(event)
 
     def learn(self, task: Callable[[], None]) -> None:
-        """Run ``task`` on a worker thread, after those before it; not after the end."""
+        """Run ``task`` on a worker thread, after the tasks given before; not at all once the runtime is closed."""
         if self._closed:
             return
         lesson = Job("observe", lambda cancel: task(), lambda value, error: None, CancelToken())
@@ -150,7 +150,7 @@ class AsyncioRuntime:
         self._threads.learn(teach)
 
     def wait(self, until: float | None) -> None:
-        """Refuses: this runtime is awaited.
+        """Refuse to block the event loop.
 
         Raises:
             InvalidConfiguration: Always.
@@ -158,7 +158,7 @@ class AsyncioRuntime:
         raise InvalidConfiguration("this runtime is awaited; use AsyncSpeculativeWrapper")
 
     async def changed(self, until: float | None) -> None:
-        """Return once something was delivered, or at the time ``until``."""
+        """Wait until something was delivered, or until the time ``until``."""
         loop = self.own_loop()
         waiter = loop.create_future()
         self._waiters.add(waiter)
@@ -171,25 +171,25 @@ class AsyncioRuntime:
                 alarm.cancel()
 
     def wake(self) -> None:
-        """Wake whoever waits."""
+        """Wake all waiters."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     def close(self) -> None:
-        """Start nothing any more; see ``ended``."""
+        """Let no job start any more; ``ended`` waits for the jobs that have started."""
         self._closed = True
         self.wake()
 
     async def idle(self) -> None:
-        """Wait until no job is under way, or it is closed."""
+        """Wait until no job is under way, or the runtime is closed."""
         while self._open and not self._closed:
             await self.changed(None)
 
     async def ended(self) -> None:
-        """Wait until all calls have returned, and end the threads; a call that will not end is left with a warning.
+        """Wait until all calls have returned, and end the threads. A call that does not end is left with a warning.
 
-        In another loop, after its own has ended: that has ended the tasks.
+        This may also be awaited in another loop, once the runtime's own loop has ended, and its tasks with it.
         """
         if self.own_loop() is not asyncio.get_running_loop():
             self._open.clear()
@@ -208,7 +208,7 @@ class AsyncioRuntime:
             )
 
     def own_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that it belongs to: that of the first use."""
+        """Return the event loop that the runtime belongs to: the one of its first use."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return self._loop
@@ -216,10 +216,10 @@ class AsyncioRuntime:
     # -- jobs ----------------------------------------------------------------------------------------------------
 
     def _follow(self, job: Job, coroutine: Any) -> None:
-        """Run ``coroutine``; what becomes of it is what becomes of ``job``."""
+        """Run ``coroutine`` in a task, whose outcome is the outcome of ``job``."""
         task = asyncio.ensure_future(coroutine, loop=self.own_loop())
         self._tasks.add(task)
-        # Told by a callback: a task that is cancelled before its first step never runs a line of its own.
+        # A callback tells the end: a task that is cancelled before its first step runs no line of its own.
         task.add_done_callback(lambda done: self._ended(job, done))
         job.token.on_cancel(task.cancel)
 
@@ -234,16 +234,16 @@ class AsyncioRuntime:
         self._deliver(job, None, CallCancelled() if job.token.cancelled else asyncio.CancelledError())
 
     def _from_thread(self, job: Job) -> Callable[[Any, BaseException | None], None]:
-        """Where a worker delivers: on the loop, if that still runs."""
+        """Return a function that a worker delivers with: it delivers on the loop, if the loop still runs."""
 
         def deliver(value: Any, error: BaseException | None) -> None:
-            with contextlib.suppress(RuntimeError):  # it was closed: nobody is there any more who could be told
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits any more
                 self.own_loop().call_soon_threadsafe(self._returned, job, value, error)
 
         return deliver
 
     def _returned(self, job: Job, value: Any, error: BaseException | None) -> None:
-        if error is None and inspect.isawaitable(value):  # a plain function that calls an async one
+        if error is None and inspect.isawaitable(value):  # a plain function that has called a coroutine function
             self._follow(job, value)
         else:
             self._deliver(job, value, error)
@@ -255,7 +255,7 @@ class AsyncioRuntime:
 
 
 def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether all that is left on the loop has been cancelled, as ``asyncio.run`` does at its end."""
+    """Whether all tasks that are left on the loop have been cancelled, as ``asyncio.run`` does at its end."""
     return all(task.cancelling() for task in asyncio.all_tasks(loop))
 
 

@@ -1,7 +1,8 @@
-"""What a runtime offers the driver: a clock, jobs that run beside the episode, and a way to wait for them.
+"""What a runtime offers: a clock, jobs that run beside the episode, and a way to wait for them.
 
-There are three: ``threads`` (blocking handlers, the wall clock), ``tasks`` (async handlers, an event loop) and
-``simulation`` (one thread, a virtual clock).
+There are three runtimes: ``threads`` (blocking handlers, the wall clock), ``asyncio`` (async handlers, an event loop)
+and ``simulation`` (one thread, a virtual clock). The speculation tree's driver, ``wrappers.tools`` and
+``LastWriteWins`` run, await and cancel all their calls on them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ if TYPE_CHECKING:
 
 
 class Job:
-    """A function to run with a token, and where to deliver what becomes of it.
+    """A function to run with a token, and where to deliver its outcome.
 
-    ``deliver(value, error)`` is called once, when the function has returned or raised; in a runtime's own thread, if it
-    has any. The function of a job that ``is_async`` gives a coroutine.
+    Args:
+        name: A name for threads and messages.
+        function: ``function(token)``: does the job. It returns a coroutine if ``is_async``.
+        deliver: ``deliver(value, error)``: called once, when the function has returned or raised; in one of the
+            runtime's own threads, if the runtime has any.
+        token: The token of the job; cancelling it tells the function to stop.
+        is_async: Whether an event loop has to run the function.
     """
 
     __slots__ = ("deliver", "function", "is_async", "name", "token")
@@ -43,22 +49,25 @@ class Runtime(Protocol):
 
     @property
     def lock(self) -> AbstractContextManager[Any]:
-        """Held by the driver while it touches the tree; re-entrant."""
+        """Held while the state that jobs deliver to is used; re-entrant."""
+        ...
 
     def now(self) -> float:
         """Seconds on this runtime's clock."""
+        ...
 
     def token(self) -> CancelToken:
-        """A new token on this runtime's clock."""
+        """Return a new token on this runtime's clock."""
+        ...
 
     def spawn(self, job: Job) -> None:
         """Run ``job`` beside the episode."""
 
     def run(self, job: Job) -> None:
-        """Run ``job`` for the caller, who waits for it anyway."""
+        """Run ``job`` for the caller, who waits for the job anyway."""
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
-        """For a job with ``token``, from inside it: ``event`` happens now. It may happen after the job's end."""
+        """Have ``event`` happen now. Called from inside the job with ``token``, which may end before the event."""
 
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` beside the episode, after all tasks given before it."""
@@ -67,7 +76,7 @@ class Runtime(Protocol):
         """Return once something was delivered, or at the time ``until``. Called with the lock held."""
 
     def wake(self) -> None:
-        """Something was delivered: whoever waits should look."""
+        """Wake all waiters, because something was delivered."""
 
     def close(self) -> None:
         """End every thread. Idempotent."""

@@ -1,8 +1,8 @@
 """The simulation runtime: one thread, a virtual clock, the same handlers.
 
-A handler is run at once when its call starts. Every ``cancel.sleep`` in it only adds up, and its response is delivered
-when the clock has come that far. So hours pass in milliseconds, and a run is the same every time. Computing takes no
-virtual time; only sleeping does.
+A handler runs at once when its call starts. The seconds of its ``cancel.sleep`` calls are only added up, and its
+response is delivered when the virtual clock has advanced by their sum. So hours pass in milliseconds, and every run is
+the same. Computing takes no virtual time; only sleeping does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class VirtualToken(CancelToken):
-    """A token whose sleep takes no time, only counts it."""
+    """A token that counts the seconds of ``sleep`` without waiting for them."""
 
     def __init__(self, runtime: SimulationRuntime) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class VirtualToken(CancelToken):
         self.elapsed_s += seconds
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
-        """See ``CancelToken.usage``; by default what had been spent by the present time of the virtual clock."""
+        """See ``CancelToken.usage``; by default what was spent by the present time of the virtual clock."""
         return super().usage(self._runtime.now() if at is None else at)
 
 
 class SimulationRuntime:
-    """Runs an episode in virtual time. May be shared by wrappers that are used one after the other."""
+    """Runs an episode in virtual time. Wrappers that are used one after the other may share it."""
 
     def __init__(self) -> None:
         self.lock = contextlib.nullcontext()
@@ -55,11 +55,11 @@ class SimulationRuntime:
         return self._clock
 
     def token(self) -> VirtualToken:
-        """A new token on the virtual clock."""
+        """Return a new token on the virtual clock."""
         return VirtualToken(self)
 
     def spawn(self, job: Job) -> None:
-        """Compute the job's outcome, and deliver it when its time has come; at once when it is cancelled before."""
+        """Compute the outcome of ``job`` now; deliver it at the virtual time of its end, or when it is cancelled."""
         token = job.token
         assert isinstance(token, VirtualToken)
         value, error = None, None
@@ -75,11 +75,11 @@ class SimulationRuntime:
         token.on_cancel(lambda: self._schedule(self._clock, outcome))
 
     def run(self, job: Job) -> None:
-        """Like ``spawn``: the caller waits for it with ``wait``."""
+        """Like ``spawn``; the caller waits for the job with ``wait``."""
         self.spawn(job)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
-        """``event`` happens when the clock has come as far as the job has slept."""
+        """Have ``event`` happen at the virtual time up to which the job with ``token`` has slept."""
         assert isinstance(token, VirtualToken)
         self._schedule(self._clock + token.elapsed_s, _Due("meanwhile", event))
 
@@ -88,10 +88,10 @@ class SimulationRuntime:
         task()
 
     def wait(self, until: float | None) -> None:
-        """Let the clock run to the next delivery, or to ``until``.
+        """Advance the clock to the next delivery, or to ``until``.
 
         Raises:
-            HandlerFailed: Nothing will ever be delivered: the call that the episode waits for never returns.
+            HandlerFailed: Nothing is left to deliver: the call that the episode waits for never returns.
         """
         limit = math.inf if until is None else until
         while self._due and self._due[0][0] <= limit and not math.isinf(self._due[0][0]):
@@ -104,17 +104,17 @@ class SimulationRuntime:
             raise HandlerFailed(f"no call in flight ever returns in virtual time; in flight: {', '.join(names)}")
 
     def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass, as when a policy outside the wrapper is thinking."""
+        """Advance the clock by ``seconds``, for example for a policy outside of the wrapper that thinks."""
         until = self._clock + seconds
         while self._due and self._due[0][0] <= until:
             self._deliver_next()
         self._clock = until
 
     def wake(self) -> None:
-        """Nothing to do: nobody else is waiting."""
+        """Do nothing: with one thread, nobody else waits."""
 
     def close(self) -> None:
-        """Deliver what is due now, so that every cancelled call has ended; forget what never returns."""
+        """Deliver everything that is due now, so that every cancelled call ends."""
         while self._due and self._due[0][0] <= self._clock:
             self._deliver_next()
 
@@ -122,7 +122,7 @@ class SimulationRuntime:
         heapq.heappush(self._due, (at, next(self._sequence), due))
 
     def _deliver_next(self) -> bool:
-        """Whether there was anything left to deliver: a job that was cancelled has been delivered before its time."""
+        """Deliver what is due next. Return whether it was still undelivered: a cancelled job is delivered early."""
         at, _, due = heapq.heappop(self._due)
         if due.delivered:
             return False
@@ -134,7 +134,7 @@ class SimulationRuntime:
 
 @dataclasses.dataclass(slots=True)
 class _Due:
-    """Something to deliver, once: what became of a job, or what it had to say in the middle."""
+    """Something to deliver once: the outcome of a job, or an event of ``meanwhile``."""
 
     name: str
     deliver: Callable[[], None]

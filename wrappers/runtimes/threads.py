@@ -1,7 +1,7 @@
 """The thread runtime: blocking handlers on the wall clock.
 
-The authoritative call runs in the caller's own thread, just as without speculation; everything else runs on workers. A
-worker is made when none is idle, so their number is bounded by the tree's limits on calls and guesses in flight.
+The authoritative call runs in the caller's own thread, just as without speculation. Everything else runs on worker
+threads. A worker is made when none is idle, so the limits on calls and guesses in flight bound the number of workers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ThreadRuntime:
         return time.monotonic()
 
     def token(self) -> CancelToken:
-        """A new token."""
+        """Return a new token on the wall clock."""
         return CancelToken()
 
     def spawn(self, job: Job) -> None:
@@ -58,11 +58,11 @@ class ThreadRuntime:
         _carry_out(job)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
-        """``event`` happens here and now."""
+        """Have ``event`` happen at once, in this thread."""
         event()
 
     def learn(self, task: Callable[[], None]) -> None:
-        """Run ``task`` on a worker, after those before it."""
+        """Run ``task`` on a worker, after the tasks given before."""
         with self._guard:
             self._lessons.append(task)
             if self._learning or self._closed:
@@ -80,16 +80,16 @@ class ThreadRuntime:
             task()
 
     def wait(self, until: float | None) -> None:
-        """Wait for a delivery."""
+        """Wait for a delivery, or until the time ``until``."""
         self._delivered.wait(None if until is None else max(0.0, until - self.now()))
 
     def wake(self) -> None:
-        """Wake whoever waits."""
+        """Wake all waiters."""
         with self._delivered:
             self._delivered.notify_all()
 
     def close(self, patience_s: float | None = None) -> None:
-        """End the workers, and wait for them; one whose handler ignores its token is left behind with a warning."""
+        """End the workers, and wait for them. A worker whose handler ignores its token is left with a warning."""
         with self._guard:
             self._closed = True
             workers = tuple(self._workers)
@@ -113,7 +113,7 @@ class ThreadRuntime:
                 self._idle.append(worker)
 
     def _leave(self, worker: _Worker) -> bool:
-        """Whether ``worker`` may end: nobody has given it a job meanwhile."""
+        """Take ``worker`` out, if it is still idle. Return whether it may end."""
         with self._guard:
             if worker not in self._idle:
                 return False
@@ -141,7 +141,7 @@ class _Worker(threading.Thread):
             if job is None:
                 return
             self.job_name = job.name
-            # Idle before it delivers: what the delivery starts can then be this worker's next job.
+            # The worker is idle before it delivers, so that the delivery can give it the next job.
             _carry_out(job, lambda: self._runtime._rest(self))
 
 
@@ -150,7 +150,7 @@ def _carry_out(job: Job, returned: Callable[[], None] = lambda: None) -> None:
         value, error = job.function(job.token), None
     except Exception as raised:
         value, error = None, raised
-    except BaseException as raised:  # Ctrl-C in the caller's thread: the call has ended, and the signal goes on
+    except BaseException as raised:  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
         job.deliver(None, raised)
         raise
     returned()

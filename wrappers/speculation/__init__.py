@@ -1,8 +1,7 @@
-"""The machinery under ``SpeculativeWrapper``: a pure tree, and the thin things that carry out what it says.
+"""The machinery under ``SpeculativeWrapper``: a pure tree, and the thin modules that carry out its commands.
 
-``tree`` decides. Its parts are ``branches`` (which nodes there are), ``runs`` and ``reads`` (their calls as they are
-made), ``asking`` and ``pace`` (which are guessed), ``planner`` (what is best and may start), within ``limits``; all of
-them handle ``nodes``. ``episode`` makes a Gymnasium environment into what the tree holds at its nodes. ``driver``
-carries out the tree's commands on a runtime (``threads``, ``simulation``) and keeps ``trace`` and ``statistics``.
-``certify`` checks that nothing but time has changed.
+``tree`` decides which branches there are, which calls are started and which responses are predicted. ``episode`` makes
+a Gymnasium environment into the snapshots that the tree holds at its nodes. ``driver`` carries out the tree's commands
+on a runtime (``wrappers.runtimes``), ``guessing`` those that concern guessers; ``ledger`` keeps ``trace`` and
+``statistics``. ``session`` joins all of them to one wrapped environment.
 """

@@ -40,14 +40,14 @@ _log = logging.getLogger(__name__)
 
 
 class Driver:
-    """Runs one tree.
+    """Carries out the commands of one tree.
 
     Args:
         tree: The tree.
-        runtime: Where calls run.
+        runtime: Where the calls run.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
-        guessers: By handler name.
-        k: Guesses to ask for at once.
+        guessers: The guessers, by the name of the handler whose responses they guess.
+        k: The greatest number of guesses that a guesser may return.
         ledger: Trace and statistics.
     """
 
@@ -86,18 +86,18 @@ class Driver:
             return root.run.response if root is not None and root.run is not None and root.answered else None
 
     def rebase(self, process: Process | None) -> None:
-        """Discard everything and go on from ``process``."""
+        """Discard all branches and go on from ``process``; ``None``: there is no episode."""
         self._apply(lambda now: self._tree.rebase(process, now))
 
     def commit(self, response: Any) -> None:
-        """``response`` is the root's final response."""
+        """Make ``response`` the final response to the root's call, and move the root on."""
         self._apply(lambda now: self._tree.commit(response, now))
 
     def obtain(self) -> Any:
         """The response to the root's call, which is authoritative from now on.
 
         Raises:
-            Exception: Whatever its handler raised.
+            Exception: Whatever the call's handler raised.
         """
         self._ledger.wait_begins(self._runtime.now())
         try:
@@ -107,9 +107,13 @@ class Driver:
             self._ledger.wait_ends(self._runtime.now())
 
     async def obtain_async(self, wait: Callable[[float | None], Awaitable[None]]) -> Any:
-        """Like ``obtain`` on an event loop, where ``wait`` stands for the runtime's own.
+        """Like ``obtain``, on an event loop.
 
-        When the task that awaits this is cancelled, the call goes on; the next ``obtain_async`` has its response.
+        Args:
+            wait: Waits as ``Runtime.wait`` does, until something has happened or the given time has come.
+
+
+        When the task that awaits this is cancelled, the call goes on; the next ``obtain_async`` returns its response.
         """
         self._ledger.wait_begins(self._runtime.now())
         try:
@@ -128,7 +132,7 @@ class Driver:
             self._ledger.wait_ends(self._runtime.now())
 
     def statistics(self) -> Statistics:
-        """A snapshot of counts and sums."""
+        """Counts and sums so far."""
         with self._runtime.lock:
             root = self._tree.root
             nodes = root.subtree() if root is not None else ()
@@ -136,7 +140,7 @@ class Driver:
             return self._ledger.statistics(len(alive), self._tree.num_not_predicted)
 
     def diverged(self) -> None:
-        """The real environment did not do what the branch predicted."""
+        """Record that the real environment did not do what the branch predicted."""
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
@@ -160,7 +164,7 @@ class Driver:
                 self._runtime.run(job)
 
     def _look(self) -> tuple[Job | None, Run | None]:
-        """The authoritative job, if it has to be run, and the root's run, once it has ended."""
+        """The authoritative job, if it has yet to be run, and the run of the root, once that has ended."""
         if self._broken is not None:
             raise self._broken
         job, self._authoritative = self._authoritative, None
@@ -244,7 +248,7 @@ class Driver:
             self._authoritative = job
 
     def _is_async(self, name: str, handler: Handler) -> bool:
-        """``is_async``, which takes a while, of a handler that is usually the same as last time."""
+        """Whether ``handler`` is asynchronous; remembered by name, because finding out takes a while."""
         known = self._awaited.get(name)
         if known is None or known[0] is not handler:
             known = self._awaited[name] = (handler, is_async(handler))

@@ -42,8 +42,8 @@ class Guessing:
     """The guessers of one tree.
 
     Args:
-        guessers: By handler name.
-        k: Guesses to ask for at once.
+        guessers: The guessers, by the name of the handler whose responses they guess.
+        k: The greatest number of guesses that a guesser may return.
         tree: The tree.
         runtime: Where guessers run.
         ledger: Trace and statistics.

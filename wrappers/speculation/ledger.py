@@ -1,4 +1,7 @@
-"""The books: turns what the driver does into trace events and statistics."""
+"""The books: counts what the driver does, for the statistics, and writes it to the trace.
+
+Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and commit.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class Ledger:
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def started(self, now: float, run: Run, root: Node | None) -> None:
-        """The call of ``run`` begins."""
+        """Record that the call of ``run`` begins."""
         self._calls[RunState.RUNNING] += 1
         self._counts["prefetched"] += run.prefetch
         probability = None
@@ -42,11 +45,11 @@ class Ledger:
         )
 
     def cancelled(self, now: float, run: Run) -> None:
-        """The handler of ``run`` was told to stop."""
+        """Record that the handler of ``run`` was told to stop."""
         self.trace.add(now, "cancel", run=run)
 
     def ended(self, now: float, run: Run, full: Usage) -> None:
-        """The call of ``run`` has ended; ``full`` is what it would have cost when run to its end."""
+        """Record that the call of ``run`` has ended; ``full`` is what it would have cost if it had not been stopped."""
         self._calls[RunState.RUNNING] -= 1
         self._calls[run.state] += 1
         if full:
@@ -64,7 +67,7 @@ class Ledger:
         self.trace.add(now, "shadow", run=run, outcome="same" if same else "other")
 
     def committed(self, now: float, command: Committed) -> None:
-        """The episode has moved on."""
+        """Record that the episode has moved on."""
         node, run = command.node, command.run
         self._counts["commits"] += 1
         self._counts["windows"] += command.predicted
@@ -83,23 +86,23 @@ class Ledger:
             self._usage["committed"] += run.usage
 
     def discarded(self, now: float, node: Node) -> None:
-        """``node`` cannot be reached any more."""
+        """Record that the episode cannot come to ``node`` any more."""
         if node.run is not None:
             self.trace.add(now, "discard", node=node)
 
     def diverged(self, now: float, root: Node | None) -> None:
-        """The real environment did not do what the branch predicted."""
+        """Record that the real environment did not do what the branch predicted."""
         self._counts["divergences"] += 1
         self.trace.add(now, "divergence", node=root)
 
     # -- guessers ------------------------------------------------------------------------------------------------
 
     def predicting(self) -> None:
-        """A guesser begins."""
+        """Record that a guesser begins."""
         self._guesses["open"] += 1
 
     def guessed(self, now: float, node: Node, token: CancelToken, error: BaseException | None) -> None:
-        """A guesser has returned."""
+        """Record that the guesser at work on ``node`` has returned, or raised ``error``."""
         outcome = "cancelled" if token.cancelled else "failed" if error is not None else "done"
         self._guesses["open"] -= 1
         self._guesses[outcome] += 1
@@ -111,17 +114,17 @@ class Ledger:
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 
     def not_learned(self) -> None:
-        """A guesser could not learn from what it was shown."""
+        """Record that a guesser raised when it was shown a response."""
         self._guesses["not_learned"] += 1
 
     # -- time ----------------------------------------------------------------------------------------------------
 
     def wait_begins(self, now: float) -> None:
-        """The episode needs a response."""
+        """Record that the episode waits for a response."""
         self._waiting_since = now
 
     def wait_ends(self, now: float) -> None:
-        """It has it."""
+        """Record that the episode has the response that it waited for."""
         if self._waiting_since is not None:
             self._waited_s += now - self._waiting_since
             self._waiting_since = None
@@ -130,7 +133,7 @@ class Ledger:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Commits, windows and hits so far."""
+        """The numbers of commits, windows and hits so far."""
         return self._counts["commits"], self._counts["windows"], self._counts["hits"]
 
     def statistics(self, num_alive: int, num_not_predicted: int) -> Statistics:
@@ -138,7 +141,7 @@ class Ledger:
 
         Args:
             num_alive: Finished calls that stand on branches which may still be committed.
-            num_not_predicted: Responses that were not guessed because the guess would have come after them.
+            num_not_predicted: Responses that were not predicted because the guess was expected to come after them.
         """
         counts, calls, usage = self._counts, self._calls, self._usage
         unused = calls[RunState.DONE] - counts["committed"]

@@ -164,7 +164,7 @@ class Session:
             raise ResetNeeded(f"act(): {state}; call reset() first")
         if not same_action(observation, root.transition.observation):
             # A wrapper outside has changed the observation: the policy must see the changed one.
-            transition = dataclasses.replace(root.transition, observation=observation)
+            transition = root.transition._replace(observation=observation)
             self.driver.rebase(dataclasses.replace(root, transition=transition))
 
     def take_decision(self, decision: Any) -> Any:
@@ -250,13 +250,7 @@ class Session:
 
     def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Return what ``step`` returns."""
-        return (
-            transition.observation,
-            transition.reward,
-            transition.terminated,
-            transition.truncated,
-            self.info_of(transition),
-        )
+        return (*transition[:4], self.info_of(transition))
 
     def info_of(self, transition: Transition) -> dict[str, Any]:
         """Return the environment's info, and beside it what speculation did since the last step."""

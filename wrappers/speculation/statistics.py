@@ -1,4 +1,4 @@
-"""Counts and sums over the life of a wrapper, and the figures made from them."""
+"""Counts and sums over the life of a wrapper, and the figures that follow from them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ class Statistics:
 
     Args:
         commits: Responses that became final.
-        windows: Of them, those that a guesser was asked about.
-        hits: Of those, the ones that it had guessed in time.
+        windows: Commits whose response a guesser was to predict.
+        hits: Windows in which the response had been guessed in time.
         calls: Calls started, by what became of them: ``committed`` (used by the episode), ``wasted`` (finished for
             nothing), ``cancelled``, ``failed``, ``open`` (in flight, or finished on a branch that is still alive).
-        shared: Times that a ``READ`` call was answered by an execution that another one had begun.
-        prefetched: Of the calls started, those that a prefetcher had named; ``prefetch_used`` of them were used.
+        shared: How often a ``READ`` call was answered by an execution that another call had begun.
+        prefetched: Calls that were started because a prefetcher had guessed them; ``prefetch_used`` of them were used.
         guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
-        not_predicted: Responses for which no guesser was asked, because it was expected to take longer than the call.
+        not_predicted: Responses that no guesser was to predict, because guessing was expected to take longer than the
+            call.
         divergences: Branches dropped because the real environment did not do what they predicted.
-        sequential_s: How long the committed calls took, one after the other.
-        waited_s: How long the episode really waited for them.
+        sequential_s: How long the committed calls took, summed up.
+        waited_s: How long the episode really waited for their responses.
         committed: Usage of the committed calls.
         wasted: Usage of all other calls, until each was stopped.
-        wasted_full: The same, had each been charged to its end.
-        guessing: Usage of the guessers, until each was stopped; ``guessing_full`` likewise to the end.
+        wasted_full: Usage of all other calls, if none had been stopped.
+        guessing: Usage of the guessers, until each was stopped; ``guessing_full``: if none had been stopped.
         loose_matches: Branches committed by a looser match (lossy).
         shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
             had another response.
@@ -67,7 +68,7 @@ class Statistics:
 
     @property
     def saved(self) -> float:
-        """The same as a share of the sequential time."""
+        """Seconds that speculation saved, as a share of the sequential time."""
         return self.saved_s / self.sequential_s if self.sequential_s > 0 else 0.0
 
     @property
@@ -85,7 +86,7 @@ class Statistics:
         return (plain + extra.tokens) / plain if plain else 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, the figures included, as JSON can hold it."""
+        """All fields and figures, as values that JSON can hold."""
         figures = {
             name: getattr(self, name) for name in ("hit_rate", "saved_s", "saved", "tokens_partial", "tokens_full")
         }

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TraceEvent:
-    """One thing that happened.
+    """One event.
 
     Args:
-        time_s: On the runtime's clock.
+        time_s: When it happened, on the runtime's clock.
         kind: ``start`` and ``end`` of a call, ``cancel`` (its handler was told to stop), ``commit`` (the episode moved
             on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the real environment did not do
             what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a loose match was checked).
@@ -29,13 +29,13 @@ class TraceEvent:
         node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
             episode's first node.
         call: Number of the execution; nodes may share one (a ``READ``).
-        outcome: Of ``end``: done, failed or stopped. Of ``commit``: hit, miss or unguessed. Of ``shadow``: same or
+        outcome: For ``end``: done, failed or stopped. For ``commit``: hit, miss or unguessed. For ``shadow``: same or
             other.
-        speculative: Whether the call was made ahead of time, when it started.
-        probability: Of the branch at that time.
+        speculative: For ``start``: whether the call is made ahead of time.
+        probability: For ``start``: how probable the branch was at that time.
         tokens_in, tokens_out, money: Spent by the call until it ended.
-        error: Text of what was raised.
-        prefetch: Of ``start``: true for a read that a prefetcher has named.
+        error: Text of the exception that was raised.
+        prefetch: For ``start``: true for a read that a prefetcher has guessed.
     """
 
     time_s: float
@@ -55,7 +55,7 @@ class TraceEvent:
     prefetch: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields that say something."""
+        """The fields that are not ``None``."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
@@ -88,23 +88,23 @@ class Trace:
         error: str | None = None,
         prefetch: bool | None = None,
     ) -> None:
-        """Note what happened to ``node`` and ``run``."""
+        """Add an event that concerns ``node`` and ``run``."""
         if node is None and run is not None and run.nodes:
             node = run.nodes[0]
         if run is None and node is not None:
             run = node.run
         call = run.call if run is not None else node.call if node is not None else None
         usage = usage or _NOTHING
-        place: tuple[int | None, ...] = (None, None, None)
+        where: tuple[int | None, ...] = (None, None, None)
         if node is not None:
-            place = (node.id, None if node.parent is None else node.parent.id, node.level)
+            where = (node.id, None if node.parent is None else node.parent.id, node.level)
         # Plain tuples: most events are never looked at, and a run writes thousands of them.
         self._events.append(
             (
                 time_s,
                 kind,
                 "" if call is None else call.handler,
-                *place,
+                *where,
                 None if run is None else run.id,
                 outcome,
                 speculative,
@@ -118,7 +118,7 @@ class Trace:
         )
 
     def to_jsonl(self, path: str | Path) -> None:
-        """Write one JSON object a line."""
+        """Write the events to ``path``, one JSON object a line."""
         with open(path, "w", encoding="utf-8") as file:
             for event in self:
                 file.write(json.dumps(event.as_dict()) + "\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -21,8 +21,7 @@ AnyEnv = gym.Env[Any, Any]
 POLICY = "policy"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """What a step or a reset returned. After a reset, ``reward`` is 0 and both flags are False."""
 
     observation: Any
@@ -81,9 +80,7 @@ def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
 
 def private_copy(transition: Transition) -> Transition:
     """Return a copy that its receiver may change: no branch and no query shares an object with the copy."""
-    return dataclasses.replace(
-        transition, observation=copy.deepcopy(transition.observation), info=copy.deepcopy(transition.info)
-    )
+    return transition._replace(observation=copy.deepcopy(transition.observation), info=copy.deepcopy(transition.info))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Tools of agents whose loop is run by somebody else: ``SpeculativeTools``, and adapters for the packages that do.
+"""``SpeculativeTools``, for tools of agents whose loop belongs to another package, and adapters for such packages.
 
-``mcp``, ``openai_agents`` and ``langgraph`` need the extras of the same names.
+The adapters ``mcp``, ``openai_agents`` and ``langgraph`` need the extras of the same names.
 """
 
 from spec_envs.wrappers.tools.audit import AuditEntry, ToolAudit, ToolStatistics

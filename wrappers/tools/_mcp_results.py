@@ -1,4 +1,4 @@
-"""What adapters of MCP have in common: results of tools, and hints of servers. Without importing ``mcp``."""
+"""What the adapters of MCP share: results of tools, and hints of servers. This module does not import ``mcp``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def content(result: Any) -> Any:
-    """What guessers see of a ``CallToolResult``: its structured content, or its texts."""
+    """Return what guessers see of a ``CallToolResult``: its structured content, or its texts."""
     structured = result.structured_content
     if isinstance(structured, dict):
         return structured["result"] if structured.keys() == {"result"} else structured
@@ -21,12 +21,12 @@ def content(result: Any) -> Any:
 
 
 def usable(result: Any) -> bool:
-    """Whether a result answers the call: errors do not, nor does a server that asks back."""
+    """Whether ``result`` answers the call: it is neither an error nor a question of the server to the client."""
     return getattr(result, "is_error", True) is False
 
 
-def meet(tools: SpeculativeTools, server: str, listed: Iterable[Any], *, trust_annotations: bool) -> None:
-    """Have ``tools`` know the schemas that a server lists, and where it is trusted, what it says of effects."""
+def add_schemas(tools: SpeculativeTools, server: str, listed: Iterable[Any], *, trust_annotations: bool) -> None:
+    """Add the schemas that a server lists to ``tools``, and, if the server is trusted, what it says about effects."""
     for tool in listed:
         name = qualified(server, tool.name)
         tools.describe(Tool(name, tool.description or "", tool.input_schema))

@@ -1,4 +1,4 @@
-"""Tools of LangChain in LangGraph's ``ToolNode``, called ahead of time. Needs the extra ``langgraph``."""
+"""LangChain's tools in LangGraph's ``ToolNode``, called ahead of time. Needs the extra ``langgraph``."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ except ImportError as error:
 __all__ = ["speculative_node"]
 
 _numbers = itertools.count()
-#: Arguments by which LangChain follows a call.
+#: Arguments by which LangChain passes its callbacks to a tool.
 _MANAGERS = {"run_manager", "callbacks"}
 
 
 class _AwaitedNode(ToolNode):
     def invoke(self, *args: Any, **options: Any) -> NoReturn:
-        """Refuse, where ``handle_tool_errors`` cannot tell the model instead."""
+        """Refuse here, since ``handle_tool_errors`` would tell a later error to the model."""
         raise InvalidConfiguration(
             "speculative tools live on an event loop: use ainvoke or astream, not invoke or stream"
         )
@@ -42,19 +42,20 @@ class _AwaitedNode(ToolNode):
 def speculative_node(
     tools: SpeculativeTools, functions: Iterable[BaseTool | Callable[..., Any]], **options: Any
 ) -> ToolNode:
-    """``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
+    """Return ``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
 
-    The graph has to be awaited (``ainvoke``, ``astream``). Tools that are given the graph's state, store, runtime or
-    ``RunnableConfig`` are never called ahead of time, whatever is declared, and neither is a result used that is a
-    ``Command``. Callbacks see the calls that are really made then: none of a tool whose result is there already.
+    The graph has to be awaited (``ainvoke``, ``astream``). Tools that get the graph's state, store, runtime or
+    ``RunnableConfig`` are never called ahead of time, whatever is declared. A result that is a ``Command`` is never
+    used for another call. Callbacks see only the calls that are executed for the agent, and not a call whose result is
+    there already.
 
     Args:
         tools: The proxy.
         functions: The tools.
-        options: Of ``ToolNode``, but for the two that wrap calls.
+        options: The options of ``ToolNode``, except for the two that wrap calls.
 
     Raises:
-        InvalidConfiguration: Somebody else's tool has the name of one of these.
+        InvalidConfiguration: A tool of another source has the name of one of these.
     """
     injected: set[str] = set()
     node = _AwaitedNode(list(functions), awrap_tool_call=_wrapper(tools, injected), **options)
@@ -72,7 +73,7 @@ def _wrapper(
     async def wrap(request: Any, execute: Callable[[Any], Awaitable[Any]]) -> Any:
         call = request.tool_call
         if request.tool is None:
-            return await execute(request)  # which says that there is none
+            return await execute(request)  # which says that there is no such tool
         name = request.tool.name
         result = await tools.call(name, call["args"], lambda: execute(request), fresh=name in injected)
         if isinstance(result, ToolMessage):
@@ -91,7 +92,7 @@ def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:
 
 
 def _is_injected(tool: BaseTool) -> bool:
-    """Whether the graph gives the tool arguments that the model does not."""
+    """Whether the graph gives the tool arguments that do not come from the model."""
     function = _function(tool)
     given = {
         name
@@ -99,13 +100,13 @@ def _is_injected(tool: BaseTool) -> bool:
         for name, parameter in inspect.signature(each).parameters.items()
         if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     }
-    asked = set(_parameters(tool).get("properties", {}))
+    from_model = set(_parameters(tool).get("properties", {}))
     schema: Any = tool.tool_call_schema
     if not isinstance(schema, dict):
         everything: Any = tool.get_input_schema()
-        asked |= schema.model_fields.keys()
+        from_model |= schema.model_fields.keys()
         given |= everything.model_fields.keys()
-    return not given <= asked | _MANAGERS
+    return not given <= from_model | _MANAGERS
 
 
 def _parameters(tool: BaseTool) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _parameters(tool: BaseTool) -> dict[str, Any]:
 
 
 def _function(tool: BaseTool) -> Callable[..., Any] | None:
-    """What the tool was made of, unless it is of a class of its own."""
+    """Return the function that the tool was made from; ``None`` if the tool has a class of its own."""
     function: Callable[..., Any] | None = getattr(tool, "coroutine", None) or getattr(tool, "func", None)
     return function
 

@@ -1,4 +1,4 @@
-"""``SpeculativeClient``: a client of the ``mcp`` package that calls tools ahead of time. Needs the extra ``mcp``."""
+"""``SpeculativeClient``: a client of the ``mcp`` package with tools called ahead of time. Needs the extra ``mcp``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.wrappers.tools._mcp_results import content, meet, usable
+from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
 from spec_envs.wrappers.tools.ports import Port, qualified
 
 if TYPE_CHECKING:
@@ -24,17 +24,19 @@ __all__ = ["SpeculativeClient"]
 
 @dataclasses.dataclass(kw_only=True)
 class SpeculativeClient(Client):
-    """``mcp.Client`` with ``call_tool`` through ``tools``: ``SpeculativeClient(server, tools=tools)``.
+    """``mcp.Client`` whose ``call_tool`` goes through ``tools``: ``SpeculativeClient(server, tools=tools)``.
 
-    Calls with ``progress_callback`` and the like are always made. Called ahead of time, a server that asks the client
-    back gets no answer: the call is made again when the agent makes it. On connections of before 2026 that cannot be
-    told apart; a tool that asks the user belongs declared as a ``WRITE``.
+    Calls with ``progress_callback`` or other extras are always executed for the agent. If a server answers a call ahead
+    of time by a question to the client, the question gets no answer, and the call is executed again when the agent
+    makes it. With protocols from before 2026 such a question cannot be recognised; declare a tool that asks the user
+    as a ``WRITE``.
 
     Args:
         tools: The proxy; several clients may share it.
-        name: Of the server, where there are several: its tools are then known as ``"name:tool"``. Two clients that are
-            open at once cannot have tools of the same name.
-        trust_annotations: Believe the server where it says by ``read_only_hint`` that an undeclared tool only reads.
+        name: The name of the server, if there are several: its tools are then known as ``"name:tool"``. Two clients
+            that are open at once cannot have tools of the same name.
+        trust_annotations: Whether to believe a server that says by ``read_only_hint`` that an undeclared tool only
+            reads.
     """
 
     tools: SpeculativeTools
@@ -43,16 +45,16 @@ class SpeculativeClient(Client):
     _added: set[str] = dataclasses.field(init=False, repr=False, default_factory=set)
 
     async def __aexit__(self, *raised: Any) -> None:
-        """As ``Client``: after it nothing is called here ahead of time."""
+        """Close the client; its tools are not called ahead of time any more."""
         for tool in self._added:
             self.tools.remove(tool)
         self._added.clear()
         await super().__aexit__(*raised)
 
     async def list_tools(self, *args: Any, **options: Any) -> ListToolsResult:
-        """As ``Client.list_tools``; what it tells of the tools is used."""
+        """List the tools as ``Client.list_tools`` does, and add them to the proxy."""
         listed = await super().list_tools(*args, **options)
-        meet(self.tools, self.name, listed.tools, trust_annotations=self.trust_annotations)
+        add_schemas(self.tools, self.name, listed.tools, trust_annotations=self.trust_annotations)
         for tool in listed.tools:
             self._add(tool.name)
         return listed
@@ -60,7 +62,7 @@ class SpeculativeClient(Client):
     async def call_tool(
         self, name: str, arguments: dict[str, Any] | None = None, *args: Any, **options: Any
     ) -> CallToolResult:
-        """As ``Client.call_tool``."""
+        """Call a tool as ``Client.call_tool`` does, through the proxy."""
         tool = self._add(name)
 
         async def make() -> CallToolResult:

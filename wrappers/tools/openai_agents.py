@@ -1,6 +1,6 @@
 """Tools and MCP servers of the OpenAI Agents SDK, called ahead of time. Needs the extra ``openai-agents``.
 
-The SDK is not imported before one of its objects is here, so nothing of it is needed to import this.
+The functions import the SDK when they are called, so this module can be imported without the SDK.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.wrappers.tools._mcp_results import content, meet, usable
+from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
 from spec_envs.wrappers.tools.ports import Port, qualified
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ _numbers = itertools.count()
 
 
 def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionTool:
-    """A copy of ``tool`` that is called through ``tools``, by its name.
+    """Return a copy of ``tool`` that is called through ``tools``, by its name.
 
-    Called ahead of time, it gets a ``ToolContext`` with the ``context`` that ``tools.run`` was given. Tools with
-    guardrails, an approval or a rule of when they are enabled are never called ahead of time, whatever is declared:
-    somebody else decides on their calls. What the SDK makes of a tool's exception is told to the model, as ever, and
-    not kept.
+    A tool that is called ahead of time gets a ``ToolContext`` with the ``context`` that ``tools.run`` was given. Tools
+    with guardrails, an approval or a rule of when they are enabled are never called ahead of time, whatever is
+    declared, because these decide about the calls. The SDK tells a tool's exception to the model as without the proxy,
+    and the exception is not kept for other calls.
     """
     from agents.tool import (
         maybe_invoke_function_tool_failure_error_function,
@@ -44,7 +44,7 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
     )
     from agents.tool_context import ToolContext
 
-    # Raises what ``tool`` would turn into a text for the model: only so can failures be told from answers.
+    # Raises what ``tool`` would turn into a text for the model, so that failures and answers can be told apart.
     raising = set_function_tool_failure_error_function(dataclasses.replace(tool), None)
 
     async def ahead(arguments: dict[str, Any], context: Any) -> Any:
@@ -77,15 +77,16 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
 
 
 def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotations: bool = False) -> Server:
-    """``server`` as the SDK knows it, with its ``call_tool`` through ``tools``. To be connected, and closed, as any.
+    """Return a copy of ``server`` whose ``call_tool`` goes through ``tools``. Connect and close it as any server.
 
-    Its tools are known as ``"server's name:tool"``; rules may name them by either name. Two servers that are open at
-    once cannot have tools of the same name. Tools whose calls need an approval are never called ahead of time.
+    Its tools are known as ``"server's name:tool"``; rules may use that name or the tool's name alone. Two servers that
+    are open at once cannot have tools of the same name. Tools whose calls need an approval are never called ahead of
+    time.
 
     Args:
         tools: The proxy.
-        server: Not connected yet; it is copied.
-        trust_annotations: Believe the server where it says by ``readOnlyHint`` that an undeclared tool only reads.
+        server: The server, which must not be connected yet.
+        trust_annotations: Whether to believe a server that says by ``readOnlyHint`` that an undeclared tool only reads.
 
     Raises:
         InvalidConfiguration: The server is connected already.
@@ -109,14 +110,14 @@ def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotat
     async def call(tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = None) -> Any:
         tool, options = qualified(server.name, tool_name), {} if meta is None else {"meta": meta}
         if tool not in added:
-            add(tool_name, ahead=False)  # it was not listed: whether it needs an approval is not known
+            add(tool_name, ahead=False)  # the tool was not listed, so it may need an approval
         return await tools.call(
             tool, arguments or {}, lambda: call_tool(tool_name, arguments, **options), fresh=meta is not None
         )
 
     async def listed(*args: Any, **options: Any) -> Any:
         found = await list_tools(*args, **options)
-        meet(tools, server.name, found, trust_annotations=trust_annotations)
+        add_schemas(tools, server.name, found, trust_annotations=trust_annotations)
         for tool in found:
             as_function = MCPUtil.to_function_tool(tool, wrapped, convert_schemas_to_strict=False)
             add(tool.name, ahead=not as_function.needs_approval)

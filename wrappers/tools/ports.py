@@ -1,4 +1,4 @@
-"""What a tool is to the proxy: its name, how it is called ahead of time, and what its results are."""
+"""``Port``: how the proxy calls a tool ahead of time, and how it reads the results of the tool."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Port", "qualified"]
 
 
 def qualified(server: str, name: str) -> str:
-    """The name of a tool of ``server``, as rules, guessers and the audit know it."""
+    """Return the name by which rules, guessers and the audit know the tool ``name`` of ``server``."""
     return f"{server}:{name}" if server else name
 
 
@@ -26,14 +26,15 @@ def _always(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """How a tool is called ahead of time, and what its results are. Adapters make these.
+    """How a tool is called ahead of time, and how its results are read. Adapters make ports.
 
     Args:
-        execute: ``await execute(arguments, context)``: the result; ``context`` is that of the run.
-        content: What guessers see of a result: JSON data or a text.
-        usable: Whether a result may be given to whoever asks the same: false for errors, and for anything that does
-            more than answer.
-        source: Whose tool it is: a client, a server or a function. No two may have tools of one name.
+        execute: ``await execute(arguments, context)`` returns the result; ``context`` is that of the agent run.
+        content: ``content(result)`` returns what guessers see of a result: JSON data or a text.
+        usable: ``usable(result)`` says whether other equal calls may get the result: false for errors, and for results
+            that do more than answer the call.
+        source: Where the tool comes from: a client, a server or a function. Two sources may not have tools of the same
+            name.
     """
 
     execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
@@ -42,7 +43,7 @@ class Port:
     source: Any = None
 
     def seen(self, value: Any) -> Any:
-        """What guessers see of the result ``value``: JSON data where its text is such."""
+        """Return what guessers see of the result ``value``; a text that holds JSON as JSON data."""
         content = self.content(value)
         if not isinstance(content, str):
             return content

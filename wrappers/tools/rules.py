@@ -1,4 +1,4 @@
-"""What is declared of tools: what calling one ahead of time would do, and what speculation on them may use."""
+"""What is declared of tools, and what speculation on tools may use."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING
 
 from spec_envs.calls import Effect
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
@@ -23,12 +24,16 @@ class ToolRule:
         effect: ``READ``: may be called ahead of time, and equal calls may share a result. ``SAMPLE``: may be called
             ahead of time, and each result is used once (also right for what changes by itself: a clock, a queue).
             ``WRITE``: only when the agent itself calls it.
-        touches: For a ``WRITE``: names of the tools whose earlier results it makes stale; empty: it changes nothing
-            that is read. ``None``: all tools of its server.
-        metered: The tool's quota. It is called ahead of time only while there is slack: room is left for as many calls
-            as the agents themselves lately made, and one.
-        private: Its arguments must not leave before the agent itself calls it, so it is never called ahead of time.
-        shared: Results of a ``READ`` may be used by all runs, not only by the one that they were read in.
+        touches: For a ``WRITE``: the names of the tools whose earlier results it makes stale; empty: it changes nothing
+            that tools read; ``None``: all tools of its server.
+        metered: The tool's quota. The tool is called ahead of time only while the quota leaves room for as many calls
+            as agents lately made themselves, and one more.
+        private: Whether the arguments must not be sent before the agent itself calls the tool. A private tool is never
+            called ahead of time.
+        shared: Whether all agent runs may use a result of a ``READ``, not only the run that has read it.
+
+    Raises:
+        InvalidConfiguration: Two of these contradict each other.
     """
 
     effect: Effect = Effect.WRITE
@@ -60,14 +65,17 @@ class ToolLimits:
     """What speculation on tools may use.
 
     Args:
-        max_inflight: Calls made ahead of time that are in flight at once; 0: none. What an agent waits for does not
-            count. Guessers have as many places, and one.
-        k: Guesses of what an agent does next.
-        max_depth: How many calls ahead of the agent a call may be started.
-        min_probability: A call is not started that is less probable than this.
-        ttl_s: For how many seconds after it was begun a call's result may be used.
-        max_results: Results that are kept.
-        min_latency_s: A tool that usually answers in less is not called ahead of time: there is nothing to save.
+        max_inflight: The greatest number of calls in flight ahead of time (>= 0). A call that an agent waits for does
+            not count. The guesser gets ``max_inflight + 1`` slots.
+        k: The number of guesses to request of what an agent does next (>= 1).
+        max_depth: How many calls ahead of the agent a call may be started (>= 1).
+        min_probability: The least probability with which a call is started, in [0, 1].
+        ttl_s: For how many seconds after the start of a call its result may be used (>= 0).
+        max_results: The greatest number of results kept (>= 0).
+        min_latency_s: A tool that usually answers in less time is not called ahead of time (>= 0).
+
+    Raises:
+        InvalidConfiguration: A limit is out of range.
     """
 
     max_inflight: int = 4
@@ -80,8 +88,7 @@ class ToolLimits:
 
     def __post_init__(self) -> None:
         for name, least in (("max_inflight", 0), ("k", 1), ("max_depth", 1), ("max_results", 0)):
-            if getattr(self, name) < least:
-                raise InvalidConfiguration(f"{name} must be at least {least}, not {getattr(self, name)!r}")
+            integer(name, getattr(self, name), least=least)
         for name in ("ttl_s", "min_latency_s"):
             if not getattr(self, name) >= 0:
                 raise InvalidConfiguration(f"{name} must be at least 0 seconds, not {getattr(self, name)!r}")
@@ -93,7 +100,11 @@ _UNDECLARED = ToolRule()
 
 
 class ToolRules:
-    """The rules of all tools, by name, or by ``server:name``, which says more. Undeclared tools are ``WRITE``."""
+    """The rules of all tools, by ``server:name`` or else by name. Undeclared tools are ``WRITE``.
+
+    Raises:
+        InvalidConfiguration: A tool is declared by something other than an ``Effect`` or a ``ToolRule``.
+    """
 
     def __init__(self, declared: Mapping[str, Effect | ToolRule]) -> None:
         self._declared = {}
@@ -104,7 +115,7 @@ class ToolRules:
         self._hinted: dict[str, ToolRule] = {}
 
     def hint(self, tool: str, effect: Effect) -> None:
-        """What a trusted server says of its ``tool``; what is declared counts more."""
+        """Use what a trusted server says about its ``tool``, unless the tool is declared."""
         self._hinted[tool] = ToolRule(effect=effect)
 
     def __getitem__(self, tool: str) -> ToolRule:
@@ -112,7 +123,7 @@ class ToolRules:
         return self._declared.get(tool) or self._declared.get(bare) or self._hinted.get(tool) or _UNDECLARED
 
     def touches(self, write: str, tool: str) -> bool:
-        """Whether calling ``write`` makes results of ``tool`` stale."""
+        """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         touched = self[write].touches
         same_server = write.rpartition(":")[0] == tool.rpartition(":")[0]
         if touched is None:

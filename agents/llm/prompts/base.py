@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def corrected(request: ChatRequest, completion: Completion, wrong: str) -> ChatR
     answer: dict[str, Any] = {"role": "assistant", "content": completion.text}
     if calls:
         answer |= {"content": completion.text or None, "tool_calls": calls}
-    complaint = f"That cannot be used: {wrong}. Answer again, in the form that was asked for."
+    complaint = f"That cannot be used: {wrong}. Answer again, in the requested form."
     # Every tool call in a dialogue needs a result.
     results = [{"role": "tool", "tool_call_id": call["id"], "content": complaint} for call in calls]
     messages: list[Mapping[str, Any]] = [
@@ -73,6 +73,19 @@ def corrected(request: ChatRequest, completion: Completion, wrong: str) -> ChatR
 def best_first(k: int, what: str, form: str) -> str:
     """Return the last sentences of a prompt for guesses."""
     return f"Name the {k} most likely {what}, most likely first, one on each line, {form}. Write nothing else."
+
+
+def tool_call(name: str, arguments: Any, known: Collection[str] | None) -> dict[str, Any]:
+    """Return a tool call as an action.
+
+    Raises:
+        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is not a JSON object.
+    """
+    if known is not None and name not in known:
+        raise ValueError(f"there is no tool {name!r}; the tools are {', '.join(known)}")
+    if not isinstance(arguments, dict):
+        raise ValueError(f"the arguments of {name} must be a JSON object, not {json.dumps(arguments)[:200]}")
+    return {"name": name, "arguments": arguments}
 
 
 def json_line(line: str) -> Any:

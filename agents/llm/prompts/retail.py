@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, json_line, user_message
+from spec_envs.agents.llm.prompts.base import (
+    GuessPrompt,
+    Past,
+    PolicyPrompt,
+    best_first,
+    json_line,
+    tool_call,
+    user_message,
+)
 
 
 def _request(observation: Mapping[str, str]) -> ChatRequest:
@@ -34,13 +42,10 @@ def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[
 def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:
     """Return a tool call with its arguments in the order of the schema, whatever their order in the answer was."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
-    if name not in schemas:
-        raise ValueError(f"there is no tool {name!r}; the tools are {', '.join(schemas)}")
-    if not isinstance(arguments, dict):
-        raise ValueError(f"the arguments of {name} must be a JSON object, not {json.dumps(arguments)[:200]}")
+    call = tool_call(name, arguments, schemas)
     known = [key for key in schemas[name].get("properties", {}) if key in arguments]
     rest = sorted(arguments.keys() - set(known))
-    return {"name": name, "arguments": {key: arguments[key] for key in (*known, *rest)}}
+    return call | {"arguments": {key: arguments[key] for key in (*known, *rest)}}
 
 
 def _action_request(observation: Any, k: int, past: Past) -> ChatRequest:

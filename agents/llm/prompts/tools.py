@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from spec_envs.agents.llm.messages import ChatRequest
-from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, best_first, json_line, user_message
+from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, best_first, json_line, tool_call, user_message
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, ToolResult, UserMessage
 
 #: The greatest number of characters of a result that are shown.
@@ -44,13 +44,7 @@ def _read(line: str, query: Any) -> dict[str, Any]:
     call = json_line(line)
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         raise ValueError(f"{line[:200]} is no tool call")
-    known = {tool.name for tool in query.tools}
-    if known and call["name"] not in known:
-        raise ValueError(f"there is no tool {call['name']!r}; the tools are {', '.join(sorted(known))}")
-    arguments = call.get("arguments", {})
-    if not isinstance(arguments, dict):
-        raise ValueError(f"the arguments of {call['name']} must be a JSON object")
-    return {"name": call["name"], "arguments": arguments}
+    return tool_call(call["name"], call.get("arguments", {}), sorted(tool.name for tool in query.tools) or None)
 
 
 #: For ``ChatGuesser``: the next call of an agent, by the ``Conversation`` so far.

@@ -1,1 +1,1 @@
-"""Customers that the package brings: a script, a person at the terminal, and a recorded conversation."""
+"""The customers that come with the package: a script, a person at the terminal, and a recorded conversation."""

@@ -10,9 +10,10 @@ import socket
 import threading
 import urllib.parse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from spec_envs.calls import Effect
+from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from spec_envs.retail.queries import ToolQuery
 
 
-class HttpTools:
+class HttpTools(Closing):
     """Calls the tools of a shop on the network (``spec-envs shop``); give it to ``SpecRetail-v0`` as ``tools``.
 
     The shop keeps each episode's data apart, under the episode's name. Reads may be made ahead of time. A write changes
@@ -80,28 +81,22 @@ class HttpTools:
         """Close the idle connections now, and each busy one after its call. Idempotent."""
         self._lines.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _obtain(self, path: str, body: str, headers: Mapping[str, str], what: str, cancel: CancelToken) -> bytes:
         """Send a request until it is answered, and return the content of the answer."""
+        problem, cause = "", None
         for attempt in range(self._attempts):
             if attempt:
                 cancel.sleep(self._backoff_s * 2 ** (attempt - 1))
             cancel.raise_if_cancelled()
-            cause: Exception | None = None
             try:
                 status, content = self._lines.exchange(path, body, headers, cancel)
             except (OSError, http.client.HTTPException) as error:
                 cancel.raise_if_cancelled()  # cutting a cancelled call's connection raises the same errors
-                cause, problem = error, f"{type(error).__name__}: {error}"
+                problem, cause = f"{type(error).__name__}: {error}", error
                 continue
             if status == 200:
                 return content
-            problem = f"status {status}: {content[:500].decode(errors='replace')}"
+            problem, cause = f"status {status}: {content[:500].decode(errors='replace')}", None
             if status < 500 and status not in (408, 429):
                 raise HandlerFailed(f"the shop refused {what}: {problem}")
         raise HandlerFailed(f"{what} was not answered in {self._attempts} attempts; the last: {problem}") from cause

@@ -14,9 +14,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from spec_envs.calls import Effect
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import effect_of, run_tool
@@ -63,7 +64,7 @@ class Write:
     output: str
 
 
-class ShopDatabase:
+class ShopDatabase(Closing):
     """The data of many episodes. Thread-safe: one call at a time.
 
     All episodes begin with the same data, which stay in memory. SQLite holds the changes of the episodes, the answers
@@ -171,12 +172,6 @@ class ShopDatabase:
         """Close the file. Idempotent."""
         with self._lock:
             self._sqlite.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _check_data(self, path: str) -> None:
         with self._transaction():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """The shares of the requests that call a tool which have a fault; no request has two.
+    """The share of tool calls that has each kind of fault. No call has two faults.
 
     Args:
         lost_before: The share (0 to 1) of requests that get lost: they are neither carried out nor answered.

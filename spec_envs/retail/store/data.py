@@ -111,9 +111,7 @@ class RetailData:
         Args:
             changed: The changed records by table and key, each already in tau-bench's notation.
         """
-        tables = dict(self._tau_pairs)
-        for table in {table for table, _ in changed}:
-            tables[table] = dict(tables[table])
+        tables = {table: dict(pairs) for table, pairs in self._tau_pairs.items()}
         for (table, key), text in changed.items():
             tables[table][key] = tau_pair(key, text)
         return tau_mapping([tau_pair(table, tau_mapping(tables[table].values())) for table in TABLES])

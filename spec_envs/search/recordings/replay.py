@@ -1,4 +1,4 @@
-"""Recorded episodes replayed: an agent that acts as recorded, and a site that answers as recorded."""
+"""Replay of recorded episodes: an agent that acts as recorded, and a site that answers as recorded."""
 
 from __future__ import annotations
 
@@ -19,25 +19,30 @@ from spec_envs.search.recordings.trajectories import RecordedStep
 if TYPE_CHECKING:
     from spec_envs.search.recordings.trajectories import RecordedEpisode
 
-#: Spread of the logarithm of the times that are not recorded.
+#: Standard deviation of the logarithm of the times that are not recorded.
 _SPREAD = 0.4
 _CHARACTERS_PER_TOKEN = 4
 
 
 class RecordedAgent:
-    """Acts as recorded. Its times are not recorded, so they are drawn: ``median_s * exp(N(0, 0.4²))`` seconds.
+    """A policy that acts as recorded, after a drawn time, since thinking times are not recorded.
 
-    On the record's observations: the recorded action, as the environment writes it (``search[…]``). Elsewhere (a wrong
-    branch): the first recorded action that was not taken yet, or the right answer when there is none. A draw depends on
-    the observation and ``seed`` alone. Tokens are estimated, as one for four characters: of the observation, which is
-    read, and of thought and action, which are written. The effect is ``SAMPLE``, since it stands for a language model:
-    equal calls are not to share a draw.
+    On a recorded observation it returns the recorded action, written as in the transcript (``search[…]``). On any other
+    observation, which only a wrong branch has, it returns the first recorded action that was not taken yet; if all were
+    taken, it finishes with the right answer.
+
+    The thinking time is ``median_s * exp(N(0, 0.4²))`` seconds, and depends on the observation and ``seed`` alone. The
+    number of tokens is estimated as one for four characters of the observation (read) and of thought and action
+    (written). The effect is ``SAMPLE``, since the policy stands for a language model: equal calls do not share a draw.
 
     Args:
-        episode: The record.
-        median_s: Median of its thinking time.
-        speed: Seconds of the episode that pass in one second.
+        episode: The recorded episode.
+        median_s: Median of the thinking time in seconds of the episode, above 0.
+        speed: How many seconds of the episode pass in one second, above 0.
         seed: Seed of the thinking times.
+
+    Raises:
+        InvalidConfiguration: ``median_s`` or ``speed`` is not above 0, or not finite.
     """
 
     effect: ClassVar[Effect] = Effect.SAMPLE
@@ -62,7 +67,7 @@ class RecordedAgent:
         return str(read_action(step.action))
 
     def seconds(self, observation: Mapping[str, Any]) -> float:
-        """How long it thinks about ``observation``, in seconds of the episode."""
+        """The thinking time on ``observation``, in seconds of the episode."""
         return self.median_s * _factor(self.seed, observation["question"], observation["transcript"])
 
     def _step(self, observation: Mapping[str, Any]) -> RecordedStep:
@@ -77,16 +82,20 @@ class RecordedAgent:
 
 
 class RecordedSite:
-    """Answers ``fetch`` calls as recorded, after the recorded seconds.
+    """Answers ``fetch`` calls as recorded, after the recorded time.
 
-    What the episode did not search for (a wrong branch) is answered as another episode's search for it was, or else not
-    found; after the median of the episode's times, times ``exp(N(0, 0.4²))`` by the query.
+    A search that the episode did not make, which only a wrong branch does, has the result of the same search in another
+    episode. If no episode made it, there is no such page. Its time is the median of the episode's recorded times,
+    multiplied by ``exp(N(0, 0.4²))``; the factor depends on the query and ``seed`` alone.
 
     Args:
-        episode: The record.
-        others: More episodes whose pages there are.
-        speed: Seconds of the episode that pass in one second.
-        seed: Seed of the times off the record.
+        episode: The recorded episode.
+        others: Further episodes, for the results of searches that ``episode`` did not make.
+        speed: How many seconds of the episode pass in one second, above 0.
+        seed: Seed of the times that are not recorded.
+
+    Raises:
+        InvalidConfiguration: ``speed`` is not above 0, or not finite.
     """
 
     def __init__(
@@ -103,7 +112,7 @@ class RecordedSite:
         self._median = statistics.median([seconds for _, seconds in episode.fetched.values()] or [0.0])
 
     def __call__(self, query: FetchQuery, cancel: CancelToken) -> Fetched:
-        """What a search for ``query.text`` finds.
+        """The result of a search for ``query.text``.
 
         Raises:
             CallCancelled: The call was cancelled meanwhile.
@@ -113,7 +122,7 @@ class RecordedSite:
         return self._others.get(query.text, Fetched(None)) if recorded is None else recorded[0]
 
     def seconds(self, text: str) -> float:
-        """How long a search for ``text`` takes, in seconds of the episode."""
+        """The time of a search for ``text``, in seconds of the episode."""
         recorded = self.episode.fetched.get(text)
         return self._median * _factor(self.seed, text) if recorded is None else recorded[1]
 

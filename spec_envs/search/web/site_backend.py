@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 from spec_envs.calls import Effect
+from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.web.client import WebClient, WebSettings, origin_of
 from spec_envs.search.web.mediawiki import parse, search_path
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _MAX_TAGS = 400_000
 
 
-class SiteBackend:
+class SiteBackend(Closing):
     """Base class of the backends that read a MediaWiki site.
 
     Args:
@@ -38,12 +39,6 @@ class SiteBackend:
     def close(self) -> None:
         """End everything that the backend has started."""
         raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _search_url(self, query: FetchQuery) -> str:
         return self._site + search_path(query.text)

@@ -1,8 +1,8 @@
-"""A journal of settings of the system: what a value was before it was changed, so that it comes back whatever happens.
+"""A journal of settings of the system, which holds their old values so that they are restored whatever happens.
 
-Before a file is first written, its path and its old value are appended to the journal and are on the disk. They are put
-back on ``close()``, at the end of the process, on SIGTERM, and, after a crash or ``kill -9``, when the next journal is
-opened or ``spec-envs tuning restore`` is run. A lock sees to it that one process at a time writes.
+Before a file is first written, its path and old value are appended to the journal and flushed to the disk. The old
+values are restored on ``close()``, at the end of the process, and on SIGTERM; after a crash or ``kill -9`` when the
+next journal is opened, or by ``spec-envs tuning restore``. A lock ensures that only one process at a time writes.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
+from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed
 
 
 def default_folder() -> Path:
-    """Where the journal of this user is: ``$XDG_STATE_HOME/spec-envs/tuning``, by default below ``~/.local/state``."""
+    """The folder of this user's journal: ``spec-envs/tuning`` in ``$XDG_STATE_HOME``, by default ``~/.local/state``."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return Path(state) / "spec-envs" / "tuning"
 
 
-class Journal:
-    """The one owner of changed settings; what an earlier one has left is put back at once.
+class Journal(Closing):
+    """The only owner of changed settings. The constructor restores the settings that an earlier owner left changed.
 
     Args:
-        folder: Where journal and lock are; made if it is missing. Default: ``default_folder()``.
+        folder: The folder of journal and lock, which is made if it is missing. Default: ``default_folder()``.
 
     Raises:
         HandlerFailed: There is another owner, the folder cannot be written to, or a value that an earlier owner left
-            cannot be put back; what can be is as it was.
+            changed cannot be restored. All other values are restored.
     """
 
     def __init__(self, folder: str | Path | None = None) -> None:
@@ -45,11 +46,11 @@ class Journal:
         self._lock_file = _locked(folder)
         self._path = folder / "journal.jsonl"
         self._pid = os.getpid()
-        self._mutex = threading.RLock()  # of the thread that a signal may interrupt, too
+        self._mutex = threading.RLock()  # reentrant, since a signal may interrupt the thread that holds the lock
         self._old: dict[str, str] = {}
         self._unreadable: list[str] = []
         self._closed = False
-        #: What an earlier owner had left changed, and is as it was again: old values by path.
+        #: The values that an earlier owner had left changed and that are restored now, by path.
         self.restored: dict[str, str] = {}
         try:
             self._read()
@@ -61,7 +62,7 @@ class Journal:
         self._forget_signal = _on_sigterm(self._at_exit)
 
     def write(self, path: str, text: str) -> None:
-        """Write ``text`` to the file ``path``; its old value is in the journal before.
+        """Write ``text`` to the file ``path``, after its old value has been written to the journal.
 
         Raises:
             HandlerFailed: The file cannot be read or written.
@@ -69,7 +70,7 @@ class Journal:
         """
         with self._mutex:
             if self._closed:
-                raise EnvClosed("the journal was closed, and with it everything is as it was")
+                raise EnvClosed("the journal was closed, and all settings were restored")
             if path not in self._old:
                 old = read_file(path)
                 self._append({"path": path, "old": old})
@@ -77,11 +78,11 @@ class Journal:
             _write(path, text)
 
     def restore(self) -> dict[str, str]:
-        """Put everything back; what was put back, by path.
+        """Restore all settings; the restored values by path.
 
         Raises:
-            HandlerFailed: Something cannot be put back, or a line of the journal cannot be read. It stays in the
-                journal; the rest is as it was.
+            HandlerFailed: A setting cannot be restored, or a line of the journal cannot be read. It stays in the
+                journal. All other settings are restored.
         """
         with self._mutex:
             put_back, failed = {}, {}
@@ -96,13 +97,13 @@ class Journal:
         wrong = [*failed.values(), *(f"{line.strip()!r} cannot be read" for line in self._unreadable)]
         if wrong:
             raise HandlerFailed(
-                f"not put back, and still in {self._path}: {'; '.join(wrong)} (delete the line there when the setting "
-                f"is as it should be, or is gone for good)"
+                f"not restored, and still in {self._path}: {'; '.join(wrong)} (delete the line there when the setting "
+                f"is as it should be, or no longer exists)"
             )
         return put_back
 
     def close(self) -> None:
-        """Put everything back and let another process be the owner. Idempotent."""
+        """Restore all settings, and let another process become the owner. Idempotent."""
         with self._mutex:
             if self._closed:
                 return
@@ -112,21 +113,15 @@ class Journal:
             try:
                 self.restore()
             finally:
-                fcntl.flock(self._lock_file, fcntl.LOCK_UN)  # a child that was forked meanwhile has the file, too
+                fcntl.flock(self._lock_file, fcntl.LOCK_UN)  # explicitly, since a forked child may hold the file open
                 self._lock_file.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def _at_exit(self) -> None:
-        if os.getpid() == self._pid:  # a forked child ends without undoing what its parent has set
+        if os.getpid() == self._pid:  # a forked child must not restore what its parent has set
             self.close()
 
     def _read(self) -> None:
-        """Take over what the journal holds. A last line that is cut short was never followed by a change."""
+        """Take over the entries of the journal. An incomplete last line is ignored: its setting was never changed."""
         if not self._path.exists():
             return
         *lines, _ = self._path.read_text(encoding="utf-8", errors="surrogateescape").split("\n")
@@ -144,7 +139,7 @@ class Journal:
         _folder_to_disk(self._path.parent)
 
     def _rewrite(self) -> None:
-        """Have the journal hold what is still changed, by an exchange of files that is seen whole or not at all."""
+        """Replace the journal atomically by one with the settings that are still changed."""
         fresh = self._path.with_suffix(".new")
         with open(fresh, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(json.dumps({"path": path, "old": old}) + "\n" for path, old in self._old.items())
@@ -155,7 +150,7 @@ class Journal:
 
 
 def _entry(line: str) -> tuple[str, str] | None:
-    """Path and old value of a line of the journal; ``None`` if it is none."""
+    """Path and old value in a line of the journal; ``None`` if the line cannot be read."""
     with contextlib.suppress(ValueError):
         match json.loads(line):
             case {"path": str(path), "old": str(old)}:
@@ -169,7 +164,7 @@ def _locked(folder: Path) -> Any:
         file = open(folder / "lock", "a+", encoding="utf-8")
     except OSError as error:
         raise HandlerFailed(
-            f"no journal can be kept in {folder}: {error.strerror}; set XDG_STATE_HOME to a folder of yours"
+            f"no journal can be kept in {folder}: {error.strerror}; set XDG_STATE_HOME to a folder of your own"
         ) from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,7 +173,7 @@ def _locked(folder: Path) -> Any:
         owner = file.read().strip() or "unknown"
         file.close()
         if owner == str(os.getpid()):
-            raise HandlerFailed("this process has a backend that changes settings already; close that first") from None
+            raise HandlerFailed("this process already has a backend that changes settings; close it first") from None
         raise HandlerFailed(
             f"another process (pid {owner}) has changed settings of this system; wait until it has ended "
             f"({folder / 'lock'})"
@@ -190,10 +185,10 @@ def _locked(folder: Path) -> Any:
 
 
 def _on_sigterm(cleanup: Callable[[], None]) -> Callable[[], None]:
-    """Have ``cleanup`` called on SIGTERM, before what was to happen anyway; returns what ends that.
+    """Call ``cleanup`` on SIGTERM, before the previous handler; the returned function installs that handler again.
 
-    Outside of the main thread, where no signal can be handled, nothing is done: the next owner puts things back then.
-    Nor is anything in a process that ignores the signal, and goes on.
+    Does nothing outside of the main thread, where Python cannot install handlers: then the next owner restores the
+    settings. Does nothing in a process that ignores SIGTERM either, since such a process goes on.
     """
     before = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or before is signal.SIG_IGN:
@@ -202,7 +197,7 @@ def _on_sigterm(cleanup: Callable[[], None]) -> Callable[[], None]:
     def handle(number: int, frame: FrameType | None) -> None:
         try:
             cleanup()
-        finally:  # what cannot be put back stays in the journal, and is no reason to live on
+        finally:  # a setting that cannot be restored stays in the journal; the process ends all the same
             if callable(before):
                 before(number, frame)
             else:
@@ -218,7 +213,7 @@ def _on_sigterm(cleanup: Callable[[], None]) -> Callable[[], None]:
 
 
 def read_file(path: str) -> str:
-    """The value that a setting has: what its file holds, or the word in brackets where that is a choice of words.
+    """The value of a setting: the content of its file, or the word in brackets if the file lists choices.
 
     Raises:
         HandlerFailed: The file cannot be read.
@@ -239,7 +234,7 @@ def _put_back(path: str, old: str) -> None:
 
 def _write(path: str, text: str) -> None:
     try:
-        # As a shell's > does, but never making a file; the kernel wants a value in one write.
+        # Like the shell's ">", but without creating a file. The kernel needs the value in a single write.
         handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
         try:
             os.write(handle, f"{text}\n".encode())

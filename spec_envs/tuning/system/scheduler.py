@@ -12,8 +12,8 @@ from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
 #: The first kernel on which the slice of an ordinary task can be set.
 _KERNEL = (6, 12)
-_GENERIC = (274, 275)  # of asm-generic/unistd.h, which newer architectures share
-#: Numbers of sched_setattr and sched_getattr by architecture.
+_GENERIC = (274, 275)  # from asm-generic/unistd.h, which newer architectures share
+#: The numbers of the system calls sched_setattr and sched_getattr, by architecture.
 _NUMBERS = {
     "x86_64": (314, 315),
     "i386": (351, 352),
@@ -29,7 +29,7 @@ _INSTEAD = 'backend="simulated" models the same and runs anywhere'
 
 
 class _Attributes(ctypes.Structure):
-    """``struct sched_attr`` in its first version; for ordinary tasks ``runtime`` is the slice in ns."""
+    """``struct sched_attr`` in its first version. For ordinary tasks ``runtime`` is the slice in ns."""
 
     _fields_ = (
         ("size", ctypes.c_uint32),
@@ -44,17 +44,17 @@ class _Attributes(ctypes.Structure):
 
 
 def check_kernel(release: str | None = None, machine: str | None = None) -> None:
-    """Do nothing where slices can be set.
+    """Check that slices can be set on this machine.
 
     Args:
-        release: Of the kernel; default: this one's.
-        machine: The architecture; default: this one.
+        release: The release of the kernel; default: the running kernel's.
+        machine: The architecture; default: this machine's.
 
     Raises:
-        InvalidConfiguration: They cannot; the message says why and what can be used instead.
+        InvalidConfiguration: Slices cannot be set; the message says why, and what can be used instead.
     """
     if sys.platform != "linux":
-        raise InvalidConfiguration(f"scheduler slices are Linux's, and this is {sys.platform}; {_INSTEAD}")
+        raise InvalidConfiguration(f"scheduler slices need Linux, and this is {sys.platform}; {_INSTEAD}")
     release, machine = release or platform.release(), machine or platform.machine()
     found = re.match(r"(\d+)\.(\d+)", release)
     if found is None or (int(found[1]), int(found[2])) < _KERNEL:
@@ -64,10 +64,10 @@ def check_kernel(release: str | None = None, machine: str | None = None) -> None
 
 
 def set_slice(tid: int, slice_ns: int) -> None:
-    """Set the slice of a task of this user's, and check that it has it.
+    """Set the slice of a task of this user, and read it back.
 
     Raises:
-        HandlerFailed: The kernel refused, or has set another value.
+        HandlerFailed: The kernel refused to set the slice, or has set another value.
     """
     attributes = _get(tid)
     attributes.runtime = slice_ns

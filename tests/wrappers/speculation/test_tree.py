@@ -297,7 +297,7 @@ class TreeMachine(RuleBasedStateMachine):
 
     @invariant()
     def only_what_waits_for_an_answer_is_being_guessed(self) -> None:
-        """Whoever is of no use any more was told to stop."""
+        """Guessers whose guesses nobody needs any more were told to stop."""
         for node in self.predicting - self.stopped:
             assert node.alive and not node.answered and node.call is not None
         root = self.tree.root

@@ -688,7 +688,7 @@ def test_bad_input():
         ToolRule(effect=READ, metered=HandlerLimit())
     with pytest.raises(InvalidConfiguration, match="READ can be shared"):
         ToolRule(effect=SAMPLE, shared=True)
-    with pytest.raises(InvalidConfiguration, match="max_inflight must be at least 0"):
+    with pytest.raises(InvalidConfiguration, match="max_inflight must be an integer of at least 0"):
         ToolLimits(max_inflight=-1)
 
     class Learner(Table):

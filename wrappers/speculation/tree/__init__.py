@@ -214,8 +214,8 @@ class SpeculationTree:
         return commands
 
     def _offer(self, node: Node, call: Call) -> None:
-        """Have the call of ``node`` started when it is the best, if it may be made ahead of time."""
-        if node.run is None and node is not self.root and self._is_startable(call):
+        """Put ``node`` in the queue, if its call may be made ahead of time."""
+        if node.run is None and node is not self._branches.root and self._is_startable(call):
             self._queue.add(node)
 
     def _foresee(self, node: Node) -> list[Command]:
@@ -226,7 +226,7 @@ class SpeculationTree:
         if node.side_branch is not None:
             if call.effect is Effect.WRITE:  # where the side branch waits for an action; its reads are not predicted
                 self._predicting.add(node)
-        elif node is self.root or node.run is not None or not self._is_startable(call):
+        elif node is self._branches.root or node.run is not None or not self._is_startable(call):
             if call.handler in self._guessable:
                 self._predicting.add(node)
             if call.handler in self._prefetching:
@@ -248,14 +248,14 @@ class SpeculationTree:
         return commands if node.run is None else commands + self._runs.let_go(node)
 
     def _make_again(self, node: Node) -> None:
-        """The call of ``node`` was made ahead of time and has failed: it is made again."""
+        """Part ``node`` from its run, which was made ahead of time and has failed, so that the call is made again."""
         self._runs.let_go(node)
         self._branches.attach(node, None)
 
     # -- what may start ------------------------------------------------------------------------------------------
 
     def _settle(self, now: float) -> list[Command]:
-        """Start and predict whatever there is room for."""
+        """Start the calls and put the guessers to work that there is room for."""
         root = self._branches.root
         if root is None:
             return []

@@ -20,7 +20,7 @@ from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, SideBr
 
 Canonical = Callable[[Any], Hashable]
 
-#: The probability that is left, at least and together, for guesses that a guesser has taken back.
+#: The least probability that all guesses together keep that a guesser has taken back.
 _LEAST_REST = 1e-3
 
 
@@ -124,7 +124,7 @@ class Branches:
         for child in others:
             self._rescore(child, min(child.probability, rest / len(others) / total))
         for key, guess in sorted(likely.items(), key=lambda item: -item[1].probability):
-            if (probability := guess.probability / total) > 0:  # the least of numbers may vanish here
+            if (probability := guess.probability / total) > 0:  # a tiny probability may become 0 here
                 self._add_guess(node, key, guess.response, probability)
         return self._changes()
 

@@ -22,11 +22,11 @@ _NOTHING = Usage()
 
 
 class Places:
-    """What all calls take while they are in flight, and what speculation has used so far.
+    """The slots that calls take while they are in flight, and the usage of speculation so far.
 
     Attributes:
-        calls: What the calls of each handler take and cost, once one has been answered.
-        num_speculative: Speculative calls in flight, with those that were cancelled and have not returned.
+        calls: How slow and how dear the calls of each handler are, once one has been answered.
+        num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
     """
 
     def __init__(self, limits: Limits) -> None:

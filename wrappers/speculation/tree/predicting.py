@@ -1,15 +1,16 @@
 """Who is being guessed: which nodes wait for a guesser, which have one at work, since when, and whether it pays.
 
-A guess saves the time between its coming and that of the response; a guess that comes later saves nothing, and costs a
-slot and whatever guessing costs. So a guesser that is slower than the call it predicts is not asked to, but now and
-then. On a branch that is no different: once the branch's own call is under way, its response settles the matter. Only a
-call that has to wait (a ``WRITE``) leaves more time: until the calls before it are answered, and it is too.
+A guess saves the time between its arrival and the arrival of the response. A guess that arrives after the response
+saves nothing, and costs a slot and whatever guessing costs. So a guesser that is slower than the calls it predicts is
+used only now and then. That also holds on a branch: once the branch's own call is under way, its response makes the
+guess useless. Only a call that has to wait for others (a ``WRITE``) leaves the guesser more time: until those calls and
+the call itself are answered.
 
-A call that was started keeps its slot until it is done or impossible. So a slot is not given away while a guesser is
-about to return something better: it is held for what that guesser usually returns, for about as long as it usually
-takes.
+A call that was started keeps its slot until it is done or impossible. So a free slot is *held*, and not given to the
+best call there is, while a guesser is about to return guesses that lead to a better call. It is held for at most twice
+the time that the guesser usually takes.
 
-Which nodes there are, and what guesses do to them, is not decided here. Pure, like the tree that owns it: time only
+Which nodes there are, and what guesses do to them, is decided elsewhere. Pure, like the tree that owns it: time only
 enters as a number.
 """
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 #: A guesser is used while a guess is expected to come with at least this share of the call's time left.
 _LEAST_TIME_LEFT = 0.1
-#: Of this many guesses that would come too late one is made all the same, to see whether that is still so.
+#: Of this many guesses that are expected too late one is made all the same, to see whether they still come too late.
 _PROBE_EVERY = 10
 #: How many times its usual time a guesser is waited for with a slot held.
 _PATIENCE = 2.0
@@ -45,9 +46,9 @@ class _Prediction:
     Attributes:
         handler: Whose response is predicted.
         since: When the guesser began.
-        probe: Whether it was expected to be too late.
-        stopped: Whether its guesses are of no use any more.
-        has_guessed: Whether its first guess, if there is any, is known.
+        probe: Whether its guesses were expected to come too late.
+        stopped: Whether it was told to stop, because nobody needs its guesses any more.
+        has_guessed: Whether its first guess has arrived, or it has returned without one.
     """
 
     handler: str
@@ -82,11 +83,11 @@ class Predicting:
     # -- who is predicted ----------------------------------------------------------------------------------------
 
     def was_predicted(self, node: Node) -> bool:
-        """Whether a guesser was put to work on ``node``."""
+        """Whether a guesser is or was at work on ``node``."""
         return self._decided.get(node, False)
 
     def add(self, node: Node) -> None:
-        """Have ``node`` predicted when there is a slot for a guesser; once for each node."""
+        """Have ``node`` predicted when there is a slot for a guesser. Each node is predicted once at most."""
         if node not in self._decided:
             self._waiting[node] = None
 
@@ -174,17 +175,17 @@ class Predicting:
         return [StopPredicting(node)]
 
     def forget(self, node: Node) -> list[Command]:
-        """``node`` is gone."""
+        """``node`` is no longer part of the tree."""
         self._decided.pop(node, None)
         return self.stop(node)
 
     # -- slots for calls -----------------------------------------------------------------------------------------
 
     def held(self, candidate: float, now: float) -> tuple[int, float]:
-        """For how many nodes of a greater rank than ``candidate`` a slot is held, and when the first is held no more.
+        """How many slots are held for better calls than one of the rank ``candidate``, and until when the first is.
 
-        Those are the calls behind the nodes that guessers are at work on: if one of them returned in its usual time
-        what it usually returns, its node would have a child that goes first.
+        The better calls are those that would come behind a node with a guesser at work, if that guesser returned a
+        guess that is as probable as its best guesses usually are.
         """
         count, until = 0, math.inf
         for node, prediction in self._at_work.items():

@@ -1,7 +1,7 @@
 """Which call is best: the calls that could be started, by expected gain.
 
 The expected gain of a call is the probability of its path times the time that it would save, which is about as long as
-it takes; what it costs is a slot for as long as it takes. So slots go by probability, also between handlers of
+it takes; a started call also costs a slot for as long as it takes. So slots go by probability, also between handlers of
 different speed. Whether there is a slot, and whether a call may start at all, is decided elsewhere.
 
 Pure, like the tree that owns it.
@@ -21,7 +21,7 @@ _Entry = tuple[float, int, Node]
 
 
 class Queue:
-    """The nodes whose calls could be started, and those that were put aside for now."""
+    """The nodes whose calls could be started, and the nodes that were put aside for now."""
 
     def __init__(self) -> None:
         self._heaps: dict[str, list[_Entry]] = {}  # by handler
@@ -36,7 +36,7 @@ class Queue:
         heapq.heappush(self._heaps.setdefault(node.call.handler, []), (-rank(node), turn, node))
 
     def forget(self, node: Node) -> None:
-        """``node`` has started, has no call any more, or is gone."""
+        """Remove ``node``: its call has started, it has no call any more, or it is gone."""
         self._turns.pop(node, None)
         self._postponed.pop(node, None)
 

@@ -1,7 +1,8 @@
 """The executions of calls: begun, shared, let go, ended.
 
 A ``SAMPLE`` that was started is cancelled only when its node cannot be reached any more, never for a better use of its
-slot: what would be dropped then would be the slow draws. Which call is started, and when, is decided elsewhere.
+slot: otherwise slow draws would be dropped more often than quick ones. Which call is started, and when, is decided
+elsewhere.
 
 Pure, like the tree that owns it: time only enters as a number.
 """
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Runs:
-    """All runs that matter, and the only writer of ``Run``; tells ``places`` of each that begins, changes and ends.
+    """The runs in flight and the shared ones; the only writer of ``Run``. Tells ``places`` of each begin and end.
 
     Args:
         limits: Bounds of the speculation.
@@ -88,7 +89,7 @@ class Runs:
     # -- letting go ----------------------------------------------------------------------------------------------
 
     def let_go(self, node: Node) -> list[Command]:
-        """``node`` waits no more. If it is gone, its run ends where no other node waits for it or may share it."""
+        """Part ``node`` from its run. If ``node`` is gone, cancel the run unless others wait for it or may share it."""
         run = node.run
         assert run is not None
         run.nodes.remove(node)
@@ -138,7 +139,7 @@ class Runs:
         self._end(run, RunState.STOPPED, usage, now)
 
     def commit(self, run: Run) -> bool:
-        """The episode uses the response of ``run``. Whether it did so before."""
+        """Record that the episode uses the response of ``run``; return whether it used it before."""
         before, run.committed = run.committed, True
         return before
 
