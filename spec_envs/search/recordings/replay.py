@@ -13,7 +13,7 @@ from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
-from spec_envs.search.corpus.pages import Fetched, FetchQuery
+from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.recordings.trajectories import RecordedStep
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from spec_envs.search.web.chromium import Browser, BrowserDied
 from spec_envs.search.web.site_backend import SiteBackend, read_page
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Fetched, FetchQuery
+    from spec_envs.search.pages import Fetched, FetchQuery
     from spec_envs.search.web.client import WebSettings
 
 #: How many browsers may die on one page before the call fails.

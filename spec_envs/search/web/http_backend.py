@@ -10,7 +10,7 @@ from spec_envs.handling import CancelToken
 from spec_envs.search.web.site_backend import SiteBackend, read_page
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Fetched, FetchQuery
+    from spec_envs.search.pages import Fetched, FetchQuery
     from spec_envs.search.web.client import WebSettings
 
 
