@@ -44,6 +44,7 @@ class Guesser(Protocol):
         Returns:
             At most ``k`` guesses, in any order.
         """
+        ...
 
 
 class AsyncGuesser(Protocol):
@@ -54,3 +55,4 @@ class AsyncGuesser(Protocol):
 
     def guess(self, call: Call, k: int, /, *_: Any, **options: Any) -> Awaitable[Sequence[Guess]]:
         """Guess the response to ``call``: a coroutine function, with arguments and result as in ``Guesser``."""
+        ...

@@ -48,3 +48,4 @@ class Prefetcher(Protocol):
             At most ``k`` actions, each as a ``Guess`` with the probability that its reads are needed. The probabilities
             need not sum to 1, since several actions may be needed.
         """
+        ...

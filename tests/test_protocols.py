@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import gymnasium as gym
+import pytest
+
 from spec_envs import Call, CancelToken, Effect, Guess, Guesser, Handler, Prefetcher, Situation
 from spec_envs.adapting import as_guess, as_handler
 from spec_envs.guesses import AsyncGuesser
@@ -123,3 +126,22 @@ class Declared:
 def test_handlers_keep_what_they_declare():
     handler: Any = as_handler(Declared())
     assert (handler.effect, handler.max_inflight, handler.is_async) == (Effect.READ, 3, False)
+
+
+@pytest.mark.parametrize("name", ["SpecChess-v0", "SpecRetail-v0", "SpecSearch-v0", "SpecTuning-v0"])
+def test_the_handlers_of_every_environment_can_be_called_with_the_query_alone(name):
+    env: Any = gym.make(name).unwrapped
+    answered: list[str] = []
+
+    def answer(call: Call) -> Any:
+        answered.append(call.handler)
+        return env.handler(call.handler)(call.query)
+
+    env.answer_with(answer)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(3):
+        env.step(env.action_space.sample())
+    assert set(answered) <= set(env.handlers)
+    assert answered
+    env.close()

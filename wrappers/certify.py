@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from spec_envs.adapting import as_handler
 from spec_envs.call_env import CallEnv
@@ -198,8 +198,8 @@ def _plain_async_loop(env: AnyEnv, policy: Policy) -> _Loop:
 
 
 def _new_runtime(options: Mapping[str, Any]) -> Runtime:
-    runtime = options.get("runtime", "threads")
-    return runtime() if callable(runtime) else make_runtime(runtime)
+    runtime: Any = options.get("runtime", "threads")
+    return cast(Runtime, runtime()) if callable(runtime) else make_runtime(runtime)
 
 
 def _fresh(policy: Policy) -> Policy:

@@ -152,7 +152,8 @@ class Codec:
         if isinstance(value, np.generic) and not value.dtype.hasobject:
             return {"$scalar": [value.dtype.str, _base64(value.tobytes())]}
         if self._types.get(kind.__qualname__) is kind:
-            fields = [field.name for field in dataclasses.fields(value) if field.init]
+            dataclass: Any = kind
+            fields = [field.name for field in dataclasses.fields(dataclass) if field.init]
             return {"$object": [kind.__qualname__, {name: self.encode(getattr(value, name)) for name in fields}]}
         raise TypeError(
             f"a recording cannot hold {reprlib.repr(value)}: {kind.__qualname__} is neither JSON nor one of its types "

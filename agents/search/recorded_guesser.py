@@ -9,7 +9,7 @@ from spec_envs import Call, CancelToken, Guess, InvalidConfiguration, Usage
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.callable import CallableGuesser
 from spec_envs.search.actions import Act, read_action
-from spec_envs.search.corpus.pages import FetchQuery
+from spec_envs.search.pages import FetchQuery
 from spec_envs.search.recordings.recovered_pages import fetched_of
 
 if TYPE_CHECKING:

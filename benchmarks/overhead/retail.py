@@ -139,9 +139,9 @@ def tau_bench_figures() -> list[Measured]:
     """A tool call in tau-bench's environment and in ours, with the same data and calls; empty without tau-bench."""
     if importlib.util.find_spec("tau_bench") is None:
         return []
-    from tau_bench.envs.retail import data
-    from tau_bench.envs.retail.env import MockRetailDomainEnv
-    from tau_bench.types import Action as TauAction
+    from tau_bench.envs.retail import data  # pyright: ignore[reportMissingImports]
+    from tau_bench.envs.retail.env import MockRetailDomainEnv  # pyright: ignore[reportMissingImports]
+    from tau_bench.types import Action as TauAction  # pyright: ignore[reportMissingImports]
 
     state = random.getstate()
     random.seed(0)  # the constructor draws a task, and sometimes one past the end

@@ -19,6 +19,7 @@ import gymnasium as gym
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
@@ -65,7 +66,12 @@ class WebRun:
 
 
 def run(settings: SearchWebSettings, json_file: Path | None) -> None:
-    """Run both parts and report."""
+    """Run both parts and report.
+
+    Raises:
+        DependencyNotInstalled: The extra ``wiki`` is missing.
+    """
+    require("bench search-web", "wiki")
     runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
     certificate = certified(settings)
     report = {

@@ -21,6 +21,7 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.models import ChessModel
@@ -52,6 +53,7 @@ def run(settings: ServedChessSettings, json_file: Path | None) -> None:
     Raises:
         DependencyNotInstalled: Stockfish is to guess and is not installed, or the extra ``servers`` is missing.
     """
+    require("bench served-chess", "servers")
     model = ChessModel()
     try:
         import openai  # noqa: F401  (the import takes most of a second, and must not be measured)

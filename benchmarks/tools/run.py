@@ -19,10 +19,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gymnasium.error import DependencyNotInstalled
-
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.server import ModelServer
@@ -91,6 +90,7 @@ def run(settings: ToolsSettings, json_file: Path | None) -> None:
     Raises:
         DependencyNotInstalled: One of the extras ``openai-agents``, ``mcp`` and ``servers`` is missing.
     """
+    require("bench tools", "mcp", "openai-agents", "servers")
     report = asyncio.run(_measure(settings, shown=json_file is None))
     publish(report, json_file, lambda found: _show(found, settings))
 
@@ -111,16 +111,14 @@ async def _measure(settings: ToolsSettings, shown: bool) -> dict[str, Any]:
 
 async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, done: Callable[[], None]) -> Run:
     """Run all tasks of one agent."""
-    try:
-        from agents.mcp import MCPServerStdio
-
-        from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
-    except ImportError as error:
-        raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[openai-agents]'") from error
+    from agents.mcp import MCPServerStdio, MCPServerStdioParams
     from openai import AsyncOpenAI
 
+    from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
+
     quiet = RunConfig(tracing_disabled=True)
-    program = {"command": sys.executable, "args": ["-m", "spec_envs.benchmarks.tools.server", str(settings.tool_s)]}
+    module = "spec_envs.benchmarks.tools.server"
+    program = MCPServerStdioParams(command=sys.executable, args=["-m", module, str(settings.tool_s)])
     answers, steps, seconds = [], [], []
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none"))

@@ -187,8 +187,9 @@ class _Query:
         best = (await self.analysis.wait()).move
         lines: dict[str, int] = {}
         for info in self.analysis.multipv:
-            if info.get("pv") and "score" in info:  # a mated side's info has no moves
-                lines.setdefault(info["pv"][0].uci(), info["score"].relative.score(mate_score=MATE))
+            moves, score = info.get("pv"), info.get("score")
+            if moves and score is not None:  # a mated side's info has no moves
+                lines.setdefault(moves[0].uci(), score.relative.score(mate_score=MATE))
         if not lines and best is not None:
             lines[best.uci()] = 0
         return [Line(move, score) for move, score in lines.items()]
@@ -268,6 +269,7 @@ class _Worker:
             _reject(query.answer, _closed() if self._closing else error)
 
     async def _ask_until_answered(self, query: _Query) -> list[Line]:
+        failure: chess.engine.EngineError | None = None
         for _ in range(1 + _REPEATS):
             if self._closing:
                 raise _closed()

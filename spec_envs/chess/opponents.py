@@ -32,6 +32,7 @@ class Opponent(Protocol):
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
         """The move to play in ``query``."""
+        ...
 
 
 class BuiltinOpponent:

@@ -32,7 +32,8 @@ _LEGAL_MOVES_LENGTH = 6 * 218
 def observation_space(kind: str) -> spaces.Space[Any]:
     """The space of observations of the ``kind`` "text" or "planes"."""
     if kind == "planes":
-        return spaces.Box(0, 1, PLANES_SHAPE, np.bool_)
+        boolean: Any = np.bool_  # of which gymnasium's types know nothing
+        return spaces.Box(0, 1, PLANES_SHAPE, boolean)
     return spaces.Dict(
         {
             "fen": spaces.Text(120, charset=_FEN_CHARS),
@@ -57,6 +58,7 @@ class Playing(Protocol):
 
     def first_moves(self) -> tuple[str, ...]:
         """The moves that are sure to be legal after ``reset()``."""
+        ...
 
 
 class _Legal:

@@ -61,7 +61,7 @@ class Start:
 
     def draw(self, rng: np.random.Generator) -> Game:
         """The game to start an episode with."""
-        return self.games[int(rng.integers(len(self.games)))] if len(self.games) > 1 else self.games[0]
+        return self.games[0 if len(self.games) == 1 else int(rng.integers(len(self.games)))]
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from spec_envs.search.actions import Act, Mistake
 from spec_envs.search.observations import excerpt, found_sentence, not_found, sentences_with
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Fetched, Page
+    from spec_envs.search.pages import Fetched, Page
     from spec_envs.search.questions import Question
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus.pages import Page
 from spec_envs.search.json_files import read_json, text_of, texts_of
+from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question
 
 T = TypeVar("T")

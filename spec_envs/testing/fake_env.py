@@ -40,6 +40,7 @@ class FakeEnv(CallEnv[str, int]):
         num_actions: Number of actions.
         length: Number of steps of an episode.
         random: Whether queries hold a seed drawn from ``np_random``; if not, equal histories give equal queries.
+        repeats: Whether a ``READ`` asks the same in every step: its query is ``("", None, i, 0)``.
         owned: Names of handlers to close with the last fork.
     """
 
@@ -56,6 +57,7 @@ class FakeEnv(CallEnv[str, int]):
         num_actions: int = 4,
         length: int = 10,
         random: bool = True,
+        repeats: bool = False,
         owned: Iterable[str] = (),
     ) -> None:
         handlers = {"world": pure_response} if handlers is None else handlers
@@ -70,6 +72,7 @@ class FakeEnv(CallEnv[str, int]):
         self._calls_in_reset = calls_in_reset
         self._length = length
         self._random = random
+        self._repeats = repeats
         self._seed = 0
         self._steps = -1
         self._history = ""
@@ -108,11 +111,12 @@ class FakeEnv(CallEnv[str, int]):
         return hashlib.blake2b(repr(state).encode(), digest_size=16).hexdigest()
 
     def _ask(self, history: str, action: int | None, count: int, seed: int) -> tuple[Any, ...]:
-        names, effects = self._names, self._effects
-        return tuple(
-            self.ask(Call(names[i % len(names)], (history, action, i, seed), effects[i % len(effects)]))
-            for i in range(count)
-        )
+        responses = []
+        for i in range(count):
+            effect = self._effects[i % len(self._effects)]
+            query = ("", None, i, 0) if self._repeats and effect is Effect.READ else (history, action, i, seed)
+            responses.append(self.ask(Call(self._names[i % len(self._names)], query, effect)))
+        return tuple(responses)
 
     def _draw(self) -> int:
         return int(self.np_random.integers(2**31)) if self._random else 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
 from click.testing import CliRunner
 
+from spec_envs.benchmarks import extras
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.tuning.report import below
 from spec_envs.benchmarks.tuning.run import TuningBench
@@ -82,7 +82,7 @@ class TestCommand:
         assert result.exit_code == 2 and wrong in result.output
 
     def test_says_that_scikit_learn_is_missing_before_it_measures(self, monkeypatch):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(extras, "_is_installed", lambda name: False)
         result = bench("--seeds", 1)
         assert result.exit_code == 2 and "pip install 'spec-envs[tuning]'" in result.output
         assert bench("--seeds", 1, "--mode", "actor").exit_code == 0  # it knows the optimum, and nobody guesses

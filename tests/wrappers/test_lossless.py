@@ -95,6 +95,7 @@ SETUPS = st.fixed_dictionaries(
         "effects": EFFECTS,
         "length": st.integers(1, 5),
         "random": st.booleans(),
+        "repeats": st.booleans(),
     }
 )
 

@@ -7,8 +7,10 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import Call, CallEnv, CancelToken, Effect
+from spec_envs import Call, CallEnv, CancelToken, Effect, Guess
+from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import Limits
+from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import VIRTUAL, certify_on, make
 
 
@@ -79,3 +81,28 @@ def test_a_result_is_shared_while_it_is_young(runtime: str, ttl_s: float, looks:
             observation, *_ = env.step(env.act(observation))
         assert account.looks == looks
         assert env.statistics.shared == 8 - looks
+
+
+class Constant:
+    """Guesses one response, right or wrong, whatever the call."""
+
+    def __init__(self, response: Any) -> None:
+        self.response = response
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        return [Guess(self.response, 0.9)]
+
+
+@pytest.mark.parametrize("runtime", VIRTUAL)
+@pytest.mark.parametrize("guessed", [pure_response(("", None, 0, 0)), 7], ids=["right", "wrong"])
+@pytest.mark.parametrize("ttl_s", [0.0, 60.0])
+def test_every_step_may_make_the_same_read(runtime: str, guessed: int, ttl_s: float) -> None:
+    certificate = certify_on(
+        runtime,
+        lambda: FakeEnv({"world": with_latency(pure_response, 10.0)}, effects=(Effect.READ,), length=5, repeats=True),
+        lambda observation: 1,
+        {"world": Constant(guessed), "policy": Constant(1)},
+        range(3),
+        limits=Limits(read_ttl_s=ttl_s),
+    )
+    assert certificate, str(certificate)

@@ -50,12 +50,15 @@ class Runtime(Protocol):
     @property
     def lock(self) -> AbstractContextManager[Any]:
         """Held while the state that jobs deliver to is used; re-entrant."""
+        ...
 
     def now(self) -> float:
         """Seconds on this runtime's clock."""
+        ...
 
     def token(self) -> CancelToken:
         """Return a new token on this runtime's clock."""
+        ...
 
     def spawn(self, job: Job) -> None:
         """Run ``job`` beside the episode."""

@@ -23,7 +23,7 @@ class HumanCustomer:
     def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
         self._terminal = Terminal(input, output)
 
-    def __call__(self, query: CustomerQuery, cancel: CancelToken) -> str:
+    def __call__(self, query: CustomerQuery, cancel: CancelToken | None = None) -> str:
         """Return the message that the person types.
 
         Raises:

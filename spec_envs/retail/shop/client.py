@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change
 from spec_envs.retail.tools.table import effect_of
 from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
     from spec_envs.retail.queries import ToolQuery
 
 
@@ -59,7 +59,7 @@ class HttpTools(Closing):
         self._backoff_s = backoff_s
         self._lines = _Lines(address, timeout_s)
 
-    def __call__(self, query: ToolQuery, cancel: CancelToken) -> ToolResult:
+    def __call__(self, query: ToolQuery, cancel: CancelToken | None = None) -> ToolResult:
         """Return what the shop's tool answers, and what it has changed.
 
         Raises:
@@ -67,6 +67,7 @@ class HttpTools(Closing):
                 same; making the same step again is safe, and returns the result.
             CallCancelled: The call was cancelled.
         """
+        cancel = cancel or CancelToken()
         start = query.store.snapshot.initial.digest
         body = json.dumps({"name": query.name, "arguments": query.arguments, "data": f"{start:032x}"})
         headers = {"Content-Type": "application/json"}

@@ -1,1 +1,1 @@
-"""Pages as values, the corpus that finds them by title or text, and the files that they are read from."""
+"""The corpus, which finds pages by title or text; wiki markup; and the files that pages are read from."""

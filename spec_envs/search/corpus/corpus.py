@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.index import Index
-from spec_envs.search.corpus.pages import Fetched, FetchQuery, Page
+from spec_envs.search.pages import Fetched, FetchQuery, Page
 
 #: How many similar titles ``fetch`` returns at most.
 _SIMILAR = 10

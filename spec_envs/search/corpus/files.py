@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.markup import lists_meanings, page_or_redirect
-from spec_envs.search.corpus.pages import Page
 from spec_envs.search.json_files import text_of, texts_of
+from spec_envs.search.pages import Page
 
 #: A page, or a redirect as (name, title).
 PageOrRedirect = Page | tuple[str, str]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Page
+    from spec_envs.search.pages import Page
 
 _WORD = re.compile(r"\w+")
 #: How many different words of a query are used at most.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spec_envs.search.corpus.pages import Page
+from spec_envs.search.pages import Page
 
 _LINK = re.compile(r"\[\[([^\[\]|]+)(?:\|([^\[\]|]+))?\]\]")
 _REDIRECT = re.compile(r"\s*#REDIRECT\s*\[\[([^\[\]|]+)\]\]\s*", re.IGNORECASE)

@@ -6,8 +6,8 @@ import ast
 import dataclasses
 import re
 
-from spec_envs.search.corpus.pages import Fetched, Page
 from spec_envs.search.observations import excerpt, sentences_with
+from spec_envs.search.pages import Fetched, Page
 
 _MISSING = re.compile(r"\s*Could not find (\[?).*?\. Similar: (\[.*\])\.?\s*", re.DOTALL)
 _RESULT = re.compile(r"\(Result (\d+) / (\d+)\) (.*)", re.DOTALL)

@@ -13,7 +13,7 @@ from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
-from spec_envs.search.corpus.pages import Fetched, FetchQuery
+from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.recordings.trajectories import RecordedStep
 
 if TYPE_CHECKING:
@@ -54,12 +54,13 @@ class RecordedAgent:
         self.speed = speed
         self.seed = seed
 
-    def __call__(self, query: Mapping[str, Any], cancel: CancelToken) -> str:
+    def __call__(self, query: Mapping[str, Any], cancel: CancelToken | None = None) -> str:
         """The action on an observation of ``SpecSearch-v0``.
 
         Raises:
             CallCancelled: The call was cancelled meanwhile.
         """
+        cancel = cancel or CancelToken()
         step = self._step(query)
         read = len(query["question"]) + len(query["transcript"])
         usage = _usage(read, len(step.thought) + len(step.action))
@@ -111,12 +112,13 @@ class RecordedSite:
                 self._others.setdefault(text, fetched)
         self._median = statistics.median([seconds for _, seconds in episode.fetched.values()] or [0.0])
 
-    def __call__(self, query: FetchQuery, cancel: CancelToken) -> Fetched:
+    def __call__(self, query: FetchQuery, cancel: CancelToken | None = None) -> Fetched:
         """The result of a search for ``query.text``.
 
         Raises:
             CallCancelled: The call was cancelled meanwhile.
         """
+        cancel = cancel or CancelToken()
         cancel.sleep(self.seconds(query.text) / self.speed)
         recorded = self.episode.fetched.get(query.text)
         return self._others.get(query.text, Fetched(None)) if recorded is None else recorded[0]

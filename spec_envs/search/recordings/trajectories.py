@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.search.actions import Act, read_action
-from spec_envs.search.corpus.pages import Fetched
 from spec_envs.search.env import SearchEnv
+from spec_envs.search.pages import Fetched
 from spec_envs.search.recordings.recovered_pages import fetched_of, with_lookup_result
 
 if TYPE_CHECKING:

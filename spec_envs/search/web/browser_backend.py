@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer
 from spec_envs.errors import EnvClosed, HandlerFailed
+from spec_envs.handling import CancelToken
 from spec_envs.search.web.browser_pool import BrowserPool
 from spec_envs.search.web.chromium import Browser, BrowserDied
 from spec_envs.search.web.site_backend import SiteBackend, read_page
 
 if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.search.corpus.pages import Fetched, FetchQuery
+    from spec_envs.search.pages import Fetched, FetchQuery
     from spec_envs.search.web.client import WebSettings
 
 #: How many browsers may die on one page before the call fails.
@@ -65,7 +65,7 @@ class BrowserBackend(SiteBackend):
         """Start the browsers in the background, so that the first call does not have to wait for them."""
         self._pool.prepare()
 
-    def __call__(self, query: FetchQuery, cancel: CancelToken) -> Fetched:
+    def __call__(self, query: FetchQuery, cancel: CancelToken | None = None) -> Fetched:
         """The article called ``query.text``, or the titles that the site's search finds.
 
         Raises:
@@ -75,6 +75,7 @@ class BrowserBackend(SiteBackend):
             DependencyNotInstalled: Chromium or its driver is missing.
             EnvClosed: The backend was closed.
         """
+        cancel = cancel or CancelToken()
         url = self._search_url(query)
         died: BrowserDied | None = None
         for _ in range(_ATTEMPTS):

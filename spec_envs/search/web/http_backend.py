@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spec_envs.background_loop import BackgroundLoop
+from spec_envs.handling import CancelToken
 from spec_envs.search.web.site_backend import SiteBackend, read_page
 
 if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.search.corpus.pages import Fetched, FetchQuery
+    from spec_envs.search.pages import Fetched, FetchQuery
     from spec_envs.search.web.client import WebSettings
 
 
@@ -33,7 +33,7 @@ class HttpBackend(SiteBackend):
         super().__init__(site, also, settings)
         self._loop = BackgroundLoop("http-backend", last=self._client.close)
 
-    def __call__(self, query: FetchQuery, cancel: CancelToken) -> Fetched:
+    def __call__(self, query: FetchQuery, cancel: CancelToken | None = None) -> Fetched:
         """The article called ``query.text``, or the titles that the site's search finds.
 
         Raises:
@@ -41,6 +41,7 @@ class HttpBackend(SiteBackend):
             CallCancelled: The call was cancelled meanwhile.
             EnvClosed: The backend was closed.
         """
+        cancel = cancel or CancelToken()
         cancel.raise_if_cancelled()
         answer = self._loop.run(self._client.follow(self._search_url(query)), cancel)
         answer.check_page()

@@ -11,7 +11,7 @@ import urllib.parse
 from typing import TYPE_CHECKING
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.search.corpus.pages import Fetched, Page
+from spec_envs.search.pages import Fetched, Page
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator

@@ -12,7 +12,7 @@ from spec_envs.search.web.client import WebClient, WebSettings, origin_of
 from spec_envs.search.web.mediawiki import parse, search_path
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Fetched, FetchQuery
+    from spec_envs.search.pages import Fetched, FetchQuery
 
 #: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
 _MAX_TAGS = 400_000

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.protocol import check_read_back, closed
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.system.load import watch
 
 if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
     from spec_envs.tuning.knobs import Knob, Value
 
 
@@ -49,7 +49,7 @@ class KnobBackend(Generic[WorkloadT]):
         self._mutex = threading.RLock()
         self._closed = False
 
-    def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
+    def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
         """Apply the setting, settle, and measure.
 
         Raises:
@@ -58,6 +58,7 @@ class KnobBackend(Generic[WorkloadT]):
             EnvClosed: The backend was closed.
             InvalidConfiguration: The query has another workload.
         """
+        cancel = cancel or CancelToken()
         with self._mutex:
             if self._closed:
                 raise closed()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from spec_envs.calls import Effect
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.protocol import closed, workload_for
 from spec_envs.tuning.backends.slots import Slots
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
@@ -14,7 +15,6 @@ from spec_envs.tuning.programs.process import Program
 from spec_envs.tuning.system.load import watch
 
 if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
     from spec_envs.tuning.system.cores import CoreSet
 
 WorkloadT = TypeVar("WorkloadT", bound=Workload)
@@ -80,7 +80,7 @@ class ProgramBackend(Generic[WorkloadT]):
         self._slots = Slots(self._programs)
         self.max_inflight = len(self._programs)
 
-    def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
+    def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
         """Apply the setting, read it back, and measure a window.
 
         Raises:
@@ -89,6 +89,7 @@ class ProgramBackend(Generic[WorkloadT]):
             EnvClosed: The backend was closed.
             InvalidConfiguration: This backend cannot run the workload.
         """
+        cancel = cancel or CancelToken()
         workload = workload_for(self.name, self.kind, query.workload)
         with self._slots.lend(cancel) as slot:
             seen = watch()

@@ -74,12 +74,13 @@ class SimulatedBackend:
         self._carry_over = carry_over
         self._paced = paced
 
-    def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
+    def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
         """The model's figures with noise; if the backend is paced, after ``query.window_s`` seconds.
 
         Raises:
             InvalidConfiguration: The workload has no model.
         """
+        cancel = cancel or CancelToken()
         workload = _modelled(query.workload)
         if self._paced:
             cancel.sleep(query.window_s)

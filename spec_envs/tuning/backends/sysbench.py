@@ -75,7 +75,7 @@ class SysbenchBackend:
         self._closed = False
         self.max_inflight = len(sets)
 
-    def __call__(self, query: MeasureQuery, cancel: CancelToken) -> Measurement:
+    def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
         """Run sysbench, again if the run was disturbed.
 
         Raises:
@@ -83,6 +83,7 @@ class SysbenchBackend:
             HandlerFailed: sysbench failed, or its output cannot be read.
             EnvClosed: The backend was closed.
         """
+        cancel = cancel or CancelToken()
         workload = workload_for("sysbench", SysbenchCpu, query.workload)
         slice_length, seconds = slice_ns(query.knobs), max(1, round(query.window_s))
         with self._slots.lend(cancel) as cores:

@@ -90,7 +90,7 @@ class Tools(RuleBasedStateMachine):
         agent_call, commands = self.machine.begin_call(run, call, self.now)
         self.carry_out(commands)
         execution = agent_call.execution
-        assert execution.call.key == call.key
+        assert execution is not None and execution.call.key == call.key
         if call.name in WRITES:
             assert execution.reason is None and agent_call.is_own
             self.writes.append([call.name, self.now, None, execution])
@@ -206,6 +206,7 @@ def test_a_result_stays_until_every_waiter_has_it_also_when_a_write_has_made_it_
     read = ToolCall("read", {"a": 0})
     maker, *waiters = [machine.begin_call(run, read, 0.0)[0] for _ in range(3)]
     execution = maker.execution
+    assert execution is not None
     assert maker.is_own and not any(waiter.is_own for waiter in waiters)
     assert execution.waiters == set(waiters)
     machine.begin_call(run, ToolCall("write", {}), 1.0)
@@ -226,4 +227,4 @@ def test_a_waiter_that_gives_up_lets_go_of_the_result_once():
     machine.abandon_call(run, first, 0.5)
     machine.abandon_call(run, first, 0.5)
     machine.abandon_call(run, maker, 0.5)  # it executes the call itself, so it is no waiter
-    assert maker.execution.waiters == {second}
+    assert maker.execution is not None and maker.execution.waiters == {second}

@@ -41,6 +41,7 @@ class Process(Protocol):
 
     def advance(self, response: Any) -> Process:
         """The episode after ``response``, at its next call. May raise what the environment raises."""
+        ...
 
     def aside(self) -> Process | None:
         """A fork on which the reads of actions can be made while the episode waits; ``None`` where that cannot be.
@@ -192,7 +193,7 @@ class Node:
 
     def subtree(self) -> Iterator[Node]:
         """The node and all its descendants, with their side branches, parents first."""
-        stack = [self]
+        stack: list[Node] = [self]
         while stack:
             node = stack.pop()
             yield node

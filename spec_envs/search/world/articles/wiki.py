@@ -16,7 +16,7 @@ from spec_envs.search.world.articles.about_people import write_person
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, occupation
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Page
+    from spec_envs.search.pages import Page
     from spec_envs.search.world.facts.entities import Entity, World
 
 _WRITE: dict[str, Callable[[Entity, Writer], Paragraphs]] = {
