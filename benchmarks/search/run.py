@@ -45,7 +45,7 @@ class SearchRun(Speculated):
         guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
         k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
         steps: Actions taken.
-        not_asked: Calls that no guesser was asked to predict, because it would have taken longer than the call.
+        not_predicted: Calls that no guesser predicted, because the guess would have taken longer than the call.
         first_top1: 1 if the first action was the first guess (upper and lower case do not count), else 0.
         first_top3: 1 if the first action was among the first three guesses, else 0.
         top1: Share of the later actions that were the first guess; ``None`` if there was only one action.
@@ -57,7 +57,7 @@ class SearchRun(Speculated):
     guesser: str
     k: int
     steps: int
-    not_asked: int
+    not_predicted: int
     first_top1: int
     first_top3: int
     top1: float | None
@@ -109,7 +109,7 @@ class SearchBench:
             guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
             steps=len(ahead.actions),
-            not_asked=env.statistics.not_predicted,
+            not_predicted=env.statistics.not_predicted,
             first_top1=int(first < 1),
             first_top3=int(first < 3),
             top1=sum(rank < 1 for rank in later) / len(later) if later else None,
