@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from spec_envs.adapting import as_handler
 from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.certificate import Certificate, Comparison, Record, error_entry, reset_entry, step_entry
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
+from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 from spec_envs.wrappers.runtimes.choice import make_runtime
 from spec_envs.wrappers.speculation.awaiting import run_awaited
 from spec_envs.wrappers.speculation.transitions import AnyEnv, resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Call
-    from spec_envs.wrappers.runtimes.base import Runtime
 
 Policy = Callable[..., Any]
 

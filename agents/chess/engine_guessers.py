@@ -6,7 +6,7 @@ A query that holds no position, such as an observation of planes, gets no guess.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import ScoreCalibration
@@ -14,11 +14,9 @@ from spec_envs.agents.chess.moves import ActionFormat, as_response, checked_form
 from spec_envs.agents.recent import Recent
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, Line
+from spec_envs.chess.position import Position
 from spec_envs.closing import Closing
 from spec_envs.values import key_of
-
-if TYPE_CHECKING:
-    from spec_envs.chess.position import Position
 
 
 class _EngineGuesser(abc.ABC):

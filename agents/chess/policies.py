@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from spec_envs import CancelToken, Effect
 from spec_envs.agents.chess.moves import ActionFormat, as_action, checked_format
+from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
 from spec_envs.closing import Closing
-
-if TYPE_CHECKING:
-    from spec_envs.chess.engine import EnginePool
 
 
 class _Policy:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.chess.moves import ActionFormat, as_response, checked_format, position_of
+from spec_envs.chess.games import RecordedGame, RecordedGuesses
 from spec_envs.chess.position import Position
 from spec_envs.values import key_of
-
-if TYPE_CHECKING:
-    from spec_envs.chess.games import RecordedGame, RecordedGuesses
 
 
 class RecordedChessGuesser:

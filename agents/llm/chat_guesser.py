@@ -8,19 +8,16 @@ import math
 import re
 import threading
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, HandlerFailed
 from spec_envs.agents.calibration import RankCalibration, Reliability, capped
+from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompting import Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected
 from spec_envs.agents.llm.prompts.named import guess_prompts
 from spec_envs.agents.recent import Recent
 from spec_envs.values import key_of
-
-if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
-
 
 #: A line of an answer, without the bullet, number or backquotes that models put around it.
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+[.):]\s+)?`*\s*(.*?)\s*`*\s*$", re.DOTALL)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from spec_envs import CancelToken, Effect, HandlerFailed
+from spec_envs.agents.llm.messages import AnyModel
 from spec_envs.agents.llm.prompting import Prompter, Steps
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected
 from spec_envs.agents.llm.prompts.named import policy_prompt
-
-if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import AnyModel
 
 
 class ChatPolicy:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spec_envs.agents.log_linear import Ranker, Rows, softmax
 from spec_envs.agents.pattern import text as texts
-
-if TYPE_CHECKING:
-    from spec_envs.agents.pattern.moment import Moment
-    from spec_envs.conversation import Tool
+from spec_envs.agents.pattern.moment import Moment
+from spec_envs.conversation import Tool
 
 #: The outcome that the agent answers the user instead of calling a tool.
 MESSAGE = "(message)"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.agents.calibration import LogOddsCalibration
 from spec_envs.agents.log_linear import Ranker, Rows
 from spec_envs.agents.pattern.argument_model import ArgumentModel
+from spec_envs.agents.pattern.moment import Moment
 from spec_envs.agents.pattern.tool_model import MESSAGE, ToolModel
 from spec_envs.conversation import ToolCall
-
-if TYPE_CHECKING:
-    from spec_envs.agents.pattern.moment import Moment
 
 #: Arguments are chosen only for tools that are at least this likely, but for at least ``_MIN_TOOLS`` tools.
 _MIN_SHARE = 0.02

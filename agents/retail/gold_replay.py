@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from spec_envs import Effect
 from spec_envs.agents.retail.case import MORE, Action
-
-if TYPE_CHECKING:
-    from spec_envs.retail.tasks import Task
+from spec_envs.retail.tasks import Task
 
 
 class GoldReplay:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.agents.log_linear import Ranker, Rows, rows_of, softmax
 from spec_envs.agents.search.candidates import Candidates
-
-if TYPE_CHECKING:
-    from spec_envs.agents.search.situation import Situation
-    from spec_envs.search.actions import Act
+from spec_envs.agents.search.situation import Situation
+from spec_envs.search.actions import Act
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

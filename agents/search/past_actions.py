@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING
 
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
-
-if TYPE_CHECKING:
-    from spec_envs.agents.search.situation import Situation
-    from spec_envs.search.actions import Act
+from spec_envs.agents.search.situation import Situation
+from spec_envs.search.actions import Act
 
 #: How reliable each kind of memory is at first: mean and strength of the prior.
 _PRIORS = ((2 / 3, 3.0), (1 / 4, 4.0))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from spec_envs import Effect
-
-if TYPE_CHECKING:
-    from spec_envs.search.questions import Question
+from spec_envs.search.questions import Question
 
 
 class SolutionReplay:

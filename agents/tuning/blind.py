@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spec_envs.agents.tuning.tuners import Knobs, Trials
 from spec_envs.tuning.actions import read_action
-
-if TYPE_CHECKING:
-    from spec_envs.agents.tuning.tuners import Knobs, Trials
-    from spec_envs.tuning.knobs import Setting, Value
+from spec_envs.tuning.knobs import Setting, Value
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,18 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 
 from spec_envs.agents.tuning.measured import Tried, first_settings, snapped, tried
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from spec_envs.agents.tuning.tuners import Knobs, Trials
-    from spec_envs.tuning.knobs import Setting
-
+from spec_envs.agents.tuning.tuners import Knobs, Trials
+from spec_envs.tuning.knobs import Setting
 
 #: The first step, where a grid is 2 wide, and the number of times that it is halved.
 _STEP, _HALVINGS = 0.5, 2

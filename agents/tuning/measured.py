@@ -5,17 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs.agents.tuning.tuners import Knobs, Trials
 from spec_envs.tuning.actions import coordinates
-
-if TYPE_CHECKING:
-    from spec_envs.agents.tuning.tuners import Knobs, Trials
-    from spec_envs.tuning.knobs import Setting
-
+from spec_envs.tuning.knobs import Setting
 
 #: The greatest distance of the first settings from the middle of a knob (-1 to 1): ends are seldom best, and often bad.
 _INNER = 0.6

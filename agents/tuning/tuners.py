@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from spec_envs import Call, Effect, Guess, InvalidConfiguration
 from spec_envs.agents.callable import CallableGuesser
-from spec_envs.tuning.report import Report
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob, Setting, Value
-    from spec_envs.tuning.report import Trial
-
+from spec_envs.tuning.knobs import Knob, Setting, Value
+from spec_envs.tuning.report import Report, Trial
 
 Knobs = tuple["Knob", ...]
 Trials = tuple["Trial", ...]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
@@ -19,17 +19,15 @@ from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
+from spec_envs.benchmarks.search.cases import Case
+from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess, Guesser
+from spec_envs.handling import CancelToken
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.search.cases import Case
-    from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Call
-    from spec_envs.guesses import Guess, Guesser
-    from spec_envs.handling import CancelToken
-    from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.
 FREE_S = 0.005

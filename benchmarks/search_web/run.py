@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
@@ -21,19 +21,16 @@ from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
+from spec_envs.benchmarks.search_web.settings import SearchWebSettings
+from spec_envs.guesses import Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.web.browser_backend import BrowserBackend
 from spec_envs.search.web.client import WebSettings
 from spec_envs.search.web.http_backend import HttpBackend
-from spec_envs.wrappers import SpeculativeWrapper, certify
+from spec_envs.wrappers import Certificate, SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.search_web.settings import SearchWebSettings
-    from spec_envs.guesses import Guesser
-    from spec_envs.wrappers import Certificate
 
 Backend = HttpBackend | BrowserBackend
 Env = gym.Env[Any, Any]

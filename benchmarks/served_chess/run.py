@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
@@ -23,15 +23,13 @@ from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table
+from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
 from spec_envs.benchmarks.serving.behaviour import Pace
+from spec_envs.benchmarks.serving.counting import ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.benchmarks.serving.server import ModelServer
+from spec_envs.guesses import Guesser
 from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
-    from spec_envs.benchmarks.serving.counting import ServerStatistics
-    from spec_envs.guesses import Guesser
 
 _FIRST_TOKEN_S = 0.3
 

@@ -16,8 +16,9 @@ import random
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
@@ -26,14 +27,10 @@ from spec_envs.benchmarks.reports import config_of, console, percent, progress, 
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.server import ModelServer
 from spec_envs.benchmarks.tools.server import TOOLS
+from spec_envs.benchmarks.tools.settings import ToolsSettings
 from spec_envs.calls import Effect
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spec_envs.benchmarks.tools.settings import ToolsSettings
 
 _TICKET = re.compile(r"Report on ticket (T-\w+), (by the book|at random)\.")
 

@@ -6,7 +6,7 @@ import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +22,9 @@ from spec_envs.benchmarks.reports import (
     table,
 )
 from spec_envs.benchmarks.tuning.run import REACTION_S, TuningBench, TuningRun
+from spec_envs.benchmarks.tuning.settings import Mode, TuningSettings
 from spec_envs.benchmarks.tuning.system import backend_of
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.tuning.settings import Mode, TuningSettings
 
 _COLUMNS = (
     *("mode", "runs", f"p95 over {REACTION_S:g} s", "windows to 10 %", "regret", "settings", "seconds", "saved"),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.errors import HandlerFailed
+from spec_envs.retail.actions import CallAction
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task, replay, was_said
 from spec_envs.retail.tools.table import TERMINAL
-
-if TYPE_CHECKING:
-    from spec_envs.retail.actions import CallAction
-    from spec_envs.retail.store.snapshot import StoreSnapshot
-    from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResult
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

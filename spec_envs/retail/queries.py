@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from spec_envs.calls import Effect
+from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import run_tool
-
-if TYPE_CHECKING:
-    from spec_envs.retail.tasks import Task
-    from spec_envs.retail.tools.tool import ToolResult
-    from spec_envs.retail.tools.visible import StoreView
+from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.visible import StoreView
 
 #: The greeting that the customer hears first; not a message of the agent.
 GREETING = "Hi! How can I help you today?"

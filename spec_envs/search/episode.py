@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
 
 from spec_envs.search.actions import Act, Mistake
 from spec_envs.search.observations import excerpt, found_sentence, not_found, sentences_with
-
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Fetched, Page
-    from spec_envs.search.questions import Question
+from spec_envs.search.pages import Fetched, Page
+from spec_envs.search.questions import Question
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

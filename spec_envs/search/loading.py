@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus.corpus import Corpus
 from spec_envs.search.corpus.files import PageOrRedirect, read_folder, read_lines
 from spec_envs.search.hotpotqa import read_context_pages, read_questions
 from spec_envs.search.pages import Page
+from spec_envs.search.questions import Question
 from spec_envs.search.world.embedded import embedded_corpus, embedded_questions
-
-if TYPE_CHECKING:
-    from spec_envs.search.questions import Question
 
 _SPLITS = ("train", "dev", "test")
 

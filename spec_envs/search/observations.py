@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Page
+from spec_envs.search.pages import Page
 
 #: The result of ``lookup`` after the last matching sentence.
 NO_MORE_RESULTS = "No more results.\n"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.runtimes.base import Runtime
 
 
 def make_runtime(runtime: str | Runtime) -> Runtime:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spec_envs.wrappers.runtimes.base import Job
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.handling import CancelToken
+from spec_envs.wrappers.runtimes.base import Job, Runtime
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -8,7 +8,7 @@ environment the step itself is the call: it runs on a fork beside the episode, a
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.adapting import as_handler, is_async
 from spec_envs.call_env import CallEnv, Script
@@ -30,9 +30,7 @@ from spec_envs.wrappers.speculation.transitions import (
     plain,
     stepping,
 )
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.nodes import Process
+from spec_envs.wrappers.speculation.tree.nodes import Process
 
 #: The handler name of a step of an environment that is not a ``CallEnv``.
 STEP = "step"

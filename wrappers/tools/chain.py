@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from spec_envs.conversation import Event, ToolCall, ToolResult
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState, Reason
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.tools.rules import ToolLimits
+from spec_envs.wrappers.tools.rules import ToolLimits
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ import contextvars
 import copy
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.adapting import as_guess, is_async
 from spec_envs.calls import Call, Effect
@@ -21,6 +21,7 @@ from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
+from spec_envs.wrappers.tools.chain import PredictedCall
 from spec_envs.wrappers.tools.machine import (
     CancelExecution,
     Command,
@@ -29,10 +30,7 @@ from spec_envs.wrappers.tools.machine import (
     PredictNext,
     StopPredictingNext,
 )
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.tools.chain import PredictedCall
-    from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.ports import Port
 
 
 class ToolDriver:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Effect
 from spec_envs.conversation import Event, ToolCall, ToolResult
@@ -18,9 +18,7 @@ from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.chain import Chain, PredictedCall
 from spec_envs.wrappers.tools.executions import Executions
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
+from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

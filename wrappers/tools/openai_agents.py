@@ -16,12 +16,13 @@ from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
 from spec_envs.wrappers.tools.ports import Port, qualified
+from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 if TYPE_CHECKING:
     from agents.mcp import MCPServer
 
     from agents import FunctionTool
-    from spec_envs.wrappers.tools.proxy import SpeculativeTools
+
 
 __all__ = ["speculative_server", "speculative_tool"]
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Set
-from typing import TYPE_CHECKING
 
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.quota import HandlerLimit
 
 __all__ = ["ToolLimits", "ToolRule", "ToolRules"]
 

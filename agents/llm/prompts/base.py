@@ -8,11 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import ChatRequest, Completion
-
+from spec_envs.agents.llm.messages import ChatRequest, Completion
 
 #: The last queries to a handler with its responses, oldest first.
 Past = Sequence[tuple[Any, Any]]

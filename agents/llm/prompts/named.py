@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from spec_envs import InvalidConfiguration
+from spec_envs.agents.llm.prompts.base import GuessPrompt, PolicyPrompt
 from spec_envs.agents.llm.prompts.chess import CHESS, CHESS_GUESSES
 from spec_envs.agents.llm.prompts.generic import GENERIC
 from spec_envs.agents.llm.prompts.retail import RETAIL, RETAIL_GUESSES
 from spec_envs.agents.llm.prompts.search import SEARCH_GUESSES
 from spec_envs.agents.llm.prompts.tools import TOOL_GUESSES
 from spec_envs.agents.llm.prompts.tuning import TUNING, TUNING_GUESSES
-
-if TYPE_CHECKING:
-    from spec_envs.agents.llm.prompts.base import GuessPrompt, PolicyPrompt
 
 _POLICIES = {"chess": CHESS, "retail": RETAIL, "tuning": TUNING}
 #: By name, a prompt for each handler; ``"*"`` is any other handler.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from spec_envs.calls import Effect
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage
 from spec_envs.errors import InvalidConfiguration, RecordMissing
-
-if TYPE_CHECKING:
-    from spec_envs.retail.queries import CustomerQuery
+from spec_envs.retail.queries import CustomerQuery
 
 
 class RecordedCustomer:

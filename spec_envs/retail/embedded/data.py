@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.draws import Draws
 from spec_envs.retail.embedded.catalogue import CITIES, FIRST_NAMES, LAST_NAMES, PRODUCTS, STREETS
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.data import Table
+from spec_envs.retail.store.data import Table
 
 #: The seed of the data called "embedded".
 SEED = 20240

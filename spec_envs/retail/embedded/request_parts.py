@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs.draws import Draws
+from spec_envs.retail.store.data import Record
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Action, Request
-
-if TYPE_CHECKING:
-    from spec_envs.draws import Draws
-    from spec_envs.retail.store.data import Record
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 
 @dataclasses.dataclass

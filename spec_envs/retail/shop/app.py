@@ -28,12 +28,12 @@ from starlette.routing import Route
 
 from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
 from spec_envs.retail.shop.faults import Faults, Faulty
+from spec_envs.retail.tools.tool import ToolResult
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from spec_envs.retail.tools.tool import ToolResult
 
 _MAX_BYTES = 1_000_000
 _BODY_TIMEOUT_S = 10.0

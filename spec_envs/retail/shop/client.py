@@ -10,19 +10,16 @@ import socket
 import threading
 import urllib.parse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.retail.queries import ToolQuery
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change
 from spec_envs.retail.tools.table import effect_of
 from spec_envs.retail.tools.tool import ToolResult
-
-if TYPE_CHECKING:
-    from spec_envs.retail.queries import ToolQuery
 
 
 class HttpTools(Closing):

@@ -14,17 +14,15 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.retail.store.data import RetailData
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import effect_of, run_tool
 from spec_envs.retail.tools.tool import ToolResult
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.data import RetailData
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shop (digest TEXT NOT NULL);

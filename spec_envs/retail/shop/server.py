@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.asgi_server import Served
-
-if TYPE_CHECKING:
-    from spec_envs.retail.shop.database import ShopDatabase
-    from spec_envs.retail.shop.faults import Faults
+from spec_envs.retail.shop.database import ShopDatabase
+from spec_envs.retail.shop.faults import Faults
 
 
 @contextlib.contextmanager

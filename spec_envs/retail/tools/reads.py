@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Effect
+from spec_envs.retail.store.data import Record
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools import arguments as args
 from spec_envs.retail.tools.calculator import value_of
 from spec_envs.retail.tools.tool import ToolError, ToolResult, tool
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.data import Record
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 
 @tool(args.Calculate, Effect.READ)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Effect
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools import reads, writes
 from spec_envs.retail.tools.tool import Tool, ToolResult
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 _ALL = [value for module in (reads, writes) for value in vars(module).values() if isinstance(value, Tool)]
 

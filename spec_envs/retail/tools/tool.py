@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from spec_envs.calls import Effect
+from spec_envs.retail.store.snapshot import Patch, StoreSnapshot
 from spec_envs.retail.tools.arguments import Arguments, explain, schema_of
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Effect
-    from spec_envs.retail.store.snapshot import Patch, StoreSnapshot
 
 ArgumentsType = TypeVar("ArgumentsType", bound=Arguments)
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Effect
+from spec_envs.retail.store.data import Record, Table
 from spec_envs.retail.store.snapshot import Change, Patch, StoreSnapshot
 from spec_envs.retail.tools import arguments as args
 from spec_envs.retail.tools.reads import found, order_record, user_record
 from spec_envs.retail.tools.tool import ToolError, ToolResult, tool
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.data import Record, Table
 
 
 @tool(args.Transfer, Effect.WRITE)

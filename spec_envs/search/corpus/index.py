@@ -7,10 +7,8 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Page
+from spec_envs.search.pages import Page
 
 _WORD = re.compile(r"\w+")
 #: How many different words of a query are used at most.

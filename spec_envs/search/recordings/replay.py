@@ -7,17 +7,14 @@ import math
 import random
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
 from spec_envs.search.pages import Fetched, FetchQuery
-from spec_envs.search.recordings.trajectories import RecordedStep
-
-if TYPE_CHECKING:
-    from spec_envs.search.recordings.trajectories import RecordedEpisode
+from spec_envs.search.recordings.trajectories import RecordedEpisode, RecordedStep
 
 #: Standard deviation of the logarithm of the times that are not recorded.
 _SPREAD = 0.4

@@ -6,15 +6,13 @@ import dataclasses
 import functools
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.pages import Fetched
+from spec_envs.search.questions import Question
 from spec_envs.search.recordings.recovered_pages import fetched_of, with_lookup_result
-
-if TYPE_CHECKING:
-    from spec_envs.search.questions import Question
 
 #: How many steps ReAct allows on HotpotQA.
 _MAX_STEPS = 7

@@ -6,19 +6,16 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer
 from spec_envs.errors import EnvClosed, HandlerFailed
 from spec_envs.handling import CancelToken
+from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.browser_pool import BrowserPool
 from spec_envs.search.web.chromium import Browser, BrowserDied
+from spec_envs.search.web.client import WebSettings
 from spec_envs.search.web.site_backend import SiteBackend, read_page
-
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Fetched, FetchQuery
-    from spec_envs.search.web.client import WebSettings
 
 #: How many browsers may die on one page before the call fails.
 _ATTEMPTS = 3

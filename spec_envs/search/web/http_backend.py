@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.handling import CancelToken
+from spec_envs.search.pages import Fetched, FetchQuery
+from spec_envs.search.web.client import WebSettings
 from spec_envs.search.web.site_backend import SiteBackend, read_page
-
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Fetched, FetchQuery
-    from spec_envs.search.web.client import WebSettings
 
 
 class HttpBackend(SiteBackend):

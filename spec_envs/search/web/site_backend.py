@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.client import WebClient, WebSettings, origin_of
 from spec_envs.search.web.mediawiki import parse, search_path
-
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Fetched, FetchQuery
 
 #: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
 _MAX_TAGS = 400_000

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 
+from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.questions import Question
 from spec_envs.search.world.articles.wiki import make_wiki
+from spec_envs.search.world.facts.entities import World
 from spec_envs.search.world.facts.world import make_world
 from spec_envs.search.world.questions.generator import make_questions
-
-if TYPE_CHECKING:
-    from spec_envs.search.corpus.corpus import Corpus
-    from spec_envs.search.questions import Question
-    from spec_envs.search.world.facts.entities import World
 
 #: The seed of the embedded world.
 SEED = 20240

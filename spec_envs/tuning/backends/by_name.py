@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.backends.eevdf import EevdfBackend
 from spec_envs.tuning.backends.loopback import LoopbackBackend
+from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.backends.sqlite import SqliteBackend
 from spec_envs.tuning.backends.sysbench import SysbenchBackend
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spec_envs.tuning.backends.protocol import Backend
-    from spec_envs.tuning.measurement import Workload
+from spec_envs.tuning.measurement import Workload
 
 BACKENDS = ("simulated", "eevdf", "sysbench", "sqlite", "sysctl")
 

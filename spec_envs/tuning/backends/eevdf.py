@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.program_backend import ProgramBackend, metrics_of
 from spec_envs.tuning.backends.protocol import LEAST_SHARE, undisturbed, workload_for
+from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
+from spec_envs.tuning.programs.process import Program
 from spec_envs.tuning.system.cores import CoreSet, core_sets
 from spec_envs.tuning.system.scheduler import check_kernel, set_slice, tids_of
 from spec_envs.tuning.workloads.round_robin import RoundRobin, slice_ns
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
-    from spec_envs.tuning.programs.process import Program
 
 
 class EevdfBackend(ProgramBackend[RoundRobin]):

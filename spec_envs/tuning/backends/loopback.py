@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.program_backend import ProgramBackend, metrics_of
 from spec_envs.tuning.backends.protocol import check_read_back
+from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
+from spec_envs.tuning.programs.process import Program
 from spec_envs.tuning.system.cores import CoreSet, core_sets
 from spec_envs.tuning.workloads.loopback import Loopback
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
-    from spec_envs.tuning.programs.process import Program
 
 
 class LoopbackBackend(ProgramBackend[Loopback]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from spec_envs.calls import Effect
 from spec_envs.handling import CancelToken
@@ -12,10 +12,8 @@ from spec_envs.tuning.backends.protocol import closed, workload_for
 from spec_envs.tuning.backends.slots import Slots
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 from spec_envs.tuning.programs.process import Program
+from spec_envs.tuning.system.cores import CoreSet
 from spec_envs.tuning.system.load import watch
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.system.cores import CoreSet
 
 WorkloadT = TypeVar("WorkloadT", bound=Workload)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Effect
-    from spec_envs.handling import CancelToken
-    from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
+from spec_envs.handling import CancelToken
+from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 
 WorkloadT = TypeVar("WorkloadT")
 

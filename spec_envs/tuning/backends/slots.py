@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.protocol import closed
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
 
 SlotT = TypeVar("SlotT")
 

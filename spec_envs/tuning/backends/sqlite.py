@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spec_envs.checks import integer_or_none
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.program_backend import ProgramBackend, metrics_of
 from spec_envs.tuning.backends.protocol import check_read_back
+from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
+from spec_envs.tuning.programs.process import Program
 from spec_envs.tuning.system.cores import CoreSet, core_sets
 from spec_envs.tuning.workloads.sqlite_mix import SqliteMix
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.tuning.measurement import MeasureQuery, Metrics, Workload
-    from spec_envs.tuning.programs.process import Program
 
 #: ``PRAGMA synchronous`` = FULL: a commit is on the disk.
 _FULL = 2

@@ -10,15 +10,13 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.backends.live_system import KnobBackend, LiveWorkload
+from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.system.journal import Journal, read_file
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob, Value
 
 _INSTEAD = 'backend="simulated", "eevdf", "sqlite", and "sysctl" with its own workload do not change the system'
 

@@ -9,15 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
 
 _CHUNK = 64 << 10
 _PAGES = 2 << 20

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from spec_envs.checks import integer
+from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.workloads.round_robin import SLICE
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

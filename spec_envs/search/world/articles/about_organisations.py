@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, a, full_name, listed, number, occupation
-
-if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Entity
+from spec_envs.search.world.facts.entities import Entity
 
 _REMARKS = {
     "university": (

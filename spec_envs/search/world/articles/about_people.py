@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.search.world.articles.prose import (
     Paragraphs,
     Writer,
@@ -15,9 +13,7 @@ from spec_envs.search.world.articles.prose import (
     occupation,
     the_full_name,
 )
-
-if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Entity
+from spec_envs.search.world.facts.entities import Entity
 
 _TEMPERS = {
     "novelist": (

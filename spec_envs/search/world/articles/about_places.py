@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, full_name, listed, occupation, the_full_name
-
-if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Entity
+from spec_envs.search.world.facts.entities import Entity
 
 
 def write_country(country: Entity, writer: Writer) -> Paragraphs:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, a, full_name, number
+from spec_envs.search.world.facts.entities import Entity
 from spec_envs.search.world.facts.people_and_organisations import NOW
-
-if TYPE_CHECKING:
-    from spec_envs.search.world.facts.entities import Entity
 
 
 def write_novel(novel: Entity, writer: Writer) -> Paragraphs:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from spec_envs.draws import Draws
 from spec_envs.search.corpus.corpus import Corpus
 from spec_envs.search.corpus.markup import page_from_markup
+from spec_envs.search.pages import Page
 from spec_envs.search.world.articles import about_organisations as institutions
 from spec_envs.search.world.articles import about_places as geography
 from spec_envs.search.world.articles import about_works as creations
 from spec_envs.search.world.articles.about_people import write_person
 from spec_envs.search.world.articles.prose import Paragraphs, Writer, occupation
-
-if TYPE_CHECKING:
-    from spec_envs.search.pages import Page
-    from spec_envs.search.world.facts.entities import Entity, World
+from spec_envs.search.world.facts.entities import Entity, World
 
 _WRITE: dict[str, Callable[[Entity, Writer], Paragraphs]] = {
     "country": geography.write_country,

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from spec_envs.draws import Draws
 from spec_envs.search.world.facts import name_lists as names
+from spec_envs.search.world.facts.entities import Entity
 from spec_envs.search.world.facts.name_lists import COUNTRIES, CountryNames
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spec_envs.draws import Draws
-    from spec_envs.search.world.facts.entities import Entity
 
 _NAMES = {names.name: names for names in COUNTRIES}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs.draws import Draws
 from spec_envs.search.world.facts.entities import Entity, World
-
-if TYPE_CHECKING:
-    from spec_envs.draws import Draws
-    from spec_envs.search.world.facts.namer import Namer
+from spec_envs.search.world.facts.namer import Namer
 
 #: By occupation: the number of people, and the first and last year of birth.
 _OCCUPATIONS = {

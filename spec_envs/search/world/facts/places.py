@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from spec_envs.draws import Draws
 from spec_envs.search.world.facts.entities import Entity, World
 from spec_envs.search.world.facts.name_lists import COUNTRIES
 from spec_envs.search.world.facts.namer import names_of
-
-if TYPE_CHECKING:
-    from spec_envs.draws import Draws
 
 _SEAS = ("Grey Sea", "Sea of Lorn", "Gulf of Amaris")
 _REGIONS = ("north", "south", "east", "west", "centre", "north-east", "south-west")
