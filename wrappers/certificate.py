@@ -10,6 +10,7 @@ from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_of
+from spec_envs.wrappers.speculation.transitions import plain_reward
 
 __all__ = ["Certificate", "Comparison", "Difference", "Record", "Verdict", "error_entry", "reset_entry", "step_entry"]
 
@@ -86,7 +87,7 @@ def step_entry(
     return {
         "action": action,
         "observation": key_of(observation),
-        "reward": float(reward),
+        "reward": key_of(plain_reward(reward)),
         "terminated": bool(terminated),
         "truncated": bool(truncated),
         "info": _key_of_info(info),
@@ -98,8 +99,8 @@ def error_entry(error: Exception) -> dict[str, Any]:
     return {"error": (type(error).__name__, str(error))}
 
 
-def _key_of_info(info: Mapping[str, Any]) -> Hashable:
-    return key_of({name: value for name, value in info.items() if name != "speculation"})
+def _key_of_info(info: Mapping[str, Any] | None) -> Hashable:
+    return key_of({name: value for name, value in (info or {}).items() if name != "speculation"})
 
 
 class Comparison:

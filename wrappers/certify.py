@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, cast
 
-from spec_envs.adapting import as_handler
+from spec_envs.adapting import answered, as_handler
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.guesses import AsyncGuesser, Guesser
@@ -168,7 +168,7 @@ def _plain_loop(env: AnyEnv, policy: Policy, runtime: Runtime) -> _Loop:
     unwrapped, handler = env.unwrapped, as_handler(policy)
     if isinstance(unwrapped, CallEnv):
         call_env = unwrapped
-        call_env.answer_with(lambda call: call_env.handler(call.handler)(call.query, runtime.token()))
+        call_env.answer_with(lambda call: answered(call_env.handler(call.handler), call.query, runtime.token()))
     return _blocking_loop(env, lambda observation: handler(observation, runtime.token()))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from spec_envs.adapting import as_handler, is_async
+from spec_envs.adapting import answered, as_handler, is_async
 from spec_envs.call_env import CallEnv, Script
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import CallPending
@@ -82,11 +82,11 @@ def _forked(policy: Any) -> Handler:
 
     def decide(query: Any, cancel: CancelToken) -> Decision:
         twin = policy.fork()
-        return Decision(as_handler(twin)(query, cancel), twin)
+        return Decision(answered(as_handler(twin), query, cancel), twin)
 
     async def decide_async(query: Any, cancel: CancelToken) -> Decision:
         twin = policy.fork()
-        return Decision(await as_handler(twin)(query, cancel), twin)
+        return Decision(await answered(as_handler(twin), query, cancel), twin)
 
     return decide_async if is_async(policy) else decide
 
