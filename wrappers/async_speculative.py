@@ -127,8 +127,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
     @property
     def statistics(self) -> Statistics:
         """What was saved and what it cost, over the life of the wrapper."""
-        self._session.check_process()
-        return self._session.driver.statistics()
+        return self._session.statistics()
 
     @property
     def trace(self) -> Trace:
@@ -211,6 +210,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             await self._runtime.ended()
         finally:
             self.env.close()
+        self._session.tell()
 
     async def __aenter__(self) -> Self:
         """The wrapper itself."""

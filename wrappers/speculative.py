@@ -112,8 +112,7 @@ class SpeculativeWrapper(
     @property
     def statistics(self) -> Statistics:
         """What was saved and what it cost, over the life of the wrapper."""
-        self._session.check_process()
-        return self._session.driver.statistics()
+        return self._session.statistics()
 
     @property
     def trace(self) -> Trace:
@@ -159,6 +158,7 @@ class SpeculativeWrapper(
                 self._session.driver.close()
             finally:
                 self.env.close()
+            self._session.tell()
 
     # -- the agent -----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and com
 from __future__ import annotations
 
 import collections
+import logging
 import warnings
 
 from spec_envs.handling import CancelToken, Usage
@@ -14,6 +15,8 @@ from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
+
+_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -120,17 +123,20 @@ class Ledger:
         self._guesses["not_learned"] += 1
 
     def tell(self) -> None:
-        """Warn, once for each guesser, that it has failed."""
-        if len(self._told) == len(self._guess_errors):
-            return
+        """Warn, once for each guesser, that it has failed.
+
+        Where warnings are made errors the message is logged instead: no guesser may end an episode.
+        """
         for name in self._guess_errors.keys() - self._told:
             self._told.add(name)
-            warnings.warn(
+            message = (
                 f"the guesser for {name!r} failed: {self._guess_errors[name]}; its guesses are dropped, and the "
-                f"episode goes on without them; this is told once, and statistics count the failures",
-                RuntimeWarning,
-                stacklevel=4,
+                f"episode goes on without them; this is told once, and the statistics count the failures"
             )
+            try:
+                warnings.warn(message, RuntimeWarning, stacklevel=5)
+            except RuntimeWarning:
+                _log.warning(message)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

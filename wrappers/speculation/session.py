@@ -25,6 +25,7 @@ from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
@@ -134,7 +135,17 @@ class Session:
         self.check_process()
         if self.closed:
             raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
+        self.tell()
+
+    def tell(self) -> None:
+        """Warn of each guesser that has failed, once."""
         self._ledger.tell()
+
+    def statistics(self) -> Statistics:
+        """Counts and sums so far."""
+        self.check_process()
+        self.tell()
+        return self.driver.statistics()
 
     def check_ready(self) -> None:
         """Like ``check_open``, for what goes on with an episode.
