@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from spec_envs.search.world.questions.phrases import ASKED, REFERRED
+from spec_envs.search.world.questions import ASKED, REFERRED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

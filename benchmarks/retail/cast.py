@@ -15,7 +15,7 @@ from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.prefetch import Situation
 from spec_envs.retail.actions import read_action
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
 from spec_envs.retail.tasks import Task
 from spec_envs.values import key_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from spec_envs.draws import Draws
-from spec_envs.search.world.facts.entities import Entity, World
-from spec_envs.search.world.facts.namer import Namer
-from spec_envs.search.world.facts.people_and_organisations import NOW, was_alive
+from spec_envs.search.world.entities import Entity, World
+from spec_envs.search.world.names import Namer
+from spec_envs.search.world.people_and_organisations import NOW, was_alive
 
 _GENRES = ("drama", "comedy", "thriller", "war film", "crime film", "romance")
 _NOVELS = ("historical novel", "novel", "novel", "epistolary novel", "detective novel")

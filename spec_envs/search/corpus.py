@@ -1,15 +1,82 @@
-"""A corpus: pages that are found by title, by redirect, or by the words in them."""
+"""A corpus: pages that are found by title, by redirect, or by the words in them; and pages in wiki markup.
+
+The full-text search ranks by BM25 and uses FTS5 of SQLite, which is part of Python.
+"""
 
 from __future__ import annotations
 
+import re
+import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Self
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus.index import Index
 from spec_envs.search.pages import Fetched, FetchQuery, Page
+
+_LINK = re.compile(r"\[\[([^\[\]|]+)(?:\|([^\[\]|]+))?\]\]")
+_REDIRECT = re.compile(r"\s*#REDIRECT\s*\[\[([^\[\]|]+)\]\]\s*", re.IGNORECASE)
+_BLANK_LINES = re.compile(r"\n\s*\n")
+#: ReAct's Wikipedia environment recognises disambiguation pages by the same words.
+_DISAMBIGUATION = "may refer to:"
+
+
+def page_from_markup(title: str, text: str) -> Page:
+    """A page from wiki markup: paragraphs between blank lines, and links ``[[Title]]`` or ``[[Title|shown]]``."""
+    links = dict.fromkeys(match[1].strip() for match in _LINK.finditer(text))
+    plain = _LINK.sub(lambda match: match[2] or match[1], text)
+    paragraphs = tuple(part.strip() for part in _BLANK_LINES.split(plain) if part.strip())
+    return Page(title, paragraphs, tuple(links), lists_meanings(paragraphs))
+
+
+def page_or_redirect(title: str, text: str) -> Page | tuple[str, str]:
+    """The page that ``text`` describes, or the redirect ``(title, target)`` if the text is ``#REDIRECT [[target]]``."""
+    redirect = _REDIRECT.fullmatch(text)
+    return (title, redirect[1].strip()) if redirect else page_from_markup(title, text)
+
+
+def lists_meanings(paragraphs: tuple[str, ...]) -> bool:
+    """Whether a page with these paragraphs only lists what its title may refer to."""
+    return any(_DISAMBIGUATION in paragraph for paragraph in paragraphs)
+
+
+_WORD = re.compile(r"\w+")
+#: How many different words of a query are used at most.
+_MAX_WORDS = 64
+#: A word in the title counts as much as this many occurrences in the text.
+_TITLE_WEIGHT = 10.0
+
+
+class Index:
+    """An index of titles and texts, in memory. Several threads may use an index at once."""
+
+    def __init__(self, pages: Iterable[Page]) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.execute("CREATE VIRTUAL TABLE pages USING fts5(title, body, tokenize='porter unicode61')")
+        weakref.finalize(self, self._db.close)
+        rows = ((_storable(page.title), _storable("\n".join(page.paragraphs))) for page in pages)
+        self._db.executemany("INSERT INTO pages VALUES (?, ?)", rows)
+
+    def search(self, text: str, limit: int) -> tuple[str, ...]:
+        """Titles of at most ``limit`` pages that contain a word of ``text``, best first."""
+        words = dict.fromkeys(word.lower() for word in _WORD.findall(_storable(text)))
+        query = " OR ".join(f'"{word}"' for word in list(words)[:_MAX_WORDS])
+        if not query:
+            return ()
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT title FROM pages WHERE pages MATCH ? ORDER BY bm25(pages, {_TITLE_WEIGHT}), rowid LIMIT ?",
+                (query, limit),
+            ).fetchall()
+        return tuple(title for (title,) in rows)
+
+
+def _storable(text: str) -> str:
+    return text.encode(errors="replace").decode()  # SQLite refuses lone surrogates
+
 
 #: How many similar titles ``fetch`` returns at most.
 _SIMILAR = 10

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spec_envs.search.world.articles.prose import Paragraphs, Writer, full_name, listed, occupation, the_full_name
-from spec_envs.search.world.facts.entities import Entity
+from spec_envs.search.world.entities import Entity
+from spec_envs.search.world.prose import Paragraphs, Writer, full_name, listed, occupation, the_full_name
 
 
 def write_country(country: Entity, writer: Writer) -> Paragraphs:

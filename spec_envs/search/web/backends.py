@@ -1,4 +1,4 @@
-"""The backend that reads a MediaWiki site through real browsers."""
+"""The backends that read a MediaWiki site: over HTTP, or through real browsers."""
 
 from __future__ import annotations
 
@@ -6,16 +6,109 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 from spec_envs.background_loop import BackgroundLoop
+from spec_envs.calls import Effect
 from spec_envs.checks import integer
-from spec_envs.errors import EnvClosed, HandlerFailed
+from spec_envs.closing import Closing
+from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.browser_pool import BrowserPool
 from spec_envs.search.web.chromium import Browser, BrowserDied
-from spec_envs.search.web.client import WebSettings
-from spec_envs.search.web.site_backend import SiteBackend, read_page
+from spec_envs.search.web.client import WebClient, WebSettings, origin_of
+from spec_envs.search.web.mediawiki import parse, search_path
+
+#: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
+_MAX_TAGS = 400_000
+
+
+class SiteBackend(Closing):
+    """Base class of the backends that read a MediaWiki site.
+
+    Args:
+        site: Address of the site.
+        also: Addresses of other sites that may be contacted.
+        settings: Bounds on time, size, attempts and rate.
+
+    Raises:
+        InvalidConfiguration: ``site`` or one of ``also`` is not the address of a site.
+    """
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __init__(self, site: str, also: Iterable[str], settings: WebSettings | None) -> None:
+        self._site = _site_of(site)
+        self._client = WebClient((self._site, *map(_site_of, also)), settings or WebSettings())
+
+    def close(self) -> None:
+        """End everything that the backend has started."""
+        raise NotImplementedError
+
+    def _search_url(self, query: FetchQuery) -> str:
+        return self._site + search_path(query.text)
+
+
+def read_page(url: str, html: str) -> Fetched:
+    """The content of a page that was loaded from ``url``; see ``mediawiki.parse``.
+
+    Raises:
+        HandlerFailed: ``html`` is not a page of a MediaWiki site, or has too many tags.
+    """
+    if html.count("<") > _MAX_TAGS:
+        raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
+    try:
+        return parse(html)
+    except HandlerFailed as error:
+        raise HandlerFailed(f"{url}: {error}") from error
+
+
+def _site_of(address: str) -> str:
+    """Scheme, host and port of a site's address, which must have no path."""
+    origin = origin_of(address)
+    if address.partition("://")[2].rstrip("/").count("/"):
+        raise InvalidConfiguration(f"a site is an address without path, such as {origin!r}, not {address!r}")
+    return origin
+
+
+class HttpBackend(SiteBackend):
+    """Answers ``fetch`` calls from a MediaWiki site over HTTP: requests the site's search, which leads to the article.
+
+    Only the site is contacted, and only with ``GET``. The constructor starts nothing; ``close`` ends the background
+    thread and the connections. A cancelled call closes its connection.
+
+    Args:
+        site: Address of the site, such as ``"https://en.wikipedia.org"`` or that of a ``WikiSite``.
+        also: Addresses of other sites that redirects may lead to.
+        settings: Bounds on time, size, attempts and rate.
+
+    Raises:
+        InvalidConfiguration: ``site`` or one of ``also`` is not the address of a site.
+    """
+
+    def __init__(self, site: str, *, also: Iterable[str] = (), settings: WebSettings | None = None) -> None:
+        super().__init__(site, also, settings)
+        self._loop = BackgroundLoop("http-backend", last=self._client.close)
+
+    def __call__(self, query: FetchQuery, cancel: CancelToken | None = None) -> Fetched:
+        """The article called ``query.text``, or the titles that the site's search finds.
+
+        Raises:
+            HandlerFailed: The site cannot be reached, redirects to another site, or returns something unexpected.
+            CallCancelled: The call was cancelled meanwhile.
+            EnvClosed: The backend was closed.
+        """
+        cancel = cancel or CancelToken()
+        cancel.raise_if_cancelled()
+        answer = self._loop.run(self._client.follow(self._search_url(query)), cancel)
+        answer.check_page()
+        return read_page(answer.url, answer.text())
+
+    def close(self) -> None:
+        """Close the connections; calls under way raise ``EnvClosed``. Idempotent."""
+        self._loop.close()
+
 
 #: How many browsers may die on one page before the call fails.
 _ATTEMPTS = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from spec_envs.draws import Draws
-from spec_envs.search.world.facts.entities import Entity, World
-from spec_envs.search.world.facts.namer import Namer
+from spec_envs.search.world.entities import Entity, World
+from spec_envs.search.world.names import Namer
 
 #: By occupation: the number of people, and the first and last year of birth.
 _OCCUPATIONS = {

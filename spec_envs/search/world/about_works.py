@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from spec_envs.search.world.articles.prose import Paragraphs, Writer, a, full_name, number
-from spec_envs.search.world.facts.entities import Entity
-from spec_envs.search.world.facts.people_and_organisations import NOW
+from spec_envs.search.world.entities import Entity
+from spec_envs.search.world.people_and_organisations import NOW
+from spec_envs.search.world.prose import Paragraphs, Writer, a, full_name, number
 
 
 def write_novel(novel: Entity, writer: Writer) -> Paragraphs:

@@ -6,27 +6,23 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from spec_envs.draws import Draws
-from spec_envs.search.corpus.corpus import Corpus
-from spec_envs.search.corpus.markup import page_from_markup
+from spec_envs.search.corpus import Corpus, page_from_markup
 from spec_envs.search.pages import Page
-from spec_envs.search.world.articles import about_organisations as institutions
-from spec_envs.search.world.articles import about_places as geography
-from spec_envs.search.world.articles import about_works as creations
-from spec_envs.search.world.articles.about_people import write_person
-from spec_envs.search.world.articles.prose import Paragraphs, Writer, occupation
-from spec_envs.search.world.facts.entities import Entity, World
+from spec_envs.search.world import about_people, about_places, about_works
+from spec_envs.search.world.entities import Entity, World
+from spec_envs.search.world.prose import Paragraphs, Writer, occupation
 
 _WRITE: dict[str, Callable[[Entity, Writer], Paragraphs]] = {
-    "country": geography.write_country,
-    "sea": geography.write_sea,
-    "mountain": geography.write_mountain,
-    "river": geography.write_river,
-    "town": geography.write_town,
-    "novel": creations.write_novel,
-    "film": creations.write_film,
-    "opera": creations.write_opera,
-    "painting": creations.write_painting,
-    "prize": institutions.write_prize,
+    "country": about_places.write_country,
+    "sea": about_places.write_sea,
+    "mountain": about_places.write_mountain,
+    "river": about_places.write_river,
+    "town": about_places.write_town,
+    "novel": about_works.write_novel,
+    "film": about_works.write_film,
+    "opera": about_works.write_opera,
+    "painting": about_works.write_painting,
+    "prize": about_people.write_prize,
 }
 
 
@@ -49,10 +45,10 @@ def _page(entity: Entity, writer: Writer) -> Page:
 
 def _writer_of(entity: Entity) -> Callable[[Entity, Writer], Paragraphs]:
     if entity.is_person:
-        return write_person
+        return about_people.write_person
     if "architect" in entity.facts:
-        return creations.write_building
-    return _WRITE.get(entity.kind, institutions.write_organisation)
+        return about_works.write_building
+    return _WRITE.get(entity.kind, about_people.write_organisation)
 
 
 def _disambiguation(name: str, entities: list[Entity]) -> Page:

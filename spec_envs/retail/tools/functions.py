@@ -1,4 +1,4 @@
-"""The tools that change the shop. The docstring of a tool is its description for the agent.
+"""The tools that read, and the tools that change the shop. The docstring of a tool is its description for the agent.
 
 The results are tau-bench's to the last bit, and so is the place where they are rounded: a gift card's balance after
 each change and the price difference of an exchange to cents, the payment for changed items not at all.
@@ -15,35 +15,109 @@ from spec_envs.calls import Effect
 from spec_envs.retail.store.data import Record, Table
 from spec_envs.retail.store.snapshot import Change, Patch, StoreSnapshot
 from spec_envs.retail.tools import arguments as args
-from spec_envs.retail.tools.reads import found, order_record, user_record
-from spec_envs.retail.tools.tool import ToolError, ToolResult, tool
+from spec_envs.retail.tools.calculator import value_of
+from spec_envs.retail.tools.tool import ToolError, ToolResponse, tool
+
+
+@tool(args.Calculate, Effect.READ)
+def calculate(store: StoreSnapshot, given: args.Calculate) -> ToolResponse:
+    """Computes an arithmetic expression; the result is rounded to two decimals."""
+    try:
+        return ToolResponse(value_of(given.expression))
+    except (ValueError, SyntaxError, ArithmeticError, TypeError) as error:
+        raise ToolError(str(error)) from None
+
+
+@tool(args.Think, Effect.READ)
+def think(store: StoreSnapshot, given: args.Think) -> ToolResponse:
+    """A place for a thought: changes nothing and finds nothing out, but keeps the thought in the dialogue."""
+    return ToolResponse("")
+
+
+@tool(args.Email, Effect.READ)
+def find_user_id_by_email(store: StoreSnapshot, given: args.Email) -> ToolResponse:
+    """Finds the id of the user with an e-mail address, or answers with an error."""
+    return ToolResponse(found("user", store.find_user(given.email)))
+
+
+@tool(args.NameZip, Effect.READ)
+def find_user_id_by_name_zip(store: StoreSnapshot, given: args.NameZip) -> ToolResponse:
+    """Finds the id of a user by name and zip code, or answers with an error.
+
+    Prefer the e-mail; this is for users who are not found by it or do not remember it.
+    """
+    return ToolResponse(found("user", store.find_user((given.first_name, given.last_name), given.zip)))
+
+
+@tool(args.Order, Effect.READ)
+def get_order_details(store: StoreSnapshot, given: args.Order) -> ToolResponse:
+    """The status and the details of an order."""
+    return ToolResponse(json.dumps(order_record(store, given.order_id)))
+
+
+@tool(args.Product, Effect.READ)
+def get_product_details(store: StoreSnapshot, given: args.Product) -> ToolResponse:
+    """The items of a product: their options, prices, and whether they are available."""
+    return ToolResponse(json.dumps(found("product", store.get("products", given.product_id))))
+
+
+@tool(args.User, Effect.READ)
+def get_user_details(store: StoreSnapshot, given: args.User) -> ToolResponse:
+    """The details of a user: name, address, payment methods, orders."""
+    return ToolResponse(json.dumps(user_record(store, given.user_id)))
+
+
+@tool(args.NoArguments, Effect.READ)
+def list_all_product_types(store: StoreSnapshot, given: args.NoArguments) -> ToolResponse:
+    """The names and product ids of all products of the shop. Each has several items with ids of their own."""
+    names = {product["name"]: product["product_id"] for _, product in store.items("products")}
+    return ToolResponse(json.dumps(names, sort_keys=True))
+
+
+def found(what: str, value: Any) -> Any:
+    """Return ``value``, or raise ``ToolError`` if it is ``None``."""
+    if value is None:
+        raise ToolError(f"{what} not found")
+    return value
+
+
+def user_record(store: StoreSnapshot, user_id: str) -> Record:
+    """Return a user's record, or raise ``ToolError``."""
+    user: Record = found("user", store.get("users", user_id))
+    return user
+
+
+def order_record(store: StoreSnapshot, order_id: str) -> Record:
+    """Return an order's record, or raise ``ToolError``."""
+    order: Record = found("order", store.get("orders", order_id))
+    return order
 
 
 @tool(args.Transfer, Effect.WRITE)
-def transfer_to_human_agents(store: StoreSnapshot, given: args.Transfer) -> ToolResult:
+def transfer_to_human_agents(store: StoreSnapshot, given: args.Transfer) -> ToolResponse:
     """Hands the user over to a person, and ends the conversation.
 
     Only if the user asks for one, or the tools and the policy cannot do what the user needs.
     """
-    return ToolResult("Transfer successful")
+    return ToolResponse("Transfer successful")
 
 
 @tool(args.UserAddress, Effect.WRITE, confirmed=True)
-def modify_user_address(store: StoreSnapshot, given: args.UserAddress) -> ToolResult:
+def modify_user_address(store: StoreSnapshot, given: args.UserAddress) -> ToolResponse:
     """Changes the default address of a user."""
     user = user_record(store, given.user_id)
     return _changed("users", given.user_id, {**user, "address": given.record()})
 
 
 @tool(args.OrderAddress, Effect.WRITE, confirmed=True)
-def modify_pending_order_address(store: StoreSnapshot, given: args.OrderAddress) -> ToolResult:
+def modify_pending_order_address(store: StoreSnapshot, given: args.OrderAddress) -> ToolResponse:
     """Changes the shipping address of a pending order."""
     order = _order_to_change(store, given.order_id, "pending", "modified")
     return _changed("orders", given.order_id, {**order, "address": given.record()})
 
 
 @tool(args.Cancel, Effect.WRITE, confirmed=True)
-def cancel_pending_order(store: StoreSnapshot, given: args.Cancel) -> ToolResult:
+def cancel_pending_order(store: StoreSnapshot, given: args.Cancel) -> ToolResponse:
     """Cancels an order whose status is 'pending', and no other.
 
     Its payments are refunded: to a gift card at once, to other methods in 5 to 7 business days. Answers with the order
@@ -63,7 +137,7 @@ def cancel_pending_order(store: StoreSnapshot, given: args.Cancel) -> ToolResult
 
 
 @tool(args.Payment, Effect.WRITE, confirmed=True)
-def modify_pending_order_payment(store: StoreSnapshot, given: args.Payment) -> ToolResult:
+def modify_pending_order_payment(store: StoreSnapshot, given: args.Payment) -> ToolResponse:
     """Changes the payment method of a pending order."""
     order = _order_to_change(store, given.order_id, "pending", "modified")
     user_id, history = order["user_id"], order["payment_history"]
@@ -84,7 +158,7 @@ def modify_pending_order_payment(store: StoreSnapshot, given: args.Payment) -> T
 
 
 @tool(args.Replace, Effect.WRITE, confirmed=True)
-def modify_pending_order_items(store: StoreSnapshot, given: args.Replace) -> ToolResult:
+def modify_pending_order_items(store: StoreSnapshot, given: args.Replace) -> ToolResponse:
     """Changes items of a pending order to other items of the same products.
 
     This can be done only once for an order, so name all its items in one call.
@@ -110,7 +184,7 @@ def modify_pending_order_items(store: StoreSnapshot, given: args.Replace) -> Too
 
 
 @tool(args.Replace, Effect.WRITE, confirmed=True)
-def exchange_delivered_order_items(store: StoreSnapshot, given: args.Replace) -> ToolResult:
+def exchange_delivered_order_items(store: StoreSnapshot, given: args.Replace) -> ToolResponse:
     """Requests the exchange of items of a delivered order for other items of the same products.
 
     An order can be exchanged or returned only once, so name all its items in one call.
@@ -130,7 +204,7 @@ def exchange_delivered_order_items(store: StoreSnapshot, given: args.Replace) ->
 
 
 @tool(args.Return, Effect.WRITE, confirmed=True)
-def return_delivered_order_items(store: StoreSnapshot, given: args.Return) -> ToolResult:
+def return_delivered_order_items(store: StoreSnapshot, given: args.Return) -> ToolResponse:
     """Requests the return of items of a delivered order.
 
     The refund goes to the order's original payment method or to a gift card; the user is told by e-mail how to send the
@@ -207,9 +281,9 @@ def _payment(kind: str, amount: float, method_id: str) -> dict[str, Any]:
 
 def _changed(
     table: Table, key: str, record: Record, store: StoreSnapshot | None = None, user_id: str = "", user: Any = None
-) -> ToolResult:
+) -> ToolResponse:
     """Return a result with the record as answer and as change, and a change of the user if the user has changed."""
     patch: Patch = (Change(table, key, record),)
     if store is not None and user is not store.get("users", user_id):
         patch += (Change("users", user_id, user),)
-    return ToolResult(json.dumps(record), patch)
+    return ToolResponse(json.dumps(record), patch)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spec_envs.draws import Draws
-from spec_envs.search.world.facts.entities import Entity
+from spec_envs.search.world.entities import Entity
 
 #: Paragraphs, as lists of sentences in wiki markup without their full stops.
 Paragraphs = list[list[str]]

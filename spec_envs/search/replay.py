@@ -14,7 +14,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
 from spec_envs.search.pages import Fetched, FetchQuery
-from spec_envs.search.recordings.trajectories import RecordedEpisode, RecordedStep
+from spec_envs.search.recordings import RecordedEpisode, RecordedStep
 
 #: Standard deviation of the logarithm of the times that are not recorded.
 _SPREAD = 0.4

@@ -1,8 +1,12 @@
-"""The names of the generated world: of six countries and all in them, and the words that titles are made of."""
+"""The names of the generated world: lists of names, and the draws from them. No name is drawn twice."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+from spec_envs.draws import Draws
+from spec_envs.search.world.entities import Entity
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,3 +113,55 @@ SCENES = (
     "Market Day|The Ferry at Dawn|Orchard in Blossom|The Watchmaker's Shop|Portrait of a Fiddler|The Red Gate|"
     "Fishing Boats at Low Tide|A Procession in Snow|The Empty Cradle"
 ).split("|")
+
+
+_NAMES = {names.name: names for names in COUNTRIES}
+
+
+def names_of(country: Entity) -> CountryNames:
+    """The names that are in use in a country."""
+    return _NAMES[country.name]
+
+
+class Namer:
+    """Draws names, each at most once."""
+
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self._taken: set[str] = set()
+        self._scenes = draws.shuffled(SCENES)
+
+    def person(self, country: Entity, female: bool) -> str:
+        """A first name and a surname."""
+        there = names_of(country)
+        first = (there.women if female else there.men).split()
+        return self._new(lambda: f"{self._draws.pick(first)} {self._draws.pick(there.surnames.split())}")
+
+    def surname(self, country: Entity) -> str:
+        """A surname that is no name of an organisation or work so far."""
+        return self._new(lambda: self._draws.pick(names_of(country).surnames.split()))
+
+    def novel(self) -> str:
+        """A title for a novel or a film."""
+        pick = self._draws.pick
+        forms: tuple[Callable[[], str], ...] = (
+            lambda: f"The {pick(ADJECTIVES)} {pick(NOUNS)}",
+            lambda: f"The {pick(ADJECTIVES)} {pick(NOUNS)}",
+            lambda: f"{pick(PLURALS)} in {pick(TIMES)}",
+            lambda: f"A {pick(NOUNS)} for {pick(HEROES)}s".replace("A E", "An E").replace("A I", "An I"),
+        )
+        return self._new(lambda: pick(forms)())
+
+    def opera(self) -> str:
+        """A title for an opera."""
+        return self._new(lambda: f"The {self._draws.pick(HEROES)}'s {self._draws.pick(KIN)}")
+
+    def painting(self) -> str:
+        """A title for a painting."""
+        return self._scenes.pop()
+
+    def _new(self, make: Callable[[], str]) -> str:
+        while (made := make()) in self._taken:
+            pass
+        self._taken.add(made)
+        return made
