@@ -23,8 +23,7 @@ from spec_envs.handling import CancelToken
 from spec_envs.values import key_of
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.runtimes.choice import make_runtime
-from spec_envs.wrappers.runtimes.pending import Pending, PendingJobs
+from spec_envs.wrappers.runtimes.blocking import Pending, PendingJobs, make_runtime
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, run_answered, stepping
 
 __all__ = ["LastWriteWins"]

@@ -19,7 +19,7 @@ from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken, Handler
 from spec_envs.prefetch import Prefetcher
 from spec_envs.values import own_copy
-from spec_envs.wrappers.runtimes.choice import make_runtime
+from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger
