@@ -105,8 +105,8 @@ class RetailEnv(CallEnv[Observation, Action]):
       attribute ``effect`` is the effect of the customer's calls (``SAMPLE`` without this attribute).
     - ``tools``: ``None`` (default) for instant tools on the episode's own data, or a callable that takes a
       ``ToolQuery`` and returns a ``ToolResponse``: the answer, and the changes to the episode's own data, from which
-      the score is computed. Calls of tools that write are then ``WRITE``; an attribute ``effect`` of the callable holds for
-      all tools instead. ``spec_envs.retail.shop.HttpTools`` calls the tools of a shop on the network.
+      the score is computed. Calls of tools that write are then ``WRITE``; an attribute ``effect`` of the callable holds
+      for all tools instead. ``spec_envs.retail.shop.HttpTools`` calls the tools of a shop on the network.
     - ``max_steps``: the number of actions after which an episode is truncated (default 100); ``None`` for no limit.
     - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy_text.POLICY_TEXT``.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
