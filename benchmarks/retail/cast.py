@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from spec_envs.adapting import as_guess
-from spec_envs.agents.retail.gold_replay import GoldReplay
-from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spec_envs.agents.search.notes import find_fact
+from spec_envs.agents.search.generated_text import find_fact
 from spec_envs.search.episode import excerpt
 from spec_envs.search.loading import load_corpus, load_questions
 from spec_envs.search.world.questions import make_questions
