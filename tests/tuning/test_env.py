@@ -332,7 +332,7 @@ class Broken(SimulatedBackend):
         super().__init__()
         self._figures = figures
 
-    def __call__(self, query, cancel):
+    def __call__(self, query, cancel=None):
         measured = super().__call__(query, cancel)
         figures = self._figures if query.window else {}
         return dataclasses.replace(measured, metrics=dataclasses.replace(measured.metrics, **figures))
