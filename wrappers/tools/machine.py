@@ -230,15 +230,18 @@ class Machine:
     def _execute(self, runs: Sequence[AgentRun], now: float) -> list[Command]:
         """Give predicted calls the executions that are there already, and begin others where there are slots."""
         commands: list[Command] = []
-        for node in _by_probability(node for run in runs for node in run.to_execute()):
-            assert node.call is not None
-            node.execution = self.executions.find(node.run, node.call, now)
-            if node.execution is not None or not self.executions.may_start(node.call, now):
+        nodes = _by_probability(node for run in runs for node in run.to_execute())
+        for node in nodes:  # all of them first, so that no execution gives way that one of them needs
+            node.execution = self.executions.find(node.run, _call(node), now)
+        for node in nodes:
+            call = _call(node)
+            node.execution = node.execution or self.executions.find(node.run, call, now)  # another run has begun it
+            if node.execution is not None or not self.executions.may_start(call, now):
                 continue
             if self.executions.num_speculative >= self._limits.max_inflight:
                 commands += self._make_room()
                 continue
-            node.execution = self.executions.start(node.run, node.call, node.reason, now)
+            node.execution = self.executions.start(node.run, call, node.reason, now)
             self.audit.add(node.execution)
             self._counts["started"] += 1
             commands.append(Start(node.execution))
@@ -271,3 +274,8 @@ class Machine:
 
 def _by_probability(nodes: Iterable[PredictedCall]) -> list[PredictedCall]:
     return sorted(nodes, key=lambda node: -node.path_probability)
+
+
+def _call(node: PredictedCall) -> ToolCall:
+    assert node.call is not None
+    return node.call
