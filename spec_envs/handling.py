@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from spec_envs.errors import CallCancelled
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 
 
 class Handler(Protocol):
@@ -177,3 +178,41 @@ class CancelToken:
                 return
             self._event = self._event or threading.Event()
         self._event.wait(None if math.isinf(seconds) else seconds)
+
+
+class TaskToken(CancelToken):
+    """A token on an event loop's clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return a new token on the clock of the running event loop."""
+        return cls(asyncio.get_running_loop())
+
+    async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
+        """See ``CancelToken.asleep``."""
+        with self._sleeping(seconds, spending):
+            if seconds == float("inf"):
+                await self._loop.create_future()
+            await asyncio.sleep(max(0.0, seconds))
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _wait(self, seconds: float) -> None:
+        if running_loop() is self._loop:
+            raise InvalidConfiguration(
+                "cancel.sleep() would stop the event loop; an async handler awaits asyncio.sleep() or cancel.asleep()"
+            )
+        super()._wait(seconds)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
