@@ -62,7 +62,7 @@ class Copier:
         Raises:
             Uncopyable: There is no way to copy something in it.
         """
-        kind = type(value)
+        kind: Any = type(value)
         if kind in ATOMIC:
             return value
         if id(value) in self.memo:
