@@ -9,7 +9,7 @@ from spec_envs.agents.chess.moves import ActionFormat, as_action, checked_format
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
-from spec_envs.closing import Closing
+from spec_envs.handling import Closing
 
 
 class _Policy:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from spec_envs.calls import Effect
-from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import Closing
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.client import WebClient, WebSettings, origin_of
 from spec_envs.search.web.mediawiki import parse, search_path
