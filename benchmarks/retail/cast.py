@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from spec_envs.agents.retail.gold_replay import GoldReplay
-from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess, Situation
 from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.retail.actions import read_action
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
 from spec_envs.retail.tasks import Task
 from spec_envs.values import key_of

@@ -12,11 +12,10 @@ import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.handling import Handler
-from spec_envs.search.loading import load_questions
+from spec_envs.search.loading import embedded_corpus, load_questions
 from spec_envs.search.questions import Question
-from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
-from spec_envs.search.recordings.trajectories import RecordedEpisode
-from spec_envs.search.world.embedded import embedded_corpus
+from spec_envs.search.recordings import RecordedEpisode
+from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
 

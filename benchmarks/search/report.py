@@ -12,7 +12,7 @@ from spec_envs.benchmarks.search.cases import Case
 from spec_envs.benchmarks.search.run import SearchBench, SearchRun
 from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.recordings import load_episodes
 
 _SHARES = ("saved", "top1", "top3", "first_top1", "first_top3")
 _COLUMNS = ("agent", "guesser", "k", "episodes", *(name.replace("_", " ") for name in _SHARES), "lossless")
