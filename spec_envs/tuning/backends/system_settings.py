@@ -1,7 +1,7 @@
 """Settings of the whole system, in files below /proc/sys and /sys: the ``sysctl`` backend with ``allow_system=True``.
 
 Nothing is written without the user's permission. Only files that a workload declares are written, and only with values
-within the ranges of their knobs. The journal has the old value before a file is written; see ``spec_envs/tuning/journal.py``.
+within the ranges of their knobs. The journal has the old value before a file is written; see ``journal.py``.
 """
 
 from __future__ import annotations
