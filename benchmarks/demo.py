@@ -32,11 +32,11 @@ from spec_envs.benchmarks.reports import console, outcomes
 from spec_envs.chess.engine import find_stockfish
 from spec_envs.chess.games import RecordedGame
 from spec_envs.handling import CancelToken
+from spec_envs.wrappers import Statistics, Trace
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from spec_envs.wrappers import Statistics, Trace
 
 _PLIES = 30
 _PLAIN_S = 10.0

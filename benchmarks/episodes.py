@@ -5,20 +5,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from spec_envs.adapting import as_guess
-from spec_envs.wrappers import SimulationRuntime, ThreadRuntime
+import gymnasium as gym
 
-if TYPE_CHECKING:
-    import gymnasium as gym
-
-    from spec_envs.benchmarks.options import Clock
-    from spec_envs.calls import Call
-    from spec_envs.guesses import Guess, Guesser
-    from spec_envs.handling import CancelToken
-    from spec_envs.wrappers import Statistics
-    from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.benchmarks.options import Clock
+from spec_envs.calls import Call
+from spec_envs.guesses import Guess, Guesser
+from spec_envs.handling import CancelToken, as_guess
+from spec_envs.wrappers import SimulationRuntime, Statistics, ThreadRuntime
+from spec_envs.wrappers.runtimes.base import Runtime
 
 #: The fields of ``Speculated`` that are copied from ``Statistics``.
 _COUNTED = ("hit_rate", "hits", "windows", "tokens_full", "tokens_partial", "calls", "guesses", "divergences")

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import gymnasium as gym
 
 from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGuesser, ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import play
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.calls import Call
+from spec_envs.guesses import Guesser
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Call
-    from spec_envs.guesses import Guesser
 
 
 def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: int) -> None:

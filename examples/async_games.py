@@ -1,8 +1,8 @@
 """Three games of chess at once on one event loop, with an async model: no key or Stockfish needed.
 
-The model here is the built-in engine after an ``asyncio.sleep``; a client such as ``AsyncOpenAI`` is awaited alike.
-While it thinks, its move is guessed and the opponent's reply to that is asked for. What was asked for in vain is
-cancelled.
+The model is the built-in engine after an ``asyncio.sleep``; a client such as ``AsyncOpenAI`` can take its place. While
+the model thinks, its move is guessed, and the opponent is called for its reply to the guess. Calls that turn out to be
+useless are cancelled.
 """
 
 import asyncio
@@ -22,30 +22,30 @@ engine, answerer = BuiltinChessPolicy(depth=1), BuiltinOpponent(depth=1)
 
 
 async def model(observation: Any, cancel: CancelToken) -> Any:
-    """The agent: a coroutine function, and so is the opponent."""
+    """The agent, a coroutine function like the opponent."""
     await asyncio.sleep(0.2)
     return engine(observation, cancel)
 
 
 async def opponent(position: Position, cancel: CancelToken) -> str:
-    """Answers after a while."""
+    """Answer after a while."""
     await asyncio.sleep(0.2)
     return answerer(position, cancel)
 
 
 class Guesser:
-    """The engine's guesses, made on the loop: they take a millisecond. A plain ``guess`` would run on a thread."""
+    """The engine's guesses, made on the event loop, since they take 1 ms. A plain ``guess`` runs on a thread."""
 
     def __init__(self) -> None:
         self._guesser = BuiltinChessGuesser()
 
     async def guess(self, call: Any, k: int) -> Any:
-        """At most ``k`` guesses."""
+        """Return at most ``k`` guesses."""
         return self._guesser.guess(call, k)
 
 
 async def game(seed: int, max_inflight: int) -> str:
-    """The moves of one game."""
+    """Play one game, and return its moves."""
     env = gym.make("SpecChess-v0", opponent=opponent, max_plies=12, opening="random")
     guessers = {"policy": Guesser(), "opponent": Guesser()}
     async with AsyncSpeculativeWrapper(env, model, guessers=guessers, max_inflight=max_inflight) as wrapper:
@@ -59,7 +59,7 @@ async def game(seed: int, max_inflight: int) -> str:
 
 
 async def main() -> None:
-    """Play the games plainly, then with calls made ahead of time."""
+    """Play the games without speculation, and then with it."""
     played = {}
     for max_inflight in (0, 4):
         start = time.perf_counter()

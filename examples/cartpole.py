@@ -1,7 +1,7 @@
 """``CartPole-v1`` with a slow policy, and a guesser that learns it while it plays.
 
-CartPole never heard of this library: it is forked by copying. Its observations never come twice, so the guesser looks
-at what the policy did in the most similar situations so far.
+CartPole knows nothing of this library, so it is forked by copying. No observation occurs twice, so the guesser looks at
+the policy's actions in the most similar situations so far.
 """
 
 import gymnasium as gym
@@ -18,7 +18,7 @@ def balance(observation: list[float]) -> int:
 
 
 def main() -> None:
-    """Play one episode and say what speculation saved."""
+    """Play one episode and show what speculation saved."""
     with SpeculativeWrapper(
         gym.make("CartPole-v1", max_episode_steps=120),
         policy=with_latency(balance, 0.02),

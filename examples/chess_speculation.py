@@ -1,7 +1,7 @@
-"""A game of chess in which both sides take their time, played sooner: no model, key or Stockfish needed.
+"""A game of chess between two slow players, made faster by speculation: no model, key or Stockfish needed.
 
-The agent and its opponent each think for a while (here the built-in engine after a wait). While one of them does, the
-built-in engine guesses the move, and the other side's thinking is started for each guess. The moves are the same.
+The agent and its opponent each think for a while (here, the built-in engine after a wait). While one of them thinks,
+the built-in engine guesses the move, and the other player starts to think about each guess. The moves are the same.
 """
 
 import gymnasium as gym
@@ -14,7 +14,7 @@ from spec_envs.wrappers.handlers import with_latency
 
 
 def play(max_inflight: int) -> str:
-    """Play a game with so many calls made ahead of time, and say how long it took; 0 is a plain run."""
+    """Play a game with up to ``max_inflight`` calls ahead of time (0: a plain run), and show how long it took."""
     policy = with_latency(BuiltinChessPolicy(depth=2), 0.1)
     opponent = with_latency(BuiltinOpponent(depth=2), 0.1)
     env = gym.make("SpecChess-v0", opponent=opponent, max_plies=16)

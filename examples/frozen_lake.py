@@ -1,7 +1,7 @@
-"""``FrozenLake-v1`` with a slow policy: episode after episode, the guesser comes to know it.
+"""``FrozenLake-v1`` with a slow policy, which the guesser learns from episode to episode.
 
-Observations are numbers that come again, so counting what the policy did is enough. The ice is slippery, but a fork
-slips as the episode will: it has the same random generator.
+Observations are field numbers that occur again and again, so it is enough to count the policy's actions for each. The
+ice is slippery, but a fork slips as the episode does: it has a copy of the random generator.
 """
 
 import gymnasium as gym
@@ -10,12 +10,12 @@ from spec_envs.agents import FrequencyGuesser
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 
-# Left 0, down 1, right 2, up 3: the way that falls into a hole least often, field by field.
+# For each field the action (left 0, down 1, right 2, up 3) that falls into a hole least often.
 ACTIONS = [0, 3, 3, 3, 0, 0, 0, 0, 3, 1, 0, 0, 0, 2, 1, 0]
 
 
 def main() -> None:
-    """Play some episodes and say what speculation saved."""
+    """Play some episodes and show what speculation saved."""
     with SpeculativeWrapper(
         gym.make("FrozenLake-v1", is_slippery=True),
         policy=with_latency(ACTIONS.__getitem__, 0.02),

@@ -1,4 +1,4 @@
-"""A tuner that thinks for ten seconds, and a guesser that sets the live system meanwhile: lossy, in virtual time.
+"""A tuner that thinks for ten seconds, and a guesser that meanwhile sets the live system: lossy, in virtual time.
 
 The tuner of this example knows the best slice; a real one would be a chat model: ``ChatPolicy(model, "tuning")``.
 """
@@ -12,7 +12,7 @@ from spec_envs.wrappers.handlers import with_latency
 
 
 def main() -> None:
-    """Tune a simulated scheduler without and with a guesser."""
+    """Tune a simulated scheduler, first without and then with a guesser."""
     for guessing in (False, True):
         env = gym.make("SpecTuning-v0", backend=SimulatedBackend(paced=True), windows=19, render_mode="ansi")
         knobs = env.get_wrapper_attr("knobs")

@@ -2,18 +2,24 @@
 
 import asyncio
 
-from langchain_core.messages import HumanMessage
-from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
-from langgraph.graph import MessagesState, StateGraph
-from langgraph.prebuilt import tools_condition
 from pydantic import SecretStr
 
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.serving import ModelServer, Pace
 from spec_envs.wrappers import SpeculativeTools
-from spec_envs.wrappers.tools.langgraph import speculative_node
+
+try:
+    import uvicorn  # noqa: F401  (ModelServer needs it)
+    from langchain_core.messages import HumanMessage
+    from langchain_core.tools import tool
+    from langchain_openai import ChatOpenAI
+    from langgraph.graph import MessagesState, StateGraph
+    from langgraph.prebuilt import tools_condition
+
+    from spec_envs.wrappers.tools.langgraph import speculative_node
+except ImportError as error:
+    raise SystemExit(f"{error}: pip install 'spec-envs[langgraph,servers]' langchain-openai") from None
 
 
 @tool
@@ -24,7 +30,7 @@ async def get_weather(city: str) -> str:
 
 
 async def main(base_url: str) -> None:
-    """Five questions; what is learned from the first ones saves time in the later ones."""
+    """Ask five questions; the guesser learns from the first ones, which saves time in the later ones."""
     model = ChatOpenAI(model="tools", base_url=base_url, api_key=SecretStr("none")).bind_tools([get_weather])
 
     async def think(state: MessagesState) -> MessagesState:

@@ -1,13 +1,17 @@
-"""An agent's calls of an MCP server, made while it thinks. The server is in this process here; it may be any."""
+"""An agent's calls of an MCP server, made while the agent thinks. Here the server runs in this process; any will do."""
 
 import asyncio
-
-from mcp.server.mcpserver import MCPServer
 
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
 from spec_envs.wrappers import SpeculativeTools
-from spec_envs.wrappers.tools.mcp import SpeculativeClient
+
+try:
+    from mcp.server.mcpserver import MCPServer
+
+    from spec_envs.wrappers.tools.mcp import SpeculativeClient
+except ImportError as error:
+    raise SystemExit(f"{error}: pip install 'spec-envs[mcp]'") from None
 
 server = MCPServer("weather")
 
@@ -20,7 +24,7 @@ async def get_weather(city: str) -> str:
 
 
 async def main() -> None:
-    """Five questions; what is learned from the first ones saves time in the later ones."""
+    """Ask five questions; the guesser learns from the first ones, which saves time in the later ones."""
     tools = SpeculativeTools({"get_weather": Effect.READ}, PatternGuesser())
     async with tools, SpeculativeClient(server, tools=tools) as client:
         for city in ("Rome", "Oslo", "Lima", "Bonn", "Cork"):

@@ -4,12 +4,18 @@ import asyncio
 
 from openai import AsyncOpenAI
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.serving import ModelServer, Pace
 from spec_envs.wrappers import SpeculativeTools
-from spec_envs.wrappers.tools.openai_agents import speculative_tool
+
+try:
+    import uvicorn  # noqa: F401  (ModelServer needs it)
+
+    from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+    from spec_envs.wrappers.tools.openai_agents import speculative_tool
+except ImportError as error:
+    raise SystemExit(f"{error}: pip install 'spec-envs[openai-agents,servers]'") from None
 
 
 @function_tool  # type: ignore[untyped-decorator]
@@ -20,7 +26,7 @@ async def get_weather(city: str) -> str:
 
 
 async def main(base_url: str) -> None:
-    """Five questions; what is learned from the first ones saves time in the later ones."""
+    """Ask five questions; the guesser learns from the first ones, which saves time in the later ones."""
     tools = SpeculativeTools({"get_weather": Effect.READ}, PatternGuesser())
     async with tools, AsyncOpenAI(base_url=base_url, api_key="none") as client:
         model = OpenAIChatCompletionsModel("tools", client)

@@ -242,7 +242,11 @@ def read_trajectories(path: Path | str) -> list[Trajectory]:
             return [_from_tau_bench(entry) for entry in json.loads(text)]
         return [_from_json(json.loads(line)) for line in text.split("\n") if line.strip()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidConfiguration(f"{path} holds no trajectories: {type(error).__name__}: {error}") from error
+        wrong = f"an entry has no key {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidConfiguration(
+            f"{path} holds no trajectories: {wrong}. It must be a JSON list from tau-bench (of {{task_id, reward, "
+            "traj}), or hold one JSON object a line ({task, reward, tools, events})"
+        ) from error
 
 
 def write_trajectories(path: Path | str, trajectories: Iterable[Trajectory]) -> None:

@@ -76,11 +76,12 @@ class TestSourceDistribution:
     def test_builds_the_same_wheel(self, wheel, unpacked, tmp_path):
         assert contents(build("wheel", unpacked, tmp_path)) == contents(wheel)
 
+    @pytest.mark.timeout(300)
     def test_runs_its_tests(self, unpacked):
-        paths = ["tests/test_calls.py", "tests/test_imports.py", "tests/test_package.py::TestPublicNames"]
+        paths = ["tests/test_calls.py", "tests/test_imports.py", "tests/test_glossary.py"]
         environment = os.environ | {"PYTHONPATH": str(unpacked)}
         command = [sys.executable, "-m", "pytest", "-q", *paths]
-        done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, timeout=110)
+        done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Self, SupportsFloat, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
 
+from spec_envs.calls import Call
+from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Checkpoint, Session
+from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     Method,
     Transition,
@@ -22,16 +27,7 @@ from spec_envs.wrappers.speculation.transitions import (
     same_action,
     stepping,
 )
-
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from spec_envs.calls import Call
-    from spec_envs.guesses import AsyncGuesser, Guesser
-    from spec_envs.prefetch import Prefetcher
-    from spec_envs.wrappers.speculation.statistics import Statistics
-    from spec_envs.wrappers.speculation.trace import Trace
-    from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.tree.limits import Limits
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
+from typing import Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from spec_envs.adapting import is_async
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
-from spec_envs.guesses import Guesser
+from spec_envs.guesses import Guesser, Prefetcher
+from spec_envs.handling import is_async
 from spec_envs.values import own_copy
+from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.session import Session
+from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, run_answered, stepping
-
-if TYPE_CHECKING:
-    from spec_envs.prefetch import Prefetcher
-    from spec_envs.wrappers.runtimes.base import Runtime
-    from spec_envs.wrappers.speculation.episode import Deciding
-    from spec_envs.wrappers.speculation.statistics import Statistics
-    from spec_envs.wrappers.speculation.trace import Trace
-    from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.tree.limits import Limits
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")

@@ -7,14 +7,14 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from spec_envs import Usage
 from spec_envs.agents.llm.messages import ChatRequest, Completion, ToolRequest
+from spec_envs.agents.llm.prices import Price
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
     from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
-    from spec_envs import Usage
-    from spec_envs.agents.llm.prices import Price
 
 #: The number of characters in a token, until a better estimate is known.
 _CHARACTERS = 4

@@ -6,13 +6,11 @@ import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.agents.pattern import text as texts
+from spec_envs.agents.pattern.index import Index, Result, Value
 from spec_envs.conversation import canonical
-
-if TYPE_CHECKING:
-    from spec_envs.agents.pattern.index import Index, Result, Value
 
 #: The greatest number of records, and of groups of records, that are considered for one shape: the latest ones.
 _MAX_RECORDS = 150

@@ -8,15 +8,13 @@ import heapq
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
 from spec_envs.agents.pattern.index import Index, PastCall, Value
+from spec_envs.agents.pattern.memory import Memory, TaskCounts
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
-
-if TYPE_CHECKING:
-    from spec_envs.agents.pattern.memory import Memory, TaskCounts
 
 #: The number of sources of one value that are considered: the latest ones.
 _MAX_SOURCES = 5

@@ -7,15 +7,12 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from spec_envs.agents.pattern.index import Index
+from spec_envs.agents.pattern.memory import Memory
 from spec_envs.agents.pattern.moment import Moment
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel, study
 from spec_envs.conversation import AssistantMessage, Event, ToolCall, ToolResult, Trajectory, UserMessage
-
-if TYPE_CHECKING:
-    from spec_envs.agents.pattern.memory import Memory
 
 #: The number of parts of the tasks, for predictions on tasks that a model has not learned from.
 _FOLDS = 3

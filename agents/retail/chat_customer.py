@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from spec_envs import CancelToken, Effect, HandlerFailed
-from spec_envs.adapting import as_handler
-from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.retail.queries import STOP
-
-if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import AnyModel
-    from spec_envs.retail.queries import CustomerQuery
-
+from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
+from spec_envs.handling import as_handler
+from spec_envs.retail.queries import STOP, CustomerQuery
 
 _PART = f"""\
 You play a customer who talks with the service agent of an online shop. The other side of the conversation is the agent.

@@ -7,7 +7,7 @@ from typing import Any
 from spec_envs import Call, Guess
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
-from spec_envs.search.corpus.pages import Fetched, FetchQuery
+from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.values import key_of
 
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.chat_policy import ChatPolicy
-from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import PolicyPrompt
 from spec_envs.search.actions import ARGUMENTS, Act, read_action
-
-if TYPE_CHECKING:
-    from spec_envs.agents.llm.messages import AnyModel
-
 
 #: The system message.
 INSTRUCTIONS = """\

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, InvalidConfiguration, Usage
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.callable import CallableGuesser
 from spec_envs.search.actions import Act, read_action
-from spec_envs.search.corpus.pages import FetchQuery
-from spec_envs.search.recordings.recovered_pages import fetched_of
-
-if TYPE_CHECKING:
-    from spec_envs.search.recordings.trajectories import RecordedEpisode, RecordedStep
+from spec_envs.search.pages import FetchQuery
+from spec_envs.search.recordings import RecordedEpisode, RecordedStep, fetched_of
 
 _CHARACTERS_PER_TOKEN = 4
 

@@ -6,18 +6,15 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from spec_envs.agents.tuning.measured import Tried, first_settings, snapped, tried
-
-if TYPE_CHECKING:
-    from spec_envs.agents.tuning.tuners import Knobs, Trials
-    from spec_envs.tuning.knobs import Setting
-
+from spec_envs.agents.tuning.hill_climb import Tried, first_settings, snapped, tried
+from spec_envs.agents.tuning.tuners import Knobs, Trials
+from spec_envs.tuning.knobs import Setting
 
 #: Returns the expected improvement at each point.
 Gain = Callable[[NDArray[np.float64]], NDArray[np.float64]]

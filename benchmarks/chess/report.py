@@ -5,14 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.benchmarks.chess.run import ChessBench
+from spec_envs.benchmarks.chess.settings import ChessSettings
 from spec_envs.benchmarks.reports import config_of, console, mean_of, percent, progress, publish, table
 from spec_envs.chess.games import RecordedGame
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.chess.settings import ChessSettings
 
 _OUTCOMES = ("committed", "wasted", "cancelled", "failed")
 _COLUMNS = ("game", "saved", "hit rate", "tokens full", "tokens partial", *_OUTCOMES, "lossless")

@@ -10,24 +10,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 import chess
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser, UnionGuesser
+from spec_envs.benchmarks.chess.settings import ChessSettings
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedPlayer
-from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guesser
+from spec_envs.handling import Closing
 from spec_envs.wrappers import SpeculativeWrapper
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.chess.settings import ChessSettings
-    from spec_envs.guesses import Guesser
-    from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
 STOCKFISH_S = 0.001

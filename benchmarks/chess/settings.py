@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import ClockSettings, setting
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers import Limits
+from spec_envs.wrappers import Limits
 
 Guesses = Literal["recorded", "stockfish", "builtin", "union"]
 Rules = Literal["tree", "paper"]

@@ -13,19 +13,17 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
+from spec_envs.benchmarks.crowd.settings import CrowdSettings
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.crowd.settings import CrowdSettings
 
 _WAYS = 4
 _WATCH_S = 0.05

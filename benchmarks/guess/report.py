@@ -5,15 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.benchmarks.guess.run import RANKS, Trial, is_read, measure, share_of, tops
+from spec_envs.benchmarks.guess.settings import GuessSettings
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.conversation import ToolCall, read_trajectories
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.guess.settings import GuessSettings
 
 _BINS = 10
 

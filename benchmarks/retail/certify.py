@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
@@ -12,12 +12,7 @@ from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.tools.table import READS
-from spec_envs.wrappers import certify
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from spec_envs.wrappers import Certificate
+from spec_envs.wrappers import Certificate, certify
 
 
 def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.loading import load_tasks
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.retail.settings import RetailSettings
-    from spec_envs.retail.tasks import Task
+from spec_envs.retail.tasks import Task
 
 
 def tasks_of(settings: RetailSettings, split: str | None = None) -> tuple[Task, ...]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.guess.run import RANKS, Trial, tops
 from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.queries import GREETING, CustomerQuery
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.table import READS, run_tool
-
-if TYPE_CHECKING:
-    from spec_envs.agents import PatternGuesser, ReplyGuesser
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: How many calls the guesser predicts at once.
 _WIDTH = 8

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
 from spec_envs.benchmarks.reports import collected, write_text
 from spec_envs.forking import fork
+from spec_envs.retail.tasks import Action
 from spec_envs.retail.tools.table import TERMINAL
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from spec_envs.retail.tasks import Action
 
 
 def run(data: str, tasks: str, target: Path) -> None:

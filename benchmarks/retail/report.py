@@ -6,15 +6,13 @@ import dataclasses
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.benchmarks.guess.run import RANKS
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of_rows, percent, publish, table
 from spec_envs.benchmarks.retail.foresight import next_call
 from spec_envs.benchmarks.retail.run import RetailBench, TaskRun
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.retail.settings import RetailSettings
+from spec_envs.benchmarks.retail.settings import RetailSettings
 
 _OUTCOMES = ("committed", "wasted", "cancelled")
 _COLUMNS = ("task", "wait saved", "saved", "hit rate", "tokens", *_OUTCOMES, "prefetch", "API rate", "reward")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
@@ -28,16 +28,14 @@ from spec_envs.benchmarks.retail.cast import (
 )
 from spec_envs.benchmarks.retail.folds import folds_of
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
+from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import READS, SCHEMAS
 from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.retail.settings import RetailSettings
-    from spec_envs.retail.store.snapshot import StoreSnapshot
-    from spec_envs.retail.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

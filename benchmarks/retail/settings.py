@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import ClockSettings, setting
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers import Limits
+from spec_envs.wrappers import Limits
 
 if TYPE_CHECKING:
     pass

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.search.loading import load_questions
-from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
-from spec_envs.search.world.embedded import embedded_corpus
+from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.handling import Handler
+from spec_envs.search.loading import embedded_corpus, load_questions
+from spec_envs.search.questions import Question
+from spec_envs.search.recordings import RecordedEpisode
+from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.handling import Handler
-    from spec_envs.search.questions import Question
-    from spec_envs.search.recordings.trajectories import RecordedEpisode
 
 #: For episodes that are not recorded: the median time of a page, as in the recorded ones, and the spread of all times.
 _FETCH_S = 0.35

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, percent, publish, table
 from spec_envs.benchmarks.search.cases import Case
 from spec_envs.benchmarks.search.run import SearchBench, SearchRun
+from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recordings.trajectory_file import load_episodes
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.search.recordings import load_episodes
 
 _SHARES = ("saved", "top1", "top3", "first_top1", "first_top3")
 _COLUMNS = ("agent", "guesser", "k", "episodes", *(name.replace("_", " ") for name in _SHARES), "lossless")

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
-from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
@@ -19,17 +18,15 @@ from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
+from spec_envs.benchmarks.search.cases import Case
+from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.guesses import Guess, Guesser
+from spec_envs.handling import CancelToken, as_guess
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.search.cases import Case
-    from spec_envs.benchmarks.search.settings import SearchSettings
-    from spec_envs.calls import Call
-    from spec_envs.guesses import Guess, Guesser
-    from spec_envs.handling import CancelToken
-    from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.
 FREE_S = 0.005
@@ -45,7 +42,7 @@ class SearchRun(Speculated):
         guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
         k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
         steps: Actions taken.
-        not_asked: Calls that no guesser was asked to predict, because it would have taken longer than the call.
+        not_predicted: Calls that no guesser predicted, because the guess would have taken longer than the call.
         first_top1: 1 if the first action was the first guess (upper and lower case do not count), else 0.
         first_top3: 1 if the first action was among the first three guesses, else 0.
         top1: Share of the later actions that were the first guess; ``None`` if there was only one action.
@@ -57,7 +54,7 @@ class SearchRun(Speculated):
     guesser: str
     k: int
     steps: int
-    not_asked: int
+    not_predicted: int
     first_top1: int
     first_top3: int
     top1: float | None
@@ -109,7 +106,7 @@ class SearchBench:
             guesser=case.record.guesser if case.record and self.settings.guesses != "free" else "free",
             k=case.record.k if case.record else self.settings.k,
             steps=len(ahead.actions),
-            not_asked=env.statistics.not_predicted,
+            not_predicted=env.statistics.not_predicted,
             first_top1=int(first < 1),
             first_top3=int(first < 3),
             top1=sum(rank < 1 for rank in later) / len(later) if later else None,

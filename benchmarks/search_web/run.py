@@ -12,27 +12,24 @@ import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
+from spec_envs.benchmarks.search_web.settings import SearchWebSettings
+from spec_envs.guesses import Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
-from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.backends import BrowserBackend, HttpBackend
 from spec_envs.search.web.client import WebSettings
-from spec_envs.search.web.http_backend import HttpBackend
-from spec_envs.wrappers import SpeculativeWrapper, certify
+from spec_envs.wrappers import Certificate, SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.search_web.settings import SearchWebSettings
-    from spec_envs.guesses import Guesser
-    from spec_envs.wrappers import Certificate
 
 Backend = HttpBackend | BrowserBackend
 Env = gym.Env[Any, Any]
@@ -65,7 +62,12 @@ class WebRun:
 
 
 def run(settings: SearchWebSettings, json_file: Path | None) -> None:
-    """Run both parts and report."""
+    """Run both parts and report.
+
+    Raises:
+        DependencyNotInstalled: The extra ``wiki`` is missing.
+    """
+    require("bench search-web", "wiki")
     runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
     certificate = certified(settings)
     report = {

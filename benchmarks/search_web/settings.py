@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Settings, setting
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers import Limits
+from spec_envs.wrappers import Limits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

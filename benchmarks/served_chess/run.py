@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
@@ -21,16 +21,15 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table
+from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
 from spec_envs.benchmarks.serving.behaviour import Pace
+from spec_envs.benchmarks.serving.counting import ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.benchmarks.serving.server import ModelServer
+from spec_envs.guesses import Guesser
 from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
-    from spec_envs.benchmarks.serving.counting import ServerStatistics
-    from spec_envs.guesses import Guesser
 
 _FIRST_TOKEN_S = 0.3
 
@@ -52,6 +51,7 @@ def run(settings: ServedChessSettings, json_file: Path | None) -> None:
     Raises:
         DependencyNotInstalled: Stockfish is to guess and is not installed, or the extra ``servers`` is missing.
     """
+    require("bench served-chess", "servers")
     model = ChessModel()
     try:
         import openai  # noqa: F401  (the import takes most of a second, and must not be measured)

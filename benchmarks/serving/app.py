@@ -1,4 +1,4 @@
-"""The ASGI application of a model server: routes, streams, and what it does when a client hangs up."""
+"""The ASGI application of a model server: routes, streams, and clients that hang up."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from spec_envs.adapting import is_async
 from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.serving import wire
 from spec_envs.benchmarks.serving.asked import Asked, BadRequest, read_request
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.counting import AnsweredRequest, Counter
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, is_async
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -32,20 +31,20 @@ if TYPE_CHECKING:
 
 
 class ModelApp:
-    """Answers requests for chat completions with what ``model`` answers, at the speed of ``pace``.
+    """Answers requests for chat completions with the answers of ``model``, at the speed of ``pace``.
 
     Args:
         model: A handler of ``ChatRequest`` that returns a ``Completion``, or the text of one.
         name: The model's name.
         pace: How fast it writes.
         rate_limit: ``None``: none.
-        executor: Where a model thinks that is no coroutine function; each request takes a thread of it until its
-            answer begins.
+        executor: Runs the model if it is not a coroutine function; each request occupies one thread until its answer
+            begins.
     """
 
     def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
         self.counter = Counter()
-        #: What goes wrong with the next requests, one after the other.
+        #: The faults of the next requests, one for each.
         self.faults: collections.deque[Fault] = collections.deque()
         self._model = model
         self._name = name
@@ -82,7 +81,7 @@ class ModelApp:
         if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s()) > 0:
             self.counter.refused()
             return _error("too many requests; come back later", 429, wait_s, code="rate_limit_exceeded")
-        body = await request.body()  # a client that hangs up before that has asked for nothing
+        body = await request.body()  # a client that hangs up earlier does not count
         fault = self.faults.popleft() if self.faults else Fault()
         served = self.counter.begin()
         if fault.status is not None:
@@ -98,11 +97,11 @@ class ModelApp:
     # -- answers -------------------------------------------------------------------------------------------------
 
     def head(self, served: AnsweredRequest) -> dict[str, Any]:
-        """What every chunk of an answer holds."""
+        """The fields that every chunk of an answer has."""
         return {"id": f"chatcmpl-{served.number}", "created": int(time.time()), "model": self._name}
 
     async def tokens(self, asked: Asked, fault: Fault, served: AnsweredRequest) -> AsyncIterator[wire.Token | str]:
-        """The tokens of the answer, each when its time has come, and in the end why it ends.
+        """Yield each token of the answer when its time has come, and at the end the finish reason.
 
         Raises:
             Exception: Whatever the model raises.
@@ -140,7 +139,7 @@ class ModelApp:
 
 
 class Answering:
-    """The response to a request for completions: written as the tokens come, given up when the client hangs up."""
+    """The response to a request for completions: sent token by token, and abandoned when the client hangs up."""
 
     def __init__(self, app: ModelApp, asked: Asked, fault: Fault, served: AnsweredRequest) -> None:
         self._app = app
@@ -178,7 +177,7 @@ class Answering:
             return "failed"
         if not sent:
             await self._begin_stream(send)
-        return "failed"  # an answer without an end: the server drops the connection
+        return "failed"  # the answer is incomplete, so the server drops the connection
 
     async def _begin_stream(self, send: Send) -> None:
         await _begin(send, b"text/event-stream; charset=utf-8")

@@ -1,4 +1,4 @@
-"""What a client asks a model server for: the body of a request, checked as OpenAI checks it."""
+"""Reads the body of a client's request to a model server, and checks it as OpenAI does."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class BadRequest(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request: what for, and how it is to be answered.
+    """A request, and how to answer it.
 
     Args:
-        request: What the model is asked.
+        request: The request to the model.
         stop: Texts before which the answer ends.
-        stream: Whether it is sent token by token.
-        with_usage: Whether a stream tells its usage at the end.
+        stream: Whether the answer is sent token by token.
+        with_usage: Whether a stream reports its usage at the end.
     """
 
     request: ChatRequest
@@ -38,13 +38,13 @@ class Asked:
 
 
 def read_request(data: bytes, model: str) -> Asked:
-    """What is asked of ``model``. A parameter that is ``null`` counts as not given.
+    """Read a request to ``model``. A parameter that is ``null`` counts as not given.
 
-    Messages whose content is a list of texts are put to the model with one text. Parameters that make no difference to
-    a scripted answer (``top_p``, ``seed``, ``user``, …) are not looked at.
+    A message whose content is a list of texts reaches the model with one joined text. Parameters that make no
+    difference to a scripted answer (``top_p``, ``seed``, ``user``, …) are ignored.
 
     Raises:
-        BadRequest: It is not a request for chat completions, or asks for what this server cannot do.
+        BadRequest: It is not a request for chat completions, or needs a feature that this server lacks.
     """
     given = _given(data)
     if given.get("model") != model:

@@ -1,4 +1,4 @@
-"""How a model server behaves: how fast it writes, how many calls it takes, and, for tests, what goes wrong."""
+"""How a model server behaves: how fast it writes, how many requests it accepts, and which faults it has in tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Pace:
         tokens_per_s: Median rate of the tokens after it; ``math.inf``: all at once.
         spread: Sigma of the lognormal distributions of both; 0: no spread.
         reasoning_tokens: Tokens of reasoning that it writes before each answer (``reasoning_content``).
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
 
     first_token_s: float = 0.0
@@ -50,13 +50,13 @@ class Pace:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with one request.
+    """A fault of one request.
 
     Args:
         status: Answer with this HTTP status instead.
-        retry_after_s: With ``status``: tell the client to come back after so many seconds.
-        stall_after: Fall silent for ever after so many tokens; 0: without any answer.
-        drop_after: Drop the connection after so many tokens.
+        retry_after_s: With ``status``: tell the client to try again after this many seconds.
+        stall_after: Send nothing more after this many tokens, and keep the connection open.
+        drop_after: Drop the connection after this many tokens.
     """
 
     status: int | None = None
@@ -78,7 +78,7 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def wait_s(self) -> float:
-        """0 if the request may begin now, and then it has; else how many seconds to wait before asking again."""
+        """Admit a request and return 0, or return how many seconds to wait before the next attempt."""
         with self._lock:
             now = time.monotonic()
             if len(self._times) == self._times.maxlen and (wait := self._times[0] + self._per_s - now) > 0:

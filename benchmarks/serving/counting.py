@@ -1,4 +1,4 @@
-"""What a model server counts: tokens by request, and clients that hung up."""
+"""Counts the tokens of each request to a model server, and the clients that hung up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AnsweredRequest:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerStatistics:
-    """What a server was asked and has produced so far.
+    """The requests to a server so far, and the tokens that it has produced.
 
     Args:
         requests: Requests for completions; of them ``running`` are being answered, and the others are ``done``, were
@@ -51,7 +51,7 @@ class ServerStatistics:
     by_request: tuple[AnsweredRequest, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """The statistics in the form of JSON."""
         return dataclasses.asdict(self)
 
 
@@ -66,7 +66,7 @@ class Counter:
         self._tokens = [0, 0]
 
     def begin(self) -> AnsweredRequest:
-        """A request has come."""
+        """Count a new request."""
         with self._changed:
             self._number += 1
             served = AnsweredRequest(self._number)
@@ -74,31 +74,31 @@ class Counter:
         return served
 
     def refused(self) -> None:
-        """A request was turned away by the rate limit; it is no request otherwise."""
+        """Count a request that the rate limit refused; it counts nowhere else."""
         with self._changed:
             self._refused += 1
 
     def read(self, served: AnsweredRequest, tokens: int) -> None:
-        """So many tokens were read."""
+        """Count tokens that were read."""
         with self._changed:
             served.tokens_in += tokens
             self._tokens[0] += tokens
 
     def produced(self, served: AnsweredRequest) -> None:
-        """A token was produced."""
+        """Count a produced token."""
         with self._changed:
             served.tokens_out += 1
             self._tokens[1] += 1
 
     def end(self, served: AnsweredRequest, outcome: str) -> None:
-        """The request is over."""
+        """Note that the request is over."""
         with self._changed:
             served.outcome = outcome
             self._ended[outcome] += 1
             self._changed.notify_all()
 
     def settle(self, timeout_s: float) -> bool:
-        """Wait until no request is running; whether that came in time."""
+        """Wait until no request is running; returns whether this happened in time."""
         with self._changed:
             return self._changed.wait_for(lambda: self._ended.total() == self._number, timeout_s)
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.adapting import as_handler
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
+from spec_envs.benchmarks.serving.counting import ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
-from spec_envs.closing import Closing
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.serving.counting import ServerStatistics
+from spec_envs.handling import Closing, as_handler
 
 __all__ = ["ModelServer"]
 

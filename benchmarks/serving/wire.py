@@ -56,9 +56,9 @@ def stopped(answer: Completion, stop: Sequence[str]) -> Completion:
 
 
 def written(request: ChatRequest, answer: Completion, reasoning_tokens: int) -> tuple[list[Token], str]:
-    """The tokens of an answer, reasoning first, and why it ends there."""
+    """The tokens of an answer, reasoning first, and the finish reason."""
     tokens = [Token({"reasoning_content": " hm"}, " hm") for _ in range(reasoning_tokens)]
-    said = answer.logprobs or [(text, 0.0) for text in tokens_of(answer.text)]  # what is scripted is certain
+    said = answer.logprobs or [(text, 0.0) for text in tokens_of(answer.text)]  # a scripted answer is certain
     tokens += [Token({"content": text}, text, logprob) for text, logprob in said]
     calls_before = sum(message["role"] == "tool" for message in request.messages)
     for index, call in enumerate(answer.tool_calls):
@@ -73,7 +73,7 @@ def written(request: ChatRequest, answer: Completion, reasoning_tokens: int) -> 
 
 
 def first_chunk(head: Mapping[str, Any]) -> dict[str, Any]:
-    """The chunk before the first token, which says whose message it is."""
+    """The chunk before the first token, which holds the role of the message."""
     choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
     return {**head, "object": "chat.completion.chunk", "choices": [choice]}
 

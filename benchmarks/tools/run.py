@@ -16,25 +16,21 @@ import random
 import re
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from gymnasium.error import DependencyNotInstalled
+from typing import Any
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.serving.server import ModelServer
 from spec_envs.benchmarks.tools.server import TOOLS
+from spec_envs.benchmarks.tools.settings import ToolsSettings
 from spec_envs.calls import Effect
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from spec_envs.benchmarks.tools.settings import ToolsSettings
 
 _TICKET = re.compile(r"Report on ticket (T-\w+), (by the book|at random)\.")
 
@@ -91,6 +87,7 @@ def run(settings: ToolsSettings, json_file: Path | None) -> None:
     Raises:
         DependencyNotInstalled: One of the extras ``openai-agents``, ``mcp`` and ``servers`` is missing.
     """
+    require("bench tools", "mcp", "openai-agents", "servers")
     report = asyncio.run(_measure(settings, shown=json_file is None))
     publish(report, json_file, lambda found: _show(found, settings))
 
@@ -111,17 +108,14 @@ async def _measure(settings: ToolsSettings, shown: bool) -> dict[str, Any]:
 
 async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, done: Callable[[], None]) -> Run:
     """Run all tasks of one agent."""
-    try:
-        from agents.mcp import MCPServerStdio, MCPServerStdioParams
-
-        from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
-    except ImportError as error:
-        raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[openai-agents]'") from error
+    from agents.mcp import MCPServerStdio, MCPServerStdioParams
     from openai import AsyncOpenAI
 
+    from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner
+
     quiet = RunConfig(tracing_disabled=True)
-    arguments = ["-m", "spec_envs.benchmarks.tools.server", str(settings.tool_s)]
-    program: MCPServerStdioParams = {"command": sys.executable, "args": arguments}
+    module = "spec_envs.benchmarks.tools.server"
+    program = MCPServerStdioParams(command=sys.executable, args=["-m", module, str(settings.tool_s)])
     answers, steps, seconds = [], [], []
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import gymnasium as gym
@@ -13,14 +13,11 @@ from spec_envs.calls import Call
 from spec_envs.errors import SpecEnvsError
 from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.tuning.measurement import Workload
+from spec_envs.tuning.models import RoundRobin, Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Certificate, certify
 from spec_envs.wrappers.handlers import with_latency
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.measurement import Workload
 
 _WINDOWS = 8
 _THINKING_S = 10.0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 
+from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import (
     collected,
     config_of,
@@ -23,11 +22,9 @@ from spec_envs.benchmarks.reports import (
     table,
 )
 from spec_envs.benchmarks.tuning.run import REACTION_S, TuningBench, TuningRun
+from spec_envs.benchmarks.tuning.settings import Mode, TuningSettings
 from spec_envs.benchmarks.tuning.system import backend_of
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.tuning.settings import Mode, TuningSettings
 
 _COLUMNS = (
     *("mode", "runs", f"p95 over {REACTION_S:g} s", "windows to 10 %", "regret", "settings", "seconds", "saved"),
@@ -83,10 +80,8 @@ def _check_installed(modes: Sequence[TuningSettings]) -> None:
     """Check it before the run: the failure of a guesser is only counted, and would not be seen."""
     used: set[str] = {each.actor for each in modes if each.mode != "speculator"}
     used |= {each.guesser for each in modes if each.mode != "actor"}
-    if "gp" in used and importlib.util.find_spec("sklearn") is None:
-        raise DependencyNotInstalled(
-            "--actor gp and --guesser gp need scikit-learn: pip install 'spec-envs[tuning]'; climb needs nothing"
-        )
+    if "gp" in used:
+        require("the Gaussian process (gp) of --actor and --guesser, unlike climb and random,", "tuning")
 
 
 def mean(runs: Sequence[TuningRun]) -> dict[str, Any]:
@@ -155,10 +150,9 @@ def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
 
 
 def _new_figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DependencyNotInstalled("--plot needs matplotlib: pip install 'spec-envs[plot]'") from error
+    require("--plot", "plot")
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(7, 4.2), layout="constrained")
 
 

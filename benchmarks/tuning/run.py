@@ -10,7 +10,7 @@ import dataclasses
 import math
 import zlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 import gymnasium as gym
 
@@ -25,19 +25,17 @@ from spec_envs.agents.tuning import (
     TuningPolicy,
 )
 from spec_envs.benchmarks.episodes import charged, play, runtime_of
+from spec_envs.benchmarks.tuning.settings import TuningSettings
 from spec_envs.benchmarks.tuning.system import arguments_of, best_values, workload_of
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
+from spec_envs.tuning.backends.protocol import Backend
+from spec_envs.tuning.knobs import Knob
+from spec_envs.tuning.measurement import Workload
 from spec_envs.tuning.report import Report
 from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
-
-if TYPE_CHECKING:
-    from spec_envs.benchmarks.tuning.settings import TuningSettings
-    from spec_envs.tuning.backends.protocol import Backend
-    from spec_envs.tuning.knobs import Knob
-    from spec_envs.tuning.measurement import Workload
-    from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.base import Runtime
 
 #: The reaction time of the paper: latencies are averaged over this many seconds from the start.
 REACTION_S = 20.0

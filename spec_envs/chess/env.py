@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, SupportsIndex
+from typing import Any, ClassVar, Self, SupportsIndex
 
 import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -24,16 +23,14 @@ from spec_envs.checks import (
     render_mode_of,
 )
 from spec_envs.chess.encoding import NUM_ACTIONS, action_mask, decode_action, planes
+from spec_envs.chess.game import Game
 from spec_envs.chess.opponents import opponent_of
 from spec_envs.chess.position import Position
 from spec_envs.chess.render import board_as_picture, board_as_text, game_as_pgn
 from spec_envs.chess.spaces import MoveIndex, MoveText, observation_space
 from spec_envs.chess.start import START_OPTIONS, Start, first_moves
 from spec_envs.errors import HandlerFailed, InvalidAction
-from spec_envs.handling import Handler
-
-if TYPE_CHECKING:
-    from spec_envs.chess.game import Game
+from spec_envs.handling import Handler, declared_effect
 
 Observation = dict[str, str] | NDArray[np.bool_]
 Action = str | SupportsIndex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import chess
 import chess.pgn
@@ -13,10 +13,8 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
+from spec_envs.chess.game import Game
 from spec_envs.chess.position import Position
-
-if TYPE_CHECKING:
-    from spec_envs.chess.game import Game
 
 _PICTURE_SIZE = 480  # pixels
 

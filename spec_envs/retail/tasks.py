@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.table import run_tool
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
 
@@ -23,16 +23,12 @@ from spec_envs.checks import (
 )
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
-from spec_envs.search.backends import make_backend
-from spec_envs.search.corpus.pages import Fetched, FetchQuery
+from spec_envs.search.corpus import Corpus
 from spec_envs.search.episode import Episode
-from spec_envs.search.loading import load_questions
-from spec_envs.search.questions import Question
-from spec_envs.search.scoring import exact_match, f1
+from spec_envs.search.loading import load_questions, make_backend
+from spec_envs.search.pages import Fetched, FetchQuery
+from spec_envs.search.questions import Question, exact_match, f1
 from spec_envs.spaces import ActionText, AnyText
-
-if TYPE_CHECKING:
-    from spec_envs.search.corpus.corpus import Corpus
 
 Observation = dict[str, Any]
 

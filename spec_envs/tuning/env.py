@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
@@ -12,15 +12,12 @@ from spec_envs.checks import begun, can_render, check_under_way, choice, integer
 from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.tuning import render
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
-from spec_envs.tuning.backends.by_name import make_backend
-from spec_envs.tuning.knobs import finite
+from spec_envs.tuning.backends import make_backend
+from spec_envs.tuning.backends.protocol import Backend
+from spec_envs.tuning.knobs import Knob, Setting, finite
 from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Workload
 from spec_envs.tuning.report import Observation, Report, Trial, observation_space
 from spec_envs.tuning.reward import Reward
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.backends.protocol import Backend
-    from spec_envs.tuning.knobs import Knob, Setting
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob, Setting
+from spec_envs.tuning.knobs import Knob, Setting
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob
-    from spec_envs.tuning.report import Trial
+from spec_envs.tuning.knobs import Knob
+from spec_envs.tuning.report import Trial
 
 #: The legend is outside, above the curves, since the curves may be anywhere.
 _LEGEND: dict[str, Any] = {

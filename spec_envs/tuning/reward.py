@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.checks import choice
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.tuning.knobs import finite
-from spec_envs.tuning.measurement import METRICS
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.measurement import Metrics
+from spec_envs.tuning.measurement import METRICS, Metrics
 
 #: The metrics that a reward can be about. Less is better, except for throughput.
 _REWARDED = ("p50", "p95", "p99", "max", "mean", "throughput")

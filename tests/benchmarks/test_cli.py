@@ -12,6 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from spec_envs.benchmarks import extras
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
@@ -89,6 +90,28 @@ class TestMain:
             raise ZeroDivisionError
 
         assert isinstance(CliRunner().invoke(group, ["fail"]).exception, ZeroDivisionError)
+
+
+class TestExtras:
+    @pytest.mark.parametrize(
+        ("name", "extra", "package"),
+        [
+            ("tools", "mcp,openai-agents,servers", "openai-agents"),
+            ("served-chess", "servers", "uvicorn"),
+            ("search-web", "wiki", "werkzeug"),
+            ("tuning", "tuning", "scikit-learn"),
+        ],
+    )
+    def test_one_message_names_what_is_missing_and_the_command_that_installs_it(
+        self, monkeypatch, name, extra, package
+    ):
+        monkeypatch.setattr(extras, "_is_installed", lambda other: other != package)
+        result = run("bench", name)
+        assert result.exit_code == 2 and result.stderr.count("\n") == 1
+        assert package in result.stderr and f"pip install 'spec-envs[{extra}]'" in result.stderr
+
+    def test_what_is_installed_is_not_missing(self):
+        extras.require("nothing", "mcp", "openai-agents", "plot", "servers", "tuning", "wiki")
 
 
 class TestDemo:

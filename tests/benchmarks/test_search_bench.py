@@ -16,7 +16,7 @@ from spec_envs.benchmarks.search.report import mean, pairs
 from spec_envs.benchmarks.search.run import SearchBench
 from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.recordings import load_episodes
 
 from ..search.episodes import record
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
 from click.testing import CliRunner
 
+from spec_envs.benchmarks import extras
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.tuning.report import below
 from spec_envs.benchmarks.tuning.run import TuningBench
 from spec_envs.benchmarks.tuning.settings import TuningSettings
 from spec_envs.benchmarks.tuning.system import backend_of, best_values
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
+from spec_envs.tuning.models import RoundRobin, Surface
 
 FIGURES = {"p95_20s", "windows_to_10pct", "regret", "settings_tried"}
 
@@ -82,7 +81,7 @@ class TestCommand:
         assert result.exit_code == 2 and wrong in result.output
 
     def test_says_that_scikit_learn_is_missing_before_it_measures(self, monkeypatch):
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        monkeypatch.setattr(extras, "_is_installed", lambda name: False)
         result = bench("--seeds", 1)
         assert result.exit_code == 2 and "pip install 'spec-envs[tuning]'" in result.output
         assert bench("--seeds", 1, "--mode", "actor").exit_code == 0  # it knows the optimum, and nobody guesses

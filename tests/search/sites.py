@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from spec_envs.handling import CancelToken
-from spec_envs.search.corpus.corpus import Corpus
-from spec_envs.search.corpus.pages import FetchQuery, Page
+from spec_envs.search.corpus import Corpus
+from spec_envs.search.pages import FetchQuery, Page
 from spec_envs.search.web.client import WebSettings
 
 #: No pauses in tests, and time enough for a slow machine.

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.search.corpus.pages import Fetched, Page
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki import page_html
+from spec_envs.search.pages import Fetched, Page
 from spec_envs.search.web.mediawiki import parse, search_path, title_path
 
 # Marked up as Wikipedia does today (skin Vector 2022): what is not the article's text stands all around and in it.

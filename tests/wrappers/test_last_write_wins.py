@@ -190,7 +190,7 @@ class TestEnds:
     def test_the_tuners_bad_action_is_the_environments_error_and_nothing_is_set(self):
         with live(policy=tuner) as env:
             env.reset(seed=0)
-            with pytest.raises(ValueError, match="slice_ms is a number from 0.1 to 100 ms, not 1000"):
+            with pytest.raises(ValueError, match="slice_ms must be a number from 0.1 to 100 ms, not 1000"):
                 env.step({"slice_ms": 1000})
             assert env.statistics.windows == 0
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken
 
 
 class Job:

@@ -13,13 +13,10 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.base import Job
 
 
 class VirtualToken(CancelToken):

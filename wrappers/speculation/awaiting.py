@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
+from spec_envs.calls import Call
 from spec_envs.errors import CallPending, NotForkable
 from spec_envs.values import own_copy
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Call
-    from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

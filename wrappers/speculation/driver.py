@@ -11,14 +11,16 @@ import collections
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
-from spec_envs.adapting import is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, is_async
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.guessing import Guessing
+from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import (
     Cancel,
     Command,
@@ -29,12 +31,6 @@ from spec_envs.wrappers.speculation.tree.commands import (
     StopPredicting,
 )
 from spec_envs.wrappers.speculation.tree.nodes import Process, Run, RunState
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.ledger import Ledger
-    from spec_envs.wrappers.speculation.statistics import Statistics
-    from spec_envs.wrappers.speculation.tree import SpeculationTree
-
 
 _log = logging.getLogger(__name__)
 

@@ -8,15 +8,14 @@ environment the step itself is the call: it runs on a fork beside the episode, a
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from spec_envs.adapting import as_handler, is_async
 from spec_envs.call_env import CallEnv, Script
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
-from spec_envs.handling import CancelToken, Handler
-from spec_envs.prefetch import Situation
+from spec_envs.guesses import Situation
+from spec_envs.handling import CancelToken, Handler, as_handler, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
@@ -30,9 +29,7 @@ from spec_envs.wrappers.speculation.transitions import (
     plain,
     stepping,
 )
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.nodes import Process
+from spec_envs.wrappers.speculation.tree.nodes import Process
 
 #: The handler name of a step of an environment that is not a ``CallEnv``.
 STEP = "step"

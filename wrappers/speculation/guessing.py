@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from spec_envs.adapting import as_guess, is_async
 from spec_envs.guesses import AsyncGuesser, Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.base import Job, Runtime
+from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import action_of
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.ledger import Ledger
-    from spec_envs.wrappers.speculation.tree import SpeculationTree
-    from spec_envs.wrappers.speculation.tree.commands import Command
-    from spec_envs.wrappers.speculation.tree.nodes import Node
+from spec_envs.wrappers.speculation.tree import SpeculationTree
+from spec_envs.wrappers.speculation.tree.commands import Command
+from spec_envs.wrappers.speculation.tree.nodes import Node
 
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]

@@ -6,16 +6,13 @@ Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and com
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING
 
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
+from spec_envs.wrappers.speculation.trace import Trace
+from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.trace import Trace
-    from spec_envs.wrappers.speculation.tree.commands import Committed
 
 
 class Ledger:

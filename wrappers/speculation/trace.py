@@ -8,12 +8,10 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.handling import Usage
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.nodes import Node, Run
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.conversation import Tool
-from spec_envs.wrappers.tools.ports import qualified
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.tools.proxy import SpeculativeTools
+from spec_envs.wrappers.tools.proxy import SpeculativeTools
+from spec_envs.wrappers.tools.rules import qualified
 
 
 def content(result: Any) -> Any:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.handling import Usage
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 __all__ = ["AuditEntry", "ToolAudit", "ToolStatistics"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from spec_envs.conversation import ToolCall, ToolResult
-    from spec_envs.wrappers.tools.rules import ToolRule
+from spec_envs.conversation import ToolCall, ToolResult
+from spec_envs.wrappers.tools.rules import ToolRule
 
 
 class ExecutionState(enum.Enum):

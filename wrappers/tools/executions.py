@@ -16,16 +16,14 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Effect
+from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.estimates import Recent
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
-
-if TYPE_CHECKING:
-    from spec_envs.conversation import ToolCall
-    from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
+from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
 
 
 class Executions:

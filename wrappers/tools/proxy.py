@@ -9,20 +9,18 @@ import copy
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from spec_envs.calls import Effect
 from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, UserMessage
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
-from spec_envs.wrappers.tools.machine import AgentRun, Machine
-from spec_envs.wrappers.tools.ports import Port
-from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
+from spec_envs.wrappers.tools.machine import Machine
+from spec_envs.wrappers.tools.rules import Port, ToolLimits, ToolRule, ToolRules
+from spec_envs.wrappers.tools.runs import AgentRun
 
 __all__ = ["SpeculativeTools", "ToolRun"]
 

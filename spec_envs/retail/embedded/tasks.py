@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.draws import Draws
 from spec_envs.retail.embedded import requests
-from spec_envs.retail.embedded.request_parts import Plan, Situation
+from spec_envs.retail.embedded.requests import Plan, Situation
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 #: Draws a request of one kind, or returns ``None`` where the customer cannot have such a request.
 Kind = Callable[[Situation], Plan | None]

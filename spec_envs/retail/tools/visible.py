@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs.retail.store.data import Table
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.table import READS
-
-if TYPE_CHECKING:
-    from spec_envs.retail.store.data import Table
-    from spec_envs.retail.store.snapshot import StoreSnapshot
 
 # The tools that read one record, and the argument with its key; and the tools that read a whole table. The reads that
 # are in neither mapping see no data.

@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from spec_envs.search.pages import Page
 from spec_envs.search.web.mediawiki import title_path
-
-if TYPE_CHECKING:
-    from spec_envs.search.corpus.pages import Page
 
 _STYLE = """
 :root { color-scheme: light; --line: #c8ccd1; --link: #36c; --quiet: #54595d; }

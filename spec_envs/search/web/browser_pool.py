@@ -6,13 +6,10 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed
+from spec_envs.handling import CancelToken
 from spec_envs.search.web.chromium import Browser, BrowserDied
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
 
 
 class BrowserPool:

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 from gymnasium.error import DependencyNotInstalled
 
+from spec_envs.background_loop import BackgroundLoop
 from spec_envs.errors import EnvClosed, HandlerFailed
+from spec_envs.search.web.client import WebClient
 from spec_envs.search.web.gate import Gate
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
     from selenium.webdriver.remote.remote_connection import RemoteConnection
 
-    from spec_envs.background_loop import BackgroundLoop
-    from spec_envs.search.web.client import WebClient
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _FLAGS = (

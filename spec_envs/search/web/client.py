@@ -23,6 +23,7 @@ from spec_envs.errors import HandlerFailed, InvalidConfiguration
 if TYPE_CHECKING:
     import httpx2
 
+
 _PORTS = {"http": 80, "https": 443}
 #: HTTP statuses after which another attempt may succeed.
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.search.corpus.pages import Fetched, Page
+from spec_envs.search.pages import Fetched, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
-
     from bs4 import BeautifulSoup, Tag
+
 
 #: Parts of an article that are not its text, by tag and by class or id: notes, tables, boxes, edit links, ….
 _CLUTTER_TAGS = frozenset("script style noscript template table figure math audio video iframe object form".split())

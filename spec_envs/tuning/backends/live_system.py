@@ -6,17 +6,15 @@ import atexit
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.protocol import check_read_back, closed
+from spec_envs.tuning.knobs import Knob, Value
+from spec_envs.tuning.machine import watch
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.system.load import watch
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Knob, Value
 
 
 class LiveWorkload(Workload, Protocol):

@@ -6,18 +6,16 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.tuning.knobs import Setting, Value
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-
-if TYPE_CHECKING:
-    from spec_envs.tuning.knobs import Setting, Value
+from spec_envs.tuning.models import RoundRobin
 
 #: The range of the factor on the long latencies of an outlier, which is drawn uniformly.
 _OUTLIER = (1.5, 3.0)

@@ -9,13 +9,11 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from spec_envs.errors import EnvClosed, HandlerFailed
-
-if TYPE_CHECKING:
-    from spec_envs.handling import CancelToken
-    from spec_envs.tuning.measurement import MeasureQuery
+from spec_envs.handling import CancelToken
+from spec_envs.tuning.measurement import MeasureQuery
 
 #: Seconds until a program that should end is killed.
 _PATIENCE_S = 5.0

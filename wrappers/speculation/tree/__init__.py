@@ -27,21 +27,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
 from spec_envs.handling import Usage
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
+from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
 from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.limits import Limits
 
 
 class SpeculationTree:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.nodes import Node, Run
+from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from spec_envs.errors import InvalidConfiguration
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.quota import HandlerLimit
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

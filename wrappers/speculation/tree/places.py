@@ -7,16 +7,12 @@ Pure, like the tree that owns it: time only enters as a number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from spec_envs.calls import Call
 from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
+from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
-
-if TYPE_CHECKING:
-    from spec_envs.wrappers.speculation.tree.limits import Limits
 
 _NOTHING = Usage()
 

@@ -20,16 +20,13 @@ import collections
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from spec_envs.guesses import Guess
 from spec_envs.wrappers.estimates import CallEstimate, GuesserEstimate
 from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopPredicting
+from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.tree.nodes import Node
 from spec_envs.wrappers.speculation.tree.queue import rank
-
-if TYPE_CHECKING:
-    from spec_envs.guesses import Guess
-    from spec_envs.wrappers.speculation.tree.limits import Limits
-    from spec_envs.wrappers.speculation.tree.nodes import Node
 
 #: A guesser is used while a guess is expected to come with at least this share of the call's time left.
 _LEAST_TIME_LEFT = 0.1

@@ -10,17 +10,15 @@ Pure, like the tree that owns it: time only enters as a number.
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from spec_envs.calls import Call
+from spec_envs.handling import Usage
 from spec_envs.wrappers.speculation.tree.commands import Cancel, Command, Start
+from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState, response_key
+from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.reads import SharedReads
-
-if TYPE_CHECKING:
-    from spec_envs.calls import Call
-    from spec_envs.handling import Usage
-    from spec_envs.wrappers.speculation.tree.limits import Limits
-    from spec_envs.wrappers.speculation.tree.places import Places
 
 
 class Runs:
