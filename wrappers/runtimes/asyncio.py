@@ -15,9 +15,8 @@ import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from spec_envs.adapting import is_async
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.handling import CancelToken, Handler, TaskToken, running_loop
+from spec_envs.handling import CancelToken, Handler, TaskToken, is_async, running_loop
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 

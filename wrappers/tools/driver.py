@@ -12,12 +12,11 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from spec_envs.adapting import as_guess, is_async
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from spec_envs import Guess, InvalidConfiguration
-from spec_envs.adapting import as_handler, is_async
-from spec_envs.handling import CancelToken, TaskToken
+from spec_envs.handling import CancelToken, TaskToken, as_handler, is_async
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 
