@@ -142,9 +142,8 @@ def shop(
 ) -> None:
     """Serve the tools of the retail shop over HTTP, with real writes, until Ctrl-C. Prints its address."""
     from spec_envs.retail.loading import load_data
-    from spec_envs.retail.shop.app import serving
+    from spec_envs.retail.shop.app import Faults, serving
     from spec_envs.retail.shop.database import ShopDatabase
-    from spec_envs.retail.shop.faults import Faults
 
     faults = Faults(
         lost_before=lose_before, lost_after=lose_after, failed=fail, slow=slow, slow_s=slow_seconds, seed=seed

@@ -67,7 +67,7 @@ def run(settings: SearchWebSettings, json_file: Path | None) -> None:
     Raises:
         DependencyNotInstalled: The extra ``wiki`` is missing.
     """
-    require("bench search-web", "wiki")
+    require("bench search-web", "servers")
     runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
     certificate = certified(settings)
     report = {
