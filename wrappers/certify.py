@@ -8,11 +8,11 @@ import itertools
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, cast
 
-from spec_envs.adapting import as_handler
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.handling import as_handler
 from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime

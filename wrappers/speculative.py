@@ -9,11 +9,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 
-from spec_envs.adapting import is_async
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
-from spec_envs.guesses import Guesser
-from spec_envs.prefetch import Prefetcher
+from spec_envs.guesses import Guesser, Prefetcher
+from spec_envs.handling import is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import Deciding

@@ -16,7 +16,7 @@ from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, Line
 from spec_envs.chess.games import RecordedGame, RecordedGuesses
 from spec_envs.chess.position import Position
-from spec_envs.closing import Closing
+from spec_envs.handling import Closing
 from spec_envs.values import key_of
 
 

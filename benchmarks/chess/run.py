@@ -21,9 +21,9 @@ from spec_envs.benchmarks.chess.settings import ChessSettings
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedPlayer
-from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
+from spec_envs.handling import Closing
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.runtimes.base import Runtime
 

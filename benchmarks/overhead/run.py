@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import gymnasium as gym
 
-from spec_envs.adapting import as_handler
 from spec_envs.agents import ScriptedSearchPolicy
 from spec_envs.benchmarks.chess.made_up import made_up_game
 from spec_envs.benchmarks.chess.run import ChessBench
@@ -29,7 +28,7 @@ from spec_envs.calls import Call
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_handler
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper

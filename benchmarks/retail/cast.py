@@ -6,13 +6,11 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from spec_envs.adapting import as_guess
 from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
 from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.calls import Call, Effect
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken, Usage
-from spec_envs.prefetch import Situation
+from spec_envs.guesses import Guess, Situation
+from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.retail.actions import read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools

@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
-from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
@@ -24,7 +23,7 @@ from spec_envs.benchmarks.search.settings import SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess
 from spec_envs.search.actions import read_action
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.runtimes.base import Runtime

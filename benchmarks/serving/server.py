@@ -8,12 +8,11 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.adapting import as_handler
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.counting import ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
-from spec_envs.closing import Closing
+from spec_envs.handling import Closing, as_handler
 
 __all__ = ["ModelServer"]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from spec_envs.benchmarks.tuning.settings import ROUND_ROBIN, TuningSettings
-from spec_envs.tuning.backends.by_name import make_backend
+from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.measurement import Workload
-from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
+from spec_envs.tuning.models import SLICE, RoundRobin, Surface
 
 
 def workload_of(settings: TuningSettings, seed: int) -> Workload | None:

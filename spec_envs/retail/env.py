@@ -12,7 +12,6 @@ from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
 
-from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -26,6 +25,7 @@ from spec_envs.checks import (
     render_mode_of,
 )
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
 from spec_envs.retail.customers import HumanCustomer, scripted_customer
 from spec_envs.retail.episode import Episode

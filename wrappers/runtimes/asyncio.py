@@ -15,9 +15,8 @@ import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
-from spec_envs.adapting import is_async
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.handling import CancelToken, Handler, Usage
+from spec_envs.handling import CancelToken, Handler, Usage, is_async
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 

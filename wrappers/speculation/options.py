@@ -7,13 +7,11 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from spec_envs.adapting import as_handler, is_async
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
-from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import Handler
-from spec_envs.prefetch import Prefetcher
+from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
+from spec_envs.handling import Handler, as_handler, is_async
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent

@@ -1,4 +1,4 @@
-"""What an agent is likely to call next, and after that: a tree of predicted calls for each agent run.
+"""Agent runs: what an agent has done, and a tree of predicted calls: what the agent is likely to call next, and later.
 
 Pure. The root is the conversation so far. A node below the root is a predicted call; once the call has been executed
 ahead of time, the conversation including its real result is the basis of the next prediction.
@@ -7,10 +7,10 @@ ahead of time, the conversation including its real result is the basis of the ne
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from spec_envs.conversation import Event, ToolCall, ToolResult
-from spec_envs.wrappers.tools.calls import Execution, ExecutionState, Reason
+from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
 from spec_envs.wrappers.tools.rules import ToolLimits
 
 
@@ -81,12 +81,27 @@ class PredictedCall:
             yield from child.subtree()
 
 
-class Chain:
-    """The predictions of one agent run."""
+class AgentRun:
+    """What an agent does from start to end of a task, and the predictions of what the agent does next.
 
-    def __init__(self, run: int, events: tuple[Event, ...], limits: ToolLimits) -> None:
+    Args:
+        number: The number of the run.
+        events: What has happened so far.
+        limits: What speculation may use.
+
+    Attributes:
+        number: The number of the run.
+        events: What has happened.
+        root: The conversation so far, with the predicted calls below.
+        turn: The agent's calls since its last results; while there are any, the agent waits and nothing is predicted.
+    """
+
+    def __init__(self, number: int, events: Iterable[Event], limits: ToolLimits) -> None:
         self._limits = limits
-        self.root = PredictedCall(run, events)
+        self.number = number
+        self.events = list(events)
+        self.root = PredictedCall(number, tuple(self.events))
+        self.turn: list[AgentCall] = []
 
     def add(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], rest: float) -> None:
         """Add the guesses of what comes after ``node``.
@@ -110,40 +125,36 @@ class Chain:
         """Return the nodes after which the next call can be predicted, and was not predicted yet."""
         return [
             node
-            for node in self.root.subtree()
-            if not node.is_predicted
-            and node.is_known
-            and len(node.path) < self._limits.max_depth
-            and node.path_probability >= self._limits.min_probability
+            for node in self._probable()
+            if not node.is_predicted and node.is_known and len(node.path) < self._limits.max_depth
         ]
 
     def to_execute(self) -> list[PredictedCall]:
         """Return the nodes whose call has no execution yet."""
-        return [
-            node
-            for node in self.root.subtree()
-            if node.call is not None
-            and node.execution is None
-            and node.path_probability >= self._limits.min_probability
-        ]
+        return [node for node in self._probable() if node.call is not None and node.execution is None]
 
-    def move(self, events: tuple[Event, ...], made: Sequence[Execution]) -> list[PredictedCall]:
-        """Move the root to where the agent is after its calls.
+    def _probable(self) -> Iterator[PredictedCall]:
+        return (node for node in self.root.subtree() if node.path_probability >= self._limits.min_probability)
 
-        Args:
-            events: What has happened.
-            made: The executions whose results the agent has got, one after the other.
+    def restart(self) -> Iterable[PredictedCall]:
+        """Predict anew from the events, and return the nodes of before: none of them holds any more."""
+        old, self.root = self.root, PredictedCall(self.number, tuple(self.events))
+        return old.subtree()
 
-        Returns:
-            The nodes that the agent cannot reach any more.
-        """
+    def end_turn(self) -> Iterable[PredictedCall]:
+        """Move the root to where the agent is after the calls of its turn, and return the nodes left behind."""
+        turn, self.turn = self.turn, []
+        if not turn:
+            return self.restart()
         old, node = self.root, self.root
-        for execution in made:
-            child = node.children.get(execution.call.key)
-            if child is None or child.execution is not execution:
-                child = PredictedCall(old.run)
+        for agent_call in turn:
+            assert agent_call.result is not None and agent_call.execution is not None
+            self.events += [agent_call.call, agent_call.result]
+            child = node.children.get(agent_call.call.key)
+            if child is None or child.execution is not agent_call.execution:
+                child = PredictedCall(self.number)
             node = child
-        node.parent, node.events, node.call, node.execution = None, events, None, None
+        node.parent, node.events, node.call, node.execution = None, tuple(self.events), None, None
         kept = set(node.subtree())
         self.root = node
         return [other for other in old.subtree() if other not in kept]

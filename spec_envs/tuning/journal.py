@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed
+from spec_envs.handling import Closing
 
 
 def default_folder() -> Path:
