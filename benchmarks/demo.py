@@ -16,17 +16,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from spec_envs.benchmarks.chess.made_up import made_up_game
+from spec_envs.benchmarks.chess import ChessSettings, Guesses
 from spec_envs.benchmarks.chess.run import (
     ChessBench,
     game_name,
+    made_up_game,
     moves_of,
     plain_env,
     player_of,
     sequential_seconds,
     speculative_env,
 )
-from spec_envs.benchmarks.chess.settings import ChessSettings, Guesses
 from spec_envs.benchmarks.episodes import Step, play, runtime_of
 from spec_envs.benchmarks.reports import console, outcomes
 from spec_envs.chess.engine import find_stockfish

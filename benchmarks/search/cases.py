@@ -10,7 +10,7 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.handling import Handler
 from spec_envs.search.loading import load_questions
 from spec_envs.search.questions import Question

@@ -21,7 +21,7 @@ from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
-from spec_envs.benchmarks.search_web.settings import SearchWebSettings
+from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.guesses import Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus

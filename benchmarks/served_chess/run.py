@@ -23,11 +23,10 @@ from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table
-from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
-from spec_envs.benchmarks.serving.behaviour import Pace
-from spec_envs.benchmarks.serving.counting import ServerStatistics
+from spec_envs.benchmarks.served_chess import ServedChessSettings
+from spec_envs.benchmarks.serving import ModelServer
+from spec_envs.benchmarks.serving.behaviour import Pace, ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
-from spec_envs.benchmarks.serving.server import ModelServer
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
 

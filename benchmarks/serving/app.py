@@ -20,9 +20,8 @@ from starlette.routing import Route
 from spec_envs.adapting import is_async
 from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.serving import wire
-from spec_envs.benchmarks.serving.asked import Asked, BadRequest, read_request
-from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
-from spec_envs.benchmarks.serving.counting import AnsweredRequest, Counter
+from spec_envs.benchmarks.serving.behaviour import AnsweredRequest, Counter, Fault, Pace, RateLimit
+from spec_envs.benchmarks.serving.wire import Asked, BadRequest, read_request
 from spec_envs.handling import CancelToken, Handler
 
 if TYPE_CHECKING:

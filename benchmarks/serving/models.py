@@ -14,8 +14,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.benchmarks.serving.asked import BadRequest
-from spec_envs.benchmarks.serving.wire import tokens_of
+from spec_envs.benchmarks.serving.wire import BadRequest, tokens_of
 from spec_envs.calls import Call
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, StockfishOpponent

@@ -24,10 +24,10 @@ from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
+from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import Pace
-from spec_envs.benchmarks.serving.server import ModelServer
+from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.server import TOOLS
-from spec_envs.benchmarks.tools.settings import ToolsSettings
 from spec_envs.calls import Effect
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
