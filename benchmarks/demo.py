@@ -45,15 +45,7 @@ _SHOWN = 18
 
 
 def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_inflight: int, out: Path) -> None:
-    """Play, show and compare.
-
-    Args:
-        game: A file with a recorded game; ``None``: a made-up game.
-        plies: Half moves; ``None``: 30, or the whole game if it is shorter.
-        speed: Recorded seconds in one second; ``None``: so fast that the plain run takes 10 s.
-        k: Guesses for one call.
-        max_inflight: Speculative calls in flight at once.
-        out: Folder for the trace; created if it does not exist.
+    """Play, show and compare; the arguments are the options of ``spec-envs demo``.
 
     Raises:
         InvalidConfiguration: The file holds no game, or the game has fewer plies.

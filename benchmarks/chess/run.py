@@ -21,7 +21,7 @@ import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser, UnionGuesser
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.reports import config_of, console, mean_of, percent, progress, publish, table
+from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
@@ -210,8 +210,15 @@ def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
     return RecordedGame("made up", tuple(record))
 
 
-_OUTCOMES = ("committed", "wasted", "cancelled", "failed")
-_COLUMNS = ("game", "saved", "hit rate", "tokens full", "tokens partial", *_OUTCOMES, "lossless")
+_COLUMNS = {
+    "game": "{game}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.1%}",
+    "tokens full": "x{tokens_full:.2f}",
+    "tokens partial": "x{tokens_partial:.2f}",
+    **{outcome: f"{{calls[{outcome}]:.4g}}" for outcome in ("committed", "wasted", "cancelled", "failed")},
+    "lossless": "{lossless:.3g}",
+}
 
 
 def run(settings: ChessSettings, games: Sequence[Path], json_file: Path | None) -> None:
@@ -238,24 +245,11 @@ def _show(report: dict[str, Any], settings: ChessSettings) -> None:
         f"speculative calls in flight, rules: {settings.rules}, clock: {settings.clock}"
     )
     mean = report["mean"]
-    rows = [_row(game["game"], game) for game in report["games"]]
     out = console()
-    out.print(table(title, _COLUMNS, rows, footer=_row("mean", mean)))
+    out.print(table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean}))
     out.print(
         f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
         'speculation. The columns from\n"committed" on count calls by outcome. Tokens are relative to a run without '
         'speculation; cancelled calls are charged in\nfull ("tokens full"), or for the part that ran ("tokens '
         'partial").'
     )
-
-
-def _row(name: str, figures: dict[str, Any]) -> list[str]:
-    return [
-        name,
-        percent(figures["saved"]),
-        percent(figures["hit_rate"]),
-        f"x{figures['tokens_full']:.2f}",
-        f"x{figures['tokens_partial']:.2f}",
-        *(f"{figures['calls'].get(outcome, 0):.4g}" for outcome in _OUTCOMES),
-        f"{figures['lossless']:.3g}",
-    ]

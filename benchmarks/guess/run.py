@@ -18,12 +18,14 @@ from typing import Any
 
 from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.benchmarks.guess import GuessSettings
-from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
+from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration
 
 #: How many guesses may be used.
 RANKS = (1, 3, 5, 8)
+#: Columns of a table: the share that is among the first guesses.
+RANK_COLUMNS = {str(k): f"{{top{k}:.1%}}" for k in RANKS}
 #: A tool whose name starts with one of these words counts as a read: it changes nothing.
 READS = frozenset("calculate check find get list look lookup query read retrieve search show think view".split())
 
@@ -231,31 +233,21 @@ def _count(trials: Sequence[Trial], tool: str) -> int:
 
 def _show(report: dict[str, Any]) -> None:
     found, counts = report["next_call"], report["counts"]
-    columns = ("tool", "calls", *map(str, RANKS))
-    rows = [_row(tool, entry["calls"], entry) for tool, entry in found["by_tool"].items()]
-    rows += [_row(kind, counts[kind], found[kind]) for kind in ("reads", "writes")]
+    columns = {"tool": "{tool}", "calls": "{calls}", **RANK_COLUMNS}
+    rows = [{"tool": tool, **entry} for tool, entry in found["by_tool"].items()]
+    rows += [{"tool": kind, "calls": counts[kind], **found[kind]} for kind in ("reads", "writes")]
+    title = "Share of the next calls that are among the first guesses"
     out = console()
-    out.print(
-        table(
-            "Share of the next calls that are among the first guesses",
-            columns,
-            rows,
-            footer=_row("all", counts["calls"], found),
-        )
-    )
+    out.print(table_of(title, columns, rows, {"tool": "all", "calls": counts["calls"], **found}))
     trust = report["calibration"]
-    lines = [
-        (f"{row['from']:.1f} to {row['to']:.1f}", str(row["count"]), f"{row['said']:.2f}", f"{row['right']:.2f}")
-        for row in trust["reliability"]
-    ]
-    out.print(
-        table("First guesses: how probable, and how often right", ("probability", "guesses", "mean", "right"), lines)
-    )
+    columns = {
+        "probability": "{from:.1f} to {to:.1f}",
+        "guesses": "{count}",
+        "mean": "{said:.2f}",
+        "right": "{right:.2f}",
+    }
+    out.print(table_of("First guesses: how probable, and how often right", columns, trust["reliability"]))
     out.print(
         f"Brier score {trust['brier']:.3f}, expected calibration error {trust['expected_calibration_error']:.3f}; "
         f"{report['guess_ms']['median']:.1f} ms for a guess (median), {report['learn_seconds']:.0f} s to learn"
     )
-
-
-def _row(name: str, count: int, entry: dict[str, Any]) -> tuple[str, ...]:
-    return name, str(count), *(percent(entry[f"top{k}"]) for k in RANKS)

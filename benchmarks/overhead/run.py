@@ -10,7 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 
@@ -51,7 +51,7 @@ def run(json_file: Path | None) -> None:
         _tool_calls,
         retail.figures,
         _replay,
-        _crowd,
+        crowd,
     ]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as advance:
@@ -140,17 +140,8 @@ def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Case:
-    """An environment whose handlers answer at once.
-
-    Attributes:
-        name: Name of the case.
-        make: Makes the environment.
-        policy: The policy.
-        handler: Name of the handler.
-        response: The handler.
-    """
+class _Case(NamedTuple):
+    """An environment whose only handler has the name ``handler``, and answers ``response`` at once."""
 
     name: str
     make: Callable[[], gym.Env[Any, Any]]
@@ -307,18 +298,6 @@ def _replay() -> Iterator[Measured]:
             bench.replay(_GAME)
             seconds = time.perf_counter() - start
         yield Measured(f"{_PLIES}-ply replay in virtual time, 8 calls at once, guesses: {guesses}", "s", seconds, 2)
-
-
-def _crowd() -> Iterator[Measured]:
-    """Many wrappers at once."""
-    seen = crowd()
-    name = f"{seen.num_wrappers} wrappers at once"
-    yield Measured(f"{name}: speculative calls in flight, of one", "", seen.most_inflight, seen.max_inflight)
-    yield Measured(f"{name}: the same, of the one that had the fewest", "", seen.fewest_inflight)
-    yield Measured(f"{name}: threads", "", seen.peak_threads, seen.max_threads)
-    yield Measured(f"{name}: those whose close() did not wait for all their threads", "", seen.impatient, 0)
-    yield Measured(f"{name}: threads left after close", "", seen.threads_left, 0)
-    yield Measured(f"{name}: one step, with calls of 5 s", "s", seen.seconds)
 
 
 _RUNS, _CALLS = 10, 20

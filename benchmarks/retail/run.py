@@ -16,8 +16,8 @@ from typing import Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
-from spec_envs.benchmarks.guess.run import RANKS, Trial, trials_of
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of_rows, percent, publish, table
+from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, trials_of
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of_rows, percent, publish, table_of
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
@@ -251,8 +251,17 @@ def sequential_times(trajectory: Trajectory, settings: RetailSettings) -> tuple[
     return typing, (calls + messages) * settings.actor_seconds + calls * settings.tool_seconds
 
 
-_OUTCOMES = ("committed", "wasted", "cancelled")
-_COLUMNS = ("task", "wait saved", "saved", "hit rate", "tokens", *_OUTCOMES, "prefetch", "API rate", "reward")
+_COLUMNS = {
+    "task": "{task}",
+    "wait saved": "{wait_saved:.1%}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.1%}",
+    "tokens": "x{tokens_full:.2f}",
+    **{outcome: f"{{calls[{outcome}]:.3g}}" for outcome in ("committed", "wasted", "cancelled")},
+    "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
+    "API rate": "{api_correct_rate:.1%}",
+    "reward": "{reward:.3g}",
+}
 
 
 def run(settings: RetailSettings, json_file: Path | None) -> None:
@@ -289,9 +298,8 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
         f"{settings.limits.max_inflight} speculative calls in flight, clock: {settings.clock}"
     )
     mean = report["mean"]
-    rows = [_row(row["task"], row) for row in report["tasks"]]
     out = console()
-    out.print(table(title, _COLUMNS, rows, footer=_row("mean", mean)))
+    out.print(table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean}))
     out.print(
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
@@ -309,25 +317,11 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
         ("of these, writes", report["next_call"] and report["next_call"]["writes"]),
         ("the customer's next message", report["next_message"]),
     ]
-    shown = [(name, *(percent(found[f"top{k}"]) for k in RANKS)) for name, found in lines if found]
+    shown = [{"what": name, **found} for name, found in lines if found]
     if shown:
-        out.print(table("Share that is among the first guesses", ("what", *map(str, RANKS)), shown))
+        out.print(table_of("Share that is among the first guesses", {"what": "{what}", **RANK_COLUMNS}, shown))
     if report["api_correct_rate"] is not None:
         out.print(
             f"{percent(report['api_correct_rate'])} of the calls of a conversation were predicted before the "
             f"customer's message, with {settings.turn_calls} predictions for a turn."
         )
-
-
-def _row(name: str, figures: dict[str, Any]) -> list[str]:
-    return [
-        name,
-        percent(figures["wait_saved"]),
-        percent(figures["saved"]),
-        percent(figures["hit_rate"]),
-        f"x{figures['tokens_full']:.2f}",
-        *(f"{figures['calls'].get(outcome, 0):.3g}" for outcome in _OUTCOMES),
-        f"{figures['prefetch_used']:.2g}/{figures['prefetched']:.2g}",
-        percent(figures["api_correct_rate"]),
-        f"{figures['reward']:.3g}",
-    ]

@@ -8,10 +8,13 @@ the wall clock in real ones. The guessers learn from one episode to the next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Self, assert_never
 
+import gymnasium as gym
+
+import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
@@ -19,17 +22,24 @@ from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, percent, publish, table
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, publish, table_of
 from spec_envs.benchmarks.search import SearchSettings
-from spec_envs.benchmarks.search.cases import Case
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, Handler
 from spec_envs.search.actions import read_action
+from spec_envs.search.loading import load_questions
+from spec_envs.search.questions import Question
+from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
+from spec_envs.search.recordings.trajectories import RecordedEpisode
 from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.world.embedded import embedded_corpus
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
+from spec_envs.wrappers.handlers import with_latency
+from spec_envs.wrappers.latency import lognormal
 from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.
@@ -182,7 +192,11 @@ class ScoredGuesser:
 
 
 _SHARES = ("saved", "top1", "top3", "first_top1", "first_top3")
-_COLUMNS = ("agent", "guesser", "k", "episodes", *(name.replace("_", " ") for name in _SHARES), "lossless")
+_COLUMNS = {
+    **{name: f"{{{name}}}" for name in ("agent", "guesser", "k", "episodes")},
+    **{name.replace("_", " "): f"{{{name}:.1%}}" for name in _SHARES},
+    "lossless": "{lossless:.3g}",
+}
 
 
 def run(settings: SearchSettings, episodes: str, split: str, json_file: Path | None) -> None:
@@ -247,12 +261,9 @@ def _show(report: dict[str, Any], settings: SearchSettings) -> None:
         f"agent {settings.agent_seconds:g} s, clock: {settings.clock}"
     )
     mean = report["mean"]
-    rows = [
-        _row((each["agent"], each["guesser"], str(each["k"]), str(each["episodes"])), each) for each in report["pairs"]
-    ]
-    footer = _row(("mean", "", "", str(len(report["episodes"]))), mean)
+    footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
     out = console()
-    out.print(table(title, _COLUMNS, rows, footer=footer))
+    out.print(table_of(title, _COLUMNS, report["pairs"], footer))
     out.print(
         f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
         f"speculation; tokens x{mean['tokens_partial']:.2f},\nor x{mean['tokens_full']:.2f} with cancelled calls "
@@ -262,5 +273,61 @@ def _show(report: dict[str, Any], settings: SearchSettings) -> None:
     )
 
 
-def _row(names: Iterable[str], figures: dict[str, Any]) -> list[str]:
-    return [*names, *(percent(figures[name]) for name in _SHARES), f"{figures['lossless']:.3g}"]
+#: For episodes that are not recorded: the median time of a page, as in the recorded ones, and the spread of all times.
+_FETCH_S = 0.35
+_SPREAD = 0.4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """An episode to run: a question, the agent, and the site that answers searches; both take their time.
+
+    Args:
+        name: Name of the episode.
+        question: The question that the agent answers.
+        agent: Name of the agent.
+        policy: The agent.
+        site: The site.
+        max_steps: Actions after which the episode is truncated.
+        record: The record that the agent's actions and the guesses come from, if there is one.
+    """
+
+    name: str
+    question: Question
+    agent: str
+    policy: Handler
+    site: Handler
+    max_steps: int
+    record: RecordedEpisode | None = None
+
+    @classmethod
+    def recorded(cls, episodes: Sequence[RecordedEpisode], settings: SearchSettings) -> list[Self]:
+        """One case for each recorded episode; a search that one record lacks is answered from the other records."""
+        speed, seed = settings.time_scale, settings.seed
+        return [
+            cls(
+                episode.name,
+                episode.question,
+                episode.agent,
+                RecordedAgent(episode, median_s=settings.agent_seconds, speed=speed, seed=seed),
+                RecordedSite(episode, episodes, speed=speed, seed=seed),
+                episode.max_steps,
+                episode,
+            )
+            for episode in episodes
+        ]
+
+    @classmethod
+    def embedded(cls, split: str, settings: SearchSettings) -> list[Self]:
+        """One case for each question of a split of the embedded wiki, with the scripted agent."""
+        speed, seed = settings.time_scale, settings.seed
+        thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
+        site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
+        policy = with_latency(ScriptedSearchPolicy(), thinking)
+        return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", split)]
+
+    def env(self) -> gym.Env[Any, Any]:
+        """A new environment of the episode."""
+        return gym.make(
+            "SpecSearch-v0", backend=self.site, questions=[self.question], question_index=0, max_steps=self.max_steps
+        )

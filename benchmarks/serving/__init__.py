@@ -6,13 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from gymnasium.error import DependencyNotInstalled
-
 from spec_envs.adapting import as_handler
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit, ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
 from spec_envs.closing import Closing
+from spec_envs.extras import require
 
 __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 
@@ -52,10 +51,8 @@ class ModelServer(Closing):
         pace: Pace | None = None,
         rate_limit: tuple[int, float] | None = None,
     ) -> None:
-        try:  # late: starlette is an extra
-            from spec_envs.benchmarks.serving.app import ModelApp
-        except ImportError as error:
-            raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
+        require("ModelServer", "servers")
+        from spec_envs.benchmarks.serving.app import ModelApp  # late: starlette is an extra
 
         self.name = name or (model if isinstance(model, str) and ":" not in model else "model")
         self._model = served_model(model) if isinstance(model, str) else model

@@ -130,10 +130,6 @@ class ServerStatistics:
     tokens_out: int
     by_request: tuple[AnsweredRequest, ...]
 
-    def as_dict(self) -> dict[str, Any]:
-        """The statistics in the form of JSON."""
-        return dataclasses.asdict(self)
-
 
 class Counter:
     """Counts requests. Thread-safe."""

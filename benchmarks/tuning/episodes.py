@@ -25,7 +25,7 @@ from spec_envs.agents.tuning import (
     TuningPolicy,
 )
 from spec_envs.benchmarks.episodes import charged, play, runtime_of
-from spec_envs.benchmarks.tuning import ROUND_ROBIN, TuningSettings
+from spec_envs.benchmarks.tuning import ROUND_ROBIN, Actor, Guesses, TuningSettings
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.by_name import make_backend
@@ -116,34 +116,19 @@ class TuningBench:
 
     def run(self, seed: int) -> TuningRun:
         """Run one episode."""
-        mode = self.settings.mode
-        match mode:
-            case "lossless":
-                return self._lossless(seed)
-            case "speculator":
-                return self._speculator(seed)
-            case "actor":
-                return self._live(seed, alone=True)
-            case "last-write-wins":
-                return self._live(seed, alone=False)
-            case unknown:
-                assert_never(unknown)
+        return self._lossless(seed) if self.settings.mode == "lossless" else self._live(seed)
 
-    def _live(self, seed: int, *, alone: bool) -> TuningRun:
+    def _live(self, seed: int) -> TuningRun:
         """The live system goes on while the tuner thinks."""
         env, workload = self._env(seed)
-        tuner = with_latency(self._actor(workload, seed), self.settings.actor_seconds)
-        guesser = None if alone else self._charged(self._guesser(workload, seed))
-        return self._played(seed, env, workload, tuner, guesser)
-
-    def _speculator(self, seed: int) -> TuningRun:
-        """The guesser takes the place of the tuner, and does not take long."""
-        env, workload = self._env(seed)
-        policy = _policy(self._strategy(seed), workload.knobs)
-        seconds = FREE_S if self.settings.clock == "virtual" else 0.0
-        return self._played(seed, env, workload, with_latency(policy, seconds), None)
-
-    def _played(self, seed: int, env: gym.Env[Any, Any], workload: Workload, tuner: Any, guesser: Any) -> TuningRun:
+        guesser = None
+        if self.settings.mode == "speculator":  # the guesser takes the place of the tuner, and does not take long
+            policy = _policy(self._strategy(workload, seed), workload.knobs)
+            tuner = with_latency(policy, FREE_S if self.settings.clock == "virtual" else 0.0)
+        else:
+            tuner = with_latency(self._actor(workload, seed), self.settings.actor_seconds)
+            if self.settings.mode == "last-write-wins":
+                guesser = self._guesser(workload, seed)
         runtime = runtime_of(self.settings.clock)
         noted = _Noted(env, runtime)
         with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
@@ -158,7 +143,7 @@ class TuningBench:
         wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
             env,
             with_latency(self._actor(workload, seed), self.settings.actor_seconds),
-            guessers={"policy": self._charged(self._guesser(workload, seed))},
+            guessers={"policy": self._guesser(workload, seed)},
             k=self.settings.k,
             limits=Limits(max_inflight=self.settings.max_inflight),
             runtime=runtime,
@@ -208,38 +193,33 @@ class TuningBench:
         return env, workload
 
     def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
-        match self.settings.actor:
-            case "best":
-                return _policy(Fixed(best_values(workload)), workload.knobs)
-            case "gp":
-                return _policy(GaussianProcess(), workload.knobs)
-            case "climb":
-                return _policy(HillClimb(), workload.knobs)
-            case "random":
-                return _policy(RandomSearch(seed), workload.knobs)
-            case unknown:
-                assert_never(unknown)
+        return _policy(_strategy(self.settings.actor, workload, seed), workload.knobs)
 
-    def _strategy(self, seed: int) -> Strategy:
-        match self.settings.guesser:
-            case "gp":
-                return GaussianProcess()
-            case "climb":
-                return HillClimb()
-            case "same" | "half":
-                return SameAgain()
-            case "random":
-                return RandomSearch(seed + 1)
-            case unknown:
-                assert_never(unknown)
+    def _strategy(self, workload: Workload, seed: int) -> Strategy:
+        return _strategy(self.settings.guesser, workload, seed + 1)
 
     def _guesser(self, workload: Workload, seed: int) -> Any:
         if self.settings.guesser == "half":
-            return _Half(self._actor(workload, seed), workload.knobs)
-        return TuningGuesser(self._strategy(seed), workload.knobs)
-
-    def _charged(self, guesser: Any) -> Any:
+            guesser: Any = _Half(self._actor(workload, seed), workload.knobs)
+        else:
+            guesser = TuningGuesser(self._strategy(workload, seed), workload.knobs)
         return charged(guesser, FREE_S, self.settings.clock)
+
+
+def _strategy(name: Actor | Guesses, workload: Workload, seed: int) -> Strategy:
+    match name:
+        case "best":
+            return Fixed(best_values(workload))
+        case "gp":
+            return GaussianProcess()
+        case "climb":
+            return HillClimb()
+        case "same" | "half":
+            return SameAgain()
+        case "random":
+            return RandomSearch(seed)
+        case unknown:
+            assert_never(unknown)
 
 
 class _Noted(gym.Wrapper[Any, Any, Any, Any]):

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.benchmarks.extras import require
 from spec_envs.benchmarks.reports import (
     collected,
     config_of,
@@ -19,16 +18,24 @@ from spec_envs.benchmarks.reports import (
     mean_of_rows,
     percent,
     publish,
-    table,
+    table_of,
 )
 from spec_envs.benchmarks.tuning import Mode, TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import require
 
-_COLUMNS = (
-    *("mode", "runs", f"p95 over {REACTION_S:g} s", "windows to 10 %", "regret", "settings", "seconds", "saved"),
-    "hit rate",
-)
+_COLUMNS = {
+    "mode": "{mode}",
+    "runs": "{runs}",
+    f"p95 over {REACTION_S:g} s": "{p95_20s:.2f} ms",
+    "windows to 10 %": "{windows_to_10pct:.1f} ({median:g})",
+    "regret": "{regret:.2f} ms",
+    "settings": "{settings_tried:.1f}",
+    "seconds": "{seconds:.1f}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.1%}",
+}
 
 
 def run(
@@ -121,22 +128,10 @@ def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
     )
     rows = []
     for mode, each in runs.items():
-        figures = mean(each)
-        rows.append(
-            [
-                mode,
-                str(len(each)),
-                f"{figures['p95_20s']:.2f} ms",
-                f"{figures['windows_to_10pct']:.1f} ({statistics.median(run.windows_to_10pct for run in each):g})",
-                f"{figures['regret']:.2f} ms",
-                f"{figures['settings_tried']:.1f}",
-                f"{figures['seconds']:.1f}",
-                percent(figures["saved"]),
-                percent(figures["hit_rate"]),
-            ]
-        )
+        median = statistics.median(run.windows_to_10pct for run in each)
+        rows.append({"mode": mode, "runs": len(each), "median": median, **mean(each)})
     out = console()
-    out.print(table(title, _COLUMNS, rows))
+    out.print(table_of(title, _COLUMNS, rows))
     if len(runs) > 1:
         other, one = runs.values()
         out.print(

@@ -7,7 +7,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks import extras
+from spec_envs import extras
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import TuningBench, backend_of, best_values
