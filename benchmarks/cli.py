@@ -171,7 +171,7 @@ def tuning() -> None:
 @click.option("--journal", type=options.FOLDER, help="Folder of the journal.  [default: that of the user]")
 def restore(journal: Path | None) -> None:
     """Put back every setting that a killed run has left changed."""
-    from spec_envs.tuning.system.journal import Journal
+    from spec_envs.tuning.journal import Journal
 
     with Journal(journal) as opened:
         for path, value in opened.restored.items():

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 
-from spec_envs.adapting import as_guess
 from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess
 from spec_envs.wrappers import SimulationRuntime, Statistics, ThreadRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 

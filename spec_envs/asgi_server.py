@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Closing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

@@ -36,11 +36,11 @@ MAY_WAIT = {
     "spec_envs/search/local_wiki/server.py": "a server, and pages that take their time",
     "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
     "spec_envs/retail/shop/faults.py": "answers late on purpose",
-    "spec_envs/tuning/backends/slots.py": "calls wait for a slot on the machine's cores",
-    "spec_envs/tuning/system/journal.py": "is told from which thread it is made, since only one can handle signals",
-    "spec_envs/tuning/system/load.py": "measures the machine by the second",
+    "spec_envs/tuning/backends/protocol.py": "calls wait for a slot on the machine's cores",
+    "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
+    "spec_envs/tuning/machine.py": "measures the machine by the second",
     "spec_envs/tuning/backends/sysbench.py": "measures sysbench",
-    "spec_envs/tuning/workloads/files_and_memory.py": "measures in the calling thread",
+    "spec_envs/tuning/backends/system_settings.py": "measures in the calling thread",
     "spec_envs/tuning/programs/tcp_messages.py": "a program of its own that measures",
     "spec_envs/tuning/programs/spinner.py": "a program of its own that measures",
     "spec_envs/tuning/programs/database.py": "a program of its own that measures",
@@ -100,7 +100,7 @@ def test_no_module_is_excused_without_need():
 
 PURE = [
     *(name for name in SOURCES if name.startswith("wrappers/speculation/tree/")),
-    *(f"wrappers/tools/{name}.py" for name in ("chain", "executions", "machine")),
+    *(f"wrappers/tools/{name}.py" for name in ("executions", "machine", "runs")),
 ]
 
 

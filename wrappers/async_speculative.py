@@ -10,8 +10,7 @@ from typing import Any, Generic, Self, SupportsFloat, TypeVar
 import gymnasium as gym
 
 from spec_envs.calls import Call
-from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.prefetch import Prefetcher
+from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited

@@ -14,11 +14,23 @@ from spec_envs import Call, CancelToken, Guess, HandlerFailed
 from spec_envs.agents.calibration import RankCalibration, Reliability, capped
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompting import Prompter, Steps
-from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected
-from spec_envs.agents.llm.prompts.named import guess_prompts
+from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected, named
+from spec_envs.agents.llm.prompts.chess import CHESS_GUESSES
+from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_GUESSES
+from spec_envs.agents.llm.prompts.retail import RETAIL_GUESSES
+from spec_envs.agents.llm.prompts.tuning import TUNING_GUESSES
 from spec_envs.agents.recent import Recent
 from spec_envs.values import key_of
 
+#: By name, a prompt for each handler; ``"*"`` is any other handler.
+_PROMPTS: dict[str, Mapping[str, GuessPrompt]] = {
+    "chess": CHESS_GUESSES,
+    "retail": RETAIL_GUESSES,
+    "search": SEARCH_GUESSES,
+    "tools": TOOL_GUESSES,
+    "tuning": TUNING_GUESSES,
+    "generic": {"*": GENERIC},
+}
 #: A line of an answer, without the bullet, number or backquotes that models put around it.
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+[.):]\s+)?`*\s*(.*?)\s*`*\s*$", re.DOTALL)
 #: The number of responses of a handler that are remembered as examples.
@@ -60,7 +72,7 @@ class ChatGuesser:
         logprobs: bool = True,
         capacity: int = 1024,
     ) -> None:
-        self.prompts = guess_prompts(prompts) if isinstance(prompts, str) else prompts
+        self.prompts = named(_PROMPTS, prompts, "a GuessPrompt by handler") if isinstance(prompts, str) else prompts
         self.logprobs = logprobs
         self.ranks = RankCalibration()
         self.reliability = Reliability()

@@ -7,8 +7,13 @@ from typing import Any, ClassVar
 from spec_envs import CancelToken, Effect, HandlerFailed
 from spec_envs.agents.llm.messages import AnyModel
 from spec_envs.agents.llm.prompting import Prompter, Steps
-from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected
-from spec_envs.agents.llm.prompts.named import policy_prompt
+from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected, named
+from spec_envs.agents.llm.prompts.chess import CHESS
+from spec_envs.agents.llm.prompts.retail import RETAIL
+from spec_envs.agents.llm.prompts.tuning import TUNING
+
+#: Prompts by name.
+_PROMPTS = {"chess": CHESS, "retail": RETAIL, "tuning": TUNING}
 
 
 class ChatPolicy:
@@ -27,7 +32,7 @@ class ChatPolicy:
     effect: ClassVar[Effect] = Effect.SAMPLE
 
     def __init__(self, model: AnyModel, prompt: str | PolicyPrompt) -> None:
-        self.prompt = policy_prompt(prompt) if isinstance(prompt, str) else prompt
+        self.prompt = named(_PROMPTS, prompt, "a PolicyPrompt") if isinstance(prompt, str) else prompt
         self._prompter = Prompter(model)
 
     def __call__(self, observation: Any, cancel: CancelToken | None = None) -> Any:

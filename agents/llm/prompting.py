@@ -9,8 +9,8 @@ from collections.abc import Generator
 from typing import Any, TypeVar
 
 from spec_envs import CancelToken, HandlerFailed, InvalidConfiguration
-from spec_envs.adapting import as_handler, is_async
 from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.handling import as_handler, is_async
 
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from spec_envs import CancelToken, Effect, HandlerFailed
-from spec_envs.adapting import as_handler
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
+from spec_envs.handling import as_handler
 from spec_envs.retail.queries import STOP, CustomerQuery
 
 _PART = f"""\

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 
-from spec_envs.adapting import as_handler
 from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
@@ -27,7 +26,7 @@ from spec_envs.calls import Call, Effect
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_handler
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeTools, SpeculativeWrapper, ToolLimits

@@ -6,17 +6,14 @@ import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from spec_envs.adapting import as_guess
-from spec_envs.agents.retail.gold_replay import GoldReplay
-from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken, Usage
-from spec_envs.prefetch import Situation
+from spec_envs.guesses import Guess, Situation
+from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.retail.actions import read_action
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
 from spec_envs.retail.tasks import Task

@@ -15,7 +15,6 @@ from typing import Any, Self, assert_never
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
-from spec_envs.adapting import as_guess
 from spec_envs.agents import UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
@@ -29,14 +28,12 @@ from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.search.actions import read_action
-from spec_envs.search.loading import load_questions
+from spec_envs.search.loading import embedded_corpus, load_questions
 from spec_envs.search.questions import Question
-from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
-from spec_envs.search.recordings.trajectories import RecordedEpisode
-from spec_envs.search.recordings.trajectory_file import load_episodes
-from spec_envs.search.world.embedded import embedded_corpus
+from spec_envs.search.recordings import RecordedEpisode, load_episodes
+from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal

@@ -26,9 +26,8 @@ from spec_envs.guesses import Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
-from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.backends import BrowserBackend, HttpBackend
 from spec_envs.search.web.client import WebSettings
-from spec_envs.search.web.http_backend import HttpBackend
 from spec_envs.wrappers import Certificate, SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from spec_envs.adapting import as_handler
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit, ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
-from spec_envs.closing import Closing
 from spec_envs.extras import require
+from spec_envs.handling import Closing, as_handler
 
 __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 

@@ -18,12 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from spec_envs.adapting import is_async
 from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.serving import wire
 from spec_envs.benchmarks.serving.behaviour import AnsweredRequest, Counter, Fault, Pace, RateLimit
 from spec_envs.benchmarks.serving.wire import Asked, BadRequest, read_request
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, is_async
 
 if TYPE_CHECKING:
     from starlette.requests import Request

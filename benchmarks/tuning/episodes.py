@@ -28,14 +28,13 @@ from spec_envs.benchmarks.episodes import charged, play, runtime_of
 from spec_envs.benchmarks.tuning import ROUND_ROBIN, Actor, Guesses, TuningSettings
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
-from spec_envs.tuning.backends.by_name import make_backend
+from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import Workload
+from spec_envs.tuning.models import SLICE, RoundRobin, Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.runtimes.base import Runtime

@@ -23,9 +23,8 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.position import Position
-from spec_envs.closing import Closing
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, Closing
 
 #: Environment variable with the path of the engine to use instead of an installed Stockfish.
 STOCKFISH_VARIABLE = "SPEC_ENVS_STOCKFISH"

@@ -14,7 +14,7 @@ from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.benchmarks.search.run import Case, SearchBench, mean, pairs
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.recordings import load_episodes
 
 from ..search.episodes import record
 

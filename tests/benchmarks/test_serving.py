@@ -25,9 +25,8 @@ import spec_envs  # noqa: F401
 from spec_envs import CancelToken
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.prompts.chess import CHESS, CHESS_GUESSES
+from spec_envs.agents.llm.prompts.guesses import SEARCH_GUESSES, TOOL_GUESSES
 from spec_envs.agents.llm.prompts.retail import RETAIL, RETAIL_GUESSES
-from spec_envs.agents.llm.prompts.search import SEARCH_GUESSES
-from spec_envs.agents.llm.prompts.tools import TOOL_GUESSES
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.agents.search.react_policy import ReActPolicy
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy

@@ -13,8 +13,7 @@ from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import TuningBench, backend_of, best_values
 from spec_envs.benchmarks.tuning.run import below
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
+from spec_envs.tuning.models import RoundRobin, Surface
 
 FIGURES = {"p95_20s", "windows_to_10pct", "regret", "settings_tried"}
 

@@ -13,9 +13,8 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import read_action
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.pages import Fetched, FetchQuery
-from spec_envs.search.recordings.recovered_pages import fetched_of
-from spec_envs.search.recordings.replay import RecordedAgent, RecordedSite
-from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.recordings import fetched_of, load_episodes
+from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers import SimulationRuntime
 
 from .episodes import PAGE, record, step

@@ -13,10 +13,9 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_never
 
-from spec_envs.adapting import is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, is_async
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.guessing import Guessing
 from spec_envs.wrappers.speculation.ledger import Ledger

@@ -10,16 +10,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from spec_envs.adapting import as_guess
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken, Handler
-from spec_envs.prefetch import Prefetcher
+from spec_envs.guesses import Guess, Prefetcher
+from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.values import own_copy
-from spec_envs.wrappers.runtimes.choice import make_runtime
+from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger

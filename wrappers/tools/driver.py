@@ -12,25 +12,17 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from spec_envs.adapting import as_guess, is_async
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
-from spec_envs.wrappers.tools.chain import PredictedCall
-from spec_envs.wrappers.tools.machine import (
-    CancelExecution,
-    Command,
-    Execute,
-    Machine,
-    PredictNext,
-    StopPredictingNext,
-)
-from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.machine import Command, Machine, Stop
+from spec_envs.wrappers.tools.rules import Port
+from spec_envs.wrappers.tools.runs import PredictedCall
 
 
 class ToolDriver:
@@ -73,20 +65,16 @@ class ToolDriver:
     def carry_out(self, commands: Iterable[Command]) -> None:
         """Carry out the machine's commands."""
         if self.runtime.is_closed:  # the loop is being shut down: agents may still clean up, but nothing more begins
-            commands = [
-                command
-                for command in (*commands, *self._machine.close())
-                if isinstance(command, CancelExecution | StopPredictingNext)
-            ]
+            commands = [each for each in (*commands, *self._machine.close()) if isinstance(each, Stop)]
         for command in commands:
-            match command:
-                case Execute(execution):
-                    self._execute(execution)
-                case PredictNext(node):
-                    self._predict(node)
-                case CancelExecution(job) | StopPredictingNext(job):
-                    if job in self._tokens:
-                        self._tokens[job].cancel()
+            job = command.job
+            if isinstance(command, Stop):
+                if job in self._tokens:
+                    self._tokens[job].cancel()
+            elif isinstance(job, Execution):
+                self._execute(job)
+            else:
+                self._predict(job)
 
     def _spawn(self, variables: contextvars.Context, job: Job) -> None:
         """Run ``job`` with the context variables of the agent run that it belongs to."""

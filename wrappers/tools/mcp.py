@@ -8,8 +8,8 @@ from typing import Any
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
-from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
+from spec_envs.wrappers.tools.rules import Port, qualified
 
 try:
     from mcp import Client

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
-from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
+from spec_envs.wrappers.tools.rules import Port, qualified
 
 if TYPE_CHECKING:
     from agents.mcp import MCPServer

@@ -1,16 +1,18 @@
-"""What is declared of tools, and what speculation on tools may use."""
+"""What is declared of tools: what may be done with them (rules), how they are called (ports), and limits."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Set
+from collections.abc import Awaitable, Callable, Mapping, Set
+from typing import Any
 
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
+from spec_envs.conversation import ToolResult, from_chat
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
-__all__ = ["ToolLimits", "ToolRule", "ToolRules"]
+__all__ = ["Port", "ToolLimits", "ToolRule", "ToolRules", "qualified"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +128,43 @@ class ToolRules:
         if touched is None:
             return same_server
         return tool in touched or (same_server and tool.rpartition(":")[2] in touched)
+
+
+def qualified(server: str, name: str) -> str:
+    """Return the name by which rules, guessers and the audit know the tool ``name`` of ``server``."""
+    return f"{server}:{name}" if server else name
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _always(value: Any) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """How a tool is called ahead of time, and how its results are read. Adapters make ports.
+
+    Args:
+        execute: ``await execute(arguments, context)`` returns the result; ``context`` is that of the agent run.
+        content: ``content(result)`` returns what guessers see of a result: JSON data or a text.
+        usable: ``usable(result)`` says whether other equal calls may get the result: false for errors, and for results
+            that do more than answer the call.
+        source: Where the tool comes from: a client, a server or a function. Two sources may not have tools of the same
+            name.
+    """
+
+    execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
+    content: Callable[[Any], Any] = _as_it_is
+    usable: Callable[[Any], bool] = _always
+    source: Any = None
+
+    def seen(self, value: Any) -> Any:
+        """Return what guessers see of the result ``value``; a text that holds JSON as JSON data."""
+        content = self.content(value)
+        if not isinstance(content, str):
+            return content
+        (result,) = from_chat([{"role": "tool", "content": content}]).events
+        return result.content if isinstance(result, ToolResult) else content

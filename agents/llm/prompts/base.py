@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 
+Prompts = TypeVar("Prompts")
 #: The last queries to a handler with its responses, oldest first.
 Past = Sequence[tuple[Any, Any]]
 
@@ -41,6 +43,18 @@ class GuessPrompt:
 
     request: Callable[[Any, int, Past], ChatRequest]
     read: Callable[[str, Any], Any]
+
+
+def named(prompts: Mapping[str, Prompts], name: str, otherwise: str) -> Prompts:
+    """Return the prompts of this library that have ``name``.
+
+    Raises:
+        InvalidConfiguration: There are no such prompts.
+    """
+    if name not in prompts:
+        names = ", ".join(f'"{each}"' for each in prompts)
+        raise InvalidConfiguration(f"the prompt must be {names} or {otherwise}, not {name!r}")
+    return prompts[name]
 
 
 def user_message(text: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""The shop's HTTP API, as an ASGI application.
+"""The shop's HTTP API, as an ASGI application, and ``serving``, which runs it.
 
     POST /episodes/{episode}/calls    {"name", "arguments", "data"} -> {"output", "changes": [{table, key, record}]}
     GET  /episodes/{episode}          {"digest", "data_hash", "writes"}: hashes of the data now, the number of writes
@@ -15,20 +15,24 @@ database cannot be used now: nothing was carried out).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from gymnasium.error import DependencyNotInstalled
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Route
 
+from spec_envs.asgi_server import Served
 from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
 from spec_envs.retail.shop.faults import Faults, Faulty
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -79,7 +83,7 @@ class _Shop:
             raise Refused(400, f"If-Match must be a digest of 32 hex digits, not {match!r:.100}")
         wanted = int(digest[1], 16) if digest is not None else None
 
-        def carry_out() -> ToolResult:
+        def carry_out() -> ToolResponse:
             return self._database.call(episode, name, arguments, key=key, digest=wanted)
 
         result = await asyncio.to_thread(carry_out)
@@ -140,3 +144,27 @@ async def _refusal(request: Request, error: Exception) -> Response:
 def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     # Not Starlette's JSONResponse, which refuses NaN; Python's json module accepts it, and an agent may send it.
     return Response(json.dumps(value), status, headers, media_type="application/json")
+
+
+@contextlib.contextmanager
+def serving(
+    database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[Served]:
+    """Serve the shop while the ``with`` block runs. Yields a value whose ``address`` is the shop's URL.
+
+    Args:
+        database: The shop's data.
+        faults: Faults to add to the shop's answers, for tests.
+        host: The address at which the server listens. Clients are not authenticated.
+        port: The port; 0 for a free one.
+
+    Raises:
+        InvalidConfiguration: The server cannot listen at the port.
+        DependencyNotInstalled: The extra ``servers`` is missing.
+    """
+    try:
+        from spec_envs.retail.shop.app import shop_app  # late: starlette is an extra
+    except ImportError as error:
+        raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
+    with Served(shop_app(database, faults), host=host, port=port) as served:
+        yield served

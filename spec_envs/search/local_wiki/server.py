@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus import Corpus
 from spec_envs.search.local_wiki import page_html
 from spec_envs.search.web.mediawiki import title_path
 
