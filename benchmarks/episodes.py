@@ -55,14 +55,7 @@ class Episode:
 def steps_of(
     env: gym.Env[Any, Any], act: Callable[[Any], Any], *, seed: int = 0, options: dict[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Play an episode step by step: yields the reset, and then each step.
-
-    Args:
-        env: The environment.
-        act: Returns the action for an observation.
-        seed: For the reset.
-        options: For the reset.
-    """
+    """Play an episode step by step: yields the reset, and then each step; the arguments are those of ``play``."""
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, info)
     done = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import inspect
@@ -10,6 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
@@ -181,6 +184,44 @@ class CancelToken:
         self._event.wait(None if math.isinf(seconds) else seconds)
 
 
+class TaskToken(CancelToken):
+    """A token on an event loop's clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return a new token on the clock of the running event loop."""
+        return cls(asyncio.get_running_loop())
+
+    async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
+        """See ``CancelToken.asleep``."""
+        with self._sleeping(seconds, spending):
+            if seconds == float("inf"):
+                await self._loop.create_future()
+            await asyncio.sleep(max(0.0, seconds))
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _wait(self, seconds: float) -> None:
+        if running_loop() is self._loop:
+            raise InvalidConfiguration(
+                "cancel.sleep() would stop the event loop; an async handler awaits asyncio.sleep() or cancel.asleep()"
+            )
+        super()._wait(seconds)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 Result = TypeVar("Result")
 
 
@@ -190,9 +231,15 @@ def as_handler(function: Handler) -> Handler:
     A function with no parameter named ``cancel`` is called with the query alone. The handler of a coroutine function is
     one too (``is_async``). It has the ``effect`` and the ``max_inflight`` of ``function``, where that has them.
 
+    A model with ``predict(observation, …) -> (action, state)``, as stable-baselines3 has them, is a handler as well,
+    and so is its method ``predict``: the response is the action.
+
     Raises:
         InvalidConfiguration: ``function`` cannot be called.
     """
+    predict = _predict_of(function)
+    if predict is not None:
+        return _Adapted(function, lambda query: _action(predict, query))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
     parameters = list(_parameters(function).values())[:2]
@@ -200,27 +247,54 @@ def as_handler(function: Handler) -> Handler:
     by_position = second is not None and second.kind is not inspect.Parameter.KEYWORD_ONLY
     if by_position and second is not None and second.default is not inspect.Parameter.empty:
         return function
-    return _Adapted(function, by_position)
+    return _Adapted(function, function, by_position)
 
 
 class _Adapted:
-    """Calls ``function`` with the query, and with the token if it has a parameter for it."""
+    """Calls ``function``, made from ``origin``, with the query, and with the token if it has a parameter for it."""
 
-    def __init__(self, function: Callable[..., Any], by_position: bool) -> None:
+    def __init__(self, origin: Any, function: Callable[..., Any], by_position: bool = False) -> None:
         self._function = function
         self._by_position = by_position
         self._by_name = not by_position and "cancel" in _parameters(function)
         self.is_async = is_async(function)
         for name in ("effect", "max_inflight"):
-            if (declared := getattr(function, name, None)) is not None:
+            if (declared := getattr(origin, name, None)) is not None:
                 setattr(self, name, declared)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
-        if self._by_position:
-            return self._function(query, CancelToken() if cancel is None else cancel)
-        if self._by_name:
-            return self._function(query, cancel=CancelToken() if cancel is None else cancel)
-        return self._function(query)
+        if not self._by_position and not self._by_name:
+            return self._function(query)
+        if cancel is None:
+            if self.is_async:
+                return self._on_loop(query)
+            cancel = CancelToken()
+        return self._function(query, cancel) if self._by_position else self._function(query, cancel=cancel)
+
+    async def _on_loop(self, query: Any) -> Any:
+        return await self(query, TaskToken.here())
+
+
+def _predict_of(policy: Any) -> Callable[..., Any] | None:
+    """Return the method of a model that returns an action and a state; ``None`` if ``policy`` is another callable."""
+    predict = policy if getattr(policy, "__name__", None) == "predict" else getattr(policy, "predict", None)
+    if not callable(predict) or is_async(predict):
+        return None
+    returns_state = not _parameters(predict).keys().isdisjoint({"state", "episode_start", "deterministic"})
+    return predict if returns_state or not callable(policy) else None
+
+
+def _action(predict: Callable[..., Any], observation: Any) -> Any:
+    action = predict(observation)
+    if isinstance(action, tuple):
+        if len(action) != 2 or action[1] is not None:
+            raise InvalidConfiguration(
+                f"{predict!r} returned {action!r}, and a policy's predict() must return (action, None): a policy is a "
+                f"function of the observation. Give a model that keeps a state as a callable object with fork()"
+            )
+        action = action[0]
+    is_number = isinstance(action, np.ndarray) and action.shape == () and action.dtype.kind in "iu"
+    return action[()] if is_number else action
 
 
 def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:

@@ -19,9 +19,8 @@ from typing import Any, Literal
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
-from spec_envs.handling import CancelToken, Handler, Usage, as_handler, is_async
+from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async
 from spec_envs.wrappers.recording import Record, Recording
-from spec_envs.wrappers.runtimes.asyncio import TaskToken
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
 __all__ = [

@@ -41,8 +41,10 @@ class SessionOptions:
     max_trace_events: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.policy is not None and not callable(self.policy):
-            raise InvalidConfiguration(f"policy must be callable as policy(observation), not {self.policy!r}")
+        if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
+            raise InvalidConfiguration(
+                f"policy must be callable as policy(observation), or have predict(observation), not {self.policy!r}"
+            )
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
         for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):

@@ -24,26 +24,13 @@ _MAX_TAGS = 400_000
 
 
 class SiteBackend(Closing):
-    """Base class of the backends that read a MediaWiki site.
-
-    Args:
-        site: Address of the site.
-        also: Addresses of other sites that may be contacted.
-        settings: Bounds on time, size, attempts and rate.
-
-    Raises:
-        InvalidConfiguration: ``site`` or one of ``also`` is not the address of a site.
-    """
+    """What the backends that read a MediaWiki site share: its address, and the client with the sites it may contact."""
 
     effect: ClassVar[Effect] = Effect.READ
 
     def __init__(self, site: str, also: Iterable[str], settings: WebSettings | None) -> None:
         self._site = _site_of(site)
         self._client = WebClient((self._site, *map(_site_of, also)), settings or WebSettings())
-
-    def close(self) -> None:
-        """End everything that the backend has started."""
-        raise NotImplementedError
 
     def _search_url(self, query: FetchQuery) -> str:
         return self._site + search_path(query.text)

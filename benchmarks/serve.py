@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import Command, Settings, options_of, setting
+
+
+def _address(port: int, help: str = "Address to listen at.") -> Callable[[Command], Command]:
+    """A decorator that gives a command the options ``--host`` and ``--port``."""
+    ports = click.IntRange(0, 65535)
+
+    def decorate(command: Command) -> Command:
+        command = click.option("--port", type=ports, default=port, show_default=True, help="Port; 0 takes a free one.")(
+            command
+        )
+        return click.option("--host", default="127.0.0.1", show_default=True, help=help)(command)
+
+    return decorate
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Pace(Settings):
+    first_token_s: float = setting(0.0, "Median time to the first token, in seconds.", ge=0)
+    tokens_per_s: float | None = setting(None, "Median rate of the tokens after it.", gt=0, default_text="no limit")
+    spread: float = setting(
+        0.0, "Sigma of the lognormal distributions of both; equal requests take equally long.", ge=0
+    )
+    reasoning_tokens: int = setting(0, "Tokens of reasoning written before each answer.", ge=0)
+    seed: int = options.seed("Seed of the times.")
+    max_calls: int | None = setting(
+        None,
+        "Allow this many requests in --per-s seconds, and refuse others with status 429.",
+        ge=1,
+        default_text="no limit",
+    )
+    per_s: float = setting(60.0, "The time of --max-calls, in seconds.", gt=0)
 
 
 @click.command("serve-model")
@@ -22,48 +58,9 @@ import click
     "(search), a caller of all tools that are offered (tools), or any function that takes a ChatRequest and returns a "
     "Completion or its text (MODULE:NAME).",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Port; 0 takes a free one.")
+@_address(0)
 @click.option("--name", help="Name of the model.  [default: the policy's name, or model]")
-@click.option(
-    "--first-token-s",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Median time to the first token, in seconds.",
-)
-@click.option(
-    "--tokens-per-s",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Median rate of the tokens after it.  [default: no limit]",
-)
-@click.option(
-    "--spread",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    show_default=True,
-    help="Sigma of the lognormal distributions of both; equal requests take equally long.",
-)
-@click.option(
-    "--reasoning-tokens",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Tokens of reasoning written before each answer.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the times.")
-@click.option(
-    "--max-calls",
-    type=click.IntRange(min=1),
-    help="Allow this many requests in --per-s seconds, and refuse others with status 429.  [default: no limit]",
-)
-@click.option(
-    "--per-s",
-    type=click.FloatRange(min=0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="The time of --max-calls, in seconds.",
-)
+@options_of(_Pace)
 def serve_model(
     policy: str,
     host: str,
@@ -93,26 +90,23 @@ def serve_model(
         server.wait()
 
 
-def _share(name: str, what: str) -> click.Option:
-    help_text = f"Share of the calls {what}.  [default: 0]"
-    return click.Option([name], type=click.FloatRange(0, 1), default=0.0, help=help_text)
+def _share(what: str) -> Any:
+    return setting(0.0, f"Share of the calls {what}.", ge=0, le=1, default_text="0")
 
 
-@click.command(
-    params=[
-        _share("--lose-before", "that get lost on their way"),
-        _share("--lose-after", "that are carried out and whose answers get lost"),
-        _share("--fail", "that are answered with status 500, and not carried out"),
-        _share("--slow", "that are carried out late"),
-    ]
-)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Faults(Settings):
+    lose_before: float = _share("that get lost on their way")
+    lose_after: float = _share("that are carried out and whose answers get lost")
+    fail: float = _share("that are answered with status 500, and not carried out")
+    slow: float = _share("that are carried out late")
+    slow_seconds: float = setting(1.0, "How late a slow call is carried out.", ge=0)
+    seed: int = options.seed("Seed that chooses the calls.")
+
+
+@click.command()
 @click.option("--data", default="embedded", show_default=True, help='"embedded", or a folder with tau-bench\'s data.')
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen at; clients are not authenticated."
-)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 takes a free one."
-)
+@_address(8000, "Address to listen at; clients are not authenticated.")
 @click.option(
     "--database",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -120,52 +114,34 @@ def _share(name: str, what: str) -> click.Option:
     show_default=True,
     help="SQLite file for episodes, answers and the log.",
 )
-@click.option(
-    "--slow-seconds",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="How late a slow call is carried out.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed that chooses the calls.")
-def shop(
-    data: str,
-    host: str,
-    port: int,
-    database: Path,
-    lose_before: float,
-    lose_after: float,
-    fail: float,
-    slow: float,
-    slow_seconds: float,
-    seed: int,
-) -> None:
+@options_of(_Faults)
+def shop(data: str, host: str, port: int, database: Path, **faults: Any) -> None:
     """Serve the tools of the retail shop over HTTP, with real writes, until Ctrl-C. Prints its address."""
     from spec_envs.retail.loading import load_data
-    from spec_envs.retail.shop.app import serving
+    from spec_envs.retail.shop.app import Faults, serving
     from spec_envs.retail.shop.database import ShopDatabase
-    from spec_envs.retail.shop.faults import Faults
 
-    faults = Faults(
-        lost_before=lose_before, lost_after=lose_after, failed=fail, slow=slow, slow_s=slow_seconds, seed=seed
+    given = _Faults(**faults)
+    wanted = Faults(
+        lost_before=given.lose_before,
+        lost_after=given.lose_after,
+        failed=given.fail,
+        slow=given.slow,
+        slow_s=given.slow_seconds,
+        seed=given.seed,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends in order, as Ctrl-C does
-    try:
-        with (
-            ShopDatabase(load_data(data), database) as opened,
-            serving(opened, faults=faults, host=host, port=port) as served,
-        ):
-            click.echo(served.address)
-            served.wait()
-    except KeyboardInterrupt:
-        pass
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        ShopDatabase(load_data(data), database) as opened,
+        serving(opened, faults=wanted, host=host, port=port) as served,
+    ):
+        click.echo(served.address)
+        served.wait()
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 takes a free one."
-)
+@_address(8080)
 @click.option(
     "--corpus",
     default="embedded",

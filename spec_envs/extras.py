@@ -1,4 +1,4 @@
-"""Optional dependencies: one message with the one command that installs all that an experiment needs."""
+"""Optional dependencies: one message with the one command that installs all that is needed."""
 
 from __future__ import annotations
 

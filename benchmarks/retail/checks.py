@@ -1,18 +1,25 @@
-"""``spec-envs retail replay``: do the environment, its data and its hash agree with those of tau-bench?"""
+"""``spec-envs retail replay`` and ``certify``: is the shop that of tau-bench, and does speculation change nothing?"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.agents import PatternGuesser, ReplyGuesser
+from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.benchmarks.reports import collected, write_text
+from spec_envs.benchmarks.retail import RetailSettings
+from spec_envs.benchmarks.retail.cast import Agent, customer_of, tasks_of, tools_of
+from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.forking import fork
+from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.tasks import Action
-from spec_envs.retail.tools.table import TERMINAL
+from spec_envs.retail.tools.table import READS, TERMINAL
+from spec_envs.wrappers import Certificate, certify
 
 
 def run(data: str, tasks: str, target: Path) -> None:
@@ -53,3 +60,26 @@ def _output(env: gym.Env[Any, Any], action: Action) -> str:
 
 def _silent(query: object) -> str:
     return ""
+
+
+def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
+    """Compare episodes of the generated shop; each seed draws a task.
+
+    Args:
+        seeds: Seeds of the episodes.
+        learn: How many tasks of the split "train" the guessers learn from beforehand; they go on learning.
+    """
+    settings = RetailSettings(learn=learn)
+    guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
+    guessers.learn([run_plainly(task, settings) for task in tasks_of(settings, "train")[:learn]])
+    assert guessers.pattern is not None and guessers.replies is not None
+    return certify(
+        lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
+        Agent(ScriptedRetailPolicy(error_rate=0.1), settings.actor_seconds),
+        {"policy": guessers.pattern, "user": guessers.replies},
+        seeds,
+        prefetchers={"user": guessers.pattern},
+        k=settings.k,
+        limits=settings.limits,
+        runtime="simulation",
+    )
