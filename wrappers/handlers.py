@@ -17,12 +17,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from spec_envs.adapting import as_handler, is_async, unpriced_model
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
-from spec_envs.handling import CancelToken, Handler, Usage
+from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.recording import Record, Recording
-from spec_envs.wrappers.runtimes.asyncio import TaskToken
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
 __all__ = [

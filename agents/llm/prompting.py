@@ -8,9 +8,9 @@ from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration
-from spec_envs.adapting import as_handler, is_async, unpriced_model
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.reasoning import without_reasoning
+from spec_envs.handling import as_handler, is_async, unpriced_model
 
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from spec_envs.agents.search.situation import similar_titles
-from spec_envs.search.world.questions.phrases import ASKED, REFERRED
+from spec_envs.search.world.questions import ASKED, REFERRED
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

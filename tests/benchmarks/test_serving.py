@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -205,7 +206,7 @@ class TestProtocol:
         client.chat.completions.create(model="m", messages=HELLO)
         with urllib.request.urlopen(f"{server.address}/stats") as response:
             told = json.load(response)
-        assert told == json.loads(json.dumps(server.settle().as_dict()))
+        assert told == json.loads(json.dumps(dataclasses.asdict(server.settle())))
         assert told["by_request"][-1]["outcome"] == "done" and told["running"] == 0
         assert told["tokens_out"] == sum(request["tokens_out"] for request in told["by_request"])
 

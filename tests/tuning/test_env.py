@@ -30,9 +30,8 @@ from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Metrics
+from spec_envs.tuning.models import RoundRobin, Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 
 FORMATS = [("dict", "dict"), ("box", "dict"), ("json", "text")]
 

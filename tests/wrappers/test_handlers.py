@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration, RecordMissing, Usage
-from spec_envs.adapting import is_async
+from spec_envs.handling import is_async
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper
 from spec_envs.wrappers.cache import cached

@@ -13,10 +13,9 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, assert_never
 
-from spec_envs.adapting import is_async
 from spec_envs.errors import EnvClosed, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, is_async
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.guessing import Guessing
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -140,6 +139,11 @@ class Driver:
         """Record that the real environment did not do what the branch predicted."""
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
+
+    def stop_speculating(self) -> None:
+        """From now on, start and predict nothing ahead of time."""
+        with self._runtime.lock:
+            self._tree.stop_speculating()
 
     def close(self) -> None:
         """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""

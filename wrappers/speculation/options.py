@@ -7,13 +7,11 @@ import inspect
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from spec_envs.adapting import as_handler, is_async, unpriced_model
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
-from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import Handler
-from spec_envs.prefetch import Prefetcher
+from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
+from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
@@ -38,14 +36,18 @@ class SessionOptions:
     runtime: str | Runtime = "threads"
     canonical: Mapping[str, Callable[[Any], Hashable]] | None = None
     shadow_every: int = 10
+    rehearse: bool = True
+    prove_every: int = 100
     max_trace_events: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.policy is not None and not callable(self.policy):
-            raise InvalidConfiguration(f"policy must be callable as policy(observation), not {self.policy!r}")
+        if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
+            raise InvalidConfiguration(
+                f"policy must be callable as policy(observation), or have predict(observation), not {self.policy!r}"
+            )
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-        for name, least in (("k", 1), ("shadow_every", 1), ("max_trace_events", 0)):
+        for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
             integer(name, getattr(self, name), least=least)
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
