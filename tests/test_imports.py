@@ -27,6 +27,7 @@ MAY_WAIT = {
     "spec_envs/asgi_server.py": "runs a server in a thread",
     "spec_envs/handling.py": "the token of the wall clock",
     "spec_envs/chess/uci.py": "talks to a chess engine's process",
+    "wrappers/speculation/rehearsal.py": "has so much real time and no more",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "spec_envs/background_loop.py": "an event loop for what asks the web, or a model",
     "spec_envs/search/web/browser_pool.py": "starts browsers ahead, in a thread",
