@@ -12,9 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.callable import CallableGuesser
-from spec_envs.agents.chess.engine_guessers import BuiltinChessGuesser, StockfishGuesser
+from spec_envs.agents.chess.guessers import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser
 from spec_envs.agents.chess.policies import BuiltinChessPolicy, RandomChessPolicy, StockfishPolicy
-from spec_envs.agents.chess.recorded_guesser import RecordedChessGuesser
 from spec_envs.agents.frequency import FrequencyGuesser
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
 from spec_envs.agents.nearest import NearestGuesser
@@ -25,13 +24,11 @@ from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
     from spec_envs.agents.retail.chat_customer import ChatCustomer
-    from spec_envs.agents.retail.gold_replay import GoldReplay
-    from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+    from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
     from spec_envs.agents.search.action_guesser import SearchGuesser
     from spec_envs.agents.search.page_guesser import PageGuesser
     from spec_envs.agents.search.react_policy import ReActPolicy
-    from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-    from spec_envs.agents.search.solution_replay import SolutionReplay
+    from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy, SolutionReplay
 
 __all__ = [
     "BuiltinChessGuesser",
@@ -63,13 +60,13 @@ __all__ = [
 #: The modules of names that are imported on first use, because they import the whole of an environment.
 _LATE = {
     "ChatCustomer": "retail.chat_customer",
-    "GoldReplay": "retail.gold_replay",
+    "GoldReplay": "retail.scripted_policy",
     "PageGuesser": "search.page_guesser",
     "ReActPolicy": "search.react_policy",
     "ScriptedRetailPolicy": "retail.scripted_policy",
     "ScriptedSearchPolicy": "search.scripted_policy",
     "SearchGuesser": "search.action_guesser",
-    "SolutionReplay": "search.solution_replay",
+    "SolutionReplay": "search.scripted_policy",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command ``spec-envs``, whose commands are in ``commands/``.
+"""The command ``spec-envs``, with all commands except ``bench`` and the servers, which have files of their own.
 
 An error of the library is shown as one line; the exit code is 2 for an input that cannot be used, and 1 for a run that
 failed.
@@ -6,12 +6,16 @@ failed.
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import click
 
-from spec_envs.benchmarks.commands import checks, play, serve
-from spec_envs.benchmarks.commands.bench import bench
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.bench import bench
+from spec_envs.benchmarks.options import Settings, options_of, setting
+from spec_envs.benchmarks.serve import serve_model, shop, wiki
 
 
 class _Failed(click.ClickException):
@@ -56,16 +60,136 @@ def main() -> None:
     """Agents made faster by lossless speculation: a demonstration, and measurements."""
 
 
-for command in (
-    bench,
-    play.demo,
-    play.play,
-    checks.retail,
-    checks.tuning,
-    serve.serve_model,
-    serve.shop,
-    serve.wiki,
-):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Demo(Settings):
+    game: Path | None = setting(None, "File with a recorded game.", type=options.FILE, default_text="a made-up game")
+    plies: int | None = setting(None, "Half moves.", ge=1, default_text="30, or the whole game if it is shorter")
+    speed: float | None = setting(
+        None, "Recorded seconds in one real second.", gt=0, default_text="so that the plain run takes 10 s"
+    )
+    k: int = options.k()
+    max_inflight: int = options.max_inflight(8)
+    out: Path = setting(Path("out"), "Folder for the trace.", type=click.Path(file_okay=False, path_type=Path))
+
+
+@main.command()
+@options_of(_Demo)
+def demo(**settings: Any) -> None:
+    """Replay a game of chess between two slow players: first without speculation, and then with it.
+
+    Needs no key and no data. Stockfish guesses if it is installed, otherwise the built-in engine.
+    """
+    from spec_envs.benchmarks.demo import run
+
+    run(**settings)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Play(Settings):
+    agent_seconds: float = setting(3.0, "How long the agent thinks about an action.", ge=0)
+    k: int = options.k()
+    max_inflight: int = options.max_inflight(4)
+
+
+@main.group()
+def play() -> None:
+    """Play yourself, at the terminal: the agent works ahead on what you are likely to type."""
+
+
+@play.command()
+@click.option("--plies", type=click.IntRange(min=1), help="End after this many half moves.  [default: play to the end]")
+@options_of(_Play)
+def chess(plies: int | None, **settings: Any) -> None:
+    """Play black against an engine that takes its time."""
+    from spec_envs.benchmarks.play import play_chess
+
+    play_chess(plies, **settings)
+
+
+@play.command("retail")
+@click.option(
+    "--task", default="test-3", show_default=True, help="A generated task: train-0 … 139, dev-0 … 19, test-0 … 59."
+)
+@options_of(_Play)
+def play_shop(task: str, **settings: Any) -> None:
+    """Be a customer of the shop; the agent is a scripted clerk that takes its time."""
+    from spec_envs.benchmarks.play import play_retail
+
+    play_retail(task, **settings)
+
+
+@main.group()
+def retail() -> None:
+    """The retail environment: check it against tau-bench, and check that speculation changes nothing."""
+
+
+@retail.command()
+@click.option(
+    "--data", default="embedded", show_default=True, help='"embedded", or a folder with the data of tau-bench.'
+)
+@click.option("--tasks", default="embedded", show_default=True, help='"embedded", or a JSON file with tasks.')
+@click.option(
+    "--json",
+    "json_file",
+    type=options.OutputFile(),
+    default="-",
+    show_default=True,
+    help="File to write (-: standard output).",
+)
+def replay(data: str, tasks: str, json_file: Path) -> None:
+    """Replay the gold actions of tasks: outputs of the tools, and tau-bench's hash of the data at the end."""
+    from spec_envs.benchmarks.retail.checks import run
+
+    run(data, tasks, json_file)
+
+
+@retail.command("certify")
+@click.option("--seeds", type=click.IntRange(min=1), default=200, show_default=True, help="Episodes to compare.")
+@click.option(
+    "--learn",
+    type=click.IntRange(min=1),
+    default=40,
+    show_default=True,
+    help="Tasks that the guessers learn from beforehand.",
+)
+def certify_retail(seeds: int, learn: int) -> None:
+    """Compare episodes of the generated shop with and without speculation; exit code 1 if they differ."""
+    from spec_envs.benchmarks.retail.checks import certify_retail
+
+    certificate = certify_retail(range(seeds), learn)
+    click.echo(str(certificate))
+    if not certificate:
+        raise click.exceptions.Exit(1)
+
+
+@main.group()
+def tuning() -> None:
+    """The tuning environment: put back what it changed on this machine, and check that speculation changes nothing."""
+
+
+@tuning.command()
+@click.option("--journal", type=options.FOLDER, help="Folder of the journal.  [default: that of the user]")
+def restore(journal: Path | None) -> None:
+    """Put back every setting that a killed run has left changed."""
+    from spec_envs.tuning.journal import Journal
+
+    with Journal(journal) as opened:
+        for path, value in opened.restored.items():
+            click.echo(f"{path} is {value!r} again")
+        if not opened.restored:
+            click.echo("nothing was left changed")
+
+
+@tuning.command("certify")
+@click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to compare.")
+def certify_tuning(seeds: int) -> None:
+    """Compare the plain with the speculative loop on the simulator, step by step."""
+    from spec_envs.benchmarks.tuning.certify import run
+
+    run(seeds)
+
+
+for command in (bench, serve_model, shop, wiki):
     main.add_command(command)
 
 

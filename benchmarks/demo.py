@@ -16,17 +16,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from spec_envs.benchmarks.chess.made_up import made_up_game
+from spec_envs.benchmarks.chess import ChessSettings, Guesses
 from spec_envs.benchmarks.chess.run import (
     ChessBench,
     game_name,
+    made_up_game,
     moves_of,
     plain_env,
     player_of,
     sequential_seconds,
     speculative_env,
 )
-from spec_envs.benchmarks.chess.settings import ChessSettings, Guesses
 from spec_envs.benchmarks.episodes import Step, play, runtime_of
 from spec_envs.benchmarks.reports import console, outcomes
 from spec_envs.chess.engine import find_stockfish
@@ -45,15 +45,7 @@ _SHOWN = 18
 
 
 def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_inflight: int, out: Path) -> None:
-    """Play, show and compare.
-
-    Args:
-        game: A file with a recorded game; ``None``: a made-up game.
-        plies: Half moves; ``None``: 30, or the whole game if it is shorter.
-        speed: Recorded seconds in one second; ``None``: so fast that the plain run takes 10 s.
-        k: Guesses for one call.
-        max_inflight: Speculative calls in flight at once.
-        out: Folder for the trace; created if it does not exist.
+    """Play, show and compare; the arguments are the options of ``spec-envs demo``.
 
     Raises:
         InvalidConfiguration: The file holds no game, or the game has fewer plies.

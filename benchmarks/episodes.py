@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 
-from spec_envs.adapting import as_guess
 from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess
 from spec_envs.wrappers import SimulationRuntime, Statistics, ThreadRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 
@@ -56,14 +55,7 @@ class Episode:
 def steps_of(
     env: gym.Env[Any, Any], act: Callable[[Any], Any], *, seed: int = 0, options: dict[str, Any] | None = None
 ) -> Iterator[Step]:
-    """Play an episode step by step: yields the reset, and then each step.
-
-    Args:
-        env: The environment.
-        act: Returns the action for an observation.
-        seed: For the reset.
-        options: For the reset.
-    """
+    """Play an episode step by step: yields the reset, and then each step; the arguments are those of ``play``."""
     observation, info = env.reset(seed=seed, options=options)
     yield Step(None, observation, 0.0, info)
     done = False

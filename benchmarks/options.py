@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import os
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,36 +28,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 #: A folder that must exist.
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _About:
-    """What is known of an option besides its name, type and default; see ``setting``."""
-
-    help: str
-    ge: float | None
-    gt: float | None
-    le: float | None
-    default_text: str | None
-    type: click.ParamType[Any] | None
-    required: bool
-
-    def check(self, name: str, value: Any, choices: Sequence[Any]) -> None:
-        if choices and value not in choices:
-            raise InvalidConfiguration(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-        bounds = [f"at least {self.ge}"] if self.ge is not None else [f"above {self.gt}"] if self.gt is not None else []
-        if self.le is not None:
-            bounds.append(f"at most {self.le}")
-        elif isinstance(value, float):
-            bounds.append("finite")
-        inside = (
-            (self.ge is None or value >= self.ge)
-            and (self.gt is None or value > self.gt)
-            and (self.le is None or value <= self.le)
-            and (not isinstance(value, float) or math.isfinite(value))
-        )
-        if bounds and not inside:
-            raise InvalidConfiguration(f"{name} must be {' and '.join(bounds)}, not {value!r}")
 
 
 def setting(
@@ -85,8 +56,8 @@ def setting(
         type: The option's type, where the annotation does not say it, as for a file that must exist.
         required: Whether the option must be given on the command line.
     """
-    about = _About(help, ge, gt, le, default_text, type, required)
-    return dataclasses.field(default=default, metadata={"about": about})
+    kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
+    return dataclasses.field(default=default, metadata=kept)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,12 +73,30 @@ class Settings:
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None:
-                field.metadata["about"].check(field.name, value, _choices_of(hints[field.name]))
+            if value is not None and not (rule := _rule(field.metadata, _choices_of(hints[field.name]), value))[0]:
+                raise InvalidConfiguration(f"{field.name} must be {rule[1]}, not {value!r}")
         self.check()
 
     def check(self) -> None:
         """Check what the bounds of single fields cannot say; subclasses override it."""
+
+
+def _rule(bounds: Mapping[str, Any], choices: Sequence[Any], value: Any) -> tuple[bool, str]:
+    """Whether a setting may have the value, and what its value must be."""
+    if choices:
+        return value in choices, f"one of {', '.join(choices)}"
+    rules = [
+        (f"{words} {bounds[name]}", holds(value, bounds[name]))
+        for name, words, holds in (
+            ("ge", "at least", operator.ge),
+            ("gt", "above", operator.gt),
+            ("le", "at most", operator.le),
+        )
+        if bounds[name] is not None
+    ]
+    if isinstance(value, float) and bounds["le"] is None:
+        rules.append(("finite", math.isfinite(value)))
+    return all(holds for _, holds in rules), " and ".join(words for words, _ in rules)
 
 
 # Fields of several experiments, so that they are spelled and explained alike.
@@ -169,28 +158,26 @@ def options_of(settings: type[Settings]) -> Callable[[Command], Command]:
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Command]:
-    about: _About = field.metadata["about"]
+    about, text = field.metadata, field.metadata["text"]
     return click.option(
         f"--{field.name.replace('_', '-')}",
-        type=about.type or _type_of(hint, about),
-        default=None if about.required else field.default,
-        show_default=about.default_text is None and not about.required,
-        required=about.required,
-        help=about.help if about.default_text is None else f"{about.help}  [default: {about.default_text}]",
+        type=about["type"] or _type_of(hint, about),
+        default=None if about["required"] else field.default,
+        show_default=text is None and not about["required"],
+        required=about["required"],
+        help=about["help"] if text is None else f"{about['help']}  [default: {text}]",
     )
 
 
-def _type_of(hint: Any, about: _About) -> click.ParamType[Any]:
+def _type_of(hint: Any, bounds: Mapping[str, Any]) -> click.ParamType[Any]:
     if choices := _choices_of(hint):
         return click.Choice(choices)
-    least = about.ge if about.gt is None else about.gt
+    least = bounds["ge"] if bounds["gt"] is None else bounds["gt"]
     match _without_none(hint):
         case builtin if builtin is int:
-            return click.IntRange(
-                min=None if least is None else int(least), max=None if about.le is None else int(about.le)
-            )
+            return click.IntRange(least, bounds["le"])
         case builtin if builtin is float:
-            return click.FloatRange(min=least, max=about.le, min_open=about.gt is not None)
+            return click.FloatRange(least, bounds["le"], min_open=bounds["gt"] is not None)
         case _:
             return click.STRING
 

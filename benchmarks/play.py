@@ -13,7 +13,7 @@ from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy, CallableGu
 from spec_envs.benchmarks.episodes import play
 from spec_envs.calls import Call
 from spec_envs.guesses import Guesser
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.queries import STOP
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency

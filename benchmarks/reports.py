@@ -7,6 +7,7 @@ import json
 import math
 import platform
 import statistics
+import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -64,6 +65,39 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
         result.add_section()
         result.add_row(*footer, style="bold")
     return Group(Text(title, style="bold"), result)
+
+
+class _Cell(string.Formatter):
+    """Formats figures as ``str.format`` does: "-" for a figure that does not exist, and 0 for one that is not named."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """The figure, such as ``calls[wasted]``."""
+        try:
+            return super().get_field(field_name, args, kwargs)
+        except KeyError:
+            return 0, field_name
+
+    def format_field(self, value: Any, format_spec: str) -> Any:
+        """The figure as text."""
+        return "-" if value is None else value if isinstance(value, str) else super().format_field(value, format_spec)
+
+
+def table_of(
+    title: str, columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]], footer: Mapping[str, Any] | None = None
+) -> Group:
+    """A table of figures.
+
+    Args:
+        title: The title.
+        columns: The format of the cells of each column, by its heading, such as ``"{saved:.1%}"``.
+        rows: The figures of each row, by the names in the formats.
+        footer: The figures of the last row.
+    """
+
+    def cells(figures: Mapping[str, Any]) -> list[str]:
+        return [_Cell().vformat(cell, (), figures) for cell in columns.values()]
+
+    return table(title, tuple(columns), list(map(cells, rows)), footer=cells(footer) if footer else ())
 
 
 def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[int | None]:

@@ -4,6 +4,8 @@ Importing this package registers the environments (``SpecChess-v0``, ``SpecRetai
 ``SpecTuning-v0``).
 """
 
+import gymnasium as gym
+
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import (
@@ -20,10 +22,8 @@ from spec_envs.errors import (
     UnknownHandler,
 )
 from spec_envs.forking import fork
-from spec_envs.guesses import Guess, Guesser
+from spec_envs.guesses import Guess, Guesser, Prefetcher, Situation
 from spec_envs.handling import CancelToken, Handler, Usage
-from spec_envs.prefetch import Prefetcher, Situation
-from spec_envs.registration import register_envs
 
 __all__ = [
     "Call",
@@ -50,4 +50,11 @@ __all__ = [
     "fork",
 ]
 
-register_envs()
+for name, entry_point in (
+    ("SpecChess-v0", "spec_envs.chess.env:ChessEnv"),
+    ("SpecRetail-v0", "spec_envs.retail.env:RetailEnv"),
+    ("SpecSearch-v0", "spec_envs.search.env:SearchEnv"),
+    ("SpecTuning-v0", "spec_envs.tuning.env:TuningEnv"),
+):  # entry points are texts, so that importing this package loads no environment
+    if name not in gym.registry:
+        gym.register(id=name, entry_point=entry_point)

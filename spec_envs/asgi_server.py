@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Closing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -37,10 +37,11 @@ class Served(Closing):
             raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
         self._socket = _listening(host, port)
         #: The server's address, such as ``http://127.0.0.1:8000``.
-        self.address = f"http://{host}:{self._socket.getsockname()[1]}"
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app,
             loop="asyncio",
+            interface="asgi3",
             http="h11",
             ws="none",
             lifespan="off",
@@ -74,7 +75,9 @@ class Served(Closing):
 def _listening(host: str, port: int) -> socket.socket:
     """A socket to which clients can connect already: their requests wait until the server runs."""
     # asyncio switches Nagle's algorithm off only for sockets that name the protocol TCP: 2 ms, not 44 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

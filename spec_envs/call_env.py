@@ -18,13 +18,12 @@ from typing import Any, ClassVar, Self, TypeVar
 import gymnasium as gym
 import numpy as np
 
-from spec_envs.adapting import as_handler
 from spec_envs.calls import Call
 from spec_envs.checks import integer_or_none
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
 from spec_envs.forking import copy_attributes
 from spec_envs.forking.generators import Snapshot, restored, snapshot
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.handling import CancelToken, Handler, as_handler
 from spec_envs.values import own_copy
 
 ObsType = TypeVar("ObsType")

@@ -1,16 +1,22 @@
-"""What a handler is, and the token that it gets with a query: it says whether to go on, and meters the cost."""
+"""What a handler is, how the library calls it, and its token, which says whether to go on, and meters the cost."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
+import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any, Protocol, Self, TypeVar
 
-from spec_envs.errors import CallCancelled
+import numpy as np
+
+from spec_envs.calls import Effect
+from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.values import own_copy
 
 
 class Handler(Protocol):
@@ -177,3 +183,214 @@ class CancelToken:
                 return
             self._event = self._event or threading.Event()
         self._event.wait(None if math.isinf(seconds) else seconds)
+
+
+class TaskToken(CancelToken):
+    """A token on an event loop's clock."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    @classmethod
+    def here(cls) -> Self:
+        """Return a new token on the clock of the running event loop."""
+        return cls(asyncio.get_running_loop())
+
+    async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
+        """See ``CancelToken.asleep``."""
+        with self._sleeping(seconds, spending):
+            if seconds == float("inf"):
+                await self._loop.create_future()
+            await asyncio.sleep(max(0.0, seconds))
+
+    def _now(self) -> float:
+        return self._loop.time()
+
+    def _wait(self, seconds: float) -> None:
+        if running_loop() is self._loop:
+            raise InvalidConfiguration(
+                "cancel.sleep() would stop the event loop; an async handler awaits asyncio.sleep() or cancel.asleep()"
+            )
+        super()._wait(seconds)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the event loop that runs in this thread, if any."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+Result = TypeVar("Result")
+
+
+def as_handler(function: Handler) -> Handler:
+    """``function`` as a handler that can be called as ``handler(query)`` and as ``handler(query, cancel)``.
+
+    A function with no parameter named ``cancel`` is called with the query alone. The handler of a coroutine function is
+    one too (``is_async``). It has the ``effect`` and the ``max_inflight`` of ``function``, where that has them.
+
+    A model with ``predict(observation, …) -> (action, state)``, as stable-baselines3 has them, is a handler as well,
+    and so is its method ``predict``: the response is the action.
+
+    Raises:
+        InvalidConfiguration: ``function`` cannot be called.
+    """
+    predict = _predict_of(function)
+    if predict is not None:
+        return _Adapted(function, lambda query: _action(predict, query))
+    if not callable(function):
+        raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
+    parameters = list(_parameters(function).values())[:2]
+    second = parameters[1] if len(parameters) == 2 and parameters[1].name == "cancel" else None
+    by_position = second is not None and second.kind is not inspect.Parameter.KEYWORD_ONLY
+    if by_position and second is not None and second.default is not inspect.Parameter.empty:
+        return function
+    return _Adapted(function, function, by_position)
+
+
+def answered(handler: Callable[..., Any], query: Any, cancel: CancelToken) -> Any:
+    """The response of ``handler``, to be awaited if the handler is awaited; handler and caller share no value.
+
+    Whoever receives a query or a response may change it, and whoever returned it may go on using it.
+
+    Raises:
+        NotCopyable: The query or the response can change and cannot be copied.
+        Exception: Whatever the handler raises.
+    """
+    response = handler(own_copy(query), cancel)
+    return _Awaited(response) if inspect.isawaitable(response) else own_copy(response)
+
+
+class _Awaited:
+    """Gives a copy of what ``inner`` gives; closing it before it is awaited closes ``inner``."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        response = yield from self._inner.__await__()
+        return own_copy(response)
+
+    def close(self) -> None:
+        """End a coroutine that has not begun."""
+        if inspect.iscoroutine(self._inner):
+            self._inner.close()
+
+
+class _Adapted:
+    """Calls ``function``, made from ``origin``, with the query, and with the token if it has a parameter for it."""
+
+    def __init__(self, origin: Any, function: Callable[..., Any], by_position: bool = False) -> None:
+        self._function = function
+        self._by_position = by_position
+        self._by_name = not by_position and "cancel" in _parameters(function)
+        self.is_async = is_async(function)
+        self.unpriced = unpriced_model(function)
+        for name in ("effect", "max_inflight"):
+            if (declared := getattr(origin, name, None)) is not None:
+                setattr(self, name, declared)
+
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
+        if not self._by_position and not self._by_name:
+            return self._function(query)
+        if cancel is None:
+            if self.is_async:
+                return self._on_loop(query)
+            cancel = CancelToken()
+        return self._function(query, cancel) if self._by_position else self._function(query, cancel=cancel)
+
+    async def _on_loop(self, query: Any) -> Any:
+        return await self(query, TaskToken.here())
+
+
+def _predict_of(policy: Any) -> Callable[..., Any] | None:
+    """Return the method of a model that returns an action and a state; ``None`` if ``policy`` is another callable."""
+    predict = policy if getattr(policy, "__name__", None) == "predict" else getattr(policy, "predict", None)
+    if not callable(predict) or is_async(predict):
+        return None
+    returns_state = not _parameters(predict).keys().isdisjoint({"state", "episode_start", "deterministic"})
+    return predict if returns_state or not callable(policy) else None
+
+
+def _action(predict: Callable[..., Any], observation: Any) -> Any:
+    action = predict(observation)
+    if isinstance(action, tuple):
+        if len(action) != 2 or action[1] is not None:
+            raise InvalidConfiguration(
+                f"{predict!r} returned {action!r}, and a policy's predict() must return (action, None): a policy is a "
+                f"function of the observation. Give a model that keeps a state as a callable object with fork()"
+            )
+        action = action[0]
+    is_number = isinstance(action, np.ndarray) and action.shape == () and action.dtype.kind in "iu"
+    return action[()] if is_number else action
+
+
+def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
+    """A guesser's ``guess`` as ``guess(call, k, cancel, early)``: it gets of the last two what it has parameters for.
+
+    So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
+    """
+    accepted = [name for name in ("cancel", "early") if name in _parameters(guess)]
+
+    def adapted(
+        call: Any, k: int, cancel: CancelToken | None = None, early: Callable[[Any], None] = lambda guesses: None
+    ) -> Result:
+        available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
+        return guess(call, k, **{name: available[name] for name in accepted})
+
+    return adapted
+
+
+def declared_effect(what: str, handler: object) -> Effect | None:
+    """The attribute ``effect`` of ``handler``, which is the argument ``what``; ``None`` if it has no such attribute.
+
+    Raises:
+        InvalidConfiguration: The attribute is not an ``Effect``.
+    """
+    effect = getattr(handler, "effect", None)
+    if effect is not None and not isinstance(effect, Effect):
+        raise InvalidConfiguration(f"effect of {what}={handler!r} must be an Effect, not {effect!r}")
+    return effect
+
+
+def unpriced_model(function: object) -> str | None:
+    """The name of the model that ``function`` calls, if the price of its tokens is unknown: its ``unpriced``."""
+    unpriced = getattr(function, "unpriced", None) or getattr(getattr(function, "__self__", None), "unpriced", None)
+    return unpriced if isinstance(unpriced, str) else None
+
+
+def is_async(function: Any) -> bool:
+    """Whether calling ``function`` gives a coroutine, which an event loop has to run.
+
+    True for coroutine functions, for objects whose ``__call__`` is one, and for objects with a true attribute
+    ``is_async``.
+    """
+    declared = getattr(function, "is_async", None)
+    if isinstance(declared, bool):
+        return declared
+    call = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some builtins have no signature
+        return {}
+
+
+class Closing:
+    """Makes a class with a ``close`` method a context manager that closes the object at the end."""
+
+    def close(self) -> None:
+        """Release the resources. Idempotent."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

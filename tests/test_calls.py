@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallCancelled, CancelToken, Effect, Guess, InvalidConfiguration, Usage
-from spec_envs.adapting import as_guess, as_handler
+from spec_envs.handling import as_guess, as_handler
 from spec_envs.values import key_of
 
 VALUES = st.recursive(

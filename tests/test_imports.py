@@ -26,21 +26,22 @@ MAY_WAIT = {
     "agents/llm/chat_model.py": "asks which event loop it is on",
     "spec_envs/asgi_server.py": "runs a server in a thread",
     "spec_envs/handling.py": "the token of the wall clock",
-    "spec_envs/chess/engine.py": "talks to a chess engine's process",
+    "spec_envs/chess/uci.py": "talks to a chess engine's process",
+    "wrappers/speculation/rehearsal.py": "has so much real time and no more",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
+    "wrappers/runtimes/base.py": "asks whether it is in the thread that gets Ctrl-C",
     "spec_envs/background_loop.py": "an event loop for what asks the web, or a model",
     "spec_envs/search/web/browser_pool.py": "starts browsers ahead, in a thread",
     "spec_envs/search/web/chromium.py": "ends a browser's processes",
     "spec_envs/search/web/client.py": "asks a site, and pauses between attempts",
     "spec_envs/search/web/gate.py": "a browser's way to the web",
     "spec_envs/search/local_wiki/server.py": "a server, and pages that take their time",
-    "spec_envs/retail/shop/app.py": "an ASGI application, which calls the database from threads",
-    "spec_envs/retail/shop/faults.py": "answers late on purpose",
-    "spec_envs/tuning/backends/slots.py": "calls wait for a slot on the machine's cores",
-    "spec_envs/tuning/system/journal.py": "is told from which thread it is made, since only one can handle signals",
-    "spec_envs/tuning/system/load.py": "measures the machine by the second",
+    "spec_envs/slots.py": "calls wait for a slot",
+    "spec_envs/retail/shop/app.py": "calls the database from threads, and with faults answers late on purpose",
+    "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
+    "spec_envs/tuning/machine.py": "measures the machine by the second",
     "spec_envs/tuning/backends/sysbench.py": "measures sysbench",
-    "spec_envs/tuning/workloads/files_and_memory.py": "measures in the calling thread",
+    "spec_envs/tuning/backends/system_settings.py": "measures in the calling thread",
     "spec_envs/tuning/programs/tcp_messages.py": "a program of its own that measures",
     "spec_envs/tuning/programs/spinner.py": "a program of its own that measures",
     "spec_envs/tuning/programs/database.py": "a program of its own that measures",
@@ -100,7 +101,7 @@ def test_no_module_is_excused_without_need():
 
 PURE = [
     *(name for name in SOURCES if name.startswith("wrappers/speculation/tree/")),
-    *(f"wrappers/tools/{name}.py" for name in ("chain", "executions", "machine")),
+    *(f"wrappers/tools/{name}.py" for name in ("executions", "machine", "runs")),
 ]
 
 

@@ -12,8 +12,8 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Call, CancelToken, Effect, Guess, Guesser, Handler, Prefetcher, Situation
-from spec_envs.adapting import as_guess, as_handler
 from spec_envs.guesses import AsyncGuesser
+from spec_envs.handling import as_guess, as_handler
 
 CALL = Call("world", 1)
 

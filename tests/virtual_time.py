@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from spec_envs import Call, CancelToken, Usage
-from spec_envs.adapting import as_guess, as_handler, is_async
+from spec_envs.handling import as_guess, as_handler, is_async
 
 ResultType = TypeVar("ResultType")
 

@@ -3,25 +3,88 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import enum
+import itertools
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, cast
 
-from spec_envs.adapting import answered, as_handler
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
+from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.handling import answered, as_handler
 from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
-from spec_envs.wrappers.certificate import Certificate, Comparison, Record, error_entry, reset_entry, step_entry
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.runtimes.blocking import run_blocking
-from spec_envs.wrappers.runtimes.choice import make_runtime
+from spec_envs.wrappers.runtimes.blocking import make_runtime, run_blocking
 from spec_envs.wrappers.speculation.awaiting import run_awaited
-from spec_envs.wrappers.speculation.transitions import AnyEnv, resetting, stepping
+from spec_envs.wrappers.speculation.transitions import AnyEnv, plain_reward, resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 
 Policy = Callable[..., Any]
+#: One entry for the reset and one for each step: field name -> value, or the value's key.
+Record = list[dict[str, Any]]
+
+
+class Verdict(enum.Enum):
+    """What the comparison has shown."""
+
+    LOSSLESS = "lossless"
+    NONDETERMINISTIC_CONTROL = "nondeterministic control"
+    DIVERGED = "diverged"
+    NOT_FORKABLE = "not forkable"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Difference:
+    """The first difference between two runs.
+
+    Args:
+        seed: The seed of the episode.
+        step: The number of the step; 0 is the reset, 1 the first step.
+        field: ``action``, ``observation``, ``reward``, ``terminated``, ``truncated``, ``info``, ``error``, or ``end``
+            if one run has ended and the other has not.
+        first: The value in the first run.
+        second: The value in the other run.
+    """
+
+    seed: int
+    step: int
+    field: str
+    first: Any
+    second: Any
+
+    def __str__(self) -> str:
+        where = f"seed {self.seed}, step {self.step}"
+        return f"{where}: {self.field} is {self.first!r} in one run and {self.second!r} in the other"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Certificate:
+    """The result of ``certify``; true if the verdict is ``LOSSLESS``.
+
+    Args:
+        verdict: ``LOSSLESS`` if no seed showed a difference. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed
+            already differ, so that nothing can be said. ``DIVERGED`` if two plain runs agree and the speculative run
+            differs from them. ``NOT_FORKABLE`` if the environment cannot be speculated on; ``reason`` says why.
+        seeds: The number of seeds compared, including the seed with the difference.
+        difference: The first difference, if any.
+        reason: The message of the ``NotForkable``, if any.
+    """
+
+    verdict: Verdict
+    seeds: int
+    difference: Difference | None = None
+    reason: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.verdict is Verdict.LOSSLESS
+
+    def __str__(self) -> str:
+        why = self.reason or self.difference
+        where = "" if why is None else f" ({why})"
+        return f"{self.verdict.value} on {self.seeds} seed(s){where}"
 
 
 def certify(
@@ -117,34 +180,69 @@ class _Loop:
 async def _compare(
     plain: Callable[[], _Loop], speculative: Callable[[], _Loop], seeds: Iterable[int], max_steps: int
 ) -> Certificate:
-    comparison = Comparison()
-    for seed in seeds:
-        for make in (plain, plain, speculative):
-            if not comparison.decided:
-                comparison.add(seed, await _run(make(), seed, max_steps))
-        if comparison.decided:
-            break
-    return comparison.result()
+    count = 0
+    for count, seed in enumerate(seeds, 1):
+        first = await _run(plain(), seed, max_steps)
+        for make, verdict in ((plain, Verdict.NONDETERMINISTIC_CONTROL), (speculative, Verdict.DIVERGED)):
+            try:
+                second = await _run(make(), seed, max_steps)
+            except NotForkable as error:
+                return Certificate(Verdict.NOT_FORKABLE, count, reason=str(error))
+            difference = _first_difference(seed, first, second)
+            if difference is not None:
+                return Certificate(verdict, count, difference)
+    if not count:
+        raise InvalidConfiguration("seeds must hold at least one seed: nothing was compared, so nothing is known")
+    return Certificate(Verdict.LOSSLESS, count)
+
+
+def _first_difference(seed: int, first: Record, second: Record) -> Difference | None:
+    for step, (one, other) in enumerate(itertools.zip_longest(first, second)):
+        if one is None or other is None:
+            return Difference(seed, step, "end", one is None, other is None)
+        for field in dict.fromkeys((*one, *other)):
+            if one.get(field) != other.get(field):
+                return Difference(seed, step, field, one.get(field), other.get(field))
+    return None
 
 
 async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
-    """Run one episode, close the loop, and return the record of the episode."""
+    """Run one episode, close the loop, and return the record of the episode.
+
+    Raises:
+        NotForkable: The environment cannot be speculated on.
+    """
     record: Record = []
     try:
         observation, info = await loop.reset(seed)
-        record.append(reset_entry(observation, info))
+        record.append({"observation": key_of(observation), "info": _key_of_info(info)})
         for _ in range(max_steps):
             action = await loop.act(observation)
             chosen = key_of(action)  # before the step, which may change the action in place
             observation, reward, terminated, truncated, info = await loop.step(action)
-            record.append(step_entry(chosen, observation, reward, terminated, truncated, info))
+            record.append(
+                {
+                    "action": chosen,
+                    "observation": key_of(observation),
+                    "reward": key_of(plain_reward(reward)),
+                    "terminated": bool(terminated),
+                    "truncated": bool(truncated),
+                    "info": _key_of_info(info),
+                }
+            )
             if terminated or truncated:
                 break
+    except NotForkable:
+        raise
     except Exception as error:
-        record.append(error_entry(error))
+        record.append({"error": (type(error).__name__, str(error))})
     finally:
         await loop.close()
     return record
+
+
+def _key_of_info(info: Mapping[str, Any] | None) -> Hashable:
+    return key_of({name: value for name, value in (info or {}).items() if name != "speculation"})
 
 
 def _blocking_loop(env: AnyEnv, act: Callable[[Any], Any]) -> _Loop:

@@ -14,17 +14,15 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar
 import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 
-from spec_envs.adapting import answered, as_guess, as_handler, is_async
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.guesses import Guess, Guesser, owned_guesses
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, answered, as_guess, as_handler, is_async
 from spec_envs.values import key_of
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.runtimes.choice import make_runtime
-from spec_envs.wrappers.runtimes.pending import Pending, PendingJobs
+from spec_envs.wrappers.runtimes.blocking import Pending, PendingJobs, make_runtime
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, run_answered, stepping
 
 __all__ = ["LastWriteWins"]

@@ -1,5 +1,4 @@
 """Policies and guessers for ``SpecChess-v0``. Import them from ``spec_envs.agents``.
 
-``policies`` has the policies, ``engine_guessers`` the guessers that rank moves with an engine, and
-``recorded_guesser`` the guesser that repeats the guesses of a recorded game.
+``policies`` has the policies, and ``guessers`` the guessers: by an engine, or from a recorded game.
 """

@@ -12,8 +12,7 @@ and which values flow from a result into an argument, comes again. Read the modu
 ``moment``             all candidates for an argument at one moment, with features
 ``argument_features``  features of the candidates for one argument of one tool
 ``argument_model``     chooses the values of all arguments of a call
-``tool_model``         chooses the tool, or a message to the user
-``window_model``       joins both: the most likely calls while the agent thinks, or while the user types
+``window_model``       chooses the tool, or a message to the user, and joins both: the most likely calls
 ``training``           learns from recorded conversations
 ``guesser``            ``PatternGuesser``, which puts everything together
 =====================  =======================================================================================

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from spec_envs import Effect, InvalidConfiguration
 from spec_envs.agents.retail.case import CONFIRM, MORE, Action, Case, Next, call, give_up
 from spec_envs.draws import Draws
+from spec_envs.retail.tasks import Task
 
 _ORDER = r"(?:order #W\d+|the order with the .+?)"
 _ADDRESS = re.compile(r"(\d+ [^,]+), (?:([^,]+), )?([^,]+), ([A-Z]{2}) (\w+), ([^,.]+)")
@@ -233,3 +234,25 @@ _WISHES: tuple[tuple[str, Callable[[_Clerk, Any, re.Match[str]], Action]], ...] 
     (r"the balance of my gift card", _Clerk.tell_balance),
     (r"how many different versions of the (.+?) are available", _Clerk.count_variants),
 )
+
+
+class GoldReplay:
+    """Calls a task's gold actions one after the other, and then tells its outputs until the customer is done.
+
+    Args:
+        task: The task, with its gold actions and outputs.
+    """
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __call__(self, observation: Mapping[str, str]) -> Action:
+        """Return the first gold action that was not called yet, or the closing message."""
+        made = sum(message["role"] == "tool" for message in json.loads(observation["dialogue"]))
+        if made < len(self._task.actions):
+            action = self._task.actions[made]
+            return {"name": action.name, "arguments": dict(action.arguments)}
+        outputs = f" You wanted to know: {'; '.join(self._task.outputs)}." if self._task.outputs else ""
+        return f"That has been done.{outputs} {MORE}"

@@ -1,10 +1,10 @@
 """Policies and guessers for ``SpecSearch-v0``. Import them from ``spec_envs.agents``.
 
-Policies: ``react_policy`` prompts a chat model; ``scripted_policy`` (with ``question_reading`` and ``notes``)
-understands only generated questions and pages; ``solution_replay`` repeats a known solution.
+Policies: ``react_policy`` prompts a chat model; ``scripted_policy`` has a reader that understands only generated
+questions and pages (with ``generated_text``), and the replay of a known solution.
 
 Guessers: ``action_guesser`` predicts the agent's next action. ``situation`` and ``spans`` read an observation,
-``candidates`` lists the possible actions with their features, ``action_model`` ranks them, and ``past_actions``
-remembers what came next in earlier episodes. ``page_guesser`` predicts pages; ``recorded_guesser`` repeats the guesses
-of a recorded episode.
+``candidates`` lists the possible actions with their features, and ``action_model`` ranks them, and remembers what came
+next in earlier episodes. ``page_guesser`` predicts pages; ``recorded_guesser`` repeats the guesses of a recorded
+episode.
 """

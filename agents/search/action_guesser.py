@@ -13,8 +13,7 @@ from spec_envs import Call, Guess
 from spec_envs.agents.calibration import LogOddsCalibration
 from spec_envs.agents.log_linear import Ranker
 from spec_envs.agents.recent import Recent
-from spec_envs.agents.search.action_model import ActionModel, Decision, decide
-from spec_envs.agents.search.past_actions import PastActions
+from spec_envs.agents.search.action_model import ActionModel, Decision, PastActions, decide
 from spec_envs.agents.search.situation import Situation
 from spec_envs.search.actions import Act, read_action
 

@@ -10,8 +10,7 @@ from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.callable import CallableGuesser
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.pages import FetchQuery
-from spec_envs.search.recordings.recovered_pages import fetched_of
-from spec_envs.search.recordings.trajectories import RecordedEpisode, RecordedStep
+from spec_envs.search.recordings import RecordedEpisode, RecordedStep, fetched_of
 
 _CHARACTERS_PER_TOKEN = 4
 

@@ -1,4 +1,4 @@
-"""``ScriptedSearchPolicy``: a reader that solves generated questions by patterns in their phrases and pages."""
+"""Policies that need no model: a reader that solves generated questions, and the replay of a known solution."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
 from spec_envs import Effect, InvalidConfiguration
-from spec_envs.agents.search.notes import KEYWORDS, Fact, Notes, find_fact
-from spec_envs.agents.search.question_reading import Compared, Named, Phrase, Wanted, read_question
+from spec_envs.agents.search.generated_text import (
+    KEYWORDS,
+    Compared,
+    Fact,
+    Named,
+    Notes,
+    Phrase,
+    Wanted,
+    find_fact,
+    read_question,
+)
 from spec_envs.draws import Draws
+from spec_envs.search.questions import Question
 
 _UNKNOWN = "unknown"
 #: The kind of thing that a relation leads to.
@@ -146,3 +156,23 @@ def _slip(draws: Draws, name: str, argument: str, observation: str) -> str:
     wrong = {"yes": "no", "no": "yes"}.get(argument)
     words = [word for word in re.findall(r"[A-Z]\w+", observation) if word not in argument]
     return f"finish[{wrong or draws.pick(words or [_UNKNOWN])}]"
+
+
+class SolutionReplay:
+    """Searches for the supporting titles of a question one after the other, and finishes with the answer.
+
+    Args:
+        question: The question, with its answer and supporting titles.
+    """
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+
+    def __call__(self, observation: Mapping[str, Any]) -> str:
+        """Return the search for the next supporting title, or after the last title the answer."""
+        made = len(json.loads(observation["transcript"]))
+        if made < len(self._question.supporting):
+            return f"search[{self._question.supporting[made]}]"
+        return f"finish[{self._question.answer}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
 import re
@@ -9,9 +10,22 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from spec_envs.agents.search.observations import similar_titles
 from spec_envs.agents.search.spans import Span, clean, spans_of, words_of
 from spec_envs.search.actions import Act, read_action
+
+_SIMILAR = re.compile(r"Could not find .*?\. Similar: (\[.*\])\.?\s*$", re.DOTALL)
+
+
+def similar_titles(observation: str) -> tuple[str, ...] | None:
+    """Return the similar titles that a search without a page offers; ``None`` if ``observation`` is anything else."""
+    match = _SIMILAR.match(observation)
+    if match is None:
+        return None
+    try:
+        return tuple(map(str, ast.literal_eval(match[1])))
+    except (SyntaxError, ValueError):
+        return ()
+
 
 _FOUND = re.compile(r"\(Result \d+ / \d+\) ")
 _YES_NO = frozenset("are is was were do does did have has had can could both".split())

@@ -4,10 +4,9 @@ A strategy is a function of the windows so far, so that it chooses the same on a
 ``TuningPolicy`` applies the chosen setting; ``TuningGuesser`` guesses that another tuner will choose this setting.
 """
 
-from spec_envs.agents.tuning.blind import Fixed, RandomSearch, SameAgain
 from spec_envs.agents.tuning.gaussian_process import GaussianProcess
 from spec_envs.agents.tuning.hill_climb import HillClimb
-from spec_envs.agents.tuning.tuners import Strategy, TuningGuesser, TuningPolicy
+from spec_envs.agents.tuning.tuners import Fixed, RandomSearch, SameAgain, Strategy, TuningGuesser, TuningPolicy
 
 __all__ = [
     "Fixed",

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
-from spec_envs.agents.tuning.measured import Tried, first_settings, snapped, tried
+from spec_envs.agents.tuning.hill_climb import Tried, first_settings, snapped, tried
 from spec_envs.agents.tuning.tuners import Knobs, Trials
 from spec_envs.tuning.knobs import Setting
 

@@ -1,17 +1,86 @@
-"""``HillClimb``: a strategy that steps along one knob at a time, and halves its steps when they stop helping."""
+"""``HillClimb``: a strategy that steps along one knob at a time, and the measured settings that it starts from."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
+import statistics
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spec_envs.agents.tuning.measured import Tried, first_settings, snapped, tried
 from spec_envs.agents.tuning.tuners import Knobs, Trials
+from spec_envs.tuning.actions import coordinates
 from spec_envs.tuning.knobs import Setting
+
+#: The greatest distance of the first settings from the middle of a knob (-1 to 1): ends are seldom best, and often bad.
+_INNER = 0.6
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tried:
+    """A setting that was measured.
+
+    Attributes:
+        setting: The setting.
+        at: Its coordinates, from -1 to 1 along each knob's grid.
+        score: The median of the logarithm of its ``p95``; less is better.
+    """
+
+    setting: Setting
+    at: NDArray[np.float64]
+    score: float
+
+
+def tried(trials: Trials, knobs: Knobs) -> list[Tried]:
+    """Return every setting that was measured, in the order in which they were first tried.
+
+    Windows that are not valid count only for a setting without valid windows. Repeating a setting until a window is
+    valid could keep a disturbed system under a bad setting.
+    """
+    scores: dict[Setting, dict[bool, list[float]]] = {}
+    for trial in trials:
+        if trial.metrics.p95 > 0:
+            found = scores.setdefault(trial.knobs, {True: [], False: []})
+            found[trial.metrics.valid].append(math.log(trial.metrics.p95))
+    return [
+        Tried(
+            setting, np.asarray(coordinates(knobs, setting), np.float64), statistics.median(found[True] or found[False])
+        )
+        for setting, found in scores.items()
+    ]
+
+
+def snapped(knobs: Knobs, point: NDArray[np.float64]) -> Setting:
+    """Return the setting that is nearest to coordinates from -1 to 1."""
+    return tuple((knob.name, knob.decode(float(at))) for knob, at in zip(knobs, point, strict=True))
+
+
+def first_settings(known: list[Tried], knobs: Knobs) -> list[Setting]:
+    """Return the first settings to try, without those that were tried already.
+
+    With one knob, these are the setting halfway to the farther end of the grid, and then halfway to the other end, or
+    only a third of the way if the first setting was better, since trying settings on a live system has a price. With
+    several knobs, these are as many points as knobs, spread over the inner part of the grids (a fixed Latin hypercube).
+    """
+    if len(knobs) == 1:
+        start = known[0].at
+        end = np.where(start >= 0, -1.0, 1.0)
+        better = len(known) > 1 and known[1].score < known[0].score
+        points = [start + (end - start) / 2, start + (-end - start) / (3 if better else 2)]
+    else:
+        points = list(_INNER * _latin_hypercube(len(knobs)))
+    seen = {each.setting for each in known}
+    return [setting for setting in dict.fromkeys(snapped(knobs, point) for point in points) if setting not in seen]
+
+
+def _latin_hypercube(count: int) -> NDArray[np.float64]:
+    rng = np.random.default_rng(count)
+    strata = np.array([rng.permutation(count) for _ in range(count)]).T
+    return 2.0 * (strata + 0.5) / count - 1.0
+
 
 #: The first step, where a grid is 2 wide, and the number of times that it is halved.
 _STEP, _HALVINGS = 0.5, 2

@@ -1,1 +1,68 @@
 """``spec-envs bench chess``: how much thinking time does speculation save in recorded games of chess?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import ClockSettings, setting
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers import Limits
+
+Guesses = Literal["recorded", "stockfish", "builtin", "union"]
+Rules = Literal["tree", "paper"]
+
+#: Wide enough that the other limits are the ones that bind.
+_MAX_NODES = 100_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChessSettings(ClockSettings):
+    """How recorded games are replayed."""
+
+    plies: int = setting(30, "Half moves of each game, from its start.", ge=1)
+    # A union with the record would keep an engine's guesses waiting, since a union is as slow as its slowest member.
+    guesses: Guesses = setting(
+        "stockfish",
+        "Who guesses: the record, Stockfish, the built-in engine, or both engines in union. On the virtual clock a "
+        "guess of Stockfish is charged 1 ms, and one of the built-in engine 5 ms.",
+    )
+    k: int = options.k()
+    max_inflight: int | None = options.max_inflight(None, "4; with --rules paper: k")
+    max_depth: int | None = setting(
+        None, "How many responses ahead a call may be started.", ge=0, default_text="any number"
+    )
+    rules: Rules = setting(
+        "tree",
+        "tree: calls that were started ahead are guessed too. paper: they are not, and the depth is 1 (arXiv "
+        "2510.04371, Algorithm 1).",
+    )
+    speed: float = options.speed(2000.0)
+    seed: int = options.seed()
+    min_probability: float = setting(
+        0.003,
+        "With --rules tree: branches less probable than this are not followed. A smaller value saves a little more "
+        "time where --max-inflight is large, for many more calls.",
+        ge=0,
+        le=1,
+    )
+
+    def check(self) -> None:
+        """Check that the depth is that of the rules."""
+        if self.rules == "paper" and self.max_depth not in (None, 1):
+            raise InvalidConfiguration(f"rules 'paper' have depth 1, so max_depth cannot be {self.max_depth!r}")
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the speculation."""
+        paper = self.rules == "paper"
+        default = self.k if paper else 4
+        return Limits(
+            max_inflight=default if self.max_inflight is None else self.max_inflight,
+            max_nodes=_MAX_NODES,
+            max_depth=1 if paper else self.max_depth,
+            # The paper's rules start every guess, however improbable.
+            min_probability=0.0 if paper else self.min_probability,
+            windows_ahead=not paper,
+        )

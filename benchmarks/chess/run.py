@@ -8,6 +8,8 @@ seconds, with the wall clock in real ones.
 from __future__ import annotations
 
 import dataclasses
+import math
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, assert_never
@@ -17,13 +19,15 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser, UnionGuesser
-from spec_envs.benchmarks.chess.settings import ChessSettings
+from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
+from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of
+from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool
-from spec_envs.chess.games import RecordedGame, RecordedPlayer
-from spec_envs.closing import Closing
+from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
+from spec_envs.handling import Closing, Usage
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.runtimes.base import Runtime
 
@@ -173,3 +177,78 @@ def _check(game: RecordedGame, settings: ChessSettings) -> None:
         if settings.k not in known:
             others = f"only for k = {', '.join(map(str, known))}" if known else "nor for any other k"
             raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, {others}")
+
+
+#: How often the players choose the best move of the built-in engine, its second best, and so on.
+_TASTE = (55, 20, 12, 8, 5)
+_MEDIAN_S = 12.0
+_SPREAD = 0.6
+_TOKENS_PER_S = 60.0
+
+
+def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
+    """A game as two slow language models might have played it; equal arguments give equal games.
+
+    Each move is among the five that the built-in engine ranks highest; better moves are more frequent. Thinking times
+    are lognormal around 12 s, and tokens are proportional to the time.
+
+    Args:
+        plies: Half moves; fewer if the game is over sooner.
+        seed: Seed of the moves and the times.
+    """
+    rng = random.Random(seed)
+    board = chess.Board()
+    record: list[RecordedPly] = []
+    while len(record) < plies and not board.is_game_over():
+        ranked = rank_moves(board, len(_TASTE))
+        ((move, _),) = rng.choices(ranked, _TASTE[: len(ranked)])
+        seconds = _MEDIAN_S * math.exp(rng.gauss(0.0, _SPREAD))
+        usage = Usage(tokens_in=200, tokens_out=round(seconds * _TOKENS_PER_S))
+        record.append(RecordedPly(move.uci(), seconds, usage))
+        board.push(move)
+    return RecordedGame("made up", tuple(record))
+
+
+_COLUMNS = {
+    "game": "{game}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.1%}",
+    "tokens full": "x{tokens_full:.2f}",
+    "tokens partial": "x{tokens_partial:.2f}",
+    **{outcome: f"{{calls[{outcome}]:.4g}}" for outcome in ("committed", "wasted", "cancelled", "failed")},
+    "lossless": "{lossless:.3g}",
+}
+
+
+def run(settings: ChessSettings, games: Sequence[Path], json_file: Path | None) -> None:
+    """Replay the recorded games in the files ``games``, and report.
+
+    Raises:
+        InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
+    """
+    records = [RecordedGame.load(file) for file in games]
+    steps = len(records) * (settings.plies + 1)  # with the reset of each game
+    with ChessBench(records, settings) as bench, progress("replaying", steps, json_file is None) as advance:
+        replays = [bench.replay(game, advance) for game in records]
+    report = {
+        "config": config_of(settings, files=[str(file) for file in games]),
+        "games": [dataclasses.asdict(replay) for replay in replays],
+        "mean": mean_of(replays),
+    }
+    publish(report, json_file, lambda found: _show(found, settings))
+
+
+def _show(report: dict[str, Any], settings: ChessSettings) -> None:
+    title = (
+        f"{settings.plies} plies, guesses: {settings.guesses}, k={settings.k}, up to {settings.limits.max_inflight} "
+        f"speculative calls in flight, rules: {settings.rules}, clock: {settings.clock}"
+    )
+    mean = report["mean"]
+    out = console()
+    out.print(table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean}))
+    out.print(
+        f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        'speculation. The columns from\n"committed" on count calls by outcome. Tokens are relative to a run without '
+        'speculation; cancelled calls are charged in\nfull ("tokens full"), or for the part that ran ("tokens '
+        'partial").'
+    )

@@ -1,1 +1,20 @@
 """``spec-envs bench crowd``: how many episodes does one process hold at once, each with a tree of its own?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import Settings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrowdSettings(Settings):
+    """How many episodes run at once, and how long their calls take."""
+
+    episodes: int = setting(1000, "Episodes at once.", ge=1)
+    steps: int = setting(3, "Steps of an episode; a step is a decision and a call of the environment.", ge=1)
+    seconds: float = setting(
+        8.0, "Mean time of a call, in seconds; single calls take from half of it to 1.5 times it.", gt=0
+    )
+    max_inflight: int = options.max_inflight(4)

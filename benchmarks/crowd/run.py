@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from spec_envs.benchmarks.crowd.settings import CrowdSettings
+from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess

@@ -10,15 +10,22 @@ either all learned from or all predicted.
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 from spec_envs.agents.pattern.guesser import PatternGuesser
-from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory
+from spec_envs.benchmarks.guess import GuessSettings
+from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration
 
 #: How many guesses may be used.
 RANKS = (1, 3, 5, 8)
+#: Columns of a table: the share that is among the first guesses.
+RANK_COLUMNS = {str(k): f"{{top{k}:.1%}}" for k in RANKS}
 #: A tool whose name starts with one of these words counts as a read: it changes nothing.
 READS = frozenset("calculate check find get list look lookup query read retrieve search show think view".split())
 
@@ -123,3 +130,124 @@ def tops(trials: Sequence[Trial]) -> dict[str, float | None]:
 def share_of(values: Sequence[bool]) -> float | None:
     """The share of ``values`` that are true; ``None`` without any."""
     return sum(values) / len(values) if values else None
+
+
+_BINS = 10
+
+
+def run(settings: GuessSettings, json_file: Path | None) -> None:
+    """Predict the conversations and report.
+
+    Raises:
+        InvalidConfiguration: A file holds no trajectories, or not enough tasks.
+    """
+    trajectories = read_trajectories(settings.trajectories)
+    known = None if settings.train is None else read_trajectories(settings.train)
+    if not any(isinstance(event, ToolCall) for each in trajectories for event in each.conversation.events):
+        raise InvalidConfiguration(f"{settings.trajectories} holds no tool call to predict")
+    folds, seed = settings.folds, settings.seed
+    with progress("guessing", len(trajectories), json_file is None) as advance:
+        trials, learning = measure(trajectories, known, folds=folds, seed=seed, advance=advance)
+    report = {
+        "config": config_of(settings) | {"folds": folds if known is None else None},
+        **summary(trials),
+        "learn_seconds": learning,
+    }
+    report["counts"] |= {"trajectories": len(trajectories), "tasks": len({each.task for each in trajectories})}
+    publish(report, json_file, _show)
+
+
+def summary(trials: Sequence[Trial]) -> dict[str, Any]:
+    """The figures of the report. All shares are between 0 and 1."""
+    calls = [trial for trial in trials if trial.tool is not None]
+    reads = [trial for trial in calls if is_read(str(trial.tool))]
+    writes = [trial for trial in calls if not is_read(str(trial.tool))]
+    tools = sorted({str(trial.tool) for trial in calls}, key=lambda tool: (-_count(calls, tool), tool))
+    millis = sorted(1000 * trial.seconds for trial in trials)
+    return {
+        "counts": {
+            "calls": len(calls),
+            "reads": len(reads),
+            "writes": len(writes),
+            "messages": len(trials) - len(calls),
+        },
+        "next_call": {
+            **tops(calls),
+            "tool_top1": share_of([trial.first for trial in calls]),
+            "reads": tops(reads),
+            "writes": tops(writes),
+            "by_tool": {
+                tool: {"calls": _count(calls, tool), **tops([trial for trial in calls if trial.tool == tool])}
+                for tool in tools
+            },
+        },
+        "calibration": {
+            **calibration([(trial.claims[0], trial.rank == 0) for trial in trials if trial.claims]),
+            "all_guesses": calibration([(p, trial.rank == i) for trial in trials for i, p in enumerate(trial.claims)]),
+            "calls_only": calibration([(trial.claims[0], trial.rank == 0) for trial in calls if trial.claims]),
+        },
+        "guess_ms": {
+            "median": statistics.median(millis) if millis else None,
+            "p90": millis[int(0.9 * (len(millis) - 1))] if millis else None,
+        },
+    }
+
+
+def calibration(claims: Sequence[tuple[float, bool]]) -> dict[str, Any]:
+    """How well the probabilities of guesses agree with how often they were right.
+
+    Args:
+        claims: For each guess its probability, and whether it was right.
+
+    Returns:
+        Brier score, expected calibration error, and the two shares bin by bin.
+    """
+    bins: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
+    for p, right in claims:
+        bins[min(_BINS - 1, int(p * _BINS))].append((p, right))
+    rows = [
+        {
+            "from": number / _BINS,
+            "to": (number + 1) / _BINS,
+            "count": len(found),
+            "said": statistics.fmean(p for p, _ in found),
+            "right": statistics.fmean(right for _, right in found),
+        }
+        for number, found in enumerate(bins)
+        if found
+    ]
+    count = len(claims)
+    return {
+        "count": count,
+        "brier": statistics.fmean((p - right) ** 2 for p, right in claims) if claims else None,
+        "expected_calibration_error": sum(row["count"] * abs(row["said"] - row["right"]) for row in rows) / count
+        if count
+        else None,
+        "reliability": rows,
+    }
+
+
+def _count(trials: Sequence[Trial], tool: str) -> int:
+    return sum(trial.tool == tool for trial in trials)
+
+
+def _show(report: dict[str, Any]) -> None:
+    found, counts = report["next_call"], report["counts"]
+    columns = {"tool": "{tool}", "calls": "{calls}", **RANK_COLUMNS}
+    rows = [{"tool": tool, **entry} for tool, entry in found["by_tool"].items()]
+    rows += [{"tool": kind, "calls": counts[kind], **found[kind]} for kind in ("reads", "writes")]
+    title = "Share of the next calls that are among the first guesses"
+    out = console()
+    out.print(table_of(title, columns, rows, {"tool": "all", "calls": counts["calls"], **found}))
+    trust = report["calibration"]
+    columns = {
+        "probability": "{from:.1f} to {to:.1f}",
+        "guesses": "{count}",
+        "mean": "{said:.2f}",
+        "right": "{right:.2f}",
+    }
+    out.print(table_of("First guesses: how probable, and how often right", columns, trust["reliability"]))
+    out.print(
+        f"Brier score {trust['brier']:.3f}, expected calibration error {trust['expected_calibration_error']:.3f}; "
+        f"{report['guess_ms']['median']:.1f} ms for a guess (median), {report['learn_seconds']:.0f} s to learn"
+    )

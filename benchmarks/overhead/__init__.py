@@ -1,1 +1,44 @@
 """``spec-envs bench overhead``: what does the machinery cost where it saves nothing?"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from typing import Any
+
+import gymnasium as gym
+
+from spec_envs.forking import fork
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Measured:
+    """One figure, and its target: the most that it should be, or ``None``."""
+
+    name: str
+    unit: str
+    measured: float
+    target: float | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure is at most the target."""
+        return self.target is None or self.measured <= self.target
+
+    def row(self) -> list[str]:
+        """The figure as a row of a table: name, target, measured, and whether the target is met."""
+        target = "" if self.target is None else f"<= {self.target:g} {self.unit}"
+        verdict = "" if self.target is None else "yes" if self.met else "NO"
+        return [self.name, target.strip(), f"{self.measured:.4g} {self.unit}".strip(), verdict]
+
+
+def median_fork_us(env: gym.Env[Any, Any], forks: int) -> float:
+    """The median time of ``forks`` forks of ``env``, in microseconds."""
+    times = []
+    for _ in range(forks):
+        start = time.perf_counter_ns()
+        twin = fork(env)
+        times.append(time.perf_counter_ns() - start)
+        twin.close()
+    return statistics.median(times) / 1e3

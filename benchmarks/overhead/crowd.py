@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from spec_envs.benchmarks.overhead import Measured
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken
@@ -17,34 +18,6 @@ from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import Limits, SpeculativeWrapper
 
 _NUM_ACTIONS = 4
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Crowd:
-    """The figures of one crowd.
-
-    Args:
-        num_wrappers: Wrappers at once.
-        max_inflight: The limit of speculative calls of each wrapper.
-        most_inflight: The most speculative calls in flight at once in one wrapper.
-        fewest_inflight: The same for the wrapper that had the fewest; shows whether the limit is made use of.
-        peak_threads: The most threads at once in the whole process.
-        max_threads: The limit of ``peak_threads``: for each wrapper its user, its calls, its guesses (one more than
-            calls) and one thread that learns; and the threads that there were before.
-        impatient: Wrappers whose ``close`` gave up waiting for their threads, with a warning.
-        threads_left: Threads left after all wrappers were closed.
-        seconds: How long the run took.
-    """
-
-    num_wrappers: int
-    max_inflight: int
-    most_inflight: int
-    fewest_inflight: int
-    peak_threads: int
-    max_threads: int
-    impatient: int
-    threads_left: int
-    seconds: float
 
 
 class _Gauge:
@@ -75,7 +48,7 @@ class _Uniform:
         return [Guess(response, 1 / _NUM_ACTIONS) for response in range(_NUM_ACTIONS)]
 
 
-def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0, steps: int = 1) -> Crowd:
+def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0, steps: int = 1) -> Iterator[Measured]:
     """Run ``num_wrappers`` episodes at once, each on a thread of its own, with calls that take ``seconds``."""
     # Thousands of threads wait for the interpreter's lock, and each wakes up every switch interval only to wait again.
     interval = sys.getswitchinterval()
@@ -89,18 +62,16 @@ def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0,
             list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
     left = _threads_left(before)
     sys.setswitchinterval(interval)
-    most = [gauge.most - 1 for gauge in gauges]
-    return Crowd(
-        num_wrappers=num_wrappers,
-        max_inflight=max_inflight,
-        most_inflight=max(most),
-        fewest_inflight=min(most),
-        peak_threads=peak.most,
-        max_threads=len(before) + 1 + num_wrappers * (2 * max_inflight + 3),
-        impatient=len(caught),
-        threads_left=left,
-        seconds=time.perf_counter() - start,
-    )
+    took, most = time.perf_counter() - start, [gauge.most - 1 for gauge in gauges]
+    # For each wrapper its user, its calls, its guesses (one more than calls) and one thread that learns.
+    max_threads = len(before) + 1 + num_wrappers * (2 * max_inflight + 3)
+    name = f"{num_wrappers} wrappers at once"
+    yield Measured(f"{name}: speculative calls in flight, of one", "", max(most), max_inflight)
+    yield Measured(f"{name}: the same, of the one that had the fewest", "", min(most))
+    yield Measured(f"{name}: threads", "", peak.most, max_threads)
+    yield Measured(f"{name}: those whose close() did not wait for all their threads", "", len(caught), 0)
+    yield Measured(f"{name}: threads left after close", "", left, 0)
+    yield Measured(f"{name}: one step, with calls of 5 s", "s", took)
 
 
 def _episode(gauge: _Gauge, max_inflight: int, steps: int) -> None:

@@ -24,7 +24,7 @@ import psutil
 
 from spec_envs.agents import ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import play
-from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
+from spec_envs.benchmarks.overhead import Measured, median_fork_us
 from spec_envs.forking import fork
 from spec_envs.retail.loading import load_data
 from spec_envs.retail.tasks import Action, Task

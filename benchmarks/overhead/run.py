@@ -10,29 +10,26 @@ import time
 import tracemalloc
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 
-from spec_envs.adapting import as_handler
-from spec_envs.agents import ScriptedSearchPolicy
-from spec_envs.benchmarks.chess.made_up import made_up_game
-from spec_envs.benchmarks.chess.run import ChessBench
-from spec_envs.benchmarks.chess.settings import ChessSettings
+from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
+from spec_envs.benchmarks.chess import ChessSettings
+from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
-from spec_envs.benchmarks.overhead import retail, tools
+from spec_envs.benchmarks.overhead import Measured, median_fork_us, retail
 from spec_envs.benchmarks.overhead.crowd import crowd
-from spec_envs.benchmarks.overhead.measured import Measured, median_fork_us
 from spec_envs.benchmarks.reports import console, progress, publish, table, versions
 from spec_envs.call_env import CallEnv
-from spec_envs.calls import Call
+from spec_envs.calls import Call, Effect
 from spec_envs.chess.position import Position
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_handler
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.backends.simulated import SimulatedBackend
-from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeTools, SpeculativeWrapper, ToolLimits
 
 _PLIES = 30
 _FORKS = 2000
@@ -50,10 +47,10 @@ def run(json_file: Path | None) -> None:
         _steps,
         _windows,
         _cancels,
-        tools.figures,
+        _tool_calls,
         retail.figures,
         _replay,
-        _crowd,
+        crowd,
     ]
     figures: list[Measured] = []
     with progress("measuring", len(parts), shown=json_file is None) as advance:
@@ -142,17 +139,8 @@ def _chess_env() -> gym.Env[Any, Any]:
     return gym.make("SpecChess-v0", opponent=_recorded, max_plies=_PLIES, claim_draw=False)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Case:
-    """An environment whose handlers answer at once.
-
-    Attributes:
-        name: Name of the case.
-        make: Makes the environment.
-        policy: The policy.
-        handler: Name of the handler.
-        response: The handler.
-    """
+class _Case(NamedTuple):
+    """An environment whose only handler has the name ``handler``, and answers ``response`` at once."""
 
     name: str
     make: Callable[[], gym.Env[Any, Any]]
@@ -311,13 +299,29 @@ def _replay() -> Iterator[Measured]:
         yield Measured(f"{_PLIES}-ply replay in virtual time, 8 calls at once, guesses: {guesses}", "s", seconds, 2)
 
 
-def _crowd() -> Iterator[Measured]:
-    """Many wrappers at once."""
-    seen = crowd()
-    name = f"{seen.num_wrappers} wrappers at once"
-    yield Measured(f"{name}: speculative calls in flight, of one", "", seen.most_inflight, seen.max_inflight)
-    yield Measured(f"{name}: the same, of the one that had the fewest", "", seen.fewest_inflight)
-    yield Measured(f"{name}: threads", "", seen.peak_threads, seen.max_threads)
-    yield Measured(f"{name}: those whose close() did not wait for all their threads", "", seen.impatient, 0)
-    yield Measured(f"{name}: threads left after close", "", seen.threads_left, 0)
-    yield Measured(f"{name}: one step, with calls of 5 s", "s", seen.seconds)
+_RUNS, _CALLS = 10, 20
+_THINKING_S = 0.01
+
+
+def _tool_calls() -> Iterator[Measured]:
+    """Calls that no guess is right about; the guesser works after each call, and learns after each agent run."""
+    yield Measured("call of an instant tool through SpeculativeTools (mean)", "ms", asyncio.run(_call_ms()), 1)
+
+
+async def _call_ms() -> float:
+    async def instant(number: int) -> dict[str, int]:
+        return {"number": number}
+
+    times = []
+    # By default, calls of tools that answer at once are not predicted; here they are.
+    limits = ToolLimits(min_latency_s=0.0)
+    async with SpeculativeTools({"instant": Effect.READ}, PatternGuesser(), limits=limits) as tools:
+        tools.add("instant", instant)
+        for run in range(_RUNS):
+            async with tools.run("Count."):
+                for call in range(_CALLS):
+                    await asyncio.sleep(_THINKING_S)
+                    start = time.perf_counter()
+                    await tools.call("instant", {"number": run * _CALLS + call})
+                    times.append(time.perf_counter() - start)
+    return statistics.fmean(times) * 1e3

@@ -9,26 +9,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
-from spec_envs.benchmarks.guess.run import Trial, trials_of
+from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, trials_of
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of_rows, percent, publish, table_of
+from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
     REPLY_S,
     Frozen,
     agent_of,
     customer_of,
+    folds_of,
     player_of,
     policy_of,
     tools_of,
     typing_seconds,
 )
-from spec_envs.benchmarks.retail.folds import folds_of
-from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
-from spec_envs.benchmarks.retail.settings import RetailSettings
+from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_call, next_message
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
@@ -246,3 +249,79 @@ def sequential_times(trajectory: Trajectory, settings: RetailSettings) -> tuple[
     calls = sum(isinstance(event, ToolCall) for event in events)
     messages = sum(isinstance(event, UserMessage) for event in events) - 1  # before the first, nobody waits
     return typing, (calls + messages) * settings.actor_seconds + calls * settings.tool_seconds
+
+
+_COLUMNS = {
+    "task": "{task}",
+    "wait saved": "{wait_saved:.1%}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.1%}",
+    "tokens": "x{tokens_full:.2f}",
+    **{outcome: f"{{calls[{outcome}]:.3g}}" for outcome in ("committed", "wasted", "cancelled")},
+    "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
+    "API rate": "{api_correct_rate:.1%}",
+    "reward": "{reward:.3g}",
+}
+
+
+def run(settings: RetailSettings, json_file: Path | None) -> None:
+    """Run the tasks and report.
+
+    Raises:
+        InvalidConfiguration: There are no such tasks.
+    """
+    bench = RetailBench(settings)
+    runs = collected(bench.run(), "serving", bench.num_tasks, json_file is None)
+    publish(report_of(bench, runs), json_file, lambda report: _show(report, settings))
+
+
+def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
+    """All figures in the form of JSON. All shares are between 0 and 1."""
+    rows = [dataclasses.asdict(each) for each in runs]
+    rates = [each.api_correct_rate for each in runs if each.api_correct_rate is not None]
+    ranks = bench.message_ranks
+    return {
+        "config": config_of(bench.settings),
+        "tasks": rows,
+        "mean": mean_of_rows(rows),
+        "next_call": next_call(bench.trials) if bench.trials else None,
+        "next_message": {f"top{k}": statistics.fmean(r is not None and r < k for r in ranks) for k in RANKS}
+        if ranks
+        else None,
+        "api_correct_rate": statistics.fmean(rates) if rates else None,
+    }
+
+
+def _show(report: dict[str, Any], settings: RetailSettings) -> None:
+    title = (
+        f"{settings.tasks}, split {settings.split}, guesses: {settings.guesses}, k={settings.k}, up to "
+        f"{settings.limits.max_inflight} speculative calls in flight, clock: {settings.clock}"
+    )
+    mean = report["mean"]
+    out = console()
+    out.print(table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean}))
+    out.print(
+        f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
+        f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
+        f"{mean['sequential_seconds']:,.1f} s. Tokens are relative to a run without speculation, and cancelled calls "
+        'are charged in full. "committed" to "cancelled" count calls by outcome. "prefetch": prefetched reads that '
+        "were used, of those that were made.\n"
+        f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."
+    )
+    if failed := mean["guesses"].get("failed"):
+        total = sum(mean["guesses"].values())
+        out.print(f"{failed:.3g} of {total:.3g} guesses of a task failed (mean).", style="bold")
+    lines = [
+        ("the agent's next call", report["next_call"]),
+        ("of these, reads", report["next_call"] and report["next_call"]["reads"]),
+        ("of these, writes", report["next_call"] and report["next_call"]["writes"]),
+        ("the customer's next message", report["next_message"]),
+    ]
+    shown = [{"what": name, **found} for name, found in lines if found]
+    if shown:
+        out.print(table_of("Share that is among the first guesses", {"what": "{what}", **RANK_COLUMNS}, shown))
+    if report["api_correct_rate"] is not None:
+        out.print(
+            f"{percent(report['api_correct_rate'])} of the calls of a conversation were predicted before the "
+            f"customer's message, with {settings.turn_calls} predictions for a turn."
+        )

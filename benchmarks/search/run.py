@@ -9,24 +9,34 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, assert_never
+from pathlib import Path
+from typing import Any, Self, assert_never
 
-from spec_envs.adapting import as_guess
+import gymnasium as gym
+
+import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents import UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
+from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.search.cases import Case
-from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, publish, table_of
+from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.search.actions import read_action
+from spec_envs.search.loading import embedded_corpus, load_questions
+from spec_envs.search.questions import Question
+from spec_envs.search.recordings import RecordedEpisode, load_episodes
+from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
+from spec_envs.wrappers.handlers import with_latency
+from spec_envs.wrappers.latency import lognormal
 from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of the free guessers costs on the virtual clock, where computing takes no time: measured, rounded up.
@@ -176,3 +186,145 @@ class ScoredGuesser:
         taken = str(read_action(response)).lower()
         self.ranks.append(guessed.index(taken) if taken in guessed else _NEVER)
         self._inner.observe(call, response)
+
+
+_SHARES = ("saved", "top1", "top3", "first_top1", "first_top3")
+_COLUMNS = {
+    **{name: f"{{{name}}}" for name in ("agent", "guesser", "k", "episodes")},
+    **{name.replace("_", " "): f"{{{name}:.1%}}" for name in _SHARES},
+    "lossless": "{lossless:.3g}",
+}
+
+
+def run(settings: SearchSettings, episodes: str, split: str, json_file: Path | None) -> None:
+    """Run the episodes and report.
+
+    Args:
+        settings: How to run them.
+        episodes: A file of recorded episodes, or "embedded" for the embedded questions.
+        split: Which of the embedded questions.
+        json_file: Where to write JSON; ``None``: print a table.
+
+    Raises:
+        InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
+    """
+    if episodes == "embedded":
+        cases = Case.embedded(split, settings)
+    else:
+        cases = Case.recorded(load_episodes(episodes), settings)
+    if not cases:
+        raise InvalidConfiguration(f"{episodes} holds no episode")
+    bench = SearchBench(cases, settings)
+    runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
+    report = {
+        "config": config_of(settings, episodes=episodes, split=split),
+        "episodes": [dataclasses.asdict(each) for each in runs],
+        "mean": mean(runs),
+        "pairs": pairs(runs),
+    }
+    publish(report, json_file, lambda found: _show(found, settings))
+
+
+def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:
+    """The mean of every figure over the episodes; ``top1`` and ``top3`` are shares of all actions after the first."""
+    return mean_of(runs) | _tops(runs)
+
+
+def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
+    """For each agent, guesser and ``k``: the time saved, and the share of the actions that were guessed."""
+    groups: dict[tuple[str, str, int], list[SearchRun]] = {}
+    for each in runs:
+        groups.setdefault((each.agent, each.guesser, each.k), []).append(each)
+    return [
+        {"agent": agent, "guesser": guesser, "k": k, "episodes": len(group), **_figures(group)}
+        for (agent, guesser, k), group in sorted(groups.items())
+    ]
+
+
+def _figures(group: Sequence[SearchRun]) -> dict[str, Any]:
+    figures = mean(group)
+    return {name: figures[name] for name in (*_SHARES, "lossless")}
+
+
+def _tops(runs: Sequence[SearchRun]) -> dict[str, float | None]:
+    later = sum(each.steps - 1 for each in runs)
+    hits = {name: sum((getattr(each, name) or 0.0) * (each.steps - 1) for each in runs) for name in ("top1", "top3")}
+    return {name: count / later if later else None for name, count in hits.items()}
+
+
+def _show(report: dict[str, Any], settings: SearchSettings) -> None:
+    title = (
+        f"guesses: {settings.guesses}, k={settings.k}, up to {settings.max_inflight} speculative calls in flight, "
+        f"agent {settings.agent_seconds:g} s, clock: {settings.clock}"
+    )
+    mean = report["mean"]
+    footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
+    out = console()
+    out.print(table_of(title, _COLUMNS, report["pairs"], footer))
+    out.print(
+        f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        f"speculation; tokens x{mean['tokens_partial']:.2f},\nor x{mean['tokens_full']:.2f} with cancelled calls "
+        "charged in full. top1 and top3: share of the actions that were the first guess, or among\nthe first three; "
+        '"first" means the first action of an episode, the others count the later actions.\n'
+        f"Calls of an episode: {outcomes(mean['calls'])}. Guesses of an episode: {outcomes(mean['guesses'])}."
+    )
+
+
+#: For episodes that are not recorded: the median time of a page, as in the recorded ones, and the spread of all times.
+_FETCH_S = 0.35
+_SPREAD = 0.4
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Case:
+    """An episode to run: a question, the agent, and the site that answers searches; both take their time.
+
+    Args:
+        name: Name of the episode.
+        question: The question that the agent answers.
+        agent: Name of the agent.
+        policy: The agent.
+        site: The site.
+        max_steps: Actions after which the episode is truncated.
+        record: The record that the agent's actions and the guesses come from, if there is one.
+    """
+
+    name: str
+    question: Question
+    agent: str
+    policy: Handler
+    site: Handler
+    max_steps: int
+    record: RecordedEpisode | None = None
+
+    @classmethod
+    def recorded(cls, episodes: Sequence[RecordedEpisode], settings: SearchSettings) -> list[Self]:
+        """One case for each recorded episode; a search that one record lacks is answered from the other records."""
+        speed, seed = settings.time_scale, settings.seed
+        return [
+            cls(
+                episode.name,
+                episode.question,
+                episode.agent,
+                RecordedAgent(episode, median_s=settings.agent_seconds, speed=speed, seed=seed),
+                RecordedSite(episode, episodes, speed=speed, seed=seed),
+                episode.max_steps,
+                episode,
+            )
+            for episode in episodes
+        ]
+
+    @classmethod
+    def embedded(cls, split: str, settings: SearchSettings) -> list[Self]:
+        """One case for each question of a split of the embedded wiki, with the scripted agent."""
+        speed, seed = settings.time_scale, settings.seed
+        thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
+        site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
+        policy = with_latency(ScriptedSearchPolicy(), thinking)
+        return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", split)]
+
+    def env(self) -> gym.Env[Any, Any]:
+        """A new environment of the episode."""
+        return gym.make(
+            "SpecSearch-v0", backend=self.site, questions=[self.question], question_index=0, max_steps=self.max_steps
+        )

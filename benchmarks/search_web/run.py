@@ -19,21 +19,30 @@ import gymnasium as gym
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import play
-from spec_envs.benchmarks.extras import require
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, percent, publish, table
-from spec_envs.benchmarks.search_web.settings import SearchWebSettings
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, publish, table_of
+from spec_envs.benchmarks.search_web import SearchWebSettings
+from spec_envs.extras import require
 from spec_envs.guesses import Guesser
 from spec_envs.handling import CancelToken
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
-from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.backends import BrowserBackend, HttpBackend
 from spec_envs.search.web.client import WebSettings
-from spec_envs.search.web.http_backend import HttpBackend
 from spec_envs.wrappers import Certificate, SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
 
 Backend = HttpBackend | BrowserBackend
 Env = gym.Env[Any, Any]
+
+_COLUMNS = {
+    "question": "{question}",
+    "steps": "{steps:g}",
+    "plain s": "{plain_seconds:.2f}",
+    "s": "{seconds:.2f}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.0%}",
+    "lossless": "{lossless:g}",
+}
 
 #: The site runs on this machine, and allows any number of requests.
 _SETTINGS = WebSettings(requests_per_s=math.inf)
@@ -68,7 +77,7 @@ def run(settings: SearchWebSettings, json_file: Path | None) -> None:
     Raises:
         DependencyNotInstalled: The extra ``wiki`` is missing.
     """
-    require("bench search-web", "wiki")
+    require("bench search-web", "servers")
     runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
     certificate = certified(settings)
     report = {
@@ -85,17 +94,9 @@ def _show(report: dict[str, Any], settings: SearchWebSettings, certificate: Cert
         f"Web search, backend {settings.backend}: {settings.page_seconds:g} s for a page, "
         f"{settings.agent_seconds:g} s for a thought"
     )
-    columns = ("question", "steps", "plain s", "s", "saved", "hit rate", "lossless")
     if report["episodes"]:
-        rows = [_row(each["question"], each) for each in report["episodes"]]
-        console().print(table(title, columns, rows, footer=_row("mean", report["mean"])))
+        console().print(table_of(title, _COLUMNS, report["episodes"], {"question": "mean", **report["mean"]}))
     console().print(f"certify: {certificate}")
-
-
-def _row(name: str, figures: dict[str, Any]) -> list[str]:
-    seconds = [f"{figures[key]:.2f}" for key in ("plain_seconds", "seconds")]
-    shares = [percent(figures["saved"]), percent(figures["hit_rate"], 0)]
-    return [name, f"{figures['steps']:g}", *seconds, *shares, f"{figures['lossless']:g}"]
 
 
 def _measured(settings: SearchWebSettings) -> Iterator[WebRun]:

@@ -21,13 +21,12 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play
-from spec_envs.benchmarks.extras import require
-from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table
-from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
-from spec_envs.benchmarks.serving.behaviour import Pace
-from spec_envs.benchmarks.serving.counting import ServerStatistics
+from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table_of
+from spec_envs.benchmarks.served_chess import ServedChessSettings
+from spec_envs.benchmarks.serving import ModelServer
+from spec_envs.benchmarks.serving.behaviour import Pace, ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
-from spec_envs.benchmarks.serving.server import ModelServer
+from spec_envs.extras import require
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
 
@@ -149,14 +148,15 @@ def _show(report: dict[str, Any], settings: ServedChessSettings) -> None:
         f"{settings.plies} plies over HTTP, answers of {settings.seconds:g} s, guesses: {settings.guesses}, "
         f"k={settings.k}, up to {settings.max_inflight} speculative calls in flight"
     )
-    columns = ("run", "seconds", "requests", "tokens out (server)", "tokens out (statistics)")
-    rows = [
-        [name, *(f"{report[name][key]:,.4g}" for key in ("seconds", "requests"))]
-        + [f"{report[name][key]:,.0f}" for key in ("tokens_out", "tokens_out_reported")]
-        for name in ("plain", "speculative")
-    ]
+    columns = {
+        "run": "{run}",
+        "seconds": "{seconds:,.4g}",
+        "requests": "{requests:,.4g}",
+        "tokens out (server)": "{tokens_out:,.0f}",
+        "tokens out (statistics)": "{tokens_out_reported:,.0f}",
+    }
     out = console()
-    out.print(table(title, columns, rows))
+    out.print(table_of(title, columns, [{"run": name, **report[name]} for name in ("plain", "speculative")]))
     cancelled = report["cancelled"]
     out.print(
         f"{percent(report['saved'])} saved, {percent(report['speculative']['hit_rate'])} of the responses guessed; "

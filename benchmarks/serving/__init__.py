@@ -1,7 +1,101 @@
 """A model server that speaks OpenAI's protocol and is backed by anything callable: see ``ModelServer``."""
 
-from spec_envs.benchmarks.serving.behaviour import Fault, Pace
-from spec_envs.benchmarks.serving.counting import ServerStatistics
-from spec_envs.benchmarks.serving.server import ModelServer
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from spec_envs.asgi_server import Served
+from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit, ServerStatistics
+from spec_envs.benchmarks.serving.models import served_model
+from spec_envs.extras import require
+from spec_envs.handling import Closing, as_handler
 
 __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
+
+
+#: Requests whose answers can be thought of at once.
+_THINKERS = 64
+
+
+class ModelServer(Closing):
+    """A real HTTP server that speaks OpenAI's protocol, so that the whole path can be run without a paid model.
+
+    It answers ``POST /v1/chat/completions`` (also streamed, with tools and log-probabilities), ``GET /v1/models`` and
+    ``GET /stats``, which says how many tokens were produced for each request, and how many clients hung up.
+
+    Args:
+        model: "chess", "retail" or "search", which understand what this library's policies and guessers ask; "tools",
+            which calls what it is offered; "MODULE:NAME"; or a handler of ``ChatRequest`` that returns a
+            ``Completion``, or the text of one. Coroutine functions run on the server's own event loop.
+        name: What the model is called. Default: "chess" and so on, or "model".
+        host: Where to listen.
+        port: 0 takes a free one.
+        pace: How fast the model writes.
+        rate_limit: (calls, seconds): more requests in that time are refused with status 429.
+
+    Raises:
+        InvalidConfiguration: There is no such model, or the port cannot be had.
+        DependencyNotInstalled: The extra ``servers`` is missing.
+    """
+
+    def __init__(
+        self,
+        model: str | Callable[..., Any],
+        *,
+        name: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        pace: Pace | None = None,
+        rate_limit: tuple[int, float] | None = None,
+    ) -> None:
+        require("ModelServer", "servers")
+        from spec_envs.benchmarks.serving.app import ModelApp  # late: starlette is an extra
+
+        self.name = name or (model if isinstance(model, str) and ":" not in model else "model")
+        self._model = served_model(model) if isinstance(model, str) else model
+        self._owns_model = isinstance(model, str)
+        self._executor = ThreadPoolExecutor(_THINKERS, "model-server")
+        limit = None if rate_limit is None else RateLimit(*rate_limit)
+        self._app = ModelApp(as_handler(self._model), self.name, pace or Pace(), limit, self._executor)
+        self._served = Served(self._app.asgi, host=host, port=port)
+
+    @property
+    def address(self) -> str:
+        """Where it answers, such as ``http://127.0.0.1:8000``; ``/stats`` is there."""
+        return self._served.address
+
+    @property
+    def base_url(self) -> str:
+        """What a client is given as ``base_url``."""
+        return f"{self.address}/v1"
+
+    @property
+    def statistics(self) -> ServerStatistics:
+        """What was asked and produced so far."""
+        return self._app.counter.statistics()
+
+    def settle(self, timeout_s: float = 10.0) -> ServerStatistics:
+        """The statistics once no request is being answered any more, or after ``timeout_s``."""
+        self._app.counter.settle(timeout_s)
+        return self.statistics
+
+    def fail_next(self, *faults: Fault) -> None:
+        """Have these things go wrong with the next requests, one each."""
+        self._app.faults.extend(faults)
+
+    def wait(self) -> None:
+        """Block until it is closed."""
+        self._served.wait()
+
+    def close(self) -> None:
+        """Stop answering, and close the model if this server made it. Idempotent.
+
+        Waits for models that are thinking; they are told by their tokens that nobody waits for the answer.
+        """
+        self._served.close()
+        self._executor.shutdown()
+        close = getattr(self._model, "close", None)
+        if close is not None and self._owns_model:
+            close()

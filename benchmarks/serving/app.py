@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import dataclasses
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from spec_envs.adapting import is_async
 from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.serving import wire
-from spec_envs.benchmarks.serving.asked import Asked, BadRequest, read_request
-from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit
-from spec_envs.benchmarks.serving.counting import AnsweredRequest, Counter
-from spec_envs.handling import CancelToken, Handler
+from spec_envs.benchmarks.serving.behaviour import AnsweredRequest, Counter, Fault, Pace, RateLimit
+from spec_envs.benchmarks.serving.wire import Asked, BadRequest, read_request
+from spec_envs.handling import CancelToken, Handler, is_async
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -76,7 +75,7 @@ class ModelApp:
         return {"id": self._name, "object": "model", "created": self._created, "owned_by": "spec-envs"}
 
     async def _stats(self, request: Request) -> Response:
-        return JSONResponse(self.counter.statistics().as_dict())
+        return JSONResponse(dataclasses.asdict(self.counter.statistics()))
 
     async def _complete(self, request: Request) -> Response | Answering:
         if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s()) > 0:
@@ -154,29 +153,34 @@ class Answering:
         outcome = "hung up"
         try:
             with contextlib.suppress(_HungUp):
-                answer = self._stream if self._asked.stream else self._whole
-                outcome = await _until_hang_up(lambda: answer(scope, receive, send), receive)
+                outcome = await _until_hang_up(lambda: self._answer(scope, receive, send), receive)
         finally:
             self._app.counter.end(self._served, outcome)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> str:
-        sent: list[wire.Token] = []
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str:
+        written: list[wire.Token] = []
+        streams, logprobs = self._asked.stream, self._asked.request.logprobs
         try:
             async for token in self._tokens:
-                if not sent:
+                if streams and not written:
                     await self._begin_stream(send)
                 if isinstance(token, str):
-                    usage = wire.usage_of(self._served.tokens_in, sent) if self._asked.with_usage else None
-                    for event in wire.last_chunks(self._head, token, usage):
-                        await _event(send, event)
-                    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+                    usage = wire.usage_of(self._served.tokens_in, written)
+                    if streams:
+                        await self._end_stream(send, token, usage if self._asked.with_usage else None)
+                    else:
+                        body = wire.whole(self._head, written, token, usage, logprobs)
+                        await JSONResponse(body)(scope, receive, send)
                     return "done"
-                sent.append(token)
-                await _event(send, wire.chunk(self._head, token, self._asked.request.logprobs))
+                written.append(token)
+                if streams:
+                    await _event(send, wire.chunk(self._head, token, logprobs))
         except Exception as error:  # the model's: nothing was sent yet
             await _refusal(error)(scope, receive, send)
             return "failed"
-        if not sent:
+        if not streams:
+            await _begin(send, b"application/json")
+        elif not written:
             await self._begin_stream(send)
         return "failed"  # the answer is incomplete, so the server drops the connection
 
@@ -184,21 +188,10 @@ class Answering:
         await _begin(send, b"text/event-stream; charset=utf-8")
         await _event(send, wire.first_chunk(self._head))
 
-    async def _whole(self, scope: Scope, receive: Receive, send: Send) -> str:
-        tokens: list[wire.Token] = []
-        try:
-            async for token in self._tokens:
-                if isinstance(token, str):
-                    usage = wire.usage_of(self._served.tokens_in, tokens)
-                    body = wire.whole(self._head, tokens, token, usage, self._asked.request.logprobs)
-                    await JSONResponse(body)(scope, receive, send)
-                    return "done"
-                tokens.append(token)
-        except Exception as error:
-            await _refusal(error)(scope, receive, send)
-            return "failed"
-        await _begin(send, b"application/json")
-        return "failed"  # as above
+    async def _end_stream(self, send: Send, reason: str, usage: Mapping[str, Any] | None) -> None:
+        for event in wire.last_chunks(self._head, reason, usage):
+            await _event(send, event)
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
 class _HungUp(Exception):

@@ -12,10 +12,9 @@ from typing import Any
 
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
+from spec_envs.agents import BuiltinChessGuesser, ScriptedRetailPolicy, ScriptedSearchPolicy, StockfishGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.benchmarks.serving.asked import BadRequest
-from spec_envs.benchmarks.serving.wire import tokens_of
+from spec_envs.benchmarks.serving.wire import BadRequest, tokens_of
 from spec_envs.calls import Call
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, StockfishOpponent
@@ -23,8 +22,6 @@ from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken
-
-__all__ = ["served_model"]
 
 _GUESSES = re.compile(r"Name the (\d+) most likely ")
 _START = re.compile(r"^The game began from \(FEN\): (.+)$", re.MULTILINE)
@@ -91,8 +88,6 @@ class RetailModel:
     """Serves customers as ``ScriptedRetailPolicy`` does, and guesses its next action, or the customer's reply."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
-
         self._policy = ScriptedRetailPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:
@@ -123,8 +118,6 @@ class SearchModel:
     """Answers questions as ``ScriptedSearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
 
     def __init__(self) -> None:
-        from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-
         self._policy = ScriptedSearchPolicy()
 
     def __call__(self, request: ChatRequest) -> Completion:

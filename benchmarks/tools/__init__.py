@@ -1,1 +1,29 @@
 """``spec-envs bench tools``: what does ``SpeculativeTools`` save an agent whose loop an SDK runs?"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import Settings, setting
+from spec_envs.errors import InvalidConfiguration
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ToolsSettings(Settings):
+    """Which tasks the agents do, and how long models and tools take."""
+
+    tasks: int = setting(20, "Tasks of each agent, one after the other.", ge=1)
+    learning: int = setting(10, "How many of the tasks, from the first one on, are learned from and not counted.", ge=0)
+    model_s: float = setting(1.0, "How long the model takes for each answer, in seconds.", ge=0)
+    tool_s: float = setting(0.3, "How long a tool takes, in seconds.", ge=0)
+    max_inflight: int = options.max_inflight(4)
+    seed: int = options.seed("Seed of the tasks.")
+
+    def check(self) -> None:
+        """Check that there are tasks to count."""
+        if self.learning >= self.tasks:
+            raise InvalidConfiguration(
+                f"--learning must be below --tasks, so that a task is left to count; they are {self.learning} and "
+                f"{self.tasks}"
+            )

@@ -22,13 +22,13 @@ from typing import Any
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.benchmarks.extras import require
-from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
+from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import Pace
-from spec_envs.benchmarks.serving.server import ModelServer
+from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.server import TOOLS
-from spec_envs.benchmarks.tools.settings import ToolsSettings
 from spec_envs.calls import Effect
+from spec_envs.extras import require
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
 
@@ -166,19 +166,18 @@ def _show(report: dict[str, Any], settings: ToolsSettings) -> None:
         f"Tasks {settings.learning + 1} to {settings.tasks} of an agent with 5 tools of {settings.tool_s:g} s "
         f"and a model of {settings.model_s:g} s"
     )
-    columns = ("order of the tools", "plain", "speculative", "saved", "calls predicted", "wasted calls", "same results")
-    rows = [_row(name, report[name]) for name in ("learnable", "shuffled")]
-    console().print(table(title, columns, rows))
-
-
-def _row(name: str, figures: dict[str, Any]) -> list[str]:
-    counts = figures["statistics"]
-    return [
-        name,
-        f"{figures['plain_s']:.2f} s",
-        f"{figures['speculative_s']:.2f} s",
-        percent(figures["saved"]),
-        f"{counts['hits']} of {counts['calls']}",
-        f"{counts['started'] - counts['hits']}",
-        "yes" if figures["same_results"] else "NO",
-    ]
+    columns = {
+        "order of the tools": "{order}",
+        "plain": "{plain_s:.2f} s",
+        "speculative": "{speculative_s:.2f} s",
+        "saved": "{saved:.1%}",
+        "calls predicted": "{statistics[hits]} of {statistics[calls]}",
+        "wasted calls": "{wasted}",
+        "same results": "{same}",
+    }
+    rows = []
+    for order in ("learnable", "shuffled"):
+        found, counts = report[order], report[order]["statistics"]
+        more = {"wasted": counts["started"] - counts["hits"], "same": "yes" if found["same_results"] else "NO"}
+        rows.append({"order": order, **found, **more})
+    console().print(table_of(title, columns, rows))

@@ -1,1 +1,69 @@
 """``spec-envs bench tuning``: how soon does a system do well that is tuned by a slow tuner and a fast guesser?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import Clock, Settings, setting
+from spec_envs.errors import InvalidConfiguration
+
+Backends = Literal["simulated", "eevdf", "sysbench", "sqlite", "sysctl"]
+Mode = Literal["actor", "speculator", "lossless", "last-write-wins"]
+Actor = Literal["best", "gp", "climb", "random"]
+Guesses = Literal["gp", "climb", "same", "random", "half"]
+
+#: Backends that run a ``RoundRobin``.
+ROUND_ROBIN = ("simulated", "eevdf")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TuningSettings(Settings):
+    """How episodes of tuning are run."""
+
+    backend: Backends = setting("simulated", "Where the workload runs; only simulated has a virtual clock.")
+    mode: Mode = setting(
+        "last-write-wins",
+        "actor: the slow tuner alone, on the live system. speculator: the guesser alone. lossless: the tuner's "
+        "settings are predicted, and measured ahead of time. last-write-wins: lossy; tuner and guesser both set the "
+        "live system.",
+    )
+    actor: Actor = setting(
+        "best",
+        "The tuner: knows the optimum (best), searches with a Gaussian process (gp) or by hill climbing (climb), or "
+        "tries settings at random (random).",
+    )
+    actor_seconds: float = setting(10.0, "How long the tuner thinks about a setting.", gt=0)
+    guesser: Guesses = setting(
+        "gp",
+        "Who guesses. gp, climb and random: as for --actor. same: guesses the last setting again. half: knows what the "
+        "tuner will choose, and guesses it for half of the calls.",
+    )
+    k: int = options.k()
+    max_inflight: int = options.max_inflight(8)
+    windows: int = setting(20, "Windows of an episode, the one of the starting setting included.", ge=2)
+    window_s: float = setting(1.0, "Seconds of a window.", gt=0)
+    service_ms: float = setting(9.5, "CPU time of an event of the workload, in ms.", gt=0)
+    tasks: int = setting(4, "Tasks of the workload on each core.", ge=1)
+    start: float = setting(32.0, "The slice at the start, in ms.", gt=0)
+    knobs: int = setting(
+        1,
+        "With --backend simulated: 2 to 6 replace the scheduler by a made-up machine with this many knobs, another one "
+        "for each seed.",
+        ge=1,
+        le=6,
+    )
+    clock: Clock = options.clock()
+
+    def check(self) -> None:
+        """Check that backend, clock, knobs and actor go together."""
+        if self.clock == "virtual" and self.backend != "simulated":
+            raise InvalidConfiguration(f"the backend {self.backend!r} is real; give --clock wall")
+        if self.knobs > 1 and self.backend != "simulated":
+            raise InvalidConfiguration(f"--knobs {self.knobs} are those of a made-up machine; give --backend simulated")
+        if self.actor == "best" and self.backend not in ROUND_ROBIN:
+            raise InvalidConfiguration(
+                f"the best setting of {self.backend!r} is not known; give an actor that searches for it: "
+                f"--actor gp, climb or random"
+            )

@@ -14,9 +14,8 @@ from spec_envs.errors import SpecEnvsError
 from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.measurement import Workload
+from spec_envs.tuning.models import RoundRobin, Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Certificate, certify
 from spec_envs.wrappers.handlers import with_latency
 

@@ -1,309 +1,180 @@
-"""A slow tuner and a fast guesser on one system, and how soon the system does well.
-
-The clock begins with the first window, under the starting setting. A figure of a window holds until the next window
-begins, so that time in which nothing is measured counts as well.
-"""
+"""The report of ``spec-envs bench tuning``: a table, JSON, and a picture of the curves."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import zlib
-from collections.abc import Callable
-from typing import Any, assert_never
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-import gymnasium as gym
+import numpy as np
 
-from spec_envs.agents.tuning import (
-    Fixed,
-    GaussianProcess,
-    HillClimb,
-    RandomSearch,
-    SameAgain,
-    Strategy,
-    TuningGuesser,
-    TuningPolicy,
+from spec_envs.benchmarks.reports import (
+    collected,
+    config_of,
+    console,
+    mean_and_interval,
+    mean_of_rows,
+    percent,
+    publish,
+    table_of,
 )
-from spec_envs.benchmarks.episodes import charged, play, runtime_of
-from spec_envs.benchmarks.tuning.settings import TuningSettings
-from spec_envs.benchmarks.tuning.system import arguments_of, best_values, workload_of
-from spec_envs.calls import Call
-from spec_envs.guesses import Guess
-from spec_envs.tuning.backends.protocol import Backend
-from spec_envs.tuning.knobs import Knob
-from spec_envs.tuning.measurement import Workload
-from spec_envs.tuning.report import Report
-from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
-from spec_envs.wrappers.handlers import with_latency
-from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.benchmarks.tuning import Mode, TuningSettings
+from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import require
 
-#: The reaction time of the paper: latencies are averaged over this many seconds from the start.
-REACTION_S = 20.0
-#: What a guess costs on the virtual clock, where computing takes no time: measured for a Gaussian process, rounded up.
-FREE_S = 0.02
-#: A ``p95`` of at most this many times the best one counts as good.
-_GOOD = 1.1
+_COLUMNS = {
+    "mode": "{mode}",
+    "runs": "{runs}",
+    f"p95 over {REACTION_S:g} s": "{p95_20s:.2f} ms",
+    "windows to 10 %": "{windows_to_10pct:.1f} ({median:g})",
+    "regret": "{regret:.2f} ms",
+    "settings": "{settings_tried:.1f}",
+    "seconds": "{seconds:.1f}",
+    "saved": "{saved:.1%}",
+    "hit rate": "{hit_rate:.1%}",
+}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Point:
-    """A window.
-
-    Args:
-        time_s: When its setting came into force.
-        setting: The values of the knobs.
-        p95: Measured, in ms.
-        expected: ``p95`` without noise where a model tells it, otherwise the measured one.
-    """
-
-    time_s: float
-    setting: tuple[Any, ...]
-    p95: float
-    expected: float
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class TuningRun:
-    """The figures of one episode. Times are seconds of the run's clock.
-
-    Args:
-        mode: How the episode was run.
-        seed: Seed of the episode.
-        p95_20s: Mean ``p95`` in ms over the first 20 s.
-        windows_to_10pct: Windows until ``p95`` stays within 10 % of the best; the number of all windows if it never
-            does. ``p95`` is without noise where a model tells it. Where the best is not known, the best of the run is
-            taken.
-        seconds_to_10pct: The same in seconds.
-        regret: How far ``p95`` lay above the best in ms, in the mean over the first 20 s.
-        settings_tried: Number of different settings.
-        windows: Windows of the episode.
-        guessed: Windows whose setting the guesser chose.
-        seconds: How long the episode took.
-        saved: Share of the time without speculation that was saved; only with mode "lossless".
-        hit_rate: Share of the tuner's answers that were guessed; only with mode "lossless".
-        curve: ``p95`` in ms, window by window.
-    """
-
-    mode: str
-    seed: int
-    p95_20s: float
-    windows_to_10pct: int
-    seconds_to_10pct: float
-    regret: float
-    settings_tried: int
-    windows: int
-    guessed: int
-    seconds: float
-    saved: float | None
-    hit_rate: float | None
-    curve: list[float]
-
-
-class TuningBench:
-    """Runs episodes one after the other on one backend.
+def run(
+    settings: TuningSettings, *, seeds: int, beside: Mode | None, json_file: Path | None, plot_file: Path | None
+) -> None:
+    """Run the episodes and report.
 
     Args:
         settings: How to run them.
-        backend: The backend; the caller closes it.
+        seeds: How many episodes, each with a seed of its own.
+        beside: Another mode, whose episodes take turns with those of the first.
+        json_file: Where to write JSON; ``None``: print a table.
+        plot_file: Where to draw the curves.
+
+    Raises:
+        InvalidConfiguration: An option makes no sense.
+        DependencyNotInstalled: scikit-learn or matplotlib is needed, and missing.
     """
+    if beside == settings.mode:
+        raise InvalidConfiguration(f"beside must be another mode than mode, which is {beside!r} already")
+    if plot_file is not None:
+        _check_picture(plot_file)
+    modes = [settings] if beside is None else [dataclasses.replace(settings, mode=beside), settings]
+    _check_installed(modes)
+    runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
+    for done in collected(_episodes(modes, seeds), "episodes", seeds * len(modes), json_file is None):
+        runs[done.mode].append(done)
+    if plot_file is not None:
+        plot(runs, settings, plot_file)
+    report: dict[str, Any] = {"config": config_of(settings, seeds=seeds), **_part(runs[settings.mode])}
+    if beside is not None:
+        report["beside"] = {"mode": beside, **_part(runs[beside])}
+        report["below"] = below(runs[beside], runs[settings.mode])
+    publish(report, json_file, lambda _: _show(runs, settings))
 
-    def __init__(self, settings: TuningSettings, backend: Backend) -> None:
-        self.settings = settings
-        self._backend = backend
 
-    def run(self, seed: int) -> TuningRun:
-        """Run one episode."""
-        mode = self.settings.mode
-        match mode:
-            case "lossless":
-                return self._lossless(seed)
-            case "speculator":
-                return self._speculator(seed)
-            case "actor":
-                return self._live(seed, alone=True)
-            case "last-write-wins":
-                return self._live(seed, alone=False)
-            case unknown:
-                assert_never(unknown)
+def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
+    backend = backend_of(modes[0])
+    try:
+        for seed in range(seeds):
+            for each in modes:
+                yield TuningBench(each, backend).run(seed)
+    finally:
+        backend.close()
 
-    def _live(self, seed: int, *, alone: bool) -> TuningRun:
-        """The live system goes on while the tuner thinks."""
-        env, workload = self._env(seed)
-        tuner = with_latency(self._actor(workload, seed), self.settings.actor_seconds)
-        guesser = None if alone else self._charged(self._guesser(workload, seed))
-        return self._played(seed, env, workload, tuner, guesser)
 
-    def _speculator(self, seed: int) -> TuningRun:
-        """The guesser takes the place of the tuner, and does not take long."""
-        env, workload = self._env(seed)
-        policy = _policy(self._strategy(seed), workload.knobs)
-        seconds = FREE_S if self.settings.clock == "virtual" else 0.0
-        return self._played(seed, env, workload, with_latency(policy, seconds), None)
+def _check_installed(modes: Sequence[TuningSettings]) -> None:
+    """Check it before the run: the failure of a guesser is only counted, and would not be seen."""
+    used: set[str] = {each.actor for each in modes if each.mode != "speculator"}
+    used |= {each.guesser for each in modes if each.mode != "actor"}
+    if "gp" in used:
+        require("the Gaussian process (gp) of --actor and --guesser, unlike climb and random,", "tuning")
 
-    def _played(self, seed: int, env: gym.Env[Any, Any], workload: Workload, tuner: Any, guesser: Any) -> TuningRun:
-        runtime = runtime_of(self.settings.clock)
-        noted = _Noted(env, runtime)
-        with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
-            play(loop, loop.act, seed=seed)
-            seconds = runtime.now() - noted.begun
-        return self._row(seed, noted.points, workload, seconds=seconds, guessed=loop.statistics.guesses)
 
-    def _lossless(self, seed: int) -> TuningRun:
-        """The tuner's answers are predicted, and measured ahead of time."""
-        runtime = runtime_of(self.settings.clock)
-        env, workload = self._env(seed)
-        wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
-            env,
-            with_latency(self._actor(workload, seed), self.settings.actor_seconds),
-            guessers={"policy": self._charged(self._guesser(workload, seed))},
-            k=self.settings.k,
-            limits=Limits(max_inflight=self.settings.max_inflight),
-            runtime=runtime,
+def mean(runs: Sequence[TuningRun]) -> dict[str, Any]:
+    """The mean of every figure."""
+    return mean_of_rows([_figures(each) for each in runs])
+
+
+def below(others: Sequence[TuningRun], runs: Sequence[TuningRun]) -> float:
+    """By what share ``p95_20s`` lies below that of the other mode: the median over pairs of the same seed."""
+    return statistics.median(1 - one.p95_20s / other.p95_20s for other, one in zip(others, runs, strict=True))
+
+
+def _part(runs: Sequence[TuningRun]) -> dict[str, Any]:
+    figures = [_figures(each) for each in runs]
+    medians = {name: statistics.median(row[name] for row in figures) for name in ("p95_20s", "windows_to_10pct")}
+    rows = [dataclasses.asdict(each) for each in runs]
+    middle, half = _curve(runs)
+    curve = {"p95": middle.tolist(), "half_interval": half.tolist()}
+    return {"runs": rows, "mean": mean(runs), "median": medians, "curve": curve}
+
+
+def _figures(run: TuningRun) -> dict[str, Any]:
+    figures = dataclasses.asdict(run)
+    for name in ("mode", "seed", "curve"):
+        del figures[name]
+    return figures
+
+
+def _curve(runs: Sequence[TuningRun]) -> tuple[Any, Any]:
+    """Mean ``p95`` of each window over the runs, and half of its 95 % interval."""
+    return mean_and_interval(np.array([each.curve[: min(len(run.curve) for run in runs)] for each in runs]))
+
+
+def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
+    title = (
+        f"{settings.backend}, actor: {settings.actor}, {settings.actor_seconds:g} s, guesser: {settings.guesser}, "
+        f"windows of {settings.window_s:g} s, clock: {settings.clock}"
+    )
+    rows = []
+    for mode, each in runs.items():
+        median = statistics.median(run.windows_to_10pct for run in each)
+        rows.append({"mode": mode, "runs": len(each), "median": median, **mean(each)})
+    out = console()
+    out.print(table_of(title, _COLUMNS, rows))
+    if len(runs) > 1:
+        other, one = runs.values()
+        out.print(
+            f"p95 over {REACTION_S:g} s: {percent(below(other, one))} below that of {other[0].mode} (median of the "
+            "pairs with the same seed)."
         )
-        with _Noted(wrapper, runtime) as noted:
-            played = play(noted, wrapper.act, seed=seed, now=runtime.now)
-        figures = wrapper.statistics
-        saved, hit_rate = figures.saved, figures.hit_rate
-        return self._row(
-            seed, noted.points, workload, seconds=played.seconds, guessed=0, saved=saved, hit_rate=hit_rate
-        )
-
-    def _row(
-        self,
-        seed: int,
-        points: list[Point],
-        workload: Workload,
-        *,
-        saved: float | None = None,
-        hit_rate: float | None = None,
-        guessed: int,
-        seconds: float,
-    ) -> TuningRun:
-        known = self._backend.best(workload)
-        best = min(point.expected for point in points) if known is None else known
-        windows = _windows_to(points, _GOOD * best)
-        mean_p95 = _mean_over(points, lambda point: point.p95)
-        return TuningRun(
-            mode=self.settings.mode,
-            seed=seed,
-            p95_20s=mean_p95,
-            windows_to_10pct=windows,
-            seconds_to_10pct=points[windows].time_s if windows < len(points) else seconds,
-            regret=_mean_over(points, lambda point: point.expected) - best,
-            settings_tried=len({point.setting for point in points}),
-            windows=len(points),
-            guessed=guessed,
-            seconds=seconds,
-            saved=saved,
-            hit_rate=hit_rate,
-            curve=[point.p95 for point in points],
-        )
-
-    def _env(self, seed: int) -> tuple[gym.Env[Any, Any], Workload]:
-        workload = workload_of(self.settings, seed) or self._backend.workload
-        env = gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **arguments_of(self.settings))
-        return env, workload
-
-    def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
-        match self.settings.actor:
-            case "best":
-                return _policy(Fixed(best_values(workload)), workload.knobs)
-            case "gp":
-                return _policy(GaussianProcess(), workload.knobs)
-            case "climb":
-                return _policy(HillClimb(), workload.knobs)
-            case "random":
-                return _policy(RandomSearch(seed), workload.knobs)
-            case unknown:
-                assert_never(unknown)
-
-    def _strategy(self, seed: int) -> Strategy:
-        match self.settings.guesser:
-            case "gp":
-                return GaussianProcess()
-            case "climb":
-                return HillClimb()
-            case "same" | "half":
-                return SameAgain()
-            case "random":
-                return RandomSearch(seed + 1)
-            case unknown:
-                assert_never(unknown)
-
-    def _guesser(self, workload: Workload, seed: int) -> Any:
-        if self.settings.guesser == "half":
-            return _Half(self._actor(workload, seed), workload.knobs)
-        return TuningGuesser(self._strategy(seed), workload.knobs)
-
-    def _charged(self, guesser: Any) -> Any:
-        return charged(guesser, FREE_S, self.settings.clock)
+    out.print("Figures are means over the runs, with medians in brackets.")
+    if "last-write-wins" in runs:
+        out.print("last-write-wins is lossy: the guesser sets the live system.")
 
 
-class _Noted(gym.Wrapper[Any, Any, Any, Any]):
-    """Notes every window, and when its setting came into force."""
+def _new_figure() -> Any:
+    require("--plot", "plot")
+    from matplotlib.figure import Figure
 
-    def __init__(self, env: gym.Env[Any, Any], runtime: Runtime) -> None:
-        super().__init__(env)
-        self.points: list[Point] = []
-        self.begun = 0.0
-        self._runtime = runtime
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Reset, and note the first window."""
-        self.begun = self._runtime.now()
-        observation, info = self.env.reset(seed=seed, options=options)
-        self.points = [_point(0.0, info)]
-        return observation, info
-
-    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step, and note the window."""
-        start = self._runtime.now() - self.begun
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        self.points.append(_point(start, info))
-        return observation, reward, terminated, truncated, info
+    return Figure(figsize=(7, 4.2), layout="constrained")
 
 
-class _Half:
-    """Knows the tuner's answers: guesses the right one for half of the calls, and a neighbour of it for the others."""
-
-    def __init__(self, tuner: Callable[[Any], Any], knobs: tuple[Knob, ...]) -> None:
-        self._tuner = tuner
-        self._knobs = knobs
-
-    def guess(self, call: Call, k: int) -> list[Guess]:
-        """One guess."""
-        answer = dict(self._tuner(call.query))
-        if zlib.crc32(repr(Report.of(call.query, self._knobs).trials).encode()) % 2:
-            knob = self._knobs[0]
-            index = knob.grid.index(answer[knob.name])
-            answer[knob.name] = knob.grid[index - 1 if index else 1]
-        return [Guess(answer, 0.5)]
-
-    def observe(self, call: Call, response: Any) -> None:
-        """Nothing to learn."""
+def _check_picture(target: Path) -> None:
+    """Fail before the episodes are run rather than after them."""
+    known = _new_figure().canvas.get_supported_filetypes()
+    if target.suffix[1:].lower() not in known:
+        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or the like, not {str(target)!r}")
 
 
-def _policy(strategy: Strategy, knobs: tuple[Knob, ...]) -> Callable[[Any], Any]:
-    """A tuner whose answers are draws, as those of a language model are."""
-    policy = TuningPolicy(strategy, knobs)
-    return lambda observation: policy(observation)
+def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:
+    """Draw the mean ``p95`` window by window, with 95 % intervals.
 
-
-def _point(time_s: float, info: dict[str, Any]) -> Point:
-    expected = info["p95"] if info["regret"] is None else info["best"] + info["regret"]
-    return Point(time_s, tuple(info["knobs"].items()), info["p95"], expected)
-
-
-def _windows_to(points: list[Point], bound: float) -> int:
-    """The number of windows before ``p95`` stayed at or below ``bound``."""
-    count = len(points)
-    while count and points[count - 1].expected <= bound:
-        count -= 1
-    return count
-
-
-def _mean_over(points: list[Point], figure: Callable[[Point], float], seconds: float = REACTION_S) -> float:
-    """The mean over the first ``seconds``; the last figure holds to the end."""
-    ends = [*(point.time_s for point in points[1:]), math.inf]
-    weights = [max(0.0, min(end, seconds) - point.time_s) for point, end in zip(points, ends, strict=True)]
-    return sum(weight * figure(point) for weight, point in zip(weights, points, strict=True)) / seconds
+    Raises:
+        DependencyNotInstalled: matplotlib is missing.
+    """
+    figure = _new_figure()
+    axes = figure.subplots()
+    for mode, each in runs.items():
+        middle, half = _curve(each)
+        windows = np.arange(len(middle))
+        axes.plot(windows, middle, marker=".", label=mode)
+        axes.fill_between(windows, middle - half, middle + half, alpha=0.25, linewidth=0)
+    axes.set(xlabel="window", ylabel="p95 in ms", yscale="log")
+    count = len(next(iter(runs.values())))
+    axes.set_title(f"{settings.backend}: mean of {count} runs, 95 % intervals", fontsize="medium")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.legend(frameon=False)
+    figure.savefig(target)

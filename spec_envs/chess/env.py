@@ -10,7 +10,6 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -31,7 +30,7 @@ from spec_envs.chess.render import board_as_picture, board_as_text, game_as_pgn
 from spec_envs.chess.spaces import MoveIndex, MoveText, observation_space
 from spec_envs.chess.start import START_OPTIONS, Start, first_moves
 from spec_envs.errors import HandlerFailed, InvalidAction
-from spec_envs.handling import Handler
+from spec_envs.handling import Handler, declared_effect
 
 Observation = dict[str, str] | NDArray[np.bool_]
 Action = str | SupportsIndex

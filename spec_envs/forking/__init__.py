@@ -8,12 +8,14 @@ without a word. What cannot be copied faithfully is refused with ``NotForkable``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import gymnasium as gym
+from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 
-from spec_envs.errors import NotForkable
+from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare
 from spec_envs.forking.copying import Copier, layers_of
 from spec_envs.forking.kinds import Uncopyable, slot_names
@@ -26,6 +28,12 @@ _IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, type})
 _SHARED = frozenset({"env", "_saved_kwargs", "_cached_spec", "_metadata"})
 #: Like these: what Gymnasium's own wrappers keep only to look at.
 _SHARED_BY: dict[type, frozenset[str]] = {gym.wrappers.PassiveEnvChecker: _SHARED | {"_previous_data"}}
+#: What environments of Gymnasium never change once they are made (their code was read); large tables of transitions.
+_CONSTANT: dict[type, tuple[str, ...]] = {
+    TaxiEnv: ("P", "initial_state_distrib", "desc"),
+    FrozenLakeEnv: ("P", "initial_state_distrib", "desc"),
+    CliffWalkingEnv: ("P", "initial_state_distrib"),
+}
 _EFFECTS: dict[type, str] = {
     gym.wrappers.RecordVideo: "it writes video files",
     gym.wrappers.HumanRendering: "it shows the episode in a window",
@@ -91,13 +99,11 @@ def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[st
     """
     copier = Copier(layers_of(env, twin), _fork)
     name = type(env).__name__
-    try:
+    with _refusing(env):
         for attribute, value in attributes:
             object.__setattr__(twin, attribute, copier.part(value, "{0[0]}.{0[1]}", (name, attribute)))
         for original, copied in copier.hooked:
-            compare(original, copied, copier.known, f"{name}: the {type(original).__name__} in it")
-    except Uncopyable as error:
-        _refuse(env, f"{''.join(error.path)} {error}", error)
+            compare(original, copied, copier.known, f"{name}: the {type(original).__name__} in it", copier.memo)
 
 
 def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -105,16 +111,58 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         raise NotForkable(f"fork() takes a gymnasium.Env, not {env!r}")
     if getattr(env, "render_mode", None) == "human":
         _refuse(env, "it shows the episode to a person")
-    copier = Copier({}, _fork)
-    try:
+    copier = Copier(_constant_parts(env), _fork)
+    with _refusing(env):
         try:
             twin = copier.instance(env)
         except Uncopyable as error:
             raise error.via("env") from error
-        compare(env, twin, copier.known, "env")
+        try:
+            for original, copied in copier.hooked:
+                compare(original, copied, copier.known, "env", copier.memo)
+        except Uncopyable:
+            compare(env, twin, copier.known, "env")  # finds the same, and the path to it
+            raise
+    return twin  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _refusing(env: gym.Env[Any, Any]) -> Iterator[None]:
+    """Refuse ``env`` where it cannot be copied, whatever error says so."""
+    try:
+        yield
     except Uncopyable as error:
         _refuse(env, f"{''.join(error.path)} {error}", error)
-    return twin  # type: ignore[no-any-return]
+    except SpecEnvsError:
+        raise
+    except Exception as error:
+        _refuse(env, f"copying it raised {type(error).__name__}: {error}", error)
+
+
+def _constant_parts(env: gym.Env[Any, Any]) -> dict[int, Any]:
+    return {id(part): part for name in _CONSTANT.get(type(env), ()) if (part := env.__dict__.get(name)) is not None}
+
+
+def difference(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
+    """The first part in which ``twin`` is no faithful copy of ``env``; ``None`` if there is none.
+
+    All parts are compared, which takes several times as long as a fork. Layers with a ``fork`` of their own may keep
+    their state as they like, and are left out.
+    """
+    layers = layers_of(env, twin)
+    while True:
+        known = {**layers, **_constant_parts(env)}
+        shared = _SHARED_BY.get(type(env), _SHARED) if isinstance(env, gym.Wrapper) else frozenset()
+        if getattr(type(env), "fork", None) is None:
+            try:
+                for name, value in env.__dict__.items():
+                    if name not in shared:
+                        compare(value, twin.__dict__.get(name), known, f"{type(env).__name__}.{name}")
+            except Uncopyable as error:
+                return f"{''.join(error.path)} {error}"
+        if not isinstance(env, gym.Wrapper) or not isinstance(twin, gym.Wrapper):
+            return None
+        env, twin = env.env, twin.env
 
 
 def _refuse(layer: gym.Env[Any, Any], why: str, cause: Exception | None = None) -> NoReturn:

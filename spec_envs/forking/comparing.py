@@ -7,27 +7,44 @@ the copy as well. So this finds copies that tear shared state apart, and copies 
 from __future__ import annotations
 
 import collections
-import copyreg
 import functools
 import random
 import struct
 import types
 import weakref
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.forking.arrays import owner_of
+from spec_envs.forking.callables import Cache, called_by, content_of
 from spec_envs.forking.generators import seeds_of
-from spec_envs.forking.kinds import ATOMIC, Uncopyable, contents_of, generators_of, is_atomic, rebinds, slot_names
+from spec_envs.forking.kinds import (
+    ATOMIC,
+    Uncopyable,
+    contents_of,
+    generators_of,
+    hashes_by_identity,
+    is_atomic,
+    is_constant,
+    is_global,
+    rebinds,
+    reduced,
+    slot_names,
+)
+from spec_envs.forking.sets import alike
 from spec_envs.values import key_of
 
 #: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).
 _Path = tuple[Any, str, object]
 
 
-def compare(original: Any, copy: Any, known: Mapping[int, Any], name: str) -> None:
+def compare(
+    original: Any, copy: Any, known: Mapping[int, Any], name: str, pairs: Mapping[int, Any] = MappingProxyType({})
+) -> None:
     """Compare ``copy`` with its original.
 
     Args:
@@ -36,24 +53,26 @@ def compare(original: Any, copy: Any, known: Mapping[int, Any], name: str) -> No
         known: The ``id`` of each object whose copy is known to be right (a forked layer), with that copy. These are not
             looked into.
         name: The name of ``original`` in the path of an error.
+        pairs: The ``id`` of each object that has a copy already, with that copy: the only right one.
 
     Raises:
         Uncopyable: They differ, share state, or hold something that cannot be compared; its path says where.
     """
-    walk = _Walk(known)
+    walk = _Walk(known, pairs)
     walk.todo.append((original, copy, (None, "{}", name)))
     while walk.todo:
         walk.pair(*walk.todo.pop())
-    for address in walk.objects.copy_of.keys() & walk.objects.original_of.keys():
+    shared = {address for address, copy in known.items() if id(copy) == address}
+    for address in walk.objects.paths.keys() & walk.objects.copy_of.keys() - shared:
         _differ(walk.objects.paths.get(address, (None, "{}", name)), "is shared by the original and the copy")
 
 
 class _Pairing:
     """A one-to-one map between the objects of the original and those of the copy."""
 
-    def __init__(self, known: Mapping[int, Any]) -> None:
-        self.copy_of = {address: id(copy) for address, copy in known.items()}
-        self.original_of = {id(copy): address for address, copy in known.items()}
+    def __init__(self, pairs: Mapping[int, Any]) -> None:
+        self.copy_of = {address: id(copy) for address, copy in pairs.items()}
+        self.original_of = {id(copy): address for address, copy in pairs.items() if id(copy) != address}
         self.paths: dict[int, _Path] = {}
 
     def pair(self, a: Any, b: Any, path: _Path) -> None:
@@ -67,10 +86,11 @@ class _Pairing:
 
 
 class _Walk:
-    def __init__(self, known: Mapping[int, Any]) -> None:
+    def __init__(self, known: Mapping[int, Any], pairs: Mapping[int, Any]) -> None:
         self.todo: list[tuple[Any, Any, _Path]] = []
-        self.objects = _Pairing(known)
+        self.objects = _Pairing({**pairs, **known})
         self._memory = _Pairing({})  # of arrays: views of the same memory must stay so
+        self._memory.copy_of.update(self.objects.copy_of)
         self._seen = {(address, id(copy)) for address, copy in known.items()}
         self._alive: list[Any] = []  # an id is good only while its object lives
 
@@ -98,7 +118,7 @@ class _Walk:
 
     def _attributes(self, a: Any, b: Any, path: _Path) -> None:
         if a is b:
-            if getattr(a, "__dict__", None) or slot_names(type(a)):
+            if type(a).__dictoffset__ or slot_names(type(a)):
                 _differ(path, f"is a {type(a).__name__} that the original and the copy share")
             return
         mine, other = _attributes_of(a), _attributes_of(b)
@@ -145,18 +165,31 @@ class _Walk:
     def _set(self, a: Any, b: Any, path: _Path) -> None:
         if isinstance(a, set):
             self.objects.pair(a, b, path)
-        # The order in which a set is walked is not compared: a copy of a set has one of its own.
-        if not all(_is_value(item) for item in _raw(a)):
+        if any(hashes_by_identity(type(item)) and not is_atomic(item) for item in _raw(a)):
             _differ(path, "is a set of things that may change, and so cannot be compared")
-        if {key_of(item) for item in _raw(a)} != {key_of(item) for item in _raw(b)}:
+        if len(a) != len(b) or (all(map(is_constant, _raw(a))) and {*map(key_of, _raw(a))} != {*map(key_of, _raw(b))}):
             _differ(path, "is a set with other members than its copy")
+        for x, y in zip(_raw(a), _raw(b), strict=True):
+            if x is not y and is_constant(x) and key_of(x) != key_of(y):
+                _differ(path, "is a set that iterates in another order than its copy")
+            self._part(x, y, path, " member {!r:.40}", x)
+        if a is not b and not alike(a, b):
+            _differ(path, "is a set that will iterate in another order than its copy")
 
     def _array(self, a: Any, b: Any, path: _Path) -> None:
-        if a is b and a.base is None and not a.flags.writeable and not a.dtype.hasobject:
+        if (
+            a is b
+            and not a.flags.writeable
+            and not a.dtype.hasobject
+            and (a.base is None or type(owner_of(a)) is bytes)
+        ):
             return
         self.objects.pair(a, b, path)
         if a.flags.writeable:
-            self._memory.pair(_owner(a), _owner(b), path)
+            mine, other = owner_of(a), owner_of(b)
+            self._memory.pair(mine, other, path)
+            if not isinstance(mine, np.ndarray):
+                self._part(mine, other, path, ".base")
         if a.dtype != b.dtype or a.shape != b.shape or a.flags.writeable != b.flags.writeable:
             _differ(path, f"is an array {a.dtype}{a.shape}, and its copy {b.dtype}{b.shape}")
         if a.dtype.hasobject:
@@ -206,8 +239,15 @@ class _Walk:
             for content, copied in zip(x, y, strict=True):
                 self._part(content, copied, path, ".<{}>", name)
 
+        self._part(a.__defaults__, b.__defaults__, path, ".__defaults__")
+        self._part(a.__kwdefaults__, b.__kwdefaults__, path, ".__kwdefaults__")
+        if a is not b or a.__dict__:
+            self._part(a.__dict__, b.__dict__, path, ".__dict__")
+
     def _method(self, a: Any, b: Any, path: _Path) -> None:
-        if getattr(a, "__func__", a.__name__) != getattr(b, "__func__", b.__name__):
+        if isinstance(a, types.MethodType):
+            self._part(a.__func__, b.__func__, path, ".__func__")
+        elif a.__name__ != b.__name__:
             _differ(path, "is another method than its copy")
         self._part(a.__self__, b.__self__, path, ".__self__")
 
@@ -216,6 +256,19 @@ class _Walk:
         self._part(a.args, b.args, path, ".args")
         if a is not b or a.keywords:
             self._part(a.keywords, b.keywords, path, ".keywords")
+
+    def _ufunc(self, a: np.ufunc, b: np.ufunc, path: _Path) -> None:
+        if a is not b:
+            self.objects.pair(a, b, path)
+        self._part(called_by(a), called_by(b), path, ".<function>")
+
+    def _cache(self, a: Any, b: Any, path: _Path) -> None:
+        if a is b and is_global(a, a.__qualname__):
+            return
+        self.objects.pair(a, b, path)
+        self._part(a.__wrapped__, b.__wrapped__, path, ".__wrapped__")
+        if a.cache_info().currsize or b.cache_info().currsize:
+            self._part(content_of(a), content_of(b), path, ".cache")
 
     def _weak(self, a: weakref.ref[Any], b: weakref.ref[Any], path: _Path) -> None:
         mine, other = a(), b()
@@ -250,6 +303,8 @@ _LOOKS: list[tuple[type, _Look]] = [
     (types.BuiltinMethodType, _Walk._method),
     (functools.partial, _Walk._partial),
     (weakref.ref, _Walk._weak),
+    (np.ufunc, _Walk._ufunc),
+    (Cache, _Walk._cache),
     *((family, _Walk._value) for family in (int, float, complex, str, bytes, bytearray)),
 ]
 #: What the look at the family compares all of, whatever the subclass.
@@ -306,14 +361,13 @@ def _reduced(value: Any, path: _Path) -> Any:
         if isinstance(getattr(kind, hook, None), types.FunctionType):
             _differ(path, f"is a {kind.__name__}, which keeps state outside Python, and cannot be compared")
     try:
-        reduce = copyreg.dispatch_table.get(kind)
-        how = reduce(value) if reduce else value.__reduce_ex__(4)
+        how = reduced(value)
     except Exception as error:
         raise Uncopyable(f"is a {kind.__name__} and cannot be compared ({error})", [path_text(path)]) from error
     if isinstance(how, str):
         return how
     parts: tuple[Any, ...] = how
-    return [list(part) if hasattr(part, "__next__") else part for part in parts]
+    return [*parts[:3], *(part if part is None or callable(part) else list(part) for part in parts[3:])]
 
 
 def _raw(container: Any) -> Any:
@@ -321,15 +375,3 @@ def _raw(container: Any) -> Any:
     kind: Any = type(container)
     family: Any = _base(kind)
     return family.items(container) if issubclass(family, dict) else family.__iter__(container)
-
-
-def _is_value(item: Any) -> bool:
-    if isinstance(item, (tuple, frozenset)):
-        return all(map(_is_value, item))
-    return is_atomic(item)
-
-
-def _owner(array: Any) -> Any:
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array

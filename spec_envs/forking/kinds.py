@@ -12,10 +12,12 @@ import functools
 import logging
 import pathlib
 import re
+import sys
 import types
 import uuid
-from collections.abc import Iterable
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -25,7 +27,7 @@ from gymnasium.envs.registration import EnvSpec
 ATOMIC: frozenset[type] = frozenset(
     {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
     | {types.ModuleType, types.CodeType, re.Pattern, logging.Logger, property, decimal.Decimal, fractions.Fraction}
-    | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, np.ufunc, uuid.UUID}
+    | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, uuid.UUID}
     | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
 )
 _ATOMIC_FAMILIES = (type, np.generic, np.dtype, enum.Enum, EnvSpec, pathlib.PurePath)
@@ -48,13 +50,91 @@ class Uncopyable(Exception):
         return self
 
 
+class Copying(Protocol):
+    """What copies the parts of an object: a ``Copier``, as those who copy single kinds see it."""
+
+    memo: dict[int, Any]
+
+    def part(self, value: Any, form: str, key: object = None) -> Any:
+        """A copy of a part of something; in error messages it is called ``form``, with ``key`` filled in."""
+
+    def remember(self, value: Any, twin: Any) -> Any:
+        """Return ``twin``, which is from now on the copy of ``value``."""
+
+
+def guarded(value: Any, do: Callable[[], Any]) -> Any:
+    """Return what ``do`` returns, which copies ``value``; any error says that ``value`` cannot be copied.
+
+    Raises:
+        Uncopyable: ``do`` has raised an error.
+    """
+    try:
+        return do()
+    except Uncopyable:
+        raise
+    except Exception as error:
+        kind = type(value)
+        raise Uncopyable(f"is a {kind.__module__}.{kind.__qualname__}, which cannot be copied ({error})") from error
+
+
 def is_atomic(value: Any) -> bool:
     """Whether ``value`` may be shared by an environment and its copy without another look at it."""
     if type(value) in ATOMIC or isinstance(value, _ATOMIC_FAMILIES):
         return True
+    if type(value) is np.ufunc:
+        return not is_made_of_python(value)
     if isinstance(value, types.BuiltinFunctionType):
         return value.__self__ is None or isinstance(value.__self__, (types.ModuleType, type))
     return False
+
+
+def is_atomic_kind(kind: type) -> bool:
+    """Whether all instances of a class are atomic."""
+    return kind in ATOMIC or issubclass(kind, _ATOMIC_FAMILIES)
+
+
+def is_constant(value: Any) -> bool:
+    """Whether ``value`` is atomic, or a tuple or frozenset of constants."""
+    return all(map(is_constant, value)) if type(value) in (tuple, frozenset) else is_atomic(value)
+
+
+def is_made_of_python(ufunc: np.ufunc) -> bool:
+    """Whether ``np.frompyfunc`` made the function."""
+    return ufunc.__name__.endswith(" (vectorized)")
+
+
+def is_global(value: Any, name: str) -> bool:
+    """Whether ``value`` is what its module has under ``name``, which may be a path with dots."""
+    module = getattr(value, "__module__", None)
+    found: Any = sys.modules.get(module if isinstance(module, str) else type(value).__module__)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is value
+
+
+def reduced(value: Any) -> Any:
+    """What ``copy.deepcopy`` asks an object for: how to make another one like it."""
+    kind = type(value)
+    reduce = copyreg.dispatch_table.get(kind)
+    if reduce is not None:
+        return reduce(value)
+    if kind.__module__ != "itertools":
+        return value.__reduce_ex__(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 does without: that is an error, and refused
+        return value.__reduce_ex__(4)
+
+
+@functools.lru_cache(maxsize=1024)
+def has_hooks(kind: Any) -> bool:
+    """Whether a class says in Python how it is to be copied."""
+    names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
+    return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
+
+
+def hashes_by_identity(kind: Any) -> bool:
+    """Whether the hash of an object is another one than that of its copy."""
+    return kind.__hash__ is object.__hash__
 
 
 def slot_names(kind: type) -> list[str]:
@@ -101,18 +181,23 @@ def contents_of(cell: types.CellType) -> list[Any]:
 
 
 def is_plain(function: types.FunctionType, seen: set[int]) -> bool:
-    """Whether the function closes over nothing that can change, so that a copy may share it."""
-    if id(function) in seen or not function.__closure__:
+    """Whether nothing that the function holds can change, so that a copy may share it.
+
+    A function holds the variables that it closes over, the defaults of its parameters, and its attributes.
+    """
+    if id(function) in seen:
         return True
     seen.add(id(function))
-    if rebinds(function.__code__):
-        return False
-    contents = [content for cell in function.__closure__ for content in contents_of(cell)]
+    held = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *function.__dict__.values()]
+    if function.__closure__:
+        if rebinds(function.__code__):
+            return False
+        held += [content for cell in function.__closure__ for content in contents_of(cell)]
     return all(
         is_plain(content, seen)
         if isinstance(content, types.FunctionType)
-        else is_atomic(content) or (isinstance(content, gym.Space) and not generators_of(content))
-        for content in contents
+        else is_constant(content) or (isinstance(content, gym.Space) and not generators_of(content))
+        for content in held
     )
 
 

@@ -5,14 +5,12 @@ generated shop and its tasks), ``loading``, ``queries`` (what the environment as
 ``env``. ``shop`` serves the same tools over HTTP.
 """
 
-from spec_envs.retail.customers.human import HumanCustomer
-from spec_envs.retail.customers.scripted import scripted_customer
-from spec_envs.retail.customers.transcript import RecordedCustomer
+from spec_envs.retail.customers import HumanCustomer, RecordedCustomer, scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Task
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 
 __all__ = [
     "CustomerQuery",
@@ -21,7 +19,7 @@ __all__ = [
     "RetailEnv",
     "Task",
     "ToolQuery",
-    "ToolResult",
+    "ToolResponse",
     "instant_tools",
     "load_data",
     "load_tasks",

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
 
-from spec_envs.adapting import declared_effect
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -26,9 +25,9 @@ from spec_envs.checks import (
     render_mode_of,
 )
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
-from spec_envs.retail.customers.human import HumanCustomer
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import HumanCustomer, scripted_customer
 from spec_envs.retail.episode import Episode
 from spec_envs.retail.loading import check_tasks, is_embedded, load_data, load_tasks
 from spec_envs.retail.policy_text import POLICY_TEXT
@@ -36,7 +35,7 @@ from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, i
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import SCHEMAS, effect_of
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 from spec_envs.retail.tools.visible import view_of
 from spec_envs.spaces import ActionText, AnyText
 
@@ -105,9 +104,9 @@ class RetailEnv(CallEnv[Observation, Action]):
       ``customer(query)`` or ``customer(query, cancel)`` that takes a ``CustomerQuery`` and returns a message. Its
       attribute ``effect`` is the effect of the customer's calls (``SAMPLE`` without this attribute).
     - ``tools``: ``None`` (default) for instant tools on the episode's own data, or a callable that takes a
-      ``ToolQuery`` and returns a ``ToolResult``: the answer, and the changes to the episode's own data, from which the
-      score is computed. Calls of tools that write are then ``WRITE``; an attribute ``effect`` of the callable holds for
-      all tools instead. ``spec_envs.retail.shop.HttpTools`` calls the tools of a shop on the network.
+      ``ToolQuery`` and returns a ``ToolResponse``: the answer, and the changes to the episode's own data, from which
+      the score is computed. Calls of tools that write are then ``WRITE``; an attribute ``effect`` of the callable holds
+      for all tools instead. ``spec_envs.retail.shop.HttpTools`` calls the tools of a shop on the network.
     - ``max_steps``: the number of actions after which an episode is truncated (default 100); ``None`` for no limit.
     - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy_text.POLICY_TEXT``.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
@@ -196,7 +195,7 @@ class RetailEnv(CallEnv[Observation, Action]):
         Raises:
             InvalidAction: The action is neither a message nor a tool call.
             ResetNeeded: No episode is under way.
-            HandlerFailed: The customer returned no text, or a tool no ``ToolResult``.
+            HandlerFailed: The customer returned no text, or a tool no ``ToolResponse``.
         """
         self._check_open()
         episode = begun(self.episode)
@@ -235,7 +234,7 @@ class RetailEnv(CallEnv[Observation, Action]):
             raise HandlerFailed(f"the customer must return a message as text, not {reply!r:.200}")
         return str(reply)
 
-    def _result_of(self, action: CallAction, episode: Episode) -> ToolResult:
+    def _result_of(self, action: CallAction, episode: Episode) -> ToolResponse:
         name, arguments, text = action
         view = view_of(episode.store, name, arguments)
         query = ToolQuery(name, text, view, arguments, episode.name, episode.steps)
@@ -282,14 +281,14 @@ def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:
     raise InvalidConfiguration(f'customer must be "scripted", "human" or a callable, not {customer!r}')
 
 
-def _checked(response: Any) -> ToolResult:
+def _checked(response: Any) -> ToolResponse:
     if isinstance(response, str):
-        return ToolResult(response)
+        return ToolResponse(response)
     if isinstance(response, tuple) and len(response) == 2 and isinstance(response[0], str):
         output, patch = response
         if isinstance(patch, tuple) and all(isinstance(change, Change) for change in patch):
-            return ToolResult(output, patch)
-    raise HandlerFailed(f"a tool must return a ToolResult, or its answer as text, not {response!r:.200}")
+            return ToolResponse(output, patch)
+    raise HandlerFailed(f"a tool must return a ToolResponse, or its answer as text, not {response!r:.200}")
 
 
 def _line(message: Mapping[str, Any]) -> str:

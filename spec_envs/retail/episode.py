@@ -12,7 +12,7 @@ from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task, replay, was_said
 from spec_envs.retail.tools.table import TERMINAL
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Episode:
         new = ({"role": "assistant", "content": text}, {"role": "user", "content": reply})
         return self._continued(*new, said=(*self.said, text, reply), outcome="stop" if STOP in reply else None)
 
-    def called(self, call: CallAction, result: ToolResult) -> Episode:
+    def called(self, call: CallAction, result: ToolResponse) -> Episode:
         """Return the episode after a tool call.
 
         Raises:

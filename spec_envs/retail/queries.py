@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from spec_envs.calls import Effect
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import run_tool
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 from spec_envs.retail.tools.visible import StoreView
 
 #: The greeting that the customer hears first; not a message of the agent.
@@ -81,7 +81,7 @@ class _InstantTools:
     # The changes stay in the fork that makes the call, so even a tool that writes may be called ahead of time.
     effect: ClassVar[Effect] = Effect.READ
 
-    def __call__(self, query: ToolQuery) -> ToolResult:
+    def __call__(self, query: ToolQuery) -> ToolResponse:
         return run_tool(query.store.snapshot, query.name, query.arguments)
 
 

@@ -1,14 +1,13 @@
 """Multi-hop web search: ``SpecSearch-v0``, its ``fetch`` calls, and the corpora and sites that answer them."""
 
-from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus import Corpus
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.loading import load_corpus, load_questions
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.pages import Fetched, FetchQuery, Page
 from spec_envs.search.questions import Question
-from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.backends import BrowserBackend, HttpBackend
 from spec_envs.search.web.client import WebSettings
-from spec_envs.search.web.http_backend import HttpBackend
 
 __all__ = [
     "BrowserBackend",

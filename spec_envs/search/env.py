@@ -23,13 +23,11 @@ from spec_envs.checks import (
 )
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
-from spec_envs.search.backends import make_backend
-from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus import Corpus
 from spec_envs.search.episode import Episode
-from spec_envs.search.loading import load_questions
+from spec_envs.search.loading import load_questions, make_backend
 from spec_envs.search.pages import Fetched, FetchQuery
-from spec_envs.search.questions import Question
-from spec_envs.search.scoring import exact_match, f1
+from spec_envs.search.questions import Question, exact_match, f1
 from spec_envs.spaces import ActionText, AnyText
 
 Observation = dict[str, Any]

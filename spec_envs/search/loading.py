@@ -1,18 +1,44 @@
-"""The corpora and questions that ``SpecSearch-v0`` knows by name, or reads from files."""
+"""The backends, corpora and questions that ``SpecSearch-v0`` knows by name, or reads from files."""
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus.corpus import Corpus
-from spec_envs.search.corpus.files import PageOrRedirect, read_folder, read_lines
-from spec_envs.search.hotpotqa import read_context_pages, read_questions
+from spec_envs.search.corpus import Corpus
+from spec_envs.search.files import PageOrRedirect, read_context_pages, read_folder, read_lines, read_questions
 from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question
-from spec_envs.search.world.embedded import embedded_corpus, embedded_questions
+from spec_envs.search.web.backends import BrowserBackend, HttpBackend
+from spec_envs.search.world.entities import World
+from spec_envs.search.world.questions import make_questions
+from spec_envs.search.world.wiki import make_wiki
+from spec_envs.search.world.world import make_world
+
+#: The seed of the embedded world.
+SEED = 20240
+
+
+@functools.cache
+def _world() -> World:
+    return make_world(SEED)
+
+
+@functools.cache
+def embedded_corpus() -> Corpus:
+    """The wiki about the embedded world."""
+    return make_wiki(_world(), SEED)
+
+
+@functools.cache
+def embedded_questions() -> tuple[Question, ...]:
+    """The questions about the embedded world, in the order train, dev, test."""
+    return make_questions(_world(), SEED)
+
 
 _SPLITS = ("train", "dev", "test")
 
@@ -84,3 +110,32 @@ def _corpus(path: Path, entries: Iterable[PageOrRedirect]) -> Corpus:
     if not pages:
         raise InvalidConfiguration(f"{path} holds no page")
     return Corpus(pages, redirects)
+
+
+def make_backend(
+    backend: str | Callable[..., Any], *, corpus: str | os.PathLike[str] | Corpus, site: str | None
+) -> tuple[Callable[..., Any], bool]:
+    """Return the handler for ``backend``, and whether the caller has to close it because it was made here.
+
+    Args:
+        backend: "corpus", "http", "browser", or a handler.
+        corpus: The pages of the backend "corpus"; see ``load_corpus``.
+        site: The address of the MediaWiki site that the backends "http" and "browser" read.
+
+    Raises:
+        InvalidConfiguration: There is no such backend, or an argument belongs to another backend.
+    """
+    if corpus != "embedded" and backend != "corpus":
+        raise InvalidConfiguration(f"corpus={corpus!r} needs backend='corpus', but backend is {backend!r}")
+    if (site is None) == (backend in ("http", "browser")):
+        wanted = "needs the address of a site: site='https://…'" if site is None else f"does not take site={site!r}"
+        raise InvalidConfiguration(f"backend={backend!r} {wanted}")
+    if backend == "corpus":
+        return (corpus if isinstance(corpus, Corpus) else load_corpus(corpus)), False
+    if backend == "http" and site is not None:
+        return HttpBackend(site), True
+    if backend == "browser" and site is not None:
+        return BrowserBackend(site), True
+    if not callable(backend):
+        raise InvalidConfiguration(f'backend must be "corpus", "http", "browser" or a callable, not {backend!r}')
+    return backend, False

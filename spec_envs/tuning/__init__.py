@@ -6,9 +6,8 @@ from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
+from spec_envs.tuning.models import RoundRobin, Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 
 __all__ = [
     "Backend",

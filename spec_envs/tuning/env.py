@@ -12,7 +12,7 @@ from spec_envs.checks import begun, can_render, check_under_way, choice, integer
 from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.tuning import render
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
-from spec_envs.tuning.backends.by_name import make_backend
+from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.knobs import Knob, Setting, finite
 from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Workload

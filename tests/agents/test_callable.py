@@ -10,12 +10,12 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers the environments)
 from spec_envs import CancelToken, agents
-from spec_envs.adapting import as_handler
 from spec_envs.agents.llm import ChatRequest, Completion
 from spec_envs.agents.tuning import Fixed, TuningPolicy
 from spec_envs.chess.opponents import BuiltinOpponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.handling import as_handler
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import CustomerQuery
 from spec_envs.search.loading import load_questions

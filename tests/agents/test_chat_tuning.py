@@ -11,8 +11,8 @@ import spec_envs  # noqa: F401
 from spec_envs import Call, CancelToken
 from spec_envs.agents.llm import ChatGuesser, ChatPolicy
 from spec_envs.errors import HandlerFailed
-from spec_envs.tuning.workloads.sqlite_mix import SqliteMix
-from spec_envs.tuning.workloads.surface import Surface
+from spec_envs.tuning.backends.program_backends import SqliteMix
+from spec_envs.tuning.models import Surface
 from tests.agents.scripted import Script
 
 

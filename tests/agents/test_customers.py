@@ -22,9 +22,7 @@ from spec_envs.conversation import (
     write_trajectories,
 )
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customers.human import HumanCustomer
-from spec_envs.retail.customers.scripted import scripted_customer
-from spec_envs.retail.customers.transcript import RecordedCustomer
+from spec_envs.retail.customers import HumanCustomer, RecordedCustomer, scripted_customer
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
 from spec_envs.retail.tasks import Action, Identity, Request, Scenario, Task

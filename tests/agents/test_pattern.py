@@ -585,8 +585,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "tau_bench" / "airline_gp
 @pytest.mark.skipif(not DATA.exists(), reason=f"the recorded conversations are not there: {DATA.name}")
 class TestRecordedConversations:
     def test_next_calls_of_held_out_tasks_are_predicted_as_often_as_was_asked_for(self):
-        from spec_envs.benchmarks.guess.report import summary
-        from spec_envs.benchmarks.guess.run import measure
+        from spec_envs.benchmarks.guess.run import measure, summary
         from spec_envs.conversation import read_trajectories
 
         # Asked for with 5 folds; with 3 there is less to learn from, and less to wait for.

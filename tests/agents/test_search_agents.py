@@ -11,9 +11,9 @@ import pytest
 from spec_envs.agents import ScriptedSearchPolicy, SolutionReplay
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.env import SearchEnv
-from spec_envs.search.world.articles.wiki import make_wiki
-from spec_envs.search.world.facts.world import make_world
-from spec_envs.search.world.questions.generator import make_questions
+from spec_envs.search.world.questions import make_questions
+from spec_envs.search.world.wiki import make_wiki
+from spec_envs.search.world.world import make_world
 
 
 def play(env: Any, policy: Any, question: int) -> tuple[float, list[str]]:

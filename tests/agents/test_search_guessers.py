@@ -18,7 +18,7 @@ from spec_envs.agents.search.spans import spans_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.pages import Fetched, FetchQuery, Page
-from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.recordings import load_episodes
 from spec_envs.wrappers import SimulationRuntime
 
 from ..search.episodes import record

@@ -26,9 +26,8 @@ from spec_envs.agents.tuning import (
 from spec_envs.errors import InvalidAction, InvalidConfiguration
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
+from spec_envs.tuning.models import SLICE, RoundRobin, Surface
 from spec_envs.tuning.report import Report, Trial
-from spec_envs.tuning.workloads.round_robin import SLICE, RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 from spec_envs.wrappers import Verdict, certify
 from spec_envs.wrappers.handlers import with_latency
 

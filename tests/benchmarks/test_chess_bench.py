@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks.chess.made_up import made_up_game
-from spec_envs.benchmarks.chess.run import ChessBench, Replay
-from spec_envs.benchmarks.chess.settings import ChessSettings
+from spec_envs.benchmarks.chess import ChessSettings
+from spec_envs.benchmarks.chess.run import ChessBench, Replay, made_up_game
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.reports import mean_of
 from spec_envs.chess.games import RecordedGame

@@ -4,8 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.guess.report import calibration, summary
-from spec_envs.benchmarks.guess.run import Trial, is_read, measure
+from spec_envs.benchmarks.guess.run import Trial, calibration, is_read, measure, summary
 from spec_envs.conversation import (
     AssistantMessage,
     Conversation,

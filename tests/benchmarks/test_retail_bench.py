@@ -11,12 +11,11 @@ from click.testing import CliRunner
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.retail.cast import in_first_person, typing_seconds
-from spec_envs.benchmarks.retail.certify import certify_retail
-from spec_envs.benchmarks.retail.folds import folds_of, tasks_of
+from spec_envs.benchmarks.retail import RetailSettings
+from spec_envs.benchmarks.retail.cast import folds_of, in_first_person, tasks_of, typing_seconds
+from spec_envs.benchmarks.retail.checks import certify_retail
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, foreseen
 from spec_envs.benchmarks.retail.run import RetailBench, run_plainly, run_speculatively, sequential_times
-from spec_envs.benchmarks.retail.settings import RetailSettings
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import retail as retail_overhead
-from spec_envs.benchmarks.overhead.measured import Measured
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.table import run_tool

@@ -11,12 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.search.cases import Case
-from spec_envs.benchmarks.search.report import mean, pairs
-from spec_envs.benchmarks.search.run import SearchBench
-from spec_envs.benchmarks.search.settings import SearchSettings
+from spec_envs.benchmarks.search import SearchSettings
+from spec_envs.benchmarks.search.run import Case, SearchBench, mean, pairs
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.recordings.trajectory_file import load_episodes
+from spec_envs.search.recordings import load_episodes
 
 from ..search.episodes import record
 

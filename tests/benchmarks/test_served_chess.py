@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.benchmarks.cli import main
+from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.served_chess.run import pace_of
-from spec_envs.benchmarks.served_chess.settings import ServedChessSettings
 
 QUICK = ("--plies", "6", "--seconds", "0.05", "--tokens-per-s", "200", "--guesses", "builtin")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -24,9 +25,8 @@ import spec_envs  # noqa: F401
 from spec_envs import CancelToken
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.prompts.chess import CHESS, CHESS_GUESSES
+from spec_envs.agents.llm.prompts.guesses import SEARCH_GUESSES, TOOL_GUESSES
 from spec_envs.agents.llm.prompts.retail import RETAIL, RETAIL_GUESSES
-from spec_envs.agents.llm.prompts.search import SEARCH_GUESSES
-from spec_envs.agents.llm.prompts.tools import TOOL_GUESSES
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.agents.search.react_policy import ReActPolicy
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
@@ -206,7 +206,7 @@ class TestProtocol:
         client.chat.completions.create(model="m", messages=HELLO)
         with urllib.request.urlopen(f"{server.address}/stats") as response:
             told = json.load(response)
-        assert told == json.loads(json.dumps(server.settle().as_dict()))
+        assert told == json.loads(json.dumps(dataclasses.asdict(server.settle())))
         assert told["by_request"][-1]["outcome"] == "done" and told["running"] == 0
         assert told["tokens_out"] == sum(request["tokens_out"] for request in told["by_request"])
 

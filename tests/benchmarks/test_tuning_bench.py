@@ -7,15 +7,13 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from spec_envs.benchmarks import extras
+from spec_envs import extras
 from spec_envs.benchmarks.cli import main
-from spec_envs.benchmarks.tuning.report import below
-from spec_envs.benchmarks.tuning.run import TuningBench
-from spec_envs.benchmarks.tuning.settings import TuningSettings
-from spec_envs.benchmarks.tuning.system import backend_of, best_values
+from spec_envs.benchmarks.tuning import TuningSettings
+from spec_envs.benchmarks.tuning.episodes import TuningBench, backend_of, best_values
+from spec_envs.benchmarks.tuning.run import below
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
+from spec_envs.tuning.models import RoundRobin, Surface
 
 FIGURES = {"p95_20s", "windows_to_10pct", "regret", "settings_tried"}
 

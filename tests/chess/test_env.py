@@ -18,8 +18,8 @@ import spec_envs
 from spec_envs import CallPending, Effect, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.call_env import Script
 from spec_envs.chess.encoding import NUM_ACTIONS, encode_move
-from spec_envs.chess.openings import OPENINGS
 from spec_envs.chess.position import Position
+from spec_envs.chess.start import OPENINGS
 from spec_envs.testing import check_fork
 from tests.chess.games import FOOLS, can_draw, make, play_out, plays, seeded, text_of
 

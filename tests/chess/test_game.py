@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs.chess.game import Game
-from spec_envs.chess.openings import OPENINGS
 from spec_envs.chess.position import Position
-from spec_envs.chess.start import Start
+from spec_envs.chess.start import OPENINGS, Start
 from spec_envs.errors import InvalidConfiguration
 
 STARTS = [

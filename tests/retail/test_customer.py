@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
 from spec_envs.retail.tasks import Identity, Request, Scenario, Task

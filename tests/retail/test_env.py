@@ -14,7 +14,7 @@ from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, Inval
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, ScriptedRetailPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Action, Task
@@ -25,7 +25,7 @@ from spec_envs.wrappers.handlers import with_latency
 from tests.retail.shops import TAU_BENCH, needs_tau_bench
 
 if TYPE_CHECKING:
-    from spec_envs.retail.tools.tool import ToolResult
+    from spec_envs.retail.tools.tool import ToolResponse
 
 #: A task with one pending order to cancel, and one with something that has to be said.
 CANCEL, RETURN_AND_TELL = 0, 3
@@ -312,7 +312,7 @@ class TestCalls:
     def test_tools_of_ones_own(self):
         seen: list[ToolQuery] = []
 
-        def shop(query: ToolQuery) -> ToolResult:
+        def shop(query: ToolQuery) -> ToolResponse:
             seen.append(query)
             return instant_tools(query)
 

@@ -10,7 +10,7 @@ import pytest
 
 from spec_envs import Call, CancelToken, HandlerFailed, fork
 from spec_envs.agents import CallableGuesser, ScriptedRetailPolicy
-from spec_envs.retail.customers.scripted import scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.shop import Faults, HttpTools, ShopDatabase, serving

@@ -126,7 +126,7 @@ class TestLoading:
         with pytest.raises(InvalidConfiguration, match="belong to other data"):
             check_tasks(shop(), TASKS)
         with pytest.raises(InvalidConfiguration, match="a task must be a Task"):
-            check_tasks(STORE, [as_json(TASKS[0])])  # type: ignore[list-item]  # on purpose
+            check_tasks(STORE, [as_json(TASKS[0])])
 
     def test_a_file_without_any_is_no_environment(self, tmp_path):
         path = tmp_path / "tasks.json"

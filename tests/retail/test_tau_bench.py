@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs.benchmarks.retail.replay import replayed, run
+from spec_envs.benchmarks.retail.checks import replayed, run
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import STOP
 from spec_envs.retail.store.snapshot import StoreSnapshot

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from spec_envs.handling import CancelToken
-from spec_envs.search.corpus.corpus import Corpus
+from spec_envs.search.corpus import Corpus
 from spec_envs.search.pages import FetchQuery, Page
 from spec_envs.search.web.client import WebSettings
 

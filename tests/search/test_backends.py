@@ -16,8 +16,7 @@ from spec_envs.forking import fork
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.questions import Question
-from spec_envs.search.web.browser_backend import BrowserBackend
-from spec_envs.search.web.http_backend import HttpBackend
+from spec_envs.search.web.backends import BrowserBackend, HttpBackend
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import certify
 from tests.search.sites import LOOKUPS, QUICK, HostileSite, article, corpus, needs_chromium, send

@@ -15,7 +15,7 @@ from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidCon
 from spec_envs.handling import CancelToken
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.pages import Fetched, Page
-from spec_envs.search.web.browser_backend import BrowserBackend
+from spec_envs.search.web.backends import BrowserBackend
 from spec_envs.search.web.chromium import find_chromium
 from spec_envs.search.web.client import WebSettings
 from spec_envs.search.web.mediawiki import search_path
@@ -171,7 +171,7 @@ def test_a_program_that_ends_without_closing_leaves_nothing():
     program = """if True:
         import sys
         from spec_envs import CancelToken
-        from spec_envs.search.web.browser_backend import BrowserBackend
+        from spec_envs.search.web.backends import BrowserBackend
         from spec_envs.search.pages import FetchQuery
         backend = BrowserBackend(sys.argv[1], max_browsers=1)
         backend(FetchQuery("Ostvall"), CancelToken())

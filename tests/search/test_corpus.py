@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus.corpus import Corpus
-from spec_envs.search.corpus.markup import page_from_markup
+from spec_envs.search.corpus import Corpus, page_from_markup
+from spec_envs.search.episode import excerpt, found_sentence, not_found, sentences_with
 from spec_envs.search.loading import load_corpus
-from spec_envs.search.observations import excerpt, found_sentence, not_found, sentences_with
 from spec_envs.search.pages import Fetched, FetchQuery, Page
 
 ADA = page_from_markup("Ada Fenwick", "Ada Fenwick was a novelist from [[Tallow]].\n\nShe wrote [[Salt|The Salt]].")

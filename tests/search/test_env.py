@@ -16,8 +16,7 @@ from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, Inval
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, ScriptedSearchPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.corpus.corpus import Corpus
-from spec_envs.search.corpus.markup import page_from_markup
+from spec_envs.search.corpus import Corpus, page_from_markup
 from spec_envs.search.env import START, SearchEnv
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.pages import Fetched, FetchQuery, Page

@@ -11,8 +11,8 @@ from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidCon
 from spec_envs.handling import CancelToken
 from spec_envs.search.local_wiki.server import WikiSite
 from spec_envs.search.pages import Fetched, Page
+from spec_envs.search.web.backends import HttpBackend
 from spec_envs.search.web.client import WebSettings
-from spec_envs.search.web.http_backend import HttpBackend
 from tests.search.sites import LOOKUPS, QUICK, HostileSite, article, ask, corpus, send, trap
 
 HERE = "/w/index.php?search=x"

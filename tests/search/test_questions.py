@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.loading import load_questions
-from spec_envs.search.questions import Question
-from spec_envs.search.scoring import exact_match, f1, normalize_answer
+from spec_envs.search.questions import Question, exact_match, f1, normalize_answer
 
 DEV500 = Path(__file__).parents[2].parent / "shared" / "data" / "hotpotqa_react" / "questions_dev500.json"
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spec_envs.agents.search.notes import find_fact
+from spec_envs.agents.search.generated_text import find_fact
+from spec_envs.search.episode import excerpt
 from spec_envs.search.loading import load_corpus, load_questions
-from spec_envs.search.observations import excerpt
-from spec_envs.search.world.articles.wiki import make_wiki
-from spec_envs.search.world.facts.world import make_world
-from spec_envs.search.world.questions.generator import make_questions
+from spec_envs.search.world.questions import make_questions
+from spec_envs.search.world.wiki import make_wiki
+from spec_envs.search.world.world import make_world
 
 if TYPE_CHECKING:
-    from spec_envs.search.corpus.corpus import Corpus
+    from spec_envs.search.corpus import Corpus
     from spec_envs.search.questions import Question
 
 WIKI = load_corpus("embedded")

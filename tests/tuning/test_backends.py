@@ -21,21 +21,18 @@ import psutil
 import pytest
 
 from spec_envs import CallCancelled, CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.tuning.backends.by_name import BACKENDS, make_backend
+from spec_envs.slots import Slots
+from spec_envs.tuning import machine as sched
+from spec_envs.tuning.backends import BACKENDS, make_backend
+from spec_envs.tuning.backends.program_backends import Loopback, SqliteBackend, SqliteMix
 from spec_envs.tuning.backends.protocol import undisturbed
-from spec_envs.tuning.backends.slots import Slots
-from spec_envs.tuning.backends.sqlite import SqliteBackend
-from spec_envs.tuning.backends.sysbench import SysbenchBackend, read_output
+from spec_envs.tuning.backends.sysbench import SysbenchBackend, SysbenchCpu, read_output
+from spec_envs.tuning.machine import core_sets
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
-from spec_envs.tuning.system import scheduler as sched
-from spec_envs.tuning.system.cores import core_sets
-from spec_envs.tuning.workloads.loopback import Loopback
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.sqlite_mix import SqliteMix
-from spec_envs.tuning.workloads.sysbench_cpu import SysbenchCpu
+from spec_envs.tuning.models import RoundRobin
 
 if TYPE_CHECKING:
-    from spec_envs.tuning.backends.eevdf import EevdfBackend
+    from spec_envs.tuning.backends.program_backends import EevdfBackend
 
 REAL = tuple(name for name in BACKENDS if name != "simulated")
 #: Of the processes that are killed here, and of those that they have started.
@@ -389,7 +386,7 @@ class TestLoopback:
 
 class TestSlots:
     def test_a_slot_is_lent_to_one_at_a_time(self):
-        slots = Slots(["one"])
+        slots = Slots(["one"], owner="the backend")
         with slots.lend(CancelToken()):
             waiting = CancelToken()
             thread = threading.Thread(target=waiting.cancel)
@@ -401,7 +398,7 @@ class TestSlots:
             assert slot == "one"
 
     def test_after_close_nothing_is_lent(self):
-        slots = Slots(["one"])
+        slots = Slots(["one"], owner="the backend")
         slots.close()
         with pytest.raises(EnvClosed), slots.lend(CancelToken()):
             pass

@@ -30,9 +30,8 @@ from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Metrics
+from spec_envs.tuning.models import RoundRobin, Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.workloads.round_robin import RoundRobin
-from spec_envs.tuning.workloads.surface import Surface
 
 FORMATS = [("dict", "dict"), ("box", "dict"), ("json", "text")]
 
@@ -332,7 +331,7 @@ class Broken(SimulatedBackend):
         super().__init__()
         self._figures = figures
 
-    def __call__(self, query, cancel):
+    def __call__(self, query, cancel=None):
         measured = super().__call__(query, cancel)
         figures = self._figures if query.window else {}
         return dataclasses.replace(measured, metrics=dataclasses.replace(measured.metrics, **figures))

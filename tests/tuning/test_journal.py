@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from spec_envs import EnvClosed, HandlerFailed
 from spec_envs.benchmarks.cli import main
-from spec_envs.tuning.system.journal import Journal, default_folder
+from spec_envs.tuning.journal import Journal, default_folder
 from tests.tuning.systems import end, scratch, shown, start_tuner
 
 
@@ -104,7 +104,7 @@ class TestKilled:
 NAMESPACE = """
 import os, signal, sys
 from pathlib import Path
-from spec_envs.tuning.system.journal import Journal
+from spec_envs.tuning.journal import Journal
 
 setting, folder = Path("/proc/sys/net/ipv4/tcp_fin_timeout"), Path(sys.argv[1])
 print(setting.read_text().strip(), flush=True)

@@ -14,11 +14,10 @@ import pytest
 
 from spec_envs import CancelToken, Effect, Guess, HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.tuning.backends.live_system import LiveBackend
-from spec_envs.tuning.backends.system_settings import SystemBackend
+from spec_envs.tuning.backends.system_settings import FileReads, PageTouches, SystemBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
-from spec_envs.tuning.workloads.files_and_memory import FileReads, PageTouches
 from spec_envs.wrappers import SpeculativeWrapper
 from tests.tuning.systems import Scratch, scratch, shown
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration, RecordMissing, Usage
-from spec_envs.adapting import is_async
+from spec_envs.handling import is_async
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper
 from spec_envs.wrappers.cache import cached
@@ -170,7 +170,7 @@ def test_every_decorated_handler_may_be_called_with_the_query_alone(name):
 def test_a_coroutine_function_without_a_token_waits_on_the_running_loop():
     async def main():
         slow, loop = with_latency(upper_async, 1.0), asyncio.get_running_loop()
-        assert await asyncio.gather(slow("a"), slow("b")) == ["A", "B"]
+        assert list(await asyncio.gather(slow("a"), slow("b"))) == ["A", "B"]
         return loop.time()
 
     assert run(main) == 1.0  # virtual seconds: one wait beside the other

@@ -12,8 +12,8 @@ import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs import Call, CancelToken, Effect, Guess
-from spec_envs.adapting import as_handler
 from spec_envs.agents import BuiltinChessGuesser, FrequencyGuesser, RandomChessPolicy
+from spec_envs.handling import as_handler
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import SimulationRuntime

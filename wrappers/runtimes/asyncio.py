@@ -13,45 +13,14 @@ import inspect
 import threading
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Self
+from typing import Any
 
-from spec_envs.adapting import answered, is_async
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.handling import CancelToken, Handler, Usage
+from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
-
-
-class TaskToken(CancelToken):
-    """A token on an event loop's clock."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    @classmethod
-    def here(cls) -> Self:
-        """Return a new token on the clock of the running event loop."""
-        return cls(asyncio.get_running_loop())
-
-    async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
-        """See ``CancelToken.asleep``."""
-        with self._sleeping(seconds, spending):
-            if seconds == float("inf"):
-                await self._loop.create_future()
-            await asyncio.sleep(max(0.0, seconds))
-
-    def _now(self) -> float:
-        return self._loop.time()
-
-    def _wait(self, seconds: float) -> None:
-        if _running_loop() is self._loop:
-            raise InvalidConfiguration(
-                "cancel.sleep() would stop the event loop; an async handler awaits asyncio.sleep() or cancel.asleep()"
-            )
-        super()._wait(seconds)
 
 
 class AsyncioRuntime:
@@ -129,7 +98,7 @@ class AsyncioRuntime:
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen on the loop."""
-        if _running_loop() is self._loop:
+        if running_loop() is self._loop:
             event()
         else:
             with contextlib.suppress(RuntimeError):  # the loop was closed
@@ -270,10 +239,3 @@ async def _contained(coroutine: Awaitable[Any]) -> tuple[Any, BaseException | No
 def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether all tasks that are left on the loop have been cancelled, as ``asyncio.run`` does at its end."""
     return all(task.cancelling() for task in asyncio.all_tasks(loop))
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -11,15 +11,13 @@ import collections
 import contextlib
 import logging
 import math
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, assert_never
 
-from spec_envs.adapting import answered, is_async
 from spec_envs.errors import EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler
-from spec_envs.wrappers.runtimes.base import Job, Runtime
+from spec_envs.handling import CancelToken, Handler, answered, is_async
+from spec_envs.wrappers.runtimes.base import Job, Runtime, is_interrupt
 from spec_envs.wrappers.speculation.guessing import Guessing
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -145,6 +143,11 @@ class Driver:
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
+    def stop_speculating(self) -> None:
+        """From now on, start and predict nothing ahead of time."""
+        with self._runtime.lock:
+            self._tree.stop_speculating()
+
     def close(self) -> None:
         """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""
         self._broken = EnvClosed("the wrapper was closed while a response was awaited; make a new one")
@@ -236,8 +239,8 @@ class Driver:
             with self._runtime.lock:
                 self._broken = error
                 self._runtime.wake()
-        except BaseException:  # whoever waits is told to reset
-            if threading.current_thread() is threading.main_thread():
+        except BaseException as error:  # whoever waits is told to reset
+            if is_interrupt(error):
                 raise
 
     def _carry_out(self, command: Command) -> None:

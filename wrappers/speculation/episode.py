@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from spec_envs.adapting import answered, as_handler, is_async
 from spec_envs.call_env import CallEnv, Script
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
-from spec_envs.handling import CancelToken, Handler
-from spec_envs.prefetch import Situation
+from spec_envs.guesses import Situation
+from spec_envs.handling import CancelToken, Handler, answered, as_handler, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,

@@ -9,9 +9,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from spec_envs.adapting import as_guess, is_async
 from spec_envs.guesses import AsyncGuesser, Guess, Guesser, owned_guesses
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.base import Job, Runtime, contained
 from spec_envs.wrappers.speculation.ledger import Ledger

@@ -11,18 +11,16 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spec_envs.adapting import as_guess
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
+from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken, Handler
-from spec_envs.prefetch import Prefetcher
+from spec_envs.guesses import Guess, Prefetcher
+from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.values import own_copy
-from spec_envs.wrappers.runtimes.choice import make_runtime
+from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, attempt, prefetch_of
+from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -40,6 +38,7 @@ from spec_envs.wrappers.speculation.transitions import (
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
+from spec_envs.wrappers.speculation.trust import Trust
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,9 +57,11 @@ class Session:
         env: The real environment. ``Session.env`` is another one after ``adopt``.
         options: The user's options.
         owner: The name of the wrapper, for error messages.
+        on_forks: See ``Trust``.
 
     Attributes:
         asks: Whether the environment asks for its calls (``CallEnv``).
+        trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         base: The snapshot in which the step or reset under way began.
 
@@ -69,8 +70,8 @@ class Session:
         UnknownHandler: A guesser or a prefetcher is for a handler that does not exist.
     """
 
-    def __init__(self, env: AnyEnv, options: SessionOptions, owner: str) -> None:
-        fork(env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
+    def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
+        self.trust = Trust(env, options, on_forks=on_forks)
         self.env = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         self.base = env
@@ -85,7 +86,7 @@ class Session:
         limits = options.limits_for(handlers)
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
-            return SpeculationTree(
+            tree = SpeculationTree(
                 limits,
                 guessable=frozenset(guessers),
                 prefetching=frozenset(prefetchers),
@@ -95,6 +96,9 @@ class Session:
                 inflight=inflight,
                 wasted=self._ledger.wasted,
             )
+            if self.trust.is_withdrawn:
+                tree.stop_speculating()
+            return tree
 
         self.driver = Driver(
             make_tree,
@@ -104,6 +108,8 @@ class Session:
             options.k,
             self._ledger,
         )
+        if self.trust.is_plain:
+            self.driver.stop_speculating()
         self._last: Transition | None = None
         self._acted: Any = None
         self._counted = (0, 0, 0)
@@ -112,6 +118,12 @@ class Session:
     def trace(self) -> Trace:
         """What happened, event by event."""
         return self._ledger.trace
+
+    def statistics(self) -> Statistics:
+        """Counts and sums so far."""
+        self.check_process()
+        self.tell()
+        return self.trust.add_to(self.driver.statistics())
 
     def handler(self, name: str) -> Handler:
         """Return the handler called ``name``.
@@ -140,12 +152,6 @@ class Session:
     def tell(self) -> None:
         """Warn of each guesser that has failed, once."""
         self._ledger.tell()
-
-    def statistics(self) -> Statistics:
-        """Counts and sums so far."""
-        self.check_process()
-        self.tell()
-        return self.driver.statistics()
 
     def check_ready(self) -> None:
         """Like ``check_open``, for what goes on with an episode.
@@ -176,6 +182,17 @@ class Session:
         """Discard the whole tree and the policy's last decision."""
         self.driver.begin_anew()
         self._acted = None
+
+    def begin(self, transition: Transition) -> Transition:
+        """Begin the episode of an environment that does not ask, whose reset has returned ``transition``.
+
+        Raises:
+            NotForkable: Forks of the environment are not faithful, or not independent.
+        """
+        self.trust.begin(self.env, transition)
+        if not self.trust.is_plain:
+            fork(self.env)
+        return self.restart(transition)
 
     def begin_reset(self, method: Method) -> None:
         """Put the root where the reset ``method`` of a ``CallEnv`` waits first, before the real reset gets there.
@@ -259,16 +276,34 @@ class Session:
 
     def adopt(self, stepped: Stepped) -> Transition:
         """Put the fork that has made the step in the place of an environment that does not ask for calls."""
+        step = self.driver.root
+        assert isinstance(step, Stepping)
+        agrees = self.trust.agrees(step, stepped)
         self.driver.commit(stepped)
         self.env = stepped.env
+        if not agrees:
+            self.stop_speculating("a step that was made again on another fork had another outcome", failed=False)
         self._last = stepped.transition
         return private_copy(stepped.transition)
 
     def restart(self, transition: Transition) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
         self._last = private_copy(transition)
-        self.driver.rebase(Deciding(fork(self.env), self._agent, self._last))
+        env = self.env
+        if not self.trust.is_plain:
+            try:
+                env = fork(env)
+            except NotForkable as error:
+                if self.asks:
+                    raise
+                self.stop_speculating(str(error), failed=True)
+        self.driver.rebase(Deciding(env, self._agent, self._last))
         return transition
+
+    def stop_speculating(self, reason: str, *, failed: bool) -> None:
+        """From now on the environment makes its steps itself, and warn of it; see ``Trust.withdraw``."""
+        self.driver.stop_speculating()
+        self.trust.withdraw(reason, failed=failed)
 
     # -- what failed or was interrupted --------------------------------------------------------------------------
 

@@ -4,9 +4,8 @@ The adapters ``mcp``, ``openai_agents`` and ``langgraph`` need the extras of the
 """
 
 from spec_envs.wrappers.tools.audit import AuditEntry, ToolAudit, ToolStatistics
-from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
-from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule
+from spec_envs.wrappers.tools.rules import Port, ToolLimits, ToolRule, qualified
 
 __all__ = [
     "AuditEntry",

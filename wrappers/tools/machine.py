@@ -1,7 +1,7 @@
 """Speculation on tools as a state machine: events are methods, and return commands for a driver with an event loop.
 
 Pure, like ``wrappers.speculation.tree``: no loop, clock or I/O. ``executions`` says which results may be used and which
-calls may be executed; ``chain`` says which calls are likely. The machine joins the two and keeps the statistics.
+calls may be executed; ``runs`` says which calls are likely. The machine joins the two and keeps the statistics.
 """
 
 from __future__ import annotations
@@ -16,57 +16,29 @@ from spec_envs.conversation import Event, ToolCall, ToolResult
 from spec_envs.handling import Usage
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
-from spec_envs.wrappers.tools.chain import Chain, PredictedCall
 from spec_envs.wrappers.tools.executions import Executions
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
+from spec_envs.wrappers.tools.runs import AgentRun, PredictedCall
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Execute:
-    """Run this execution, ahead of time; report with ``end_execution``."""
+class Start:
+    """Run an execution ahead of time, or have the guesser predict what comes after a node.
 
-    execution: Execution
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class CancelExecution:
-    """Tell this execution to stop; it still reports its end."""
-
-    execution: Execution
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class PredictNext:
-    """Have the guesser predict what comes after this node; report with ``add_guesses``."""
-
-    node: PredictedCall
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class StopPredictingNext:
-    """Tell the guesser that this prediction is not needed any more; it still reports its end."""
-
-    node: PredictedCall
-
-
-Command = Execute | CancelExecution | PredictNext | StopPredictingNext
-
-
-@dataclasses.dataclass(slots=True, eq=False)
-class AgentRun:
-    """What an agent does from start to end of a task.
-
-    Attributes:
-        number: The number of the run.
-        events: What has happened.
-        chain: What the agent is likely to call next.
-        turn: The agent's calls since its last results; while there are any, the agent waits and nothing is predicted.
+    The end is reported with ``end_execution`` or ``add_guesses``.
     """
 
-    number: int
-    events: list[Event]
-    chain: Chain
-    turn: list[AgentCall] = dataclasses.field(default_factory=list)
+    job: Execution | PredictedCall
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """Tell an execution or a prediction to stop; it still reports its end."""
+
+    job: Execution | PredictedCall
+
+
+Command = Start | Stop
 
 
 class Machine:
@@ -85,40 +57,55 @@ class Machine:
         self._counts: collections.Counter[str] = collections.Counter()
         self._saved_s = 0.0
         self._guessing = Usage()
+        self._dearest: Usage | None = None
+        self._held_back: collections.Counter[str] = collections.Counter()
+        self._guess_error: str | None = None
 
     @property
     def statistics(self) -> ToolStatistics:
         """A snapshot of counts and sums."""
-        return ToolStatistics(saved_s=self._saved_s, guessing=self._guessing, **self._counts)
+        return ToolStatistics(
+            saved_s=self._saved_s,
+            guessing=self._guessing,
+            guess_error=self._guess_error,
+            held_back=dict(+self._held_back),
+            **self._counts,
+        )
 
     def count(self, what: str) -> None:
         """Add 1 to a count of ``ToolStatistics``, for something that has happened outside of the machine."""
         self._counts[what] += 1
 
+    def count_guess_error(self, what: str, error: str) -> None:
+        """Add 1 to ``failed_guesses`` or ``not_learned``, and remember the first ``error``."""
+        self._counts[what] += 1
+        self._guess_error = self._guess_error or error
+
     def charge(self, usage: Usage) -> None:
         """Add ``usage`` to what guessing has cost."""
         self._guessing = self._guessing + usage
+        before = self._dearest or Usage()
+        self._dearest = Usage(max(before.tokens, usage.tokens), 0, max(before.money, usage.money))
 
     # -- agent runs ----------------------------------------------------------------------------------------------
 
     def open_run(self, events: Iterable[Event], now: float) -> tuple[AgentRun, list[Command]]:
         """Begin an agent run after ``events``."""
         self._number += 1
-        known = list(events)
-        run = AgentRun(self._number, known, Chain(self._number, tuple(known), self._limits))
+        run = AgentRun(self._number, events, self._limits)
         self._runs[run.number] = run
         return run, self._advance(now)
 
     def record_event(self, run: AgentRun, event: Event, now: float) -> list[Command]:
         """The user or the agent has said something."""
         run.events.append(event)
-        return [*self._restart(run), *self._advance(now)]
+        return [*self._drop(run.restart()), *self._advance(now)]
 
     def close_run(self, run: AgentRun, now: float) -> list[Command]:
         """End an agent run."""
         if self._runs.pop(run.number, None) is None:
             return []  # the machine was closed
-        commands = self._drop(run.chain.root.subtree())
+        commands = self._drop(run.root.subtree())
         commands += self._cancel(self.executions.forget_run(run.number))
         return [*commands, *self._advance(now)]
 
@@ -129,7 +116,7 @@ class Machine:
 
     def close(self) -> list[Command]:
         """Cancel everything ahead of time, and forget all runs and results."""
-        commands = self._drop([node for run in self._runs.values() for node in run.chain.root.subtree()])
+        commands = self._drop([node for run in self._runs.values() for node in run.root.subtree()])
         self._runs.clear()
         self.executions.forget_all()
         return commands + self._cancel(each for each in self.executions.running if each.reason is not None)
@@ -187,13 +174,7 @@ class Machine:
         """Go on to the agent's next turn, once all calls of this turn have results."""
         if run is None or run.number not in self._runs or any(each.result is None for each in run.turn):
             return []
-        turn, run.turn = run.turn, []
-        for agent_call in turn:
-            assert agent_call.result is not None
-            run.events += [agent_call.call, agent_call.result]
-        made = [agent_call.execution for agent_call in turn if agent_call.execution is not None]
-        commands = self._drop(run.chain.move(tuple(run.events), made)) if turn else self._restart(run)
-        return [*commands, *self._advance(now)]
+        return [*self._drop(run.end_turn()), *self._advance(now)]
 
     # -- the ends of executions and predictions ------------------------------------------------------------------
 
@@ -224,8 +205,8 @@ class Machine:
         commands: list[Command] = []
         if execution.rule.effect is Effect.WRITE:
             for run in self._runs.values():
-                if any(node.execution and node.execution.forgotten for node in run.chain.root.subtree()):
-                    commands += self._restart(run)
+                if any(node.execution and node.execution.forgotten for node in run.root.subtree()):
+                    commands += self._drop(run.restart())
         return [*commands, *self._advance(now)]
 
     def add_guesses(
@@ -239,22 +220,19 @@ class Machine:
             ahead = [
                 (call, p) for call, p in guesses if call.name in self.tools and self._rules[call.name].may_run_ahead
             ]
-            run.chain.add(node, ahead, rest=max(0.0, 1.0 - sum(p for _, p in guesses)))
+            if not early:
+                self._held_back["not allowed"] += len(guesses) - len(ahead)
+            run.add(node, ahead, rest=max(0.0, 1.0 - sum(p for _, p in guesses)))
         return self._advance(now)
 
     # -- what to do next -----------------------------------------------------------------------------------------
-
-    def _restart(self, run: AgentRun) -> list[Command]:
-        """Predict ``run`` anew from its events: no prediction of before holds any more."""
-        old, run.chain = run.chain, Chain(run.number, tuple(run.events), self._limits)
-        return self._drop(old.root.subtree())
 
     def _drop(self, nodes: Iterable[PredictedCall]) -> list[Command]:
         commands: list[Command] = []
         for node in nodes:
             node.dropped = True
             if node in self._predicting:
-                commands.append(StopPredictingNext(node))
+                commands.append(Stop(node))
         return commands
 
     def _advance(self, now: float) -> list[Command]:
@@ -262,61 +240,69 @@ class Machine:
         thinking = [run for run in self._runs.values() if not run.turn]
         if not self._limits.max_inflight or not thinking or not any(map(self._saves_time, self.tools)):
             return []
-        commands: list[Command] = []
-        while True:
-            found = self._find_results(thinking, now)
-            commands += self._execute(thinking, now)
-            commands += self._predict(thinking)
-            if not found:
-                return commands
+        return [*self._execute(thinking, now), *self._predict(thinking)]
 
     def _saves_time(self, tool: str) -> bool:
         return self._rules[tool].may_run_ahead and self.executions.is_worth_it(tool)
 
-    def _find_results(self, runs: Sequence[AgentRun], now: float) -> bool:
-        """Give predicted calls the executions that are there already. Return whether there were any."""
-        found = False
-        for node in (node for run in runs for node in run.chain.to_execute()):
-            assert node.call is not None
-            node.execution = self.executions.find(node.run, node.call, now)
-            found = found or node.execution is not None
-        return found
-
     def _execute(self, runs: Sequence[AgentRun], now: float) -> list[Command]:
+        """Give predicted calls the executions that are there already, and begin others where there are slots."""
         commands: list[Command] = []
-        nodes = [node for run in runs for node in run.chain.to_execute()]
-        for node in sorted(nodes, key=lambda node: -node.path_probability):
-            assert node.call is not None
-            node.execution = self.executions.find(node.run, node.call, now)  # another run may just have begun it
-            if node.execution is not None or not self.executions.may_start(node.call, now):
+        nodes = _by_probability(node for run in runs for node in run.to_execute())
+        for node in nodes:  # all of them first, so that no execution gives way that one of them needs
+            node.execution = self.executions.find(node.run, _call(node), now)
+        for node in nodes:
+            call = _call(node)
+            node.execution = node.execution or self.executions.find(node.run, call, now)  # another run has begun it
+            if node.execution is not None:
+                continue
+            against = self.executions.reason_against(call, now)
+            if against is not None:
+                self._hold_back(node, against)
                 continue
             if self.executions.num_speculative >= self._limits.max_inflight:
-                room = self._make_room()
-                if not room:
-                    break  # nor is there a slot for less probable calls
-                commands += room
+                commands += self._make_room()
+                self._hold_back(node, "no slot")
                 continue
-            node.execution = self.executions.start(node.run, node.call, node.reason, now)
+            node.execution = self.executions.start(node.run, call, node.reason, now)
             self.audit.add(node.execution)
             self._counts["started"] += 1
-            commands.append(Execute(node.execution))
+            commands.append(Start(node.execution))
         return commands
 
     def _predict(self, runs: Sequence[AgentRun]) -> list[Command]:
         commands: list[Command] = []
-        nodes = [node for run in runs for node in run.chain.to_predict()]
-        for node in sorted(nodes, key=lambda node: -node.path_probability):
+        for node in _by_probability(node for run in runs for node in run.to_predict()):
             if len(self._predicting) > self._limits.max_inflight:
+                break
+            if not self._is_affordable(len(self._predicting)):
+                self._hold_back(node, "budget")
                 break
             node.is_predicted = True
             self._predicting.add(node)
             self._counts["guesses"] += 1
-            commands.append(PredictNext(node))
+            commands.append(Start(node))
         return commands
+
+    def _hold_back(self, node: PredictedCall, why: str) -> None:
+        """Count why ``node`` waits; a node that goes on waiting for the same reason counts once."""
+        self._held_back[why] += node.held_back != why
+        node.held_back = why
+
+    def _is_affordable(self, under_way: int) -> bool:
+        """Whether the guesser may predict once more beside the predictions ``under_way``."""
+        limits = self._limits
+        if limits.max_tokens is None and limits.max_money is None:
+            return True
+        if self._dearest is None and under_way:
+            return False  # the first prediction tells what a prediction costs
+        expected = self._guessing + (self._dearest or Usage()) * (under_way + 1)
+        within_tokens = limits.max_tokens is None or expected.tokens <= limits.max_tokens
+        return within_tokens and (limits.max_money is None or expected.money <= limits.max_money)
 
     def _make_room(self) -> list[Command]:
         """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a slot."""
-        wanted = {node.execution for run in self._runs.values() for node in run.chain.root.subtree()}
+        wanted = {node.execution for run in self._runs.values() for node in run.root.subtree()}
         for execution in self.executions.running:
             if execution.is_speculative and execution.rule.effect is Effect.READ and execution not in wanted:
                 if not execution.cancelled:
@@ -325,4 +311,13 @@ class Machine:
         return []
 
     def _cancel(self, executions: Iterable[Execution]) -> list[Command]:
-        return [CancelExecution(execution) for execution in self.executions.cancel(executions)]
+        return [Stop(execution) for execution in self.executions.cancel(executions)]
+
+
+def _by_probability(nodes: Iterable[PredictedCall]) -> list[PredictedCall]:
+    return sorted(nodes, key=lambda node: -node.path_probability)
+
+
+def _call(node: PredictedCall) -> ToolCall:
+    assert node.call is not None
+    return node.call

@@ -1,1 +1,1 @@
-"""Prompts by domain: ``base`` has their form, ``named`` finds the prompts of this library by their names."""
+"""Prompts by domain; ``base`` has their form."""

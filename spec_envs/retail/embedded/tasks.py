@@ -11,7 +11,7 @@ from typing import Any
 
 from spec_envs.draws import Draws
 from spec_envs.retail.embedded import requests
-from spec_envs.retail.embedded.request_parts import Plan, Situation
+from spec_envs.retail.embedded.requests import Plan, Situation
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
 

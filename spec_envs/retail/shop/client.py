@@ -12,14 +12,13 @@ import urllib.parse
 from collections.abc import Mapping
 
 from spec_envs.calls import Effect
-from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, Closing
 from spec_envs.retail.queries import ToolQuery
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change
 from spec_envs.retail.tools.table import effect_of
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 
 
 class HttpTools(Closing):
@@ -56,7 +55,7 @@ class HttpTools(Closing):
         self._backoff_s = backoff_s
         self._lines = _Lines(address, timeout_s)
 
-    def __call__(self, query: ToolQuery, cancel: CancelToken | None = None) -> ToolResult:
+    def __call__(self, query: ToolQuery, cancel: CancelToken | None = None) -> ToolResponse:
         """Return what the shop's tool answers, and what it has changed.
 
         Raises:
@@ -181,7 +180,7 @@ def _was_hung_up(connection: http.client.HTTPConnection) -> bool:
     return bool(poll.poll(0))
 
 
-def _result(content: bytes, what: str) -> ToolResult:
+def _result(content: bytes, what: str) -> ToolResponse:
     try:
         answer = json.loads(content)
         output, changes = answer["output"], answer["changes"]
@@ -190,4 +189,4 @@ def _result(content: bytes, what: str) -> ToolResult:
         raise HandlerFailed(f"{what} returned no valid result ({error!r}): {content[:200]!r}") from None
     if not isinstance(output, str) or any(change.table not in TABLES for change in patch):
         raise HandlerFailed(f"{what} returned no valid result: {content[:200]!r}")
-    return ToolResult(output, patch)
+    return ToolResponse(output, patch)

@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spec_envs.calls import Effect
-from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Closing
 from spec_envs.retail.store.data import RetailData
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import effect_of, run_tool
-from spec_envs.retail.tools.tool import ToolResult
+from spec_envs.retail.tools.tool import ToolResponse
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shop (digest TEXT NOT NULL);
@@ -106,7 +106,7 @@ class ShopDatabase(Closing):
         *,
         key: str | None = None,
         digest: int | None = None,
-    ) -> ToolResult:
+    ) -> ToolResponse:
         """Carry out a tool call.
 
         Args:
@@ -199,7 +199,7 @@ class ShopDatabase(Closing):
         rows = self._sqlite.execute("SELECT patch FROM answers WHERE episode = ? ORDER BY rowid", (episode,))
         return self._start.patched(Change(*change) for (patch,) in rows for change in json.loads(patch))
 
-    def _known(self, episode: str, key: str, call: str) -> ToolResult | None:
+    def _known(self, episode: str, key: str, call: str) -> ToolResponse | None:
         """Return the result of the write with this key, or ``None`` if there was no such write."""
         row = self._sqlite.execute(
             "SELECT call, output, patch FROM answers WHERE episode = ? AND key = ?", (episode, key)
@@ -208,4 +208,4 @@ class ShopDatabase(Closing):
             return None
         if row[0] != call:
             raise Refused(422, f"the key {key!r} of episode {episode!r} belongs to another call: {row[0]}")
-        return ToolResult(json.loads(row[1]), tuple(Change(*change) for change in json.loads(row[2])))
+        return ToolResponse(json.loads(row[1]), tuple(Change(*change) for change in json.loads(row[2])))

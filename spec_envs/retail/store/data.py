@@ -3,22 +3,54 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import threading
 import weakref
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.store.digests import (
-    MODULUS,
-    order_digest,
-    record_digest,
-    tau_mapping,
-    tau_notation,
-    tau_pair,
-)
+
+#: Digests are added modulo this number, so an update subtracts the old record's digest and adds the new one's.
+MODULUS = 1 << 128
+
+
+def record_digest(table: str, key: str, record: Any) -> int:
+    """Return our digest of a record under its table and key. The order of fields counts, and 1, 1.0 and true differ."""
+    # The lengths keep ("ab", "c") and ("a", "bc") apart.
+    text = f"{len(table)}:{table}{len(key)}:{key}{json.dumps(record)}"
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "little")
+
+
+def order_digest(table: str, keys: tuple[str, ...]) -> int:
+    """Return our digest of the order of a table's records; a search by name depends on this order."""
+    return record_digest("order", table, keys)
+
+
+def tau_notation(value: Any) -> str:
+    """Return the text that tau-bench hashes: tuples, where a mapping becomes its pairs, sorted by key."""
+    return repr(_as_tuples(value))
+
+
+def tau_pair(key: str, text: str) -> str:
+    """Return one pair of a mapping in tau-bench's notation; ``text`` is its value in this notation."""
+    return f"({key!r}, {text})"
+
+
+def tau_mapping(pairs: Collection[str]) -> str:
+    """Return ``tau_notation`` of a mapping from the texts of its pairs, in the order of their keys."""
+    return f"({', '.join(pairs)}{',' if len(pairs) == 1 else ''})"
+
+
+def _as_tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple((key, _as_tuples(value[key])) for key in sorted(value))
+    if isinstance(value, list):
+        return tuple(map(_as_tuples, value))
+    return value
+
 
 Table = Literal["orders", "products", "users"]
 #: A JSON object that must never be changed in place.

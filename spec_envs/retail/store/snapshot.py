@@ -11,8 +11,17 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from spec_envs.retail.store.data import Record, RetailData, Table, UserKey, keys_of, lower_key
-from spec_envs.retail.store.digests import MODULUS, record_digest, tau_notation
+from spec_envs.retail.store.data import (
+    MODULUS,
+    Record,
+    RetailData,
+    Table,
+    UserKey,
+    keys_of,
+    lower_key,
+    record_digest,
+    tau_notation,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 from spec_envs.calls import Effect
 from spec_envs.retail.store.snapshot import StoreSnapshot
-from spec_envs.retail.tools import reads, writes
-from spec_envs.retail.tools.tool import Tool, ToolResult
+from spec_envs.retail.tools import functions
+from spec_envs.retail.tools.tool import Tool, ToolResponse
 
-_ALL = [value for module in (reads, writes) for value in vars(module).values() if isinstance(value, Tool)]
+_ALL = [value for value in vars(functions).values() if isinstance(value, Tool)]
 
 #: All tools by name, sorted.
 TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in sorted(_ALL, key=lambda tool: tool.name)}
@@ -29,7 +29,7 @@ def effect_of(name: str) -> Effect:
     return Effect.WRITE if name in WRITES else Effect.READ
 
 
-def run_tool(store: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> ToolResult:
+def run_tool(store: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> ToolResponse:
     """Return what a tool answers and what it would change; a pure function that never raises.
 
     A tool can therefore run in any thread or process and on any branch, and its changes can be made later.
@@ -44,4 +44,4 @@ def run_tool(store: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> T
         exist), and its patch is empty.
     """
     tool = TOOLS.get(name) if isinstance(name, str) else None
-    return ToolResult(f"Unknown action {name}") if tool is None else tool.run(store, arguments)
+    return ToolResponse(f"Unknown action {name}") if tool is None else tool.run(store, arguments)

@@ -21,7 +21,7 @@ class ToolError(Exception):
     """Raised by a tool that refuses a call; the message is what the agent is told."""
 
 
-class ToolResult(NamedTuple):
+class ToolResponse(NamedTuple):
     """The answer of a tool, and the changes that it makes to the data; no changes if it refuses or only reads."""
 
     output: str
@@ -44,27 +44,27 @@ class Tool:
     description: str
     arguments: type[Arguments]
     effect: Effect
-    function: Callable[[StoreSnapshot, Any], ToolResult]
+    function: Callable[[StoreSnapshot, Any], ToolResponse]
 
     def schema(self) -> dict[str, Any]:
         """Return the description of the tool that OpenAI's chat models expect."""
         function = {"name": self.name, "description": self.description, "parameters": schema_of(self.arguments)}
         return {"type": "function", "function": function}
 
-    def run(self, store: StoreSnapshot, arguments: Mapping[str, Any]) -> ToolResult:
+    def run(self, store: StoreSnapshot, arguments: Mapping[str, Any]) -> ToolResponse:
         """Return the result for arguments that were not checked yet; the result of a wrong call is an error text."""
         try:
             return self.function(store, self.arguments.model_validate(arguments))
         except ValidationError as error:
-            return ToolResult(f"Error: {explain(self.name, error)}")
+            return ToolResponse(f"Error: {explain(self.name, error)}")
         except (ToolError, LookupError, TypeError, AttributeError) as error:
             # Of these, all but ToolError mean that the data have an odd form: tau-bench shows such errors, too.
-            return ToolResult(f"Error: {error}")
+            return ToolResponse(f"Error: {error}")
 
 
 def tool(
     arguments: type[ArgumentsType], effect: Effect, *, confirmed: bool = False
-) -> Callable[[Callable[[StoreSnapshot, ArgumentsType], ToolResult]], Tool]:
+) -> Callable[[Callable[[StoreSnapshot, ArgumentsType], ToolResponse]], Tool]:
     """Make a ``Tool`` from a function of the data and the arguments.
 
     The function's name is the tool's name, and its docstring is the description for the agent.
@@ -75,7 +75,7 @@ def tool(
         confirmed: Whether the description tells the agent to have the user confirm the change first.
     """
 
-    def made(function: Callable[[StoreSnapshot, ArgumentsType], ToolResult]) -> Tool:
+    def made(function: Callable[[StoreSnapshot, ArgumentsType], ToolResponse]) -> Tool:
         description = (_CONFIRM if confirmed else "") + " ".join((function.__doc__ or "").split())
         return Tool(function.__name__, description, arguments, effect, function)
 

@@ -1,4 +1,4 @@
-"""The protocol of backends, and what several of them need."""
+"""The protocol of backends, and what several of them check."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from spec_envs.calls import Effect
 from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.quota import HandlerLimit
-from spec_envs.wrappers.tools.calls import ExecutionState
-from spec_envs.wrappers.tools.machine import CancelExecution, Execute, Machine, PredictNext, StopPredictingNext
+from spec_envs.wrappers.tools.calls import Execution, ExecutionState
+from spec_envs.wrappers.tools.machine import Machine, Start, Stop
 from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
 
 RULES = {
@@ -49,19 +49,19 @@ class Tools(RuleBasedStateMachine):
     def carry_out(self, commands):
         for command in commands:
             match command:
-                case Execute(execution):
+                case Start(Execution() as execution):
                     name = execution.call.name
                     assert name not in WRITES and name != "private"
                     assert not any(end is None and name in TOUCHED[tool] for tool, _, end, _ in self.writes)
                     self.running.append(execution)
                     self.started.append(execution)
-                case CancelExecution(execution):
+                case Stop(Execution() as execution):
                     assert execution in self.running and execution.id not in self.cancelled
                     assert self.closing or not execution.waiters
                     self.cancelled.add(execution.id)
-                case PredictNext(node):
+                case Start(node):
                     self.predicting.append(node)
-                case StopPredictingNext(node):
+                case Stop(node):
                     assert node in self.predicting
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 4.0]))

@@ -1,0 +1,254 @@
+"""Reads generated text: what a question wants, and the facts that the pages read so far tell."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+
+from spec_envs.agents.search.situation import similar_titles
+from spec_envs.search.world.questions import ASKED, REFERRED
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Named:
+    """Something called by its name; ``kind`` is the kind of thing, or empty if the question does not tell."""
+
+    name: str
+    kind: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Related:
+    """Something described by its relation to something else, such as "the author of that novel"."""
+
+    relation: str
+    to: Phrase
+
+
+Phrase = Named | Related
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """The fact that a question wants: ``relation`` of ``about``."""
+
+    relation: str
+    about: Phrase
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison of two facts.
+
+    Attributes:
+        how: "same" (are they equal?), "least" (which one is less?) or "most" (which one is more?).
+        things: The two things that the answer may name.
+        facts: The fact about each thing.
+    """
+
+    how: str
+    things: tuple[Phrase, Phrase]
+    facts: tuple[Wanted, Wanted]
+
+
+#: Comparisons: the phrase, the relation of both facts, and ``Compared.how``.
+_COMPARISONS = (
+    (r"Who was born first, (.+) or (.+)\?", "born", "least"),
+    (r"Which of the two was born earlier, (.+) or (.+)\?", "born", "least"),
+    (r"Which \w+ (?:was (?:released|published) first|came out earlier), (.+) or (.+)\?", "year", "least"),
+    (r"Which river is longer, (.+) or (.+)\?", "length", "most"),
+    (r"Which mountain is higher, (.+) or (.+)\?", "height", "most"),
+    (r"Which town had more inhabitants in 2011, (.+) or (.+)\?", "population", "most"),
+    (r"Which university is older, (.+) or (.+)\?", "founded", "least"),
+    (r"Which orchestra was founded first, (.+) or (.+)\?", "founded", "least"),
+    (r"Are (.+) and (.+) of the same nationality\?", "nationality", "same"),
+    (r"Do (.+) and (.+) have the same nationality\?", "nationality", "same"),
+    (r"Did (.+) and (.+) study at the same university\?", "university", "same"),
+)
+_BY_MAKER = re.compile(r"Which \w+ has the (\w+) who was born first, (.+) or (.+)\?")
+_KINDS = (
+    "novel film opera painting novelist composer actor actress painter architect mountaineer astronomer botanist "
+    "publisher shipowner"
+).split()
+_KIND = re.compile(rf"the (film director|film producer|{'|'.join(_KINDS)}) ([A-Z].*)")
+
+
+def read_question(text: str) -> Wanted | Compared | None:
+    """Return what the question wants; ``None`` if its words fit no pattern."""
+    if match := _BY_MAKER.fullmatch(text):
+        one, other = _phrase(match[2]), _phrase(match[3])
+        return Compared(
+            "least", (one, other), (Wanted("born", Related(match[1], one)), Wanted("born", Related(match[1], other)))
+        )
+    for pattern, relation, how in _COMPARISONS:
+        if match := re.fullmatch(pattern, text):
+            one, other = _phrase(match[1]), _phrase(match[2])
+            return Compared(how, (one, other), (Wanted(relation, one), Wanted(relation, other)))
+    found = _relation(ASKED, text)
+    return None if found is None else Wanted(found[0], _phrase(found[1]))
+
+
+def _phrase(text: str) -> Phrase:
+    if (found := _relation(REFERRED, text)) is not None:
+        return Related(found[0], _phrase(found[1]))
+    if match := _KIND.fullmatch(text):
+        return Named(match[2], match[1].replace("actress", "actor"))
+    return Named(text.removeprefix("the "))
+
+
+def _relation(phrases: Mapping[str, tuple[str, ...]], text: str) -> tuple[str, str] | None:
+    """Return the relation of the phrase that fits, and the text in its gap; the longest phrase, if several fit."""
+    found: list[tuple[str, str]] = []
+    for relation, forms in phrases.items():
+        for form in forms:
+            before, _, after = form.partition("{}")
+            if text.startswith(before) and text.endswith(after) and len(text) > len(before) + len(after):
+                found.append((relation, text[len(before) : len(text) - len(after)]))
+    return min(found, key=lambda each: len(each[1]), default=None)
+
+
+_PERSON = r"[A-Z]\w* (?:[A-Z] )?[A-Z]\w+"
+_PLACE = r"[A-Z]\w+"
+_RIVER = r"River [A-Z]\w+|[A-Z]\w+ River"
+_UNIVERSITY = r"University of [A-Z]\w+|[A-Z]\w+ University"
+_DATE = r"\d{1,2} [A-Z]\w+ \d{4}"
+_OCCUPATION = r"[a-z]+(?: [a-z]+)?"
+
+#: The phrases by which generated pages tell a fact, by relation. Group ``v`` is the value, ``k`` the kind of person.
+_PATTERNS = {
+    "author": (rf" by (?:the \w+ writer )?(?P<v>{_PERSON})",),
+    "director": (rf"[Dd]irected by (?P<v>{_PERSON})",),
+    "star": (rf"(?P<v>{_PERSON}) plays the leading role", rf"role is played by (?P<v>{_PERSON})"),
+    "score": (rf"music was written by (?P<v>{_PERSON})", rf"(?P<v>{_PERSON}) composed the score"),
+    "basis": (r"(?:based on|adapted from) the novel (?P<v>[^.]+)\.",),
+    "composer": (rf"acts (?:with music )?by (?P<v>{_PERSON})",),
+    "painter": (rf"(?:oil painting|on canvas) by (?P<v>{_PERSON})",),
+    "architect": (rf"(?:[Dd]esigned|design is) by (?P<v>{_PERSON})",),
+    "publisher": (r"(?:was published by|brought out by) (?:the )?(?P<v>[A-Z][^.]+)\.",),
+    "studio": (r"(?:produced by|studios of) (?:the )?(?P<v>[A-Z][^.]+)\.",),
+    "founder": (rf"founded in \d{{4}} by (?P<v>{_PERSON})", rf"was the work of (?P<v>{_PERSON})"),
+    "founded": (r"(?:founded|established|foundation) in (?P<v>\d{4})",),
+    "birthplace": (rf"(?:[Bb]orn in|[Nn]ative of) (?P<v>{_PLACE})",),
+    "born": (rf"(?:\(|\(born |born on )(?P<v>{_DATE})",),
+    "university": (rf"(?:studied|read) [a-z ]+ at (?:the )?(?P<v>{_UNIVERSITY})",),
+    "spouse": (
+        rf"married the (?P<k>{_OCCUPATION}) (?P<v>{_PERSON})",
+        rf"and the (?P<k>{_OCCUPATION}) (?P<v>{_PERSON}) were married",
+    ),
+    "prize": (r"(?:received|awarded|won) the (?P<v>[A-Z]\w+ Prize)",),
+    "nationality": (r"(?:was|is) an? (?P<v>[A-Z]\w+) [a-z]",),
+    "town": (rf"is an? [a-z ]+ in (?:the \w+ town of )?(?P<v>{_PLACE})",),
+    "museum": (r"(?:hangs in|belongs to) (?:the )?(?P<v>[A-Z][^.]+)\.",),
+    "premiere": (rf"(?:first performed|performance took place) in (?P<v>{_PLACE})",),
+    "setting": (rf"is set in (?P<v>{_PLACE})",),
+    "year": (
+        r"[Pp]ublished in (?P<v>\d{4})",
+        r"released in (?P<v>\d{4})",
+        r"is an? (?P<v>\d{4}) ",
+        r"film of (?P<v>\d{4})",
+    ),
+    "population": (r"(?P<v>\d[\d,]*) inhabitants", r"population (?:was|of) (?P<v>\d[\d,]*)"),
+    "river": (rf"(?:banks of|lies on) (?:the )?(?P<v>{_RIVER})",),
+    "country": (rf"is a town in the \S+ of (?P<v>{_PLACE})",),
+    "mouth": (r"(?:empties|flows) into (?:the )?(?P<v>\w+ Sea|Sea of \w+|Gulf of \w+)",),
+    "length": (r"(?P<v>\d+ kilometres)",),
+    "height": (r"(?P<v>\d[\d,]* metres)",),
+    "source": (r"(?:rises on|source on) (?P<v>Mount \w+)",),
+    "climber": (rf"(?:climbed|ascent was made) in \d{{4}} by (?P<v>{_PERSON})",),
+    "capital": (rf"capital (?:and largest town )?is (?P<v>{_PLACE})",),
+    "currency": (r"currency is the (?P<v>\w+)",),
+    "language": (r"official language is (?P<v>\w+)",),
+    "namesake": (rf"named after the (?P<k>{_OCCUPATION}) (?P<v>{_PERSON})",),
+    "first": (r"[Ff]irst awarded in (?P<v>\d{4})",),
+}
+
+#: The keywords to look up if the beginning of a page does not tell a fact, by relation.
+KEYWORDS = {
+    "university": ("studied", "University"),
+    "spouse": ("married",),
+    "prize": ("Prize",),
+    "birthplace": ("born", "native"),
+    "population": ("population", "inhabitants"),
+    "setting": ("is set",),
+    "studio": ("studios", "produced"),
+    "score": ("music was", "score"),
+    "museum": ("hangs", "belongs"),
+    "founder": ("founded", "work of"),
+    "founded": ("founded", "established"),
+    "first": ("awarded",),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fact:
+    """A value that a page tells; ``kind`` is the kind of person that the value names, or empty if unknown."""
+
+    value: str
+    kind: str = ""
+
+
+def find_fact(relation: str, texts: Sequence[str]) -> Fact | None:
+    """Return the fact of ``relation`` that the texts tell, or ``None``."""
+    for pattern in _PATTERNS.get(relation, ()):
+        for text in texts:
+            if match := re.search(pattern, text):
+                kind = match.groupdict().get("k") or ""
+                return Fact(match["v"], kind.replace("actress", "actor"))
+    return None
+
+
+@dataclasses.dataclass(slots=True)
+class PageNotes:
+    """The results of searches for a name, and of lookups on the page found.
+
+    Attributes:
+        texts: The parts of the page that were read.
+        similar: The similar titles that were offered instead of a page; ``None`` if there is a page.
+        exhausted: The keywords that have no further sentence.
+    """
+
+    texts: list[str] = dataclasses.field(default_factory=list)
+    similar: tuple[str, ...] | None = None
+    exhausted: set[str] = dataclasses.field(default_factory=set)
+
+
+_RESULT = re.compile(r"\(Result (\d+) / (\d+)\)")
+
+
+class Notes:
+    """Notes on everything that was read.
+
+    Args:
+        transcript: The steps so far, each with ``action`` and ``observation``.
+
+    Attributes:
+        by_name: The notes by the name that was searched for.
+        current: The name that led to the page on which ``lookup`` searches; ``None`` before the first page.
+    """
+
+    def __init__(self, transcript: Sequence[Mapping[str, str]]) -> None:
+        self.by_name: dict[str, PageNotes] = {}
+        self.current: str | None = None
+        for entry in transcript:
+            name, _, argument = entry["action"].removesuffix("]").partition("[")
+            if name == "search":
+                self._searched(argument, entry["observation"])
+            elif name == "lookup" and self.current is not None:
+                self._looked_up(self.by_name[self.current], argument, entry["observation"])
+
+    def _searched(self, name: str, observation: str) -> None:
+        notes = self.by_name.setdefault(name, PageNotes())
+        similar = similar_titles(observation)
+        if similar is not None:
+            notes.similar = similar
+        elif not observation.startswith("Invalid action"):
+            notes.texts.append(observation)
+            notes.exhausted.clear()  # lookups start again from the top
+            self.current = name
+
+    def _looked_up(self, notes: PageNotes, keyword: str, observation: str) -> None:
+        notes.texts.append(observation)
+        match = _RESULT.match(observation)
+        if match is None or match[1] == match[2]:
+            notes.exhausted.add(keyword)

@@ -1,0 +1,85 @@
+"""``spec-envs retail replay`` and ``certify``: is the shop that of tau-bench, and does speculation change nothing?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from spec_envs.agents import PatternGuesser, ReplyGuesser
+from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
+from spec_envs.benchmarks.reports import collected, write_text
+from spec_envs.benchmarks.retail import RetailSettings
+from spec_envs.benchmarks.retail.cast import Agent, customer_of, tasks_of, tools_of
+from spec_envs.benchmarks.retail.run import Guessers, run_plainly
+from spec_envs.forking import fork
+from spec_envs.retail.env import RetailEnv
+from spec_envs.retail.tasks import Action
+from spec_envs.retail.tools.table import READS, TERMINAL
+from spec_envs.wrappers import Certificate, certify
+
+
+def run(data: str, tasks: str, target: Path) -> None:
+    """Replay the tasks' gold actions and write a JSON list of ``{split, index, outputs, data_hash}``.
+
+    Args:
+        data: The argument of ``SpecRetail-v0``.
+        tasks: The argument of ``SpecRetail-v0``.
+        target: A file, or ``-`` for the standard output.
+    """
+    options: dict[str, Any] = {"data": data, "tasks": tasks, "split": None, "max_steps": None}
+    with gym.make("SpecRetail-v0", customer=_silent, **options) as env:
+        num_tasks = len(env.unwrapped.tasks)  # type: ignore[attr-defined]
+        results = collected(replayed(env), "tasks", num_tasks)
+    write_text(json.dumps(results), target)
+
+
+def replayed(env: gym.Env[Any, Any]) -> Iterator[dict[str, Any]]:
+    """For each task of the environment, the outputs of the tools and the hash of the data at the end."""
+    unwrapped: Any = env.unwrapped
+    for task in unwrapped.tasks:
+        env.reset(seed=0, options={"task": task})
+        outputs = [_output(env, action) for action in task.actions]
+        data_hash = unwrapped.episode.store.tau_hash()
+        yield {"split": task.split, "index": task.index, "outputs": outputs, "data_hash": data_hash}
+
+
+def _output(env: gym.Env[Any, Any], action: Action) -> str:
+    """The output of the tool.
+
+    A tool that ends the episode is called on a fork, since more gold actions may follow it. As in the reward of
+    tau-bench, the output of such a tool counts, and its changes to the data do not.
+    """
+    called = fork(env) if action.name in TERMINAL else env
+    observation, *_ = called.step({"name": action.name, "arguments": dict(action.arguments)})
+    return str(json.loads(observation["dialogue"])[-1]["content"])
+
+
+def _silent(query: object) -> str:
+    return ""
+
+
+def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
+    """Compare episodes of the generated shop; each seed draws a task.
+
+    Args:
+        seeds: Seeds of the episodes.
+        learn: How many tasks of the split "train" the guessers learn from beforehand; they go on learning.
+    """
+    settings = RetailSettings(learn=learn)
+    guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
+    guessers.learn([run_plainly(task, settings) for task in tasks_of(settings, "train")[:learn]])
+    assert guessers.pattern is not None and guessers.replies is not None
+    return certify(
+        lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
+        Agent(ScriptedRetailPolicy(error_rate=0.1), settings.actor_seconds),
+        {"policy": guessers.pattern, "user": guessers.replies},
+        seeds,
+        prefetchers={"user": guessers.pattern},
+        k=settings.k,
+        limits=settings.limits,
+        runtime="simulation",
+    )

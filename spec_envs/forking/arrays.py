@@ -1,0 +1,96 @@
+"""Copies of numpy arrays: what shares memory in the original shares memory in the copy."""
+
+from __future__ import annotations
+
+import array
+import ctypes
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from spec_envs.forking.kinds import Copying, Uncopyable, guarded
+
+CTYPES = (ctypes.Array, ctypes.Structure, ctypes.Union, ctypes._SimpleCData)
+_OWNERS = (bytearray, array.array, *CTYPES)
+
+
+def owner_of(value: Any) -> Any:
+    """The object whose memory an array looks at: the array itself, another array, or a buffer of another kind."""
+    # numpy puts a DummyArray between an array and what ``as_strided`` or ``sliding_window_view`` make of it.
+    while isinstance(value, (np.ndarray, memoryview)) or type(value).__name__ == "DummyArray":
+        base = value.obj if isinstance(value, memoryview) else value.base
+        if base is None:
+            break
+        value = base
+    return value
+
+
+def _copy_array(copier: Copying, value: np.ndarray[Any, Any]) -> Any:
+    owner = owner_of(value)
+    if value.dtype.hasobject and value.dtype != object:
+        raise Uncopyable(f"is an array of {value.dtype}, whose objects cannot be copied one by one")
+    if owner is value:
+        if value.dtype.hasobject:
+            twin = copier.remember(value, np.empty_like(value))
+            for i, item in enumerate(value.flat):
+                twin.flat[i] = copier.part(item, ".flat[{}]", i)
+            return twin
+        return copier.remember(value, value.copy(order="K")) if value.flags.writeable else value
+    if isinstance(owner, bytes):
+        return value
+    # A view of an array stays a view: what is written through the one must be read through the other.
+    twin = guarded(value, lambda: _view(copier, value, owner))
+    if not value.flags.writeable:
+        twin.flags.writeable = False
+    return copier.remember(value, twin)
+
+
+def _view(copier: Copying, value: np.ndarray[Any, Any], owner: Any) -> np.ndarray[Any, Any]:
+    memory: Any
+    flat: Any
+    if type(owner) is np.ndarray and owner.flags.forc:
+        memory, flat = owner.ravel("K"), copier.part(owner, "").ravel("K")
+    elif isinstance(owner, _OWNERS) and not value.dtype.hasobject:
+        memory, flat = (np.frombuffer(memoryview(each), np.uint8) for each in (owner, copier.part(owner, "")))
+    else:
+        kind = type(owner)
+        raise Uncopyable(f"is an array over memory of a {kind.__module__}.{kind.__qualname__}, which is not copied")
+    if value.flags.writeable and not flat.flags.writeable:
+        raise Uncopyable("is an array that can be written to over one that cannot")
+    offset = _address(value) - _address(memory)
+    if not flat.dtype.hasobject:
+        return np.ndarray(value.shape, value.dtype, flat, offset, value.strides)
+    start = flat[offset // flat.itemsize :]
+    return np.lib.stride_tricks.as_strided(start, value.shape, value.strides)
+
+
+def _address(value: np.ndarray[Any, Any]) -> int:
+    address: int = value.__array_interface__["data"][0]
+    return address
+
+
+def _copy_mapped(copier: Copying, value: Any) -> Any:
+    raise Uncopyable("is a numpy.memmap: an array over a file, which is not copied")
+
+
+COPY_ARRAYS: Mapping[type, Callable[[Any, Any], Any]] = MappingProxyType(
+    {np.ndarray: _copy_array, np.memmap: _copy_mapped}
+)
+
+
+def copy_ctypes(copier: Copying, value: Any) -> Any:
+    """A copy of a ctypes object.
+
+    Raises:
+        Uncopyable: It holds pointers, or its memory belongs to another object.
+    """
+    kind = type(value)
+    guarded(value, value.__reduce__)  # which refuses pointers
+    if value._b_base_ is not None or value._objects:
+        raise Uncopyable(f"is a {kind.__name__} of ctypes over memory of another object")
+    twin = copier.remember(value, kind.from_buffer_copy(value))
+    for name, attribute in value.__dict__.items():
+        twin.__dict__[name] = copier.part(attribute, ".{}", name)
+    return twin

@@ -1,0 +1,69 @@
+"""Fast copies of large tables: lists and dicts, nested to any depth, whose innermost items cannot change.
+
+A table of transition probabilities has thousands of small lists. They are looked at and copied level by level instead
+of one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+from spec_envs.forking.kinds import is_atomic_kind
+
+#: Smaller lists and dicts are not worth it.
+LEAST_OF_A_TABLE = 8
+
+
+def copy_table(table: Any, memo: dict[int, Any]) -> Any:
+    """A copy of a list or dict; ``None`` if it is no table, and has to be copied item by item.
+
+    Args:
+        table: Each level of it holds only lists, or only dicts, and none of them twice.
+        memo: The copies made so far, by the ``id`` of the original. The copies of all levels are put in.
+    """
+    levels: list[list[Any]] = [[table]]
+    while True:
+        items = _items(levels[-1])
+        if items is None:
+            return None
+        if _cannot_change(items):
+            break
+        levels.append(items)
+    originals = list(map(id, chain.from_iterable(levels)))
+    if len(set(originals)) != len(originals) or not memo.keys().isdisjoint(originals):
+        return None
+    copies = [each.copy() for each in levels[-1]]
+    memo.update(zip(map(id, levels[-1]), copies, strict=True))
+    for level in reversed(levels[:-1]):
+        below = iter(copies)
+        copies = [_refilled(each, below) for each in level]
+        memo.update(zip(map(id, level), copies, strict=True))
+    return copies[0]
+
+
+def _items(level: list[Any]) -> list[Any] | None:
+    kinds = set(map(type, level))
+    if kinds == {list}:
+        return list(chain.from_iterable(level))
+    if kinds == {dict} and _are_atomic(chain.from_iterable(level)):
+        return list(chain.from_iterable(map(dict.values, level)))
+    return None
+
+
+def _refilled(container: Any, items: Iterator[Any]) -> Any:
+    if type(container) is list:
+        return list(islice(items, len(container)))
+    return dict(zip(container, items))  # noqa: B905  # the items go on
+
+
+def _cannot_change(items: list[Any]) -> bool:
+    if tuple not in set(map(type, items)):
+        return _are_atomic(items)
+    tuples = [item for item in items if type(item) is tuple]
+    return _are_atomic(chain.from_iterable(tuples)) and _are_atomic(item for item in items if type(item) is not tuple)
+
+
+def _are_atomic(items: Any) -> bool:
+    return all(map(is_atomic_kind, set(map(type, items))))

@@ -1,0 +1,229 @@
+"""The customers that come with the package: a script, a person at the terminal, and a recorded conversation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar, TextIO
+
+from spec_envs.calls import Effect
+from spec_envs.conversation import AssistantMessage, Conversation, UserMessage
+from spec_envs.draws import Draws
+from spec_envs.errors import InvalidConfiguration, RecordMissing
+from spec_envs.handling import CancelToken
+from spec_envs.retail.queries import STOP, CustomerQuery
+from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
+from spec_envs.terminal import Terminal
+
+#: The number of useless answers of the agent after which the customer gives up a request.
+_PATIENCE = 3
+
+_QUESTION = re.compile(r"[^.?!\n]*\?|[^.?!\n]*\b(?:please|could you|let me know|tell me|provide)\b[^.?!\n]*", re.I)
+_IDENTITY = re.compile(r"e-?mail|\bzip\b|\b(?:first|last|full|your) name\b|verify|authenticate|identi", re.I)
+_NAME = re.compile(r"\bzip\b|\b(?:first|last|full|your) name\b", re.I)
+_CONFIRM = re.compile(r"\bconfirm|\bproceed\b|go ahead|yes/no|\(yes\b|\bshall i\b|\b(?:is|does) (?:this|that) ", re.I)
+_YES = re.compile(r"\byes\b|yes/no", re.I)
+_DONE = re.compile(r"\b(?:has|have) (?:now )?been\b|\bdone\b|\bcompleted?\b|successful|anything else", re.I)
+_MORE = re.compile(r"anything else|something else", re.I)
+_REFUSED = re.compile(r"\b(?:cannot|can't|can not|unable|not able|not possible|not allowed)\b", re.I)
+_TOPICS = {
+    "order": re.compile(r"\border\b", re.I),
+    "items": re.compile(r"\bitems?\b|\bproducts?\b|which one", re.I),
+    "new items": re.compile(r"\bnew\b|instead|replace|exchange .*\bfor\b|version|variant|\boptions?\b", re.I),
+    "payment": re.compile(r"\bpay|refund|method|\bcard\b", re.I),
+    "reason": re.compile(r"\breason\b|\bwhy\b", re.I),
+    "address": re.compile(r"\baddress\b|deliver(?:ed)? to|\bsent\b", re.I),
+}
+
+
+def scripted_customer(query: CustomerQuery) -> str:
+    """Return what the customer of a generated task says next.
+
+    Raises:
+        InvalidConfiguration: The task has no scenario, but only an instruction in words.
+    """
+    scenario = query.task.scenario
+    if scenario is None:
+        raise InvalidConfiguration(
+            f"task {query.task.name!r} has an instruction in words and no scenario, so the scripted customer cannot "
+            f"play it; give customer= a function, for example one that asks a language model"
+        )
+    customer = _Customer(scenario)
+    for heard in query.said[::2]:
+        wordings = customer.hear(heard)
+    return Draws("customer", query.seed, len(query.said)).pick(wordings)
+
+
+_POLITE = ("", "Sure. ", "Of course. ", "Let me see. ")
+_WANTS = ("I would like to {}.", "I'd like to {}.", "I want to {}.", "I would like to {}, please.")
+_HELLO = ("Hi! ", "Hello. ", "Hi there, ", "Good day. ")
+_NEXT = ("Thank you. ", "Great, thanks. ", "Thanks a lot. ", "Good. ")
+_BYE = (f"That is all, thank you. {STOP}", f"Thanks for your help. {STOP}", f"No, that was everything. {STOP}")
+
+
+class _Customer:
+    """The customer's state after the messages heard so far."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._identity = scenario.identity
+        self._requests = scenario.requests
+        self._place = 0  # the index of the request that the conversation is about
+        self._greeted = self._declined = False
+        self._insisted = 0
+        self._heard: list[str] = []
+
+    @property
+    def _request(self) -> Request:
+        return self._requests[self._place]
+
+    def hear(self, message: str) -> Sequence[str]:
+        """Return the possible wordings of the answer to the agent's next message."""
+        if not self._greeted:
+            self._greeted = True
+            return self._want(_HELLO)
+        self._heard.append(message)
+        question = " ".join(_QUESTION.findall(message))
+        if _YES.search(message) and _CONFIRM.search(message):
+            return self._confirm()
+        if _IDENTITY.search(question):
+            return [polite + _introduction(self._identity, question) for polite in _POLITE]
+        if _CONFIRM.search(question):
+            return self._confirm()
+        facts = self._facts(question)
+        if self._declined or (self._is_done(message) and (not facts or _MORE.search(question))):
+            return self._go_on()
+        if not facts:
+            return self._insist(message)
+        self._insisted = 0  # this was progress
+        return [polite + facts for polite in _POLITE]
+
+    def _want(self, openings: Sequence[str]) -> Sequence[str]:
+        return [opening + wish.format(self._request.goal) for opening in openings for wish in _WANTS]
+
+    def _confirm(self) -> Sequence[str]:
+        if self._request.confirms:
+            return ("Yes.", "Yes, please.", "Yes, please do that.", "Yes, I confirm.")
+        self._declined = True
+        return ("No, I have changed my mind.", "No, leave it as it is, please.", "No, I'd rather not.")
+
+    def _is_done(self, message: str) -> bool:
+        outputs = self._request.outputs
+        if not all(any(was_said(output, heard) for heard in self._heard) for output in outputs):
+            return False
+        # A question is answered by the outputs alone; a change has to be reported in words.
+        return bool(_DONE.search(message)) or (self._request.kind == "information" and bool(outputs))
+
+    def _go_on(self) -> Sequence[str]:
+        """Go on to the next request, or say good-bye."""
+        self._declined, self._insisted = False, 0
+        if self._place + 1 == len(self._requests):
+            return _BYE
+        self._place += 1
+        return self._want(_NEXT)
+
+    def _facts(self, question: str) -> str:
+        """Return what the customer knows about the topics of a question; "" if it is about none."""
+        facts = self._request.facts
+        asked = [topic for topic, words in _TOPICS.items() if words.search(question)]
+        if "new items" in asked and "new items" in facts:
+            asked = [topic for topic in asked if topic != "items"]  # the phrase for the new items names them, too
+        found = [facts[topic] for topic in asked if topic in facts]
+        text = ". ".join(fact[0].upper() + fact[1:] for fact in found)
+        return f"{text}." if found else "I have nothing to add to that." if asked and facts else ""
+
+    def _insist(self, message: str) -> Sequence[str]:
+        """Ask for the request again, or give it up after ``_PATIENCE`` times."""
+        self._insisted += 1
+        if self._insisted >= _PATIENCE or (_REFUSED.search(message) and self._insisted > 1):
+            return self._go_on()
+        if _DONE.search(message):
+            return [f"I'd still like to {self._request.goal}.", f"But I want to {self._request.goal}."]
+        return self._want(("", "Sorry, I don't understand. ", "As I said, "))
+
+
+def _introduction(identity: Identity, question: str) -> str:
+    name = f"My name is {identity.first_name} {identity.last_name}, and my zip code is {identity.zip}."
+    by_email = "mail" in question.lower() or not _NAME.search(question)
+    if not by_email:
+        return name
+    if identity.knows_email:
+        return f"My e-mail address is {identity.email}."
+    return f"I don't remember my e-mail address. {name}"
+
+
+class HumanCustomer:
+    """Shows a person the customer's part and the agent's messages, and reads the answers; "stop" ends the conversation.
+
+    Args:
+        input: The file from which answers are read, line by line. Default: standard input.
+        output: The file to which messages are written. Default: standard output.
+    """
+
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
+        self._terminal = Terminal(input, output)
+
+    def __call__(self, query: CustomerQuery, cancel: CancelToken | None = None) -> str:
+        """Return the message that the person types.
+
+        Raises:
+            HandlerFailed: The input ended.
+        """
+        shown = f"\nAgent: {query.said[-1]}"
+        if len(query.said) == 1:
+            shown = f'\nYou are the customer. {query.task.instruction}\nWhen you are done, say "stop".\n{shown}'
+        awaited = f"the customer's answer to {query.said[-1]!r:.200}"
+        return self._terminal.ask(shown, "You: ", self._read, cancel, awaited=awaited)
+
+    def _read(self, text: str) -> str | None:
+        if not text:
+            self._terminal.say('Say something, or "stop" when you are done.')
+            return None
+        return STOP if text.lower() == "stop" else text
+
+
+class RecordedCustomer:
+    """Says what the customer of a recorded conversation said, as long as the agent says the same as in the recording.
+
+    The agent's tool calls may differ from the recorded ones.
+
+    Args:
+        conversation: The recording: from ``spec_envs.conversation.read_trajectories``, or
+            ``from_chat(env.unwrapped.dialogue)``.
+
+    Raises:
+        InvalidConfiguration: The customer says nothing in the conversation.
+    """
+
+    effect: ClassVar[Effect] = Effect.READ
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._turns: list[tuple[str, str]] = []  # the agent's message right before ("" for none), the customer's
+        before = ""
+        for event in conversation.events:
+            if isinstance(event, UserMessage):
+                self._turns.append((before, event.text))
+            before = event.text if isinstance(event, AssistantMessage) else ""
+        if not self._turns:
+            raise InvalidConfiguration("the conversation to replay holds no message of a customer")
+
+    def __call__(self, query: CustomerQuery) -> str:
+        """Return the customer's next message.
+
+        Raises:
+            RecordMissing: The recording ends here, or the agent has said something that is not in the recording.
+        """
+        heard = query.said[2::2]  # without the greeting
+        if len(heard) >= len(self._turns):
+            raise RecordMissing(
+                f"the recorded customer speaks {len(self._turns)} times, and the agent has answered once more: "
+                f"{heard[-1]!r:.200}"
+            )
+        for number, (said, (recorded, _)) in enumerate(zip(heard, self._turns[1:], strict=False), start=1):
+            if said != recorded:
+                raise RecordMissing(
+                    f"message {number} of the agent is {said!r:.200}, and the recorded customer answered to "
+                    f"{recorded!r:.200}; the recording does not say what the customer answers to another message"
+                )
+        return self._turns[len(heard)][1]

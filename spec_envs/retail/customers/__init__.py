@@ -1,1 +1,0 @@
-"""The customers that come with the package: a script, a person at the terminal, and a recorded conversation."""

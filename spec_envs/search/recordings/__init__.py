@@ -1,1 +1,0 @@
-"""Recorded ReAct episodes: their file format, the pages recovered from them, and their replay."""

@@ -1,1 +1,0 @@
-"""The articles of the generated wiki, written from the facts of the world."""

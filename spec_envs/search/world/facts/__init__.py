@@ -1,1 +1,0 @@
-"""The facts of the generated world: its places, people, organisations and works."""

@@ -1,0 +1,314 @@
+"""Questions about the world that take two or three pages to answer: along a chain of facts, or by comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from spec_envs.draws import Draws
+from spec_envs.search.questions import Question
+from spec_envs.search.world.entities import Entity, World
+from spec_envs.search.world.prose import date
+
+#: How to refer to an entity by its relation to another entity.
+REFERRED: dict[str, tuple[str, ...]] = {
+    "author": ("the author of {}", "the writer of {}", "the person who wrote {}"),
+    "director": ("the director of {}", "the person who directed {}"),
+    "star": ("the star of {}", "the person who played the leading role in {}"),
+    "score": ("the person who wrote the music for {}", "the composer of the music for {}"),
+    "basis": ("the novel on which {} is based", "the novel from which {} was adapted", "the literary source of {}"),
+    "composer": ("the composer of {}", "the person who composed {}"),
+    "painter": ("the painter of {}", "the artist who painted {}"),
+    "architect": ("the architect of {}", "the person who designed {}"),
+    "publisher": ("the publisher of {}", "the publishing house that published {}"),
+    "studio": ("the film studio that produced {}", "the studio behind {}"),
+    "founder": ("the founder of {}", "the person who founded {}"),
+    "birthplace": ("the birthplace of {}", "the town where {} was born", "the town in which {} was born"),
+    "university": ("the university that {} attended", "the university where {} studied", "the alma mater of {}"),
+    "spouse": ("the spouse of {}", "the person whom {} married"),
+    "town": ("the town in which {} is located", "the town where {} is to be found", "the town that is home to {}"),
+    "museum": ("the museum that owns {}", "the museum in which {} hangs"),
+    "premiere": ("the town where {} was first performed", "the town that saw the first performance of {}"),
+    "setting": (
+        "the town in which {} is set",
+        "the town where the story of {} takes place",
+        "the town that is the setting of {}",
+    ),
+    "river": ("the river on which {} lies", "the river that flows through {}"),
+    "country": ("the country in which {} lies", "the country that {} belongs to"),
+    "source": (
+        "the mountain on which {} rises",
+        "the mountain where {} has its source",
+        "the mountain that is the source of {}",
+    ),
+    "climber": ("the first person to climb {}", "the mountaineer who first climbed {}"),
+    "namesake": ("the person after whom {} is named", "the namesake of {}"),
+    "prize": ("the prize that {} received", "the prize that was awarded to {}"),
+}
+
+#: How to ask for a fact about an entity.
+ASKED: dict[str, tuple[str, ...]] = {
+    "birthplace": ("In which town was {} born?", "Where was {} born?", "What is the birthplace of {}?"),
+    "born": ("When was {} born?", "What is the date of birth of {}?"),
+    "university": (
+        "Which university did {} attend?",
+        "At which university did {} study?",
+        "Which university was attended by {}?",
+    ),
+    "spouse": ("Whom did {} marry?", "Who was the spouse of {}?"),
+    "prize": ("Which prize did {} receive?", "Which prize was awarded to {}?"),
+    "nationality": ("What was the nationality of {}?",),
+    "author": ("Who wrote {}?", "Who is the author of {}?"),
+    "publisher": ("Which publishing house published {}?", "Who published {}?"),
+    "setting": ("In which town is {} set?", "Which town is the setting of {}?"),
+    "year": ("In which year was {} published?", "What is the year of publication of {}?"),
+    "founder": ("Who founded {}?", "Who was the founder of {}?"),
+    "founded": ("In which year was {} founded?", "When was {} founded?", "What is the founding year of {}?"),
+    "town": ("In which town is {} based?", "Which town is the seat of {}?"),
+    "population": (
+        "How many inhabitants did {} have in 2011?",
+        "What was the population of {} in 2011?",
+        "What was the population in 2011 of {}?",
+    ),
+    "river": ("On which river does {} lie?", "Which river flows through {}?"),
+    "country": ("In which country does {} lie?", "Which country includes {}?"),
+    "mouth": (
+        "Into which sea does {} flow?",
+        "Into which body of water does {} empty?",
+        "Which sea receives the waters of {}?",
+    ),
+    "length": ("How long is {}?", "What is the length of {}?"),
+    "height": ("How high is {}?", "What is the height of {}?"),
+    "climber": ("Who was the first person to climb {}?", "Who made the first ascent of {}?"),
+    "capital": ("What is the capital of {}?",),
+    "currency": ("What is the currency of {}?",),
+    "language": ("What is the official language of {}?",),
+    "first": ("In which year was {} first awarded?",),
+}
+
+
+_SPLITS = {"train": 200, "dev": 80, "test": 120}
+#: The kinds of each ten questions.
+_MIXTURE = ("two hops",) * 4 + ("three hops",) * 3 + ("comparison",) * 3
+
+#: By the kind of the first entity: the relations along a chain, the last of which the question asks for.
+_CHAINS = {
+    "novel": """
+        author birthplace; author born; author university; author spouse; author prize; author nationality;
+        publisher founder; publisher town; setting population; setting river; setting country;
+        author birthplace population; author birthplace river; author university founded; author spouse born;
+        author spouse birthplace; publisher founder born; author prize first; setting river mouth""",
+    "film": """
+        director birthplace; director born; director university; director prize; star birthplace; star born;
+        star spouse; score university; score birthplace; basis author; basis publisher; basis setting; basis year;
+        studio founder; studio founded; basis author birthplace; basis author born; basis author university;
+        director birthplace river; basis publisher founder; director birthplace population;
+        director university founded; star spouse born; studio founder birthplace; basis setting river""",
+    "opera": """
+        composer birthplace; composer born; composer university; composer spouse; premiere population; premiere river;
+        composer university founded; premiere river mouth; composer birthplace country""",
+    "painting": """
+        painter birthplace; painter born; painter university; museum founded; painter birthplace river;
+        painter university founded""",
+    "building": """
+        architect birthplace; architect university; architect spouse; town population; town river;
+        architect birthplace population; architect spouse birthplace; town river length""",
+    "person": """
+        birthplace population; birthplace river; university founded; spouse birthplace; spouse born;
+        birthplace river mouth; birthplace country currency; birthplace river length; spouse birthplace river""",
+    "mountain": "climber birthplace; climber spouse; climber university; climber birthplace population",
+    "river": "source height; source climber; source climber birthplace",
+    "town": "river mouth; river length; country capital; country language; river source height; river source climber",
+    "prize": "namesake birthplace; namesake born; namesake birthplace river",
+}
+#: How questions name entities of these kinds; other entities are named by their names alone.
+_NAMED = {kind: f"the {kind} {{}}" for kind in ("novel", "film", "opera", "painting")}
+
+#: The words of phrases behind their gap.
+_ENDS = tuple(
+    dict.fromkeys(end for forms in REFERRED.values() for form in forms if (end := form.partition("{}")[2]) != "")
+)
+_YEARS = {"film": "released", "novel": "published"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Draft:
+    """A question without its id."""
+
+    text: str
+    answer: str
+    type: str
+    supporting: tuple[str, ...]
+
+
+def make_questions(world: World, seed: int) -> tuple[Question, ...]:
+    """All questions about the world, split by split."""
+    asker = _Asker(world, Draws("questions", seed))
+    makers: dict[str, Callable[[], _Draft | None]] = {
+        "two hops": lambda: asker.chain(2),
+        "three hops": lambda: asker.chain(3),
+        "comparison": asker.comparison,
+    }
+    ids = [f"{split}-{number}" for split, count in _SPLITS.items() for number in range(count)]
+    drafts: dict[str, _Draft] = {}
+    for kind in itertools.cycle(_MIXTURE):
+        if len(drafts) == len(ids):
+            break
+        made: _Draft | None = None
+        while made is None or made.text in drafts:
+            made = makers[kind]()
+        drafts[made.text] = made
+    return tuple(
+        Question(name, made.text, made.answer, made.type, made.supporting)
+        for name, made in zip(ids, drafts.values(), strict=True)
+    )
+
+
+class _Asker:
+    """Draws questions. The methods return ``None`` if the draw does not make a question."""
+
+    def __init__(self, world: World, draws: Draws) -> None:
+        self._world = world
+        self._draws = draws
+        self._starts = {kind: [entity for entity in world.entities if _is_a(entity, kind)] for kind in _CHAINS}
+        self._chains = {
+            hops: [(kind, path.split()) for kind, path in _all_chains() if len(path.split()) == hops] for hops in (2, 3)
+        }
+
+    def chain(self, hops: int) -> _Draft | None:
+        """A question for a fact about the last entity of a chain."""
+        kind, path = self._draws.pick(self._chains[hops])
+        entity: Any = self._draws.pick(self._starts[kind])
+        along, phrase = [entity], self._named(entity)
+        for relation in path[:-1]:
+            entity = entity.get(relation)
+            if entity is None:
+                return None
+            along.append(entity)
+            phrase = self._phrase(REFERRED[relation], phrase)
+        answer = _answer(entity, path[-1])
+        if answer is None or len(set(along)) < len(along):
+            return None
+        return _Draft(self._phrase(ASKED[path[-1]], phrase), answer, "bridge", tuple(each.title for each in along))
+
+    def _phrase(self, forms: tuple[str, ...], phrase: str) -> str:
+        """Put ``phrase`` into one of the forms. At most one form in a question may go on after its gap."""
+        open_ended = [form for form in forms if form.rstrip("?").endswith("{}")]
+        nested = any(end in phrase for end in _ENDS)
+        return self._draws.pick(open_ended if nested and open_ended else forms).format(phrase)
+
+    def comparison(self) -> _Draft:
+        """A question that compares two entities of the same kind."""
+        make: Callable[[], _Draft | None] = self._draws.pick(
+            (self.births, self.nationalities, self.years, self.makers_births, self.makers_universities, self.numbers)
+        )
+        made = None
+        while made is None:
+            made = make()
+        return made
+
+    def births(self) -> _Draft | None:
+        one, other = self._two(self._world.people)
+        form = self._draws.pick(("Who was born first, {} or {}?", "Which of the two was born earlier, {} or {}?"))
+        return self._first(form, one, other, lambda entity: entity["born"][2])
+
+    def years(self) -> _Draft | None:
+        kind = self._draws.pick(("film", "novel"))
+        one, other = self._two(self._world.of(kind))
+        form = self._draws.pick(
+            (f"Which {kind} was {_YEARS[kind]} first, {{}} or {{}}?", f"Which {kind} came out earlier, {{}} or {{}}?")
+        )
+        return self._first(form, one, other, lambda entity: entity["year"])
+
+    def makers_births(self) -> _Draft | None:
+        kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("opera", "composer")))
+        one, other = self._two(self._world.of(kind))
+        form = f"Which {kind} has the {role} who was born first, {{}} or {{}}?"
+        return self._first(form, one, other, lambda entity: entity[role]["born"][2], role)
+
+    def numbers(self) -> _Draft | None:
+        kind, form, relation, sign = self._draws.pick(
+            (
+                ("river", "Which river is longer, {} or {}?", "length", -1),
+                ("mountain", "Which mountain is higher, {} or {}?", "height", -1),
+                ("town", "Which town had more inhabitants in 2011, {} or {}?", "population", -1),
+                ("university", "Which university is older, {} or {}?", "founded", 1),
+                ("orchestra", "Which orchestra was founded first, {} or {}?", "founded", 1),
+            )
+        )
+        one, other = self._two(self._world.of(kind))
+        return self._first(form, one, other, lambda entity: sign * entity[relation])
+
+    def nationalities(self) -> _Draft | None:
+        one, other = self._two(self._world.people)
+        form = self._draws.pick(("Are {} and {} of the same nationality?", "Do {} and {} have the same nationality?"))
+        same = one["country"] is other["country"]
+        if not same and self._draws.chance(0.8):  # otherwise nearly all answers would be "no"
+            return None
+        return self._compared(form, one, other, "yes" if same else "no")
+
+    def makers_universities(self) -> _Draft | None:
+        kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("painting", "painter")))
+        one, other = self._two(self._world.of(kind))
+        makers = one[role], other[role]
+        studied = [maker.get("university") for maker in makers]
+        same = studied[0] is studied[1]
+        if None in studied or makers[0] is makers[1] or (not same and self._draws.chance(0.8)):
+            return None
+        form = f"Did the {role} of {{}} and the {role} of {{}} study at the same university?"
+        return self._compared(form, one, other, "yes" if same else "no", role)
+
+    def _two(self, entities: list[Entity]) -> tuple[Entity, Entity]:
+        one, other = self._draws.pick(entities), self._draws.pick(entities)
+        return one, other
+
+    def _first(
+        self, form: str, one: Entity, other: Entity, key: Callable[[Entity], int], role: str | None = None
+    ) -> _Draft | None:
+        if key(one) == key(other):
+            return None
+        return self._compared(form, one, other, min(one, other, key=key).name, role)
+
+    def _compared(self, form: str, one: Entity, other: Entity, answer: str, role: str | None = None) -> _Draft | None:
+        """A question about the two entities; with ``role``, about the people who have this role in them."""
+        along = (one, other) if role is None else (one, one[role], other, other[role])
+        titles = tuple(entity.title for entity in along)
+        if one.name == other.name or len(set(titles)) < len(titles):
+            return None
+        return _Draft(form.format(self._named(one), self._named(other)), answer, "comparison", titles)
+
+    def _named(self, entity: Entity) -> str:
+        if entity.is_person and entity.title != entity.name:
+            return f"the {entity.kind} {entity.name}"
+        name = f"the {entity.name}" if entity.article else entity.name
+        return _NAMED.get(entity.kind, "{}").format(name)
+
+
+def _all_chains() -> Iterator[tuple[str, str]]:
+    for kind, paths in _CHAINS.items():
+        for path in paths.split(";"):
+            yield kind, path
+
+
+def _is_a(entity: Entity, kind: str) -> bool:
+    if kind == "person":
+        return entity.is_person
+    return "architect" in entity.facts if kind == "building" else entity.kind == kind
+
+
+def _answer(entity: Entity, relation: str) -> str | None:
+    """A fact in the form of an answer; ``None`` if there is no such fact."""
+    if relation == "nationality":
+        return str(entity["country"]["demonym"])
+    fact = entity.get(relation)
+    if relation == "born":
+        return date(fact)
+    if relation == "length":
+        return f"{fact} kilometres"
+    if relation == "height":
+        return f"{fact:,} metres"
+    if isinstance(fact, int):
+        return f"{fact:,}" if relation == "population" else str(fact)
+    return fact.name if isinstance(fact, Entity) else fact

@@ -1,1 +1,0 @@
-"""Questions about the generated world, with their answers."""

@@ -1,1 +1,0 @@
-"""Workloads: immutable values that say what runs and which knobs may be set."""
