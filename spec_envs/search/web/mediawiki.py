@@ -34,6 +34,13 @@ _MARKS = frozenset(
 _MAY_MEAN = re.compile(r"\b(?:may|can|could)(?: also)? refer to:$")
 _BLOCKS = frozenset({"p", "ul", "ol", "dl"})
 _ITEMS = frozenset({"li", "dt", "dd"})
+#: The tags that stand between words: line breaks, and what begins on a new line.
+_BREAKS = frozenset(
+    "br hr p ul ol dl li dt dd div h1 h2 h3 h4 h5 h6 pre blockquote center address section article aside header footer "
+    "nav main details summary fieldset legend table caption tr td th figcaption menu dir listing option".split()
+)
+#: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
+_MAX_TAGS = 400_000
 #: How deep tags may be nested. Articles have some 30 levels.
 _MAX_DEPTH = 200
 #: Sections behind the text of an article. Only their links are read.
@@ -59,6 +66,16 @@ def title_path(title: str) -> str:
         # Clients and servers that normalise paths would change such a title.
         return "/w/index.php?" + urllib.parse.urlencode({"title": name})
     return "/wiki/" + urllib.parse.quote(name, safe="/:,;@!$*()~")
+
+
+def check_number_of_tags(url: str, html: str) -> None:
+    """Check that a page is not too large to be parsed.
+
+    Raises:
+        HandlerFailed: The page has too many tags.
+    """
+    if html.count("<") > _MAX_TAGS:
+        raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
 
 
 def parse(html: str) -> Fetched:
@@ -146,9 +163,23 @@ def _page(title: str, content: Tag, disambiguation: bool) -> Page:
 def _items(listing: Tag) -> Iterator[str]:
     """The texts of the items of a list and of nested lists. An item's text does not include the items nested in it."""
     texts: dict[int, list[str]] = {id(tag): [] for tag in _tags(listing) if tag.name in _ITEMS}
-    for part in listing.strings:
-        texts.get(id(_nearest(part.parent, _ITEMS)), []).append(part)
+    for text, tag in _pieces(listing):
+        texts.get(id(_nearest(tag, _ITEMS)), []).append(text)
     return filter(None, (" ".join("".join(parts).split()) for parts in texts.values()))
+
+
+def _pieces(tag: Tag) -> Iterator[tuple[str, Tag]]:
+    """The texts in ``tag``, each with the tag that it is in, and a space wherever a line breaks."""
+    from bs4.element import CData, NavigableString, Tag
+
+    for child in tag.children:
+        if isinstance(child, Tag):
+            gap = " " if child.name in _BREAKS else ""
+            yield gap, tag
+            yield from _pieces(child)
+            yield gap, tag
+        elif type(child) in (NavigableString, CData):  # not comments
+            yield str(child), tag
 
 
 def _nearest(tag: Tag | None, names: Container[str]) -> Tag | None:
@@ -181,7 +212,7 @@ def _title_of(link: Tag) -> str | None:
 
 
 def _text(tag: Tag) -> str:
-    return " ".join(tag.get_text().split())
+    return " ".join("".join(text for text, _ in _pieces(tag)).split())
 
 
 def _excerpt(soup: BeautifulSoup) -> str:
