@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import gc
 import random
 import struct
 import types
@@ -21,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs.forking.arrays import owner_of
-from spec_envs.forking.callables import Cache, content_of
+from spec_envs.forking.callables import Cache, called_by, content_of
 from spec_envs.forking.generators import seeds_of
 from spec_envs.forking.kinds import (
     ATOMIC,
@@ -261,9 +260,7 @@ class _Walk:
     def _ufunc(self, a: np.ufunc, b: np.ufunc, path: _Path) -> None:
         if a is not b:
             self.objects.pair(a, b, path)
-        for mine, other in zip(gc.get_referents(a), gc.get_referents(b), strict=True):
-            if isinstance(mine, types.FunctionType):
-                self._part(mine, other, path, ".<function>")
+        self._part(called_by(a), called_by(b), path, ".<function>")
 
     def _cache(self, a: Any, b: Any, path: _Path) -> None:
         if a is b and is_global(a, a.__qualname__):

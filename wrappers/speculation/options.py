@@ -36,6 +36,8 @@ class SessionOptions:
     runtime: str | Runtime = "threads"
     canonical: Mapping[str, Callable[[Any], Hashable]] | None = None
     shadow_every: int = 10
+    rehearse: bool = True
+    prove_every: int = 100
     max_trace_events: int = 100_000
 
     def __post_init__(self) -> None:
@@ -45,7 +47,7 @@ class SessionOptions:
             )
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-        for name, least in (("k", 1), ("shadow_every", 1), ("max_trace_events", 0)):
+        for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
             integer(name, getattr(self, name), least=least)
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
