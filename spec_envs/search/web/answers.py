@@ -49,7 +49,9 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "
 _HIDDEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|template|xmp)\b.*?(?:</\1\b|\Z)", re.S | re.I)
 _META = re.compile(r"<meta\b(?>\"[^\"]*\"|'[^']*'|[^<>\"']+){0,50}+>", re.I)
 _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
-_REFRESH = re.compile(r"\s*(\d*)[\d.]*\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(?:\"([^\"]*)|'([^']*)|(.*))", re.S | re.I)
+_REFRESH = re.compile(
+    r"\s*(?=[\d.])(\d*)[\d.]*\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(?:\"([^\"]*)|'([^']*)|(.*))", re.S | re.I
+)
 #: The characters of an address that stay as they are.
 _KEPT = "!#$%&'()*+,/:;=?@[]~"
 
@@ -165,7 +167,8 @@ def decoded(body: bytes, content_type: str = "") -> str:
     named = re.search(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", content_type, re.IGNORECASE)
     found = _codec_of(named[1]) if named else None
     if found is None:
-        declared = EncodingDetector.find_declared_encoding(body, is_html=True)
+        # More than the 1,024 bytes of the standard, and not all, since looking takes the square of the length.
+        declared = EncodingDetector.find_declared_encoding(body[:8192], is_html=True, search_entire_document=True)
         found = _codec_of(declared) if declared else None
         if found is None or found.startswith("utf-16"):  # a declaration that could be read is not in UTF-16
             found = "utf-8"
@@ -220,7 +223,7 @@ class Answer:
             return None
         for attributes in map(_attributes, _META.findall(_HIDDEN.sub("", self.text()))):
             if attributes.get("http-equiv", "").strip().lower() == "refresh":
-                found = _REFRESH.fullmatch(attributes.get("content", ""))
+                found = _REFRESH.match(attributes.get("content", ""))
                 target = "".join(part or "" for part in found.groups()[1:]).strip() if found else ""
                 url = self._absolute(target.encode("utf-8", "replace")) if target else self.url
                 return url if found and int(found[1] or 0) == 0 and url != self.url else None

@@ -6,6 +6,7 @@ makes no requests; the backends do.
 
 from __future__ import annotations
 
+import functools
 import re
 import urllib.parse
 from collections.abc import Container, Iterator
@@ -87,10 +88,8 @@ def parse(html: str) -> Fetched:
     Raises:
         HandlerFailed: ``html`` is not a page of a MediaWiki site, or its tags are nested too deeply.
     """
-    from bs4 import BeautifulSoup
-
     # The C library of lxml would stop reading at a NUL.
-    soup = BeautifulSoup(html.replace("\0", "\N{REPLACEMENT CHARACTER}"), "lxml")
+    soup = _soup_class()(html.replace("\0", "\N{REPLACEMENT CHARACTER}"), "lxml")
     marks = _marks(soup)
     if any(name in marks for name in _RESULTS):
         return Fetched(None, tuple(dict.fromkeys(_found(soup))))
@@ -103,15 +102,25 @@ def parse(html: str) -> Fetched:
     return Fetched(_page(_text(marks["firstHeading"]), content, listed))
 
 
+@functools.cache
+def _soup_class() -> type[BeautifulSoup]:
+    """A parser that stops where tags are nested too deeply, instead of after a long page."""
+    from bs4 import BeautifulSoup
+
+    class Soup(BeautifulSoup):
+        def pushTag(self, tag: Tag) -> None:
+            super().pushTag(tag)
+            if len(self.tagStack) - 1 > _MAX_DEPTH:  # the first is the document itself
+                raise HandlerFailed(f"tags are nested more than {_MAX_DEPTH} levels deep")
+
+    return Soup
+
+
 def _marks(soup: BeautifulSoup) -> dict[str, Tag]:
     """The first tag with each of the classes and ids in ``_MARKS``."""
     marks: dict[str, Tag] = {}
-    depths = {id(soup): 0}
     # CSS selectors would take five times as long as the rest of the parsing.
     for tag in _tags(soup):
-        depths[id(tag)] = depth = depths[id(tag.parent)] + 1
-        if depth > _MAX_DEPTH:
-            raise HandlerFailed(f"tags are nested more than {_MAX_DEPTH} levels deep")
         for name in _names(tag):
             if name in _MARKS:
                 marks.setdefault(name, tag)
