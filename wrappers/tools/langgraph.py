@@ -40,7 +40,11 @@ class _AwaitedNode(ToolNode):
 
 
 def speculative_node(
-    tools: SpeculativeTools, functions: Iterable[BaseTool | Callable[..., Any]], **options: Any
+    tools: SpeculativeTools,
+    functions: Iterable[BaseTool | Callable[..., Any]],
+    *,
+    trust_annotations: bool = False,
+    **options: Any,
 ) -> ToolNode:
     """Return ``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
 
@@ -52,6 +56,9 @@ def speculative_node(
     Args:
         tools: The proxy.
         functions: The tools.
+        trust_annotations: Whether to believe an MCP server that says by ``readOnlyHint`` that an undeclared tool
+            changes nothing; ``langchain-mcp-adapters`` puts the hint into the tool's ``metadata``. Such a tool is a
+            ``SAMPLE``, since its results may change by themselves.
         options: The options of ``ToolNode``, except for the two that wrap calls.
 
     Raises:
@@ -62,8 +69,11 @@ def speculative_node(
     injected.update(name for name, tool in node.tools_by_name.items() if _is_injected(tool))
     for tool in node.tools_by_name.values():
         schema = Tool(tool.name, tool.description, _parameters(tool))
-        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=_function(tool) or tool)
+        source = _function(tool) or tool
+        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=source, takes_context=False)
         tools.add(tool.name, port, schema=schema, ahead=tool.name not in injected)
+        if trust_annotations:
+            tools.trust(tool.name, read_only=(tool.metadata or {}).get("readOnlyHint") is True)
     return node
 
 
