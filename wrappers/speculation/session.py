@@ -190,9 +190,7 @@ class Session:
             NotForkable: Forks of the environment are not faithful, or not independent.
         """
         self.trust.begin(self.env, transition)
-        if not self.trust.is_plain:
-            fork(self.env)
-        return self.restart(transition)
+        return self.restart(transition, may_refuse=True)
 
     def begin_reset(self, method: Method) -> None:
         """Put the root where the reset ``method`` of a ``CallEnv`` waits first, before the real reset gets there.
@@ -286,7 +284,7 @@ class Session:
         self._last = stepped.transition
         return private_copy(stepped.transition)
 
-    def restart(self, transition: Transition) -> Transition:
+    def restart(self, transition: Transition, *, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
         self._last = private_copy(transition)
         env = self.env
@@ -294,7 +292,7 @@ class Session:
             try:
                 env = fork(env)
             except NotForkable as error:
-                if self.asks:
+                if self.asks or may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
         self.driver.rebase(Deciding(env, self._agent, self._last))
