@@ -5,13 +5,25 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import chess
+
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
+from spec_envs.chess.notation import looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
 
 _SYSTEM = "You are a strong chess player."
-_UCI = re.compile(r"\b[a-h][1-8][a-h][1-8][qrbn]?\b")
-_SAN = re.compile(r"(?:O-O(?:-O)?|0-0(?:-0)?|[KQRBN]?[a-h]?[1-8]?x?[a-h][1-8](?:=[QRBN])?)[+#]?")
+_SAID = re.compile(r"\bmove[*_`]*:", re.IGNORECASE)
+_MARKS = " \t*_`'\"“”‘’>#-•"
+#: What may stand before a move on its line: marks, bullets, and the move's number.
+_START = re.compile(rf"^[{re.escape(_MARKS)}(\[]*(?:\d+\s*(?:\.+|…|\))\s*)?[{re.escape(_MARKS)}]*")
+_TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
+_UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
+_SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
+#: After these words a square is the move of a pawn.
+_PLAY = re.compile(r"\b(?:play|plays|playing|choose|pick|prefer|push|with|say)\W*$", re.IGNORECASE)
+_PIECE = re.compile(r"\b(?:king|queen|rook|bishop|knight)s?\b", re.IGNORECASE)
+_WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.pattern}", re.IGNORECASE)
 
 
 def _situation(query: Any) -> str:
@@ -40,21 +52,60 @@ def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
 
 
 def _move(text: str, query: Any) -> str:
-    """Return the last legal move that ``text`` names; if there is a "Move:", only after it."""
+    """Return the move that ``text`` chooses: the one that stands at its last "Move:", or else the only one it names.
+
+    Raises:
+        ValueError: There is no such move, or it is not legal, or several moves may be meant.
+    """
     board = Position.of(query).board()
-    said = text.rpartition("Move:")[2]
-    named = _UCI.findall(said)
-    legal = sorted(move.uci() for move in board.legal_moves)
-    for uci in reversed(named):
-        if uci in legal:
-            return str(uci)
-    for san in reversed(_SAN.findall(said)):
-        try:
-            return board.parse_san(san).uci()
-        except ValueError:
-            continue
-    what = f"{named[-1]} is not legal" if named else f"{text[-80:]!r} names no legal move"
-    raise ValueError(f"{what} in {board.fen()}; the legal moves are {' '.join(legal)}")
+    *_, said = _SAID.split(plain(text))
+    lines = [line for line in said.splitlines() if line.strip(_MARKS)] or [""]
+    chosen = _stated(board, lines[0]) if _SAID.search(plain(text)) else _named(board, lines)
+    if chosen is not None:
+        return chosen
+    wrong = [token for token in _tokens(said) if looks_like_move(token) and move_in(board, token) is None]
+    what = f"{wrong[-1]} is not legal" if wrong else f"{text[-80:]!r} names no legal move, or more than one,"
+    legal = " ".join(sorted(move.uci() for move in board.legal_moves))
+    raise ValueError(f"{what} in {board.fen()}; the legal moves are {legal}")
+
+
+def _stated(board: chess.Board, line: str) -> str | None:
+    """The move at the beginning of ``line``; if there is none, the only one in it, provided that all in it is legal."""
+    start = _START.sub("", line)
+    first = next(iter(_tokens(start)), "")
+    if looks_like_move(first):
+        bare = _SQUARE.fullmatch(first) is not None
+        return None if bare and _WITH_PIECE.match(start, len(first)) else move_in(board, first)
+    named = {move_in(board, token) for token in _tokens(line) if looks_like_move(token)}
+    return named.pop() if len(named) == 1 and not _PIECE.search(line) else None
+
+
+def _named(board: chess.Board, lines: list[str]) -> str | None:
+    """The only legal move in ``lines``, or the only line that is a move, or a move with a remark in brackets."""
+    named: set[str | None] = set()
+    for line in lines:
+        line = _START.sub("", line)
+        for found in _TOKEN.finditer(line):
+            token, before = found[0], line[: found.start()]
+            if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
+                continue
+            if _SQUARE.fullmatch(token) and before.strip(_MARKS) and not _PLAY.search(before):
+                if _PIECE.search(line):  # a piece may go there
+                    named.add(None)
+            else:
+                named.add(move_in(board, token))
+    if len(named) == 1:
+        return named.pop()
+    starts = [_START.sub("", line) for line in lines]
+    alone = {move_in(board, start.strip(_MARKS)) for start in starts if len(start.split()) == 1} - {None}
+    if len(alone) == 1:
+        return alone.pop()
+    first = next(iter(_tokens(starts[0])), "")
+    return move_in(board, first) if starts[0][len(first) :].lstrip(_MARKS).startswith("(") and not alone else None
+
+
+def _tokens(text: str) -> list[str]:
+    return [str(token) for token in _TOKEN.findall(text)]
 
 
 #: For ``ChatPolicy``: the agent's move, in UCI notation. It also answers the ``Position`` that an opponent gets.
