@@ -46,6 +46,7 @@ MAY_WAIT = {
     "spec_envs/tuning/programs/database.py": "a program of its own that measures",
     "spec_envs/tuning/programs/wire.py": "for programs of their own that measure",
     "wrappers/runtimes/threads.py": "the runtime of threads",
+    "wrappers/tools/blocking.py": "a bridge to an event loop in a thread of its own",
     "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
     "wrappers/tools/proxy.py": "a proxy that is awaited",
 }

@@ -88,7 +88,9 @@ class _Pairing:
 class _Walk:
     def __init__(self, known: Mapping[int, Any], pairs: Mapping[int, Any]) -> None:
         self.todo: list[tuple[Any, Any, _Path]] = []
-        self.objects = _Pairing({**pairs, **known})
+        self.objects = _Pairing(known)
+        for address, copied in pairs.items():  # one way: a copy may also stand for what is made anew when asked for
+            self.objects.copy_of.setdefault(address, id(copied))
         self._memory = _Pairing({})  # of arrays: views of the same memory must stay so
         self._memory.copy_of.update(self.objects.copy_of)
         self._seen = {(address, id(copy)) for address, copy in known.items()}

@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import copy
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -263,20 +263,27 @@ class SpeculativeTools:
         events = () if message is None else (UserMessage(message),)
         state, commands = self._machine.open_run(events, self._now())
         run = ToolRun(self, state, context)
-        around = _current.get()
         variables = contextvars.copy_context()
-        variables.run(_current.set, {tools: each for tools, each in around.items() if tools is not self})
+        variables.run(_current.set, {tools: each for tools, each in _current.get().items() if tools is not self})
         self._driver.contexts[state.number] = (context, variables)
-        token = _current.set({**around, self: run})
         try:
-            self._driver.carry_out(commands)
-            yield run
-            self._driver.learn(run.events)
+            with self.current(run):
+                self._driver.carry_out(commands)
+                yield run
+                self._driver.learn(run.events)
         finally:
             run.is_over = True
             self._driver.carry_out(self._machine.close_run(state, self._now()))
             del self._driver.contexts[state.number]
-            with contextlib.suppress(ValueError):  # the run ends in another task than it began in
+
+    @contextlib.contextmanager
+    def current(self, run: ToolRun) -> Iterator[None]:
+        """Have calls in the ``with`` belong to ``run``, which has begun elsewhere, such as in another thread."""
+        token = _current.set({**_current.get(), self: run})
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ValueError):  # it ends in another task than it began in
                 _current.reset(token)
 
     def _record(self, run: ToolRun, event: Event) -> None:

@@ -90,7 +90,7 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
             if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
                 continue
             if _SQUARE.fullmatch(token) and before.strip(_MARKS) and not _PLAY.search(before):
-                if _PIECE.search(line):  # a piece may go there
+                if _PIECE.search(line) or move_in(board, token):  # a piece may go there, or a pawn
                     named.add(None)
             else:
                 named.add(move_in(board, token))
