@@ -119,6 +119,10 @@ FRAMES = {
         [piece(None, '{"x"', index=0), piece("get_a", None, index=0, id="a"), piece(None, ":1}", index=0)],
         [("get_a", X)],
     ),
+    "all arguments before the name": (
+        [piece(None, Y, index=1), piece("get_a", X, index=0, id="a"), piece("get_b", None, index=1, id="b")],
+        BOTH,
+    ),
     "arguments as an object": ([piece("get_a", {"x": 1}, index=0, id="a")], [("get_a", '{"x": 1}')]),
     "a placeholder for arguments": ([piece("get_a", "{}", index=0, id="a"), piece(None, X, index=0)], [("get_a", X)]),
     "indexes as text": ([piece("get_a", X, index="0"), piece("get_b", Y, index="1")], BOTH),
