@@ -43,7 +43,7 @@ class WebSettings:
         attempts: How often a page is tried when the connection fails or the site is overloaded (>= 1).
         backoff_s: The pause in seconds before the second attempt (>= 0); it doubles with each further attempt.
         max_bytes: Size of the largest page, uncompressed (>= 1).
-        max_redirects: How many redirects may lead to one page (>= 0), those by ``<meta http-equiv="refresh">`` included.
+        max_redirects: How many redirects may lead to one page (>= 0), with those by ``<meta http-equiv="refresh">``.
         requests_per_s: How many requests per second the site gets (> 0); ``math.inf`` for no limit.
         user_agent: The ``User-Agent`` header. Many sites want it to name a way to reach you.
     """
