@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.bench import bench
 from spec_envs.benchmarks.options import Settings, options_of, setting
 from spec_envs.benchmarks.serve import serve_model, shop, wiki
-
-
-class _Failed(click.ClickException):
-    exit_code = 1
-
-
-class _BadInput(click.ClickException):
-    exit_code = 2
+from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 
 
 class Commands(click.Group):
@@ -33,25 +27,20 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except Exception as error:
-            failure = _failure(error)
-            if failure is None:
-                raise
-            raise failure from error
+        except (InvalidConfiguration, DependencyNotInstalled) as error:
+            raise _failure(str(error), 2) from error
+        except SpecEnvsError as error:
+            raise _failure(f"{type(error).__name__}: {error}", 1) from error
+        except OSError as error:
+            if error.filename is None:
+                raise  # such as a BrokenPipeError, which click handles: the program that read our output has ended
+            raise _failure(f"{error.filename}: {error.strerror}", 2) from error
 
 
-def _failure(error: Exception) -> click.ClickException | None:
-    from gymnasium.error import DependencyNotInstalled
-
-    from spec_envs.errors import InvalidConfiguration, SpecEnvsError
-
-    if isinstance(error, InvalidConfiguration | DependencyNotInstalled):
-        return _BadInput(str(error))
-    if isinstance(error, BrokenPipeError):
-        return None  # click handles it: the program that read our output has ended
-    if isinstance(error, OSError) and error.filename is not None:
-        return _BadInput(f"{error.filename}: {error.strerror}")
-    return _Failed(f"{type(error).__name__}: {error}") if isinstance(error, SpecEnvsError) else None
+def _failure(message: str, exit_code: int) -> click.ClickException:
+    failure = click.ClickException(message)
+    failure.exit_code = exit_code
+    return failure
 
 
 @click.group(cls=Commands)
