@@ -20,6 +20,10 @@ from spec_envs.benchmarks.serve import serve_model, shop, wiki
 from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 
 
+class _BadInput(click.ClickException):
+    exit_code = 2
+
+
 class Commands(click.Group):
     """A group that shows errors without a traceback, except those that are bugs of this package."""
 
@@ -28,19 +32,13 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (InvalidConfiguration, DependencyNotInstalled) as error:
-            raise _failure(str(error), 2) from error
+            raise _BadInput(str(error)) from error
         except SpecEnvsError as error:
-            raise _failure(f"{type(error).__name__}: {error}", 1) from error
+            raise click.ClickException(f"{type(error).__name__}: {error}") from error
         except OSError as error:
             if error.filename is None:
                 raise  # such as a BrokenPipeError, which click handles: the program that read our output has ended
-            raise _failure(f"{error.filename}: {error.strerror}", 2) from error
-
-
-def _failure(message: str, exit_code: int) -> click.ClickException:
-    failure = click.ClickException(message)
-    failure.exit_code = exit_code
-    return failure
+            raise _BadInput(f"{error.filename}: {error.strerror}") from error
 
 
 @click.group(cls=Commands)

@@ -12,9 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
-from gymnasium.error import DependencyNotInstalled
-
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import needed
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.local_wiki import page_html
 from spec_envs.search.web.mediawiki import title_path
@@ -148,11 +147,9 @@ def _html(text: str, status: int = 200) -> Response:
 
 
 def _server(host: str, port: int, answer: Callable[[Request], Response]) -> ThreadedWSGIServer:
-    try:
+    with needed("the local wiki", "wiki"):
         from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
         from werkzeug.wrappers import Request
-    except ImportError as error:
-        raise DependencyNotInstalled('the local wiki needs Werkzeug: pip install "spec-envs[wiki]"') from error
 
     class Handler(WSGIRequestHandler):
         disable_nagle_algorithm = True  # otherwise a body may wait 40 ms for the acknowledgement of its header
