@@ -10,7 +10,7 @@ from typing import Any
 from spec_envs import Call, CallCancelled, CancelToken, Guess, Guesser, InvalidConfiguration
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
-from spec_envs.handling import Closing, as_guess, is_async
+from spec_envs.handling import Closing, as_guess, is_async, unpriced_model
 from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)
@@ -52,6 +52,11 @@ class UnionGuesser(Closing):
         self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
         self._lock = threading.Lock()
         self._failures = [0] * len(self.guessers)
+
+    @property
+    def unpriced(self) -> str | None:
+        """The name of a member's model whose price is unknown, if there is one."""
+        return next(filter(None, map(unpriced_model, self.guessers)), None)
 
     @property
     def failures(self) -> tuple[int, ...]:

@@ -118,9 +118,8 @@ class _Faults(Settings):
 def shop(data: str, host: str, port: int, database: Path, **faults: Any) -> None:
     """Serve the tools of the retail shop over HTTP, with real writes, until Ctrl-C. Prints its address."""
     from spec_envs.retail.loading import load_data
-    from spec_envs.retail.shop.app import serving
+    from spec_envs.retail.shop.app import Faults, serving
     from spec_envs.retail.shop.database import ShopDatabase
-    from spec_envs.retail.shop.faults import Faults
 
     given = _Faults(**faults)
     wanted = Faults(

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.extras import needed
+from spec_envs.extras import require
 from spec_envs.handling import Closing
 
 if TYPE_CHECKING:
@@ -30,14 +30,16 @@ class Served(Closing):
     """
 
     def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        with needed("a local server", "servers"):
-            import uvicorn
+        require("a local server", "servers")
+        import uvicorn  # late: an extra
+
         self._socket = _listening(host, port)
         #: The server's address, such as ``http://127.0.0.1:8000``.
-        self.address = f"http://{host}:{self._socket.getsockname()[1]}"
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app,
             loop="asyncio",
+            interface="asgi3",
             http="h11",
             ws="none",
             lifespan="off",
@@ -71,7 +73,9 @@ class Served(Closing):
 def _listening(host: str, port: int) -> socket.socket:
     """A socket to which clients can connect already: their requests wait until the server runs."""
     # asyncio switches Nagle's algorithm off only for sockets that name the protocol TCP: 2 ms, not 44 ms.
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening = socket.socket(
+        socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+    )
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))

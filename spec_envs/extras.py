@@ -20,7 +20,6 @@ PACKAGES = {
     "langgraph": ("langgraph",),
     "sb3": ("stable-baselines3",),
     "tuning": ("scikit-learn",),
-    "wiki": ("werkzeug",),
     "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),
 }
 #: The modules of packages whose names differ.

@@ -258,6 +258,7 @@ class _Adapted:
         self._by_position = by_position
         self._by_name = not by_position and "cancel" in _parameters(function)
         self.is_async = is_async(function)
+        self.unpriced = unpriced_model(function)
         for name in ("effect", "max_inflight"):
             if (declared := getattr(origin, name, None)) is not None:
                 setattr(self, name, declared)
@@ -323,6 +324,12 @@ def declared_effect(what: str, handler: object) -> Effect | None:
     if effect is not None and not isinstance(effect, Effect):
         raise InvalidConfiguration(f"effect of {what}={handler!r} must be an Effect, not {effect!r}")
     return effect
+
+
+def unpriced_model(function: object) -> str | None:
+    """The name of the model that ``function`` calls, if the price of its tokens is unknown: its ``unpriced``."""
+    unpriced = getattr(function, "unpriced", None) or getattr(getattr(function, "__self__", None), "unpriced", None)
+    return unpriced if isinstance(unpriced, str) else None
 
 
 def is_async(function: Any) -> bool:

@@ -47,14 +47,14 @@ COMMANDS = [
     ("starlette", "mcp,openai-agents,servers", "bench tools"),
     ("uvicorn", "servers", "bench served-chess"),
     ("starlette", "servers", "bench served-chess"),
-    ("werkzeug", "wiki", "bench search-web"),
+    ("starlette", "servers", "bench search-web"),
     ("sklearn", "tuning", "bench tuning"),
     ("matplotlib", "plot", "bench tuning --guesser climb --plot curves.png"),
     ("starlette", "servers", "serve-model --policy chess"),
     ("uvicorn", "servers", "serve-model --policy tools"),
     ("starlette", "servers", "shop --port 0"),
     ("uvicorn", "servers", "shop --port 0"),
-    ("werkzeug", "wiki", "wiki --port 0"),
+    ("starlette", "servers", "wiki --port 0"),
 ]
 EXAMPLES = [
     ("starlette", "servers", "served_model.py"),
@@ -80,7 +80,7 @@ PROGRAMS = [
     ("starlette", "servers", "from spec_envs.benchmarks.serving import *; ModelServer(len)"),
     ("starlette", "servers", "import spec_envs.retail.shop.app"),
     ("uvicorn", "servers", "from spec_envs.asgi_server import Served; Served(None)"),
-    ("werkzeug", "wiki", "from spec_envs.search.local_wiki.server import WikiSite; WikiSite({}).__enter__()"),
+    ("starlette", "servers", "from spec_envs.search.local_wiki.server import WikiSite; WikiSite({}).__enter__()"),
 ]
 
 

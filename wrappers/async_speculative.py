@@ -10,6 +10,7 @@ from typing import Any, Generic, Self, SupportsFloat, TypeVar
 import gymnasium as gym
 
 from spec_envs.calls import Call
+from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
@@ -76,6 +77,8 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         limits: As for ``SpeculativeWrapper``.
         canonical: As for ``SpeculativeWrapper``; **lossy**.
         shadow_every: As for ``SpeculativeWrapper``.
+        rehearse: As for ``SpeculativeWrapper``.
+        prove_every: As for ``SpeculativeWrapper``.
         max_trace_events: As for ``SpeculativeWrapper``.
 
     Info:
@@ -99,6 +102,8 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         limits: Limits | None = None,
         canonical: Mapping[str, Callable[[Any], Hashable]] | None = None,
         shadow_every: int = 10,
+        rehearse: bool = True,
+        prove_every: int = 100,
         max_trace_events: int = 100_000,
     ) -> None:
         self._runtime = AsyncioRuntime()
@@ -112,9 +117,11 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             runtime=self._runtime,
             canonical=canonical,
             shadow_every=shadow_every,
+            rehearse=rehearse,
+            prove_every=prove_every,
             max_trace_events=max_trace_events,
         )
-        self._session = Session(env, options, type(self).__name__)
+        self._session = Session(env, options, type(self).__name__, on_forks=True)
         self.action_space, self.observation_space = env.action_space, env.observation_space
         self._begun: _Begun | None = None
 
@@ -126,7 +133,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
     @property
     def statistics(self) -> Statistics:
         """What was saved and what it cost, over the life of the wrapper."""
-        return self._session.driver.statistics()
+        return self._session.statistics()
 
     @property
     def trace(self) -> Trace:
@@ -148,7 +155,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
                 self._begun = None
                 session.discard_episode()
                 if not session.asks:
-                    transition = session.restart(method(self.env))
+                    transition = session.begin(method(self.env))
                     return transition.observation, session.info_of(transition)
                 before = session.checkpoint()
                 session.begin_reset(method)
@@ -171,6 +178,8 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
                     return session.step_result(session.restart(transition))
                 begun = self._begun = _Begun(request, stepping(action), session.checkpoint())
                 session.begin_step(root, action)
+            if session.trust.is_plain:
+                return session.step_result(self._step_plainly(begun))
             return session.step_result(await (self._run(begun) if session.asks else self._adopt_step(begun)))
 
     async def act(self, observation: ObsType) -> ActType:
@@ -271,6 +280,9 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         """Step an environment that does not ask: a fork has made the step, or makes it now, and takes its place."""
         try:
             stepped = await self._obtain()
+        except NotForkable as error:
+            self._session.stop_speculating(str(error), failed=True)
+            return self._step_plainly(begun)
         except Exception:
             self._begun = None
             assert begun.before.root is not None
@@ -278,6 +290,16 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             raise
         self._begun = None
         return self._session.adopt(stepped)
+
+    def _step_plainly(self, begun: _Begun) -> Transition:
+        """Step the environment itself, without a fork."""
+        self._begun = None
+        try:
+            return self._session.restart(begun.method(self.env))
+        except BaseException:
+            assert begun.before.root is not None
+            self._session.step_again_from(begun.before.root)
+            raise
 
     # -- what was interrupted ------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import as_handler
 from spec_envs.values import key_of
@@ -33,6 +33,7 @@ class Verdict(enum.Enum):
     LOSSLESS = "lossless"
     NONDETERMINISTIC_CONTROL = "nondeterministic control"
     DIVERGED = "diverged"
+    NOT_FORKABLE = "not forkable"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,20 +67,23 @@ class Certificate:
     Args:
         verdict: ``LOSSLESS`` if no seed showed a difference. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed
             already differ, so that nothing can be said. ``DIVERGED`` if two plain runs agree and the speculative run
-            differs from them.
+            differs from them. ``NOT_FORKABLE`` if the environment cannot be speculated on; ``reason`` says why.
         seeds: The number of seeds compared, including the seed with the difference.
         difference: The first difference, if any.
+        reason: The message of the ``NotForkable``, if any.
     """
 
     verdict: Verdict
     seeds: int
     difference: Difference | None = None
+    reason: str | None = None
 
     def __bool__(self) -> bool:
         return self.verdict is Verdict.LOSSLESS
 
     def __str__(self) -> str:
-        where = "" if self.difference is None else f" ({self.difference})"
+        why = self.reason or self.difference
+        where = "" if why is None else f" ({why})"
         return f"{self.verdict.value} on {self.seeds} seed(s){where}"
 
 
@@ -180,7 +184,11 @@ async def _compare(
     for count, seed in enumerate(seeds, 1):
         first = await _run(plain(), seed, max_steps)
         for make, verdict in ((plain, Verdict.NONDETERMINISTIC_CONTROL), (speculative, Verdict.DIVERGED)):
-            difference = _first_difference(seed, first, await _run(make(), seed, max_steps))
+            try:
+                second = await _run(make(), seed, max_steps)
+            except NotForkable as error:
+                return Certificate(Verdict.NOT_FORKABLE, count, reason=str(error))
+            difference = _first_difference(seed, first, second)
             if difference is not None:
                 return Certificate(verdict, count, difference)
     if not count:
@@ -199,7 +207,11 @@ def _first_difference(seed: int, first: Record, second: Record) -> Difference | 
 
 
 async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
-    """Run one episode, close the loop, and return the record of the episode."""
+    """Run one episode, close the loop, and return the record of the episode.
+
+    Raises:
+        NotForkable: The environment cannot be speculated on.
+    """
     record: Record = []
     try:
         observation, info = await loop.reset(seed)
@@ -220,6 +232,8 @@ async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
             )
             if terminated or truncated:
                 break
+    except NotForkable:
+        raise
     except Exception as error:
         record.append({"error": (type(error).__name__, str(error))})
     finally:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
-from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async
+from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.recording import Record, Recording
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
@@ -60,6 +60,7 @@ class DecoratedHandler:
         self._around = around
         handler = as_handler(inner)
         self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
+        self.unpriced = unpriced_model(inner)
         effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
         if effect is not None:
             self.effect: Effect = effect

@@ -60,6 +60,10 @@ class SpeculativeWrapper(
             the next call may then have been made with a slightly different query. Every ``shadow_every``-th such call
             is made again with the true query, and ``statistics`` say how often the response was different.
         shadow_every: See ``canonical``.
+        rehearse: Before the first episode of an environment that is not a ``CallEnv``, step forks of it to see whether
+            they are independent. Only where there is a guesser for the policy.
+        prove_every: Of the committed steps of such an environment, every how-many-th is made again on another fork and
+            compared. A step costs about as much again, so the default costs less than 1 % of the time. 0: none.
         max_trace_events: The number of events kept in ``trace``.
 
     Info:
@@ -70,7 +74,8 @@ class SpeculativeWrapper(
 
     Raises:
         InvalidConfiguration: An option has the wrong kind of value or is out of range.
-        NotForkable: ``env`` cannot be copied faithfully; the message names the layer and the way out.
+        NotForkable: ``env`` cannot be copied faithfully; the message names the layer and the way out. ``reset`` may
+            raise it, too: see ``rehearse``.
         UnknownHandler: A guesser is for a handler that neither the wrapper nor the environment has.
     """
 
@@ -87,6 +92,8 @@ class SpeculativeWrapper(
         runtime: Literal["threads", "simulation"] | Runtime = "threads",
         canonical: Mapping[str, Callable[[Any], Hashable]] | None = None,
         shadow_every: int = 10,
+        rehearse: bool = True,
+        prove_every: int = 100,
         max_trace_events: int = 100_000,
     ) -> None:
         options = SessionOptions(
@@ -99,6 +106,8 @@ class SpeculativeWrapper(
             runtime=runtime,
             canonical=canonical,
             shadow_every=shadow_every,
+            rehearse=rehearse,
+            prove_every=prove_every,
             max_trace_events=max_trace_events,
         )
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
@@ -112,7 +121,7 @@ class SpeculativeWrapper(
     @property
     def statistics(self) -> Statistics:
         """What was saved and what it cost, over the life of the wrapper."""
-        return self._session.driver.statistics()
+        return self._session.statistics()
 
     @property
     def trace(self) -> Trace:
@@ -132,7 +141,7 @@ class SpeculativeWrapper(
             session.begin_reset(method)
             transition = self._run(method)
         else:
-            transition = session.restart(method(self.env))
+            transition = session.begin(method(self.env))
         return transition.observation, session.info_of(transition)
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -143,9 +152,12 @@ class SpeculativeWrapper(
         if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
             session.driver.rebase(None)
             transition = session.restart(Transition(*self.env.step(action)))
+        elif session.trust.is_plain:
+            session.begin_step(root, action)
+            transition = self._step_plainly(root, action)
         else:
             session.begin_step(root, action)
-            transition = self._run(stepping(action)) if session.asks else self._adopt_step(root)
+            transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
         return session.step_result(transition)
 
     def close(self) -> None:
@@ -206,17 +218,29 @@ class SpeculativeWrapper(
             raise
         return session.finish(transition)
 
-    def _adopt_step(self, root: Deciding) -> Transition:
+    def _adopt_step(self, root: Deciding, action: ActType) -> Transition:
         """Step an environment that does not ask: a fork has made the step, or makes it now, and takes its place."""
         session = self._session
         try:
             stepped = session.driver.obtain()
+        except NotForkable as error:
+            session.stop_speculating(str(error), failed=True)
+            return self._step_plainly(root, action)
         except BaseException:
             session.step_again_from(root)
             raise
         transition = session.adopt(stepped)
         self.env = session.env
         return transition
+
+    def _step_plainly(self, root: Deciding, action: ActType) -> Transition:
+        """Step the environment itself, without a fork."""
+        session = self._session
+        try:
+            return session.restart(stepping(action)(self.env))
+        except BaseException:
+            session.step_again_from(root)
+            raise
 
 
 class BoundPolicy:

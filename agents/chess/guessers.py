@@ -13,9 +13,10 @@ from spec_envs.agents.calibration import RankCalibration, ScoreCalibration
 from spec_envs.agents.chess.policies import ActionFormat, as_response, checked_format, position_of
 from spec_envs.agents.recent import Recent
 from spec_envs.chess.builtin import rank_moves
-from spec_envs.chess.engine import EnginePool, Line
+from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedGuesses
 from spec_envs.chess.position import Position
+from spec_envs.chess.uci import Line
 from spec_envs.handling import Closing
 from spec_envs.values import key_of
 

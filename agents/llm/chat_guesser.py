@@ -7,13 +7,14 @@ import dataclasses
 import math
 import re
 import threading
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, HandlerFailed
 from spec_envs.agents.calibration import RankCalibration, Reliability, capped
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
-from spec_envs.agents.llm.prompting import Prompter, Steps
+from spec_envs.agents.llm.prompting import AnswerCut, Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected, named
 from spec_envs.agents.llm.prompts.chess import CHESS_GUESSES
 from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_GUESSES
@@ -53,6 +54,7 @@ class ChatGuesser:
     log-probabilities, the probability of a guess is the share of guesses of its rank that were right so far.
 
     If an answer has no usable line, the model is prompted once more, with the reason; after that there is no guess.
+    There is none either, and a warning the first time, if the answer was cut twice.
 
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
@@ -77,6 +79,8 @@ class ChatGuesser:
         self.ranks = RankCalibration()
         self.reliability = Reliability()
         self._prompter = Prompter(model)
+        self.unpriced = self._prompter.unpriced
+        self._told = False
         self._offers: Recent[_Offer] = Recent(capacity)
         self._lock = threading.Lock()
         self._past: dict[str, collections.deque[tuple[Any, Any]]] = {}
@@ -117,18 +121,31 @@ class ChatGuesser:
             request = prompt.request(call.query, k, past)
         except (TypeError, ValueError, LookupError):  # a query of another domain
             return []
-        completion = yield from self._prompted(request)
-        ranked, wrong = _read(prompt, completion, call.query, k)
-        if not ranked:
-            completion = yield from self._prompted(corrected(request, completion, wrong))
-            ranked, _ = _read(prompt, completion, call.query, k)
+        try:
+            completion = yield from self._prompted(request)
+            ranked, wrong = _read(prompt, completion, call.query, k)
+            if not ranked:
+                completion = yield from self._prompted(corrected(request, completion, wrong))
+                ranked, _ = _read(prompt, completion, call.query, k)
+        except AnswerCut as error:
+            self._tell(f"a ChatGuesser has no guesses for {call.handler!r}: {error}")
+            return []
         return self._offered(call, ranked)
+
+    def _tell(self, what: str) -> None:
+        """Warn of the first answer that was cut; further ones are not told."""
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            warnings.warn(what, stacklevel=2)
 
     def _prompted(self, request: ChatRequest) -> Steps[Completion]:
         if not self.logprobs:
             return (yield request)
         try:
             return (yield dataclasses.replace(request, logprobs=True))
+        except AnswerCut:
+            raise
         except HandlerFailed as error:  # many models refuse to give log-probabilities
             completion = yield request
             if "logprob" in str(error).lower():  # otherwise the server may just have been busy
@@ -151,6 +168,7 @@ class _OnLoop:
 
     def __init__(self, inner: ChatGuesser) -> None:
         self._inner = inner
+        self.unpriced = inner.unpriced
         self.observe = inner.observe
 
     async def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
@@ -204,7 +222,7 @@ def _lines(completion: Completion) -> list[tuple[str, float | None]]:
     for number, line in enumerate(text.split("\n")):
         bare = _BULLET.sub(r"\1", line)
         if bare and not line.lstrip().startswith("```"):
-            result.append((bare, min(1.0, math.exp(sums[number])) if known else None))
+            result.append((bare, math.exp(min(0.0, sums[number])) if known else None))
     return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 import os
 import re
 import threading
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
@@ -56,9 +58,14 @@ class ChatModel(Closing):
         max_retries: The number of retries if a server cannot be reached, is busy, or fails before the answer begins.
             Before each retry the client waits for the time in ``Retry-After``, or for a growing time. An answer that
             breaks off later is an error; ``retry(model, attempts=2)`` of ``spec_envs.wrappers.handlers`` retries it.
-        prices: The price of tokens by model. A model without a price costs nothing.
+        prices: The price of tokens by model. The money that a model without a price costs is unknown and not counted;
+            limits on money refuse such a model.
         options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``, but not ``messages``,
-            ``model`` or ``stream``.
+            ``model`` or ``stream``. The greater one of a limit of tokens here and the limit of a request counts.
+
+    A parameter that the server refuses by name (status 400 or 422) is sent in another form, and the form that works is
+    remembered: ``max_tokens`` as ``max_completion_tokens``, or the other way round, while ``stream_options``,
+    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning.
 
     Raises:
         InvalidConfiguration: An argument is invalid.
@@ -95,13 +102,18 @@ class ChatModel(Closing):
         self._key_variable = key_variable
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        self._options = dict(options)
+        self._parameters = Parameters(name, options)
         self._rates = TokenRates()
         self._lock = threading.Lock()
         self._closed = False
         clients: _Clients = weakref.WeakKeyDictionary()
         self._clients = clients
         self._background = BackgroundLoop(f"chat-model-{name}", last=lambda: _close_client(clients))
+
+    @property
+    def unpriced(self) -> str | None:
+        """The name of the model if its price is unknown, and otherwise ``None``."""
+        return self.name if self.price is None else None
 
     def __call__(self, query: ChatRequest, cancel: CancelToken | None = None) -> Completion:
         """Return the answer to ``query``; blocks until the answer is complete.
@@ -131,10 +143,12 @@ class ChatModel(Closing):
         _awaited.set((answer, cancel))
         failure: str | None = None
         try:
-            stream = await self._open(client, query)
+            stream = await self._parameters.send(client.chat.completions.create, query)
             async with stream:
                 async for chunk in stream:
                     answer.add(chunk, cancel.now())
+            if answer.unstreamed and not answer.is_complete:
+                answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:
                 failure = "the answer ended before it was complete"
         except Exception as error:
@@ -147,28 +161,6 @@ class ChatModel(Closing):
         if failure is not None:
             raise HandlerFailed(f"{self!r} gave no answer: {failure}")
         return answer.completion(usage)
-
-    async def _open(self, client: AsyncOpenAI, query: ChatRequest) -> Any:
-        parameters: dict[str, Any] = {
-            "model": self.name,
-            "messages": list(query.messages),
-            "stream": True,
-            "stream_options": {"include_usage": True},
-            "extra_body": self._options or None,
-        }
-        if query.tools:
-            parameters["tools"] = list(query.tools)
-        if query.output == "json":
-            parameters["response_format"] = {"type": "json_object"}
-        if query.max_tokens is not None:
-            # OpenAI's reasoning models refuse the old name, and many other servers do not know the new name.
-            is_openai = "openai.com" in str(client.base_url)
-            parameters["max_completion_tokens" if is_openai else "max_tokens"] = query.max_tokens
-        if query.temperature is not None:
-            parameters["temperature"] = query.temperature
-        if query.logprobs:
-            parameters["logprobs"] = True
-        return await client.chat.completions.create(**parameters)
 
     def _client(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
         with self._lock:
@@ -238,8 +230,11 @@ async def _sent(_: object) -> None:
 
 
 async def _replied(response: Any) -> None:
+    answer, _ = _awaited.get()
     if response.is_error:
-        _awaited.get()[0].refused()
+        answer.refused()
+    elif "application/json" in response.headers.get("content-type", ""):  # some servers and proxies do not stream
+        answer.unstreamed = (await response.aread()).decode(errors="replace")
 
 
 async def _close_client(clients: _Clients) -> None:
@@ -253,6 +248,8 @@ def _told(error: Exception, key: str) -> str:
     """Return the text of an error without the key."""
     status = getattr(error, "status_code", None)
     texts = [str(error)] + ([str(error.__cause__)] if error.__cause__ is not None else [])
+    if re.fullmatch(r"Error code: \d+", texts[0]):  # a body in another form than OpenAI's
+        texts.append(str(getattr(error, "body", None) or ""))
     text = f"{type(error).__name__}{f' (status {status})' if status else ''}: {': '.join(filter(None, texts))}"
     pattern = re.escape(key) if len(key) >= _KEY_LENGTH else rf"(?<!\w){re.escape(key)}(?!\w)"
     return re.sub(pattern, "[key]", text)[:1000]

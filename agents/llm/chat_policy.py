@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from spec_envs import CancelToken, Effect, HandlerFailed
+from spec_envs import HandlerFailed
 from spec_envs.agents.llm.messages import AnyModel
-from spec_envs.agents.llm.prompting import Prompter, Steps
+from spec_envs.agents.llm.prompting import Prompting, Steps
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected, named
 from spec_envs.agents.llm.prompts.chess import CHESS
 from spec_envs.agents.llm.prompts.retail import RETAIL
@@ -16,7 +16,7 @@ from spec_envs.agents.llm.prompts.tuning import TUNING
 _PROMPTS = {"chess": CHESS, "retail": RETAIL, "tuning": TUNING}
 
 
-class ChatPolicy:
+class ChatPolicy(Prompting[Any]):
     """A policy that prompts a chat model with the observation, and reads the action from the model's answer.
 
     If an answer cannot be read, the model is prompted once more, with the reason. ``ChatPolicy(model, "chess")`` is a
@@ -29,38 +29,19 @@ class ChatPolicy:
             ``PolicyPrompt``.
     """
 
-    effect: ClassVar[Effect] = Effect.SAMPLE
-
     def __init__(self, model: AnyModel, prompt: str | PolicyPrompt) -> None:
+        super().__init__(model)
         self.prompt = named(_PROMPTS, prompt, "a PolicyPrompt") if isinstance(prompt, str) else prompt
-        self._prompter = Prompter(model)
 
-    def __call__(self, observation: Any, cancel: CancelToken | None = None) -> Any:
-        """Return the action.
-
-        Raises:
-            HandlerFailed: The model gave no answer, or two that could not be read. The message quotes the last answer.
-        """
-        return self._prompter.run(self._steps(observation), cancel or CancelToken())
-
-    async def acall(self, observation: Any, cancel: CancelToken | None = None) -> Any:
-        """Return the action, on the running event loop. Ends when its task is cancelled.
-
-        Raises:
-            HandlerFailed: As for a blocking call.
-            InvalidConfiguration: The model is not async.
-        """
-        return await self._prompter.arun(self._steps(observation), cancel or CancelToken())
-
-    def _steps(self, observation: Any) -> Steps[Any]:
-        request = self.prompt.request(observation)
+    def _steps(self, query: Any) -> Steps[Any]:
+        request = self.prompt.request(query)
         completion = yield request
         try:
-            return self.prompt.read(completion, observation)
+            return self.prompt.read(completion, query)
         except ValueError as error:
             completion = yield corrected(request, completion, str(error))
         try:
-            return self.prompt.read(completion, observation)
+            return self.prompt.read(completion, query)
         except ValueError as error:
             answer = completion.text or completion.tool_calls
             raise HandlerFailed(f"the model answered {answer!r:.500}, which cannot be used: {error}") from error

@@ -53,6 +53,6 @@ PRICES: MappingProxyType[str, Price] = MappingProxyType(
 )
 
 
-def price_of(model: str, prices: Mapping[str, Price]) -> Price:
-    """Return the price of ``model``; for a dated version, the price of the model itself; 0 if there is none."""
-    return prices.get(model) or prices.get(_DATE.sub("", model)) or Price(0.0, 0.0)
+def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
+    """Return the price of ``model``; for a dated version, the price of the model itself; ``None`` if it is unknown."""
+    return prices.get(model) or prices.get(_DATE.sub("", model))

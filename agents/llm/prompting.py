@@ -1,47 +1,65 @@
-"""``Prompter``: prompts a blocking or an async model with the requests that a generator yields.
-
-So each way of prompting is written once, as a generator, for threads and for event loops.
-"""
+"""``Prompting``: what policies, customers and guessers share that prompt a chat model, blocking or on an event loop."""
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from spec_envs import CancelToken, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration
 from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.handling import as_handler, is_async
+from spec_envs.agents.llm.reasoning import without_reasoning
+from spec_envs.handling import as_handler, is_async, unpriced_model
 
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]
+
+#: The finish reasons of answers that were cut: because they were too long, and for other reasons.
+_TOO_LONG = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
+_CUT = _TOO_LONG | frozenset(
+    {"content_filter", "safety", "recitation", "insufficient_system_resource", "error", "abort"}
+)
+#: The factor by which the limit of tokens grows for a second answer, and the least limit if the first had none.
+_MORE = 4
+_ROOM = 4096
+
+
+class AnswerCut(HandlerFailed):
+    """The model's answer was cut twice: it was too long, or the server withheld the rest."""
 
 
 class Prompter:
     """Prompts a model with the requests that a generator yields, and sends the answers to the generator.
 
-    If a request fails, ``HandlerFailed`` is raised in the generator, at its ``yield``.
+    So each way of prompting is written once, for threads and for event loops. Reasoning in the text of an answer is
+    dropped. A cut answer is none: the model is prompted once more, with more room if the answer was too long. If a
+    request fails, ``HandlerFailed`` is raised in the generator, at its ``yield``.
 
     Args:
         model: A handler of ``ChatRequest``. For ``arun``, a coroutine function, or an object with ``acall``.
     """
 
     def __init__(self, model: Any) -> None:
+        self.unpriced = unpriced_model(model)
         self._blocking = as_handler(model)
         self._async = as_handler(getattr(model, "acall", model))
         self._name = repr(model)
 
     def run(self, steps: Steps[Result], cancel: CancelToken) -> Result:
         """Prompt the model until ``steps`` returns, and return the result."""
-        reply: Completion | HandlerFailed | None = None
-        while True:
-            try:
-                request = _next(steps, reply)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            try:
-                reply = _checked(self._blocking(request, cancel))
-            except HandlerFailed as error:
-                reply = error
+        prompts = _prompts(steps)
+        try:
+            request = next(prompts)
+            while True:
+                try:
+                    reply = self._blocking(request, cancel)
+                except HandlerFailed as error:
+                    request = prompts.throw(error)
+                else:
+                    request = prompts.send(reply)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
     async def arun(self, steps: Steps[Result], cancel: CancelToken) -> Result:
         """Do the same on the running event loop.
@@ -54,22 +72,89 @@ class Prompter:
                 f"{self._name} is not an async model: a coroutine function, or an object with one as acall; "
                 f"decorate the acall of a ChatModel, not the model"
             )
-        reply: Completion | HandlerFailed | None = None
+        prompts = _prompts(steps)
+        try:
+            request = next(prompts)
+            while True:
+                try:
+                    reply = await self._async(request, cancel)
+                except HandlerFailed as error:
+                    request = prompts.throw(error)
+                else:
+                    request = prompts.send(reply)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+class Prompting(abc.ABC, Generic[Result]):
+    """A handler that prompts a chat model. A subclass implements ``_steps``.
+
+    Args:
+        model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
+            coroutine function. The caller closes the model.
+    """
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, model: Any) -> None:
+        self._prompter = Prompter(model)
+        self.unpriced = self._prompter.unpriced
+
+    def __call__(self, query: Any, cancel: CancelToken | None = None) -> Result:
+        """Return the response to ``query``.
+
+        Raises:
+            HandlerFailed: The model gave no answer, or two that were cut or cannot be used. The message quotes the
+                last answer.
+        """
+        return self._prompter.run(self._steps(query), cancel or CancelToken())
+
+    async def acall(self, query: Any, cancel: CancelToken | None = None) -> Result:
+        """Return the response to ``query``, on the running event loop. Ends when its task is cancelled.
+
+        Raises:
+            HandlerFailed: As for a blocking call.
+            InvalidConfiguration: The model is not async.
+        """
+        return await self._prompter.arun(self._steps(query), cancel or CancelToken())
+
+    @abc.abstractmethod
+    def _steps(self, query: Any) -> Steps[Result]:
+        """Yield the requests for ``query``, and return the response."""
+
+
+def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
+    """Yield the requests of ``steps``, each once more if its answer is cut, and send it the answers."""
+    try:
+        request = next(steps)
         while True:
             try:
-                request = _next(steps, reply)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            try:
-                reply = _checked(await self._async(request, cancel))
+                reply = yield from _answer(request)
             except HandlerFailed as error:
-                reply = error
+                request = steps.throw(error)
+            else:
+                request = steps.send(reply)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
 
 
-def _next(steps: Steps[Any], reply: Completion | HandlerFailed | None) -> ChatRequest:
-    if reply is None:
-        return next(steps)
-    return steps.throw(reply) if isinstance(reply, HandlerFailed) else steps.send(reply)
+def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
+    completion = _checked((yield request))
+    if _is_cut(completion, _TOO_LONG):
+        room = _MORE * max(request.max_tokens or _ROOM // _MORE, round(completion.usage.tokens_out))
+        request = dataclasses.replace(request, max_tokens=room)
+    if _is_cut(completion):
+        completion = _checked((yield request))
+    if _is_cut(completion):
+        raise AnswerCut(
+            f"the model's answer was cut twice ({completion.finish_reason}), so it is not an answer: "
+            f"{completion.text or completion.tool_calls!r:.200}"
+        )
+    return without_reasoning(completion)
+
+
+def _is_cut(completion: Completion, reasons: frozenset[str] = _CUT) -> bool:
+    return (completion.finish_reason or "").lower() in reasons
 
 
 def _checked(reply: Any) -> Completion:

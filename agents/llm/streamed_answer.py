@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic import BaseModel
 
 from spec_envs import Usage
-from spec_envs.agents.llm.messages import ChatRequest, Completion, ToolRequest
+from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prices import Price
+from spec_envs.agents.llm.streamed_calls import StreamedCalls
 
-if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletionChunk
-    from openai.types.chat.chat_completion_chunk import ChoiceDelta
-
-
+#: The fields in which servers send reasoning beside the answer.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
 #: The number of characters in a token, until a better estimate is known.
 _CHARACTERS = 4
 
@@ -28,7 +29,7 @@ class TokenRates:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._read = [1.0, float(_CHARACTERS)]  # sums of tokens and of characters
+        self._read: list[float] = [1.0, float(_CHARACTERS)]  # sums of tokens and of characters
         self._hidden = [0.0, 0.0]  # sums of tokens and of seconds until the first piece
 
     def learn(self, answer: Answer) -> None:
@@ -59,12 +60,15 @@ class Answer:
 
     def __init__(self, request: ChatRequest) -> None:
         self.characters_in = len(json.dumps([*request.messages, *request.tools], default=str))
-        self.tokens_in = self.cached = self.hidden = 0
+        self.tokens_in: float = 0
+        self.cached: float = 0
+        self.hidden: float = 0
         self.silence_s = 0.0
+        self.unstreamed = ""  # the body of a response that is no stream
         self._sent: float | None = None
-        self._reported: int | None = None
+        self._reported: float | None = None
         self._text: list[str] = []
-        self._tools: dict[int, list[str]] = {}
+        self._calls = StreamedCalls(request.tools)
         self._logprobs: list[tuple[str, float]] = []
         self._finish_reason = ""
         self._pieces = self._characters = self._reasoned = 0
@@ -77,35 +81,54 @@ class Answer:
         """Record that the server refused the request."""
         self._sent = None
 
-    def add(self, chunk: ChatCompletionChunk, now: float) -> None:
-        """Add the next piece, which arrives at ``now``."""
-        for choice in chunk.choices or ():  # some servers send null
-            if self._take(choice.delta) and not self.silence_s:
-                self.silence_s = self._silence_s(now)
-            if choice.logprobs is not None:
-                self._logprobs += [(token.token, token.logprob) for token in choice.logprobs.content or ()]
-            self._finish_reason = choice.finish_reason or self._finish_reason
-        if chunk.usage is not None:
-            read, written = chunk.usage.prompt_tokens_details, chunk.usage.completion_tokens_details
-            self.tokens_in, self._reported = chunk.usage.prompt_tokens or 0, chunk.usage.completion_tokens or 0
-            self.cached = (read and read.cached_tokens) or 0
-            self.hidden = max(0, ((written and written.reasoning_tokens) or 0) - self._reasoned)
+    def add(self, chunk: object, now: float) -> None:
+        """Add the next piece, or an answer that was not streamed, which arrives at ``now``.
 
-    def _take(self, delta: ChoiceDelta | None) -> bool:
-        """Add the piece's output; return whether there was any."""
-        if delta is None:
-            return False
-        extra: Mapping[str, Any] = delta.model_extra or {}
-        reasoning = extra.get("reasoning_content") or extra.get("reasoning") or ""
-        written = [delta.content or "", delta.refusal or "", reasoning if isinstance(reasoning, str) else ""]
+        Args:
+            chunk: A chunk of the ``openai`` package, or the same as JSON data.
+            now: The time.
+
+        Raises:
+            ValueError: The chunk does not have the form of an answer, or reports an error.
+        """
+        data = chunk.model_dump(warnings=False) if isinstance(chunk, BaseModel) else chunk
+        if not isinstance(data, Mapping):
+            raise ValueError(f"a piece of an answer must be an object, not {data!r:.200}")
+        if data.get("error"):
+            raise ValueError(f"the server reports an error: {data['error']!r:.500}")
+        for choice in _objects(data.get("choices")):
+            if choice.get("index") in (0, None):  # further choices are other answers
+                self._take_choice(choice, now)
+        usage = data.get("usage")
+        if isinstance(usage, Mapping):
+            self.tokens_in = _number(usage, "prompt_tokens")
+            self._reported = _number(usage, "completion_tokens")
+            self.cached = min(self.tokens_in, _number(usage.get("prompt_tokens_details"), "cached_tokens"))
+            reasoning = _number(usage.get("completion_tokens_details"), "reasoning_tokens")
+            self.hidden = max(0, reasoning - self._reasoned)
+
+    def _take_choice(self, choice: Mapping[str, Any], now: float) -> None:
+        for message in _objects([choice.get("delta") or choice.get("message")]):
+            if self._take(message) and not self.silence_s:
+                self.silence_s = self._silence_s(now)
+        for logprobs in _objects([choice.get("logprobs")]):
+            for token in _objects(logprobs.get("content")):
+                text, logprob = token.get("token"), token.get("logprob")
+                if isinstance(text, str) and isinstance(logprob, int | float) and not math.isnan(logprob):
+                    self._logprobs.append((text, logprob))
+        self._finish_reason = str(choice.get("finish_reason") or self._finish_reason)
+
+    def _take(self, message: Mapping[str, Any]) -> bool:
+        """Add a piece of the message; return whether the piece had any output."""
+        text, thought = _text_and_thought(message.get("content"))
+        refusal = message.get("refusal")
+        thought = thought or next((str(message[name]) for name in _REASONING if message.get(name)), "")
+        written = [text, refusal if isinstance(refusal, str) else "", thought]
         self._text += written[:2]
-        self._reasoned += bool(written[2])
-        for call in delta.tool_calls or ():
-            made = self._tools.setdefault(call.index, ["", ""])
-            name, arguments = (call.function and call.function.name) or "", (call.function and call.function.arguments)
-            made[0] += name
-            made[1] += arguments or ""
-            written += [name, arguments or ""]
+        self._reasoned += bool(thought)
+        calls = message.get("tool_calls") or []
+        for piece in calls if isinstance(calls, list) else [calls]:
+            written += self._calls.add(piece) if piece is not None else ()
         self._pieces += sum(map(bool, written))
         self._characters += sum(map(len, written))
         return any(written)
@@ -120,12 +143,13 @@ class Answer:
         """Whether the server has given the reason why the answer ended."""
         return bool(self._finish_reason)
 
-    def usage(self, price: Price, rates: TokenRates, now: float) -> Usage:
-        """Return the cost by ``now``: the reported usage, or else an estimate.
+    def usage(self, price: Price | None, rates: TokenRates, now: float) -> Usage:
+        """Return the cost by ``now``: the reported usage, or else an estimate. Without a price no money is counted.
 
         The estimate is the sum of one token for each piece, or for each four characters if that is more (some servers
         send several tokens at once), the tokens of the request, and the hidden tokens for the time without output.
         """
+        price = price or Price(0.0, 0.0)
         if self._reported is not None:
             rates.learn(self)
             return price.usage(self.tokens_in, self._reported, self.cached)
@@ -142,8 +166,41 @@ class Answer:
         """Return the whole answer, with ``usage``."""
         return Completion(
             text="".join(self._text),
-            tool_calls=tuple(ToolRequest(*self._tools[index]) for index in sorted(self._tools)),
+            tool_calls=self._calls.requests(),
             usage=usage,
             finish_reason=self._finish_reason,
             logprobs=tuple(self._logprobs),
         )
+
+
+def _text_and_thought(content: Any) -> tuple[str, str]:
+    """Return the answer and the reasoning in a message's content: text, or a list of parts with types.
+
+    Raises:
+        ValueError: ``content`` is neither.
+    """
+    text, thought = "", ""
+    for part in [] if content is None else content if isinstance(content, list) else [content]:
+        if isinstance(part, str):
+            text += part
+        elif not isinstance(part, Mapping):
+            raise ValueError(f"the content of an answer must be text or parts with types, not {content!r:.200}")
+        elif part.get("type", "text") in ("text", "output_text"):
+            inner = part.get("text")
+            if not isinstance(inner, str | None):
+                raise ValueError(f"the text of a part of an answer must be a text, not {inner!r:.200}")
+            text += inner or ""
+        else:
+            thought += str(part)
+    return text, thought
+
+
+def _objects(values: Any) -> list[Mapping[str, Any]]:
+    """Return the objects in a list; servers send null for an empty list, and for an object that they leave out."""
+    return [value for value in values if isinstance(value, Mapping)] if isinstance(values, list) else []
+
+
+def _number(data: Any, name: str) -> float:
+    """Return a count in ``data``; 0 if it is not there, or is not a count."""
+    value = data.get(name) if isinstance(data, Mapping) else None
+    return value if isinstance(value, int | float) and 0 <= value < float("inf") else 0

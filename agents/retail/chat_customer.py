@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from spec_envs import CancelToken, Effect, HandlerFailed
-from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
-from spec_envs.handling import as_handler
+from spec_envs import HandlerFailed
+from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.prompting import Prompting, Steps
 from spec_envs.retail.queries import STOP, CustomerQuery
 
 _PART = f"""\
@@ -29,36 +27,25 @@ the conversation.
 _ATTEMPTS = 2
 
 
-class ChatCustomer:
+class ChatCustomer(Prompting[str]):
     """A handler of ``"user"``: a chat model plays the customer by the task's instruction.
 
     This follows the "llm" strategy for users of tau-bench. The model sees the messages of both sides, but no tools. The
     conversation ends when the model writes "###STOP###".
 
     Args:
-        model: ``ChatModel``, or any other handler of ``ChatRequest`` that returns a ``Completion``.
+        model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
+            coroutine function. The caller closes the model.
     """
 
-    effect: ClassVar[Effect] = Effect.SAMPLE
-
-    def __init__(self, model: AnyModel) -> None:
-        self._model = as_handler(model)
-
-    def __call__(self, query: CustomerQuery, cancel: CancelToken | None = None) -> str:
-        """Return the customer's next message.
-
-        Raises:
-            HandlerFailed: The model gave two empty answers.
-            Exception: The model raised it.
-        """
+    def _steps(self, query: CustomerQuery) -> Steps[str]:
         # To a model that plays the customer, the agent is the user.
         roles = ("user", "assistant")
         dialogue = [{"role": roles[turn % 2], "content": text} for turn, text in enumerate(query.said)]
         part = _PART.format(instruction=query.task.instruction)
         request = ChatRequest(messages=[{"role": "system", "content": part}, *dialogue])
-        token = cancel or CancelToken()
         for _ in range(_ATTEMPTS):
-            completion: Completion = self._model(request, token)
+            completion = yield request
             if message := completion.text.strip():
                 return message
         raise HandlerFailed(

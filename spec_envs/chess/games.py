@@ -8,12 +8,10 @@ predicted, most likely first, with the ``seconds`` and ``tokens`` of that predic
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import random
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
 import chess
@@ -23,6 +21,7 @@ from spec_envs.chess.builtin import best_move
 from spec_envs.chess.position import Position
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
+from spec_envs.json_files import naming, number_of, read_json, text_of
 
 #: Spread of the logarithm of a thinking time around the recorded one, on positions that the record does not have.
 _SPREAD = 0.4
@@ -99,12 +98,7 @@ class RecordedGame:
             InvalidConfiguration: The file is not a record; the message names the file, the ply and what is wrong.
             FileNotFoundError: There is no such file.
         """
-        path = Path(path)
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:  # both broken JSON and broken UTF-8
-            _refuse(str(path), None, f"not a JSON file: {error}")
-        return cls.of(data, source=str(path))
+        return cls.of(read_json(path), source=os.fspath(path))
 
     @classmethod
     def of(cls, data: Any, *, source: str = "record") -> Self:
@@ -117,11 +111,8 @@ class RecordedGame:
             _refuse(source, None, "expected an object with a list 'plies'")
         plies = []
         for number, ply in enumerate(data["plies"]):
-            try:
+            with naming(f"{source}, ply {number}"):
                 plies.append(_ply(ply))
-            except (KeyError, TypeError, ValueError) as error:
-                what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-                _refuse(source, number, what)
         return cls(source, tuple(plies), str(data.get("start_fen", chess.STARTING_FEN)))
 
     @property
@@ -208,8 +199,8 @@ def _ply(data: Any) -> RecordedPly:
     if not isinstance(guesses, Mapping):
         raise TypeError(f"'guesses' must be an object, not {guesses!r}")
     return RecordedPly(
-        _text(data["move"], "move"),
-        _number(data["actor_seconds"], "actor_seconds"),
+        text_of(data["move"], "move"),
+        number_of(data["actor_seconds"], "actor_seconds"),
         _usage(data["actor_tokens"], "actor_tokens"),
         {_count(k): _guesses(entry, k, _scores(data)) for k, entry in guesses.items()},
     )
@@ -226,29 +217,17 @@ def _scores(data: Mapping[str, Any]) -> Mapping[str, float]:
 def _guesses(data: Any, k: str, scores: Mapping[str, float]) -> RecordedGuesses:
     if not isinstance(data, Mapping) or not isinstance(data.get("moves"), list):
         raise TypeError(f"guesses[{k!r}] must be an object with a list 'moves', not {data!r}")
-    moves = tuple(_text(move, f"guesses[{k!r}].moves") for move in data["moves"])
+    moves = tuple(text_of(move, f"guesses[{k!r}].moves") for move in data["moves"])
     if set(moves) == set(scores):  # the scores belong to these guesses, and not to those of another call
         moves = tuple(sorted(moves, key=lambda move: -scores[move]))
-    seconds = _number(data["seconds"], f"guesses[{k!r}].seconds")
+    seconds = number_of(data["seconds"], f"guesses[{k!r}].seconds")
     return RecordedGuesses(moves, seconds, _usage(data["tokens"], f"guesses[{k!r}].tokens"))
 
 
 def _usage(data: Any, name: str) -> Usage:
     if not isinstance(data, Mapping):
         raise TypeError(f"'{name}' must be an object with 'in' and 'out', not {data!r}")
-    return Usage(_number(data["in"], f"{name}.in"), _number(data["out"], f"{name}.out"))
-
-
-def _text(value: Any, name: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"'{name}' must be text, not {value!r}")
-    return value
-
-
-def _number(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"'{name}' must be a number of at least 0, not {value!r}")
-    return value
+    return Usage(number_of(data["in"], f"{name}.in"), number_of(data["out"], f"{name}.out"))
 
 
 def _count(value: str) -> int:

@@ -17,8 +17,9 @@ import chess
 from spec_envs.calls import Effect
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import best_move
-from spec_envs.chess.engine import EnginePool, Line
+from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.position import Position
+from spec_envs.chess.uci import Line
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Closing, Handler
 from spec_envs.terminal import Terminal

@@ -8,13 +8,14 @@ without a word. What cannot be copied faithfully is refused with ``NotForkable``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import gymnasium as gym
 from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 
-from spec_envs.errors import NotForkable
+from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare
 from spec_envs.forking.copying import Copier, layers_of
 from spec_envs.forking.kinds import Uncopyable, slot_names
@@ -98,13 +99,11 @@ def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[st
     """
     copier = Copier(layers_of(env, twin), _fork)
     name = type(env).__name__
-    try:
+    with _refusing(env):
         for attribute, value in attributes:
             object.__setattr__(twin, attribute, copier.part(value, "{0[0]}.{0[1]}", (name, attribute)))
         for original, copied in copier.hooked:
             compare(original, copied, copier.known, f"{name}: the {type(original).__name__} in it", copier.memo)
-    except Uncopyable as error:
-        _refuse(env, f"{''.join(error.path)} {error}", error)
 
 
 def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -113,7 +112,7 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     if getattr(env, "render_mode", None) == "human":
         _refuse(env, "it shows the episode to a person")
     copier = Copier(_constant_parts(env), _fork)
-    try:
+    with _refusing(env):
         try:
             twin = copier.instance(env)
         except Uncopyable as error:
@@ -124,9 +123,20 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         except Uncopyable:
             compare(env, twin, copier.known, "env")  # finds the same, and the path to it
             raise
+    return twin  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _refusing(env: gym.Env[Any, Any]) -> Iterator[None]:
+    """Refuse ``env`` where it cannot be copied, whatever error says so."""
+    try:
+        yield
     except Uncopyable as error:
         _refuse(env, f"{''.join(error.path)} {error}", error)
-    return twin  # type: ignore[no-any-return]
+    except SpecEnvsError:
+        raise
+    except Exception as error:
+        _refuse(env, f"copying it raised {type(error).__name__}: {error}", error)
 
 
 def _constant_parts(env: gym.Env[Any, Any]) -> dict[int, Any]:

@@ -73,14 +73,24 @@ def _weak(copier: Copying, value: weakref.ref[Any]) -> Any:
     return weakref.ref(copier.memo[id(target)])
 
 
-def _ufunc(copier: Copying, value: np.ufunc) -> Any:
-    if not is_made_of_python(value):
-        return value
-    inside = [each for each in gc.get_referents(value) if callable(each)]
+def called_by(ufunc: np.ufunc) -> Any:
+    """The function from which ``np.frompyfunc`` made ``ufunc``; ``None`` for numpy's own.
+
+    Raises:
+        Uncopyable: It cannot be seen.
+    """
+    if not is_made_of_python(ufunc):
+        return None
+    inside = [each for each in gc.get_referents(ufunc) if callable(each)]
     if len(inside) != 1:
         raise Uncopyable("is a function made by numpy.frompyfunc, and what it calls cannot be seen")
-    function = copier.part(inside[0], ".<function>")
-    if function is inside[0]:
+    return inside[0]
+
+
+def _ufunc(copier: Copying, value: np.ufunc) -> Any:
+    inside = called_by(value)
+    function = copier.part(inside, ".<function>")
+    if function is inside:
         return value
     return copier.remember(value, np.frompyfunc(function, value.nin, value.nout, identity=value.identity))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import functools
-import gc
 import random
 import struct
 import types
@@ -21,7 +20,7 @@ import gymnasium as gym
 import numpy as np
 
 from spec_envs.forking.arrays import owner_of
-from spec_envs.forking.callables import Cache, content_of
+from spec_envs.forking.callables import Cache, called_by, content_of
 from spec_envs.forking.generators import seeds_of
 from spec_envs.forking.kinds import (
     ATOMIC,
@@ -89,7 +88,9 @@ class _Pairing:
 class _Walk:
     def __init__(self, known: Mapping[int, Any], pairs: Mapping[int, Any]) -> None:
         self.todo: list[tuple[Any, Any, _Path]] = []
-        self.objects = _Pairing({**pairs, **known})
+        self.objects = _Pairing(known)
+        for address, copied in pairs.items():  # one way: a copy may also stand for what is made anew when asked for
+            self.objects.copy_of.setdefault(address, id(copied))
         self._memory = _Pairing({})  # of arrays: views of the same memory must stay so
         self._memory.copy_of.update(self.objects.copy_of)
         self._seen = {(address, id(copy)) for address, copy in known.items()}
@@ -261,9 +262,7 @@ class _Walk:
     def _ufunc(self, a: np.ufunc, b: np.ufunc, path: _Path) -> None:
         if a is not b:
             self.objects.pair(a, b, path)
-        for mine, other in zip(gc.get_referents(a), gc.get_referents(b), strict=True):
-            if isinstance(mine, types.FunctionType):
-                self._part(mine, other, path, ".<function>")
+        self._part(called_by(a), called_by(b), path, ".<function>")
 
     def _cache(self, a: Any, b: Any, path: _Path) -> None:
         if a is b and is_global(a, a.__qualname__):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from spec_envs.errors import InvalidAction
+from spec_envs.json_files import parsed
 
 Action = str | Mapping[str, Any]
 
@@ -40,7 +41,7 @@ def read_action(action: object) -> str | CallAction:
         InvalidAction: ``action`` is neither text nor a mapping with a ``name``, or the arguments are no JSON data.
     """
     if isinstance(action, str):
-        called = _parsed(action) if action.lstrip()[:1] == "{" else None
+        called = parsed(action) if action.lstrip()[:1] == "{" else None
         if not isinstance(called, dict) or not isinstance(called.get("name"), str):
             return str(action)
         return _call(called)
@@ -56,8 +57,8 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
     name = action["name"]
     arguments = action["arguments"] if "arguments" in action else action.get("kwargs", {})
     if isinstance(arguments, str):  # chat models give the arguments as JSON text
-        parsed = _parsed(arguments)
-        arguments = {} if not arguments.strip() else arguments if parsed is None else parsed
+        value = parsed(arguments)
+        arguments = {} if not arguments.strip() else arguments if value is None else value
     if name == "respond" and isinstance(arguments, Mapping) and isinstance(arguments.get("content"), str):
         return str(arguments["content"])
     try:
@@ -66,10 +67,3 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
     # The copy keeps the query unchanged when the caller changes the arguments later.
     return CallAction(str(name), json.loads(text), text)
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

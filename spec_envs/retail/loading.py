@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.json_files import list_of, naming, read_json
 from spec_envs.retail.embedded.data import SEED, generate_tables
 from spec_envs.retail.embedded.tasks import generate_tasks
 from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
@@ -134,10 +134,7 @@ def _data_in(folder: Path, versions: tuple[tuple[int, int], ...]) -> RetailData:
 
 
 def _records(path: Path, table: Table) -> dict[str, Record]:
-    try:
-        records: Any = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidConfiguration(f"{path} is not JSON: {error}") from None
+    records = read_json(path)
     if not isinstance(records, dict):
         raise InvalidConfiguration(f"{path} must hold an object of {table} by id, not {type(records).__name__}")
     for key, record in records.items():
@@ -163,29 +160,24 @@ def _check_name(path: Path, key: str, name: Mapping[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=4)
 def _tasks_in(path: Path, version: int) -> tuple[Task, ...]:
-    try:
-        listed: Any = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(map(_task, _list(listed)))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise InvalidConfiguration(f"{path} does not hold a JSON list of tasks: {error}") from None
-    except KeyError as error:
-        raise InvalidConfiguration(f"{path}: a task lacks {error}") from None
+    listed, tasks = read_json(path), []
+    if not isinstance(listed, list):
+        raise InvalidConfiguration(f"{path} must hold a JSON list of tasks, not {listed!r:.100}")
+    for number, entry in enumerate(listed):
+        with naming(f"{path}, task {number}"):
+            tasks.append(_task(entry))
+    return tuple(tasks)
 
 
 def _task(value: Mapping[str, Any]) -> Task:
-    actions = tuple(Action(str(action["name"]), dict(action["kwargs"])) for action in _list(value["actions"]))
+    actions = tuple(
+        Action(str(action["name"]), dict(action["kwargs"])) for action in list_of(value["actions"], "actions")
+    )
     return Task(
         split=str(value["split"]),
         index=int(value["index"]),
         user_id=str(value["user_id"]),
         instruction=str(value["instruction"]),
         actions=actions,
-        outputs=tuple(map(str, _list(value.get("outputs", [])))),
+        outputs=tuple(map(str, list_of(value.get("outputs", []), "outputs"))),
     )
-
-
-def _list(value: Any) -> list[Any]:
-    # Iterating over a text would give its characters, and over an object its keys.
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r:.100} is no list")
-    return value

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from spec_envs.errors import InvalidAction
+from spec_envs.json_files import parsed
 
 Action = str | Mapping[str, Any]
 
@@ -68,7 +69,7 @@ def read_action(action: object) -> Act | Mistake:
     """
     if isinstance(action, str):
         _check_length(action)
-        called = _parsed(action) if action.lstrip()[:1] == "{" else None
+        called = parsed(action) if action.lstrip()[:1] == "{" else None
         return _read_call(called, action) if isinstance(called, dict) else _read_text(action)
     if isinstance(action, Mapping):
         try:
@@ -88,13 +89,6 @@ def _check_length(text: str) -> None:
         raise InvalidAction(f"an action has at most {MAX_LENGTH} characters, not {len(text)}: {text[:_SHOWN]!r}…")
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _read_text(text: str) -> Act | Mistake:
     match = _FORM.fullmatch(text)
     if match is None:
@@ -107,7 +101,7 @@ def _read_call(call: Mapping[str, Any], text: str) -> Act | Mistake:
     if not isinstance(name, str):
         return _mistake(text, 'a tool call has a "name"')
     if isinstance(arguments, str):  # chat models return the arguments as JSON text
-        arguments = _parsed(arguments)
+        arguments = parsed(arguments)
     wanted = ARGUMENTS.get(name.lower())
     if wanted is None:
         return _mistake(text, f"there is no action {name[:_SHOWN]!r}; {_USAGE}")

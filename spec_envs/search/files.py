@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import unquote
 
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.json_files import list_of, naming, read_json, text_of, texts_of
 from spec_envs.search.corpus import lists_meanings, page_or_redirect
-from spec_envs.search.json_files import read_json, text_of, texts_of
 from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question
 
@@ -52,32 +52,38 @@ def read_lines(path: Path) -> Iterator[PageOrRedirect]:
 
 
 def _page_or_redirect(entry: Any) -> PageOrRedirect:
-    title = text_of(entry["title"])
+    title = text_of(entry["title"], "title")
     if "redirect" in entry:
-        return title, text_of(entry["redirect"])
+        return title, text_of(entry["redirect"], "redirect")
     if "text" in entry:
-        return page_or_redirect(title, text_of(entry["text"]))
-    paragraphs, links = texts_of(entry["paragraphs"]), dict.fromkeys(texts_of(entry.get("links", [])))
+        return page_or_redirect(title, text_of(entry["text"], "text"))
+    paragraphs, links = (
+        texts_of(entry["paragraphs"], "paragraphs"),
+        dict.fromkeys(texts_of(entry.get("links", []), "links")),
+    )
     disambiguation = entry.get("disambiguation", lists_meanings(paragraphs))
     if not isinstance(disambiguation, bool):
         raise TypeError(f"disambiguation must be true or false, not {disambiguation!r}")
     return Page(title, paragraphs, tuple(links), disambiguation)
 
 
-T = TypeVar("T")
-
-
 def read_questions(path: Path) -> tuple[Question, ...]:
-    """The questions of a file, which is a list of objects with ``question``, ``answer`` and ``type``.
+    """The questions of a file of HotpotQA: objects with ``question``, ``answer`` and ``type``.
 
     Raises:
-        InvalidConfiguration: The file is not such a list, or the list is empty; the message names the entry.
+        InvalidConfiguration: The file has another form, or no question; the message names the entry.
     """
-    expected = 'be an object with the texts "question", "answer" and "type"'
-    questions = tuple(_each(path, lambda number, entry: [_question(number, entry)], expected))
+    questions = []
+    for number, entry in enumerate(_entries(path)):
+        with naming(f'question {number} of {path} must be an object with "question", "answer" and "type"'):
+            texts = (text_of(entry["question"], "question"), text_of(entry["answer"], "answer"))
+            kind = text_of(entry.get("type", "bridge"), "type")
+            titles = dict.fromkeys(str(title) for title, _ in _pairs(entry.get("supporting_facts", ()), "sent_id"))
+            identity = str(entry.get("_id", entry.get("id", number)))
+            questions.append(Question(identity, *texts, kind, supporting=tuple(titles)))
     if not questions:
         raise InvalidConfiguration(f"{path} must hold a list of questions")
-    return questions
+    return tuple(questions)
 
 
 def read_context_pages(path: Path) -> Iterator[Page]:
@@ -87,31 +93,34 @@ def read_context_pages(path: Path) -> Iterator[Page]:
         InvalidConfiguration: The file is not a list of questions with contexts; the message names the entry.
     """
     seen: set[str] = set()
-    for page in _each(path, lambda _, entry: _context(entry), 'have "context", a list of [title, [sentence, …]]'):
-        if page.title not in seen:
-            seen.add(page.title)
-            yield page
+    for number, entry in enumerate(_entries(path)):
+        with naming(f'question {number} of {path} must have "context", a list of [title, [sentence, …]]'):
+            pages = [
+                Page(text_of(title, "title"), ("".join(texts_of(sentences, "sentences")).strip(),))
+                for title, sentences in _pairs(entry["context"], "sentences")
+            ]
+        for page in pages:
+            if page.title not in seen:
+                seen.add(page.title)
+                yield page
 
 
-def _each(path: Path, read: Callable[[int, Any], list[T]], expected: str) -> Iterator[T]:
-    """What ``read`` makes of each entry of the list in a file; ``expected`` completes "question 3 of FILE must …"."""
-    entries = read_json(path)
+def _entries(path: Path) -> list[Any]:
+    """The questions in a file: a list, or as Hugging Face ships them (JSON lines, rows, or a list for each column)."""
+    entries = read_json(path, lines=True)
+    if isinstance(entries, dict) and isinstance(entries.get("rows"), list):
+        entries = [row.get("row", row) if isinstance(row, dict) else row for row in entries["rows"]]
+    elif isinstance(entries, dict) and entries and all(isinstance(column, list) for column in entries.values()):
+        with naming(str(path)):
+            entries = [dict(zip(entries, row, strict=True)) for row in zip(*entries.values(), strict=True)]
     if not isinstance(entries, list):
         raise InvalidConfiguration(f"{path} must hold a list of questions")
-    for number, entry in enumerate(entries):
-        try:
-            yield from read(number, entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidConfiguration(f"question {number} of {path} must {expected}: {error!r}") from error
+    return entries
 
 
-def _question(number: int, entry: Any) -> Question:
-    texts = entry["question"], entry["answer"], entry.get("type", "bridge")
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError(f"{texts!r:.200}")
-    titles = dict.fromkeys(str(title) for title, _ in entry.get("supporting_facts", ()))
-    return Question(str(entry.get("_id", number)), *texts, supporting=tuple(titles))
-
-
-def _context(entry: Any) -> list[Page]:
-    return [Page(text_of(title), ("".join(texts_of(sentences)).strip(),)) for title, sentences in entry["context"]]
+def _pairs(value: Any, second: str) -> Iterable[Any]:
+    """``value`` as pairs of a title and something: a list of pairs or of objects, or an object with two lists."""
+    if isinstance(value, dict):
+        titles, others = list_of(value["title"], "title"), list_of(value[second], second)
+        return zip(titles, others, strict=True)
+    return [(each["title"], each[second]) if isinstance(each, dict) else each for each in value]

@@ -14,16 +14,15 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import json
-import math
 import os
 import re
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.json_files import naming, number_of, read_json, text_of, texts_of
 from spec_envs.search.actions import MAX_LENGTH, Act, read_action
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.episode import excerpt, sentences_with
@@ -200,76 +199,48 @@ def load_episodes(path: str | os.PathLike[str]) -> tuple[RecordedEpisode, ...]:
         InvalidConfiguration: The file has another form; the message names the file, the episode and the reason.
         FileNotFoundError: There is no such file.
     """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # both broken JSON and broken UTF-8
-        _refuse(str(path), None, f"not a JSON file: {error}")
+    data, episodes = read_json(path), []
     if not isinstance(data, list):
-        _refuse(str(path), None, "expected a list of episodes")
-    episodes = []
+        raise InvalidConfiguration(f"{path}: expected a list of episodes")
     for number, entry in enumerate(data):
-        try:
+        with naming(f"{path}, episode {number}"):
             episodes.append(_episode(entry))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            _refuse(str(path), number, f"{error} is missing" if isinstance(error, KeyError) else str(error))
     return _with_guess_seconds([episode for episode in episodes if episode.steps])
-
-
-def _refuse(source: str, number: int | None, what: str) -> NoReturn:
-    where = "" if number is None else f", episode {number}"
-    raise InvalidConfiguration(f"{source}{where}: {what}")
 
 
 def _episode(data: Any) -> RecordedEpisode:
     if not isinstance(data, Mapping) or not isinstance(data.get("steps"), list):
         raise TypeError("expected an object with a list 'steps'")
-    name, answer = _text(data, "id"), _text(data, "answer")
+    name, answer = text_of(data["id"], "id"), text_of(data["answer"], "answer")
     steps: list[RecordedStep] = []
     for entry in data["steps"]:
         steps.append(_step(entry))
         act = read_action(steps[-1].action)
         if isinstance(act, Act) and act.name == "finish":
             break
-    question = Question(name, _text(data, "question"), answer, "bridge")
-    k = data.get("k", 1)
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"'k' must be a whole number of at least 1, not {k!r}")
-    return RecordedEpisode(name, question, _text(data, "agent"), _text(data, "guesser"), k, tuple(steps))
+    question = Question(name, text_of(data["question"], "question"), answer, "bridge")
+    k = integer("k", data.get("k", 1), least=1)
+    return RecordedEpisode(
+        name, question, text_of(data["agent"], "agent"), text_of(data["guesser"], "guesser"), k, tuple(steps)
+    )
 
 
 def _step(data: Any) -> RecordedStep:
     if not isinstance(data, Mapping):
         raise TypeError(f"a step is an object, not {data!r:.200}")
-    guesses = data.get("guessed_actions") or []
-    if not isinstance(guesses, list) or not all(isinstance(guess, str) for guess in guesses):
-        raise TypeError(f"'guessed_actions' must be a list of texts, not {guesses!r:.200}")
-    action = _text(data, "action")
+    guesses = texts_of(data.get("guessed_actions") or [], "guessed_actions")
+    action = text_of(data["action"], "action")
     if len(action) > MAX_LENGTH:
         raise ValueError(f"an action has at most {MAX_LENGTH} characters, not {len(action)}: {action[:100]!r}…")
     return RecordedStep(
         action=action,
-        observation=_text(data, "observation"),
-        seconds=_number(data, "env_seconds"),
-        thought=_text(data, "thought", ""),
+        observation=text_of(data["observation"], "observation"),
+        seconds=number_of(data.get("env_seconds") or 0.0, "env_seconds"),
+        thought=text_of(data.get("thought") or "", "thought"),
         guessed_actions=tuple(guess for guess in guesses if len(guess) <= MAX_LENGTH),
-        guessed_observation=_text(data, "guessed_observation", ""),
-        guess_seconds=_number(data, "guess_seconds"),
+        guessed_observation=text_of(data.get("guessed_observation") or "", "guessed_observation"),
+        guess_seconds=number_of(data.get("guess_seconds") or 0.0, "guess_seconds"),
     )
-
-
-def _text(data: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    value = data[name] if default is None else data.get(name) or default
-    if not isinstance(value, str):
-        raise TypeError(f"'{name}' must be text, not {value!r:.200}")
-    return value
-
-
-def _number(data: Mapping[str, Any], name: str) -> float:
-    value = data.get(name) or 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"'{name}' must be a number of at least 0, not {value!r}")
-    return value
 
 
 def _with_guess_seconds(episodes: Sequence[RecordedEpisode]) -> tuple[RecordedEpisode, ...]:

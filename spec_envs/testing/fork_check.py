@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.actions import allowed_action, sampling_copy
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import ForkCheckFailed, SpecEnvsError
@@ -86,9 +87,8 @@ class _Check:
         self.calls: list[Hashable] = []
         self.opened: list[AnyEnv] = []  # forks to close later, when it shows whether that disturbs other environments
         self.rng = np.random.default_rng(seed)
-        space = copy.deepcopy(env.action_space)
-        space.seed(seed)
-        self.choose = actions or (lambda observation, info, rng: _allowed(space, observation, info, rng))
+        space = sampling_copy(env.action_space, seed)
+        self.choose = actions or (lambda observation, info, rng: allowed_action(space, observation, info, rng))
 
     def run(self) -> None:
         self.try_fork("before reset()")
@@ -213,18 +213,6 @@ def _fork(env: AnyEnv) -> AnyEnv:
         return fork(env)
     except Exception as error:
         raise ForkCheckFailed(f"fork() raised {type(error).__name__}: {error}") from error
-
-
-def _allowed(space: gym.Space[Any], observation: Any, info: dict[str, Any], rng: np.random.Generator) -> Any:
-    for source in (info, observation):
-        if isinstance(source, dict):
-            if "action_mask" in source:
-                return space.sample(np.asarray(source["action_mask"], dtype=np.int8))
-            if "legal_moves" in source:
-                moves = source["legal_moves"]
-                moves = moves.split() if isinstance(moves, str) else list(moves)
-                return moves[rng.integers(len(moves))]
-    return space.sample()
 
 
 def _expect_same(expected: _Event, found: _Event, where: str) -> None:

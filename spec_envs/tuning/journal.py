@@ -23,6 +23,16 @@ from typing import Any
 from spec_envs.errors import EnvClosed, HandlerFailed
 from spec_envs.handling import Closing
 
+#: Settings of which each overwrites the other: the kernel sets one to 0 when the other is written.
+_OVERWRITES = {
+    "dirty_bytes": "dirty_ratio",
+    "dirty_background_bytes": "dirty_background_ratio",
+    "overcommit_kbytes": "overcommit_ratio",
+}
+_OVERWRITES |= {other: name for name, other in _OVERWRITES.items()}
+#: How often all settings are looked at to restore them. The last time only finds that all are as they were.
+_ROUNDS = 4
+
 
 def default_folder() -> Path:
     """The folder of this user's journal: ``spec-envs/tuning`` in ``$XDG_STATE_HOME``, by default ``~/.local/state``."""
@@ -64,6 +74,8 @@ class Journal(Closing):
     def write(self, path: str, text: str) -> None:
         """Write ``text`` to the file ``path``, after its old value has been written to the journal.
 
+        The old value of a setting that ``path`` overwrites is written to the journal, too.
+
         Raises:
             HandlerFailed: The file cannot be read or written.
             EnvClosed: The journal was closed.
@@ -71,10 +83,11 @@ class Journal(Closing):
         with self._mutex:
             if self._closed:
                 raise EnvClosed("the journal was closed, and all settings were restored")
-            if path not in self._old:
-                old = read_file(path)
-                self._append({"path": path, "old": old})
-                self._old[path] = old
+            for each in filter(None, (overwritten_by(path), path)):
+                if each not in self._old:
+                    old = read_file(each)
+                    self._append({"path": each, "old": old})
+                    self._old[each] = old
             _write(path, text)
 
     def restore(self) -> dict[str, str]:
@@ -85,14 +98,9 @@ class Journal(Closing):
                 journal. All other settings are restored.
         """
         with self._mutex:
-            put_back, failed = {}, {}
-            for path, old in reversed(list(self._old.items())):
-                try:
-                    _put_back(path, old)
-                except HandlerFailed as error:
-                    failed[path] = str(error)
-                else:
-                    put_back[path] = self._old.pop(path)
+            failed = self._put_back()
+            put_back = {path: old for path, old in self._old.items() if path not in failed}
+            self._old = {path: self._old[path] for path in self._old if path in failed}
             self._rewrite()
         wrong = [*failed.values(), *(f"{line.strip()!r} cannot be read" for line in self._unreadable)]
         if wrong:
@@ -101,6 +109,26 @@ class Journal(Closing):
                 f"is as it should be, or no longer exists)"
             )
         return put_back
+
+    def _put_back(self) -> dict[str, str]:
+        """Write the old values; what is wrong with the settings that do not have them in the end, by path."""
+        failed: dict[str, str] = {}
+        for number in range(_ROUNDS):  # several rounds, since what is written may change another setting
+            failed = {}
+            for path, old in reversed(self._old.items()):
+                try:
+                    if (found := read_file(path)).split() != old.split():
+                        failed[path] = f"{path} was set back to {old!r}, but reads {found!r}"
+                        _write(path, old)
+                except HandlerFailed as error:
+                    failed[path] = f"{old!r} cannot be restored: {error}"
+                    other = overwritten_by(path)
+                    if number and other in self._old:  # the kernel takes no 0 here, but sets it to 0 by itself
+                        with contextlib.suppress(HandlerFailed):
+                            _write(other, "1")
+            if not failed:
+                break
+        return failed
 
     def close(self) -> None:
         """Restore all settings, and let another process become the owner. Idempotent."""
@@ -219,17 +247,18 @@ def read_file(path: str) -> str:
         HandlerFailed: The file cannot be read.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8").strip()
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError as error:
         raise HandlerFailed(f"{path} cannot be read: {error.strerror}") from error
     chosen = re.search(r"\[(\S+)\]", text)  # as in "always [madvise] never"
     return chosen[1] if chosen else text
 
 
-def _put_back(path: str, old: str) -> None:
-    _write(path, old)
-    if (found := read_file(path)).split() != old.split():
-        raise HandlerFailed(f"{path} was set back to {old!r}, but reads {found!r}")
+def overwritten_by(path: str) -> str | None:
+    """The file of the setting that the kernel sets to 0 when ``path`` is written; ``None`` if there is none."""
+    folder, name = os.path.split(path)
+    other = os.path.join(folder, _OVERWRITES.get(name, ""))
+    return other if os.path.isfile(other) else None
 
 
 def _write(path: str, text: str) -> None:
@@ -237,7 +266,7 @@ def _write(path: str, text: str) -> None:
         # Like the shell's ">", but without creating a file. The kernel needs the value in a single write.
         handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
         try:
-            os.write(handle, f"{text}\n".encode())
+            os.write(handle, f"{text}\n".encode(errors="surrogateescape"))
         finally:
             os.close(handle)
     except OSError as error:

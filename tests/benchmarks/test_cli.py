@@ -98,7 +98,7 @@ class TestExtras:
         [
             ("tools", "mcp,openai-agents,servers", "openai-agents"),
             ("served-chess", "servers", "uvicorn"),
-            ("search-web", "wiki", "werkzeug"),
+            ("search-web", "servers", "starlette"),
             ("tuning", "tuning", "scikit-learn"),
         ],
     )
@@ -111,7 +111,7 @@ class TestExtras:
         assert package in result.stderr and f"pip install 'spec-envs[{extra}]'" in result.stderr
 
     def test_what_is_installed_is_not_missing(self):
-        extras.require("nothing", "mcp", "openai-agents", "plot", "servers", "tuning", "wiki")
+        extras.require("nothing", "mcp", "openai-agents", "plot", "servers", "tuning")
 
 
 class TestDemo:

@@ -183,7 +183,7 @@ def test_close_leaves_nothing_and_ends_waiting_calls():
         assert isinstance(search.outcome[0], EnvClosed)
     assert not psutil.pid_exists(pid)
     assert pool.pids() == []
-    # asyncio's own waiter ends on its own, once the process has.
+    # The timers of the searches end on their own.
     wait_until(lambda: set(threading.enumerate()) <= threads)
     with pytest.raises(EnvClosed, match="the engine pool was closed"):
         pool.analyse(Position(), depth=1)
@@ -224,7 +224,10 @@ def test_closing_does_not_wait_for_a_program_that_says_nothing():
 def test_a_program_that_says_nothing_is_killed():
     before = set(psutil.Process().children())
     with EnginePool("/bin/cat", timeout_s=0.1) as pool:
-        with pytest.raises(HandlerFailed, match="/bin/cat does not start as a UCI engine: TimeoutError"):
+        with pytest.raises(
+            HandlerFailed,
+            match="/bin/cat does not start as a UCI engine: it did not answer 'uci' with 'uciok' within 0.1 s",
+        ):
             pool.analyse(Position(), depth=1)
         assert set(psutil.Process().children()) <= before
 

@@ -97,7 +97,7 @@ def test_a_broken_record_is_refused(record, message):
 def test_a_file_that_is_no_json_is_refused(tmp_path):
     path = tmp_path / "broken.json"
     path.write_text('{"plies": [')
-    with pytest.raises(InvalidConfiguration, match="broken.json: not a JSON file"):
+    with pytest.raises(InvalidConfiguration, match="broken.json cannot be read as JSON"):
         RecordedGame.load(path)
     with pytest.raises(FileNotFoundError):
         RecordedGame.load(tmp_path / "absent.json")

@@ -104,7 +104,7 @@ class TestFolder:
         ("damage", "words"),
         [
             (lambda folder: (folder / "users.json").unlink(), "has no users.json"),
-            (lambda folder: (folder / "users.json").write_text("{"), "users.json is not JSON"),
+            (lambda folder: (folder / "users.json").write_text("{"), "users.json cannot be read as JSON"),
             (lambda folder: (folder / "users.json").write_text("[]"), "must hold an object of users by id, not list"),
             (lambda folder: (folder / "products.json").write_text('{"9": 1}'), "'9' lacks name, product_id, variants"),
             (lambda folder: (folder / "users.json").write_text("{}"), "order '#W1' is of 'ann_lee_1', who is not in"),

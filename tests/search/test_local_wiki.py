@@ -101,7 +101,7 @@ def test_bad_addresses_are_refused(site):
         WikiSite(corpus(), latency_s=-1)
     with pytest.raises(InvalidConfiguration, match="has no address before start"):
         _ = WikiSite(corpus()).url
-    with pytest.raises(InvalidConfiguration, match=r"cannot listen at 127\.0\.0\.1:\d+"):
+    with pytest.raises(InvalidConfiguration, match=r"cannot listen on port \d+ of 127\.0\.0\.1"):
         WikiSite(corpus(), port=int(site.url.rpartition(":")[2])).start()
 
 

@@ -65,7 +65,7 @@ class TestLoading:
             (3, "episode 0: expected an object"),
             ({**record(), "question": 7}, "'question' must be text, not 7"),
             ({name: value for name, value in record().items() if name != "answer"}, "'answer' is missing"),
-            (record(k=0), "'k' must be a whole number"),
+            (record(k=0), "k must be an integer of at least 1"),
             (record(steps=[step("Finish[x]", "", env_seconds=-1)]), "'env_seconds' must be a number of at least 0"),
             (record(steps=[step("Finish[x]", "", guessed_actions=[3])]), "'guessed_actions' must be a list of texts"),
             (record(steps=[step("x" * 3000, "")]), "at most 2000 characters"),
@@ -76,7 +76,7 @@ class TestLoading:
         with pytest.raises(InvalidConfiguration, match=what):
             load(tmp_path, entry)
 
-    @pytest.mark.parametrize(("text", "what"), [("[", "not a JSON file"), ("{}", "expected a list of episodes")])
+    @pytest.mark.parametrize(("text", "what"), [("[", "cannot be read as JSON"), ("{}", "expected a list of episodes")])
     def test_refuses_other_files(self, tmp_path, text, what):
         path = tmp_path / "other.json"
         path.write_text(text)

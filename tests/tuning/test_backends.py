@@ -21,10 +21,11 @@ import psutil
 import pytest
 
 from spec_envs import CallCancelled, CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.slots import Slots
 from spec_envs.tuning import machine as sched
 from spec_envs.tuning.backends import BACKENDS, make_backend
 from spec_envs.tuning.backends.program_backends import Loopback, SqliteBackend, SqliteMix
-from spec_envs.tuning.backends.protocol import Slots, undisturbed
+from spec_envs.tuning.backends.protocol import undisturbed
 from spec_envs.tuning.backends.sysbench import SysbenchBackend, SysbenchCpu, read_output
 from spec_envs.tuning.machine import core_sets
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
@@ -385,7 +386,7 @@ class TestLoopback:
 
 class TestSlots:
     def test_a_slot_is_lent_to_one_at_a_time(self):
-        slots = Slots(["one"])
+        slots = Slots(["one"], owner="the backend")
         with slots.lend(CancelToken()):
             waiting = CancelToken()
             thread = threading.Thread(target=waiting.cancel)
@@ -397,7 +398,7 @@ class TestSlots:
             assert slot == "one"
 
     def test_after_close_nothing_is_lent(self):
-        slots = Slots(["one"])
+        slots = Slots(["one"], owner="the backend")
         slots.close()
         with pytest.raises(EnvClosed), slots.lend(CancelToken()):
             pass

@@ -140,6 +140,11 @@ class Driver:
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
+    def stop_speculating(self) -> None:
+        """From now on, start and predict nothing ahead of time."""
+        with self._runtime.lock:
+            self._tree.stop_speculating()
+
     def close(self) -> None:
         """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""
         self._broken = EnvClosed("the wrapper was closed while a response was awaited; make a new one")

@@ -11,7 +11,7 @@ from spec_envs.calls import Effect
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
-from spec_envs.handling import Handler, as_handler, is_async
+from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
@@ -36,6 +36,8 @@ class SessionOptions:
     runtime: str | Runtime = "threads"
     canonical: Mapping[str, Callable[[Any], Hashable]] | None = None
     shadow_every: int = 10
+    rehearse: bool = True
+    prove_every: int = 100
     max_trace_events: int = 100_000
 
     def __post_init__(self) -> None:
@@ -45,7 +47,7 @@ class SessionOptions:
             )
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-        for name, least in (("k", 1), ("shadow_every", 1), ("max_trace_events", 0)):
+        for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
             integer(name, getattr(self, name), least=least)
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
@@ -78,9 +80,21 @@ class SessionOptions:
         limits = self.limits
         if limits is None:
             limits = Limits() if self.max_inflight is None else Limits(max_inflight=self.max_inflight)
+        self._check_prices(limits, handlers)
         declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
         own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
         return dataclasses.replace(limits, per_handler={**own, **limits.per_handler})
+
+    def _check_prices(self, limits: Limits, handlers: Mapping[str, Handler]) -> None:
+        """Check that the price of every model is known, if there is a limit on money."""
+        names = [name for name in ("max_money", "money_per_s") if getattr(limits, name) is not None]
+        for each in (self.policy, *handlers.values(), *(self.guessers or {}).values()):
+            if names and (model := unpriced_model(each)) is not None:
+                raise InvalidConfiguration(
+                    f"{names[0]} is set, but the price of the model {model!r} is unknown, so its money cannot be "
+                    f"counted; give ChatModel its price: prices=PRICES | {{{model!r}: Price(tokens_in, tokens_out)}} "
+                    f"(of a million tokens; 0.0 where they are free)"
+                )
 
 
 def _check_methods(what: str, given: Mapping[str, Any] | None, method: str, *, plain: str) -> None:

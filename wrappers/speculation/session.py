@@ -12,16 +12,17 @@ from typing import Any
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import EnvClosed, InvalidConfiguration, ResetNeeded, UnknownHandler
+from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Prefetcher
 from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, attempt, prefetch_of
+from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
@@ -35,6 +36,7 @@ from spec_envs.wrappers.speculation.transitions import (
     same_action,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
+from spec_envs.wrappers.speculation.trust import Trust
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,9 +55,11 @@ class Session:
         env: The real environment. ``Session.env`` is another one after ``adopt``.
         options: The user's options.
         owner: The name of the wrapper, for error messages.
+        on_forks: See ``Trust``.
 
     Attributes:
         asks: Whether the environment asks for its calls (``CallEnv``).
+        trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         base: The snapshot in which the step or reset under way began.
 
@@ -64,8 +68,8 @@ class Session:
         UnknownHandler: A guesser or a prefetcher is for a handler that does not exist.
     """
 
-    def __init__(self, env: AnyEnv, options: SessionOptions, owner: str) -> None:
-        fork(env).close()  # an environment that cannot be forked is refused here, not in the middle of an episode
+    def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
+        self.trust = Trust(env, options, on_forks=on_forks)
         self.env = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         self.base = env
@@ -91,6 +95,8 @@ class Session:
             options.k,
             self._ledger,
         )
+        if self.trust.is_plain:
+            self.driver.stop_speculating()
         self._last: Transition | None = None
         self._acted: Any = None
         self._counted = (0, 0, 0)
@@ -99,6 +105,10 @@ class Session:
     def trace(self) -> Trace:
         """What happened, event by event."""
         return self._ledger.trace
+
+    def statistics(self) -> Statistics:
+        """Counts and sums so far."""
+        return self.trust.add_to(self.driver.statistics())
 
     def handler(self, name: str) -> Handler:
         """Return the handler called ``name``.
@@ -124,6 +134,17 @@ class Session:
         """Discard the whole tree and the policy's last decision."""
         self.driver.rebase(None)
         self._acted = None
+
+    def begin(self, transition: Transition) -> Transition:
+        """Begin the episode of an environment that does not ask, whose reset has returned ``transition``.
+
+        Raises:
+            NotForkable: Forks of the environment are not faithful, or not independent.
+        """
+        self.trust.begin(self.env, transition)
+        if not self.trust.is_plain:
+            fork(self.env)
+        return self.restart(transition)
 
     def begin_reset(self, method: Method) -> None:
         """Put the root where the reset ``method`` of a ``CallEnv`` waits first, before the real reset gets there.
@@ -207,16 +228,34 @@ class Session:
 
     def adopt(self, stepped: Stepped) -> Transition:
         """Put the fork that has made the step in the place of an environment that does not ask for calls."""
+        step = self.driver.root
+        assert isinstance(step, Stepping)
+        agrees = self.trust.agrees(step, stepped)
         self.driver.commit(stepped)
         self.env = stepped.env
+        if not agrees:
+            self.stop_speculating("a step that was made again on another fork had another outcome", failed=False)
         self._last = private_copy(stepped.transition)
         return self._last
 
     def restart(self, transition: Transition) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
         self._last = transition
-        self.driver.rebase(Deciding(fork(self.env), self._agent, private_copy(transition)))
+        env = self.env
+        if not self.trust.is_plain:
+            try:
+                env = fork(env)
+            except NotForkable as error:
+                if self.asks:
+                    raise
+                self.stop_speculating(str(error), failed=True)
+        self.driver.rebase(Deciding(env, self._agent, private_copy(transition)))
         return transition
+
+    def stop_speculating(self, reason: str, *, failed: bool) -> None:
+        """From now on the environment makes its steps itself, and warn of it; see ``Trust.withdraw``."""
+        self.driver.stop_speculating()
+        self.trust.withdraw(reason, failed=failed)
 
     # -- what failed or was interrupted --------------------------------------------------------------------------
 

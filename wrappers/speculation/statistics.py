@@ -33,6 +33,11 @@ class Statistics:
         loose_matches: Branches committed by a looser match (lossy).
         shadow_checks: Loosely matched calls that were made again with their true query; ``shadow_differences`` of them
             had another response.
+        rehearsal: Of an environment that does not ask for calls, before its first episode: ``"due"``, ``"passed"``,
+            ``"too slow"`` (it was not rehearsed, or not to the end), or ``"none"`` (not wanted, or not needed).
+        proofs: Committed steps of such an environment that were made again on another fork; ``proof_differences`` of
+            them had another outcome.
+        fork_failures: How often speculation ended because the environment could not be forked any more.
     """
 
     commits: int = 0
@@ -55,6 +60,10 @@ class Statistics:
     loose_matches: int = 0
     shadow_checks: int = 0
     shadow_differences: int = 0
+    rehearsal: str = "none"
+    proofs: int = 0
+    proof_differences: int = 0
+    fork_failures: int = 0
 
     @property
     def hit_rate(self) -> float:
@@ -114,5 +123,12 @@ class Statistics:
             lines.append(
                 f"LOSSY     {self.loose_matches} loose matches; "
                 f"{self.shadow_differences} of {self.shadow_checks} checked gave another response"
+            )
+        if self.rehearsal == "too slow":
+            lines.append("forks     unrehearsed: the environment is too slow for it")
+        if self.proof_differences or self.fork_failures:
+            lines.append(
+                f"STOPPED   speculation on this environment ended: {self.fork_failures} failed forks, "
+                f"{self.proof_differences} of {self.proofs} steps made again had another outcome"
             )
         return "\n".join(lines)

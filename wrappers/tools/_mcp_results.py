@@ -1,4 +1,4 @@
-"""What the adapters of MCP share: results of tools, and hints of servers. This module does not import ``mcp``."""
+"""What the adapters of MCP share: results and lists of tools. This module does not import ``mcp``."""
 
 from __future__ import annotations
 
@@ -23,11 +23,37 @@ def usable(result: Any) -> bool:
     return getattr(result, "is_error", True) is False
 
 
-def add_schemas(tools: SpeculativeTools, server: str, listed: Iterable[Any], *, trust_annotations: bool) -> None:
-    """Add the schemas that a server lists to ``tools``, and, if the server is trusted, what it says about effects."""
-    for tool in listed:
-        name = qualified(server, tool.name)
-        tools.describe(Tool(name, tool.description or "", tool.input_schema))
-        if trust_annotations:
+class ToolList:
+    """What a server has listed so far.
+
+    Args:
+        tools: The proxy.
+        server: The name of the server.
+        trust_annotations: Whether to believe what the server says about the effects of its tools.
+    """
+
+    def __init__(self, tools: SpeculativeTools, server: str, *, trust_annotations: bool) -> None:
+        self._tools = tools
+        self._server = server
+        self._trust_annotations = trust_annotations
+        self._names: set[str] = set()
+        self._is_complete = False
+        self._was_begun = False
+
+    def add(self, listed: Iterable[Any], *, is_first: bool = True, is_last: bool = True) -> None:
+        """Add a page of the list: what guessers see of its tools and, from a trusted server, the effects."""
+        if is_first:
+            self._names.clear()
+        for tool in listed:
+            self._names.add(tool.name)
+            name = qualified(self._server, tool.name)
+            self._tools.describe(Tool(name, tool.description or "", tool.input_schema))
             hint = tool.annotations is not None and tool.annotations.read_only_hint is True
-            tools.trust(name, read_only=hint)
+            self._tools.trust(name, read_only=hint and self._trust_annotations)
+        self._is_complete = is_last and (is_first or self._was_begun)
+        self._was_begun = (is_first or self._was_begun) and not is_last
+
+    def check(self, name: str) -> None:
+        """The tool ``name`` is called: tell the proxy if the whole list is known and does not have it."""
+        if self._is_complete and name not in self._names:
+            self._tools.add_unlisted(qualified(self._server, name))

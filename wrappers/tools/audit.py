@@ -115,10 +115,16 @@ class ToolStatistics:
         started: Calls that were executed ahead of time.
         failed: Calls executed ahead of time that failed; agents never see their errors.
         guesses: How often the guesser was called.
-        failed_guesses: How often the guesser raised.
+        failed_guesses: How often the guesser raised, or returned what is no sequence of guesses.
         not_learned: Agent runs that the guesser was shown and raised.
+        guess_error: What the guesser raised first, or what was wrong with what it returned.
         guessing: What guessing has cost, if the guesser tells its usage, as ``ChatGuesser`` does. A cancelled guess
             costs as much as was used until then.
+        held_back: Predicted calls that were not made ahead of time, or not at once, by the reason: ``not allowed`` (a
+            ``WRITE``, undeclared or private), ``failing`` (the last three calls of the tool failed, or the
+            last two with these arguments), ``quick`` (the tool
+            answers within ``min_latency_s``), ``write under way``, ``write in doubt`` (for ``doubt_s`` after a
+            ``WRITE`` that failed), ``quota``, ``no slot``; and predictions not made for want of ``budget``.
     """
 
     calls: int = 0
@@ -130,7 +136,9 @@ class ToolStatistics:
     guesses: int = 0
     failed_guesses: int = 0
     not_learned: int = 0
+    guess_error: str | None = None
     guessing: Usage = Usage()
+    held_back: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def hit_rate(self) -> float:
@@ -141,3 +149,18 @@ class ToolStatistics:
     def wasted(self) -> int:
         """Calls executed ahead of time whose results no agent has got so far."""
         return self.started - self.hits
+
+    def __str__(self) -> str:
+        lines = [
+            f"calls     {self.calls}: {self.hits} hits ({self.hit_rate:.1%}), {self.shared} shared",
+            f"time      {self.saved_s:.3g} s saved",
+            f"ahead     {self.started} started, {self.wasted} unused so far, {self.failed} failed",
+        ]
+        if any(self.held_back.values()):
+            reasons = ", ".join(f"{count} {why}" for why, count in self.held_back.items() if count)
+            lines.append(f"held back {reasons}")
+        if self.guess_error is not None:
+            lines.append(f"guesser   {self.failed_guesses} of {self.guesses} guesses failed: {self.guess_error}")
+        if self.guessing:
+            lines.append(f"guessing  {self.guessing.tokens:,.0f} tokens, {self.guessing.money:.4g} money")
+        return "\n".join(lines)

@@ -9,13 +9,14 @@ import asyncio
 import contextvars
 import copy
 import functools
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job
@@ -50,6 +51,7 @@ class ToolDriver:
         if is_async(self._observe):
             raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain function")
         self._guess, self._is_async = as_guess(guesser.guess), is_async(guesser.guess)
+        self._guesser = guesser
         self._machine = machine
         self._k = k
         self.runtime = AsyncioRuntime()
@@ -57,6 +59,9 @@ class ToolDriver:
         self.schemas: dict[str, Tool] = {}
         self.contexts: dict[int, tuple[Any, contextvars.Context]] = {}
         self._tokens: dict[Execution | PredictedCall, CancelToken] = {}
+        self._without_context: dict[str, str] = {}
+        self._to_tell: dict[str, str] = {}
+        self._told: set[str] = set()
 
     def now(self) -> float:
         """Seconds on the loop's clock."""
@@ -80,6 +85,14 @@ class ToolDriver:
         """Run ``job`` with the context variables of the agent run that it belongs to."""
         variables.copy().run(self.runtime.spawn, job)
 
+    def tell(self) -> None:
+        """Warn of what has gone wrong ahead of time, of each kind once. To be called where the user's code waits."""
+        while self._to_tell:
+            kind, message = self._to_tell.popitem()
+            if kind not in self._told:
+                self._told.add(kind)
+                warnings.warn(f"{message}; this is told once", RuntimeWarning, stacklevel=4)
+
     # -- executions ----------------------------------------------------------------------------------------------
 
     async def wait_for(self, execution: Execution) -> None:
@@ -98,6 +111,12 @@ class ToolDriver:
                 content = port.seen(kept)
         except Exception as problem:
             return self.record_failure(execution, f"cannot be kept: {problem!r}")
+        failed_ahead = self._without_context.pop(execution.call.name, None)
+        if failed_ahead is not None and execution.reason is None and port.takes_context:
+            self._to_tell["context"] = (
+                f"{execution.call.name} failed ahead of time with {failed_ahead}, and not when the agent called it: "
+                f"calls ahead of time had no context. Give it: tools.run(message, context=...)"
+            )
         self._end(execution, ExecutionState.DONE, value=kept, content=content)
 
     def record_failure(self, execution: Execution, error: str, *, stopped: bool = False) -> None:
@@ -122,6 +141,8 @@ class ToolDriver:
                 self.record_result(execution, port, value)
             else:
                 stopped = isinstance(error, CallCancelled | asyncio.CancelledError)
+                if context is None and not stopped:
+                    self._without_context[execution.call.name] = repr(error)
                 self.record_failure(execution, repr(error), stopped=stopped)
 
         token = self._tokens[execution] = self.runtime.token()
@@ -148,9 +169,9 @@ class ToolDriver:
                 if error is not None:
                     raise error
                 guesses = list(_calls(value))
-            except Exception:
+            except Exception as problem:
                 if not token.cancelled:
-                    self._machine.count("failed_guesses")
+                    self._record_guess_error("failed_guesses", problem)
             except BaseException:  # cancelled
                 pass
             self.carry_out(self._machine.add_guesses(node, guesses, self.now()))
@@ -177,8 +198,14 @@ class ToolDriver:
         try:
             for call, response in _decisions(events, tools):
                 observe(call, response)
-        except Exception:
-            self._machine.count("not_learned")
+        except Exception as problem:
+            self._record_guess_error("not_learned", problem)
+
+    def _record_guess_error(self, what: str, error: Exception) -> None:
+        self._machine.count_guess_error(what, repr(error))
+        done = "failed" if what == "failed_guesses" else "could not learn from a run"
+        name = type(self._guesser).__name__
+        self._to_tell.setdefault("guesser", f"the guesser {name} {done}: {error!r}; statistics count how often")
 
     # -- the end -------------------------------------------------------------------------------------------------
 
@@ -190,13 +217,26 @@ class ToolDriver:
         await self.runtime.ended()
 
 
-def _calls(guesses: Iterable[Any]) -> Iterable[tuple[ToolCall, float]]:
+def _calls(guesses: Any) -> Iterable[tuple[ToolCall, float]]:
+    if not isinstance(guesses, Iterable):
+        raise TypeError(f"it returned {guesses!r}, and must return a sequence of guesses, empty where it has none")
     for guess in guesses:
+        if not isinstance(guess, Guess):
+            raise TypeError(f"it returned {guess!r}, and must return guesses: [Guess(response, probability)]")
         response = guess.response
-        if isinstance(response, Mapping) and isinstance(response.get("name"), str):
-            call = ToolCall(response["name"], copy.deepcopy(dict(response.get("arguments") or {})))
-            _ = call.key  # raises where it is not JSON data
-            yield call, guess.probability
+        if isinstance(response, str):
+            continue  # what the agent says
+        if not isinstance(response, Mapping) or not isinstance(response.get("name"), str):
+            raise TypeError(
+                f"it guessed {response!r}, and a guess must be a call of a tool, {{'name': …, 'arguments': {{…}}}}, or "
+                f"a text that the agent says"
+            )
+        arguments = response.get("arguments") or {}
+        if not isinstance(arguments, Mapping):
+            raise TypeError(f"it guessed arguments {arguments!r} of {response['name']!r}, which must be a mapping")
+        call = ToolCall(response["name"], copy.deepcopy(dict(arguments)))
+        _ = call.key  # raises where it is not JSON data
+        yield call, guess.probability
 
 
 def _decisions(events: tuple[Event, ...], tools: tuple[Tool, ...]) -> Iterable[tuple[Call, Any]]:

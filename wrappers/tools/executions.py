@@ -8,7 +8,7 @@ waiter; ``take_result``, ``obtain_again`` and ``leave`` remove it.
 A result is *stale* for an agent that calls at a time ``t`` if the execution began before the end of a ``WRITE`` on the
 same things, and the ``WRITE`` began before ``t``. So the beginning of a ``WRITE`` forgets all results that it touches,
 and no result whose execution begins before the end of the ``WRITE`` is kept. A ``WRITE`` that raised, reported an error
-or was abandoned may take effect later; so it counts as in flight for as long as results are kept at all, ``ttl_s``.
+or was abandoned may take effect later; so it counts as in flight for ``doubt_s`` more.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.estimates import Recent
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
-from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
+from spec_envs.wrappers.tools.rules import UNLISTED, ToolLimits, ToolRules
+
+#: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result: one call,
+#: and a tool whatever its arguments. (With three guesses, two often have arguments that the tool refuses.)
+_FAILURES_OF_CALL, _FAILURES_OF_TOOL = 2, 3
 
 
 class Executions:
@@ -37,6 +41,9 @@ class Executions:
         self._in_doubt: list[Execution] = []
         self._quotas: dict[str, Quota] = {}
         self._seconds: collections.defaultdict[str, Recent] = collections.defaultdict(Recent)
+        #: How often each tool, and each call, has failed since it last gave a result.
+        self._tool_failures: collections.Counter[str] = collections.Counter()
+        self._call_failures: collections.OrderedDict[str, int] = collections.OrderedDict()
         self._number = 0
 
     # -- calls of agents -----------------------------------------------------------------------------------------
@@ -108,13 +115,18 @@ class Executions:
         """All executions in flight."""
         return list(self._running.values())
 
-    def may_start(self, call: ToolCall, now: float) -> bool:
-        """Whether ``call`` may be executed ahead of time now, if there is a slot for it."""
-        rule = self._rules[call.name]
-        if not rule.may_run_ahead or not self.is_worth_it(call.name) or self._is_being_written(call.name, now):
-            return False
+    def reason_against(self, call: ToolCall, now: float) -> str | None:
+        """Return why ``call`` may not be executed ahead of time now; ``None`` if it may, given a slot."""
+        if not self.is_worth_it(call.name):
+            return "quick"
+        of_tool, of_call = self._tool_failures[call.name], self._call_failures.get(call.key, 0)
+        if of_tool >= _FAILURES_OF_TOOL or of_call >= _FAILURES_OF_CALL:
+            return "failing"
+        writing = self._reason_to_wait(call.name, now)
+        if writing is not None:
+            return writing
         quota = self._quota(call.name)
-        return quota is None or quota.has_room(now)
+        return None if quota is None or quota.has_room(now) else "quota"
 
     def is_worth_it(self, tool: str) -> bool:
         """Whether ``tool`` is slow enough to save time, as far as is known."""
@@ -149,6 +161,7 @@ class Executions:
             self._drop(execution)
             if execution.rule.effect is Effect.WRITE:
                 self._in_doubt.append(execution)
+        self._count_failures(execution)
         self._release(execution)
         self._keep_at_most(self._limits.max_results)
 
@@ -190,14 +203,12 @@ class Executions:
         rule = self._rules[call.name]
         execution = Execution(self._number, run, call, rule, reason, now)
         if rule.effect is Effect.WRITE:
-            for other in list(self._kept.values()):
-                if self._rules.touches(call.name, other.call.name):
-                    self._drop(other, "stale")
+            self._drop_touched(call.name)
         else:
             old = self._kept.get(self._key(run, call))
             if old is not None:
                 self._drop(old, "replaced")
-            if keep and not self._is_being_written(call.name, now) and self._is_to_keep(execution):
+            if keep and self._reason_to_wait(call.name, now) is None and self._is_to_keep(execution):
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
         quota = self._quota(call.name)
@@ -223,12 +234,33 @@ class Executions:
             return execution.reason is not None
         return execution.run is not None or execution.rule.shared
 
-    def _is_being_written(self, tool: str, now: float) -> bool:
-        self._in_doubt = [write for write in self._in_doubt if now < write.ended_at + self._limits.ttl_s]
-        return any(
-            execution.rule.effect is Effect.WRITE and self._rules.touches(execution.call.name, tool)
-            for execution in (*self._running.values(), *self._in_doubt)
-        )
+    def _reason_to_wait(self, tool: str, now: float) -> str | None:
+        """Return which ``WRITE`` may still change what ``tool`` reads: one under way, or one in doubt, if any."""
+        self._in_doubt = [write for write in self._in_doubt if now < write.ended_at + self._limits.doubt_s]
+        for writes, reason in ((self._running.values(), "write under way"), (self._in_doubt, "write in doubt")):
+            for each in writes:
+                if each.rule.effect is Effect.WRITE and self._rules.touches(each.call.name, tool):
+                    return reason
+        return None
+
+    def _drop_touched(self, write: str) -> None:
+        for other in list(self._kept.values()):
+            if self._rules.touches(write, other.call.name):
+                self._drop(other, "stale")
+
+    def _count_failures(self, execution: Execution) -> None:
+        tool, key = execution.call.name, execution.call.key
+        if execution.state is ExecutionState.DONE:
+            self._tool_failures[tool] = 0
+            self._call_failures.pop(key, None)
+            if execution.rule is UNLISTED:  # the tool exists after all, and may have changed anything
+                self._rules.hint(tool, None)
+                self._drop_touched(tool)
+        elif execution.state is ExecutionState.FAILED:
+            self._tool_failures[tool] += 1
+            self._call_failures[key] = self._call_failures.pop(key, 0) + 1
+            if len(self._call_failures) > self._limits.max_results:
+                self._call_failures.popitem(last=False)
 
     def _key(self, run: Hashable, call: ToolCall) -> Hashable:
         return (None if self._rules[call.name].shared else run, call.key)

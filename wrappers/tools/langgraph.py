@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
+from spec_envs.wrappers.tools.blocking import BlockingTools
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 from spec_envs.wrappers.tools.rules import Port
 
@@ -32,16 +33,31 @@ class _AwaitedNode(ToolNode):
     def invoke(self, *args: Any, **options: Any) -> NoReturn:
         """Refuse here, since ``handle_tool_errors`` would tell a later error to the model."""
         raise InvalidConfiguration(
-            "speculative tools live on an event loop: use ainvoke or astream, not invoke or stream"
+            "SpeculativeTools live on an event loop: use ainvoke or astream, or give speculative_node BlockingTools, "
+            "which are for invoke and stream"
+        )
+
+
+class _BlockingNode(ToolNode):
+    async def ainvoke(self, *args: Any, **options: Any) -> NoReturn:
+        """Refuse here, as ``_AwaitedNode`` does."""
+        raise InvalidConfiguration(
+            "BlockingTools would stop the event loop: use invoke or stream, or give speculative_node SpeculativeTools, "
+            "which are for ainvoke and astream"
         )
 
 
 def speculative_node(
-    tools: SpeculativeTools, functions: Iterable[BaseTool | Callable[..., Any]], **options: Any
+    tools: SpeculativeTools | BlockingTools,
+    functions: Iterable[BaseTool | Callable[..., Any]],
+    *,
+    trust_annotations: bool = False,
+    **options: Any,
 ) -> ToolNode:
     """Return ``ToolNode(functions, **options)`` whose tools are called through ``tools``, by their names.
 
-    The graph has to be awaited (``ainvoke``, ``astream``). Tools that get the graph's state, store, runtime or
+    With ``SpeculativeTools`` the graph has to be awaited (``ainvoke``, ``astream``); a program that calls ``invoke`` or
+    ``stream`` uses ``BlockingTools``. Tools that get the graph's state, store, runtime or
     ``RunnableConfig`` are never called ahead of time, whatever is declared. A result that is a ``Command`` is never
     used for another call. Callbacks see only the calls that are executed for the agent, and not a call whose result is
     there already.
@@ -49,18 +65,29 @@ def speculative_node(
     Args:
         tools: The proxy.
         functions: The tools.
+        trust_annotations: Whether to believe an MCP server that says by ``readOnlyHint`` that an undeclared tool
+            changes nothing; ``langchain-mcp-adapters`` puts the hint into the tool's ``metadata``. Such a tool is a
+            ``SAMPLE``, since its results may change by themselves.
         options: The options of ``ToolNode``, except for the two that wrap calls.
 
     Raises:
         InvalidConfiguration: A tool of another source has the name of one of these.
     """
     injected: set[str] = set()
-    node = _AwaitedNode(list(functions), awrap_tool_call=_wrapper(tools, injected), **options)
+    node: ToolNode
+    if isinstance(tools, BlockingTools):
+        node = _BlockingNode(list(functions), wrap_tool_call=_blocking_wrapper(tools, injected), **options)
+        tools = tools.tools
+    else:
+        node = _AwaitedNode(list(functions), awrap_tool_call=_wrapper(tools, injected), **options)
     injected.update(name for name, tool in node.tools_by_name.items() if _is_injected(tool))
     for tool in node.tools_by_name.values():
         schema = Tool(tool.name, tool.description, _parameters(tool))
-        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=_function(tool) or tool)
+        source = _function(tool) or tool
+        port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=source, takes_context=False)
         tools.add(tool.name, port, schema=schema, ahead=tool.name not in injected)
+        if trust_annotations:
+            tools.trust(tool.name, read_only=(tool.metadata or {}).get("readOnlyHint") is True)
     return node
 
 
@@ -73,11 +100,25 @@ def _wrapper(
             return await execute(request)  # which says that there is no such tool
         name = request.tool.name
         result = await tools.call(name, call["args"], lambda: execute(request), fresh=name in injected)
-        if isinstance(result, ToolMessage):
-            return result.model_copy(update={"tool_call_id": call["id"]})
-        return result
+        return _answer(result, call)
 
     return wrap
+
+
+def _blocking_wrapper(tools: BlockingTools, injected: set[str]) -> Callable[[Any, Callable[[Any], Any]], Any]:
+    def wrap(request: Any, execute: Callable[[Any], Any]) -> Any:
+        call = request.tool_call
+        if request.tool is None:
+            return execute(request)  # which says that there is no such tool
+        name = request.tool.name
+        return _answer(tools.call(name, call["args"], lambda: execute(request), fresh=name in injected), call)
+
+    return wrap
+
+
+def _answer(result: Any, call: Any) -> Any:
+    """Return ``result`` as the answer to ``call``: it may be that of an equal call."""
+    return result.model_copy(update={"tool_call_id": call["id"]}) if isinstance(result, ToolMessage) else result
 
 
 def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:

@@ -57,19 +57,35 @@ class Machine:
         self._counts: collections.Counter[str] = collections.Counter()
         self._saved_s = 0.0
         self._guessing = Usage()
+        self._dearest: Usage | None = None
+        self._held_back: collections.Counter[str] = collections.Counter()
+        self._guess_error: str | None = None
 
     @property
     def statistics(self) -> ToolStatistics:
         """A snapshot of counts and sums."""
-        return ToolStatistics(saved_s=self._saved_s, guessing=self._guessing, **self._counts)
+        return ToolStatistics(
+            saved_s=self._saved_s,
+            guessing=self._guessing,
+            guess_error=self._guess_error,
+            held_back=dict(+self._held_back),
+            **self._counts,
+        )
 
     def count(self, what: str) -> None:
         """Add 1 to a count of ``ToolStatistics``, for something that has happened outside of the machine."""
         self._counts[what] += 1
 
+    def count_guess_error(self, what: str, error: str) -> None:
+        """Add 1 to ``failed_guesses`` or ``not_learned``, and remember the first ``error``."""
+        self._counts[what] += 1
+        self._guess_error = self._guess_error or error
+
     def charge(self, usage: Usage) -> None:
         """Add ``usage`` to what guessing has cost."""
         self._guessing = self._guessing + usage
+        before = self._dearest or Usage()
+        self._dearest = Usage(max(before.tokens, usage.tokens), 0, max(before.money, usage.money))
 
     # -- agent runs ----------------------------------------------------------------------------------------------
 
@@ -204,6 +220,8 @@ class Machine:
             ahead = [
                 (call, p) for call, p in guesses if call.name in self.tools and self._rules[call.name].may_run_ahead
             ]
+            if not early:
+                self._held_back["not allowed"] += len(guesses) - len(ahead)
             run.add(node, ahead, rest=max(0.0, 1.0 - sum(p for _, p in guesses)))
         return self._advance(now)
 
@@ -236,10 +254,15 @@ class Machine:
         for node in nodes:
             call = _call(node)
             node.execution = node.execution or self.executions.find(node.run, call, now)  # another run has begun it
-            if node.execution is not None or not self.executions.may_start(call, now):
+            if node.execution is not None:
+                continue
+            against = self.executions.reason_against(call, now)
+            if against is not None:
+                self._hold_back(node, against)
                 continue
             if self.executions.num_speculative >= self._limits.max_inflight:
                 commands += self._make_room()
+                self._hold_back(node, "no slot")
                 continue
             node.execution = self.executions.start(node.run, call, node.reason, now)
             self.audit.add(node.execution)
@@ -252,11 +275,30 @@ class Machine:
         for node in _by_probability(node for run in runs for node in run.to_predict()):
             if len(self._predicting) > self._limits.max_inflight:
                 break
+            if not self._is_affordable(len(self._predicting)):
+                self._hold_back(node, "budget")
+                break
             node.is_predicted = True
             self._predicting.add(node)
             self._counts["guesses"] += 1
             commands.append(Start(node))
         return commands
+
+    def _hold_back(self, node: PredictedCall, why: str) -> None:
+        """Count why ``node`` waits; a node that goes on waiting for the same reason counts once."""
+        self._held_back[why] += node.held_back != why
+        node.held_back = why
+
+    def _is_affordable(self, under_way: int) -> bool:
+        """Whether the guesser may predict once more beside the predictions ``under_way``."""
+        limits = self._limits
+        if limits.max_tokens is None and limits.max_money is None:
+            return True
+        if self._dearest is None and under_way:
+            return False  # the first prediction tells what a prediction costs
+        expected = self._guessing + (self._dearest or Usage()) * (under_way + 1)
+        within_tokens = limits.max_tokens is None or expected.tokens <= limits.max_tokens
+        return within_tokens and (limits.max_money is None or expected.money <= limits.max_money)
 
     def _make_room(self) -> list[Command]:
         """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a slot."""

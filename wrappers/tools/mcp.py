@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from spec_envs.extras import needed
-from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
+from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 from spec_envs.wrappers.tools.rules import Port, qualified
 
@@ -30,14 +30,20 @@ class SpeculativeClient(Client):
         tools: The proxy; several clients may share it.
         name: The name of the server, if there are several: its tools are then known as ``"name:tool"``. Two clients
             that are open at once cannot have tools of the same name.
-        trust_annotations: Whether to believe a server that says by ``read_only_hint`` that an undeclared tool only
-            reads.
+        trust_annotations: Whether to believe a server that says by ``read_only_hint`` that an undeclared tool changes
+            nothing. Such a tool is a ``SAMPLE``, since its results may change by themselves.
     """
 
     tools: SpeculativeTools
     name: str = ""
     trust_annotations: bool = False
     _added: set[str] = dataclasses.field(init=False, repr=False, default_factory=set)
+    _list: ToolList = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty list of tools."""
+        super().__post_init__()
+        self._list = ToolList(self.tools, self.name, trust_annotations=self.trust_annotations)
 
     async def __aexit__(self, *raised: Any) -> None:
         """Close the client; its tools are not called ahead of time any more."""
@@ -49,7 +55,8 @@ class SpeculativeClient(Client):
     async def list_tools(self, *args: Any, **options: Any) -> ListToolsResult:
         """List the tools as ``Client.list_tools`` does, and add them to the proxy."""
         listed = await super().list_tools(*args, **options)
-        add_schemas(self.tools, self.name, listed.tools, trust_annotations=self.trust_annotations)
+        is_first = options.get("cursor") is None
+        self._list.add(listed.tools, is_first=is_first, is_last=listed.next_cursor is None)
         for tool in listed.tools:
             self._add(tool.name)
         return listed
@@ -59,6 +66,7 @@ class SpeculativeClient(Client):
     ) -> CallToolResult:
         """Call a tool as ``Client.call_tool`` does, through the proxy."""
         tool = self._add(name)
+        self._list.check(name)
 
         async def make() -> CallToolResult:
             return await super(SpeculativeClient, self).call_tool(name, arguments, *args, **options)
@@ -72,6 +80,6 @@ class SpeculativeClient(Client):
         async def ahead(arguments: dict[str, Any], context: Any) -> Any:
             return await self.session.call_tool(name, arguments, allow_input_required=True)
 
-        self.tools.add(tool, Port(execute=ahead, content=content, usable=usable, source=self))
+        self.tools.add(tool, Port(execute=ahead, content=content, usable=usable, source=self, takes_context=False))
         self._added.add(tool)
         return tool

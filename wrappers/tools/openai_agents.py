@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
-from spec_envs.wrappers.tools._mcp_results import add_schemas, content, usable
+from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 from spec_envs.wrappers.tools.rules import Port, qualified
 
@@ -62,6 +62,8 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
             arguments = None
         if not isinstance(arguments, dict):
             return await tool.on_invoke_tool(context, text)  # which says what is wrong
+        if getattr(context, "context", None) is not None:  # which calls ahead of time may miss
+            tools.add(tool.name, dataclasses.replace(port, takes_context=True), ahead=not is_guarded)
         try:
             make = functools.partial(raising.on_invoke_tool, context, text)
             return await tools.call(tool.name, arguments, make, fresh=is_guarded)
@@ -75,7 +77,8 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
 
     is_guarded = bool(tool.tool_input_guardrails or tool.needs_approval or tool.is_enabled is not True)
     schema = Tool(tool.name, tool.description, tool.params_json_schema)
-    tools.add(tool.name, Port(execute=ahead, source=tool), schema=schema, ahead=not is_guarded)
+    port = Port(execute=ahead, source=tool, takes_context=False)
+    tools.add(tool.name, port, schema=schema, ahead=not is_guarded)
     return dataclasses.replace(tool, on_invoke_tool=invoke)
 
 
@@ -89,7 +92,8 @@ def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotat
     Args:
         tools: The proxy.
         server: The server, which must not be connected yet.
-        trust_annotations: Whether to believe a server that says by ``readOnlyHint`` that an undeclared tool only reads.
+        trust_annotations: Whether to believe a server that says by ``readOnlyHint`` that an undeclared tool changes
+            nothing. Such a tool is a ``SAMPLE``, since its results may change by themselves.
 
     Raises:
         InvalidConfiguration: The server is connected already.
@@ -102,26 +106,29 @@ def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotat
     wrapped: Any = copy.copy(server)
     call_tool, list_tools, cleanup = wrapped.call_tool, wrapped.list_tools, wrapped.cleanup
     added: set[str] = set()
+    known = ToolList(tools, server.name, trust_annotations=trust_annotations)
 
     def add(name: str, *, ahead: bool) -> None:
         async def execute(arguments: dict[str, Any], context: Any) -> Any:
             return await call_tool(name, arguments)
 
         tool = qualified(server.name, name)
-        tools.add(tool, Port(execute=execute, content=content, usable=usable, source=wrapped), ahead=ahead)
+        port = Port(execute=execute, content=content, usable=usable, source=wrapped, takes_context=False)
+        tools.add(tool, port, ahead=ahead)
         added.add(tool)
 
     async def call(tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = None) -> Any:
         tool, options = qualified(server.name, tool_name), {} if meta is None else {"meta": meta}
         if tool not in added:
             add(tool_name, ahead=False)  # the tool was not listed, so it may need an approval
+        known.check(tool_name)
         return await tools.call(
             tool, arguments or {}, lambda: call_tool(tool_name, arguments, **options), fresh=meta is not None
         )
 
     async def listed(*args: Any, **options: Any) -> Any:
         found = await list_tools(*args, **options)
-        add_schemas(tools, server.name, found, trust_annotations=trust_annotations)
+        known.add(found)
         for tool in found:
             as_function = MCPUtil.to_function_tool(tool, wrapped, convert_schemas_to_strict=False)
             add(tool.name, ahead=not as_function.needs_approval)

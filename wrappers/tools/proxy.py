@@ -7,7 +7,7 @@ import contextlib
 import contextvars
 import copy
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
 from spec_envs.wrappers.tools.machine import Machine
-from spec_envs.wrappers.tools.rules import Port, ToolLimits, ToolRule, ToolRules
+from spec_envs.wrappers.tools.rules import UNLISTED, Port, ToolLimits, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
 
 __all__ = ["SpeculativeTools", "ToolRun"]
@@ -121,7 +121,7 @@ class SpeculativeTools:
         """
         if not isinstance(port, Port):
             function = port
-            port = Port(execute=lambda arguments, context: function(**arguments), source=function)
+            port = Port(execute=lambda arguments, context: function(**arguments), source=function, takes_context=False)
         known = self._driver.ports.get(tool)
         if known is not None and known.source is not port.source:
             raise InvalidConfiguration(
@@ -146,8 +146,20 @@ class SpeculativeTools:
         self._driver.schemas[schema.name] = schema
 
     def trust(self, tool: str, *, read_only: bool) -> None:
-        """Believe what a server says about the effect of its ``tool``, unless the tool is declared."""
-        self._rules.hint(tool, Effect.READ if read_only else Effect.WRITE)
+        """Believe a server that its ``tool`` changes nothing, unless the tool is declared.
+
+        A tool that changes nothing may still answer differently each time, as a clock does. So it is a ``SAMPLE``: each
+        result is used once. Declare it as a ``READ`` if equal calls may share a result.
+        """
+        self._rules.hint(tool, ToolRule(effect=Effect.SAMPLE) if read_only else None)
+
+    def add_unlisted(self, tool: str) -> None:
+        """A server has listed its tools, and ``tool`` is not among them: a call of ``tool`` changes nothing.
+
+        If a call succeeds all the same, the tool is a ``WRITE`` from then on. Nothing happens if the tool is declared.
+        """
+        if not self._rules.is_known(tool):
+            self._rules.hint(tool, UNLISTED)
 
     async def call(
         self,
@@ -251,20 +263,27 @@ class SpeculativeTools:
         events = () if message is None else (UserMessage(message),)
         state, commands = self._machine.open_run(events, self._now())
         run = ToolRun(self, state, context)
-        around = _current.get()
         variables = contextvars.copy_context()
-        variables.run(_current.set, {tools: each for tools, each in around.items() if tools is not self})
+        variables.run(_current.set, {tools: each for tools, each in _current.get().items() if tools is not self})
         self._driver.contexts[state.number] = (context, variables)
-        token = _current.set({**around, self: run})
         try:
-            self._driver.carry_out(commands)
-            yield run
-            self._driver.learn(run.events)
+            with self.current(run):
+                self._driver.carry_out(commands)
+                yield run
+                self._driver.learn(run.events)
         finally:
             run.is_over = True
             self._driver.carry_out(self._machine.close_run(state, self._now()))
             del self._driver.contexts[state.number]
-            with contextlib.suppress(ValueError):  # the run ends in another task than it began in
+
+    @contextlib.contextmanager
+    def current(self, run: ToolRun) -> Iterator[None]:
+        """Have calls in the ``with`` belong to ``run``, which has begun elsewhere, such as in another thread."""
+        token = _current.set({**_current.get(), self: run})
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ValueError):  # it ends in another task than it began in
                 _current.reset(token)
 
     def _record(self, run: ToolRun, event: Event) -> None:
@@ -287,6 +306,7 @@ class SpeculativeTools:
     async def settle(self) -> None:
         """Wait until nothing runs ahead of time and the guesser has learned all lessons, so that it can be saved."""
         await self._driver.runtime.idle()
+        self._driver.tell()
 
     async def close(self) -> None:
         """Cancel everything ahead of time, and wait until it and all lessons have ended. Idempotent.
@@ -295,6 +315,7 @@ class SpeculativeTools:
         """
         self._closed = True
         await self._driver.close()
+        self._driver.tell()
 
     async def __aenter__(self) -> Self:
         return self
@@ -308,6 +329,7 @@ class SpeculativeTools:
             raise EnvClosed("these tools were closed; make new ones, which may use the same guesser")
         if self._driver.runtime.own_loop() is not asyncio.get_running_loop():
             raise InvalidConfiguration("these tools belong to another event loop; make them in the loop that uses them")
+        self._driver.tell()
         return _current.get().get(self)
 
     def _now(self) -> float:

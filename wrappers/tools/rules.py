@@ -72,6 +72,13 @@ class ToolLimits:
         ttl_s: For how many seconds after the start of a call its result may be used (>= 0).
         max_results: The greatest number of results kept (>= 0).
         min_latency_s: A tool that usually answers in less time is not called ahead of time (>= 0).
+        doubt_s: For how many seconds after its end a ``WRITE`` that raised, returned an error or was given up may still
+            take effect (>= 0). Meanwhile the tools that it touches are not called ahead of time, and their results are
+            not kept.
+        max_tokens: Tokens that the guesser may use, over the life of the proxy (>= 0); ``None``: any number. Each
+            prediction under way is charged at the greatest usage seen so far, and the first prediction runs alone; so
+            the sum can only be exceeded by a prediction that is dearer than all before it.
+        max_money: Money that the guesser may use, as for ``max_tokens``.
 
     Raises:
         InvalidConfiguration: A limit is out of range.
@@ -84,18 +91,24 @@ class ToolLimits:
     ttl_s: float = 60.0
     max_results: int = 1000
     min_latency_s: float = 0.005
+    doubt_s: float = 1.0
+    max_tokens: float | None = None
+    max_money: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("max_inflight", 0), ("k", 1), ("max_depth", 1), ("max_results", 0)):
             integer(name, getattr(self, name), least=least)
-        for name in ("ttl_s", "min_latency_s"):
-            if not getattr(self, name) >= 0:
-                raise InvalidConfiguration(f"{name} must be at least 0 seconds, not {getattr(self, name)!r}")
+        for name in ("ttl_s", "min_latency_s", "doubt_s", "max_tokens", "max_money"):
+            value = getattr(self, name)
+            if value is not None and not value >= 0:
+                raise InvalidConfiguration(f"{name} must be a number of at least 0, not {value!r}")
         if not 0 <= self.min_probability <= 1:
             raise InvalidConfiguration(f"min_probability must lie in [0, 1], not {self.min_probability!r}")
 
 
 _UNDECLARED = ToolRule()
+#: Of a name that its server has not listed: a call of it fails, and changes nothing.
+UNLISTED = ToolRule(touches=frozenset())
 
 
 class ToolRules:
@@ -113,9 +126,13 @@ class ToolRules:
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
         self._hinted: dict[str, ToolRule] = {}
 
-    def hint(self, tool: str, effect: Effect) -> None:
-        """Use what a trusted server says about its ``tool``, unless the tool is declared."""
-        self._hinted[tool] = ToolRule(effect=effect)
+    def hint(self, tool: str, rule: ToolRule | None) -> None:
+        """Use ``rule`` for ``tool``, or none, unless the tool is declared."""
+        self._hinted[tool] = rule or _UNDECLARED
+
+    def is_known(self, tool: str) -> bool:
+        """Whether there is a rule for ``tool``."""
+        return self[tool] is not _UNDECLARED or tool in self._hinted
 
     def __getitem__(self, tool: str) -> ToolRule:
         bare = tool.rpartition(":")[2]
@@ -154,12 +171,15 @@ class Port:
             that do more than answer the call.
         source: Where the tool comes from: a client, a server or a function. Two sources may not have tools of the same
             name.
+        takes_context: Whether ``execute`` uses its ``context``. If so, the user is told when calls fail ahead of time
+            alone, and ``tools.run`` was given no context.
     """
 
     execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
     content: Callable[[Any], Any] = _as_it_is
     usable: Callable[[Any], bool] = _always
     source: Any = None
+    takes_context: bool = True
 
     def seen(self, value: Any) -> Any:
         """Return what guessers see of the result ``value``; a text that holds JSON as JSON data."""

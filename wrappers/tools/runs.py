@@ -29,6 +29,7 @@ class PredictedCall:
         is_predicted: Whether a guesser was told to predict what comes next.
         children: What may come next, by the key of the call.
         dropped: Whether the agent has gone another way.
+        held_back: Why the call, or the prediction of what comes next, was last held back.
     """
 
     run: int
@@ -41,6 +42,7 @@ class PredictedCall:
     is_predicted: bool = False
     children: dict[str, PredictedCall] = dataclasses.field(default_factory=dict)
     dropped: bool = False
+    held_back: str | None = None
 
     @property
     def path(self) -> tuple[PredictedCall, ...]:

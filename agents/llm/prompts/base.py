@@ -100,13 +100,44 @@ def tool_call(name: str, arguments: Any, known: Collection[str] | None) -> dict[
     return {"name": name, "arguments": arguments}
 
 
-def json_line(line: str) -> Any:
-    """Return the JSON data in a line.
+def json_line(line: str, *, whole: bool = False) -> Any:
+    """Return the JSON data in a line. Text behind an object or a list is ignored, unless the line must be ``whole``.
 
     Raises:
-        ValueError: The line is not JSON.
+        ValueError: The line is not JSON, or holds numbers or characters that JSON cannot write.
     """
     try:
-        return json.loads(line)
+        text = line.strip()
+        value, end = _DECODER.raw_decode(text)
+        if text[end:] and (whole or text[0] not in "{["):
+            raise ValueError(f"there is more behind it: {text[end:][:50]!r}")
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # no infinity, no lone surrogates
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{line[:200]!r} is not JSON ({error})") from None
+    return value
+
+
+def bracketed(text: str, start: int) -> str:
+    """Return what stands between the bracket at ``start`` and the bracket that closes it, on the same line.
+
+    Brackets may be nested. If none closes it, it ends with the line, provided that the line ends with a bracket.
+
+    Raises:
+        ValueError: The bracket is not closed.
+    """
+    line = text[start:].partition("\n")[0]
+    depth = 0
+    for place, character in enumerate(line):
+        depth += (character == "[") - (character == "]")
+        if not depth:
+            return line[1:place]
+    if line.rstrip(" \t\r.*`").endswith("]"):
+        return line.rstrip(" \t\r.*`")[1:-1]
+    raise ValueError(f"the bracket in {line[:200]!r} is not closed")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)

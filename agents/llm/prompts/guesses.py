@@ -11,10 +11,18 @@ from typing import Any
 import numpy as np
 
 from spec_envs.agents.llm.messages import ChatRequest
-from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, best_first, json_line, tool_call, user_message
+from spec_envs.agents.llm.prompts.base import (
+    GuessPrompt,
+    Past,
+    best_first,
+    bracketed,
+    json_line,
+    tool_call,
+    user_message,
+)
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, ToolResult, UserMessage
 
-_ACTION = re.compile(r"\b(search|lookup|finish)\[(.*)\]", re.IGNORECASE | re.DOTALL)
+_ACTION = re.compile(r"\b(search|lookup|finish)\s*\[", re.IGNORECASE)
 
 
 def _search_request(observation: Any, k: int, past: Past) -> ChatRequest:
@@ -32,7 +40,7 @@ def _read_search(line: str, observation: Any) -> str:
     found = _ACTION.search(line)
     if found is None:
         raise ValueError(f"{line[:200]!r} is not one of search[entity], lookup[keyword] and finish[answer]")
-    return f"{found[1].lower()}[{' '.join(found[2].split())}]"
+    return f"{found[1].lower()}[{' '.join(bracketed(line, found.end() - 1).split())}]"
 
 
 #: For ``ChatGuesser``: the agent's next action, as text.

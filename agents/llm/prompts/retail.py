@@ -33,7 +33,7 @@ def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[
     tools = json.loads(observation["tools"])
     if completion.tool_calls:
         call = completion.tool_calls[0]
-        return _call(call.name, json_line(call.arguments or "{}"), tools)
+        return _call(call.name, json_line(call.arguments or "{}", whole=True), tools)
     if not completion.text.strip():
         raise ValueError("the answer is empty; write to the customer or call a tool")
     return completion.text.strip()
@@ -81,7 +81,7 @@ def _reply_request(query: Any, k: int, past: Past) -> ChatRequest:
 
 
 def _read_reply(line: str, query: Any) -> str:
-    reply = json_line(line) if line.startswith('"') else line.removeprefix("Customer:").strip()
+    reply = json_line(line, whole=True) if line.startswith('"') else line.removeprefix("Customer:").strip()
     if not isinstance(reply, str) or not reply:
         raise ValueError(f"{line[:200]} is no message")
     return reply

@@ -1,8 +1,7 @@
 """The shop as a service of its own: an HTTP API over the tools, which keeps its data in SQLite, and its client."""
 
-from spec_envs.retail.shop.app import serving
+from spec_envs.retail.shop.app import Faults, serving
 from spec_envs.retail.shop.client import HttpTools
 from spec_envs.retail.shop.database import ShopDatabase
-from spec_envs.retail.shop.faults import Faults
 
 __all__ = ["Faults", "HttpTools", "ShopDatabase", "serving"]

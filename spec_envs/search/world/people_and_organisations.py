@@ -8,50 +8,25 @@ from spec_envs.draws import Draws
 from spec_envs.search.world.entities import Entity, World
 from spec_envs.search.world.names import Namer
 
-#: By occupation: the number of people, and the first and last year of birth.
+#: By occupation: the number of people, the first and last year of birth, and what they study.
 _OCCUPATIONS = {
-    "novelist": (38, 1860, 1958),
-    "composer": (26, 1845, 1970),
-    "film director": (26, 1895, 1960),
-    "actor": (34, 1898, 1978),
-    "painter": (22, 1825, 1935),
-    "architect": (20, 1835, 1940),
-    "mountaineer": (12, 1845, 1915),
-    "astronomer": (8, 1830, 1935),
-    "botanist": (8, 1830, 1935),
-    "publisher": (8, 1815, 1855),
-    "film producer": (7, 1872, 1895),
-    "shipowner": (5, 1800, 1860),
-}
-_SUBJECTS = {
-    "novelist": ("literature", "philosophy", "history", "law"),
-    "composer": ("music", "composition and counterpoint", "music theory"),
-    "film director": ("drama", "history", "literature", "engineering"),
-    "actor": ("drama", "literature"),
-    "painter": ("fine arts", "art history", "anatomy"),
-    "architect": ("architecture", "civil engineering"),
-    "mountaineer": ("geology", "medicine", "law"),
-    "astronomer": ("mathematics", "physics"),
-    "botanist": ("natural history", "medicine"),
-    "publisher": ("law", "philology"),
-    "film producer": ("law", "economics"),
-    "shipowner": ("law", "economics"),
+    "novelist": (38, 1860, 1958, "literature, philosophy, history, law"),
+    "composer": (26, 1845, 1970, "music, composition and counterpoint, music theory"),
+    "film director": (26, 1895, 1960, "drama, history, literature, engineering"),
+    "actor": (34, 1898, 1978, "drama, literature"),
+    "painter": (22, 1825, 1935, "fine arts, art history, anatomy"),
+    "architect": (20, 1835, 1940, "architecture, civil engineering"),
+    "mountaineer": (12, 1845, 1915, "geology, medicine, law"),
+    "astronomer": (8, 1830, 1935, "mathematics, physics"),
+    "botanist": (8, 1830, 1935, "natural history, medicine"),
+    "publisher": (8, 1815, 1855, "law, philology"),
+    "film producer": (7, 1872, 1895, "law, economics"),
+    "shipowner": (5, 1800, 1860, "law, economics"),
 }
 _PARENTS = (
-    "a clockmaker",
-    "a schoolteacher",
-    "a country doctor",
-    "a railway clerk",
-    "a wine merchant",
-    "a ship's captain",
-    "a printer",
-    "a pharmacist",
-    "an organist",
-    "a notary",
-    "a tailor",
-    "a lock keeper",
-    "a forester",
-)
+    "a clockmaker|a schoolteacher|a country doctor|a railway clerk|a wine merchant|a ship's captain|a printer|"
+    "a pharmacist|an organist|a notary|a tailor|a lock keeper|a forester"
+).split("|")
 #: The present: the last year that the wiki mentions.
 NOW = 2020
 
@@ -65,7 +40,7 @@ def was_alive(person: Entity, year: int, age: int = 0) -> bool:
 def make_people(world: World, draws: Draws, namer: Namer) -> None:
     """Add all people."""
     countries = world.of("country")
-    for occupation, (count, first, last) in _OCCUPATIONS.items():
+    for occupation, (count, first, last, _) in _OCCUPATIONS.items():
         for number in range(count):
             country = countries[(number + len(occupation)) % len(countries)]
             # Births are spread evenly, so that there is always somebody of the right age.
@@ -92,7 +67,7 @@ def _person(world: World, draws: Draws, namer: Namer, occupation: str, country: 
     at_home = [each for each in universities if each["town"]["country"] is country]
     if draws.chance(0.85):
         facts["university"] = draws.pick(at_home if draws.chance(0.6) else universities)
-        facts["subject"] = draws.pick(_SUBJECTS[occupation])
+        facts["subject"] = draws.pick(_OCCUPATIONS[occupation][3].split(", "))
         facts["graduated"] = started + draws.between(3, 5)
     name = namer.person(country, female)
     person = world.add(Entity(occupation, name, facts))

@@ -212,7 +212,7 @@ class _Asker:
     def births(self) -> _Draft | None:
         one, other = self._two(self._world.people)
         form = self._draws.pick(("Who was born first, {} or {}?", "Which of the two was born earlier, {} or {}?"))
-        return self._first(form, one, other, [[one], [other]], lambda entity: entity["born"][2])
+        return self._first(form, one, other, lambda entity: entity["born"][2])
 
     def years(self) -> _Draft | None:
         kind = self._draws.pick(("film", "novel"))
@@ -220,14 +220,13 @@ class _Asker:
         form = self._draws.pick(
             (f"Which {kind} was {_YEARS[kind]} first, {{}} or {{}}?", f"Which {kind} came out earlier, {{}} or {{}}?")
         )
-        return self._first(form, one, other, [[one], [other]], lambda entity: entity["year"])
+        return self._first(form, one, other, lambda entity: entity["year"])
 
     def makers_births(self) -> _Draft | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("opera", "composer")))
         one, other = self._two(self._world.of(kind))
         form = f"Which {kind} has the {role} who was born first, {{}} or {{}}?"
-        along = [[each, each[role]] for each in (one, other)]
-        return self._first(form, one, other, along, lambda entity: entity[role]["born"][2])
+        return self._first(form, one, other, lambda entity: entity[role]["born"][2], role)
 
     def numbers(self) -> _Draft | None:
         kind, form, relation, sign = self._draws.pick(
@@ -240,7 +239,7 @@ class _Asker:
             )
         )
         one, other = self._two(self._world.of(kind))
-        return self._first(form, one, other, [[one], [other]], lambda entity: sign * entity[relation])
+        return self._first(form, one, other, lambda entity: sign * entity[relation])
 
     def nationalities(self) -> _Draft | None:
         one, other = self._two(self._world.people)
@@ -248,7 +247,7 @@ class _Asker:
         same = one["country"] is other["country"]
         if not same and self._draws.chance(0.8):  # otherwise nearly all answers would be "no"
             return None
-        return self._yes_no(form, one, other, [[one], [other]], same)
+        return self._compared(form, one, other, "yes" if same else "no")
 
     def makers_universities(self) -> _Draft | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("painting", "painter")))
@@ -259,27 +258,26 @@ class _Asker:
         if None in studied or makers[0] is makers[1] or (not same and self._draws.chance(0.8)):
             return None
         form = f"Did the {role} of {{}} and the {role} of {{}} study at the same university?"
-        return self._yes_no(form, one, other, [[one, makers[0]], [other, makers[1]]], same)
+        return self._compared(form, one, other, "yes" if same else "no", role)
 
     def _two(self, entities: list[Entity]) -> tuple[Entity, Entity]:
         one, other = self._draws.pick(entities), self._draws.pick(entities)
         return one, other
 
     def _first(
-        self, form: str, one: Entity, other: Entity, along: list[list[Entity]], key: Callable[[Entity], int]
+        self, form: str, one: Entity, other: Entity, key: Callable[[Entity], int], role: str | None = None
     ) -> _Draft | None:
-        if key(one) == key(other) or one.name == other.name:
+        if key(one) == key(other):
             return None
-        return self._compared(form, one, other, along, min(one, other, key=key).name)
+        return self._compared(form, one, other, min(one, other, key=key).name, role)
 
-    def _yes_no(self, form: str, one: Entity, other: Entity, along: list[list[Entity]], same: bool) -> _Draft | None:
-        return None if one.name == other.name else self._compared(form, one, other, along, "yes" if same else "no")
-
-    def _compared(self, form: str, one: Entity, other: Entity, along: list[list[Entity]], answer: str) -> _Draft | None:
-        titles = [entity.title for entities in along for entity in entities]
-        if len(set(titles)) < len(titles):
+    def _compared(self, form: str, one: Entity, other: Entity, answer: str, role: str | None = None) -> _Draft | None:
+        """A question about the two entities; with ``role``, about the people who have this role in them."""
+        along = (one, other) if role is None else (one, one[role], other, other[role])
+        titles = tuple(entity.title for entity in along)
+        if one.name == other.name or len(set(titles)) < len(titles):
             return None
-        return _Draft(form.format(self._named(one), self._named(other)), answer, "comparison", tuple(titles))
+        return _Draft(form.format(self._named(one), self._named(other)), answer, "comparison", titles)
 
     def _named(self, entity: Entity) -> str:
         if entity.is_person and entity.title != entity.name:

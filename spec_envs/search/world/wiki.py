@@ -8,7 +8,7 @@ from collections.abc import Callable
 from spec_envs.draws import Draws
 from spec_envs.search.corpus import Corpus, page_from_markup
 from spec_envs.search.pages import Page
-from spec_envs.search.world import about_people, about_places, about_works
+from spec_envs.search.world import about_people, about_places
 from spec_envs.search.world.entities import Entity, World
 from spec_envs.search.world.prose import Paragraphs, Writer, occupation
 
@@ -18,10 +18,10 @@ _WRITE: dict[str, Callable[[Entity, Writer], Paragraphs]] = {
     "mountain": about_places.write_mountain,
     "river": about_places.write_river,
     "town": about_places.write_town,
-    "novel": about_works.write_novel,
-    "film": about_works.write_film,
-    "opera": about_works.write_opera,
-    "painting": about_works.write_painting,
+    "novel": about_places.write_novel,
+    "film": about_places.write_film,
+    "opera": about_places.write_opera,
+    "painting": about_places.write_painting,
     "prize": about_people.write_prize,
 }
 
@@ -47,7 +47,7 @@ def _writer_of(entity: Entity) -> Callable[[Entity, Writer], Paragraphs]:
     if entity.is_person:
         return about_people.write_person
     if "architect" in entity.facts:
-        return about_works.write_building
+        return about_places.write_building
     return _WRITE.get(entity.kind, about_people.write_organisation)
 
 

@@ -17,7 +17,8 @@ from spec_envs.calls import Effect
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
-from spec_envs.tuning.backends.protocol import LEAST_SHARE, Slots, check_read_back, closed, undisturbed, workload_for
+from spec_envs.slots import Slots
+from spec_envs.tuning.backends.protocol import LEAST_SHARE, check_read_back, closed, undisturbed, workload_for
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.machine import CoreSet, check_kernel, core_sets, set_slice, tids_of, watch
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
@@ -84,7 +85,7 @@ class ProgramBackend(Generic[WorkloadT]):
     def __init__(self, workload: Workload, cores: Sequence[CoreSet]) -> None:
         self.workload: WorkloadT = workload_for(self.name, self.kind, workload)
         self._programs = [ProgramSlot(self.script, each) for each in cores]
-        self._slots = Slots(self._programs)
+        self._slots = Slots(self._programs, owner="the backend")
         self.max_inflight = len(self._programs)
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:

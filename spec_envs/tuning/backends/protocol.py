@@ -1,11 +1,9 @@
-"""The protocol of backends, and what several of them need: checks, and slots for measurements that run at once."""
+"""The protocol of backends, and what several of them check."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
 
 from spec_envs.calls import Effect
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
@@ -92,50 +90,3 @@ def undisturbed(measure: Callable[[], Metrics]) -> tuple[Metrics, int]:
 def closed() -> EnvClosed:
     """The error of a call to a backend that was closed."""
     return EnvClosed("the backend was closed; make a new one")
-
-
-SlotT = TypeVar("SlotT")
-
-
-class Slots(Generic[SlotT]):
-    """Lends each slot to one call at a time; a call that finds none free waits.
-
-    A cancelled call stops waiting. ``SpeculativeWrapper`` reads the backend's ``max_inflight``, so that branches do not
-    take the slot that the authoritative call needs.
-    """
-
-    def __init__(self, slots: Sequence[SlotT]) -> None:
-        self._free = list(slots)
-        self._changed = threading.Condition()
-        self._closed = False
-
-    @contextlib.contextmanager
-    def lend(self, cancel: CancelToken) -> Iterator[SlotT]:
-        """A slot that no other call has during the ``with`` block.
-
-        Raises:
-            CallCancelled: The call was cancelled while it waited.
-            EnvClosed: ``close()`` was called.
-        """
-        cancel.on_cancel(self._wake)
-        with self._changed:
-            self._changed.wait_for(lambda: self._free or cancel.cancelled or self._closed)
-            cancel.raise_if_cancelled()
-            if self._closed:
-                raise closed()
-            slot = self._free.pop(0)
-        try:
-            yield slot
-        finally:
-            with self._changed:
-                self._free.insert(0, slot)
-                self._changed.notify_all()
-
-    def close(self) -> None:
-        """Lend no slot from now on; calls that wait raise ``EnvClosed``. Idempotent."""
-        self._closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()

@@ -16,7 +16,8 @@ from spec_envs.calls import Effect
 from spec_envs.checks import integer
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
-from spec_envs.tuning.backends.protocol import LEAST_SHARE, Slots, closed, undisturbed, workload_for
+from spec_envs.slots import Slots
+from spec_envs.tuning.backends.protocol import LEAST_SHARE, closed, undisturbed, workload_for
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.machine import CoreSet, check_kernel, core_sets, set_slice, tids_of, watch
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
@@ -97,7 +98,7 @@ class SysbenchBackend:
         self.workload = workload_for("sysbench", SysbenchCpu, workload or SysbenchCpu())
         self._path = path
         sets = core_sets(cores)
-        self._slots = Slots(sets)
+        self._slots = Slots(sets, owner="the backend")
         self._running: set[subprocess.Popen[str]] = set()
         self._closed = False
         self.max_inflight = len(sets)

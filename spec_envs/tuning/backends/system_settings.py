@@ -20,7 +20,7 @@ from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.live_system import KnobBackend, LiveWorkload
-from spec_envs.tuning.journal import Journal, read_file
+from spec_envs.tuning.journal import Journal, overwritten_by, read_file
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
 
@@ -66,6 +66,10 @@ class SystemBackend(KnobBackend[SystemWorkload]):
             if knob.name not in files:
                 raise InvalidConfiguration(f"{workload.name} declares no file for {knob.name!r}, only {dict(files)!r}")
             _check_writable(files[knob.name])
+            if (other := overwritten_by(files[knob.name])) in files.values():
+                raise InvalidConfiguration(
+                    f"{files[knob.name]} and {other} overwrite each other, so {workload.name} can set only one of them"
+                )
         self._journal = Journal(journal)
         super().__init__(workload, tuple(self._bound(knob, files[knob.name]) for knob in workload.knobs), Effect.WRITE)
 

@@ -229,8 +229,9 @@ def test_failures_ahead_of_time_are_made_again_and_only_that_ones_error_is_seen(
                     await asyncio.sleep(wait_s)
                     with pytest.raises(RuntimeError, match="broken"):
                         await world.call("fail", 1)
-            assert [(entry.outcome, entry.why) for entry in tools.audit] == [("failed", "RuntimeError('broken')")] * 2
-            assert len(world.log) == 4 and tools.statistics.hits == 0
+            assert [(entry.outcome, entry.why) for entry in tools.audit] == [("failed", "RuntimeError('broken')")]
+            assert len(world.log) == 3 and tools.statistics.hits == 0
+            assert tools.statistics.held_back == {"failing": 1}  # it failed twice: ahead of time, and for the agent
 
     run(main)
 
@@ -360,11 +361,17 @@ def test_guessers_may_be_broken():
                 await asyncio.sleep(1)
             statistics = tools.statistics
             assert statistics.failed_guesses == statistics.guesses == 2 and statistics.not_learned == 1
+            with pytest.warns(RuntimeWarning, match="guesser Broken failed: ValueError.*no idea"):
+                await tools.settle()
+            await tools.settle()  # told once
+            assert statistics.guess_error == "ValueError('no idea')"
+            assert "2 of 2 guesses failed: ValueError('no idea')" in str(statistics)
         async with made(Table({None: [(0.9, "read", {1})]}), {"read": READ}) as tools:  # no JSON data
             world = World(tools, "read")
             async with tools.run():
                 await asyncio.sleep(1)
-                assert (await world.call("read"))[1] == 1.0
+                with pytest.warns(RuntimeWarning, match="guesser Table failed: TypeError"):
+                    assert (await world.call("read"))[1] == 1.0
             assert tools.statistics.failed_guesses == 1
 
     run(main)
@@ -409,7 +416,7 @@ def test_a_write_that_may_still_take_effect_lets_nothing_be_read_ahead():
 
     async def main():
         for patience_s in (0.5, 5.0):
-            async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}, ttl_s=20.0) as tools:
+            async with made(Table({None: [(0.9, "read", 1)]}), {"read": READ}, ttl_s=20.0, doubt_s=20.0) as tools:
                 world = World(tools, "read", "fail")
                 async with tools.run():
                     with pytest.raises((TimeoutError, RuntimeError)):
@@ -426,7 +433,7 @@ def test_a_write_that_may_still_take_effect_lets_nothing_be_read_ahead():
 
 def test_arguments_that_the_caller_changes_later_do_not_matter():
     async def main():
-        async with made(Table({}), {"read": READ}) as tools:
+        async with made(OnLoop(NGramGuesser()), {"read": READ}) as tools:
             world = World(tools, "read", "write")
             async with tools.run() as each:
                 numbers = [1]

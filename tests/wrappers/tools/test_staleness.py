@@ -102,7 +102,7 @@ async def agent(tools, store, operations, in_a_run):
 )
 def test_agents_see_every_change_that_was_made_before_they_ask(agents):
     async def main():
-        limits = ToolLimits(max_inflight=6, k=6, min_probability=0.1, min_latency_s=0.0, ttl_s=TTL_S)
+        limits = ToolLimits(max_inflight=6, k=6, min_probability=0.1, min_latency_s=0.0, ttl_s=TTL_S, doubt_s=TTL_S)
         async with SpeculativeTools(RULES, Eager(), limits=limits) as tools:
             store = Store(tools)
             await asyncio.gather(*(agent(tools, store, operations, in_a_run) for operations, in_a_run in agents))

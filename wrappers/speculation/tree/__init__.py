@@ -156,6 +156,11 @@ class SpeculationTree:
         """Time has passed; see ``wake_at``."""
         return self._settle(now)
 
+    def stop_speculating(self) -> None:
+        """From now on, start and predict nothing ahead of time."""
+        self._places.stop_speculating()
+        self._predicting.stop_speculating()
+
     def close(self, now: float) -> list[Command]:
         """Discard everything and cancel every call that is in flight."""
         return self.rebase(None, now) + self._runs.cancel_all()

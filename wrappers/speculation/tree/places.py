@@ -29,6 +29,7 @@ class Places:
         self.calls: dict[str, CallEstimate] = {}
         self.num_speculative = 0
         self._limits = limits
+        self._max_inflight = limits.max_inflight
         self._quotas = {handler: Quota(limit) for handler, limit in limits.per_handler.items()}
         self._has_budget = limits.max_tokens is not None or limits.max_money is not None
         self._spent = Usage()  # by speculative calls that have ended, and charged for those in flight
@@ -39,7 +40,11 @@ class Places:
     @property
     def num_free(self) -> int:
         """Slots for speculative calls that are free."""
-        return self._limits.max_inflight - self.num_speculative
+        return self._max_inflight - self.num_speculative
+
+    def stop_speculating(self) -> None:
+        """Have no slots for speculative calls any more."""
+        self._max_inflight = 0
 
     def has_room(self, handler: str, now: float) -> bool:
         """Whether the limit of ``handler`` has room for a speculative call."""

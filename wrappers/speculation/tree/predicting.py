@@ -77,6 +77,10 @@ class Predicting:
         self._at_work: dict[Node, _Prediction] = {}
         self._num_too_late: dict[str, int] = collections.Counter()
 
+    def stop_speculating(self) -> None:
+        """Have no slots for guessers any more."""
+        self._num_slots = 0
+
     # -- who is predicted ----------------------------------------------------------------------------------------
 
     def was_predicted(self, node: Node) -> bool:

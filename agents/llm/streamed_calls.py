@@ -1,0 +1,127 @@
+"""Joins the pieces of streamed tool calls.
+
+In OpenAI's protocol a piece has the ``index`` of its call, the first piece has an ``id`` and the name, and the pieces
+of the arguments are appended. Other servers give every call the same index or none, repeat names, or send calls whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spec_envs.agents.llm.messages import ToolRequest
+
+
+@dataclasses.dataclass(slots=True)
+class _Call:
+    index: int | str | None
+    id: str
+    name: str = ""
+    arguments: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the arguments are a whole JSON object. ``{}`` may be a placeholder for arguments to come."""
+        text = self.arguments.strip()
+        if text == "{}" or not text.endswith("}"):
+            return False
+        try:
+            return isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            return False
+
+
+class StreamedCalls:
+    """The tool calls of one answer, as far as their pieces have arrived.
+
+    Args:
+        tools: The schemas of the tools that the model was offered. They tell a whole name from a piece of a name.
+    """
+
+    def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
+        functions = [tool.get("function") for tool in tools]
+        self._known = {each.get("name") for each in functions if isinstance(each, Mapping)}
+        self._calls: list[_Call] = []
+
+    def add(self, piece: Any) -> tuple[str, str]:
+        """Add the next piece, and return the name and the arguments in it.
+
+        Raises:
+            ValueError: ``piece`` is not an object.
+        """
+        if not isinstance(piece, Mapping):
+            raise ValueError(f"a piece of a tool call must be an object, not {piece!r:.200}")
+        function = piece.get("function")
+        function = function if isinstance(function, Mapping) else {}
+        index, call_id = piece.get("index"), piece.get("id")
+        name, arguments = _text(function.get("name")), _text(function.get("arguments"))
+        index = index if isinstance(index, int | str) else None
+        call = self._call_of(index, "" if call_id is None else str(call_id), name, arguments)
+        if name:
+            call.name = self._joined(call.name, name)
+        if arguments and call.arguments.strip() == "{}":
+            call.arguments = ""
+        call.arguments += arguments
+        return name, arguments
+
+    def requests(self) -> tuple[ToolRequest, ...]:
+        """Return the calls by their index, or in the order of their first pieces if the indexes do not tell."""
+        calls = [call for call in self._calls if call.name or call.arguments]
+        indexes = [call.index for call in calls]
+        if all(isinstance(index, int) for index in indexes) and len(set(indexes)) == len(indexes):
+            calls.sort(key=lambda call: int(call.index or 0))
+        return tuple(ToolRequest(call.name, call.arguments) for call in calls)
+
+    def _call_of(self, index: int | str | None, call_id: str, name: str, arguments: str) -> _Call:
+        """Return the call to which a piece belongs, which is a new one if the piece begins a call."""
+        call = self._with_id(index, call_id, name, arguments) if call_id else self._without_id(index, name)
+        if call is None or (not call_id and self._begins(call, name, arguments)):
+            call = _Call(index, call_id)
+            self._calls.append(call)
+        if call.index is None:
+            call.index = index
+        call.id = call.id or call_id
+        return call
+
+    def _with_id(self, index: int | str | None, call_id: str, name: str, arguments: str) -> _Call | None:
+        for call in reversed(self._calls):
+            if call.id == call_id and (index is None or call.index in (None, index)):
+                return call
+        here = self._last(lambda call: call.index == index)
+        if here is None or (here.name and here.is_complete):
+            return None
+        # The id may come after the first piece; and some servers give every piece a new id, but only one a name.
+        late = not here.id and not self._begins(here, name, arguments)
+        return here if late or (index is not None and arguments and not name) else None
+
+    def _without_id(self, index: int | str | None, name: str) -> _Call | None:
+        if index is None:
+            return self._last(lambda call: call.index is None and not call.is_complete) or self._last()
+        here = self._last(lambda call: call.index == index)
+        return here if here is not None or name else self._last(lambda call: call.index is None)
+
+    def _last(self, condition: Any = lambda call: True) -> _Call | None:
+        return next((call for call in reversed(self._calls) if condition(call)), None)
+
+    def _begins(self, call: _Call, name: str, arguments: str) -> bool:
+        """Whether a piece without an id begins another call than ``call``, which its index leads to."""
+        if not name or not call.name:
+            return False
+        if name == call.name:
+            return call.is_complete and bool(arguments.strip())
+        if call.name in self._known or name in self._known:
+            return call.name in self._known and name in self._known
+        return bool(call.arguments)
+
+    def _joined(self, before: str, name: str) -> str:
+        """Return the name of a call: servers repeat it, send it in pieces, or send all of it that is written."""
+        if before not in self._known and before + name in self._known:
+            return before + name
+        return name if name.startswith(before) or name in self._known else before + name
+
+
+def _text(value: Any) -> str:
+    """Return a name or arguments as text; some servers send arguments as an object."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)

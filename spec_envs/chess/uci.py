@@ -1,0 +1,256 @@
+"""A UCI engine in a process of its own: its options, its searches, and what it prints, read as moves with scores."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+
+import chess
+
+from spec_envs.chess.builtin import MATE
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.handling import CancelToken
+
+#: Seconds until an engine that should stop searching is killed.
+_PATIENCE_S = 2.0
+_OPTION = re.compile(r"\s*option name (.+?) type \w+(.*)")
+_BOUND = re.compile(r" (min|max) (-?\d+)")
+# In the line of an analysis: the score, the first move of its line, and its rank.
+_SCORE = re.compile(r"^info (?!string).*\bscore (cp|mate) (-?\d+)( lowerbound| upperbound)?")
+_FIRST = re.compile(r"\bpv (\S+)")
+_RANK = re.compile(r"\bmultipv (\d+)")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """A candidate move (UCI) and its score in centipawns for the side to move; ``MATE - n`` is mate in ``n``."""
+
+    move: str
+    score: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+    """One analysis: the position, the command that begins the search, how many moves to rank, and the call's token."""
+
+    board: chess.Board
+    go: str
+    multipv: int
+    cancel: CancelToken
+
+
+class EngineDied(Exception):
+    """The engine's process has ended."""
+
+
+class Engine:
+    """A running engine. One thread at a time talks to it; any thread may kill it."""
+
+    def __init__(self, path: str) -> None:
+        pipe = subprocess.PIPE
+        try:
+            self._process = subprocess.Popen(
+                command_of(path), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, errors="replace"
+            )
+        except OSError as error:
+            raise HandlerFailed(f"{path} does not start as a UCI engine: {error!r}") from error
+        self.pid = self._process.pid
+        self._path = path
+        #: The least and the greatest value of each option that the engine offers, by its name in small letters.
+        self._options: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the engine's process still runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End the engine at once. Idempotent."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # what was not sent yet goes with the engine
+                pipe.close()
+
+    def start(self, hash_mb: int, cancel: CancelToken, timeout_s: float) -> None:
+        """Read what the engine offers, and set its options so that equal queries have equal answers."""
+        late = f"it did not answer 'uci' with 'uciok' within {timeout_s} s"
+        with self._task(timeout_s, cancel, late):
+            self._say("uci")
+            for line in self._hear("uciok"):
+                if option := _OPTION.match(line):
+                    bounds = {name: int(value) for name, value in _BOUND.findall(option[2])}
+                    self._options[option[1].lower()] = bounds
+            for name in ("Threads", "Number of Threads"):
+                self._set(name, 1)
+            self._set("Hash", hash_mb)
+            for name, value in (("OwnBook", "false"), ("Ponder", "false"), ("UCI_AnalyseMode", "true")):
+                self._set(name, value)
+
+    def search(self, query: Query, timeout_s: float) -> list[Line]:
+        """The moves that the engine ranks, best first.
+
+        Raises:
+            CallCancelled: The call was cancelled meanwhile.
+            HandlerFailed: The engine hung and was killed, or its move is illegal.
+            InvalidConfiguration: The engine cannot rank several moves.
+        """
+        board = query.board
+        wanted = min(query.multipv, board.legal_moves.count())
+        if wanted > 1 and "multipv" not in self._options:
+            raise InvalidConfiguration(
+                f"{self._path} does not offer the option MultiPV, so it cannot rank {wanted} moves; use "
+                f"Stockfish, or an opponent of full strength (skill=20), which needs one move"
+            )
+        late = (
+            f"{self._path} gave no answer on {board.fen()} in {timeout_s} s and was killed; it was told {query.go!r}: "
+            f"give a limit that this engine knows, or more time (timeout_s)"
+        )
+        with self._task(timeout_s, query.cancel, late):
+            self._set("UCI_Chess960", str(board.chess960).lower())
+            self._set("MultiPV", wanted)
+            self._say("ucinewgame", "isready")  # a new game empties the hash table
+            self._hear("readyok")
+            self._say(_position(board), query.go)
+            if query.cancel.cancelled:  # a "stop" before the search had no effect
+                self._say("stop")
+            lines = self._hear("bestmove")
+        query.cancel.raise_if_cancelled()
+        return _ranked(board, lines, self._path)
+
+    @contextlib.contextmanager
+    def _task(self, timeout_s: float, cancel: CancelToken, late: str) -> Iterator[None]:
+        """Kill the engine if the block takes longer than ``timeout_s``, and stop its search on ``cancel``.
+
+        Raises:
+            HandlerFailed: The engine was killed; ``late`` is the message.
+        """
+        overdue = threading.Event()
+        timers: list[threading.Timer] = []
+        under_way = True
+
+        def kill_in(seconds: float) -> None:
+            def kill() -> None:
+                overdue.set()
+                self.kill()
+
+            timers.append(threading.Timer(seconds, kill))
+            timers[-1].daemon = True
+            timers[-1].start()
+
+        def stop() -> None:
+            with self._lock:
+                if under_way:
+                    kill_in(_PATIENCE_S)
+                    with contextlib.suppress(EngineDied):
+                        self._say("stop")
+
+        kill_in(timeout_s)
+        cancel.on_cancel(stop)
+        try:
+            yield
+        except EngineDied as error:
+            self.kill()
+            if overdue.is_set():
+                raise HandlerFailed(late) from error
+            raise
+        finally:
+            with self._lock:
+                under_way = False
+            for timer in timers:
+                timer.cancel()
+
+    def _set(self, name: str, value: str | int) -> None:
+        """Set an option that the engine offers, within the engine's own bounds."""
+        bounds = self._options.get(name.lower())
+        if bounds is not None:
+            if isinstance(value, int):
+                value = min(max(value, bounds.get("min", value)), bounds.get("max", value))
+            self._say(f"setoption name {name} value {value}")
+
+    def _say(self, *lines: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write("".join(f"{line}\n" for line in lines))
+            self._process.stdin.flush()
+        except (OSError, ValueError) as error:  # the engine has ended, or its pipe was closed
+            raise self._died() from error
+
+    def _hear(self, word: str) -> list[str]:
+        """The lines that the engine prints until one begins with ``word``, that one included."""
+        assert self._process.stdout is not None
+        heard: list[str] = []
+        with contextlib.suppress(ValueError):  # the pipe was closed meanwhile
+            for line in self._process.stdout:
+                heard.append(line)
+                if line.split()[:1] == [word]:
+                    return heard
+        raise self._died()
+
+    def _died(self) -> EngineDied:
+        self.kill()
+        return EngineDied(f"exit code {self._process.returncode}")
+
+
+def _position(board: chess.Board) -> str:
+    known = board if not all(board.move_stack) else board.root()  # engines do not know null moves
+    fen = known.fen(shredder=board.chess960, en_passant="fen")
+    start = "startpos" if fen == chess.STARTING_FEN else f"fen {fen}"
+    moves = " ".join(move.uci() for move in board.move_stack) if known is not board else ""
+    return f"position {start} moves {moves}" if moves else f"position {start}"
+
+
+def _ranked(board: chess.Board, lines: list[str], path: str) -> list[Line]:
+    """The moves in the engine's answer: that of ``bestmove`` first, then the other ranks of the last iteration.
+
+    Raises:
+        HandlerFailed: ``bestmove`` has no move, or an illegal one.
+    """
+    said = lines[-1].split()[1:2]
+    try:
+        best = board.parse_uci(said[0]) if said else chess.Move.null()
+    except ValueError:
+        best = chess.Move.null()
+    if not best:
+        raise HandlerFailed(
+            f"{path} answered {board.fen()} with {lines[-1].strip()!r}, which is not a legal move; the legal moves are "
+            f"{' '.join(sorted(move.uci() for move in board.legal_moves))}"
+        )
+    ranks: dict[int, tuple[str, int, bool]] = {}
+    for line in lines:
+        score, first = _SCORE.search(line), _FIRST.search(line)
+        if score is None or first is None:
+            continue
+        rank = int(found[1]) if (found := _RANK.search(line)) else 1
+        exact = score[3] is None
+        if exact or rank not in ranks or not ranks[rank][2]:
+            with contextlib.suppress(ValueError):
+                ranks[rank] = (board.parse_uci(first[1]).uci(), _centipawns(score[1], int(score[2])), exact)
+    scores: dict[str, int] = {}
+    for _, (move, points, _exact) in sorted(ranks.items()):
+        scores.setdefault(move, points)
+    top = scores.pop(best.uci(), max(scores.values(), default=0))
+    others = sorted(scores.items(), key=lambda scored: -scored[1])
+    return [Line(best.uci(), top), *(Line(move, points) for move, points in others)]
+
+
+def _centipawns(unit: str, value: int) -> int:
+    if unit == "cp":
+        return value
+    return MATE - value if value > 0 else -MATE - value
+
+
+def command_of(path: str) -> list[str]:
+    """The program and its arguments; a path that is a program may have blanks in it."""
+    with contextlib.suppress(ValueError):  # a quotation mark without its partner
+        if not shutil.which(path):
+            return shlex.split(path) or [path]
+    return [path]

@@ -1,0 +1,227 @@
+"""Text of models, read as actions: ReAct lines, moves of chess, JSON; what cannot be read is prompted for again."""
+
+from __future__ import annotations
+
+import json
+
+import chess
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spec_envs import Call, HandlerFailed
+from spec_envs.agents import ChatGuesser, ChatPolicy, ReActPolicy
+from spec_envs.agents.llm import Completion, ToolRequest
+from spec_envs.agents.llm.prompts.base import bracketed, json_line
+from spec_envs.chess.position import Position
+from spec_envs.search.actions import Act, read_action
+from tests.agents.scripted import Script
+from tests.agents.test_chat_policy import CHESS, SHOP
+from tests.agents.test_react import START
+
+REACT = {
+    "a reference behind": ("Action: finish[ANSWER] (see [2])", "finish[ANSWER]"),
+    "two actions": ("Search[Tallow], Search[Mirk]", "search[Tallow]"),
+    "two actions, labelled": ("Action: Search[Tallow], Search[Mirk]", "search[Tallow]"),
+    "then": ("Action: search[Tallow] and then finish[Mirk]", "search[Tallow]"),
+    "text behind": ("Action: lookup[born] because [1] says so", "lookup[born]"),
+    "nested": ("Action: search[Salt [novel]]", "search[Salt [novel]]"),
+    "nested, and text": ("Action: search[Salt [novel] (1990)] [3]", "search[Salt [novel] (1990)]"),
+    "a full stop": ("Action: finish[yes].", "finish[yes]"),
+    "bold": ("**Action: finish[yes]**", "finish[yes]"),
+    "too many that close": ("Action: finish[yes]]", "finish[yes]"),
+    "too few that close": ("Action: finish[[0, 1)]", "finish[[0, 1)]"),
+    "the label counts": ("search[Tallow] would be one way.\nAction: search[Mirk]", "search[Mirk]"),
+    "a later line": ("Action: search[Tallow]\nObservation: x [2]\nAction: finish[no]", "search[Tallow]"),
+    "a space": ("Action: search [Tallow] [1]", "search[Tallow]"),
+    "an empty answer": ("Action: finish[] [1]", "finish[]"),
+    "windows": ("Action: search[Tallow] (x)\r\n", "search[Tallow]"),
+}
+
+
+@pytest.mark.parametrize("said, action", REACT.values(), ids=REACT)
+def test_an_action_ends_at_the_bracket_that_closes(said, action):
+    assert ReActPolicy(Script(said))(START) == action
+    if "\n" not in said:
+        (guess,) = ChatGuesser(Script(said), "search").guess(Call("policy", START), 3)
+        assert guess.response == action
+
+
+@pytest.mark.parametrize("said", ["search[Tallow", "Action: search[Ta[llow], Search[Mirk", "Action: finish[a\n]"])
+def test_a_bracket_that_does_not_close_is_told(said):
+    script = Script(said, "Action: finish[Ada]")
+    assert ReActPolicy(script)(START) == "finish[Ada]"
+    assert "is not closed" in script.asked[1].messages[-1]["content"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            ["Action: ", "search", "finish", "[", "]", "Tallow", " ", "\n", "(see [2])", "*", "é", "Thought: "]
+        )
+        | st.text(max_size=3),
+        max_size=12,
+    ).map("".join)
+)
+def test_any_text_is_an_action_or_is_refused(said):
+    try:
+        action = ReActPolicy(Script(said))(START)
+    except HandlerFailed:
+        return
+    act = read_action(action)
+    assert isinstance(act, Act) and str(act) == action and act.argument.replace(" ", "") in "".join(said.split())
+
+
+@given(st.text(alphabet="[]ab ", max_size=10))
+def test_brackets(text):
+    try:
+        inside = bracketed(f"[{text}", 0)
+    except ValueError:
+        return
+    assert f"[{text}".startswith(f"[{inside}]")
+
+
+MOVES = {
+    "long, with a piece": ("Move: Ng1-f3", "g1f3"),
+    "a figure": ("Move: ♘f3", "g1f3"),
+    "a black figure": ("Move: ♞f3", "g1f3"),
+    "an arrow": ("Move: g1->f3", "g1f3"),
+    "another arrow": ("Move: g1 → f3", "g1f3"),
+    "a dash": ("Move: g1–f3", "g1f3"),
+    "words": ("Move: Knight to f3", "g1f3"),
+    "more words": ("Move: the knight from g1 to f3", "g1f3"),
+    "a pawn in words": ("Move: pawn to e4", "e2e4"),
+    "from and to": ("Move: e2 to e4", "e2e4"),
+    "a plan behind": ("Move: Nf3, planning e4 next", "g1f3"),
+    "a comparison": ("e2e4 (stronger than d2d4)", "e2e4"),
+    "a comparison, labelled": ("Move: e2e4 (stronger than d2d4)", "e2e4"),
+    "a reason on the next line": ("Move: e2e4\nNot d2d4, which is weaker.", "e2e4"),
+    "bold": ("**Move:** **Nf3**", "g1f3"),
+    "a number": ("Move: 1. Nf3", "g1f3"),
+    "praise": ("Move: Nf3!!", "g1f3"),
+    "lower case": ("my move: e2e4", "e2e4"),
+    "one move in the text": ("Developing is good, so Nf3 it is.", "g1f3"),
+    "the last line": ("Both e4 and d4 are good.\nNf3", "g1f3"),
+}
+
+
+@pytest.mark.parametrize("said, move", MOVES.values(), ids=MOVES)
+def test_the_move_that_stands_there_is_read(said, move):
+    assert ChatPolicy(Script(said), "chess")(CHESS) == move
+
+
+UNREADABLE = {
+    "a letter of another language": "Move: Sf3",
+    "the same, with another move": "Move: Sf3, rather than e4",
+    "another piece": "Move: Bg1-f3",
+    "a pawn's square for a piece": "Move: Be4",
+    "lower case for a piece": "Move: nf3",
+    "several moves": "I like e4 and d4 and Nf3",
+    "an illegal move, and a legal one": "Move: e2e5, or else d2d4",
+    "two squares": "Move: e2 e4",
+    "a word with a square in it": "Move: xe4y",
+    "nothing": "Move: ",
+    "a piece alone": "Move: knight",
+    "a longer move": "Move: e2e4e5",
+}
+
+
+@pytest.mark.parametrize("said", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_is_no_move_is_never_read_as_another(said):
+    script = Script(said, "Move: a2a3")
+    assert ChatPolicy(script, "chess")(CHESS) == "a2a3"
+    assert len(script.asked) == 2
+    assert ChatGuesser(Script(said), "chess").guess(Call("policy", CHESS), 3) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 10**6), st.sampled_from(["{}", "Move: {}", "1. {}", "Move: **{}**, not e4"]))
+def test_every_legal_move_in_every_notation(plies, seed, form):
+    board, moves = chess.Board(), []
+    for ply in range(plies):
+        legal = sorted(move.uci() for move in board.legal_moves)
+        if not legal:
+            return
+        moves.append(legal[(seed >> ply) % len(legal)])
+        board.push_uci(moves[-1])
+    if board.is_game_over():
+        return
+    for move in board.legal_moves:
+        for written in (move.uci(), board.san(move), board.lan(move)):
+            script = Script(form.format(written))
+            assert ChatPolicy(script, "chess")(Position(moves=tuple(moves))) == move.uci(), written
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(max_size=30) | st.lists(st.sampled_from(["Move:", " ", "e4", "N", "♘", "->", "f3", "x", "\n"])).map("".join)
+)
+def test_any_text_is_a_legal_move_or_is_refused(said):
+    try:
+        move = ChatPolicy(Script(said), "chess")(CHESS)
+    except HandlerFailed:
+        return
+    assert chess.Move.from_uci(move) in chess.Board().legal_moves
+
+
+CALL = '{"name": "find", "arguments": {"first": "A"}}'
+LINES = {
+    "an object": (CALL, json.loads(CALL)),
+    "text behind it": (f"{CALL} (as was asked)", json.loads(CALL)),
+    "a second one behind it": (f"{CALL}{CALL}", json.loads(CALL)),
+    "a list": ("[1, [2]] and so on", [1, [2]]),
+    "a text": ('"Hi."', "Hi."),
+    "a number": ("3.5", 3.5),
+    "white space": ("  [1]  ", [1]),
+    "null": ("null", None),
+    "a bracket in a text": ('{"a": "}"} x', {"a": "}"}),
+    "characters": ('"é\\n\\u00e9"', "é\né"),
+}
+
+
+@pytest.mark.parametrize("line, value", LINES.values(), ids=LINES)
+def test_json_at_the_start_of_a_line(line, value):
+    assert json_line(line) == value
+
+
+NO_JSON = [
+    "3.5 apples",
+    '"Tallow" is the answer',
+    "true story",
+    "1st",
+    '{"a": NaN}',
+    "[Infinity]",
+    '"\\ud800"',
+    "[1e999]",
+]
+NO_JSON += ["", "  ", "{", "9" * 5000, "[" * 100_000, "find {}"]
+
+
+@pytest.mark.parametrize("line", NO_JSON, ids=[line[:20] for line in NO_JSON])
+def test_a_part_is_not_read_as_the_whole(line):
+    with pytest.raises(ValueError, match="is not JSON"):
+        json_line(line)
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"first": "A"}{"last": "B"}', '{"first": "A"} x', '{"first": NaN}', '{"a": "\\ud800"}']
+)
+def test_arguments_of_tools_are_whole_json(arguments):
+    script = Script(Completion(tool_calls=(ToolRequest("find", arguments),)), "Sorry.")
+    assert ChatPolicy(script, "retail")(SHOP) == "Sorry."
+    assert "is not JSON" in script.asked[1].messages[-1]["content"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(max_size=20)
+    | st.lists(st.sampled_from(['{"first"', ":", '"A"', "}", "{", "[", "]", ",", "1", "NaN", "\\u", " "])).map("".join)
+)
+def test_any_arguments_are_an_action_or_are_refused(arguments):
+    try:
+        action = ChatPolicy(Script(Completion(tool_calls=(ToolRequest("find", arguments),))), "retail")(SHOP)
+    except HandlerFailed:
+        return
+    assert action == {"name": "find", "arguments": json.loads(arguments or "{}")}
+    json.dumps(action, allow_nan=False, ensure_ascii=False).encode()

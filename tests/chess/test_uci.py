@@ -1,0 +1,213 @@
+"""Engines that are not Stockfish: fakes that follow a script, and those that Debian has, where they are installed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+
+import pytest
+
+from spec_envs import HandlerFailed, InvalidConfiguration
+from spec_envs.chess.builtin import MATE
+from spec_envs.chess.engine import EnginePool
+from spec_envs.chess.opponents import StockfishOpponent
+from spec_envs.chess.position import Position
+
+#: Offers options, writes down what it hears, and answers each search by the lines that it is told; None never answers.
+FAKE = """
+import json, sys
+script = json.loads(sys.argv[1])
+print("Fake 1.0, not a line of the protocol", file=sys.stderr)
+for line in sys.stdin:
+    with open(script["log"], "a") as log:
+        log.write(line)
+    word = line.split()[0]
+    if word == "uci":
+        offered = [f"option name {each}" for each in script["options"]]
+        print("Fake by nobody", "id name Fake", *offered, "uciok", sep="\\n")
+    elif word == "isready":
+        print("readyok")
+    elif word == "go":
+        if script["answer"] == "die":
+            sys.exit(3)
+        print(*(["bestmove e2e4"] if "depth 99" in line else script["answer"]), sep="\\n")
+    sys.stdout.flush()
+"""
+
+
+class Fake:
+    """A fake engine: the command that starts it, and what it has heard."""
+
+    def __init__(self, folder):
+        self._program, self._log = folder / "engine.py", folder / "heard.txt"
+        self._program.write_text(FAKE, encoding="utf-8")
+
+    def pool(self, answer, options=(), **arguments):
+        script = json.dumps({"answer": answer, "options": list(options), "log": str(self._log)})
+        return EnginePool(f"{sys.executable} -I -S {self._program} '{script}'", max_engines=1, **arguments)
+
+    def heard(self):
+        return self._log.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture
+def fake(tmp_path):
+    return Fake(tmp_path)
+
+
+BEST = ["bestmove e2e4"]
+FEN = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
+
+
+@pytest.mark.parametrize(
+    ("option", "hash_mb", "multipv", "told"),
+    [
+        pytest.param("Hash type spin default 16 min 4 max 1024", 1, 1, ["Hash value 4"], id="hash below the least"),
+        pytest.param("Hash type spin default 16 min 2 max 8", 64, 1, ["Hash value 8"], id="hash above the greatest"),
+        pytest.param("Hash type spin default 16 min 1 max 64", 7, 1, ["Hash value 7"], id="hash within"),
+        pytest.param("Hash type spin default 16", 7, 1, ["Hash value 7"], id="hash without bounds"),
+        pytest.param("hash type spin default 16 max 4 min 2", 1, 1, ["Hash value 2"], id="bounds in another order"),
+        pytest.param(
+            "Threads type spin default 8 min 2 max 9", 1, 1, ["Threads value 2"], id="threads below the least"
+        ),
+        pytest.param("Threads type spin default 8 min 1 max 9", 1, 1, ["Threads value 1"], id="threads"),
+        pytest.param(
+            "Number of Threads type spin default 1 min 1 max 16",
+            1,
+            1,
+            ["Number of Threads value 1"],
+            id="toga's threads",
+        ),
+        pytest.param("OwnBook type check default true", 1, 1, ["OwnBook value false"], id="no book"),
+        pytest.param("Ponder type check default true", 1, 1, ["Ponder value false"], id="no pondering"),
+        pytest.param("UCI_AnalyseMode type check default false", 1, 1, ["UCI_AnalyseMode value true"], id="analysis"),
+        pytest.param(
+            "MultiPV type spin default 1 min 1 max 10", 1, 20, ["MultiPV value 10"], id="ranks above the most"
+        ),
+        pytest.param("MultiPV type spin default 1 min 1 max 500", 1, 99, ["MultiPV value 20"], id="ranks of all moves"),
+        pytest.param("Hush type spin default 16 min 4 max 1024", 1, 1, [], id="only options that it offers"),
+        pytest.param("Skill Level type spin default 20 min 0 max 20", 1, 1, [], id="nothing else"),
+    ],
+)
+def test_options_lie_within_the_bounds_of_the_engine(fake, option, hash_mb, multipv, told):
+    with fake.pool(BEST, [option], hash_mb=hash_mb) as pool:
+        assert pool.analyse(Position(), depth=3, multipv=multipv)[0].move == "e2e4"
+    assert [line for line in fake.heard() if line.startswith("setoption")] == [
+        f"setoption name {each}" for each in told
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["a1a1", "e2e5", "e7e5", "e1g1", "e2e4q", "zzzz", "0000", "(none)", "NULL", "e9e4", "Nf3", "e2", "", "e2-e4"],
+)
+def test_a_move_that_cannot_be_played_fails_at_once_and_is_named(fake, said, capfd):
+    began = time.monotonic()
+    with fake.pool(["info depth 1 multipv 1 score cp 20 pv d2d4", f"bestmove {said}"], timeout_s=600) as pool:
+        with pytest.raises(HandlerFailed) as caught:
+            pool.analyse(Position(), depth=1)
+        with pytest.raises(HandlerFailed):  # the engine lives on
+            pool.analyse(Position(), depth=1)
+    assert repr(f"bestmove {said}".strip()) in str(caught.value) and FEN in str(caught.value)
+    assert "is not a legal move; the legal moves are a2a3 a2a4" in str(caught.value)
+    assert time.monotonic() - began < 300 and fake.heard().count("uci") == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def info(move, score, rank=None, bound=""):
+    return f"info depth 9 {f'multipv {rank} ' if rank else ''}score {score}{bound} nodes 7 pv {move} e7e5".replace(
+        "  ", " "
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param([info("e2e4", "cp 31")], [("e2e4", 31)], id="its own line"),
+        pytest.param([info("d2d4", "cp 31")], [("e2e4", 31), ("d2d4", 31)], id="another move's line"),
+        pytest.param(
+            [info("e2e4", "cp 31"), info("d2d4", "cp 9", bound=" upperbound")],
+            [("e2e4", 31)],
+            id="an upper bound later",
+        ),
+        pytest.param(
+            [info("d2d4", "cp 9", bound=" lowerbound"), info("e2e4", "cp 31")],
+            [("e2e4", 31)],
+            id="a lower bound before",
+        ),
+        pytest.param([info("e2e4", "cp 5", bound=" upperbound")], [("e2e4", 5)], id="nothing but a bound"),
+        pytest.param([], [("e2e4", 0)], id="no line"),
+        pytest.param(["info string score cp 77 pv d2d4"], [("e2e4", 0)], id="a comment"),
+        pytest.param([info("d2d4", "cp 31"), info("e2e4", "cp 8")], [("e2e4", 8)], id="the last iteration"),
+        pytest.param(
+            [info("d2d4", "cp 31", 1), info("e2e4", "cp 20", 2), info("g1f3", "cp 10", 3)],
+            [("e2e4", 20), ("d2d4", 31), ("g1f3", 10)],
+            id="another rank's line",
+        ),
+        pytest.param(
+            [info("e2e4", "cp 31", 1), info("a2a3", "cp -20", 2), info("g1f3", "cp 10", 3)],
+            [("e2e4", 31), ("g1f3", 10), ("a2a3", -20)],
+            id="ranks in disorder",
+        ),
+        pytest.param([info("e2e4", "mate 3")], [("e2e4", MATE - 3)], id="mate"),
+        pytest.param([info("e2e4", "mate -2")], [("e2e4", 2 - MATE)], id="mated"),
+        pytest.param([info("a1a1", "cp 900")], [("e2e4", 0)], id="an illegal line"),
+        pytest.param(["info depth 1", "info", "", "info pv", "info score cp", "what?"], [("e2e4", 0)], id="noise"),
+    ],
+)
+def test_the_best_move_wins_over_the_lines(fake, lines, expected):
+    with fake.pool([*lines, "bestmove e2e4 ponder e7e5"], ["MultiPV type spin default 1 min 1 max 9"]) as pool:
+        assert [(line.move, line.score) for line in pool.analyse(Position(), depth=9, multipv=3)] == expected
+
+
+@pytest.mark.parametrize("limit", [{"nodes": 7}, {"nodes": 1}, {"depth": 3}, {"depth": 2, "nodes": 5}])
+def test_a_limit_that_is_never_reached_is_named(fake, limit, capfd):
+    with fake.pool([]) as pool:
+        pool.analyse(Position(), depth=99)  # starts the engine, which may take its time
+        pool._engines._timeout_s = 0.1
+        with pytest.raises(HandlerFailed) as caught:
+            pool.analyse(Position(), **limit)
+    told = " ".join(f"{name} {value}" for name, value in limit.items())
+    assert f"gave no answer on {FEN} in 0.1 s and was killed; it was told 'go {told}'" in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_engine_that_always_dies_is_an_error(fake, capfd):
+    with fake.pool("die") as pool, pytest.raises(HandlerFailed, match="failed 3 times on rnbq.*: exit code 3"):
+        pool.analyse(Position(), depth=1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ranking_needs_an_engine_that_can_rank(fake, capfd):
+    with fake.pool(BEST) as pool:
+        with pytest.raises(InvalidConfiguration, match="does not offer the option MultiPV, so it cannot rank 4 moves"):
+            pool.analyse(Position(), depth=1, multipv=4)
+        with pytest.raises(InvalidConfiguration, match="opponent of full strength .skill=20., which needs one move"):
+            StockfishOpponent(skill=3, pool=pool)(Position())
+        assert StockfishOpponent(pool=pool)(Position()) == "e2e4"
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("command", ["", "'", "/no such/engine", "/bin/true --uci", "/no/such/engine --uci"])
+def test_a_command_that_starts_no_engine_is_named(command):
+    with EnginePool(command or " ") as pool, pytest.raises(HandlerFailed, match="does not start as a UCI engine"):
+        pool.analyse(Position(), depth=1)
+
+
+ENGINES = ("toga2", "glaurung", "ethereal-chess", "gnuchess --uci", "stockfish")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("moves", ["", "e2e4 e7e5", "f2f3 e7e5 g2g4", "d2d4 d7d5 c2c4 d5c4 g1f3"])
+def test_engines_of_debian_play(engine, moves, capfd):
+    program, _, rest = engine.partition(" ")
+    path = shutil.which(program) or shutil.which(f"/usr/games/{program}")
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    position = Position(moves=tuple(moves.split()))
+    with EnginePool(f"{path} {rest}".strip(), max_engines=1) as pool:
+        answers = [pool.analyse(position, depth=3) for _ in range(2)]
+    assert answers[0] == answers[1] and position.board().parse_uci(answers[0][0].move)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,437 @@
+"""Environments that a copy does not hold all of: found before the first episode, or in it, and never harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from spec_envs import CallEnv, Effect, Guess, NotForkable
+from spec_envs.testing import FakeEnv
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify
+from spec_envs.wrappers.handlers import with_latency
+from spec_envs.wrappers.speculation import rehearsal
+
+
+@pytest.fixture(autouse=True)
+def no_hurry(monkeypatch):
+    """A rehearsal that is never too slow, also on a slow machine."""
+    monkeypatch.setattr(rehearsal, "BUDGET_S", 1e9)
+
+
+class Walk(gym.Env):
+    """Adds up what ``draw`` returns."""
+
+    observation_space, action_space = gym.spaces.Box(-1e9, 1e9, (2,)), gym.spaces.Discrete(2)
+    stepped = 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.x = 0, float(self.np_random.random())
+        return np.array([self.x, 0.0]), {}
+
+    def step(self, action):
+        self.t += 1
+        self.x += self.draw() * (1 + action)
+        return np.array([self.x, self.t]), self.x, self.t >= 30, False, {}
+
+    def draw(self) -> float:
+        return self.np_random.random()
+
+
+class Both:
+    def guess(self, call, k):
+        return [Guess(0, 0.5), Guess(1, 0.4)]
+
+
+def act(observation: Any) -> int:
+    return int(observation[0] * 1000) % 2
+
+
+def wrapped(env: gym.Env, **options: Any) -> Any:
+    options = {"guessers": {"policy": Both()}, "runtime": "simulation"} | options
+    seconds = 1.0 if options["runtime"] == "simulation" else 0.0
+    return SpeculativeWrapper(env, with_latency(act, seconds), **options)
+
+
+def plain_episode(env: gym.Env, seed: int = 0) -> list[Any]:
+    observation, done, seen = env.reset(seed=seed)[0], False, []
+    while not done:
+        observation, reward, done, _, _ = env.step(act(observation))
+        seen.append((observation.tolist(), reward))
+    return seen
+
+
+def speculative_episode(env: Any, seed: int = 0) -> list[Any]:
+    observation, done, seen = env.reset(seed=seed)[0], False, []
+    while not done:
+        observation, reward, done, _, _ = env.step(env.act(observation))
+        seen.append((observation.tolist(), reward))
+    return seen
+
+
+# --- the rehearsal --------------------------------------------------------------------------------------------------
+
+TOTAL = 0.0
+SERIES = itertools.count()
+HISTORY: list[float] = []
+SETTINGS = {"scale": 1.0}
+SHARED_DRAWS = random.Random(4)
+BUFFER = np.zeros(4)
+WORLD: dict[int, float] = {}
+
+
+class GlobalRandom(Walk):
+    def draw(self):
+        return random.random()
+
+
+class GlobalNumpy(Walk):
+    def draw(self):
+        return np.random.random()
+
+
+class ReseedsNumpy(Walk):
+    def draw(self):
+        np.random.seed(self.t)
+        return 1.0
+
+
+class ClassList(Walk):
+    log: list[int] = []  # what is tested
+
+    def draw(self):
+        self.log.append(1)
+        return len(self.log)
+
+
+class ClassNumber(Walk):
+    count = 0
+
+    def draw(self):
+        type(self).count += 1
+        return self.count
+
+
+class ClassDict(Walk):
+    last: dict[str, float] = {"x": 0.0}  # what is tested
+
+    def draw(self):
+        self.last["x"] += 1
+        return 1.0
+
+
+class MutableDefault(Walk):
+    def draw(self, seen=[]):  # noqa: B006  # what is tested
+        seen.append(self.t)
+        return len(seen)
+
+
+class FunctionAttribute(Walk):
+    def draw(self):
+        FunctionAttribute.draw.count = getattr(FunctionAttribute.draw, "count", 0) + 1
+        return 1.0
+
+
+FunctionAttribute.draw.count = 0  # type: ignore[attr-defined]
+
+
+class ModuleNumber(Walk):
+    def draw(self):
+        global TOTAL
+        TOTAL += 1
+        return TOTAL
+
+
+class ModuleIterator(Walk):
+    def draw(self):
+        return next(SERIES)
+
+
+class ModuleList(Walk):
+    def draw(self):
+        HISTORY.append(self.x)
+        return 1.0
+
+
+class ModuleDict(Walk):
+    def draw(self):
+        SETTINGS["scale"] += 1
+        return 1.0
+
+
+class ModuleGenerator(Walk):
+    def draw(self):
+        return SHARED_DRAWS.random()
+
+
+class ModuleArray(Walk):
+    def draw(self):
+        BUFFER[0] += 1
+        return 1.0
+
+
+class Handle(Walk):
+    """Keeps its state behind a number, as physics clients do."""
+
+    def reset(self, *, seed=None, options=None):
+        result = super().reset(seed=seed)
+        self.handle = 7
+        WORLD[7] = self.x
+        return result
+
+    def draw(self):
+        WORLD[self.handle] += 1
+        return WORLD[self.handle]
+
+
+class UsesUpMidway(Walk):
+    """Has a generator from its second step on."""
+
+    def draw(self):
+        if self.t == 2:
+            self.ids = (i for i in range(9))
+        return 1.0
+
+
+NOT_INDEPENDENT: dict[type[Walk], str] = {
+    GlobalRandom: "its steps draw from the global generator `random`; use self.np_random",
+    GlobalNumpy: "its steps draw from the global generator of `np.random`; use self.np_random",
+    ReseedsNumpy: "its steps draw from the global generator of `np.random`",
+    ClassList: "its steps change ClassList.log, which is shared by all environments; keep it in the environment",
+    ClassNumber: "its steps change ClassNumber.count",
+    ClassDict: "its steps change ClassDict.last",
+    MutableDefault: "its steps change MutableDefault.draw",
+    FunctionAttribute: "its steps change FunctionAttribute.draw",
+    ModuleNumber: r"its steps change tests\.wrappers\.test_trust\.TOTAL",
+    ModuleIterator: r"its steps change tests\.wrappers\.test_trust\.SERIES",
+    ModuleList: r"its steps change tests\.wrappers\.test_trust\.HISTORY",
+    ModuleDict: r"its steps change tests\.wrappers\.test_trust\.SETTINGS",
+    ModuleGenerator: r"its steps change tests\.wrappers\.test_trust\.SHARED_DRAWS",
+    ModuleArray: r"its steps change tests\.wrappers\.test_trust\.BUFFER",
+    Handle: r"its steps change tests\.wrappers\.test_trust\.WORLD",
+    UsesUpMidway: r"env\.ids is a builtins.generator, which cannot be copied",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_INDEPENDENT, ids=lambda kind: kind.__name__)
+def test_what_steps_share_is_found_before_anything_is_returned(kind):
+    generators = random.getstate(), repr(np.random.get_state())
+    env = kind()
+    with wrapped(env) as speculative, pytest.raises(NotForkable, match=NOT_INDEPENDENT[kind]):
+        speculative.reset(seed=0)
+    assert env.t == 0  # the user's own environment was reset, and not stepped
+    assert (random.getstate(), repr(np.random.get_state())) == generators
+
+
+class SeedsNumpy(GlobalNumpy):
+    def reset(self, *, seed=None, options=None):
+        np.random.seed(seed)
+        return super().reset(seed=seed)
+
+
+class ClearsList(ClassList):
+    def reset(self, *, seed=None, options=None):
+        self.log.clear()
+        return super().reset(seed=seed)
+
+
+@pytest.mark.parametrize("kind", [SeedsNumpy, ClearsList, UsesUpMidway], ids=lambda kind: kind.__name__)
+def test_certify_says_that_it_cannot_be_forked(kind):
+    result = certify(kind, act, {"policy": Both()}, range(2), runtime="simulation")
+    assert result.verdict is Verdict.NOT_FORKABLE and not result
+    assert result.reason in str(result) and "not forkable on 1 seed(s)" in str(result)
+
+
+def test_certify_says_so_of_what_is_refused_at_once():
+    class Threaded(Walk):
+        def __init__(self):
+            self.ids = (i for i in range(9))
+
+    result = certify(Threaded, act, {"policy": Both()}, range(2), runtime="simulation")
+    assert result.verdict is Verdict.NOT_FORKABLE and "builtins.generator" in str(result)
+
+
+class Caches(Walk):
+    """Fills a cache, makes a thing that is made once, and warns once: nothing that a later step could see."""
+
+    cache: dict[int, float] = {}  # what is tested
+    told: set[int] = set()  # what is tested
+    screen: Any = None
+
+    def draw(self):
+        type(self).screen = self.screen or object()
+        self.told.add(self.t)
+        return self.cache.setdefault(self.t, 1.5)
+
+
+@pytest.mark.parametrize("kind", [Walk, Caches], ids=lambda kind: kind.__name__)
+def test_independent_environments_pass(kind):
+    with wrapped(kind()) as env:
+        assert env.statistics.rehearsal == "due"
+        assert speculative_episode(env) == plain_episode(kind())
+        assert env.statistics.rehearsal == "passed" and env.statistics.divergences == 0
+
+
+def test_masks_of_actions_are_kept_to():
+    class Masked(Walk):
+        action_space = gym.spaces.Discrete(50)
+
+        def reset(self, *, seed=None, options=None):
+            observation, _ = super().reset(seed=seed)
+            return observation, {"action_mask": np.array([1] + [0] * 49, np.int8)}
+
+        def step(self, action):
+            assert action == 0
+            return *super().step(action)[:4], {"action_mask": np.array([1] + [0] * 49, np.int8)}
+
+    with wrapped(Masked()) as env:
+        env.reset(seed=0)
+        assert env.statistics.rehearsal == "passed"
+
+
+def test_an_action_that_is_not_allowed_ends_the_rehearsal_only():
+    class Picky(Walk):
+        def step(self, action):
+            raise ValueError("not now")
+
+    with wrapped(Picky()) as env:
+        env.reset(seed=0)
+        assert env.statistics.rehearsal == "passed"
+
+
+def test_slow_environments_are_said_to_be_unrehearsed(monkeypatch):
+    monkeypatch.setattr(rehearsal, "BUDGET_S", -1.0)
+    with wrapped(Walk()) as env:
+        env.reset(seed=0)
+        assert env.statistics.rehearsal == "too slow"
+        assert "unrehearsed" in str(env.statistics)
+
+
+def test_warnings_of_the_rehearsal_are_not_the_users():
+    class Warns(Walk):
+        def draw(self):
+            warnings.warn("drawn", UserWarning, stacklevel=2)
+            return 1.0
+
+    with wrapped(Warns()) as env:
+        env.reset(seed=0)  # warnings are errors here
+
+
+def test_without_a_rehearsal_the_proof_finds_it_and_speculation_ends():
+    with wrapped(GlobalNumpy(), rehearse=False, prove_every=3) as env:
+        assert env.statistics.rehearsal == "none"
+        with pytest.warns(
+            RuntimeWarning, match="speculation on this environment ends here.*had another outcome"
+        ) as told:
+            speculative_episode(env)
+        assert len(told) == 1
+        assert env.statistics.proofs == env.statistics.proof_differences == 1
+        assert "speculation on this environment ended" in str(env.statistics)
+        windows = env.statistics.windows
+        speculative_episode(env, seed=1)  # is not speculated on, nor warned of again
+        assert env.statistics.windows == windows
+
+
+def test_calls_that_an_environment_asks_for_need_no_rehearsal():
+    with SpeculativeWrapper(FakeEnv(), act, guessers={"policy": Both()}) as env:
+        assert isinstance(env.unwrapped, CallEnv) and env.statistics.rehearsal == "none"
+
+
+# --- where there is nothing to speculate on -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [GlobalNumpy, ClassList, UsesUpMidway], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("options", [{"guessers": {}}, {"max_inflight": 0}], ids=["no guesser", "no slots"])
+def test_without_guesses_the_environment_makes_its_steps_itself(kind, options):
+    ClassList.log.clear()
+    np.random.seed(3)
+    expected = plain_episode(kind())
+    ClassList.log.clear()
+    np.random.seed(3)
+    env = kind()
+    with wrapped(env, **options) as speculative:
+        assert speculative_episode(speculative) == expected
+        assert speculative.env is env and env.t == 30
+
+
+def test_an_environment_whose_steps_act_on_the_outside_world_says_so():
+    class Robot(Walk):
+        step_effect = Effect.WRITE
+
+        def __init__(self):
+            self.wire = (i for i in range(100))  # which could not be forked, and need not be
+
+        def draw(self):
+            return next(self.wire)
+
+    env = Robot()
+    with wrapped(gym.wrappers.TimeLimit(env, 100)) as speculative:
+        assert speculative_episode(speculative) == plain_episode(Robot())
+        assert speculative.statistics.rehearsal == "none" and env.t == 30
+
+
+# --- forks that fail in the middle of an episode --------------------------------------------------------------------
+
+
+class Late(Walk):
+    """Cannot be forked from its twelfth step on, which the rehearsal does not see."""
+
+    def draw(self):
+        if self.t == 12:
+            self.ids = (i for i in range(9))
+        return self.np_random.random()
+
+
+ENDS = "speculation on this environment ends here, and the episode goes on without it: .*builtins.generator"
+
+
+@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+def test_where_forks_fail_the_episode_goes_on_plainly(runtime):
+    with wrapped(Late(), runtime=runtime) as env:
+        with pytest.warns(RuntimeWarning, match=ENDS) as told:
+            assert speculative_episode(env) == plain_episode(Late())
+        assert len(told) == 1 and env.statistics.fork_failures == 1
+        assert speculative_episode(env, seed=1) == plain_episode(Late(), seed=1)  # without another warning
+
+
+def test_where_forks_fail_the_awaited_episode_goes_on_plainly():
+    async def episode() -> list[Any]:
+        async with AsyncSpeculativeWrapper(Late(), act, guessers={"policy": Both()}) as env:
+            observation, done, seen = (await env.reset(seed=0))[0], False, []
+            while not done:
+                observation, reward, done, _, _ = await env.step(await env.act(observation))
+                seen.append((observation.tolist(), reward))
+            assert env.statistics.fork_failures == 1
+            return seen
+
+    with pytest.warns(RuntimeWarning, match=ENDS):
+        assert asyncio.run(episode()) == plain_episode(Late())
+
+
+def test_a_later_episode_may_be_refused_in_reset():
+    class Grows(Walk):
+        episodes = 0
+
+        def reset(self, *, seed=None, options=None):
+            self.episodes += 1
+            if self.episodes == 2:
+                self.ids = (i for i in range(9))
+            return super().reset(seed=seed)
+
+    with wrapped(Grows()) as env:
+        speculative_episode(env)
+        with pytest.raises(NotForkable, match=r"env\.ids is a builtins.generator"):
+            env.reset()
+
+
+def test_proofs_that_agree_change_nothing():
+    with wrapped(Walk(), prove_every=2) as env:
+        assert speculative_episode(env) == plain_episode(Walk())
+        assert env.statistics.proofs == 15 and env.statistics.proof_differences == 0

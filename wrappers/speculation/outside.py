@@ -1,0 +1,156 @@
+"""The state outside an environment that its steps may use: global random generators, classes and modules.
+
+Forks share this state, so an environment whose steps change it cannot be speculated on.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import random
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from spec_envs.values import key_of
+
+#: Of one attribute of a class or module, and of the environment when its classes are looked for.
+_MOST_OBJECTS = 1000
+_MOST_BYTES = 1 << 16
+_FOREIGN = frozenset({"numpy", "gymnasium", "spec_envs", "builtins"} | set(sys.stdlib_module_names))
+
+
+class Outside:
+    """What the global generators, and the classes and modules of an environment, hold now."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._random, self._numpy = random.getstate(), np.random.get_state()
+        self._modules = sorted(_modules_of(env))
+        self._shared = _looked_at(self._modules)
+
+    def change(self) -> str | None:
+        """What is not as it was, and what to use instead; ``None`` if nothing has changed.
+
+        A cache may grow, and what was ``None`` may have been made: that alone is no change.
+        """
+        if random.getstate() != self._random:
+            return "its steps draw from the global generator `random`; use self.np_random"
+        if key_of(np.random.get_state()) != key_of(self._numpy):
+            return "its steps draw from the global generator of `np.random`; use self.np_random"
+        now = _looked_at(self._modules)
+        for name, before in self._shared.items():
+            if name in now and _differs(before, now[name]):
+                return f"its steps change {name}, which is shared by all environments; keep it in the environment"
+        return None
+
+    def restore(self) -> None:
+        """Set the global generators back."""
+        random.setstate(self._random)
+        np.random.set_state(self._numpy)
+
+
+def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
+    """The modules in which the classes of an environment and of its parts are defined, less those of libraries."""
+    seen: set[int] = set()
+    todo: list[Any] = [env]
+    kinds: set[type] = set()
+    while todo and len(seen) < _MOST_OBJECTS:
+        value = todo.pop()
+        if id(value) not in seen:
+            seen.add(id(value))
+            kinds.update(type(value).__mro__)
+            todo += _parts(value)
+    return (name for name in {kind.__module__ for kind in kinds} if name.partition(".")[0] not in _FOREIGN)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if type(value) is dict:
+        return value.values()
+    if type(value) in (list, tuple, set, collections.deque):
+        return tuple(value)
+    return tuple(getattr(value, "__dict__", {}).values()) if _is_instance(value) else ()
+
+
+def _is_instance(value: Any) -> bool:
+    return not isinstance(value, (type, types.ModuleType, types.FunctionType, types.MethodType))
+
+
+def _looked_at(modules: Iterable[str]) -> dict[str, Any]:
+    """A digest of each variable of the modules and of the classes defined there, and of what their functions keep."""
+    found: dict[str, Any] = {}
+    for module in modules:
+        for name, value in list(vars(sys.modules.get(module, types.ModuleType(""))).items()):
+            if name.startswith("__"):
+                continue
+            found[f"{module}.{name}"] = _Digest().of(value)
+            if isinstance(value, type) and value.__module__ == module:
+                for inner, attribute in list(vars(value).items()):
+                    if not inner.startswith("__") or isinstance(attribute, types.FunctionType):
+                        found[f"{value.__qualname__}.{inner}"] = _Digest().of(attribute)
+    return found
+
+
+class _Digest:
+    """Turns values into tuples that can be compared later; gives up on what is large."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_OBJECTS
+        self._above: set[int] = set()
+
+    def of(self, value: Any) -> Any:
+        """A tuple of the kind of ``value`` and its content; ``None`` for what cannot be seen."""
+        kind = type(value)
+        self._left -= 1
+        if kind in (int, float, str, bool, bytes, complex) or value is None or isinstance(value, np.generic):
+            return ("value", kind, repr(value))
+        if self._left < 0 or id(value) in self._above:
+            return None
+        self._above.add(id(value))
+        try:
+            return self._inside(value, kind)
+        finally:
+            self._above.discard(id(value))
+
+    def _inside(self, value: Any, kind: type) -> Any:
+        if kind in (list, tuple, collections.deque):
+            return ("items", kind, tuple(map(self.of, value)))
+        if kind in (set, frozenset):
+            return ("set", kind, frozenset(map(id, value)))
+        if isinstance(value, dict):
+            return ("dict", kind, {key: self.of(x) for key, x in dict.items(value)})
+        if kind is np.ndarray:
+            known = value.nbytes <= _MOST_BYTES and not value.dtype.hasobject
+            return ("value", kind, value.tobytes() if known else value.shape)
+        if kind in (bytearray, itertools.count):
+            return ("value", kind, repr(value))
+        if isinstance(value, random.Random):
+            return ("value", kind, repr(value.getstate()))
+        if isinstance(value, np.random.Generator):
+            return ("value", kind, repr(value.bit_generator.state))
+        if kind is types.FunctionType:
+            kept = (value.__defaults__, value.__kwdefaults__, {**value.__dict__})
+            return ("items", kind, tuple(map(self.of, kept)))
+        if _is_instance(value) and hasattr(value, "__dict__"):
+            return ("dict", kind, {name: self.of(x) for name, x in vars(value).items()})
+        return None
+
+
+def _differs(before: Any, now: Any) -> bool:
+    if before is None or now is None or before[1] is type(None):  # not seen, or made only now
+        return False
+    if before[:2] != now[:2]:
+        return True
+    one, other = before[2], now[2]
+    match before[0]:
+        case "set":
+            return not one <= other
+        case "dict":
+            return any(name not in other or _differs(value, other[name]) for name, value in one.items())
+        case "items":
+            return len(one) != len(other) or any(map(_differs, one, other))
+        case _:
+            return bool(one != other)

@@ -1,0 +1,107 @@
+"""A rehearsal: whether forks of an environment that is not ours really are independent, tried out before they are used.
+
+A fork of a fork is stepped, the fork is stepped in the same way, and the two must agree. Nothing else may have changed:
+neither the environment, nor the global random generators, nor its classes and modules. The environment itself is never
+stepped.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Hashable
+from typing import Any
+
+from spec_envs.actions import allowed_action, sampling_copy
+from spec_envs.errors import NotForkable
+from spec_envs.forking import difference, fork
+from spec_envs.values import key_of, own_copy
+from spec_envs.wrappers.speculation.outside import Outside
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+
+#: For how many seconds a rehearsal may go on, and after how many steps it ends.
+BUDGET_S = 0.2
+NUM_STEPS = 5
+
+#: What an outcome is compared by, field by field; where a step fails, by the class of the error.
+_Outcome = dict[str, Hashable]
+
+
+def rehearse(env: AnyEnv, begun: Transition, budget_s: float | None = None) -> bool:
+    """Rehearse on forks of ``env``.
+
+    Args:
+        env: The environment, just reset.
+        begun: What the reset has returned.
+        budget_s: The time to spend in seconds; ``None``: ``BUDGET_S``.
+
+    Returns:
+        Whether the rehearsal came to its end. If not, the environment is too slow for it.
+
+    Raises:
+        NotForkable: A fork is no faithful copy, or is not independent; the message names the part and the way out.
+    """
+    until = time.perf_counter() + (BUDGET_S if budget_s is None else budget_s)
+    outside = Outside(env)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are the user's to see when the episode makes that step
+            reason, complete = _tried(env, begun, until)
+        reason = outside.change() or reason
+    finally:
+        outside.restore()
+    if reason is not None:
+        raise NotForkable(
+            f"{env} cannot be speculated on: {reason}. Found by stepping forks of it. Mend it, or give it a fork() of "
+            f"its own; if its steps act on the outside world, set its attribute step_effect to Effect.WRITE; or pass "
+            f"rehearse=False if you know better"
+        )
+    return complete
+
+
+def _tried(env: AnyEnv, begun: Transition, until: float) -> tuple[str | None, bool]:
+    """The reason why forks of ``env`` are not to be relied on, if there is one, and whether there was time for all."""
+    control, first = fork(env), fork(env)
+    second = fork(first)
+    reason = difference(env, first) or difference(first, second)
+    if reason is not None:
+        return f"in a fork, {reason}", True
+    space = sampling_copy(env.action_space)
+    played: list[tuple[Any, _Outcome]] = []
+    observation, info = begun.observation, begun.info
+    for _ in range(NUM_STEPS):
+        action = allowed_action(space, observation, info)
+        outcome, transition = _stepped(second, action)
+        played.append((action, outcome))
+        if transition is None or transition.done or time.perf_counter() > until:
+            break
+        observation, info = transition.observation, transition.info
+        second = fork(second)  # it can still be forked after the step, and its fork goes on as it would have
+    slow = time.perf_counter() > until
+    for number, (action, outcome) in enumerate(played[: 0 if slow else None], 1):
+        again, _ = _stepped(first, action)
+        differing = [name for name in outcome if again.get(name) != outcome[name]]
+        if differing:
+            return f"after {number} equal steps of a fork and of a fork of it, {differing[0]} is not the same", True
+    reason = difference(control, env)
+    return (None if reason is None else f"when a fork was stepped, the original changed: {reason}"), not slow
+
+
+def _stepped(env: AnyEnv, action: Any) -> tuple[_Outcome, Transition | None]:
+    try:
+        transition = Transition(*env.step(own_copy(action)))
+    except Exception as error:  # an action that is not allowed here: that must be so on the other fork, too
+        return {"the error": type(error).__name__}, None
+    return outcome_of(transition), transition
+
+
+def outcome_of(transition: Transition) -> dict[str, Hashable]:
+    """The fields of ``transition`` as keys, less the info and less what has no key."""
+    fields = {"the observation": transition.observation, "the reward": transition.reward}
+    outcome: dict[str, Hashable] = {"the flags": (bool(transition.terminated), bool(transition.truncated))}
+    for name, value in fields.items():
+        try:
+            outcome[name] = key_of(value)
+        except TypeError:
+            continue
+    return outcome

@@ -1,0 +1,107 @@
+"""How far forks of an environment that is not ours are relied on.
+
+They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, every n-th is made again
+on another fork. Where the two differ, and where an environment cannot be forked any more, speculation on it ends.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from spec_envs.call_env import CallEnv
+from spec_envs.calls import Effect
+from spec_envs.forking import fork
+from spec_envs.values import own_copy
+from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.speculation.episode import Stepped, Stepping
+    from spec_envs.wrappers.speculation.options import SessionOptions
+    from spec_envs.wrappers.speculation.statistics import Statistics
+
+
+class Trust:
+    """What is known of the forks of one environment.
+
+    Args:
+        env: The environment.
+        options: The user's options.
+        on_forks: Whether steps are made on forks even if no actions are guessed, since nobody can wait for them here.
+
+    Attributes:
+        is_plain: Whether the environment makes its steps itself, without forks.
+
+    Raises:
+        NotForkable: Forks are needed, and cannot be made.
+    """
+
+    def __init__(self, env: AnyEnv, options: SessionOptions, *, on_forks: bool) -> None:
+        foreign = not isinstance(env.unwrapped, CallEnv)
+        guesses = POLICY in (options.guessers or {}) and options.limits_for({}).max_inflight > 0
+        acts_outside = foreign and _acts_outside(env)
+        self.is_plain = acts_outside or (foreign and not guesses and not on_forks)
+        if not acts_outside:
+            fork(env)  # refused here, not in the middle of an episode; not closed, for it may share what it would close
+        self._must_rehearse = foreign and options.rehearse and not self.is_plain
+        self._prove_every = options.prove_every if foreign else 0
+        self._rehearsal = "due" if self._must_rehearse else "none"
+        self._num_steps = self._proofs = self._differences = self._failures = 0
+
+    def begin(self, env: AnyEnv, begun: Transition) -> None:
+        """An episode of ``env`` has begun with ``begun``: rehearse, if that was not done.
+
+        Raises:
+            NotForkable: See ``rehearse``.
+        """
+        if self._must_rehearse and not self.is_plain and not begun.done:
+            self._rehearsal = "passed" if rehearse(env, begun) else "too slow"
+            self._must_rehearse = False
+
+    def agrees(self, step: Stepping, stepped: Stepped) -> bool:
+        """Make ``step`` again where it is the turn of a proof, and return whether the result is that of ``stepped``."""
+        self._num_steps += 1
+        if not self._prove_every or self._num_steps % self._prove_every:
+            return True
+        self._proofs += 1
+        again = Transition(*fork(step.env).step(own_copy(step.action)))
+        if outcome_of(again) == outcome_of(stepped.transition):
+            return True
+        self._differences += 1
+        return False
+
+    def withdraw(self, reason: str, *, failed: bool) -> None:
+        """Speculate no more, and warn of it.
+
+        Args:
+            reason: What was found.
+            failed: Whether a fork could not be made.
+        """
+        self._failures += failed
+        if not self.is_plain:
+            self.is_plain = True
+            text = f"speculation on this environment ends here, and the episode goes on without it: {reason}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+
+    def add_to(self, statistics: Statistics) -> Statistics:
+        """``statistics`` with the counts of this object."""
+        return dataclasses.replace(
+            statistics,
+            rehearsal=self._rehearsal,
+            proofs=self._proofs,
+            proof_differences=self._differences,
+            fork_failures=self._failures,
+        )
+
+
+def _acts_outside(env: Any) -> bool:
+    """Whether a layer says that its steps act on the outside world."""
+    while getattr(env, "__dict__", {}).get("step_effect", getattr(type(env), "step_effect", None)) is not Effect.WRITE:
+        if not isinstance(env, gym.Wrapper):
+            return False
+        env = env.env
+    return True
