@@ -142,9 +142,7 @@ class Session:
             NotForkable: Forks of the environment are not faithful, or not independent.
         """
         self.trust.begin(self.env, transition)
-        if not self.trust.is_plain:
-            fork(self.env)
-        return self.restart(transition)
+        return self.restart(transition, may_refuse=True)
 
     def begin_reset(self, method: Method) -> None:
         """Put the root where the reset ``method`` of a ``CallEnv`` waits first, before the real reset gets there.
@@ -238,7 +236,7 @@ class Session:
         self._last = private_copy(stepped.transition)
         return self._last
 
-    def restart(self, transition: Transition) -> Transition:
+    def restart(self, transition: Transition, *, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
         self._last = transition
         env = self.env
@@ -246,7 +244,7 @@ class Session:
             try:
                 env = fork(env)
             except NotForkable as error:
-                if self.asks:
+                if self.asks or may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
         self.driver.rebase(Deciding(env, self._agent, private_copy(transition)))
