@@ -17,7 +17,9 @@ Steps = Generator[ChatRequest, Completion, Result]
 
 #: The finish reasons of answers that were cut: because they were too long, and for other reasons.
 _TOO_LONG = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-_CUT = frozenset({"content_filter", "safety", "recitation", "insufficient_system_resource", "error", "abort"})
+_CUT = _TOO_LONG | frozenset(
+    {"content_filter", "safety", "recitation", "insufficient_system_resource", "error", "abort"}
+)
 #: The factor by which the limit of tokens grows for a second answer, and the least limit if the first had none.
 _MORE = 4
 _ROOM = 4096
@@ -138,18 +140,21 @@ def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
 
 def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
     completion = _checked((yield request))
-    why = completion.finish_reason.lower()
-    if why in _TOO_LONG:
+    if _is_cut(completion, _TOO_LONG):
         room = _MORE * max(request.max_tokens or _ROOM // _MORE, round(completion.usage.tokens_out))
         request = dataclasses.replace(request, max_tokens=room)
-    if why in _TOO_LONG | _CUT:
+    if _is_cut(completion):
         completion = _checked((yield request))
-    if completion.finish_reason.lower() in _TOO_LONG | _CUT:
+    if _is_cut(completion):
         raise AnswerCut(
             f"the model's answer was cut twice ({completion.finish_reason}), so it is not an answer: "
             f"{completion.text or completion.tool_calls!r:.200}"
         )
     return without_reasoning(completion)
+
+
+def _is_cut(completion: Completion, reasons: frozenset[str] = _CUT) -> bool:
+    return (completion.finish_reason or "").lower() in reasons
 
 
 def _checked(reply: Any) -> Completion:

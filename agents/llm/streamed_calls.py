@@ -23,7 +23,7 @@ class _Call:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the arguments are a whole JSON object; ``{}`` may be a placeholder for arguments to come."""
+        """Whether the arguments are a whole JSON object. ``{}`` may be a placeholder for arguments to come."""
         text = self.arguments.strip()
         if text == "{}" or not text.endswith("}"):
             return False
@@ -90,7 +90,7 @@ class StreamedCalls:
             if call.id == call_id and (index is None or call.index in (None, index)):
                 return call
         here = self._last(lambda call: call.index == index)
-        if here is None or here.is_complete:
+        if here is None or (here.name and here.is_complete):
             return None
         # The id may come after the first piece; and some servers give every piece a new id, but only one a name.
         late = not here.id and not self._begins(here, name, arguments)
@@ -119,7 +119,7 @@ class StreamedCalls:
         """Return the name of a call: servers repeat it, send it in pieces, or send all of it that is written."""
         if before not in self._known and before + name in self._known:
             return before + name
-        return name if name == before or name in self._known else before + name
+        return name if name.startswith(before) or name in self._known else before + name
 
 
 def _text(value: Any) -> str:

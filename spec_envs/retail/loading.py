@@ -160,8 +160,13 @@ def _check_name(path: Path, key: str, name: Mapping[str, Any]) -> None:
 
 @functools.lru_cache(maxsize=4)
 def _tasks_in(path: Path, version: int) -> tuple[Task, ...]:
-    with naming(f"{path} must hold a list of tasks"):
-        return tuple(map(_task, list_of(read_json(path), "tasks")))
+    listed, tasks = read_json(path), []
+    if not isinstance(listed, list):
+        raise InvalidConfiguration(f"{path} must hold a JSON list of tasks, not {listed!r:.100}")
+    for number, entry in enumerate(listed):
+        with naming(f"{path}, task {number}"):
+            tasks.append(_task(entry))
+    return tuple(tasks)
 
 
 def _task(value: Mapping[str, Any]) -> Task:

@@ -119,6 +119,10 @@ FRAMES = {
         [piece(None, '{"x"', index=0), piece("get_a", None, index=0, id="a"), piece(None, ":1}", index=0)],
         [("get_a", X)],
     ),
+    "all arguments before the name": (
+        [piece(None, Y, index=1), piece("get_a", X, index=0, id="a"), piece("get_b", None, index=1, id="b")],
+        BOTH,
+    ),
     "arguments as an object": ([piece("get_a", {"x": 1}, index=0, id="a")], [("get_a", '{"x": 1}')]),
     "a placeholder for arguments": ([piece("get_a", "{}", index=0, id="a"), piece(None, X, index=0)], [("get_a", X)]),
     "indexes as text": ([piece("get_a", X, index="0"), piece("get_b", Y, index="1")], BOTH),
@@ -214,6 +218,16 @@ def test_what_says_nothing_changes_nothing(chunk):
     assert (answer_of(*chunks).text, answer_of(*chunks).tool_calls) == ("hi", ())
     with serving(sse(*chunks)) as (_, url), ChatModel("m", base_url=url) as model:
         assert model(asking()).text == "hi"
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"completion_tokens": None}, {"completion_tokens": "1"}, [1], "none"])
+def test_usage_that_is_not_told_is_estimated(usage):
+    answer = Answer(asking("x" * 400))
+    answer.sent(0.0)
+    for chunk in (delta(content="h"), delta(content="i"), delta("stop"), {"choices": [], "usage": usage}):
+        answer.add(chunk, 0.0)
+    estimated = answer.usage(None, _rates(), 0.0)
+    assert estimated.tokens_out == 2 and estimated.tokens_in > 100 and estimated.money == 0
 
 
 def test_an_answer_that_is_not_streamed_is_read_as_well():

@@ -101,12 +101,12 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            ("{", "JSON list of tasks"),
-            ("3", "JSON list"),
-            ('[{"split": "a"}]', "a task lacks 'actions'"),
-            ("[1]", "JSON list"),
-            ("{}", "JSON list of tasks: {} is no list"),
-            (json.dumps([{**as_json(TASKS[0]), "outputs": "12.5"}]), "'12.5' is no list"),
+            ("{", "cannot be read as JSON"),
+            ("3", "must hold a JSON list of tasks, not 3"),
+            ('[{"split": "a"}]', "task 0: 'actions' is missing"),
+            ("[1]", "task 0: 'int' object is not subscriptable"),
+            ("{}", "must hold a JSON list of tasks, not {}"),
+            (json.dumps([{**as_json(TASKS[0]), "outputs": "12.5"}]), "task 0: 'outputs' must be a list, not '12.5'"),
         ],
     )
     def test_says_what_is_wrong(self, tmp_path, content, words):

@@ -69,7 +69,7 @@ def test_harmful_pages_do_no_harm():
             "empty": "answered with status 204",
             "ban": "answered with status 403",
             "busy": "gave up after 2 attempts: .* answered with status 503",
-            "loop": "cannot be loaded: Chromium shows an error",
+            "loop": "more than 5 redirects; the last leads to",
         }
         settings = WebSettings(attempts=2, backoff_s=0.0, requests_per_s=float("inf"), max_bytes=100_000)
         with HostileSite(answers) as site, BrowserBackend(site.url, settings=settings, max_browsers=1) as backend:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
 
 from spec_envs.background_loop import BackgroundLoop
@@ -17,10 +17,7 @@ from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.browser_pool import BrowserPool
 from spec_envs.search.web.chromium import Browser, BrowserDied
 from spec_envs.search.web.client import WebClient, WebSettings, origin_of
-from spec_envs.search.web.mediawiki import parse, search_path
-
-#: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
-_MAX_TAGS = 400_000
+from spec_envs.search.web.mediawiki import check_number_of_tags, parse, search_path
 
 
 class SiteBackend(Closing):
@@ -42,8 +39,7 @@ def read_page(url: str, html: str) -> Fetched:
     Raises:
         HandlerFailed: ``html`` is not a page of a MediaWiki site, or has too many tags.
     """
-    if html.count("<") > _MAX_TAGS:
-        raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
+    check_number_of_tags(url, html)
     try:
         return parse(html)
     except HandlerFailed as error:
@@ -152,13 +148,17 @@ class BrowserBackend(SiteBackend):
             EnvClosed: The backend was closed.
         """
         cancel = cancel or CancelToken()
-        url = self._search_url(query)
+        url, timeout_s = self._search_url(query), self._client.settings.timeout_s
         died: BrowserDied | None = None
         for _ in range(_ATTEMPTS):
             with self._pool.browser(cancel) as browser:
                 try:
-                    with self._interruptible(browser, cancel):
-                        return read_page(*browser.load(url))
+                    with self._interruptible(browser, cancel) as on_page:
+                        page = browser.load(url, on_page)
+                    return read_page(*page)
+                except TimeoutError:
+                    self._pool.replace(browser)
+                    raise HandlerFailed(f"{url} took the browser longer than {timeout_s:g} s to show") from None
                 except HandlerFailed:
                     cancel.raise_if_cancelled()  # a load that is cut off looks like one that failed
                     raise
@@ -177,9 +177,15 @@ class BrowserBackend(SiteBackend):
         self._end()
 
     @contextlib.contextmanager
-    def _interruptible(self, browser: Browser, cancel: CancelToken) -> Iterator[None]:
-        """Within the ``with`` block, cancelling the call stops the load of ``browser``; afterwards it does nothing."""
-        lock, loading = threading.Lock(), [True]
+    def _interruptible(self, browser: Browser, cancel: CancelToken) -> Iterator[Callable[[], None]]:
+        """Within the ``with`` block, cancelling the call stops the load of ``browser``; afterwards it does nothing.
+
+        Yields a callback for the moment when the browser has received the page. From then on it has ``timeout_s``.
+
+        Raises:
+            TimeoutError: The browser took longer.
+        """
+        lock, loading, expired = threading.Lock(), [True], list[bool]()
 
         def stop() -> None:
             with lock, contextlib.suppress(EnvClosed):
@@ -192,9 +198,15 @@ class BrowserBackend(SiteBackend):
                 if loading:
                     browser.kill()
 
+        def expire() -> None:
+            expired.append(True)
+            kill()
+
         cancel.on_cancel(stop)
         try:
-            yield
+            yield lambda: self._loop.call(expire, delay_s=self._client.settings.timeout_s)
+        except BrowserDied as error:
+            raise TimeoutError if expired else error from None
         finally:
             with lock:
                 loading.clear()

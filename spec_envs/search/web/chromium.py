@@ -92,6 +92,8 @@ class Browser:
     def __init__(self, loop: BackgroundLoop, client: WebClient) -> None:
         self._loop = loop
         self._client = client
+        # The gate and the backend give up earlier, so that a slow page is not taken for a browser that hangs.
+        self._load_s = (1 + client.settings.max_redirects) * client.settings.page_s + _COMMAND_S
         self._gate = Gate(client)
         self._processes: list[psutil.Process] = []
         self._folder = tempfile.mkdtemp(prefix="spec-envs-chromium-")
@@ -109,15 +111,17 @@ class Browser:
         """The process ids of the driver and of Chromium's main process."""
         return [process.pid for process in self._processes[:2]]
 
-    def load(self, url: str) -> tuple[str, str]:
+    def load(self, url: str, on_page: Callable[[], None]) -> tuple[str, str]:
         """The address and the HTML of the document that ``url`` leads to.
+
+        ``on_page`` is called, on the loop's thread, when the browser has received the page.
 
         Raises:
             BrowserDied: The browser crashed, was killed, or hangs.
             HandlerFailed: The page, or the target of one of its redirects, was refused or could not be loaded.
         """
         before = self._shown()
-        self._loop.call(self._gate.open)
+        self._loop.call(lambda: self._gate.open(on_page))
         try:
             self._get(url)
             address, html = self._document()
@@ -177,7 +181,7 @@ class Browser:
         try:
             self._driver = Chrome(options=options, service=service)
             self._note_processes(service)
-            self._driver.set_page_load_timeout(self._client.settings.page_s)
+            self._driver.set_page_load_timeout(self._load_s)
             self._driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
         except (WebDriverException, HTTPError, OSError) as error:
             raise BrowserDied(f"{browser} does not start: {error!r:.300}") from error
@@ -189,8 +193,7 @@ class Browser:
             self._processes = [driver, *driver.children(recursive=True)]
 
     def _get(self, url: str) -> None:
-        page_s = self._client.settings.page_s
-        self._command(lambda driver: driver.get(url), url, page_s + _COMMAND_S)
+        self._command(lambda driver: driver.get(url), url, self._load_s + _COMMAND_S)
 
     def _shown(self) -> str:
         """The id of the load that produced the document that is shown now."""

@@ -2,23 +2,25 @@
 
 A request to any other site is refused before a connection is made. Redirects are returned as answers, so that each
 target is checked as well. A request that fails temporarily is repeated after a growing pause. Requests are spaced, and
-wait as long as the site demands (``Retry-After``).
+wait as long as the site demands (``Retry-After``), up to a minute.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
+import email.utils
 import importlib.metadata
 import math
-import re
+import time
 import urllib.parse
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spec_envs.checks import integer
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
+from spec_envs.search.web.answers import Answer, BrokenBody, Inflater
 
 if TYPE_CHECKING:
     import httpx2
@@ -29,10 +31,6 @@ _PORTS = {"http": 80, "https": 443}
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_RETRY_AFTER_S = 60.0
 _MAX_CONNECTIONS = 16
-#: The character sets in use on the web. Python has further codecs, some of which are no character sets, or are slow.
-_CHARSET = re.compile(
-    r"utf-?8|utf-?16(?:-?[lb]e)?|us-ascii|ascii|iso-?8859-\d+|windows-\d+|cp\d+|koi8-[ru]|gbk|gb18030"
-)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class WebSettings:
             if not getattr(self, name) > 0:
                 raise InvalidConfiguration(f"{name} must be above 0, not {getattr(self, name)!r}")
         for name, least in (("attempts", 1), ("max_bytes", 1), ("max_redirects", 0)):
-            integer(name, getattr(self, name), least=least)
+            object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
         if not 0 <= self.backoff_s < math.inf:
             raise InvalidConfiguration(f"backoff_s must be at least 0 and finite, not {self.backoff_s!r}")
 
@@ -75,56 +73,6 @@ class WebSettings:
 
 class Unavailable(HandlerFailed):
     """A request failed temporarily: another attempt may succeed."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """The response of a site to one request.
-
-    Attributes:
-        url: The address that was requested.
-        status: The HTTP status.
-        headers: The headers, with names in lower case.
-        body: The body, uncompressed.
-    """
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def location(self) -> str | None:
-        """The target of a redirect; ``None`` if the answer is not a redirect."""
-        location = self.headers.get("location")
-        if self.status not in (301, 302, 303, 307, 308) or location is None:
-            return None
-        try:
-            return urllib.parse.urldefrag(urllib.parse.urljoin(self.url, location)).url
-        except ValueError:  # not an address, so check() will refuse it
-            return location
-
-    def check_page(self) -> None:
-        """Check that the answer is an HTML page. The "no such article" page, with status 404, is one too.
-
-        Raises:
-            HandlerFailed: The answer is an error, or is not HTML.
-        """
-        if self.status not in (200, 404):
-            raise HandlerFailed(f"{self.url} answered with status {self.status}")
-        kind = self.headers.get("content-type", "text/html").partition(";")[0].strip().lower()
-        if kind not in ("text/html", "application/xhtml+xml"):
-            raise HandlerFailed(f"{self.url} is {kind!r:.100}, not an HTML page")
-
-    def text(self) -> str:
-        """The body as text, decoded from the character set that the headers or the page declare, else from UTF-8."""
-        from bs4.dammit import EncodingDetector
-
-        named = re.search(r"charset\s*=\s*[\"']?([\w.:-]+)", self.headers.get("content-type", ""), re.IGNORECASE)
-        charset = named[1] if named else EncodingDetector.find_declared_encoding(self.body, is_html=True)
-        if charset is None or not _CHARSET.fullmatch(charset.lower()):
-            charset = "utf-8"
-        return self.body.decode("utf-8" if charset.lower() == "utf8" else charset, "replace")
 
 
 def origin_of(url: str) -> str:
@@ -179,10 +127,20 @@ class WebClient:
         """
         for _ in range(1 + self.settings.max_redirects):
             answer = await self.get(url)
-            if answer.location is None:
+            target = answer.location or self._refresh(answer)
+            if target is None:
                 return answer
-            url = answer.location
+            url = target
         raise HandlerFailed(f"more than {self.settings.max_redirects} redirects; the last leads to {url!r:.200}")
+
+    def _refresh(self, answer: Answer) -> str | None:
+        """The page on an allowed site to which the page in ``answer`` leads at once; any other page is not gone to."""
+        target = answer.refresh()
+        with contextlib.suppress(HandlerFailed):
+            if target is not None:
+                self.check(target)
+                return target
+        return None
 
     async def get(self, url: str) -> Answer:
         """The site's answer to a ``GET``, which is repeated if it fails temporarily.
@@ -222,7 +180,7 @@ class WebClient:
             async with asyncio.timeout(self.settings.timeout_s):
                 async with self._connections().stream("GET", url) as response:
                     if response.status_code in _TEMPORARY:
-                        self._wait_as_told(response)
+                        self._wait_as_told(url, response)
                         raise Unavailable(f"{url} answered with status {response.status_code}")
                     body = await self._body(url, response)
         except TimeoutError:
@@ -233,32 +191,39 @@ class WebClient:
             raise Unavailable(f"{url} failed with {error!r}") from error
         finally:
             self._connections().cookies.clear()  # so that an answer depends on the address alone
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
         return Answer(url, response.status_code, headers, body)
 
     async def _body(self, url: str, response: httpx2.Response) -> bytes:
-        encoding = response.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("identity", "gzip", ""):
-            raise HandlerFailed(f"{url} answered in the encoding {encoding!r}, which was not asked for")
-        inflate = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
-        most, body = self.settings.max_bytes, bytearray()
-        async for chunk in response.aiter_raw():
-            try:
-                # Never more than is allowed: a small compressed page may be huge uncompressed.
-                body += chunk if inflate is None else inflate.decompress(chunk, most + 1 - len(body))
-            except zlib.error as error:
-                raise Unavailable(f"{url} sent broken gzip: {error}") from error
-            if len(body) > most:
-                raise HandlerFailed(f"{url} is larger than {most} bytes")
-        if inflate is not None and body and not inflate.eof:
-            raise Unavailable(f"{url} sent an incomplete gzip stream")
+        body = bytearray()
+        try:
+            # Never more than is allowed: a small compressed page may be huge uncompressed.
+            inflater = Inflater(response.headers.get("content-encoding", ""), self.settings.max_bytes)
+            async for chunk in response.aiter_raw():
+                body += inflater.feed(chunk)
+                if inflater.is_too_large:
+                    raise HandlerFailed(f"is larger than {self.settings.max_bytes} bytes")
+            inflater.end()
+        except BrokenBody as error:
+            raise Unavailable(f"{url} {error}") from error
+        except HandlerFailed as error:
+            raise HandlerFailed(f"{url} {error}") from None
         return bytes(body)
 
-    def _wait_as_told(self, response: httpx2.Response) -> None:
-        seconds = response.headers.get("retry-after", "")
-        if seconds.isascii() and seconds.isdigit():
-            resume = asyncio.get_running_loop().time() + min(float(seconds), _MAX_RETRY_AFTER_S)
-            self._next_turn = max(self._next_turn, resume)
+    def _wait_as_told(self, url: str, response: httpx2.Response) -> None:
+        """Have the next request wait as long as the site demands.
+
+        Raises:
+            HandlerFailed: That is longer than a call may wait.
+        """
+        demand = response.headers.get("retry-after", "").strip()
+        seconds = _seconds(demand)
+        if seconds > _MAX_RETRY_AFTER_S:
+            raise HandlerFailed(
+                f"{url} answered with status {response.status_code}, and asks to wait longer than "
+                f"{_MAX_RETRY_AFTER_S:g} s (Retry-After: {demand:.100})"
+            )
+        self._next_turn = max(self._next_turn, asyncio.get_running_loop().time() + seconds)
 
     def _connections(self) -> httpx2.AsyncClient:
         import httpx2
@@ -274,3 +239,13 @@ class WebClient:
                 trust_env=False,  # a proxy from the environment variables would be a further host
             )
         return self._client
+
+
+def _seconds(retry_after: str) -> float:
+    """The header ``Retry-After``, which is a number of seconds or a date, in seconds; 0 if it is something else."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

@@ -1,7 +1,8 @@
 """A gate between one browser and the web: a proxy on this machine that lets allowed requests through.
 
-The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts, redirects. The
-``WebClient`` makes a ``GET`` to an allowed site, within its bounds. An ``https`` connection to an allowed site is
+The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts. The
+``WebClient`` makes a ``GET`` to an allowed site, within its bounds, and follows redirects; only HTML is passed on, as
+UTF-8, so that the browser shows what a reader without a browser reads. An ``https`` connection to an allowed site is
 forwarded, up to a number of bytes. All other requests are refused. Between loads the gate is shut.
 """
 
@@ -10,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import urllib.parse
+from collections.abc import Callable
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.search.web.client import Answer, WebClient
+from spec_envs.search.web.answers import without_refresh
+from spec_envs.search.web.client import WebClient
+from spec_envs.search.web.mediawiki import check_number_of_tags
 
 #: Seconds that the browser has for the head of a request.
 _HEAD_S = 10.0
@@ -21,8 +25,10 @@ _MAX_REQUESTS = 200
 #: How many bytes an ``https`` page may load in all, as a multiple of the largest page.
 _PAGES_IN_A_TUNNEL = 4
 _CHUNK = 65536
-#: The headers that are passed on to the browser. Others, such as cookies, would make requests depend on earlier ones.
-_PASSED_ON = ("content-type", "location")
+
+
+def _nothing() -> None:
+    """Stand in for a callback that nobody needs."""
 
 
 class Gate:
@@ -35,6 +41,7 @@ class Gate:
         self._connections: set[asyncio.Task[None]] = set()
         self._requests_left = 0
         self._bytes_left = 0
+        self._on_page: Callable[[], None] = _nothing
 
     async def start(self) -> int:
         """Start to listen, and return the port."""
@@ -42,8 +49,13 @@ class Gate:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def open(self) -> None:
-        """Allow the requests of one load."""
+    def open(self, on_page: Callable[[], None] = _nothing) -> None:
+        """Allow the requests of one load.
+
+        Args:
+            on_page: Called when the browser has the page, or an encrypted connection to load the page by.
+        """
+        self._on_page = on_page
         self._failures.clear()
         self._requests_left = _MAX_REQUESTS
         self._bytes_left = _PAGES_IN_A_TUNNEL * self._client.settings.max_bytes
@@ -53,6 +65,10 @@ class Gate:
         parts = urllib.parse.urlsplit(url)
         names = (url, f"{parts.hostname}:{parts.port or 443}")  # of an encrypted request only the host is known
         return next((self._failures[name] for name in names if name in self._failures), None)
+
+    def _delivered(self) -> None:
+        on_page, self._on_page = self._on_page, _nothing
+        on_page()
 
     def shut(self) -> None:
         """End the connections, and refuse all requests until the gate is opened again."""
@@ -101,25 +117,20 @@ class Gate:
                 raise HandlerFailed(f"only GET is allowed, not {method[:20]} {target[:200]}")
         except HandlerFailed as error:
             self._failures.setdefault(target, error)
-            await self._reply(writer, Answer(target, 403, {"content-type": "text/plain"}, b"refused"))
+            await self._reply(writer, 403, "text/plain", b"refused")
 
     async def _pass_on(self, url: str, writer: asyncio.StreamWriter) -> None:
-        answer = await self._client.get(url)
-        if answer.location is not None:
-            self._client.check(answer.location)
-        else:
-            try:
-                answer.check_page()
-            except HandlerFailed as error:  # it matters only if the document itself was requested, not a part of it
-                self._failures.setdefault(url, error)
-        await self._reply(writer, answer)
+        # Redirects are followed, and texts decoded, as without a browser, so that the same page is shown.
+        answer = await self._client.follow(url)
+        answer.check_page()
+        text = without_refresh(answer.text())
+        check_number_of_tags(answer.url, text)
+        await self._reply(writer, answer.status, "text/html; charset=utf-8", text.encode())
+        self._delivered()
 
-    async def _reply(self, writer: asyncio.StreamWriter, answer: Answer) -> None:
-        lines = [f"HTTP/1.1 {answer.status} -", f"content-length: {len(answer.body)}", "connection: close"]
-        lines += [f"{name}: {answer.headers[name]}" for name in _PASSED_ON if name in answer.headers]
-        writer.write(
-            "\r\n".join((*lines, "cache-control: no-store", "", "")).encode("latin-1", "replace") + answer.body
-        )
+    async def _reply(self, writer: asyncio.StreamWriter, status: int, kind: str, body: bytes) -> None:
+        lines = (f"HTTP/1.1 {status} -", f"content-length: {len(body)}", f"content-type: {kind}", "connection: close")
+        writer.write("\r\n".join((*lines, "cache-control: no-store", "", "")).encode("latin-1") + body)
         await writer.drain()
 
     async def _tunnel(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,6 +142,7 @@ class Gate:
             raise HandlerFailed(f"cannot connect to {target}: {error!r}") from error
         try:
             writer.write(b"HTTP/1.1 200 -\r\n\r\n")
+            self._delivered()
             await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
         finally:
             far_writer.close()

@@ -6,6 +6,7 @@ makes no requests; the backends do.
 
 from __future__ import annotations
 
+import functools
 import re
 import urllib.parse
 from collections.abc import Container, Iterator
@@ -34,6 +35,13 @@ _MARKS = frozenset(
 _MAY_MEAN = re.compile(r"\b(?:may|can|could)(?: also)? refer to:$")
 _BLOCKS = frozenset({"p", "ul", "ol", "dl"})
 _ITEMS = frozenset({"li", "dt", "dd"})
+#: The tags that stand between words: line breaks, and what begins on a new line.
+_BREAKS = frozenset(
+    "br hr p ul ol dl li dt dd div h1 h2 h3 h4 h5 h6 pre blockquote center address section article aside header footer "
+    "nav main details summary fieldset legend table caption tr td th figcaption menu dir listing option".split()
+)
+#: A page of 5 MB has some 100,000 tags. To parse ten times as many would take half a minute.
+_MAX_TAGS = 400_000
 #: How deep tags may be nested. Articles have some 30 levels.
 _MAX_DEPTH = 200
 #: Sections behind the text of an article. Only their links are read.
@@ -61,6 +69,16 @@ def title_path(title: str) -> str:
     return "/wiki/" + urllib.parse.quote(name, safe="/:,;@!$*()~")
 
 
+def check_number_of_tags(url: str, html: str) -> None:
+    """Check that a page is not too large to be parsed.
+
+    Raises:
+        HandlerFailed: The page has too many tags.
+    """
+    if html.count("<") > _MAX_TAGS:
+        raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
+
+
 def parse(html: str) -> Fetched:
     """Read a page of a MediaWiki site: an article, search results, or the page that says that there is no article.
 
@@ -70,10 +88,8 @@ def parse(html: str) -> Fetched:
     Raises:
         HandlerFailed: ``html`` is not a page of a MediaWiki site, or its tags are nested too deeply.
     """
-    from bs4 import BeautifulSoup
-
     # The C library of lxml would stop reading at a NUL.
-    soup = BeautifulSoup(html.replace("\0", "\N{REPLACEMENT CHARACTER}"), "lxml")
+    soup = _soup_class()(html.replace("\0", "\N{REPLACEMENT CHARACTER}"), "lxml")
     marks = _marks(soup)
     if any(name in marks for name in _RESULTS):
         return Fetched(None, tuple(dict.fromkeys(_found(soup))))
@@ -86,15 +102,25 @@ def parse(html: str) -> Fetched:
     return Fetched(_page(_text(marks["firstHeading"]), content, listed))
 
 
+@functools.cache
+def _soup_class() -> type[BeautifulSoup]:
+    """A parser that stops where tags are nested too deeply, instead of after a long page."""
+    from bs4 import BeautifulSoup
+
+    class Soup(BeautifulSoup):
+        def pushTag(self, tag: Tag) -> None:
+            super().pushTag(tag)
+            if len(self.tagStack) - 1 > _MAX_DEPTH:  # the first is the document itself
+                raise HandlerFailed(f"tags are nested more than {_MAX_DEPTH} levels deep")
+
+    return Soup
+
+
 def _marks(soup: BeautifulSoup) -> dict[str, Tag]:
     """The first tag with each of the classes and ids in ``_MARKS``."""
     marks: dict[str, Tag] = {}
-    depths = {id(soup): 0}
     # CSS selectors would take five times as long as the rest of the parsing.
     for tag in _tags(soup):
-        depths[id(tag)] = depth = depths[id(tag.parent)] + 1
-        if depth > _MAX_DEPTH:
-            raise HandlerFailed(f"tags are nested more than {_MAX_DEPTH} levels deep")
         for name in _names(tag):
             if name in _MARKS:
                 marks.setdefault(name, tag)
@@ -146,9 +172,23 @@ def _page(title: str, content: Tag, disambiguation: bool) -> Page:
 def _items(listing: Tag) -> Iterator[str]:
     """The texts of the items of a list and of nested lists. An item's text does not include the items nested in it."""
     texts: dict[int, list[str]] = {id(tag): [] for tag in _tags(listing) if tag.name in _ITEMS}
-    for part in listing.strings:
-        texts.get(id(_nearest(part.parent, _ITEMS)), []).append(part)
+    for text, tag in _pieces(listing):
+        texts.get(id(_nearest(tag, _ITEMS)), []).append(text)
     return filter(None, (" ".join("".join(parts).split()) for parts in texts.values()))
+
+
+def _pieces(tag: Tag) -> Iterator[tuple[str, Tag]]:
+    """The texts in ``tag``, each with the tag that it is in, and a space wherever a line breaks."""
+    from bs4.element import CData, NavigableString, Tag
+
+    for child in tag.children:
+        if isinstance(child, Tag):
+            gap = " " if child.name in _BREAKS else ""
+            yield gap, tag
+            yield from _pieces(child)
+            yield gap, tag
+        elif type(child) in (NavigableString, CData):  # not comments
+            yield str(child), tag
 
 
 def _nearest(tag: Tag | None, names: Container[str]) -> Tag | None:
@@ -181,7 +221,7 @@ def _title_of(link: Tag) -> str | None:
 
 
 def _text(tag: Tag) -> str:
-    return " ".join(tag.get_text().split())
+    return " ".join("".join(text for text, _ in _pieces(tag)).split())
 
 
 def _excerpt(soup: BeautifulSoup) -> str:
