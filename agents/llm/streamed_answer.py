@@ -100,7 +100,7 @@ class Answer:
             if choice.get("index") in (0, None):  # further choices are other answers
                 self._take_choice(choice, now)
         usage = data.get("usage")
-        if isinstance(usage, Mapping):
+        if isinstance(usage, Mapping) and isinstance(usage.get("completion_tokens"), int | float):
             self.tokens_in = _number(usage, "prompt_tokens")
             self._reported = _number(usage, "completion_tokens")
             self.cached = min(self.tokens_in, _number(usage.get("prompt_tokens_details"), "cached_tokens"))

@@ -307,7 +307,7 @@ def _as_call(response: Any) -> ToolCall | None:
     if isinstance(response, str) and response.lstrip().startswith("{"):
         try:
             response = json.loads(response)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             return None  # a message that only looks like JSON
     if not isinstance(response, Mapping) or not isinstance(response.get("name"), str) or response["name"] == "respond":
         return None

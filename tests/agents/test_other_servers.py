@@ -220,6 +220,16 @@ def test_what_says_nothing_changes_nothing(chunk):
         assert model(asking()).text == "hi"
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"completion_tokens": None}, {"completion_tokens": "1"}, [1], "none"])
+def test_usage_that_is_not_told_is_estimated(usage):
+    answer = Answer(asking("x" * 400))
+    answer.sent(0.0)
+    for chunk in (delta(content="h"), delta(content="i"), delta("stop"), {"choices": [], "usage": usage}):
+        answer.add(chunk, 0.0)
+    estimated = answer.usage(None, _rates(), 0.0)
+    assert estimated.tokens_out == 2 and estimated.tokens_in > 100 and estimated.money == 0
+
+
 def test_an_answer_that_is_not_streamed_is_read_as_well():
     message = {"role": "assistant", "content": "hi", "tool_calls": [piece("get_a", X, id="a")]}
     body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}

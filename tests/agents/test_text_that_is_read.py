@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, HandlerFailed
-from spec_envs.agents import ChatGuesser, ChatPolicy, ReActPolicy
+from spec_envs.agents import ChatGuesser, ChatPolicy, PatternGuesser, ReActPolicy
 from spec_envs.agents.llm import Completion, ToolRequest
 from spec_envs.agents.llm.prompts.base import bracketed, json_line
 from spec_envs.chess.position import Position
+from spec_envs.conversation import Conversation, UserMessage
 from spec_envs.search.actions import Act, read_action
 from tests.agents.scripted import Script
 from tests.agents.test_chat_policy import CHESS, SHOP
@@ -225,3 +226,10 @@ def test_any_arguments_are_an_action_or_are_refused(arguments):
         return
     assert action == {"name": "find", "arguments": json.loads(arguments or "{}")}
     json.dumps(action, allow_nan=False, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("text", ["{", "{" * 100_000, '{"a":' * 100_000, f'{{"a": {"9" * 5000}}}', '{"a": NaN', "{}"])
+def test_a_message_that_only_looks_like_json_is_a_message(text):
+    guesser = PatternGuesser()
+    guesser.observe(Call("policy", Conversation((UserMessage("Hi"),))), text)
+    assert guesser.guess(Call("policy", Conversation((UserMessage("Hi"),))), 3) == []
