@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
@@ -90,13 +91,17 @@ class CallEnv(gym.Env[ObsType, ActType]):
     def ask(self, call: Call) -> Any:
         """The response to ``call``: from its handler, or from the script when this is a fork.
 
+        Handler and environment share no value: each may change the query or the response, unnoticed by the other.
+
         Raises:
             CallPending: On a fork, past the end of its script.
             UnknownHandler: No handler has that name.
             InvalidConfiguration: The handler is a coroutine function.
+            NotCopyable: The query or the response can change and cannot be copied.
             EnvClosed: The environment was closed.
         """
         self._check_open()
+        call = call.owned()
         if self._answer is not None:
             return self._answer(call)
         response = self.handler(call.handler)(call.query, CancelToken())
@@ -106,7 +111,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
                 f"the handler {call.handler!r} is a coroutine function, and step() cannot await it; "
                 f"use AsyncSpeculativeWrapper, which can (also without any guesser)"
             )
-        return response
+        return own_copy(response)
 
     def handler(self, name: str) -> Handler:
         """The handler called ``name``.
@@ -194,7 +199,7 @@ class _Shared:
     def __init__(self, resources: list[Any]) -> None:
         self.users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
         # A fork that is dropped without close() leaves with the garbage collector; then this closes what is left.
-        self._close = weakref.finalize(self, _close_all, resources)
+        self._close = weakref.finalize(self, _close_all, resources, os.getpid())
 
     def leave(self, user: CallEnv[Any, Any]) -> None:
         self.users.discard(user)
@@ -202,7 +207,9 @@ class _Shared:
             self._close()
 
 
-def _close_all(resources: list[Any]) -> None:
+def _close_all(resources: list[Any], process: int) -> None:
+    if os.getpid() != process:  # after os.fork() they belong to the process before
+        return
     with contextlib.ExitStack() as stack:  # closes all of them, also when one of them fails
         for resource in resources:
             close = getattr(resource, "close", None)

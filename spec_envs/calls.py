@@ -11,7 +11,7 @@ import enum
 from collections.abc import Hashable
 from typing import Any
 
-from spec_envs.values import key_of
+from spec_envs.values import key_of, own_copy
 
 
 class Effect(enum.Enum):
@@ -52,6 +52,18 @@ class Call:
         if not self._key:
             self._key.append((self.handler, key_of(self.query)))
         return self._key[0]
+
+    def owned(self) -> Call:
+        """This call with a copy of its query, for a receiver who may change the query; itself, if that cannot change.
+
+        Raises:
+            NotCopyable: The query can change and cannot be copied.
+        """
+        query = own_copy(self.query)
+        return self if query is self.query else Call(self.handler, query, self.effect, self.touches)
+
+    def __deepcopy__(self, memo: Any) -> Call:
+        return self.owned()
 
     def conflicts(self, other: Call) -> bool:
         """Whether the two calls may touch the same part of the outside world."""

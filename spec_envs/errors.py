@@ -5,7 +5,7 @@ Two signals are not errors, and a caller of ``step`` never sees them: ``CallPend
 
 from __future__ import annotations
 
-from spec_envs.calls import Call
+from typing import Any
 
 
 class SpecEnvsError(Exception):
@@ -32,6 +32,10 @@ class NotForkable(SpecEnvsError, TypeError):
     """A faithful copy of this environment cannot be made; the message names the layer and the way out."""
 
 
+class NotCopyable(SpecEnvsError, TypeError):
+    """A value that an episode exchanges can change and cannot be copied; the message names its class."""
+
+
 class UnknownHandler(SpecEnvsError, LookupError):
     """``env.handlers`` has no handler of that name."""
 
@@ -54,10 +58,10 @@ class CallPending(BaseException):
     It is a ``BaseException`` so that an environment's own ``except Exception`` does not swallow it.
 
     Attributes:
-        call: The call that the step is waiting for.
+        call: The ``Call`` that the step is waiting for.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Any) -> None:
         super().__init__(call)
         self.call = call
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.values import own_copy
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -18,10 +19,34 @@ class Guess:
     probability: float
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.probability <= 1.0:
-            raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r}")
-        if type(self.probability) is not float:
-            object.__setattr__(self, "probability", float(self.probability))
+        try:
+            is_right = 0.0 <= self.probability <= 1.0
+            probability = float(self.probability)
+        except (TypeError, ValueError):
+            is_right = False
+        if not is_right:
+            raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r:.80}")
+        object.__setattr__(self, "probability", probability)
+
+
+def owned_guesses(guesser: object, guesses: object) -> tuple[Guess, ...]:
+    """``guesses`` that ``guesser`` has returned, with copies of their responses: a guesser may reuse its buffers.
+
+    Raises:
+        InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
+        NotCopyable: A response can change and cannot be copied.
+    """
+    if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
+        wrong: list[Any] = [guesses]
+    else:
+        collected = tuple(guesses)
+        wrong = [each for each in collected if not isinstance(each, Guess)]
+        if not wrong:
+            return tuple(Guess(own_copy(each.response), each.probability) for each in collected)
+    raise InvalidConfiguration(
+        f"{type(guesser).__name__} returned {wrong[0]!r:.80}; a guesser returns a sequence of "
+        f"Guess(response, probability), empty where it has none"
+    )
 
 
 class Guesser(Protocol):

@@ -9,13 +9,14 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.values import own_copy
 
 
 class Handler(Protocol):
@@ -192,9 +193,10 @@ class TaskToken(CancelToken):
         self._loop = loop
 
     @classmethod
-    def here(cls) -> Self:
-        """Return a new token on the clock of the running event loop."""
-        return cls(asyncio.get_running_loop())
+    def here(cls) -> CancelToken:
+        """Return a new token on the clock of the running event loop; on the wall clock where no loop runs."""
+        loop = running_loop()
+        return CancelToken() if loop is None else cls(loop)
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
         """See ``CancelToken.asleep``."""
@@ -248,6 +250,35 @@ def as_handler(function: Handler) -> Handler:
     if by_position and second is not None and second.default is not inspect.Parameter.empty:
         return function
     return _Adapted(function, function, by_position)
+
+
+def answered(handler: Callable[..., Any], query: Any, cancel: CancelToken) -> Any:
+    """The response of ``handler``, to be awaited if the handler is awaited; handler and caller share no value.
+
+    Whoever receives a query or a response may change it, and whoever returned it may go on using it.
+
+    Raises:
+        NotCopyable: The query or the response can change and cannot be copied.
+        Exception: Whatever the handler raises.
+    """
+    response = handler(own_copy(query), cancel)
+    return _Awaited(response) if inspect.isawaitable(response) else own_copy(response)
+
+
+class _Awaited:
+    """Gives a copy of what ``inner`` gives; closing it before it is awaited closes ``inner``."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        response = yield from self._inner.__await__()
+        return own_copy(response)
+
+    def close(self) -> None:
+        """End a coroutine that has not begun."""
+        if inspect.iscoroutine(self._inner):
+            self._inner.close()
 
 
 class _Adapted:

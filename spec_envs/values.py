@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import dataclasses
+import datetime
+import decimal
 import enum
+import fractions
+import functools
+import operator
+import pathlib
 import pickle
+import re
 import types
-from collections.abc import Hashable, Mapping, Sequence
+import uuid
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
+
+from spec_envs.errors import NotCopyable
 
 
 def same(one: Any, other: Any) -> bool:
@@ -30,19 +42,232 @@ def same(one: Any, other: Any) -> bool:
 
 
 def own_copy(value: Any) -> Any:
-    """``value`` for a receiver who may change it: a copy if it is a list, a dict, a set, a bytearray or an array.
+    """``value`` for a receiver who may change it, while nobody else notices.
 
-    A response is used several times: by a step that is run again, on other branches, for equal ``READ`` calls.
+    Whatever cannot change is shared: numbers, text, and tuples and frozen dataclasses of such values. All else is
+    copied with its parts; parts that were one object, or views of one array, stay so. A class whose values never change
+    says so by a ``__deepcopy__`` that returns the value itself, beside its own ``__eq__`` and ``__hash__``.
+
+    Raises:
+        NotCopyable: ``value`` holds an object that can change and cannot be copied; the message names its class.
     """
-    if type(value) not in _CHANGEABLE:
+    kind = type(value)
+    if kind in _ATOMS:
         return value
+    if kind is np.ndarray and not value.dtype.hasobject:
+        return _own_array(value)
+    return _copy(value, {})
+
+
+_Memo = dict[int, Any]
+#: Types whose values cannot change, or that stand for something outside of the values.
+_ATOMS: frozenset[type] = frozenset(
+    {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
+    | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, re.Pattern, re.Match}
+    | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
+    | {decimal.Decimal, fractions.Fraction, uuid.UUID, weakref.ref}
+)
+_ATOMIC_FAMILIES = (type, enum.Enum, np.generic, np.dtype, pathlib.PurePath)
+
+
+def _copy(value: Any, memo: _Memo) -> Any:
+    kind = type(value)
+    if kind in _ATOMS:
+        return value
+    known = memo.get(id(value))
+    if known is not None:
+        return known
+    twin = _copier_of(kind)(value, memo)  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+    if twin is not value:
+        memo[id(value)] = twin
+    return twin
+
+
+@functools.lru_cache(maxsize=1024)
+def _copier_of(kind: type) -> Callable[[Any, _Memo], Any]:
+    """How values of the class ``kind`` are copied."""
+    if kind in _COPIERS:
+        return _COPIERS[kind]
+    if issubclass(kind, _ATOMIC_FAMILIES) and not issubclass(kind, np.void):
+        return lambda value, memo: value
+    if not hasattr(kind, "__deepcopy__"):
+        if issubclass(kind, tuple):
+            return _copy_tuple
+        if kind.__new__ is object.__new__ and not _hides_state(kind):
+            if dataclasses.is_dataclass(kind) or _is_plain(kind):
+                return _attributes_copier(kind)
+    return _copy_as_reduced
+
+
+def _is_plain(kind: type) -> bool:
+    """Whether the class leaves it to Python how its objects are pickled and copied."""
+    names = ("__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
+    return all(getattr(kind, name, None) is getattr(object, name, None) for name in names)
+
+
+def _hides_state(kind: type) -> bool:
+    """Whether objects of the class hold what Python cannot see, as those of many classes written in C do."""
+    pointers = bool(kind.__dictoffset__) + bool(kind.__weakrefoffset__) + len(_slots_of(kind))
+    return kind.__basicsize__ > object.__basicsize__ + 8 * pointers
+
+
+def _slots_of(kind: type) -> list[str]:
+    slots: list[str] = copyreg._slotnames(kind)  # type: ignore[attr-defined]  # caches them in the class
+    return slots
+
+
+def _copy_list(value: list[Any], memo: _Memo) -> Any:
+    twin = memo[id(value)] = value.copy()
+    if not _ATOMS.issuperset(map(type, value)):
+        twin[:] = [_copy(item, memo) for item in value]
+    return twin
+
+
+def _copy_tuple(value: tuple[Any, ...], memo: _Memo) -> Any:
+    extra = None if type(value) is tuple else getattr(value, "__dict__", None)
+    if not extra and _ATOMS.issuperset(map(type, value)):
+        return value
+    items = [_copy(item, memo) for item in value]
+    if id(value) in memo:  # it holds itself, by way of a list, and was copied on the way down
+        return memo[id(value)]
+    if not extra and all(map(operator.is_, items, value)):
+        return value
+    twin = memo[id(value)] = tuple.__new__(type(value), items)
+    if extra:
+        twin.__dict__.update(_copy(extra, memo))
+    return twin
+
+
+def _copy_dict(value: dict[Any, Any], memo: _Memo) -> Any:
+    twin = memo[id(value)] = value.copy()
+    if not _ATOMS.issuperset(map(type, value)):
+        twin.clear()
+        twin.update((_copy(key, memo), _copy(item, memo)) for key, item in value.items())
+    else:
+        for key, item in value.items():
+            if type(item) not in _ATOMS:
+                twin[key] = _copy(item, memo)
+    return twin
+
+
+def _copy_set(value: Any, memo: _Memo) -> Any:
+    """A set whose own copies are walked in the order in which it is walked itself (Python's need not be)."""
+    items = [_copy(item, memo) for item in value]
+    if all(map(operator.is_, items, value)):
+        return value if type(value) is frozenset else value.copy()
+    if not all(_hashes_by_value(type(item)) for item in items):
+        raise _not_copyable(value, "its items are told apart by their identity, which copies do not share")
+    return type(value)(sorted(items, key=lambda item: (hash(item), repr(item))))
+
+
+def _own_array(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    if value.flags.writeable:
+        return value.copy(order="K")
+    if value.base is None:
+        return value
+    twin = value.copy(order="K")
+    twin.flags.writeable = False
+    return twin
+
+
+def _copy_array(value: np.ndarray[Any, Any], memo: _Memo) -> Any:
+    owner = value.base
+    if type(owner) is np.ndarray and owner.dtype == value.dtype and owner.flags.forc:
+        # A view of an array stays a view: what is written through the one must be read through the other.
+        memory = _copy(owner, memo)
+        if memory is not owner:
+            offset = value.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+            flat = memory.ravel(order="K")[offset // value.itemsize :]
+            if offset % value.itemsize == 0:
+                writeable = bool(value.flags.writeable)
+                return np.lib.stride_tricks.as_strided(flat, value.shape, value.strides, writeable=writeable)
+    if not value.dtype.hasobject:
+        return _own_array(value)
+    twin = memo[id(value)] = np.empty_like(value, subok=False)
+    for index in np.ndindex(value.shape):
+        twin[index] = _copy(value[index], memo)
+    twin.flags.writeable = value.flags.writeable
+    return twin
+
+
+def _attributes_copier(kind: Any) -> Callable[[Any, _Memo], Any]:
+    """How objects are copied that are nothing but their attributes; frozen ones with immutable values are shared."""
+    slots = _slots_of(kind)
+    is_frozen = dataclasses.is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen  # noqa: B009
+
+    def attributes_of(value: Any) -> dict[str, Any]:
+        found = {name: getattr(value, name) for name in slots if hasattr(value, name)}
+        return {**getattr(value, "__dict__", {}), **found}
+
+    def copier(value: Any, memo: _Memo) -> Any:
+        attributes = attributes_of(value)
+        if (is_frozen and _ATOMS.issuperset(map(type, attributes.values()))) or not attributes:
+            return value
+        twin = object.__new__(kind)
+        if not is_frozen:
+            memo[id(value)] = twin
+        copies = {name: _copy(part, memo) for name, part in attributes.items()}
+        if is_frozen and all(map(operator.is_, copies.values(), attributes.values())):
+            return value
+        for name, part in copies.items():
+            object.__setattr__(twin, name, part)
+        return twin
+
+    if not is_frozen or not slots or kind.__dictoffset__:
+        return copier
+    values_of = operator.attrgetter(*slots, *slots[:1])  # the first one twice: never less than two, so always a tuple
+
+    def quick_copier(value: Any, memo: _Memo) -> Any:
+        for part in values_of(value):
+            if type(part) not in _ATOMS and _copy(part, memo) is not part:
+                return copier(value, memo)
+        return value
+
+    return quick_copier
+
+
+def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
+    """A copy the way the class wants it, as ``copy.deepcopy`` would make it."""
+    kind = type(value)
     try:
-        return copy.deepcopy(value)
-    except Exception:  # it holds an object that cannot be copied
-        return value
+        if hasattr(kind, "__deepcopy__"):
+            twin = value.__deepcopy__(memo)
+        elif any(base.__name__ == "EzPickle" for base in kind.__mro__):
+            raise TypeError("it is built on EzPickle: its copy would be a new object, without the state of this one")
+        else:
+            reduce = copyreg.dispatch_table.get(kind)
+            how = reduce(value) if reduce else value.__reduce_ex__(4)
+            twin = value if isinstance(how, str) else copy._reconstruct(value, memo, *how, deepcopy=_copy)  # type: ignore[attr-defined]
+    except NotCopyable:
+        raise
+    except Exception as error:
+        raise _not_copyable(value, f"{type(error).__name__}: {error}") from error
+    if type(twin) is not kind:
+        raise _not_copyable(value, f"its copy is a {type(twin).__name__}")
+    if twin is value and not _hashes_by_value(kind) and (getattr(value, "__dict__", None) or _slots_of(kind)):
+        raise _not_copyable(value, "its class returns the object itself as its copy")
+    return twin
 
 
-_CHANGEABLE = frozenset({list, dict, set, bytearray, np.ndarray})
+def _not_copyable(value: object, why: str) -> NotCopyable:
+    kind = type(value)
+    return NotCopyable(
+        f"a value that the episode exchanges holds a {kind.__module__}.{kind.__qualname__}, which can change and "
+        f"cannot be copied ({why}); exchange plain data instead, or give the class a __deepcopy__ (one that returns "
+        f"the object itself, with __eq__ and __hash__, if objects of the class never change)"
+    )
+
+
+_COPIERS: dict[type, Callable[[Any, _Memo], Any]] = {
+    list: _copy_list,
+    tuple: _copy_tuple,
+    dict: _copy_dict,
+    set: _copy_set,
+    frozenset: _copy_set,
+    bytearray: lambda value, memo: value.copy(),
+    np.ndarray: _copy_array,
+    types.MappingProxyType: lambda value, memo: types.MappingProxyType(_copy(dict(value), memo)),
+}
 
 
 def key_of(value: Any) -> Hashable:
@@ -104,13 +329,42 @@ def _hashes_by_own_rule(kind: type) -> bool:
     )
 
 
+class OwnRule:
+    """An object that is compared by the ``__eq__`` and ``__hash__`` of its class, whatever these do.
+
+    Where ``__eq__`` raises, or returns what is neither true nor false (an array), the objects count as different.
+    """
+
+    __slots__ = ("_hash", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self._hash = hash(value)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, OwnRule) or type(other.value) is not type(self.value):
+            return False
+        try:
+            return self.value is other.value or bool(self.value == other.value)
+        except (Exception, SystemExit, GeneratorExit):
+            return False
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes differ from process to process
+        return OwnRule, (self.value,)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
 def _key_of_object(value: Any) -> Hashable:
     kind = type(value)
     if _hashes_by_value(kind):
         try:
-            hash(value)
-            return (_name(kind), value)
-        except TypeError:  # it holds something that cannot be hashed
+            return (_name(kind), OwnRule(value))
+        except Exception:  # it holds something that cannot be hashed
             pass
     try:
         return (_name(kind), pickle.dumps(value, protocol=5))

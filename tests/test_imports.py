@@ -29,6 +29,7 @@ MAY_WAIT = {
     "spec_envs/chess/uci.py": "talks to a chess engine's process",
     "wrappers/speculation/rehearsal.py": "has so much real time and no more",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
+    "wrappers/runtimes/base.py": "asks whether it is in the thread that gets Ctrl-C",
     "spec_envs/background_loop.py": "an event loop for what asks the web, or a model",
     "spec_envs/search/web/browser_pool.py": "starts browsers ahead, in a thread",
     "spec_envs/search/web/chromium.py": "ends a browser's processes",

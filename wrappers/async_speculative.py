@@ -146,11 +146,11 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ObsType, dict[str, Any]]:
         """Begin an episode, as the environment does."""
-        session, request = self._session, ("reset", seed, options)
+        session, request = self._session, ("reset", seed, own_copy(options))
         session.check_open()
         async with self._runtime.turn():
             method = resetting(seed, options)
-            begun = self._interrupted(request)
+            begun = None if session.driver.interrupted else self._interrupted(request)
             if begun is None:
                 self._begun = None
                 session.discard_episode()
@@ -165,8 +165,9 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
 
     async def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Make the step, as the environment does; at once where the action was guessed and its calls are done."""
-        session, request = self._session, ("step", action)
-        session.check_open()
+        session, action = self._session, own_copy(action)
+        request = ("step", action)
+        session.check_ready()
         async with self._runtime.turn():
             begun = self._interrupted(request)
             if begun is None:
@@ -191,7 +192,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             Exception: Whatever the policy raises; calling ``act`` again calls the policy again.
         """
         session = self._session
-        session.check_open()
+        session.check_ready()
         async with self._runtime.turn():
             begun = self._begun
             if begun is not None and begun.before.root is not None and begun.before.acted is not None:
@@ -208,6 +209,8 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
 
         Idempotent. A call that does not end within ten seconds is left behind with a warning.
         """
+        if self._session.is_inherited:
+            return
         if not self._session.closed:
             self._session.closed = True
             self._session.driver.close()
@@ -215,6 +218,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             await self._runtime.ended()
         finally:
             self.env.close()
+        self._session.tell()
 
     async def __aenter__(self) -> Self:
         """The wrapper itself."""

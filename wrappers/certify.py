@@ -12,14 +12,14 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import as_handler
+from spec_envs.handling import answered, as_handler
 from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.blocking import make_runtime, run_blocking
 from spec_envs.wrappers.speculation.awaiting import run_awaited
-from spec_envs.wrappers.speculation.transitions import AnyEnv, resetting, stepping
+from spec_envs.wrappers.speculation.transitions import AnyEnv, plain_reward, resetting, stepping
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 
 Policy = Callable[..., Any]
@@ -224,7 +224,7 @@ async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
                 {
                     "action": chosen,
                     "observation": key_of(observation),
-                    "reward": float(reward),
+                    "reward": key_of(plain_reward(reward)),
                     "terminated": bool(terminated),
                     "truncated": bool(truncated),
                     "info": _key_of_info(info),
@@ -241,8 +241,8 @@ async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
     return record
 
 
-def _key_of_info(info: Mapping[str, Any]) -> Hashable:
-    return key_of({name: value for name, value in info.items() if name != "speculation"})
+def _key_of_info(info: Mapping[str, Any] | None) -> Hashable:
+    return key_of({name: value for name, value in (info or {}).items() if name != "speculation"})
 
 
 def _blocking_loop(env: AnyEnv, act: Callable[[Any], Any]) -> _Loop:
@@ -266,7 +266,7 @@ def _plain_loop(env: AnyEnv, policy: Policy, runtime: Runtime) -> _Loop:
     unwrapped, handler = env.unwrapped, as_handler(policy)
     if isinstance(unwrapped, CallEnv):
         call_env = unwrapped
-        call_env.answer_with(lambda call: call_env.handler(call.handler)(call.query, runtime.token()))
+        call_env.answer_with(lambda call: answered(call_env.handler(call.handler), call.query, runtime.token()))
     return _blocking_loop(env, lambda observation: handler(observation, runtime.token()))
 
 

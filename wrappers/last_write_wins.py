@@ -17,8 +17,8 @@ from gymnasium.utils import RecordConstructorArgs
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
-from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, as_guess, as_handler, is_async
+from spec_envs.guesses import Guess, Guesser, owned_guesses
+from spec_envs.handling import CancelToken, answered, as_guess, as_handler, is_async
 from spec_envs.values import key_of
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.runtimes.base import Runtime
@@ -208,7 +208,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         episode = self._under_way()
         if episode.last.done:
             raise ResetNeeded("the episode has ended while the tuner was thinking; step() returns its end")
-        thinking = self._jobs.spawn("policy", lambda token: self._policy(observation, token))
+        thinking = self._jobs.spawn("policy", lambda token: answered(self._policy, observation, token))
         try:
             # With a guesser, the first window waits for the guess instead.
             patience_s = self._patience_s if self._guesser is None else 0.0
@@ -266,7 +266,8 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
 
     def _guess(self, observation: Any, token: CancelToken) -> Guess:
         """Return the most probable guess. No guess at all is an error, and counts as a failure."""
-        guesses: list[Guess] = list(as_guess(self._guesser.guess)(Call("policy", observation), 1, token))
+        call = Call("policy", observation).owned()
+        guesses = owned_guesses(self._guesser, as_guess(self._guesser.guess)(call, 1, token))
         return max(guesses, key=lambda guess: guess.probability)
 
     def _set_guessed(self, episode: _Episode, action: Any) -> bool:
@@ -307,7 +308,7 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         unwrapped = self.env.unwrapped
         assert isinstance(unwrapped, CallEnv)
         handler = unwrapped.handler(call.handler)
-        return self._jobs.run(call.handler, lambda token: handler(call.query, token))
+        return self._jobs.run(call.handler, lambda token: answered(handler, call.query, token))
 
     def _under_way(self) -> _Episode:
         self._check_open()

@@ -15,7 +15,7 @@ from statistics import NormalDist
 from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.values import key_of
+from spec_envs.values import OwnRule, key_of
 
 __all__ = ["exponential", "lognormal"]
 
@@ -49,8 +49,10 @@ def _canonical(key: Hashable) -> bytes:
         parts = [_canonical(part) for part in key]
     elif isinstance(key, frozenset):
         parts = sorted(_canonical(part) for part in key)
-    elif dataclasses.is_dataclass(key) and not isinstance(key, type):
-        parts = [_canonical(key_of(getattr(key, field.name))) for field in dataclasses.fields(key)]
+    elif isinstance(key, OwnRule):
+        if not dataclasses.is_dataclass(key.value):
+            return pickle.dumps(key.value, protocol=5)
+        parts = [_canonical(key_of(getattr(key.value, field.name))) for field in dataclasses.fields(key.value)]
     else:
         return pickle.dumps(key, protocol=5)  # atoms: equal ones have equal pickles, since they share no parts
     return b"(" + b"".join(len(part).to_bytes(8, "big") + part for part in parts) + b")"

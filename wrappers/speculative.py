@@ -147,8 +147,8 @@ class SpeculativeWrapper(
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Make the step, as the environment does; at once where the action was guessed and its calls are done."""
         session = self._session
-        session.check_open()
-        root = session.root
+        session.check_ready()
+        root, action = session.root, own_copy(action)
         if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
             session.driver.rebase(None)
             transition = session.restart(Transition(*self.env.step(action)))
@@ -164,10 +164,13 @@ class SpeculativeWrapper(
         """Cancel every call in flight, end all threads and close the environment. Idempotent."""
         if not self._session.closed:
             self._session.closed = True
+            if self._session.is_inherited:
+                return
             try:
                 self._session.driver.close()
             finally:
                 self.env.close()
+            self._session.tell()
 
     # -- the agent -----------------------------------------------------------------------------------------------
 
@@ -180,7 +183,7 @@ class SpeculativeWrapper(
             Exception: Whatever the policy raises; calling ``act`` again calls the policy again.
         """
         session = self._session
-        session.check_open()
+        session.check_ready()
         session.observe(observation)
         action: ActType = session.take_decision(session.driver.obtain())
         return action

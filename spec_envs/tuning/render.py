@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
+from spec_envs.extras import needed
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.report import Trial
 
@@ -72,13 +72,9 @@ def picture(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) 
 
 
 def _new_figure() -> Any:
-    try:
+    with needed('render_mode "rgb_array" of SpecTuning-v0', "plot"):
         agg = importlib.import_module("matplotlib.backends.backend_agg")
         figures = importlib.import_module("matplotlib.figure")
-    except ImportError as error:
-        raise DependencyNotInstalled(
-            'render_mode "rgb_array" of SpecTuning-v0 draws with matplotlib; run: pip install "spec-envs[plot]"'
-        ) from error
     # pyplot is not used, since it has global state and may need a display.
     figure = figures.Figure(figsize=(_SIZE[0] / _DPI, _SIZE[1] / _DPI), dpi=_DPI, layout="constrained")
     agg.FigureCanvasAgg(figure)

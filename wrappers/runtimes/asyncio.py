@@ -12,12 +12,12 @@ import contextlib
 import inspect
 import threading
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.handling import CancelToken, Handler, TaskToken, is_async, running_loop
-from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
+from spec_envs.wrappers.runtimes.base import Job, is_interrupt
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
@@ -89,7 +89,7 @@ class AsyncioRuntime:
             else:
                 answer.set_exception(error)
 
-        self.spawn(Job(name, lambda cancel: handler(query, cancel), deliver, token, is_async(handler)))
+        self.spawn(Job(name, lambda cancel: answered(handler, query, cancel), deliver, token, is_async(handler)))
         try:
             return await answer
         except BaseException:
@@ -186,17 +186,18 @@ class AsyncioRuntime:
 
     def _follow(self, job: Job, coroutine: Any) -> None:
         """Run ``coroutine`` in a task, whose outcome is the outcome of ``job``."""
-        task = asyncio.ensure_future(coroutine, loop=self.own_loop())
+        task = self.own_loop().create_task(_contained(coroutine))
         self._tasks.add(task)
         # A callback tells the end: a task that is cancelled before its first step runs no line of its own.
-        task.add_done_callback(lambda done: self._ended(job, done))
-        job.token.on_cancel(task.cancel)
+        task.add_done_callback(lambda done: self._ended(job, coroutine, done))
+        job.token.on_cancel(task.cancel)  # type: ignore[arg-type]  # what it returns does not matter
 
-    def _ended(self, job: Job, task: asyncio.Future[Any]) -> None:
+    def _ended(self, job: Job, coroutine: Any, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
+        if hasattr(coroutine, "close"):
+            coroutine.close()  # it may not have begun
         if not task.cancelled():
-            error = task.exception()
-            self._deliver(job, None if error is not None else task.result(), error)
+            self._deliver(job, *task.result())
             return
         if not job.token.cancelled and _is_ending(self.own_loop()):
             self._closed = True
@@ -221,6 +222,18 @@ class AsyncioRuntime:
         self._open.discard(job)
         job.deliver(value, error)
         self.wake()
+
+
+async def _contained(coroutine: Awaitable[Any]) -> tuple[Any, BaseException | None]:
+    """Return what ``coroutine`` returns, and what it raises: a task that raises ``SystemExit`` would end the loop."""
+    try:
+        return await coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        return None, error
 
 
 def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:

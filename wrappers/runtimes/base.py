@@ -7,11 +7,40 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import dis
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether ``error`` is the user's Ctrl-C: in the main thread, and raised by the interpreter, not by a statement."""
+    if not isinstance(error, KeyboardInterrupt) or threading.current_thread() is not threading.main_thread():
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is None or dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] != "RAISE_VARARGS"
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Turn a signal to leave the program, raised by a guesser (``SystemExit``), into an error; Ctrl-C goes through.
+
+    Raises:
+        HandlerFailed: In place of the signal.
+    """
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as signal:
+        if is_interrupt(signal):
+            raise
+        raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
 
 
 class Job:

@@ -13,10 +13,11 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage
-from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.base import Job, is_interrupt
 
 
 class VirtualToken(CancelToken):
@@ -59,14 +60,17 @@ class SimulationRuntime:
         """Compute the outcome of ``job`` now; deliver it at the virtual time of its end, or when it is cancelled."""
         token = job.token
         assert isinstance(token, VirtualToken)
-        value, error = None, None
+        value: Any = None
+        error: BaseException | None = None
         try:
             value = job.function(token)
         except Exception as raised:
             error = raised
-        except BaseException as raised:  # Ctrl-C: the call has ended, and the signal goes on
-            job.deliver(None, raised)
-            raise
+        except BaseException as raised:
+            if is_interrupt(raised):  # the call has ended, and Ctrl-C goes on
+                job.deliver(None, raised)
+                raise
+            error = raised
         outcome = _Due(job.name, lambda: job.deliver(value, error))
         self._schedule(self._clock + token.elapsed_s, outcome)
         token.on_cancel(lambda: self._schedule(self._clock, outcome))

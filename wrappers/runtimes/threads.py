@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.base import Job
@@ -55,7 +56,10 @@ class ThreadRuntime:
 
     def run(self, job: Job) -> None:
         """Run ``job`` in the calling thread."""
-        _carry_out(job)
+        value, error = _outcome(job)
+        job.deliver(value, error)
+        if error is not None and not isinstance(error, Exception):
+            raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at once, in this thread."""
@@ -141,17 +145,13 @@ class _Worker(threading.Thread):
             if job is None:
                 return
             self.job_name = job.name
-            # The worker is idle before it delivers, so that the delivery can give it the next job.
-            _carry_out(job, lambda: self._runtime._rest(self))
+            value, error = _outcome(job)
+            self._runtime._rest(self)  # idle before it delivers, so that the delivery can give it the next job
+            job.deliver(value, error)
 
 
-def _carry_out(job: Job, returned: Callable[[], None] = lambda: None) -> None:
+def _outcome(job: Job) -> tuple[Any, BaseException | None]:
     try:
-        value, error = job.function(job.token), None
-    except Exception as raised:
-        value, error = None, raised
-    except BaseException as raised:  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
-        job.deliver(None, raised)
-        raise
-    returned()
-    job.deliver(value, error)
+        return job.function(job.token), None
+    except BaseException as raised:
+        return None, raised

@@ -8,15 +8,16 @@ woken. Only cancelling happens after the lock is released, because it calls into
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, assert_never
 
-from spec_envs.errors import EnvClosed, UnknownHandler
+from spec_envs.errors import EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler, is_async
-from spec_envs.wrappers.runtimes.base import Job, Runtime
+from spec_envs.handling import CancelToken, Handler, answered, is_async
+from spec_envs.wrappers.runtimes.base import Job, Runtime, is_interrupt
 from spec_envs.wrappers.speculation.guessing import Guessing
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.statistics import Statistics
@@ -39,7 +40,7 @@ class Driver:
     """Carries out the commands of one tree.
 
     Args:
-        tree: The tree.
+        make_tree: Makes a tree, given the calls that are still in flight: a new one is needed after an interrupt.
         runtime: Where the calls run.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         guessers: The guessers, by the name of the handler whose responses they guess.
@@ -49,24 +50,26 @@ class Driver:
 
     def __init__(
         self,
-        tree: SpeculationTree,
+        make_tree: Callable[[Iterable[Run]], SpeculationTree],
         runtime: Runtime,
         handler: Callable[[str], Handler],
         guessers: Mapping[str, Guesser | AsyncGuesser],
         k: int,
         ledger: Ledger,
     ) -> None:
-        self._tree = tree
+        self._make_tree = make_tree
+        self._tree = make_tree(())
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
-        self._guessing = Guessing(guessers, k, tree, runtime, ledger, self._deliver)
+        self._guessing = Guessing(guessers, k, runtime, ledger, self._deliver)
         self._awaited: dict[str, tuple[Handler, bool]] = {}
         self._tokens: dict[Run, CancelToken] = {}
         self._authoritative: Job | None = None
         self._to_cancel: list[CancelToken] = []
         self._commands: collections.deque[Command] = collections.deque()
         self._broken: Exception | None = None
+        self.interrupted = False
 
     # -- for the wrapper -----------------------------------------------------------------------------------------
 
@@ -185,17 +188,48 @@ class Driver:
     # -- events and commands -------------------------------------------------------------------------------------
 
     def _apply(self, event: Callable[[float], list[Command]]) -> None:
-        with self._runtime.lock:
-            self._commands.extend(event(self._runtime.now()))
-            while self._commands:  # what an interrupted round has left comes first
-                self._carry_out(self._commands.popleft())
-            self._runtime.wake()
-            tokens, self._to_cancel = self._to_cancel, []
-        for token in tokens:
+        try:
+            with self._runtime.lock:
+                try:
+                    self._commands.extend(event(self._runtime.now()))
+                    while self._commands:
+                        self._carry_out(self._commands.popleft())
+                except Exception:
+                    raise
+                except BaseException:
+                    self._interrupt()
+                    raise
+                finally:
+                    self._runtime.wake()
+        finally:
+            self._cancel_all()
+
+    def _cancel_all(self) -> None:
+        """Tell the handlers that nobody waits for to stop; those that an interrupt leaves are told next time."""
+        while self._to_cancel:
+            token = self._to_cancel[0]
             try:
                 token.cancel()
             except Exception:  # a callback of a handler that nobody waits for: the episode must not notice
                 _log.debug("a callback for a cancelled call raised", exc_info=True)
+            with contextlib.suppress(ValueError):  # another thread was faster
+                self._to_cancel.remove(token)
+
+    def _interrupt(self) -> None:
+        """Give up an event that Ctrl-C has left half done: go on with a new tree, and cancel all that is under way."""
+        self.interrupted, self._authoritative = True, None
+        self._broken = ResetNeeded("the episode was interrupted in the middle of an event; call reset()")
+        self._commands.clear()
+        for run in self._tokens:
+            run.nodes, run.state = [], RunState.CANCELLED
+        self._tree = self._make_tree(tuple(self._tokens))
+        self._to_cancel = [*self._tokens.values(), *self._guessing.give_up()]
+
+    def begin_anew(self) -> None:
+        """Discard the whole episode, also one that was interrupted."""
+        if self.interrupted:
+            self.interrupted, self._broken = False, None
+        self.rebase(None)
 
     def _deliver(self, event: Callable[[float], list[Command]]) -> None:
         """Like ``_apply``, on a worker: an error must reach whoever waits, not die with the worker."""
@@ -205,6 +239,9 @@ class Driver:
             with self._runtime.lock:
                 self._broken = error
                 self._runtime.wake()
+        except BaseException as error:  # whoever waits is told to reset
+            if is_interrupt(error):
+                raise
 
     def _carry_out(self, command: Command) -> None:
         now = self._runtime.now()
@@ -216,7 +253,7 @@ class Driver:
                 self._ledger.cancelled(now, run)
                 self._to_cancel.append(self._tokens[run])
             case Predict(node):
-                self._guessing.predict(node)
+                self._guessing.predict(node, self._tree)
             case StopPredicting(node):
                 self._to_cancel.append(self._guessing.token_of(node))
             case Committed(node=node, response=response):
@@ -236,17 +273,21 @@ class Driver:
             handler = _refusing(error)
 
         def function(cancel: CancelToken) -> Any:
-            return handler(call.query, cancel)
+            return answered(handler, call.query, cancel)
 
         def deliver(response: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._ended(run, response, error, now))
 
         self._tokens[run] = token
         job = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
-        if run.speculative:
-            self._runtime.spawn(job)
-        else:
+        if not run.speculative:
             self._authoritative = job
+            return
+        try:
+            self._runtime.spawn(job)
+        except BaseException:  # it may not have begun: what it delivers, if it does, is dropped
+            self._tokens.pop(run, None)
+            raise
 
     def _is_async(self, name: str, handler: Handler) -> bool:
         """Whether ``handler`` is asynchronous; remembered by name, because finding out takes a while."""
@@ -256,16 +297,18 @@ class Driver:
         return known[1]
 
     def _ended(self, run: Run, response: Any, error: BaseException | None, now: float) -> list[Command]:
-        token = self._tokens.pop(run)
+        token = self._tokens.pop(run, None)
+        if token is None:
+            return []
         partial, full = token.usage()
-        if run.state is RunState.CANCELLED:
-            commands = self._tree.stopped(run, partial, now)
-        elif error is not None:
-            commands = self._tree.failed(run, error, partial, now)
-        else:
-            commands = self._tree.responded(run, response, partial, now)
-        self._ledger.ended(now, run, full)
-        return commands
+        try:
+            if run.state is RunState.CANCELLED:
+                return self._tree.stopped(run, partial, now)
+            if error is not None:
+                return self._tree.failed(run, error, partial, now)
+            return self._tree.responded(run, response, partial, now)
+        finally:
+            self._ledger.ended(now, run, full)
 
 
 def _response_of(run: Run) -> Any:

@@ -15,7 +15,7 @@ from spec_envs.calls import Call, Effect
 from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.guesses import Situation
-from spec_envs.handling import CancelToken, Handler, as_handler, is_async
+from spec_envs.handling import CancelToken, Handler, answered, as_handler, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
@@ -81,11 +81,11 @@ def _forked(policy: Any) -> Handler:
 
     def decide(query: Any, cancel: CancelToken) -> Decision:
         twin = policy.fork()
-        return Decision(as_handler(twin)(query, cancel), twin)
+        return Decision(answered(as_handler(twin), query, cancel), twin)
 
     async def decide_async(query: Any, cancel: CancelToken) -> Decision:
         twin = policy.fork()
-        return Decision(await as_handler(twin)(query, cancel), twin)
+        return Decision(await answered(as_handler(twin), query, cancel), twin)
 
     return decide_async if is_async(policy) else decide
 

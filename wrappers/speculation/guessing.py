@@ -6,12 +6,13 @@ Whom to predict, and when, is decided by the tree; calls of handlers are carried
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
-from spec_envs.wrappers.runtimes.base import Job, Runtime
+from spec_envs.values import own_copy
+from spec_envs.wrappers.runtimes.base import Job, Runtime, contained
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import action_of
 from spec_envs.wrappers.speculation.tree import SpeculationTree
@@ -41,7 +42,6 @@ class Guessing:
     Args:
         guessers: The guessers, by the name of the handler whose responses they guess.
         k: The greatest number of guesses that a guesser may return.
-        tree: The tree.
         runtime: Where guessers run.
         ledger: Trace and statistics.
         deliver: How the tree is told of what guessers return.
@@ -51,38 +51,49 @@ class Guessing:
         self,
         guessers: Mapping[str, Guesser | AsyncGuesser],
         k: int,
-        tree: SpeculationTree,
         runtime: Runtime,
         ledger: Ledger,
         deliver: Deliver,
     ) -> None:
         self._guessers = {name: _Called.of(guesser) for name, guesser in guessers.items()}
         self._k = k
-        self._tree = tree
         self._runtime = runtime
         self._ledger = ledger
         self._deliver = deliver
         self._tokens: dict[Node, CancelToken] = {}
 
-    def predict(self, node: Node) -> None:
-        """Have the guesser of the node's handler predict the response to its call."""
+    def predict(self, node: Node, tree: SpeculationTree) -> None:
+        """Have the guesser of the node's handler predict the response to its call, and tell ``tree``."""
         assert node.call is not None
         call = node.call
         called = self._guessers[call.handler]
         guesser, token = called.guesser, self._runtime.token()
 
-        def early(guesses: Iterable[Any]) -> None:
-            known = self._checked(guesser, guesses)
-            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._guessed_early(node, known, now)))
+        def early(guesses: Any) -> None:
+            known = owned_guesses(guesser, guesses)[: self._k]
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: guessed_early(known, now)))
+
+        def guessed_early(guesses: Sequence[Guess], now: float) -> list[Command]:
+            if node not in self._tokens or token.cancelled:
+                return []
+            return tree.guessed(node, guesses, now, early=True)
 
         def function(cancel: CancelToken) -> Sequence[Guess]:
-            return self._checked(guesser, called.guess(call, self._k, cancel, early))
+            with contained():
+                return owned_guesses(guesser, called.guess(call.owned(), self._k, cancel, early))[: self._k]
 
         async def function_async(cancel: CancelToken) -> Sequence[Guess]:
-            return self._checked(guesser, await called.guess(call, self._k, cancel, early))
+            with contained():
+                return owned_guesses(guesser, await called.guess(call.owned(), self._k, cancel, early))[: self._k]
+
+        def guessed(guesses: Any, error: BaseException | None, now: float) -> list[Command]:
+            self._ledger.guessed(now, node, token, error)
+            if self._tokens.pop(node, None) is None:
+                return []
+            return tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
-            self._deliver(lambda now: self._guessed(node, guesses, error, now))
+            self._deliver(lambda now: guessed(guesses, error, now))
 
         self._ledger.predicting()
         self._tokens[node] = token
@@ -93,23 +104,11 @@ class Guessing:
         """The token by which the guesser at work on ``node`` is told to stop."""
         return self._tokens[node]
 
-    def _checked(self, guesser: Any, guesses: Iterable[Any]) -> Sequence[Guess]:
-        guesses = tuple(guesses)
-        for guess in guesses:
-            if not isinstance(guess, Guess):
-                raise TypeError(f"{type(guesser).__name__}.guess returned {guess!r}; expected a Guess")
-        return guesses[: self._k]
-
-    def _guessed(self, node: Node, guesses: Any, error: BaseException | None, now: float) -> list[Command]:
-        token = self._tokens.pop(node)
-        self._ledger.guessed(now, node, token, error)
-        return self._tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
-
-    def _guessed_early(self, node: Node, guesses: Sequence[Guess], now: float) -> list[Command]:
-        token = self._tokens.get(node)
-        if token is None or token.cancelled:
-            return []
-        return self._tree.guessed(node, guesses, now, early=True)
+    def give_up(self) -> list[CancelToken]:
+        """Take no more guesses from the guessers at work, and return their tokens."""
+        tokens = list(self._tokens.values())
+        self._tokens.clear()
+        return tokens
 
     # -- learning ------------------------------------------------------------------------------------------------
 
@@ -129,7 +128,8 @@ class Guessing:
 
     def _teach(self, observe: Callable[..., None], call: Any, response: Any) -> None:
         try:
-            observe(call, response)
+            with contained():
+                observe(call.owned(), own_copy(response))
         except Exception:
             # A guesser that cannot learn still guesses; the episode must not notice.
             with self._runtime.lock:

@@ -6,6 +6,8 @@ Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and com
 from __future__ import annotations
 
 import collections
+import logging
+import warnings
 
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.values import key_of
@@ -13,6 +15,8 @@ from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
+
+_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -23,6 +27,8 @@ class Ledger:
         self._counts: collections.Counter[str] = collections.Counter()
         self._calls: collections.Counter[RunState] = collections.Counter()
         self._guesses: collections.Counter[str] = collections.Counter()
+        self._guess_errors: dict[str, str] = {}  # the first of each guesser
+        self._told: set[str] = set()
         self._usage: dict[str, Usage] = collections.defaultdict(Usage)
         self._sequential_s = 0.0
         self._waited_s = 0.0
@@ -108,11 +114,29 @@ class Ledger:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
         text = None if error is None else repr(error)
+        if outcome == "failed" and node.call is not None and text is not None:
+            self._guess_errors.setdefault(node.call.handler, text)
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 
     def not_learned(self) -> None:
         """Record that a guesser raised when it was shown a response."""
         self._guesses["not_learned"] += 1
+
+    def tell(self) -> None:
+        """Warn, once for each guesser, that it has failed.
+
+        Where warnings are made errors the message is logged instead: no guesser may end an episode.
+        """
+        for name in self._guess_errors.keys() - self._told:
+            self._told.add(name)
+            message = (
+                f"the guesser for {name!r} failed: {self._guess_errors[name]}; its guesses are dropped, and the "
+                f"episode goes on without them; this is told once, and the statistics count the failures"
+            )
+            try:
+                warnings.warn(message, RuntimeWarning, stacklevel=5)
+            except RuntimeWarning:
+                _log.warning(message)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -127,6 +151,11 @@ class Ledger:
             self._waiting_since = None
 
     # -- figures -------------------------------------------------------------------------------------------------
+
+    @property
+    def wasted(self) -> Usage:
+        """Usage of the calls that the episode has not used, until each was stopped."""
+        return self._usage["all"] + self._usage["committed"] * -1
 
     @property
     def counts(self) -> tuple[int, int, int]:
@@ -157,12 +186,13 @@ class Ledger:
             prefetched=counts["prefetched"],
             prefetch_used=counts["prefetch_used"],
             guesses=dict(self._guesses),
+            guess_errors=dict(self._guess_errors),
             not_predicted=num_not_predicted,
             divergences=counts["divergences"],
             sequential_s=self._sequential_s,
             waited_s=self._waited_s,
             committed=usage["committed"],
-            wasted=usage["all"] + usage["committed"] * -1,
+            wasted=self.wasted,
             wasted_full=usage["all_full"] + usage["committed"] * -1,
             guessing=usage["guessing"],
             guessing_full=usage["guessing_full"],

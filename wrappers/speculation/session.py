@@ -7,7 +7,8 @@ that happens between two waits is here.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spec_envs.call_env import CallEnv
@@ -36,6 +37,7 @@ from spec_envs.wrappers.speculation.transitions import (
     same_action,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
+from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.speculation.trust import Trust
 
 
@@ -74,21 +76,32 @@ class Session:
         self.asks = isinstance(env.unwrapped, CallEnv)
         self.base = env
         self.closed = False
+        self._process = os.getpid()
         self._owner = owner
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
         guessers, prefetchers = options.guessers or {}, options.prefetchers or {}
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
-        self.driver = Driver(
-            SpeculationTree(
-                options.limits_for(handlers),
+        limits = options.limits_for(handlers)
+
+        def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
+            tree = SpeculationTree(
+                limits,
                 guessable=frozenset(guessers),
                 prefetching=frozenset(prefetchers),
                 external=frozenset() if options.policy is not None else frozenset({POLICY}),
                 canonical=options.canonical,
                 shadow_every=options.shadow_every,
-            ),
+                inflight=inflight,
+                wasted=self._ledger.wasted,
+            )
+            if self.trust.is_withdrawn:
+                tree.stop_speculating()
+            return tree
+
+        self.driver = Driver(
+            make_tree,
             make_runtime(options.runtime),
             self.handler,
             {**guessers, **{prefetch_of(name): _AsGuesser(each) for name, each in prefetchers.items()}},
@@ -108,6 +121,8 @@ class Session:
 
     def statistics(self) -> Statistics:
         """Counts and sums so far."""
+        self.check_process()
+        self.tell()
         return self.trust.add_to(self.driver.statistics())
 
     def handler(self, name: str) -> Handler:
@@ -124,15 +139,48 @@ class Session:
         return unwrapped.handler(name)
 
     def check_open(self) -> None:
-        """Raise ``EnvClosed`` if the wrapper was closed."""
+        """See that the wrapper may be used, and tell the user what has failed since the last use.
+
+        Raises:
+            EnvClosed: The wrapper was closed.
+        """
+        self.check_process()
         if self.closed:
             raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
+        self.tell()
+
+    def tell(self) -> None:
+        """Warn of each guesser that has failed, once."""
+        self._ledger.tell()
+
+    def check_ready(self) -> None:
+        """Like ``check_open``, for what goes on with an episode.
+
+        Raises:
+            ResetNeeded: The episode was interrupted.
+        """
+        self.check_open()
+        if self.driver.interrupted:
+            raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process got the wrapper by ``os.fork()``: threads and calls belong to the process before."""
+        return os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Raise ``EnvClosed`` in a process that got the wrapper by ``os.fork()``."""
+        if self.is_inherited:
+            raise EnvClosed(
+                f"<{self._owner}> belongs to process {self._process}, which os.fork() has copied here without "
+                f"its threads and calls; make a new wrapper in this process"
+            )
 
     # -- a reset -------------------------------------------------------------------------------------------------
 
     def discard_episode(self) -> None:
         """Discard the whole tree and the policy's last decision."""
-        self.driver.rebase(None)
+        self.driver.begin_anew()
         self._acted = None
 
     def begin(self, transition: Transition) -> Transition:
@@ -179,7 +227,7 @@ class Session:
             raise ResetNeeded(f"act(): {state}; call reset() first")
         if not same_action(observation, root.transition.observation):
             # A wrapper outside has changed the observation: the policy must see the changed one.
-            transition = root.transition._replace(observation=observation)
+            transition = root.transition._replace(observation=own_copy(observation))
             self.driver.rebase(dataclasses.replace(root, transition=transition))
 
     def take_decision(self, decision: Any) -> Any:
@@ -221,7 +269,7 @@ class Session:
         if not isinstance(expected, Deciding) or not expected.transition.agrees_with(transition):
             self.driver.diverged()
             return self.restart(transition)
-        self._last = transition
+        self._last = expected.transition
         return transition
 
     def adopt(self, stepped: Stepped) -> Transition:
@@ -233,12 +281,12 @@ class Session:
         self.env = stepped.env
         if not agrees:
             self.stop_speculating("a step that was made again on another fork had another outcome", failed=False)
-        self._last = private_copy(stepped.transition)
-        return self._last
+        self._last = stepped.transition
+        return private_copy(stepped.transition)
 
     def restart(self, transition: Transition, *, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
-        self._last = transition
+        self._last = private_copy(transition)
         env = self.env
         if not self.trust.is_plain:
             try:
@@ -247,7 +295,7 @@ class Session:
                 if self.asks or may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self.driver.rebase(Deciding(env, self._agent, private_copy(transition)))
+        self.driver.rebase(Deciding(env, self._agent, self._last))
         return transition
 
     def stop_speculating(self, reason: str, *, failed: bool) -> None:
@@ -259,7 +307,7 @@ class Session:
 
     def recover(self) -> None:
         """Go on after a step that failed: the environment is as it was before, or as its author has left it."""
-        if self.closed:  # which is why the step failed
+        if self.closed or self.driver.interrupted:  # which is why the step failed
             return
         self.driver.rebase(None)
         if self._last is not None:
@@ -267,7 +315,7 @@ class Session:
 
     def step_again_from(self, root: Deciding) -> None:
         """Go back to before the step of an environment that does not ask, whose fork could not make the step."""
-        if not self.closed:
+        if not self.closed and not self.driver.interrupted:
             self.driver.rebase(dataclasses.replace(root, agent=self._agent))
 
     def checkpoint(self) -> Checkpoint:
@@ -290,7 +338,7 @@ class Session:
         before, self._counted = self._counted, self._ledger.counts
         commits, windows, hits = (new - old for new, old in zip(self._counted, before, strict=True))
         figures = {"commits": commits, "windows": TimedCount(windows), "hits": TimedCount(hits)}
-        return transition.info | {"speculation": figures}
+        return {**(transition.info or {}), "speculation": figures}
 
 
 class TimedCount(int):

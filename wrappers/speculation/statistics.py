@@ -21,6 +21,7 @@ class Statistics:
         shared: How often a ``READ`` call was answered by an execution that another call had begun.
         prefetched: Calls that were started because a prefetcher had guessed them; ``prefetch_used`` of them were used.
         guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
+        guess_errors: The first error of each guesser or prefetcher that has failed, by the name of the handler.
         not_predicted: Responses that no guesser was to predict, because guessing was expected to take longer than the
             call.
         divergences: Branches dropped because the real environment did not do what they predicted.
@@ -48,6 +49,7 @@ class Statistics:
     prefetched: int = 0
     prefetch_used: int = 0
     guesses: dict[str, int] = dataclasses.field(default_factory=dict)
+    guess_errors: dict[str, str] = dataclasses.field(default_factory=dict)
     not_predicted: int = 0
     divergences: int = 0
     sequential_s: float = 0.0
@@ -108,6 +110,9 @@ class Statistics:
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",
         ]
+        if self.guess_errors:
+            errors = "; ".join(f"{name}: {error}" for name, error in self.guess_errors.items())
+            lines.append(f"failed    {self.guesses.get('failed', 0)} calls of guessers; the first: {errors}")
         if self.prefetched:
             lines.append(f"prefetch  {self.prefetch_used} of {self.prefetched} prefetched reads used")
         if self.committed.tokens:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import gymnasium as gym
 import numpy as np
@@ -40,8 +39,16 @@ class Transition(NamedTuple):
         return same(_flags(self), _flags(other)) and same(self.observation, other.observation)
 
 
-def _flags(transition: Transition) -> tuple[float, bool, bool]:
-    return float(transition.reward), bool(transition.terminated), bool(transition.truncated)
+def _flags(transition: Transition) -> tuple[Any, bool, bool]:
+    return plain_reward(transition.reward), bool(transition.terminated), bool(transition.truncated)
+
+
+def plain_reward(reward: Any) -> Any:
+    """Return a number as a ``float``, and anything else (Gymnasium asks for a number) as it is."""
+    try:
+        return float(reward)
+    except (TypeError, ValueError):
+        return reward
 
 
 #: ``reset`` or ``step`` of an environment, with its arguments.
@@ -49,10 +56,11 @@ Method = Callable[[AnyEnv], Transition]
 
 
 def resetting(seed: int | None, options: dict[str, Any] | None) -> Method:
-    """Return a function that resets an environment and returns the transition."""
+    """Return a function that resets an environment with a copy of ``options`` and returns the transition."""
+    options = own_copy(options)
 
     def method(env: AnyEnv) -> Transition:
-        observation, info = env.reset(seed=seed, options=options)
+        observation, info = env.reset(seed=seed, options=own_copy(options))
         return Transition(observation, 0.0, False, False, info)
 
     return method
@@ -80,7 +88,8 @@ def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
 
 def private_copy(transition: Transition) -> Transition:
     """Return a copy that its receiver may change: no branch and no query shares an object with the copy."""
-    return transition._replace(observation=copy.deepcopy(transition.observation), info=copy.deepcopy(transition.info))
+    observation, info = own_copy((transition.observation, transition.info))
+    return transition._replace(observation=observation, info=info)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -116,6 +125,9 @@ class EqualToItselfAlone:
 
     def __hash__(self) -> int:
         return id(self)
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

@@ -35,6 +35,7 @@ class Trust:
 
     Attributes:
         is_plain: Whether the environment makes its steps itself, without forks.
+        is_withdrawn: Whether speculation on the environment has ended for ever.
 
     Raises:
         NotForkable: Forks are needed, and cannot be made.
@@ -44,6 +45,7 @@ class Trust:
         foreign = not isinstance(env.unwrapped, CallEnv)
         guesses = POLICY in (options.guessers or {}) and options.limits_for({}).max_inflight > 0
         acts_outside = foreign and _acts_outside(env)
+        self.is_withdrawn = False
         self.is_plain = acts_outside or (foreign and not guesses and not on_forks)
         if not acts_outside:
             fork(env)  # refused here, not in the middle of an episode; not closed, for it may share what it would close
@@ -83,7 +85,7 @@ class Trust:
         """
         self._failures += failed
         if not self.is_plain:
-            self.is_plain = True
+            self.is_plain = self.is_withdrawn = True
             text = f"speculation on this environment ends here, and the episode goes on without it: {reason}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
 

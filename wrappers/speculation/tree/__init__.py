@@ -26,7 +26,7 @@ what there is room for. Each part owns one fact, and does not know the others:
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from spec_envs.calls import Call, Effect
@@ -36,7 +36,7 @@ from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Ch
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
-from spec_envs.wrappers.speculation.tree.places import Places
+from spec_envs.wrappers.speculation.tree.places import NOTHING, Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
@@ -55,6 +55,8 @@ class SpeculationTree:
         canonical: Looser matching, by handler: two responses with equal canonical forms count as the same one. Lossy.
         shadow_every: Every how-many-th loosely matched call is made again with its true query, to see whether the
             response would have been another.
+        inflight: Cancelled calls of an earlier tree that have not returned yet; they keep their slots until then.
+        wasted: What speculation has wasted before.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class SpeculationTree:
         external: Container[str] = (),
         canonical: Mapping[str, Canonical] | None = None,
         shadow_every: int = 10,
+        inflight: Iterable[Run] = (),
+        wasted: Usage = NOTHING,
     ) -> None:
         self._limits = limits
         self._guessable = guessable
@@ -74,8 +78,8 @@ class SpeculationTree:
         self._demanded = False
         self._held_until = math.inf
         self._branches = Branches(limits.max_nodes, dict(canonical or {}))
-        self._places = Places(limits)
-        self._runs = Runs(limits, self._places, shadow_every=shadow_every)
+        self._places = Places(limits, wasted)
+        self._runs = Runs(limits, self._places, shadow_every=shadow_every, inflight=inflight)
         self._queue = Queue()
         self._predicting = Predicting(limits, self._places.calls)
 

@@ -272,6 +272,6 @@ def _advance(node: Node, response: Any) -> Process | None:
         return None
     try:
         return node.process.advance(response)
-    except Exception:
+    except (Exception, SystemExit, GeneratorExit):
         # If this response turns out to be the real one, the real environment raises the same to the user.
         return None

@@ -21,7 +21,7 @@ def response_key(response: Any) -> Hashable:
     """The key by which responses are compared; a response that has no key equals only itself."""
     try:
         return key_of(response)
-    except Exception:  # a guess may be anything: it may contain itself, or have no hash
+    except (Exception, SystemExit, GeneratorExit):  # a guess may be anything: it may contain itself, or have no hash
         return ("object", id(response))
 
 

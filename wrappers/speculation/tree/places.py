@@ -14,7 +14,7 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
-_NOTHING = Usage()
+NOTHING = Usage()
 
 
 class Places:
@@ -25,14 +25,14 @@ class Places:
         num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, wasted: Usage = NOTHING) -> None:
         self.calls: dict[str, CallEstimate] = {}
         self.num_speculative = 0
         self._limits = limits
         self._max_inflight = limits.max_inflight
         self._quotas = {handler: Quota(limit) for handler, limit in limits.per_handler.items()}
         self._has_budget = limits.max_tokens is not None or limits.max_money is not None
-        self._spent = Usage()  # by speculative calls that have ended, and charged for those in flight
+        self._spent = wasted  # by speculative calls that have ended, and charged for those in flight
         self._charges: dict[Run, Usage] = {}  # of speculative calls in flight
 
     # -- whether there is room -----------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ class Places:
         self.num_speculative += 1
         if self._has_budget:
             estimate = self.calls.get(handler)
-            charge = self._charges[run] = _NOTHING if estimate is None else estimate.most
+            charge = self._charges[run] = NOTHING if estimate is None else estimate.most
             self._spent = self._spent + charge
 
     def promote(self, run: Run) -> None:

@@ -10,6 +10,7 @@ Pure, like the tree that owns it: time only enters as a number.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from spec_envs.calls import Call
@@ -28,12 +29,15 @@ class Runs:
         limits: Bounds of the speculation.
         places: Where the slots are kept.
         shadow_every: Of this many loosely matched calls one is made again with its true query.
+        inflight: Cancelled calls that have not returned yet.
     """
 
-    def __init__(self, limits: Limits, places: Places, *, shadow_every: int) -> None:
+    def __init__(self, limits: Limits, places: Places, *, shadow_every: int, inflight: Iterable[Run] = ()) -> None:
         self._places = places
         self._reads = SharedReads(limits.read_ttl_s, limits.max_reads)
-        self._inflight: dict[Run, None] = {}
+        self._inflight: dict[Run, None] = dict.fromkeys(inflight)
+        for run in self._inflight:
+            places.begin(run)
         self._ids = itertools.count()
         self._shadow_every = shadow_every
         self._num_loose = 0  # since one was made again
