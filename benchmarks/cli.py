@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.bench import bench
 from spec_envs.benchmarks.options import Settings, options_of, setting
 from spec_envs.benchmarks.serve import serve_model, shop, wiki
-
-
-class _Failed(click.ClickException):
-    exit_code = 1
+from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 
 
 class _BadInput(click.ClickException):
@@ -33,25 +31,14 @@ class Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except Exception as error:
-            failure = _failure(error)
-            if failure is None:
-                raise
-            raise failure from error
-
-
-def _failure(error: Exception) -> click.ClickException | None:
-    from gymnasium.error import DependencyNotInstalled
-
-    from spec_envs.errors import InvalidConfiguration, SpecEnvsError
-
-    if isinstance(error, InvalidConfiguration | DependencyNotInstalled):
-        return _BadInput(str(error))
-    if isinstance(error, BrokenPipeError):
-        return None  # click handles it: the program that read our output has ended
-    if isinstance(error, OSError) and error.filename is not None:
-        return _BadInput(f"{error.filename}: {error.strerror}")
-    return _Failed(f"{type(error).__name__}: {error}") if isinstance(error, SpecEnvsError) else None
+        except (InvalidConfiguration, DependencyNotInstalled) as error:
+            raise _BadInput(str(error)) from error
+        except SpecEnvsError as error:
+            raise click.ClickException(f"{type(error).__name__}: {error}") from error
+        except OSError as error:
+            if error.filename is None:
+                raise  # such as a BrokenPipeError, which click handles: the program that read our output has ended
+            raise _BadInput(f"{error.filename}: {error.strerror}") from error
 
 
 @click.group(cls=Commands)

@@ -7,8 +7,11 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, ChatModel, ChatPolicy
-from spec_envs.benchmarks.serving import ModelServer, Pace
+from spec_envs.extras import needed
 from spec_envs.wrappers import SpeculativeWrapper
+
+with needed("this example", "servers", script=True):
+    from spec_envs.benchmarks.serving import ModelServer, Pace
 
 pace = Pace(first_token_s=0.05, tokens_per_s=500, reasoning_tokens=50)
 with ModelServer("chess", pace=pace) as server, ChatModel("chess", base_url=server.base_url) as model:

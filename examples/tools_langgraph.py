@@ -7,10 +7,10 @@ from pydantic import SecretStr
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.serving import ModelServer, Pace
+from spec_envs.extras import needed
 from spec_envs.wrappers import SpeculativeTools
 
-try:
-    import uvicorn  # noqa: F401  (ModelServer needs it)
+with needed("this example", "examples", script=True):
     from langchain_core.messages import HumanMessage
     from langchain_core.tools import tool
     from langchain_openai import ChatOpenAI
@@ -18,8 +18,6 @@ try:
     from langgraph.prebuilt import tools_condition
 
     from spec_envs.wrappers.tools.langgraph import speculative_node
-except ImportError as error:
-    raise SystemExit(f"{error}: pip install 'spec-envs[langgraph,servers]' langchain-openai") from None
 
 
 @tool

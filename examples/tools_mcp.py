@@ -4,14 +4,13 @@ import asyncio
 
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
+from spec_envs.extras import needed
 from spec_envs.wrappers import SpeculativeTools
 
-try:
+with needed("this example", "mcp", script=True):
     from mcp.server.mcpserver import MCPServer
 
     from spec_envs.wrappers.tools.mcp import SpeculativeClient
-except ImportError as error:
-    raise SystemExit(f"{error}: pip install 'spec-envs[mcp]'") from None
 
 server = MCPServer("weather")
 

@@ -7,15 +7,12 @@ from openai import AsyncOpenAI
 from spec_envs import Effect
 from spec_envs.agents import PatternGuesser
 from spec_envs.benchmarks.serving import ModelServer, Pace
+from spec_envs.extras import needed
 from spec_envs.wrappers import SpeculativeTools
 
-try:
-    import uvicorn  # noqa: F401  (ModelServer needs it)
-
+with needed("this example", "openai-agents", "servers", script=True):
     from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
     from spec_envs.wrappers.tools.openai_agents import speculative_tool
-except ImportError as error:
-    raise SystemExit(f"{error}: pip install 'spec-envs[openai-agents,servers]'") from None
 
 
 @function_tool  # type: ignore[untyped-decorator]

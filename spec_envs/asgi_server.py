@@ -6,9 +6,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from gymnasium.error import DependencyNotInstalled
-
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import require
 from spec_envs.handling import Closing
 
 if TYPE_CHECKING:
@@ -31,10 +30,9 @@ class Served(Closing):
     """
 
     def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        try:
-            import uvicorn
-        except ImportError as error:
-            raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
+        require("a local server", "servers")
+        import uvicorn  # late: an extra
+
         self._socket = _listening(host, port)
         #: The server's address, such as ``http://127.0.0.1:8000``.
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"

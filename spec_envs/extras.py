@@ -1,11 +1,29 @@
-"""Optional dependencies: one message with the one command that installs all that is needed."""
+"""Optional dependencies: one message with the one command that installs everything that is missing."""
 
 from __future__ import annotations
 
-import re
+import contextlib
+import importlib.util
+from collections.abc import Iterator
 from importlib import metadata
 
 from gymnasium.error import DependencyNotInstalled
+
+#: The packages of each extra, as in pyproject.toml.
+PACKAGES = {
+    "cache": ("diskcache",),
+    "plot": ("matplotlib",),
+    "render": ("cairosvg",),
+    "servers": ("starlette", "uvicorn"),
+    "mcp": ("mcp",),
+    "openai-agents": ("openai-agents",),
+    "langgraph": ("langgraph",),
+    "sb3": ("stable-baselines3",),
+    "tuning": ("scikit-learn",),
+    "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),
+}
+#: The modules of packages whose names differ.
+_MODULES = {"openai-agents": "agents", "scikit-learn": "sklearn"}
 
 
 def require(what: str, *extras: str) -> None:
@@ -16,21 +34,47 @@ def require(what: str, *extras: str) -> None:
         extras: Names of the extras.
 
     Raises:
-        DependencyNotInstalled: A package is missing.
+        DependencyNotInstalled: A package is missing; the message names all that are.
     """
-    missing = [name for extra in extras for name in _packages_of(extra) if not _is_installed(name)]
+    missing = [name for extra in extras for name in PACKAGES[extra] if not _is_installed(name)]
     if missing:
-        raise DependencyNotInstalled(f"{what} needs {', '.join(missing)}: pip install 'spec-envs[{','.join(extras)}]'")
+        raise _failure(what, extras, ", ".join(missing))
 
 
-def _packages_of(extra: str) -> list[str]:
-    pattern = re.compile(rf"""([\w.-]+).*;\s*extra == ['"]{re.escape(extra)}['"]""")
-    return [found[1] for line in metadata.requires("spec-envs") or () if (found := pattern.match(line))]
+@contextlib.contextmanager
+def needed(what: str, *extras: str, script: bool = False) -> Iterator[None]:
+    """Begin a ``with`` block that imports packages of these extras.
+
+    Args:
+        what: What needs the packages, for the message.
+        extras: Names of the extras.
+        script: Whether this is a script, which prints the message and ends. All packages are checked at once.
+
+    Raises:
+        DependencyNotInstalled: A package cannot be imported.
+        SystemExit: The same in a script.
+    """
+    try:
+        if script:
+            require(what, *extras)
+        yield
+    except (ImportError, DependencyNotInstalled) as error:
+        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "spec_envs":
+            raise  # a bug of this package
+        packages = ", ".join(name for extra in extras for name in PACKAGES[extra])
+        failure = _failure(what, extras, f"{packages} ({error})") if isinstance(error, ImportError) else error
+        if script:
+            raise SystemExit(str(failure)) from None
+        raise failure from error
+
+
+def _failure(what: str, extras: tuple[str, ...], packages: str) -> DependencyNotInstalled:
+    return DependencyNotInstalled(f"{what} needs {packages}: pip install 'spec-envs[{','.join(extras)}]'")
 
 
 def _is_installed(package: str) -> bool:
     try:
-        metadata.version(package)
-    except metadata.PackageNotFoundError:
+        metadata.version(package)  # also told from a folder that has the name of the package's module
+        return importlib.util.find_spec(_MODULES.get(package, package.replace("-", "_"))) is not None
+    except (metadata.PackageNotFoundError, ImportError, ValueError):
         return False
-    return True

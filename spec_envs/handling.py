@@ -193,9 +193,10 @@ class TaskToken(CancelToken):
         self._loop = loop
 
     @classmethod
-    def here(cls) -> Self:
-        """Return a new token on the clock of the running event loop."""
-        return cls(asyncio.get_running_loop())
+    def here(cls) -> CancelToken:
+        """Return a new token on the clock of the running event loop; on the wall clock where no loop runs."""
+        loop = running_loop()
+        return CancelToken() if loop is None else cls(loop)
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
         """See ``CancelToken.asleep``."""

@@ -9,10 +9,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gymnasium.error import DependencyNotInstalled
-
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import needed
 from spec_envs.handling import CancelToken
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.recording import Codec
@@ -95,10 +94,8 @@ class CachedHandler(DecoratedHandler):
 
 
 def _open(folder: Any, max_bytes: int) -> Any:
-    try:
+    with needed("cached()", "cache"):
         import diskcache  # late: an extra
-    except ImportError as error:
-        raise DependencyNotInstalled('cached() needs diskcache: pip install "spec-envs[cache]"') from error
 
     class TextDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         """Holds text only: a pickle, which others may have put into the folder, is never loaded."""

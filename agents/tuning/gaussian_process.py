@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from numpy.typing import NDArray
 
 from spec_envs.agents.tuning.hill_climb import Tried, first_settings, snapped, tried
 from spec_envs.agents.tuning.tuners import Knobs, Trials
+from spec_envs.extras import needed
 from spec_envs.tuning.knobs import Setting
 
 #: Returns the expected improvement at each point.
@@ -70,14 +70,10 @@ class _Model:
     """Predicts the mean and the standard deviation of the logarithm of ``p95`` at coordinates, without noise."""
 
     def __init__(self, at: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
-        try:
+        with needed("GaussianProcess (unlike HillClimb)", "tuning"):
             from sklearn.exceptions import ConvergenceWarning
             from sklearn.gaussian_process import GaussianProcessRegressor
             from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-        except ImportError as error:
-            raise DependencyNotInstalled(
-                'GaussianProcess needs scikit-learn: pip install "spec-envs[tuning]"; HillClimb needs no extra'
-            ) from error
         kernel = ConstantKernel(1.0, (0.1, 100.0)) * RBF(1.5, (0.5, 10.0)) + WhiteKernel(0.01, (1e-3, 0.3))
         self._process: Any = GaussianProcessRegressor(kernel, alpha=1e-6, normalize_y=True)
         with warnings.catch_warnings():

@@ -75,16 +75,14 @@ class Plain:
     """A task run without delay and without speculation.
 
     Attributes:
-        trajectory: The conversation.
+        trajectory: The conversation, with the reward.
         steps: Actions of the agent.
-        reward: Reward at the end.
         query: The first query to the customer.
         start: The data at the beginning of the episode.
     """
 
     trajectory: Trajectory
     steps: int
-    reward: float
     query: CustomerQuery
     start: StoreSnapshot
 
@@ -180,10 +178,10 @@ def run_plainly(task: Task, settings: RetailSettings) -> Plain:
     with RetailEnv(data=settings.source, tasks=[task], customer=player_of(settings)) as env:
         played = play(env, policy_of(task, settings), seed=settings.seed)
         assert env.episode is not None
-        episode, reward = env.episode, played.steps[-1].reward
-        trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, reward)
+        episode = env.episode
+        trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, played.steps[-1].reward)
     query = CustomerQuery(episode.said[:1], task, episode.seed)
-    return Plain(trajectory, len(played.actions), reward, query, episode.start)
+    return Plain(trajectory, len(played.actions), query, episode.start)
 
 
 def run_speculatively(
@@ -205,7 +203,7 @@ def run_speculatively(
     with wrapper:
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
     seconds, steps, reward = played.seconds * settings.time_scale, len(played.actions), played.steps[-1].reward
-    conversation, statistics = from_chat(env.dialogue, SCHEMAS), wrapper.statistics
+    conversation, before, statistics = from_chat(env.dialogue, SCHEMAS), plain.trajectory, wrapper.statistics
     typing, waits = sequential_times(plain.trajectory, settings)
     if settings.clock == "wall":
         waits = timed_plainly(task, settings) - typing
@@ -223,7 +221,7 @@ def run_speculatively(
             statistics,
             seconds=seconds,
             sequential_seconds=typing + waits,
-            lossless=(conversation, reward, steps) == (plain.trajectory.conversation, plain.reward, plain.steps),
+            lossless=(conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
         ),
     )
 

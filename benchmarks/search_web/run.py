@@ -75,7 +75,7 @@ def run(settings: SearchWebSettings, json_file: Path | None) -> None:
     """Run both parts and report.
 
     Raises:
-        DependencyNotInstalled: The extra ``wiki`` is missing.
+        DependencyNotInstalled: The extra ``servers`` is missing.
     """
     require("bench search-web", "servers")
     runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)

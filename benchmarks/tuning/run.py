@@ -23,7 +23,7 @@ from spec_envs.benchmarks.reports import (
 from spec_envs.benchmarks.tuning import Mode, TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.extras import require
+from spec_envs.extras import needed, require
 
 _COLUMNS = {
     "mode": "{mode}",
@@ -144,8 +144,8 @@ def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
 
 
 def _new_figure() -> Any:
-    require("--plot", "plot")
-    from matplotlib.figure import Figure
+    with needed("--plot", "plot"):
+        from matplotlib.figure import Figure
 
     return Figure(figsize=(7, 4.2), layout="constrained")
 

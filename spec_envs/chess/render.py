@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spec_envs.chess.game import Game
 from spec_envs.chess.position import Position
+from spec_envs.extras import needed
 
 _PICTURE_SIZE = 480  # pixels
 
@@ -73,15 +74,12 @@ def board_as_picture(game: Game, color: chess.Color) -> NDArray[np.uint8]:
 
 def _import_cairosvg() -> tuple[Any, Any]:
     try:
-        return importlib.import_module("cairosvg"), importlib.import_module("PIL.Image")
-    except ImportError as error:
-        raise DependencyNotInstalled(
-            'render_mode "rgb_array" of SpecChess-v0 draws with cairosvg; run: pip install "spec-envs[render]"'
-        ) from error
+        with needed('render_mode "rgb_array" of SpecChess-v0', "render"):
+            return importlib.import_module("cairosvg"), importlib.import_module("PIL.Image")
     except OSError as error:  # how cairocffi says that the shared library is missing
         raise DependencyNotInstalled(
             'render_mode "rgb_array" of SpecChess-v0 needs the cairo library; on Debian or Ubuntu run: '
-            'apt-get install libcairo2 (and pip install "spec-envs[render]")'
+            "apt-get install libcairo2 (and pip install 'spec-envs[render]')"
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.json_files import list_of, naming, read_json, text_of, texts_of
+from spec_envs.json_files import list_of, naming, parsed, read_json, text_of, texts_of
 from spec_envs.search.corpus import lists_meanings, page_or_redirect
 from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question
@@ -105,6 +105,13 @@ def read_context_pages(path: Path) -> Iterator[Page]:
                 yield page
 
 
+def holds_questions(path: Path) -> bool:
+    """Whether the first line of a file of JSON lines is a question with its context."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        first = parsed(next(filter(str.strip, lines), ""))
+    return isinstance(first, dict) and "context" in first and "title" not in first
+
+
 def _entries(path: Path) -> list[Any]:
     """The questions in a file: a list, or as Hugging Face ships them (JSON lines, rows, or a list for each column)."""
     entries = read_json(path, lines=True)
@@ -113,6 +120,8 @@ def _entries(path: Path) -> list[Any]:
     elif isinstance(entries, dict) and entries and all(isinstance(column, list) for column in entries.values()):
         with naming(str(path)):
             entries = [dict(zip(entries, row, strict=True)) for row in zip(*entries.values(), strict=True)]
+    elif isinstance(entries, dict) and "question" in entries:  # a file of one line
+        entries = [entries]
     if not isinstance(entries, list):
         raise InvalidConfiguration(f"{path} must hold a list of questions")
     return entries

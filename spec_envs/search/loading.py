@@ -10,7 +10,14 @@ from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus import Corpus
-from spec_envs.search.files import PageOrRedirect, read_context_pages, read_folder, read_lines, read_questions
+from spec_envs.search.files import (
+    PageOrRedirect,
+    holds_questions,
+    read_context_pages,
+    read_folder,
+    read_lines,
+    read_questions,
+)
 from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question
 from spec_envs.search.web.backends import BrowserBackend, HttpBackend
@@ -56,7 +63,8 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
             - A ``.jsonl`` file with one object on each line: ``title`` with ``text`` (in that markup) or
               ``paragraphs`` (a list of plain texts, optionally with ``links`` and ``disambiguation``), or with
               ``redirect``.
-            - A HotpotQA file (``.json``) of the official release; the contexts of its questions are the pages.
+            - A HotpotQA file: ``.json`` of the official release, or ``.json`` or ``.jsonl`` as Hugging Face ships it.
+              The contexts of its questions are the pages.
 
     Raises:
         InvalidConfiguration: There is no such file or folder, or the content has another form; the message says where.
@@ -67,10 +75,9 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
         path = Path(source)
         if path.is_dir():
             return _corpus(path, read_folder(path))
-        if path.suffix == ".jsonl" and path.is_file():
-            return _corpus(path, read_lines(path))
-        if path.suffix == ".json" and path.is_file():
-            return _corpus(path, read_context_pages(path))
+        if path.suffix in (".json", ".jsonl") and path.is_file():
+            has_questions = path.suffix == ".json" or holds_questions(path)
+            return _corpus(path, read_context_pages(path) if has_questions else read_lines(path))
     raise InvalidConfiguration(f'a corpus is "embedded", a folder, a .jsonl or a .json file, and {source!r} is none')
 
 
@@ -79,8 +86,8 @@ def load_questions(source: str | os.PathLike[str], split: str | None = None) -> 
 
     Args:
         source: "embedded" for the questions about the generated wiki, or a HotpotQA file: a list of objects with
-            ``question``, ``answer`` and ``type``. ``_id`` and ``supporting_facts``, which the official release has,
-            are read as well.
+            ``question``, ``answer`` and ``type``. ``_id`` (or ``id``) and ``supporting_facts`` are read as well. The
+            objects may also stand on a line each, and have the form that Hugging Face gives them.
         split: Which of the embedded questions: "train", "dev", "test", or ``None`` for all. A file is a split of its
             own, so ``split`` changes nothing there.
 
@@ -93,8 +100,10 @@ def load_questions(source: str | os.PathLike[str], split: str | None = None) -> 
         questions = embedded_questions()
         return questions if split is None else tuple(each for each in questions if each.id.startswith(f"{split}-"))
     path = Path(source)
-    if path.suffix != ".json" or not path.is_file():
-        raise InvalidConfiguration(f'questions are "embedded" or a HotpotQA file (.json), and {str(path)!r} is neither')
+    if path.suffix not in (".json", ".jsonl") or not path.is_file():
+        raise InvalidConfiguration(
+            f'questions are "embedded" or a HotpotQA file (.json or .jsonl), and {str(path)!r} is neither'
+        )
     return read_questions(path)
 
 

@@ -53,7 +53,7 @@ def test_rgb_array_is_a_picture_that_changes_with_the_move():
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (ImportError("no cairosvg"), r'pip install "spec-envs\[render\]"'),
+        (ImportError("no cairosvg"), r"pip install 'spec-envs\[render\]'"),
         (OSError("no library"), "apt-get install libcairo2"),
     ],
 )

@@ -7,6 +7,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
@@ -64,6 +65,16 @@ def calls_of(env: Any, action: Any) -> list[Call]:
     with pytest.raises(CallPending) as pending:
         twin.step(action)
     return [pending.value.call]
+
+
+@pytest.mark.parametrize("one", [np.int64(1), np.uint8(1), np.array(1), np.arange(3)[1]], ids=repr)
+def test_whatever_is_an_index_is_an_integer(one):
+    env = make(task_index=one, max_steps=one)
+    assert env.reset(seed=0)[1]["task"] == "test-1"
+    assert env.step("Hello.")[3] is True
+    assert make().reset(seed=0, options={"task": one})[1]["task"] == "test-1"
+    with pytest.raises(InvalidConfiguration, match="index is an integer from 0"):
+        make().reset(seed=0, options={"task": np.float64(one)})
 
 
 class TestContract:

@@ -7,6 +7,7 @@ import pickle
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
@@ -21,6 +22,7 @@ from spec_envs.search.env import START, SearchEnv
 from spec_envs.search.loading import load_corpus
 from spec_envs.search.pages import Fetched, FetchQuery, Page
 from spec_envs.search.questions import Question
+from spec_envs.search.web.client import WebSettings
 from spec_envs.testing import check_fork
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency
@@ -56,6 +58,44 @@ def call_of(env: Any, action: Any) -> Call:
     with pytest.raises(CallPending) as pending:
         twin.step(action)
     return pending.value.call
+
+
+INTEGERS = (
+    np.int64(1),
+    np.int8(1),
+    np.uint8(1),
+    np.int32(1),
+    np.uint64(1),
+    np.array(1),
+    np.array(1, dtype=np.int16),
+    np.asarray(np.uint32(1)),
+    np.int64(True),
+    np.arange(3)[1],
+)
+QUESTIONS = (QUESTION, Question("r", "Who?", "Ada", "bridge"))
+
+
+class TestIntegers:
+    @pytest.mark.parametrize("one", INTEGERS, ids=repr)
+    def test_whatever_is_an_index_is_an_integer(self, one):
+        env = make(corpus=SMALL, questions=QUESTIONS, question_index=one, max_steps=one)
+        assert env.reset(seed=0)[1]["question"] == "r"
+        assert env.step("lookup[a]")[3] is True
+        env = make(corpus=SMALL, questions=QUESTIONS)
+        assert env.reset(seed=0, options={"question": one})[1]["question"] == "r"
+        settings = WebSettings(attempts=one, max_bytes=one, max_redirects=one)
+        assert (settings.attempts, type(settings.max_redirects)) == (1, int)
+
+    @pytest.mark.parametrize(
+        "other", [True, np.True_, 1.0, np.float64(1), np.array([1]), np.array(1.0), "1", b"1", [1]], ids=repr
+    )
+    def test_others_are_named(self, other):
+        with pytest.raises(InvalidConfiguration, match="max_steps must be an integer"):
+            make(corpus=SMALL, max_steps=other)
+        with pytest.raises(InvalidConfiguration, match="index is an integer from 0 to 1"):
+            make(corpus=SMALL, questions=QUESTIONS, question_index=other)
+        with pytest.raises(InvalidConfiguration):
+            make(corpus=SMALL, questions=QUESTIONS).reset(options={"question": other})
 
 
 class TestContract:

@@ -118,6 +118,28 @@ def test_disambiguation_is_known_by_its_box_or_its_words(box, first, expected):
     assert parse(html) == Fetched(Page("Ada", (first, "A"), (), expected))
 
 
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>Born<br>1990</p>", "Born 1990"),
+        ("<p>Born<br/>1990<br />in Tarn</p>", "Born 1990 in Tarn"),
+        ("<p>Born <br> 1990</p>", "Born 1990"),
+        ("<p>in<b>separ</b>able<wbr>words<sup>2</sup></p>", "inseparablewords2"),
+        ("<ul><li>Born<div>1990</div>in Tarn</li></ul>", "Born 1990 in Tarn"),
+        ("<ul><li>Born<br>1990</li></ul>", "Born 1990"),
+        ("<ul><li><p>One.</p><p>Two.</p></li></ul>", "One. Two."),
+        ("<ul><li>a<blockquote>b</blockquote>c<pre>d</pre>e</li></ul>", "a b c d e"),
+        ("<ul><li>Town<ul><li>Street</li></ul>of Tarn</li></ul>", "Town of Tarn\nStreet"),
+        ("<dl><dt>Born<br>on</dt><dd><div>1</div><div>May</div></dd></dl>", "Born on\n1 May"),
+        ("<ol><li><span>a<br></span>b<i><br></i>c</li></ol>", "a b c"),
+        ("<ul><li>a<h3>b</h3>c<hr>d</li></ul>", "a b c d"),
+    ],
+)
+def test_lines_that_break_are_words_apart(html, text):
+    found = parse(f'<h1 id="firstHeading">A<br>da</h1><div class="mw-parser-output">{html}</div>')
+    assert found == Fetched(Page("A da", (text,)))
+
+
 def test_what_is_no_mediawiki_page_is_refused():
     with pytest.raises(HandlerFailed, match="not a page of a MediaWiki site: 'Welcome to nginx!'"):
         parse("<html><body><p>Welcome to nginx!</p></body></html>")

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search.loading import load_questions
+from spec_envs.search.loading import load_corpus, load_questions
+from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question, exact_match, f1, normalize_answer
 
 DEV500 = Path(__file__).parents[2].parent / "shared" / "data" / "hotpotqa_react" / "questions_dev500.json"
@@ -37,6 +38,80 @@ def test_the_official_release(tmp_path):
     path = tmp_path / "hotpot_dev_distractor_v1.json"
     path.write_text(json.dumps([entry]), encoding="utf-8")
     assert load_questions(path, "dev") == (Question("5a8b57f2", "Who?", "Ada", "bridge", ("B", "A")),)
+
+
+#: A question in the form of the official release, and in the form that Hugging Face gives it.
+OFFICIAL = {
+    "_id": "5a8b57f2",
+    "question": "Who?",
+    "answer": "Ada",
+    "type": "bridge",
+    "supporting_facts": [["B", 0], ["A", 0], ["B", 1]],
+    "context": [["A", ["A is a.", " It is."]], ["B", ["B is b."]]],
+}
+HUGGING_FACE = {
+    "id": "5a8b57f2",
+    "question": "Who?",
+    "answer": "Ada",
+    "type": "bridge",
+    "level": "hard",
+    "supporting_facts": {"title": ["B", "A", "B"], "sent_id": [0, 0, 1]},
+    "context": {"title": ["A", "B"], "sentences": [["A is a.", " It is."], ["B is b."]]},
+}
+OBJECTS = HUGGING_FACE | {
+    "supporting_facts": [{"title": "B", "sent_id": 0}, {"title": "A", "sent_id": 0}],
+    "context": [{"title": "A", "sentences": ["A is a.", " It is."]}, {"title": "B", "sentences": ["B is b."]}],
+}
+LINES = json.dumps(HUGGING_FACE) + "\n"
+COLUMNS = {name: [value] for name, value in HUGGING_FACE.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "count"),
+    [
+        ("official.json", json.dumps([OFFICIAL]), 1),
+        ("list.json", json.dumps([HUGGING_FACE]), 1),
+        ("objects.json", json.dumps([OBJECTS]), 1),
+        ("mixed.json", json.dumps([OFFICIAL, HUGGING_FACE, OBJECTS]), 3),
+        ("line.jsonl", LINES, 1),
+        ("lines.jsonl", f"\n{LINES}\n{LINES}", 2),
+        ("lines.json", LINES * 2, 2),
+        ("windows.jsonl", LINES.replace("\n", "\r\n") * 2, 2),
+        ("mark.json", f"\ufeff{json.dumps([HUGGING_FACE])}", 1),
+        ("mark.jsonl", f"\ufeff{LINES * 3}", 3),
+        ("columns.json", json.dumps(COLUMNS), 1),
+        ("rows.json", json.dumps({"features": [], "rows": [{"row_idx": 0, "row": HUGGING_FACE}]}), 1),
+    ],
+)
+def test_hotpotqa_in_all_its_forms(tmp_path, name, text, count):
+    path = tmp_path / name
+    path.write_bytes(text.encode())
+    wanted = Question("5a8b57f2", "Who?", "Ada", "bridge", ("B", "A"))
+    assert load_questions(path) == (wanted,) * count
+    assert list(load_corpus(path)) == [Page("A", ("A is a. It is.",)), Page("B", ("B is b.",))]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"context": {"title": ["A"], "sentences": []}},
+        {"context": {"title": ["A"]}},
+        {"context": {"title": "A", "sentences": [["a"]]}},
+        {"context": {"title": ["A"], "sentences": ["a"]}},
+        {"context": [{"title": "A"}]},
+        {"context": [["A", ["a"], 3]]},
+        {"context": [3]},
+        {"context": None},
+        {"supporting_facts": {"title": ["A"], "sent_id": []}},
+        {"supporting_facts": [3]},
+    ],
+    ids=str,
+)
+def test_a_wrong_question_is_named(tmp_path, change):
+    path = tmp_path / "questions.json"
+    path.write_text(json.dumps([HUGGING_FACE, HUGGING_FACE | change]), encoding="utf-8")
+    with pytest.raises(InvalidConfiguration, match="question 1 of .*questions.json"):
+        (load_corpus if "context" in change else load_questions)(path)
 
 
 @pytest.mark.parametrize(

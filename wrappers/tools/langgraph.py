@@ -7,10 +7,9 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from gymnasium.error import DependencyNotInstalled
-
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import needed
 from spec_envs.wrappers.tools.blocking import BlockingTools
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 from spec_envs.wrappers.tools.rules import Port
@@ -19,11 +18,9 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
 
-try:
+with needed("spec_envs.wrappers.tools.langgraph", "langgraph"):
     from langchain_core.messages import ToolMessage
     from langgraph.prebuilt import ToolNode
-except ImportError as error:
-    raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[langgraph]'") from error
 
 __all__ = ["speculative_node"]
 

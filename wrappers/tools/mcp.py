@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gymnasium.error import DependencyNotInstalled
-
+from spec_envs.extras import needed
 from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 from spec_envs.wrappers.tools.rules import Port, qualified
 
-try:
+with needed("spec_envs.wrappers.tools.mcp", "mcp"):
     from mcp import Client
     from mcp.types import CallToolResult, ListToolsResult
-except ImportError as error:
-    raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[mcp]'") from error
 
 __all__ = ["SpeculativeClient"]
 

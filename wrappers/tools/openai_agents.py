@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import needed
 from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 from spec_envs.wrappers.tools.rules import Port, qualified
@@ -39,11 +40,12 @@ def speculative_tool(tools: SpeculativeTools, tool: FunctionTool) -> FunctionToo
     declared, because these decide about the calls. The SDK tells a tool's exception to the model as without the proxy,
     and the exception is not kept for other calls.
     """
-    from agents.tool import (
-        maybe_invoke_function_tool_failure_error_function,
-        set_function_tool_failure_error_function,
-    )
-    from agents.tool_context import ToolContext
+    with needed("speculative_tool", "openai-agents"):
+        from agents.tool import (
+            maybe_invoke_function_tool_failure_error_function,
+            set_function_tool_failure_error_function,
+        )
+        from agents.tool_context import ToolContext
 
     # Raises what ``tool`` would turn into a text for the model, so that failures and answers can be told apart.
     raising = set_function_tool_failure_error_function(dataclasses.replace(tool), None)
@@ -96,7 +98,8 @@ def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotat
     Raises:
         InvalidConfiguration: The server is connected already.
     """
-    from agents.mcp import MCPUtil
+    with needed("speculative_server", "openai-agents"):
+        from agents.mcp import MCPUtil
 
     if getattr(server, "session", None) is not None:
         raise InvalidConfiguration(f"the MCP server {server.name!r} is connected already; wrap it before connect()")

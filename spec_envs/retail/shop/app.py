@@ -25,16 +25,17 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gymnasium.error import DependencyNotInstalled
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.routing import Route
-
 from spec_envs.asgi_server import Served
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.extras import needed
 from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
 from spec_envs.retail.tools.tool import ToolResponse
+
+with needed("the shop's server", "servers"):
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.responses import Response
+    from starlette.routing import Route
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -245,9 +246,5 @@ def serving(
         InvalidConfiguration: The server cannot listen at the port.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
-    try:
-        from spec_envs.retail.shop.app import shop_app  # late: starlette is an extra
-    except ImportError as error:
-        raise DependencyNotInstalled(f"{error}; install it: pip install 'spec-envs[servers]'") from error
     with Served(shop_app(database, faults), host=host, port=port) as served:
         yield served

@@ -12,6 +12,7 @@ import urllib.parse
 from collections.abc import Mapping
 
 from spec_envs.calls import Effect
+from spec_envs.checks import integer
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken, Closing
 from spec_envs.retail.queries import ToolQuery
@@ -45,13 +46,11 @@ class HttpTools(Closing):
         address = _address(url)
         if not 0 < timeout_s < float("inf"):
             raise InvalidConfiguration(f"timeout_s must be a positive number of seconds, not {timeout_s!r}")
-        if type(attempts) is not int or attempts < 1:
-            raise InvalidConfiguration(f"attempts must be an integer of at least 1, not {attempts!r}")
         if not 0 <= backoff_s < float("inf"):
             raise InvalidConfiguration(f"backoff_s must be a number of at least 0 (seconds), not {backoff_s!r}")
         self.url = url.rstrip("/")
         self._path = address.path.rstrip("/")
-        self._attempts = attempts
+        self._attempts = integer("attempts", attempts, least=1)
         self._backoff_s = backoff_s
         self._lines = _Lines(address, timeout_s)
 

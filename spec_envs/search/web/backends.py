@@ -109,7 +109,7 @@ class BrowserBackend(SiteBackend):
 
     Args:
         site: Address of the site, such as ``"https://en.wikipedia.org"`` or that of a ``WikiSite``.
-        also: Addresses of other sites that redirects may lead to, and that pages may load parts from.
+        also: Addresses of other sites that redirects may lead to.
         settings: Bounds on time, size, attempts and rate.
         max_browsers: How many browsers may run at once, with 200 to 400 MB each; further calls wait.
 

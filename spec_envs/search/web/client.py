@@ -38,11 +38,12 @@ class WebSettings:
     """The bounds of a backend that reads a site.
 
     Attributes:
-        timeout_s: Longest time in seconds for one attempt to load a page, from connecting to the last byte (> 0).
+        timeout_s: Longest time in seconds for one attempt to load a page, from connecting to the last byte (> 0). A
+            browser then has the same time again to show the page.
         attempts: How often a page is tried when the connection fails or the site is overloaded (>= 1).
         backoff_s: The pause in seconds before the second attempt (>= 0); it doubles with each further attempt.
         max_bytes: Size of the largest page, uncompressed (>= 1).
-        max_redirects: How many redirects may lead to one page (>= 0).
+        max_redirects: How many redirects may lead to one page (>= 0), with those by ``<meta http-equiv="refresh">``.
         requests_per_s: How many requests per second the site gets (> 0); ``math.inf`` for no limit.
         user_agent: The ``User-Agent`` header. Many sites want it to name a way to reach you.
     """

@@ -1,0 +1,139 @@
+"""What is not installed is named once, with the one command that installs it: in every command, module and example."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from spec_envs.extras import PACKAGES, needed
+
+ROOT = Path(__file__).parents[1]
+
+#: Hides packages as if they were not installed, and then runs a command line, a script or a program.
+HIDING = """
+import runpy, sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+hidden = sys.argv[1].split(",")
+sys.meta_path.insert(0, Hidden())
+kind, what, *arguments = sys.argv[2:]
+sys.argv = [what, *arguments]
+if kind == "script":
+    runpy.run_path(what, run_name="__main__")
+elif kind == "command":
+    from spec_envs.benchmarks.cli import main
+    main([what, *arguments], prog_name="spec-envs")
+else:
+    exec(what)
+"""
+
+CHESS = (
+    "import gymnasium, spec_envs; env = gymnasium.make('SpecChess-v0', opponent='random', render_mode='rgb_array'); "
+)
+TUNING = "import gymnasium, spec_envs; env = gymnasium.make('SpecTuning-v0', backend='simulated', {}); "
+AGENTS = "from spec_envs.wrappers.tools.openai_agents import *; "
+COMMANDS = [
+    ("mcp", "mcp,openai-agents,servers", "bench tools"),
+    ("agents", "mcp,openai-agents,servers", "bench tools"),
+    ("starlette", "mcp,openai-agents,servers", "bench tools"),
+    ("uvicorn", "servers", "bench served-chess"),
+    ("starlette", "servers", "bench served-chess"),
+    ("starlette", "servers", "bench search-web"),
+    ("sklearn", "tuning", "bench tuning"),
+    ("matplotlib", "plot", "bench tuning --guesser climb --plot curves.png"),
+    ("starlette", "servers", "serve-model --policy chess"),
+    ("uvicorn", "servers", "serve-model --policy tools"),
+    ("starlette", "servers", "shop --port 0"),
+    ("uvicorn", "servers", "shop --port 0"),
+    ("starlette", "servers", "wiki --port 0"),
+]
+EXAMPLES = [
+    ("starlette", "servers", "served_model.py"),
+    ("uvicorn", "servers", "served_model.py"),
+    ("mcp", "mcp", "tools_mcp.py"),
+    ("agents", "openai-agents,servers", "tools_openai_agents.py"),
+    ("starlette", "openai-agents,servers", "tools_openai_agents.py"),
+    ("langgraph", "examples", "tools_langgraph.py"),
+    ("langchain_openai", "examples", "tools_langgraph.py"),
+    ("uvicorn", "examples", "tools_langgraph.py"),
+    ("langchain_core,langgraph,langchain_openai,starlette", "examples", "tools_langgraph.py"),
+]
+PROGRAMS = [
+    ("diskcache", "cache", "from spec_envs.wrappers.cache import cached; cached(len, 'folder')('x')"),
+    ("cairosvg", "render", CHESS + "env.reset(); env.render()"),
+    ("matplotlib", "plot", TUNING.format("render_mode='rgb_array'") + "env.reset(); env.render()"),
+    ("sklearn", "tuning", "import numpy; from spec_envs.agents.tuning.gaussian_process import _Model; _Model(0, 0)"),
+    ("mcp", "mcp", "import spec_envs.wrappers.tools.mcp"),
+    ("langgraph", "langgraph", "import spec_envs.wrappers.tools.langgraph"),
+    ("langchain_core", "langgraph", "import spec_envs.wrappers.tools.langgraph"),
+    ("agents", "openai-agents", AGENTS + "speculative_tool(None, None)"),
+    ("agents", "openai-agents", AGENTS + "speculative_server(None, None)"),
+    ("starlette", "servers", "from spec_envs.benchmarks.serving import *; ModelServer(len)"),
+    ("starlette", "servers", "import spec_envs.retail.shop.app"),
+    ("uvicorn", "servers", "from spec_envs.asgi_server import Served; Served(None)"),
+    ("starlette", "servers", "from spec_envs.search.local_wiki.server import WikiSite; WikiSite({}).__enter__()"),
+]
+
+
+def hiding(modules: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", HIDING, modules, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def one_command(text: str) -> str:
+    (extras,) = re.findall(r"pip install 'spec-envs\[(.*)\]'", text)
+    return extras
+
+
+@pytest.mark.parametrize(("modules", "extras", "arguments"), COMMANDS, ids=lambda value: value)
+def test_a_command(modules, extras, arguments, tmp_path):
+    done = hiding(modules, "command", *arguments.split(), cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and one_command(done.stderr) == extras
+
+
+@pytest.mark.parametrize(("modules", "extras", "name"), EXAMPLES, ids=lambda value: value)
+def test_an_example(modules, extras, name, tmp_path):
+    done = hiding(modules, "script", str(ROOT / "examples" / name), cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and one_command(done.stderr) == extras
+
+
+@pytest.mark.parametrize(
+    ("modules", "extras", "program"), PROGRAMS, ids=[f"{case[0]}: {case[2][-40:]}" for case in PROGRAMS]
+)
+def test_a_module(modules, extras, program, tmp_path):
+    done = hiding(modules, "program", program, cwd=tmp_path)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("gymnasium.error.DependencyNotInstalled: "), done.stderr
+    assert one_command(last) == extras
+
+
+def test_the_extras_are_those_of_the_project():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+
+    def packages(extra: str) -> set[str]:
+        found: set[str] = set()
+        for line in declared[extra]:
+            nested = re.fullmatch(r"spec-envs\[(.*)\]", line)
+            parts = map(packages, nested[1].split(",")) if nested else [{re.split(r"[>=<]", line)[0]}]
+            found = found.union(*parts)
+        return found
+
+    assert {extra: set(names) for extra, names in PACKAGES.items()} == {
+        extra: packages(extra) for extra in declared.keys() - {"test", "dev"}
+    }
+
+
+def test_a_bug_of_this_package_is_not_taken_for_a_missing_extra():
+    with pytest.raises(ImportError, match="nothing_such"), needed("a test", "cache"):
+        from spec_envs.calls import nothing_such  # noqa: F401
