@@ -43,7 +43,7 @@ def test_limits_refuse_what_is_no_integer(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", ["max_tokens", "max_money", "money_per_s", "read_ttl_s", "min_probability"])
 def test_limits_refuse_what_is_no_number(name: str, value: Any) -> None:
     if value is None and name in ("max_tokens", "max_money", "money_per_s"):
-        assert getattr(Limits(**{name: None}), name) is None
+        assert getattr(Limits(**{name: None}), name) is None  # type: ignore[arg-type]
         return
     with pytest.raises(InvalidConfiguration, match=name):
         Limits(**{name: value})
