@@ -83,7 +83,7 @@ class Session:
         guessers, prefetchers = options.guessers or {}, options.prefetchers or {}
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
-        limits = options.limits_for(handlers)
+        limits = self._limits = options.limits_for(handlers)
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -123,7 +123,8 @@ class Session:
         """Counts and sums so far."""
         self.check_process()
         self.tell()
-        return self.trust.add_to(self.driver.statistics())
+        statistics = self.trust.add_to(self.driver.statistics())
+        return dataclasses.replace(statistics, over_budget=self._limits.excess(statistics.wasted))
 
     def handler(self, name: str) -> Handler:
         """Return the handler called ``name``.

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Usage
 from spec_envs.wrappers.quota import HandlerLimit
 
 
@@ -25,7 +26,8 @@ class Limits:
         per_handler: Limits of single handlers, by name.
         max_tokens: Tokens that speculation may waste over the life of the wrapper. A call in flight is charged at the
             greatest usage seen of its handler, so with a budget a handler must have answered once before it is
-            speculated on; what is committed is not charged.
+            speculated on; what is committed is not charged. A call that uses more than any before it may pass the
+            bound: ``statistics.over_budget`` says by how much.
         max_money: Money that speculation may waste over the life of the wrapper, as for ``max_tokens``.
         money_per_s: What a second of waiting is worth to you. With it, a call is started only where probability times
             the seconds it would save is worth more than the money it is expected to cost.
@@ -60,6 +62,12 @@ class Limits:
             isinstance(limit, HandlerLimit) for limit in self.per_handler.values()
         ):
             raise InvalidConfiguration(f"per_handler must map names to a HandlerLimit, not {self.per_handler!r}")
+
+    def excess(self, wasted: Usage) -> Usage:
+        """What ``wasted`` holds beyond the budgets; its tokens count as written."""
+        tokens = 0.0 if self.max_tokens is None else max(0.0, wasted.tokens - self.max_tokens)
+        money = 0.0 if self.max_money is None else max(0.0, wasted.money - self.max_money)
+        return Usage(0, tokens, money)
 
     def reach(self, depth: int, probability: float) -> bool:
         """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
