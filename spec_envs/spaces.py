@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from gymnasium import spaces
-from gymnasium.error import CustomSpaceError
 from gymnasium.spaces.utils import flatten, flatten_space, unflatten
-from gymnasium.vector.utils import create_shared_memory
+from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
 
 from spec_envs.errors import InvalidAction
 
@@ -16,12 +20,12 @@ _MAX_LENGTH = 1 << 30
 _SAMPLE_LENGTH = 20
 
 
-class AnyText(spaces.Text):
-    """Text of any characters. ``sample()`` draws a short text.
+class PlainText(spaces.Text):
+    """``Text`` that comes out of ``AsyncVectorEnv`` as it is; Gymnasium pads a ``Text`` to its greatest length."""
 
-    Such a text is not an array: ``FlattenObservation`` leaves it as it is, and ``AsyncVectorEnv`` needs
-    ``shared_memory=False``.
-    """
+
+class AnyText(PlainText):
+    """Text of any characters. ``sample()`` draws a short text. ``FlattenObservation`` leaves such a text as it is."""
 
     def __init__(self) -> None:
         super().__init__(_MAX_LENGTH, min_length=0)
@@ -48,9 +52,55 @@ flatten.register(AnyText, lambda space, x: x)
 unflatten.register(AnyText, lambda space, x: x)
 
 
-@create_shared_memory.register(AnyText)
-def _(space: AnyText, n: int = 1, ctx: Any = None) -> Any:
-    raise CustomSpaceError("text of any length cannot be shared memory; give AsyncVectorEnv shared_memory=False")
+class SharedTexts(Sequence[str]):
+    """The latest text of each environment of an ``AsyncVectorEnv``, whose processes write them into temporary files.
+
+    Memory that processes share has a fixed size, and these texts have none. A copy is a tuple of texts.
+    """
+
+    def __init__(self, num_envs: int) -> None:
+        self._num_envs = num_envs
+        self._folder = tempfile.mkdtemp(prefix="spec-envs-")
+        weakref.finalize(self, _remove, self._folder, os.getpid())
+
+    def write(self, index: int, text: str) -> None:
+        """Replace the text of an environment."""
+        self._file(index).write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    def _file(self, index: int) -> Path:
+        return Path(self._folder, str(index))
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        file = self._file(range(self._num_envs)[index])
+        return file.read_bytes().decode("utf-8", "surrogatepass") if file.exists() else ""
+
+    def __len__(self) -> int:
+        return self._num_envs
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> tuple[str, ...]:
+        return tuple(self)
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # processes that were forked have the texts, too
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@create_shared_memory.register(PlainText)
+def _(space: PlainText, n: int = 1, ctx: Any = None) -> Any:
+    return SharedTexts(n)
+
+
+@read_from_shared_memory.register(PlainText)
+def _(space: PlainText, shared_memory: Any, n: int = 1) -> Any:
+    return shared_memory
+
+
+@write_to_shared_memory.register(PlainText)
+def _(space: PlainText, index: int, value: str, shared_memory: Any) -> None:
+    shared_memory.write(index, value)
 
 
 class ActionText(AnyText):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import collections
+import copy
 import ctypes
 import dataclasses
 import functools
@@ -16,6 +17,7 @@ import random
 import sqlite3
 import sys
 import threading
+import timeit
 import types
 import warnings
 import weakref
@@ -478,3 +480,13 @@ def test_tables_that_gymnasium_never_changes_are_shared():
     twin = fork(env)
     assert twin.unwrapped.P is env.unwrapped.P
     assert difference(env, twin) is None
+
+
+def test_a_large_table_is_copied_in_less_time_than_deepcopy_takes():
+    env = foreign(table={s: {a: [(1.0, s + a, -1, False)] for a in range(6)} for s in range(500)})
+
+    def best(make: Callable[[Any], Any]) -> float:
+        return min(timeit.repeat(lambda: make(env), number=1, repeat=5))
+
+    assert best(fork) < best(copy.deepcopy)  # about an eighth
+    assert fork(env).table == env.table and fork(env).table[3][2] is not env.table[3][2]

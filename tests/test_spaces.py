@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
+from copy import deepcopy
+from pathlib import Path
+
 import gymnasium as gym
+import numpy as np
 import pytest
 from gymnasium.spaces.utils import unflatten
-from gymnasium.vector import AsyncVectorEnv
+from gymnasium.vector.utils import (
+    concatenate,
+    create_empty_array,
+    create_shared_memory,
+    read_from_shared_memory,
+    write_to_shared_memory,
+)
 from gymnasium.wrappers import FlattenObservation
 
 from spec_envs.spaces import AnyText
@@ -31,11 +43,63 @@ def test_flattening_leaves_texts_as_they_are(name):
     assert unflatten(env.env.observation_space, observation) == gym.make(name).reset(seed=0)[0]
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_processes_need_to_be_told_not_to_share_memory(name):
-    makers = [lambda: gym.make(name)] * 2
-    with pytest.raises(ValueError, match="shared_memory=False"):
-        AsyncVectorEnv(makers)
+ACTIONS = {
+    "SpecChess-v0": "e2e4",
+    "SpecRetail-v0": "Hello, ☃.",
+    "SpecSearch-v0": "search[Tallow]",
+    "SpecTuning-v0": {"slice_ms": 5.0},
+}
+
+
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("name", ACTIONS)
+def test_processes_give_what_one_process_gives(name, copy):
+    single = gym.make_vec(name, 2, "sync")
+    several = gym.make_vec(name, 2, "async", vector_kwargs={"copy": copy})
+    try:
+        expected, seen = single.reset(seed=[1, 2])[0], several.reset(seed=[1, 2])[0]
+        first = deepcopy(seen)
+        assert equal(first, expected)
+        actions = batched(single.single_action_space, [ACTIONS[name]] * 2)
+        expected, after = single.step(actions)[:3], several.step(actions)[:3]
+        assert equal(deepcopy(after[0]), expected[0])
+        assert not copy or equal(deepcopy(seen), first)  # an earlier observation stays
+    finally:
+        several.close()
+        single.close()
+
+
+def batched(space, actions):
+    return (
+        tuple(actions)
+        if not isinstance(actions[0], dict)
+        else concatenate(space, actions, create_empty_array(space, 2))
+    )
+
+
+def equal(one, other):
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return tuple(one) == tuple(other)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a" * 3_000_000, "\r\n\n\r", "\x00", "☃ 🙂", "\ud800", " \t", "ä\u0308", "}{", "a\nb\n"]
+)
+def test_shared_texts_are_any_texts(text):
+    space = AnyText()
+    memory = create_shared_memory(space, n=3)
+    texts = read_from_shared_memory(space, memory, n=3)
+    write_to_shared_memory(space, 1, "before", memory)
+    write_to_shared_memory(space, 1, text, pickle.loads(pickle.dumps(memory)))
+    assert deepcopy(texts) == ("", text, "") == texts[:] and texts[-2] == text and len(texts) == 3
+    folder = Path(memory._folder)
+    assert folder.exists()
+    del memory, texts
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_without_shared_memory_processes_work():

@@ -154,8 +154,8 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             if begun is None:
                 self._begun = None
                 session.discard_episode()
-                if not session.asks:
-                    transition = session.begin(method(self.env))
+                if not session.asks or session.trust.is_plain:
+                    transition = session.begin(await run_awaited(self.env, method, self._call))
                     return transition.observation, session.info_of(transition)
                 before = session.checkpoint()
                 session.begin_reset(method)
@@ -180,7 +180,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
                 begun = self._begun = _Begun(request, stepping(action), session.checkpoint())
                 session.begin_step(root, action)
             if session.trust.is_plain:
-                return session.step_result(self._step_plainly(begun))
+                return session.step_result(await self._step_plainly(begun))
             return session.step_result(await (self._run(begun) if session.asks else self._adopt_step(begun)))
 
     async def act(self, observation: ObsType) -> ActType:
@@ -286,7 +286,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             stepped = await self._obtain()
         except NotForkable as error:
             self._session.stop_speculating(str(error), failed=True)
-            return self._step_plainly(begun)
+            return await self._step_plainly(begun)
         except Exception:
             self._begun = None
             assert begun.before.root is not None
@@ -295,11 +295,11 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         self._begun = None
         return self._session.adopt(stepped)
 
-    def _step_plainly(self, begun: _Begun) -> Transition:
+    async def _step_plainly(self, begun: _Begun) -> Transition:
         """Step the environment itself, without a fork."""
         self._begun = None
         try:
-            return self._session.restart(begun.method(self.env))
+            return self._session.restart(await run_awaited(self.env, begun.method, self._call))
         except BaseException:
             assert begun.before.root is not None
             self._session.step_again_from(begun.before.root)

@@ -137,11 +137,11 @@ class SpeculativeWrapper(
         session, method = self._session, resetting(seed, options)
         session.check_open()
         session.discard_episode()
-        if session.asks:
+        if session.asks and not session.trust.is_plain:
             session.begin_reset(method)
             transition = self._run(method)
         else:
-            transition = session.begin(method(self.env))
+            transition = session.begin(run_answered(self.env, method, session.driver.call_plainly))
         return transition.observation, session.info_of(transition)
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -152,12 +152,12 @@ class SpeculativeWrapper(
         if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
             session.driver.rebase(None)
             transition = session.restart(Transition(*self.env.step(action)))
-        elif session.trust.is_plain:
-            session.begin_step(root, action)
-            transition = self._step_plainly(root, action)
         else:
             session.begin_step(root, action)
-            transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
+            if session.trust.is_plain:
+                transition = self._step_plainly(root, action)
+            else:
+                transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
         return session.step_result(transition)
 
     def close(self) -> None:
@@ -240,7 +240,7 @@ class SpeculativeWrapper(
         """Step the environment itself, without a fork."""
         session = self._session
         try:
-            return session.restart(stepping(action)(self.env))
+            return session.restart(run_answered(self.env, stepping(action), session.driver.call_plainly))
         except BaseException:
             session.step_again_from(root)
             raise

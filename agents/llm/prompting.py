@@ -48,18 +48,16 @@ class Prompter:
 
     def run(self, steps: Steps[Result], cancel: CancelToken) -> Result:
         """Prompt the model until ``steps`` returns, and return the result."""
-        prompts = _prompts(steps)
-        try:
-            request = next(prompts)
-            while True:
-                try:
-                    reply = self._blocking(request, cancel)
-                except HandlerFailed as error:
-                    request = prompts.throw(error)
-                else:
-                    request = prompts.send(reply)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+        prompts, reply = _prompts(steps), None
+        while True:
+            try:
+                request = prompts.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            try:
+                reply = self._blocking(request, cancel)
+            except HandlerFailed as error:
+                reply = error
 
     async def arun(self, steps: Steps[Result], cancel: CancelToken) -> Result:
         """Do the same on the running event loop.
@@ -72,18 +70,16 @@ class Prompter:
                 f"{self._name} is not an async model: a coroutine function, or an object with one as acall; "
                 f"decorate the acall of a ChatModel, not the model"
             )
-        prompts = _prompts(steps)
-        try:
-            request = next(prompts)
-            while True:
-                try:
-                    reply = await self._async(request, cancel)
-                except HandlerFailed as error:
-                    request = prompts.throw(error)
-                else:
-                    request = prompts.send(reply)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+        prompts, reply = _prompts(steps), None
+        while True:
+            try:
+                request = prompts.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            try:
+                reply = await self._async(request, cancel)
+            except HandlerFailed as error:
+                reply = error
 
 
 class Prompting(abc.ABC, Generic[Result]):
@@ -124,7 +120,7 @@ class Prompting(abc.ABC, Generic[Result]):
 
 
 def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
-    """Yield the requests of ``steps``, each once more if its answer is cut, and send it the answers."""
+    """Yield the requests of ``steps``, each once more if its answer is cut, and take an answer or error for each."""
     try:
         request = next(steps)
         while True:
@@ -158,6 +154,8 @@ def _is_cut(completion: Completion, reasons: frozenset[str] = _CUT) -> bool:
 
 
 def _checked(reply: Any) -> Completion:
+    if isinstance(reply, HandlerFailed):
+        raise reply
     if not isinstance(reply, Completion):
         raise HandlerFailed(f"a model must return a Completion, not {reply!r:.200}")
     return reply

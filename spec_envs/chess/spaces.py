@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from spec_envs.chess.encoding import NUM_ACTIONS, PLANES_SHAPE, encode_move, possible_moves
+from spec_envs.spaces import PlainText
 
 if TYPE_CHECKING:
     from spec_envs.chess.game import Game
@@ -36,11 +37,11 @@ def observation_space(kind: str) -> spaces.Space[Any]:
         return spaces.Box(0, 1, PLANES_SHAPE, boolean)
     return spaces.Dict(
         {
-            "fen": spaces.Text(120, charset=_FEN_CHARS),
-            "turn": spaces.Text(5, min_length=5, charset="abcehikltw"),
-            "history": spaces.Text(_HISTORY_LENGTH, min_length=0, charset=" " + _MOVE_CHARS),
-            "legal_moves": spaces.Text(_LEGAL_MOVES_LENGTH, min_length=0, charset=" " + _MOVE_CHARS),
-            "start_fen": spaces.Text(120, charset=_FEN_CHARS),
+            "fen": PlainText(120, charset=_FEN_CHARS),
+            "turn": PlainText(5, min_length=5, charset="abcehikltw"),
+            "history": PlainText(_HISTORY_LENGTH, min_length=0, charset=" " + _MOVE_CHARS),
+            "legal_moves": PlainText(_LEGAL_MOVES_LENGTH, min_length=0, charset=" " + _MOVE_CHARS),
+            "start_fen": PlainText(120, charset=_FEN_CHARS),
         }
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import re
 from types import MappingProxyType
 from typing import Self
 
@@ -13,6 +14,7 @@ import chess.pgn
 import numpy as np
 
 from spec_envs.chess.game import Game
+from spec_envs.chess.notation import FIGURINES
 from spec_envs.errors import InvalidConfiguration
 
 #: Moves in UCI notation from the usual start position, by name.
@@ -148,12 +150,30 @@ class _QuietBuilder(chess.pgn.GameBuilder[chess.pgn.Game]):
         self.game.errors.append(error)
 
 
+#: What a PGN holds besides moves: tags, comments, numbers of moves, annotations, brackets of variations, the result.
+_BESIDES = re.compile(
+    r"^\s*\[[^\n]*$|\{[^}]*(?:\}|$)|;[^\n]*|^%[^\n]*|(?<![\w-])\d+\s*\.+|\$\d+|[()]|1-0|0-1|1/2-1/2", re.MULTILINE
+)
+_MOVE = re.compile(
+    r"(?:[KQRBNP]?[a-h]?[1-8]?[-x:]?[a-h][1-8](?:=?\(?[QRBNqrbn]\)?)?|[O0o]-[O0o](?:-[O0o])?|--|Z0|@@@@)[-+#=!?/*]*"
+)
+
+
 def _read_pgn(pgn: str, claim_draw: bool) -> Game:
-    record = chess.pgn.read_game(io.StringIO(pgn), Visitor=_QuietBuilder)
-    if record is not None and record.errors:
-        raise InvalidConfiguration(f"cannot read the PGN: {record.errors[0]}")
-    if record is None or (not record.variations and "FEN" not in record.headers):
+    pgn = pgn.translate(FIGURINES)
+    lines = io.StringIO(pgn)
+    record = chess.pgn.read_game(lines, Visitor=_QuietBuilder)
+    if record is None or not (record.variations or record.errors or "FEN" in record.headers):
         raise InvalidConfiguration("the PGN holds no game: expected moves, or a FEN header")
+    for word in _BESIDES.sub(" ", pgn[: lines.tell()]).split():
+        if re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(
+            word
+        ):  # python-chess reads the part of it that it knows
+            raise InvalidConfiguration(
+                f"cannot read the PGN: {word[:40]!r} is not a move with the letters K, Q, R, B, N, such as Nf3"
+            )
+    if record.errors:
+        raise InvalidConfiguration(f"cannot read the PGN: {record.errors[0]}")
     try:
         board = record.board()
     except ValueError as error:

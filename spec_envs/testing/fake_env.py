@@ -12,6 +12,7 @@ import gymnasium as gym
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs.spaces import PlainText
 
 
 def pure_response(query: Any) -> int:
@@ -65,7 +66,7 @@ class FakeEnv(CallEnv[str, int]):
             raise InvalidConfiguration("an environment that calls needs at least one handler and one effect")
         super().__init__(handlers, owned=owned)
         self.action_space: gym.spaces.Discrete[Any] = gym.spaces.Discrete(num_actions)
-        self.observation_space = gym.spaces.Text(1_000_000, min_length=0, charset=string.printable)
+        self.observation_space = PlainText(1_000_000, min_length=0, charset=string.printable)
         self._names = tuple(handlers)
         self._effects = tuple(effects)
         self._calls_per_step = calls_per_step

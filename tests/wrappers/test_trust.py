@@ -12,7 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import CallEnv, Effect, Guess, NotForkable
+from spec_envs import Call, CallEnv, Effect, Guess, NotForkable
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify
 from spec_envs.wrappers.handlers import with_latency
@@ -413,6 +413,53 @@ def test_where_forks_fail_the_awaited_episode_goes_on_plainly():
 
     with pytest.warns(RuntimeWarning, match=ENDS):
         assert asyncio.run(episode()) == plain_episode(Late())
+
+
+class LateDesk(CallEnv):
+    """Asks for its calls, and cannot be forked from its fifth step on."""
+
+    observation_space, action_space = gym.spaces.Box(-1e9, 1e9, (2,)), gym.spaces.Discrete(2)
+
+    def __init__(self):
+        super().__init__({"world": lambda query: query % 3})
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t, self.x = 0, 0
+        return np.array([0.0, 0.0]), {}
+
+    def step(self, action):
+        self.t += 1
+        self.x += self.ask(Call("world", 7 * self.t + int(action)))
+        if self.t == 5:
+            self.ids = (i for i in range(9))
+        return np.array([self.x / 7, self.t]), float(self.x), self.t >= 30, False, {}
+
+
+DESK: dict[str, Any] = {"guessers": {"policy": Both(), "world": Both()}}
+
+
+@pytest.mark.parametrize("runtime", ["simulation", "threads"])
+def test_where_forks_fail_an_environment_that_asks_goes_on_plainly(runtime):
+    with wrapped(LateDesk(), runtime=runtime, **DESK) as env:
+        with pytest.warns(RuntimeWarning, match=ENDS) as told:
+            assert speculative_episode(env) == plain_episode(LateDesk())
+        assert len(told) == 1 and env.statistics.fork_failures == 1
+        assert speculative_episode(env) == plain_episode(LateDesk())
+
+
+def test_where_forks_fail_an_awaited_environment_that_asks_goes_on_plainly():
+    async def episode() -> list[Any]:
+        async with AsyncSpeculativeWrapper(LateDesk(), act, **DESK) as env:
+            for _ in range(2):
+                observation, done, seen = (await env.reset(seed=0))[0], False, []
+                while not done:
+                    observation, reward, done, _, _ = await env.step(await env.act(observation))
+                    seen.append((observation.tolist(), reward))
+            return seen
+
+    with pytest.warns(RuntimeWarning, match=ENDS):
+        assert asyncio.run(episode()) == plain_episode(LateDesk())
 
 
 def test_a_later_episode_may_be_refused_in_reset():

@@ -14,6 +14,7 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, assert_never
 
+from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import CancelToken, Handler, answered, is_async
@@ -142,6 +143,10 @@ class Driver:
         """Record that the real environment did not do what the branch predicted."""
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
+
+    def call_plainly(self, call: Call) -> Any:
+        """The response to ``call``, without the tree; in virtual time if the runtime's is."""
+        return self._handler(call.handler)(call.query, self._runtime.token())
 
     def stop_speculating(self) -> None:
         """From now on, start and predict nothing ahead of time."""

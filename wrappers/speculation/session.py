@@ -184,7 +184,7 @@ class Session:
         self._acted = None
 
     def begin(self, transition: Transition) -> Transition:
-        """Begin the episode of an environment that does not ask, whose reset has returned ``transition``.
+        """Begin an episode whose reset was made without forks and has returned ``transition``.
 
         Raises:
             NotForkable: Forks of the environment are not faithful, or not independent.
@@ -249,7 +249,12 @@ class Session:
         else:  # a policy with state is as its last decision left it, whether that was followed or not
             answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
         self._agent = root.agent.after(answer)
-        self.driver.commit(answer)
+        if self.asks and self.trust.is_plain:
+            return  # the tree would fork
+        try:
+            self.driver.commit(answer)
+        except NotForkable as error:
+            self.stop_speculating(str(error), failed=True)
 
     # -- the step ------------------------------------------------------------------------------------------------
 
@@ -292,7 +297,7 @@ class Session:
             try:
                 env = fork(env)
             except NotForkable as error:
-                if self.asks or may_refuse:
+                if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
         self.driver.rebase(Deciding(env, self._agent, self._last))

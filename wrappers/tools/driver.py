@@ -16,10 +16,10 @@ from typing import Any
 from spec_envs.calls import Call, Effect
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall
 from spec_envs.errors import CallCancelled, InvalidConfiguration
-from spec_envs.guesses import AsyncGuesser, Guess, Guesser
+from spec_envs.guesses import AsyncGuesser, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
-from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.base import Job, contained
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
 from spec_envs.wrappers.tools.machine import Command, Machine, Stop
 from spec_envs.wrappers.tools.rules import Port
@@ -50,7 +50,8 @@ class ToolDriver:
         self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
         if is_async(self._observe):
             raise InvalidConfiguration(f"observe of {guesser!r} is a coroutine function; make it a plain function")
-        self._guess, self._is_async = as_guess(guesser.guess), is_async(guesser.guess)
+        self._guess: Callable[..., Any] = as_guess(guesser.guess)
+        self._is_async = is_async(guesser.guess)
         self._guesser = guesser
         self._machine = machine
         self._k = k
@@ -151,33 +152,30 @@ class ToolDriver:
     # -- the guesser ---------------------------------------------------------------------------------------------
 
     def _predict(self, node: PredictedCall) -> None:
-        events, tools = node.conversation, tuple(self.schemas.values())
+        call = Call("policy", Conversation(node.conversation, tuple(self.schemas.values())))
         _, variables = self.contexts[node.run]
 
-        def early(guesses: Iterable[Any]) -> None:
-            known = list(_calls(guesses))
+        def early(guesses: Any) -> None:
+            known = _calls(self._guesser, guesses)
             self.runtime.meanwhile(token, lambda: self._add_early_guesses(node, known))
 
-        def guess(cancel: CancelToken) -> Any:
-            return self._guess(Call("policy", Conversation(events, tools)), self._k, cancel, early)
+        def guess(cancel: CancelToken) -> list[tuple[ToolCall, float]]:
+            with contained():
+                return _calls(self._guesser, self._guess(call, self._k, cancel, early))
+
+        async def guess_async(cancel: CancelToken) -> list[tuple[ToolCall, float]]:
+            with contained():
+                return _calls(self._guesser, await self._guess(call, self._k, cancel, early))
 
         def deliver(value: Any, error: BaseException | None) -> None:
             token = self._tokens.pop(node)
             self._machine.charge(token.usage()[0])
-            guesses: list[tuple[ToolCall, float]] = []
-            try:
-                if error is not None:
-                    raise error
-                guesses = list(_calls(value))
-            except Exception as problem:
-                if not token.cancelled:
-                    self._record_guess_error("failed_guesses", problem)
-            except BaseException:  # cancelled
-                pass
-            self.carry_out(self._machine.add_guesses(node, guesses, self.now()))
+            if isinstance(error, Exception) and not token.cancelled:
+                self._record_guess_error("failed_guesses", error)
+            self.carry_out(self._machine.add_guesses(node, value if error is None else (), self.now()))
 
         token = self._tokens[node] = self.runtime.token()
-        self._spawn(variables, Job("guess", guess, deliver, token, self._is_async))
+        self._spawn(variables, Job("guess", guess_async if self._is_async else guess, deliver, token, self._is_async))
 
     def _add_early_guesses(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]]) -> None:
         token = self._tokens.get(node)
@@ -196,8 +194,9 @@ class ToolDriver:
 
     def _teach(self, observe: Callable[[Call, Any], None], events: tuple[Event, ...], tools: tuple[Tool, ...]) -> None:
         try:
-            for call, response in _decisions(events, tools):
-                observe(call, response)
+            with contained():
+                for call, response in _decisions(events, tools):
+                    observe(call, response)
         except Exception as problem:
             self._record_guess_error("not_learned", problem)
 
@@ -217,26 +216,28 @@ class ToolDriver:
         await self.runtime.ended()
 
 
-def _calls(guesses: Any) -> Iterable[tuple[ToolCall, float]]:
-    if not isinstance(guesses, Iterable):
-        raise TypeError(f"it returned {guesses!r}, and must return a sequence of guesses, empty where it has none")
-    for guess in guesses:
-        if not isinstance(guess, Guess):
-            raise TypeError(f"it returned {guess!r}, and must return guesses: [Guess(response, probability)]")
+def _calls(guesser: object, guesses: Any) -> list[tuple[ToolCall, float]]:
+    """Return the calls among ``guesses`` with their probabilities; the others are texts that the agent says.
+
+    Raises:
+        InvalidConfiguration: They are no guesses, or one is neither a call of a tool nor a text.
+        TypeError: Arguments are not JSON data.
+    """
+    calls = []
+    for guess in owned_guesses(guesser, guesses):
         response = guess.response
         if isinstance(response, str):
-            continue  # what the agent says
-        if not isinstance(response, Mapping) or not isinstance(response.get("name"), str):
-            raise TypeError(
-                f"it guessed {response!r}, and a guess must be a call of a tool, {{'name': …, 'arguments': {{…}}}}, or "
-                f"a text that the agent says"
+            continue
+        arguments = (response.get("arguments") or {}) if isinstance(response, Mapping) else None
+        if arguments is None or not isinstance(arguments, Mapping) or not isinstance(response.get("name"), str):
+            raise InvalidConfiguration(
+                f"{type(guesser).__name__} guessed {response!r:.80}; guesses must be calls of tools, "
+                f"{{'name': …, 'arguments': {{…}}}}, or texts that the agent says"
             )
-        arguments = response.get("arguments") or {}
-        if not isinstance(arguments, Mapping):
-            raise TypeError(f"it guessed arguments {arguments!r} of {response['name']!r}, which must be a mapping")
-        call = ToolCall(response["name"], copy.deepcopy(dict(arguments)))
+        call = ToolCall(response["name"], dict(arguments))
         _ = call.key  # raises where it is not JSON data
-        yield call, guess.probability
+        calls.append((call, guess.probability))
+    return calls
 
 
 def _decisions(events: tuple[Event, ...], tools: tuple[Tool, ...]) -> Iterable[tuple[Call, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import Any
 
@@ -10,24 +9,21 @@ import chess
 
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
+from spec_envs.chess.notation import looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
 
 _SYSTEM = "You are a strong chess player."
-_LABEL = re.compile(r"\bmove\b[*_\s]*:", re.IGNORECASE)
-_FIGURES = str.maketrans("♔♕♖♗♘♚♛♜♝♞×–—−→", "KQRBNKQRBNx----", "♙♟")
-_PIECES = {"king": "K", "queen": "Q", "rook": "R", "bishop": "B", "knight": "N", "pawn": ""}
-_SQUARE = "[a-h][1-8]"
-#: "Knight to f3", "bishop from c1 takes g5", "g1 -> f3", "g1-f3".
-_BY_WORD = re.compile(
-    rf"\b({'|'.join(_PIECES)})(?:\s+(?:on|from|at)?\s*({_SQUARE}))?\s*(?:to|takes|captures|on|x|-*>?)\s*({_SQUARE})\b",
-    re.IGNORECASE,
-)
-_FROM_TO = re.compile(rf"(?<![\w=])([KQRBN]?{_SQUARE})\s*(?:-+>?|x|:|\bto\b)\s*({_SQUARE})")
-#: A word with a square in it, or castling, as far as it can be part of a move; and what may stand around it.
-_WORD = re.compile(rf"(?<![\w-])(?:\w*{_SQUARE}\w*(?:=\w+)?|[Oo0]-[Oo0](?:-[Oo0])?)[+#!?]*(?![\w-])")
-_AROUND = " \t\r\n*`'\"“”‘’„([{_"
-_NUMBER = re.compile(r"^\d+\.+\s*")
-_SQUARES = re.compile(rf"([KQRBN]?)({_SQUARE})({_SQUARE})=?([qrbnQRBN]?)")
+_SAID = re.compile(r"\bmove[*_`]*:", re.IGNORECASE)
+_MARKS = " \t*_`'\"“”‘’>#-•"
+#: What may stand before a move on its line: marks, bullets, and the move's number.
+_START = re.compile(rf"^[{re.escape(_MARKS)}(\[]*(?:\d+\s*(?:\.+|…|\))\s*)?[{re.escape(_MARKS)}]*")
+_TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
+_UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
+_SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
+#: After these words a square is the move of a pawn.
+_PLAY = re.compile(r"\b(?:play|plays|playing|choose|pick|prefer|push|with|say)\W*$", re.IGNORECASE)
+_PIECE = re.compile(r"\b(?:king|queen|rook|bishop|knight)s?\b", re.IGNORECASE)
+_WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.pattern}", re.IGNORECASE)
 
 
 def _situation(query: Any) -> str:
@@ -56,60 +52,60 @@ def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
 
 
 def _move(text: str, query: Any) -> str:
-    """Return the move that stands behind the last "Move:", or else the move that the last line or the text names.
+    """Return the move that ``text`` chooses: the one that stands at its last "Move:", or else the only one it names.
 
     Raises:
-        ValueError: No move stands there, the move is not legal, or there are several.
+        ValueError: There is no such move, or it is not legal, or several moves may be meant.
     """
     board = Position.of(query).board()
-    *_, said = _LABEL.split(text)
-    label = len(said) < len(text)
-    last = (said.strip() or said).splitlines()[:1] if label else text.strip().splitlines()[-1:]
-    named = _named("".join(last))
-    if named and (label or named[0].start() == 0):
-        return _legal(board, named[0][0])
-    found: dict[str, None] = {}
-    wrong = ""
-    for each in _named(text) if not label else ():
-        try:
-            found[_legal(board, each[0])] = None
-        except ValueError as error:
-            wrong = str(error)
-    if len(found) == 1:
-        return next(iter(found))
+    *_, said = _SAID.split(plain(text))
+    lines = [line for line in said.splitlines() if line.strip(_MARKS)] or [""]
+    chosen = _stated(board, lines[0]) if _SAID.search(plain(text)) else _named(board, lines)
+    if chosen is not None:
+        return chosen
+    wrong = [token for token in _tokens(said) if looks_like_move(token) and move_in(board, token) is None]
+    what = f"{wrong[-1]} is not legal" if wrong else f"{text[-80:]!r} names no legal move, or more than one,"
     legal = " ".join(sorted(move.uci() for move in board.legal_moves))
-    what = f"the text names several moves ({', '.join(found)})" if found else f"{text[-80:]!r} names no legal move"
-    raise ValueError(wrong if wrong and not found else f"{what} in {board.fen()}; the legal moves are {legal}")
+    raise ValueError(f"{what} in {board.fen()}; the legal moves are {legal}")
 
 
-def _named(text: str) -> list[re.Match[str]]:
-    """Return the words of ``text`` that name a square or castle, each in algebraic notation without spaces."""
-    text = _BY_WORD.sub(lambda match: _PIECES[match[1].lower()] + (match[2] or "") + match[3], text.translate(_FIGURES))
-    text = _FROM_TO.sub(r"\1\2", text)
-    return list(_WORD.finditer(_NUMBER.sub("", text.lstrip(_AROUND))))
+def _stated(board: chess.Board, line: str) -> str | None:
+    """The move at the beginning of ``line``; if there is none, the only one in it, provided that all in it is legal."""
+    start = _START.sub("", line)
+    first = next(iter(_tokens(start)), "")
+    if looks_like_move(first):
+        bare = _SQUARE.fullmatch(first) is not None
+        return None if bare and _WITH_PIECE.match(start, len(first)) else move_in(board, first)
+    named = {move_in(board, token) for token in _tokens(line) if looks_like_move(token)}
+    return named.pop() if len(named) == 1 and not _PIECE.search(line) else None
 
 
-def _legal(board: chess.Board, word: str) -> str:
-    """Return the move that ``word`` names, in UCI notation.
+def _named(board: chess.Board, lines: list[str]) -> str | None:
+    """The only legal move in ``lines``, or the only line that is a move, or a move with a remark in brackets."""
+    named: set[str | None] = set()
+    for line in lines:
+        line = _START.sub("", line)
+        for found in _TOKEN.finditer(line):
+            token, before = found[0], line[: found.start()]
+            if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
+                continue
+            if _SQUARE.fullmatch(token) and before.strip(_MARKS) and not _PLAY.search(before):
+                if _PIECE.search(line) or move_in(board, token):  # a piece may go there, or a pawn
+                    named.add(None)
+            else:
+                named.add(move_in(board, token))
+    if len(named) == 1:
+        return named.pop()
+    starts = [_START.sub("", line) for line in lines]
+    alone = {move_in(board, start.strip(_MARKS)) for start in starts if len(start.split()) == 1} - {None}
+    if len(alone) == 1:
+        return alone.pop()
+    first = next(iter(_tokens(starts[0])), "")
+    return move_in(board, first) if starts[0][len(first) :].lstrip(_MARKS).startswith("(") and not alone else None
 
-    Raises:
-        ValueError: ``word`` names no move that is legal on ``board``.
-    """
-    move = None
-    if match := _SQUARES.fullmatch(word.rstrip("+#!?")):
-        piece, start, end, promoted = match.groups()
-        move = chess.Move.from_uci(f"{start}{end}{(promoted or '').lower()}") if start != end else None
-        on = board.piece_at(chess.parse_square(start))
-        is_other = bool(piece) and (on is None or on.symbol().upper() != piece)
-        if move is None or is_other or move not in board.legal_moves:
-            move = None
-    else:
-        with contextlib.suppress(ValueError):
-            move = board.parse_san(word.rstrip("!?"))
-    if not move:
-        legal = " ".join(sorted(each.uci() for each in board.legal_moves))
-        raise ValueError(f"{word} is not legal in {board.fen()}; the legal moves are {legal}")
-    return move.uci()
+
+def _tokens(text: str) -> list[str]:
+    return [str(token) for token in _TOKEN.findall(text)]
 
 
 #: For ``ChatPolicy``: the agent's move, in UCI notation. It also answers the ``Position`` that an opponent gets.

@@ -384,7 +384,10 @@ def raises(error):
 BROKEN = {
     "raises": (raises(ValueError("no idea")), "ValueError.*no idea"),
     "raises KeyError": (raises(KeyError("traj")), "KeyError.*traj"),
-    "number": (returns([1]), "returned 1,"),
+    "exits": (raises(SystemExit(3)), "SystemExit"),
+    "interrupts": (raises(KeyboardInterrupt()), "KeyboardInterrupt"),
+    "ends": (raises(GeneratorExit()), "GeneratorExit"),
+    "number": (returns([1]), "returned 1;"),
     "pair": (returns([(1, 0.9)]), r"returned \(1, 0.9\)"),
     "bare guess": (returns(guess("read")), "returned Guess"),
     "none": (returns(None), "returned None"),
@@ -392,12 +395,12 @@ BROKEN = {
     "mapping": (returns({"name": "read"}), "returned 'name'"),
     "int": (returns(7), "returned 7"),
     "probability": (lambda: [Guess(1, 9)], "probability"),
-    "no call": (returns([Guess(1, 0.9)]), "guessed 1,"),
+    "no call": (returns([Guess(1, 0.9)]), "guessed 1;"),
     "no name": (returns([Guess({"arguments": {}}, 0.9)]), "guessed {'arguments'"),
     "name of another kind": (returns([Guess({"name": 3}, 0.9)]), "guessed {'name': 3}"),
-    "arguments of another kind": (returns([Guess({"name": "read", "arguments": [1]}, 0.9)]), r"arguments \[1\]"),
+    "arguments of another kind": (returns([Guess({"name": "read", "arguments": [1]}, 0.9)]), r"'arguments': \[1\]"),
     "no JSON": (returns([guess("read", a={1})]), "TypeError"),
-    "wrong behind right": (returns([guess("read"), 1]), "returned 1,"),
+    "wrong behind right": (returns([guess("read"), 1]), "returned 1;"),
 }
 
 
