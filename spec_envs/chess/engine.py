@@ -190,8 +190,10 @@ class _Engines:
         with self._lock:  # so that `close` kills an engine that says nothing, too
             self._check_wanted(cancel)
             known = self._by_slot.get(slot)
-            if known is not None and known.alive:
-                return known
+            if known is not None:
+                if known.alive:
+                    return known
+                known.kill()  # it died between two queries; this closes its pipes
             self._path = self._path or find_stockfish()
             engine = self._by_slot[slot] = Engine(self._path)
         try:

@@ -10,14 +10,12 @@ from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.checks import begun, can_render, check_under_way, choice, integer, read_options, render_mode_of
 from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
-from spec_envs.tuning import render
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
 from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.knobs import Knob, Setting, finite
-from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Workload
-from spec_envs.tuning.report import Observation, Report, Trial, observation_space
-from spec_envs.tuning.reward import Reward
+from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Reward, Workload
+from spec_envs.tuning.report import Observation, Report, Trial, as_curves, as_lines, observation_space
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -235,7 +233,7 @@ class TuningEnv(CallEnv[Observation, Action]):
         """A line for each window if the render mode is "ansi"; an array of shape (480, 640, 3) if it is "rgb_array"."""
         if not can_render(self):
             return None
-        draw = render.text if self.render_mode == "ansi" else render.picture
+        draw = as_lines if self.render_mode == "ansi" else as_curves
         return draw(begun(self.episode).trials, self.knobs, self.backend.best(self.workload))
 
     def _measure(self, setting: Setting, seed: int, window: int, before: Setting) -> Measurement:

@@ -180,6 +180,17 @@ def test_an_engine_that_always_dies_is_an_error(fake, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_an_engine_that_died_between_two_queries_is_replaced(fake):
+    with fake.pool(BEST) as pool:
+        for _ in range(3):
+            assert pool.analyse(Position(), depth=1)[0].move == "e2e4"
+            (engine,) = pool._engines._by_slot.values()
+            engine._process.kill()
+            engine._process.wait()
+            assert pool.pids() == []
+    assert fake.heard().count("uci") == 3
+
+
 def test_ranking_needs_an_engine_that_can_rank(fake, capfd):
     with fake.pool(BEST) as pool:
         with pytest.raises(InvalidConfiguration, match="does not offer the option MultiPV, so it cannot rank 4 moves"):

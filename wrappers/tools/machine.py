@@ -273,6 +273,8 @@ class Machine:
     def _predict(self, runs: Sequence[AgentRun]) -> list[Command]:
         commands: list[Command] = []
         for node in _by_probability(node for run in runs for node in run.to_predict()):
+            if node in self._predicting:  # a prediction for another path, which ends soon
+                continue
             if len(self._predicting) > self._limits.max_inflight:
                 break
             if not self._is_affordable(len(self._predicting)):

@@ -29,6 +29,7 @@ class PredictedCall:
         is_predicted: Whether a guesser was told to predict what comes next.
         children: What may come next, by the key of the call.
         dropped: Whether the agent has gone another way.
+        repeats: Whether a guess was left out because the path has an equal call.
         held_back: Why the call, or the prediction of what comes next, was last held back.
     """
 
@@ -42,6 +43,7 @@ class PredictedCall:
     is_predicted: bool = False
     children: dict[str, PredictedCall] = dataclasses.field(default_factory=dict)
     dropped: bool = False
+    repeats: bool = False
     held_back: str | None = None
 
     @property
@@ -120,7 +122,9 @@ class AgentRun:
             known = node.children.get(call.key)
             if known is not None:
                 known.rank, known.probability = rank, probability
-            elif call.key not in made:
+            elif call.key in made:
+                node.repeats = True
+            else:
                 node.children[call.key] = PredictedCall(node.run, (), node, call, rank, probability)
 
     def to_predict(self) -> list[PredictedCall]:
@@ -157,6 +161,8 @@ class AgentRun:
                 child = PredictedCall(self.number)
             node = child
         node.parent, node.events, node.call, node.execution = None, tuple(self.events), None, None
+        if node.repeats:  # the path is gone, so that the guess counts now
+            node.is_predicted = node.repeats = False
         kept = set(node.subtree())
         self.root = node
         return [other for other in old.subtree() if other not in kept]

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.server.mcpserver import MCPServer
+from mcp.types import ToolAnnotations
 
 from spec_envs import Effect, Guess, InvalidConfiguration
 from spec_envs.agents import NGramGuesser
@@ -182,5 +184,41 @@ def test_a_client_that_was_closed_is_not_called_ahead():
             async with tools.run("Where does ann live?"):
                 await tools.settle()
             assert tools.statistics.failed == 0 and tools.statistics.started > 0
+
+    asyncio.run(main())
+
+
+class Always:
+    """Guesses that a clock is read."""
+
+    async def guess(self, call, k):
+        return [Guess({"name": "now", "arguments": {}}, 0.9)]
+
+
+def test_a_clock_with_a_hint_is_read_anew_by_each_poll_and_an_unlisted_name_touches_nothing():
+    server = MCPServer("clock")
+    times = []
+
+    @server.tool(annotations=ToolAnnotations(readOnlyHint=True))
+    async def now() -> int:
+        """The time."""
+        times.append(1)
+        return len(times)
+
+    async def main():
+        limits = ToolLimits(min_latency_s=0.0, doubt_s=600.0)
+        async with SpeculativeTools({}, Always(), limits=limits) as tools:
+            async with SpeculativeClient(server, tools=tools, trust_annotations=True) as client:
+                await client.list_tools()
+                answers = []
+                async with tools.run():
+                    for number in range(4):
+                        await tools.settle()
+                        if number == 2:
+                            assert (await client.call_tool("nwo", {})).is_error
+                        answers.append((await client.call_tool("now", {})).structured_content)
+                assert answers == [{"result": number} for number in range(1, 5)]
+                assert tools.statistics.hits == 4
+                await tools.close()
 
     asyncio.run(main())
