@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check docs clean
+.PHONY: help demo test check conformance docs clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -28,6 +28,9 @@ check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and 
 	$(BIN)/mypy examples tests
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q -m docs
+
+conformance: $(VENV)/.installed-test ## Play 2,000 episodes of random reads and writes: no read may be stale (minutes)
+	$(BIN)/python -m tests.wrappers.store --episodes 2000
 
 docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs/design.svg anew
 	$(BIN)/python scripts/api_page.py

@@ -15,6 +15,7 @@ An integer is whatever has ``__index__`` and is not a bool: ``np.int64(3)`` and 
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -60,6 +61,21 @@ def _integer(name: str, value: object, least: int, expected: str) -> int:
     if number is None or number < least:
         raise InvalidConfiguration(f"{name} must be {expected} of at least {least}, not {value!r}")
     return number
+
+
+def number(name: str, value: Any, *, least: float, most: float = math.inf) -> float:
+    """The argument ``name``, if it is a number (no bool, no NaN) from ``least`` to ``most``, as a ``float``.
+
+    Raises:
+        InvalidConfiguration: ``value`` is something else.
+    """
+    try:
+        if not isinstance(value, (bool, str, bytes)) and least <= float(value) <= most:
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    expected = f"at least {least}" if most == math.inf else f"in [{least}, {most}]"
+    raise InvalidConfiguration(f"{name} must be a number {expected}, not {value!r:.80}")
 
 
 def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:

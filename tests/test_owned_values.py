@@ -153,7 +153,7 @@ CHANGED: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "an array of lists": (lambda: _objects(["a"], 1), lambda v: v[0].append("b")),
     "a view in an array": (lambda: _objects(np.zeros(3)[1:], 1), lambda v: v[0].__setitem__(0, 9)),
     "arrays in a dict": (lambda: {"o": np.zeros(2)}, lambda v: v["o"].__setitem__(0, 9)),
-    "a masked array": (lambda: np.ma.array([1, 2], mask=[0, 1]), lambda v: v.__setitem__(0, 9)),
+    "a masked array": (lambda: np.ma.array([1, 2], mask=[False, True]), lambda v: v.__setitem__(0, 9)),
     "a user class": (Plain, lambda v: v.items.append("b")),
     "a user class with slots": (WithSlots, lambda v: v.items.append("b")),
     "a list of its own class": (lambda: MyList(["a"]), lambda v: v.append("b")),

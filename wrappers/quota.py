@@ -12,6 +12,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Hashable
+from numbers import Real
 
 from spec_envs.checks import integer_or_none
 from spec_envs.errors import InvalidConfiguration
@@ -38,9 +39,9 @@ class HandlerLimit:
     per_s: float = 60.0
 
     def __post_init__(self) -> None:
-        integer_or_none("max_inflight", self.max_inflight, least=1)
-        integer_or_none("max_calls", self.max_calls, least=1)
-        if not 0 < self.per_s < math.inf:
+        for name in ("max_inflight", "max_calls"):
+            object.__setattr__(self, name, integer_or_none(name, getattr(self, name), least=1))
+        if isinstance(self.per_s, bool) or not (isinstance(self.per_s, Real) and 0 < self.per_s < math.inf):
             raise InvalidConfiguration(f"per_s must be a finite number of seconds above 0, not {self.per_s!r}")
 
 

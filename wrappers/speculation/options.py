@@ -48,7 +48,7 @@ class SessionOptions:
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
         for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
-            integer(name, getattr(self, name), least=least)
+            object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -47,20 +48,19 @@ class Limits:
     windows_ahead: bool = True
 
     def __post_init__(self) -> None:
-        _require_at_least("max_inflight", self.max_inflight, 0)
-        _require_at_least("max_nodes", self.max_nodes, 2)
-        _require_at_least("max_depth", self.max_depth, 0)
-        _require_at_least("max_reads", self.max_reads, 0)
-        for name in ("max_tokens", "max_money", "money_per_s", "read_ttl_s"):
-            _require_at_least(name, getattr(self, name), 0)
-        if not 0.0 <= self.min_probability <= 1.0:
-            raise InvalidConfiguration(f"min_probability must lie in [0, 1], not {self.min_probability!r}")
+        for name, least in (("max_inflight", 0), ("max_nodes", 2), ("max_reads", 0)):
+            object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
+        object.__setattr__(self, "max_depth", integer_or_none("max_depth", self.max_depth, least=0))
+        number("min_probability", self.min_probability, least=0.0, most=1.0)
+        number("read_ttl_s", self.read_ttl_s, least=0.0)
+        for name in ("max_tokens", "max_money", "money_per_s"):
+            if getattr(self, name) is not None:
+                number(name, getattr(self, name), least=0.0)
+        if not isinstance(self.per_handler, Mapping) or not all(
+            isinstance(limit, HandlerLimit) for limit in self.per_handler.values()
+        ):
+            raise InvalidConfiguration(f"per_handler must map names to a HandlerLimit, not {self.per_handler!r}")
 
     def reach(self, depth: int, probability: float) -> bool:
         """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
         return (self.max_depth is None or depth <= self.max_depth) and probability >= self.min_probability
-
-
-def _require_at_least(name: str, value: float | None, least: float) -> None:
-    if value is not None and value < least:
-        raise InvalidConfiguration(f"{name} must be at least {least}, not {value!r}")
