@@ -154,7 +154,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         if self._np_random is not None:
             state["_rng_snapshot"] = snapshot(self._np_random.bit_generator)
             state["_np_random"] = None
-        self._shared.users.add(twin)
+        self._shared.users.update((self, twin))  # an unpickled environment is not among them yet
         return twin
 
     @property
@@ -200,6 +200,10 @@ class _Shared:
         self.users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
         # A fork that is dropped without close() leaves with the garbage collector; then this closes what is left.
         self._close = weakref.finalize(self, _close_all, resources, os.getpid())
+        self._resources = resources
+
+    def __reduce__(self) -> tuple[type[_Shared], tuple[list[Any]]]:
+        return _Shared, (self._resources,)
 
     def leave(self, user: CallEnv[Any, Any]) -> None:
         self.users.discard(user)

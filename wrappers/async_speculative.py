@@ -71,15 +71,9 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         policy: ``async def policy(observation)``, or ``(observation, cancel)``; or a plain function.
         guessers: By handler name. A guesser whose ``guess`` is a coroutine function runs on the loop, and so does its
             ``observe``.
-        prefetchers: As for ``SpeculativeWrapper``; plain functions.
-        k: As for ``SpeculativeWrapper``.
-        max_inflight: As for ``SpeculativeWrapper``. With 0 and no guessers, this is the plain loop.
-        limits: As for ``SpeculativeWrapper``.
-        canonical: As for ``SpeculativeWrapper``; **lossy**.
-        shadow_every: As for ``SpeculativeWrapper``.
-        rehearse: As for ``SpeculativeWrapper``.
-        prove_every: As for ``SpeculativeWrapper``.
-        max_trace_events: As for ``SpeculativeWrapper``.
+
+    All other options mean what they mean for ``SpeculativeWrapper``; prefetchers are plain functions. With
+    ``max_inflight=0`` and no guessers, this is the plain loop.
 
     Info:
         ``info["speculation"]``: as for ``SpeculativeWrapper``.

@@ -237,6 +237,9 @@ class ChessEnv(CallEnv[Observation, Action]):
         twin._action_space = None
         return twin
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_action_space": None}  # made when asked for, by each environment itself
+
     def first_moves(self) -> tuple[str, ...]:
         """The moves that are sure to be legal after ``reset()``, whatever is drawn and whatever the opponent does."""
         return first_moves(self._start, _COLORS[self._default_color])

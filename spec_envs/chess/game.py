@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import weakref
-from typing import Self
+from typing import Any, Self
 
 import chess
 
@@ -48,6 +48,9 @@ class Game:
     )
     #: The last of them, held: a step that is run again with one more response makes its first move again.
     _latest: list[Self] = dataclasses.field(default_factory=list, init=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self) if field.init)
 
     @classmethod
     def at(cls, board: chess.Board, *, claim_draw: bool = True) -> Self:

@@ -16,7 +16,7 @@ from spec_envs.errors import HandlerFailed
 from spec_envs.search.pages import Fetched, Page
 from spec_envs.search.web.answers import Answer, BrokenBody, Inflater, decoded, without_refresh
 from spec_envs.search.web.backends import BrowserBackend, HttpBackend
-from spec_envs.search.web.client import WebSettings
+from spec_envs.search.web.client import WebSettings, seconds_to_wait
 from spec_envs.search.web.mediawiki import parse, search_path
 from tests.search.sites import HostileSite, article, ask, needs_chromium, send
 
@@ -260,6 +260,15 @@ class TestLeading:
     def test_any_text_leads_somewhere_or_not(self, text):
         target = answer_of(body=f"<meta http-equiv=refresh content={text}").refresh()
         assert target is None or target.isascii()
+
+    @given(st.binary(max_size=80))
+    def test_any_bytes_are_an_address_in_ascii(self, location):
+        found = answer_of(status=302, location=location.decode("latin-1")).location
+        assert found is not None and found.isascii() and not set(found) & set(" \r\n\0")
+
+    @given(st.text(max_size=40))
+    def test_any_text_is_a_wait(self, demand):
+        assert seconds_to_wait(demand) >= 0.0
 
     def test_a_page_full_of_beginnings_is_read_at_once(self):
         for text in ("<meta ", '<meta "', "<meta '\"", "<!--", "<script>", '<meta a="b" '):

@@ -218,7 +218,7 @@ class WebClient:
             HandlerFailed: That is longer than a call may wait.
         """
         demand = response.headers.get("retry-after", "").strip()
-        seconds = _seconds(demand)
+        seconds = seconds_to_wait(demand)
         if seconds > _MAX_RETRY_AFTER_S:
             raise HandlerFailed(
                 f"{url} answered with status {response.status_code}, and asks to wait longer than "
@@ -242,7 +242,7 @@ class WebClient:
         return self._client
 
 
-def _seconds(retry_after: str) -> float:
+def seconds_to_wait(retry_after: str) -> float:
     """The header ``Retry-After``, which is a number of seconds or a date, in seconds; 0 if it is something else."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)

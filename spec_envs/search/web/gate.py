@@ -125,7 +125,7 @@ class Gate:
         answer.check_page()
         text = without_refresh(answer.text())
         check_number_of_tags(answer.url, text)
-        await self._reply(writer, answer.status, "text/html; charset=utf-8", text.encode())
+        await self._reply(writer, 200, "text/html; charset=utf-8", text.encode())
         self._delivered()
 
     async def _reply(self, writer: asyncio.StreamWriter, status: int, kind: str, body: bytes) -> None:
