@@ -1,7 +1,5 @@
 """``CallableGuesser``: a function that names likely responses, as a guesser."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``FrequencyGuesser``: the responses that followed equal queries before."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Hashable

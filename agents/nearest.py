@@ -1,7 +1,5 @@
 """``NearestGuesser``: the responses that followed the most similar queries, for queries that are numbers."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Hashable, Mapping
 from typing import Any

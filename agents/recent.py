@@ -1,7 +1,5 @@
 """``Recent``: a bounded dictionary that forgets the entry that was not used for longest."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -1,7 +1,5 @@
 """``ReplyGuesser``: a user's next message, learned from the replies of users to similar messages."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import threading

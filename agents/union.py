@@ -1,7 +1,5 @@
 """``UnionGuesser``: merges the guesses of several guessers."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Hashable, Sequence

@@ -3,8 +3,6 @@
 A command has the options of the experiment's settings, those that are given here, and ``--json``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 from typing import Any, get_args

@@ -4,8 +4,6 @@ An error of the library is shown as one line; the exit code is 2 for an input th
 failed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What the experiments have in common: episodes that are played and timed, clocks, and the figures of a run."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,6 @@ fields of a ``Settings`` class, and the class itself checks the same bounds, so 
 wherever it comes from. Modules with settings import little, because ``--help`` imports them all.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import operator

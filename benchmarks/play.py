@@ -1,7 +1,5 @@
 """``spec-envs play``: a person at the terminal, and an agent that works ahead while they type."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """``spec-envs serve-model``, ``shop`` and ``wiki``: local servers that stand in for a model, a shop and a website."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import math

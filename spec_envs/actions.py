@@ -1,7 +1,5 @@
 """Random actions that are allowed, for those who try an environment out."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

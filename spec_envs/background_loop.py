@@ -3,8 +3,6 @@
 The loop makes a blocking call cancellable at any moment: while it connects, waits for an answer, backs off or reads.
 """
 
-from __future__ import annotations
-
 import asyncio
 import concurrent.futures
 import contextlib

@@ -13,8 +13,6 @@ In an environment:
 An integer is whatever has ``__index__`` and is not a bool: ``np.int64(3)`` and ``np.array(3)`` as well as ``3``.
 """
 
-from __future__ import annotations
-
 import math
 import operator
 from collections.abc import Mapping, Sequence

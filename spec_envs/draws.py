@@ -3,8 +3,6 @@
 In ``random.Random`` only ``random()`` promises this; ``choice``, ``sample`` and ``shuffle`` have changed before.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from typing import TypeVar

@@ -3,8 +3,6 @@
 Two signals are not errors, and a caller of ``step`` never sees them: ``CallPending`` and ``CallCancelled``.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -1,7 +1,5 @@
 """Optional dependencies: one message with the one command that installs everything that is missing."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Guessers and prefetchers, which say what may come while an episode waits for the response to a call."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol

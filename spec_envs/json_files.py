@@ -1,7 +1,5 @@
 """Reading JSON, from files and from the texts of agents, and checking the values in it."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Slots: each is used by one call at a time, so that calls neither disturb each other nor share a program."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Spaces of text that several environments use: any text, and text that can be read as an action."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """A person at a terminal, who answers one question at a time."""
 
-from __future__ import annotations
-
 import sys
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Values of queries and responses: compared by a key, and copied for a receiver who may change them."""
 
-from __future__ import annotations
-
 import copy
 import copyreg
 import dataclasses

@@ -1,7 +1,5 @@
 """``AsyncSpeculativeWrapper``: the same episode in less time, on an event loop."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
 from types import TracebackType

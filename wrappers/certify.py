@@ -1,7 +1,5 @@
 """``certify``: does the speculative loop give what the plain loop gives?"""
 
-from __future__ import annotations
-
 import dataclasses
 import enum
 import itertools

@@ -4,8 +4,6 @@ Pure: no clock; times are given in seconds. The speculation tree and ``wrappers.
 one rule: a mean goes back over the last ``MEMORY`` values, so that a handler that becomes slower is soon noticed.
 """
 
-from __future__ import annotations
-
 import collections
 import math
 import statistics

@@ -7,8 +7,6 @@ clock and in virtual time, and a cancelled call stops at its next wait. A decora
 token gets a new one.
 """
 
-from __future__ import annotations
-
 import bisect
 import inspect
 import itertools

@@ -1,7 +1,5 @@
 """``LastWriteWins``: a slow tuner and a fast guesser set the same live system. **Lossy**, unlike speculation."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import dataclasses

@@ -4,8 +4,6 @@ The query and a seed determine the latency. Equal queries take equally long in e
 simulated latency is still a function of its query.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import pickle

@@ -1,7 +1,5 @@
 """What ``LastWriteWins`` has done to a live system: a record of each window, and counts."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any, Literal
 

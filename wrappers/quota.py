@@ -5,8 +5,6 @@ until ``per_s`` seconds after it began. Authoritative calls begin as early as th
 room for them: one slot, and as many calls of each window as authoritative calls lately needed, and one more.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import itertools

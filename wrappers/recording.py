@@ -13,8 +13,6 @@ No other value is written: a value that would be read as another value is refuse
 creates objects of those classes only that the caller names.
 """
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import json

@@ -3,8 +3,6 @@
 A query that holds no position, such as an observation of planes, gets no guess.
 """
 
-from __future__ import annotations
-
 import abc
 from typing import Any
 

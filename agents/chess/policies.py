@@ -1,7 +1,5 @@
 """Policies for ``SpecChess-v0``, and how its moves are written in actions and responses."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Literal, get_args
 
 import chess

@@ -1,7 +1,5 @@
 """``ChatPolicy``: a chat model as the policy."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from spec_envs import HandlerFailed

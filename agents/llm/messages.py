@@ -4,8 +4,6 @@ A model is a handler (``spec_envs.Handler``) of ``ChatRequest`` that returns a `
 handlers (latency, recording, replay, retry, rate limits, metering) is a decorator of models, and a function is a model.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol

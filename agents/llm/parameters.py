@@ -1,7 +1,5 @@
 """The parameters of a request to a server, in the form that the server takes."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Awaitable, Callable, Mapping

@@ -1,7 +1,5 @@
 """The prices of tokens by model. To extend the table: ``PRICES | {"my-model": Price(0.2, 0.8)}``."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Mapping

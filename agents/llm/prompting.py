@@ -1,7 +1,5 @@
 """``Prompting``: what policies, customers and guessers share that prompt a chat model, blocking or on an event loop."""
 
-from __future__ import annotations
-
 import abc
 import dataclasses
 from collections.abc import Generator

@@ -1,7 +1,5 @@
 """Tells the answer of a chat model from reasoning that the model, or its server, writes into the same text."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 

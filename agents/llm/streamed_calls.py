@@ -4,8 +4,6 @@ In OpenAI's protocol a piece has the ``index`` of its call, the first piece has 
 of the arguments are appended. Other servers give every call the same index or none, repeat names, or send calls whole.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence

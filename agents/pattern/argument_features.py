@@ -1,7 +1,5 @@
 """The candidates for one argument of one tool at one moment, with the features of each."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 

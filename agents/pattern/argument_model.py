@@ -1,7 +1,5 @@
 """Chooses the values of a call's arguments with a log-linear model, and joins them with a beam search."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Arguments that appear nowhere as a whole: lists of ids, and records with the fields that a tool takes."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping

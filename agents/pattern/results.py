@@ -1,7 +1,5 @@
 """Takes a tool's result apart: its values, its records (JSON objects), and its lists of records."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import json

@@ -4,8 +4,6 @@ No regular expression here is made for a domain. ``normal`` returns the form in 
 ``shape`` returns the form of a value, by which kinds of values are told apart without knowing the kinds.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

@@ -1,7 +1,5 @@
 """The most likely next calls with all their arguments: a model of the next tool, and the model of arguments."""
 
-from __future__ import annotations
-
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence

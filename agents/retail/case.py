@@ -1,7 +1,5 @@
 """What the scripted clerk knows, read from the dialogue, so that the next action depends on the observation alone."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

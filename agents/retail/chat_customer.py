@@ -1,7 +1,5 @@
 """``ChatCustomer``: a chat model as the customer of ``SpecRetail-v0``."""
 
-from __future__ import annotations
-
 from spec_envs import HandlerFailed
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompting import Prompting, Steps

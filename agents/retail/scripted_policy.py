@@ -1,7 +1,5 @@
 """``ScriptedRetailPolicy``: a clerk that solves the generated tasks of ``SpecRetail-v0`` by the phrases in them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """``SearchGuesser``: an agent's next action in ``SpecSearch-v0``, predicted in milliseconds and without an LLM."""
 
-from __future__ import annotations
-
 import functools
 import json
 import threading

@@ -1,7 +1,5 @@
 """The probability of each possible action of an agent, and the actions that came next in earlier episodes."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Hashable, Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The actions that an agent may take next, each with features that tell for or against the action."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

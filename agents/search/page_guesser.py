@@ -1,7 +1,5 @@
 """``PageGuesser``: the content of a page, from its earlier content."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from spec_envs import Call, Guess

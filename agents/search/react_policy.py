@@ -1,7 +1,5 @@
 """``ReActPolicy``: a chat model that plays ``SpecSearch-v0`` by thinking and acting in turns (arXiv 2210.03629)."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """``RecordedSearchGuesser``: the guesses that were made while an episode was recorded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Policies that need no model: a reader that solves generated questions, and the replay of a known solution."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

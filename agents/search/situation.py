@@ -1,7 +1,5 @@
 """What an observation of ``SpecSearch-v0`` says of the episode: the question, what was done, and what was found."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import json

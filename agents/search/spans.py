@@ -1,7 +1,5 @@
 """Finds names, titles, years and numbers in a text: what an agent may search for next, or answer with."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

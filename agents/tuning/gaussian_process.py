@@ -1,7 +1,5 @@
 """``GaussianProcess``: a strategy by Bayesian optimisation with scikit-learn's Gaussian process."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import warnings

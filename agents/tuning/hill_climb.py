@@ -1,7 +1,5 @@
 """``HillClimb``: a strategy that steps along one knob at a time, and the measured settings that it starts from."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

@@ -1,7 +1,5 @@
 """``TuningPolicy`` and ``TuningGuesser``: a strategy as policy or guesser; and blind strategies."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol

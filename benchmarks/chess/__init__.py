@@ -1,7 +1,5 @@
 """``spec-envs bench chess``: how much thinking time does speculation save in recorded games of chess?"""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

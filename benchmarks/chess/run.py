@@ -5,8 +5,6 @@ Both players are replayed with their recorded thinking times, so a run without s
 seconds, with the wall clock in real ones.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import random

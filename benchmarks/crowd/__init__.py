@@ -1,7 +1,5 @@
 """``spec-envs bench crowd``: how many episodes does one process hold at once, each with a tree of its own?"""
 
-from __future__ import annotations
-
 import dataclasses
 
 from spec_envs.benchmarks import options

@@ -1,7 +1,5 @@
 """Many episodes at once on one event loop, each with a tree of its own: are limits kept, and is anything left over?"""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import dataclasses

@@ -1,7 +1,5 @@
 """``spec-envs bench guess``: how often is the next tool call of an agent among the first guesses?"""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Literal

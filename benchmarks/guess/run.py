@@ -7,8 +7,6 @@ in canonical form (keys in any order, ``60.0`` is ``60``, lists in their order).
 either all learned from or all predicted.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 import time

@@ -1,7 +1,5 @@
 """``spec-envs bench overhead``: what does the machinery cost where it saves nothing?"""
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 import time

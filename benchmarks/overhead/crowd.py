@@ -1,7 +1,5 @@
 """Many wrappers in one process, each with many sleeping calls in flight: are limits kept, and do all threads end?"""
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

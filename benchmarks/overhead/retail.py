@@ -3,8 +3,6 @@
 Figures that depend on the process (memory, data of a hundred times the size) are measured in a process of their own.
 """
 
-from __future__ import annotations
-
 import gc
 import importlib.util
 import itertools

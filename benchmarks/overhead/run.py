@@ -1,7 +1,5 @@
 """What speculation costs where it saves nothing: forks, steps, windows, cancelling, and whole runs."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import itertools

@@ -1,7 +1,5 @@
 """``spec-envs bench retail``: how much less do customers wait when agent, customer and tools are predicted?"""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Literal

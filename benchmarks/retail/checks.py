@@ -1,7 +1,5 @@
 """``spec-envs retail replay`` and ``certify``: is the shop that of tau-bench, and does speculation change nothing?"""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path

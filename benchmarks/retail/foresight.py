@@ -1,7 +1,5 @@
 """How much of a conversation can be predicted: the agent's next call, and the calls of the next turn."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

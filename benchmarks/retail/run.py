@@ -5,8 +5,6 @@ Each task is run twice: first by the plain loop without any delay, to know what 
 the same conversation. The customer waits for all of the time except that of typing, which nothing can save.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import statistics

@@ -1,7 +1,5 @@
 """``spec-envs bench search``: how much time does speculation save an agent that searches the web?"""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

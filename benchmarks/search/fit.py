@@ -5,8 +5,6 @@ scripted agent on the train split of the generated questions, and to nothing els
 splits are unknown to the guesser when ``spec-envs bench search`` runs them.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import random

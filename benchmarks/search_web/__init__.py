@@ -1,7 +1,5 @@
 """``spec-envs bench search-web``: what does speculation save where real pages are loaded, and is anything lost?"""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

@@ -6,8 +6,6 @@ headless Chromium. It answers each question twice on the wall clock: by the plai
 episodes of other questions, in which neither the site nor the agent pauses.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """``spec-envs bench served-chess``: what does speculation save of a game whose players call a model over HTTP?"""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

@@ -6,8 +6,6 @@ take equally long. The tokens that the server of the speculative game has produc
 ``statistics`` reports.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """A model server that speaks OpenAI's protocol and is backed by anything callable: see ``ModelServer``."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

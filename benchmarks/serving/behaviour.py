@@ -1,7 +1,5 @@
 """How a model server behaves: how fast it writes, how many requests it accepts, and which faults it has in tests."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import math

@@ -1,7 +1,5 @@
 """What a model server can be backed by: engines and scripted agents, which read what our policies and guessers send."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import json

@@ -1,7 +1,5 @@
 """OpenAI's chat completions on the wire: an answer as tokens, chunks and usage."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

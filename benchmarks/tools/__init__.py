@@ -1,7 +1,5 @@
 """``spec-envs bench tools``: what does ``SpeculativeTools`` save an agent whose loop an SDK runs?"""
 
-from __future__ import annotations
-
 import dataclasses
 
 from spec_envs.benchmarks import options

@@ -6,8 +6,6 @@ predicted. Of each two, one calls its tools directly and one through ``Speculati
 the models of all, and each agent has an MCP server over stdio of its own.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import dataclasses

@@ -3,8 +3,6 @@
 Every record holds the id of the next one: a ticket leads to its customer, the customer to an account, and so on.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import sys

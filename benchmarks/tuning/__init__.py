@@ -1,7 +1,5 @@
 """``spec-envs bench tuning``: how soon does a system do well that is tuned by a slow tuner and a fast guesser?"""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """``spec-envs tuning certify``: are episodes of ``SpecTuning-v0`` on the simulator the same with speculation?"""
 
-from __future__ import annotations
-
 import zlib
 from typing import Any
 

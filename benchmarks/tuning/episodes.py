@@ -4,8 +4,6 @@ The clock begins with the first window, under the starting setting. A figure of 
 begins, so that time in which nothing is measured counts as well.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import zlib

@@ -1,7 +1,5 @@
 """The report of ``spec-envs bench tuning``: a table, JSON, and a picture of the curves."""
 
-from __future__ import annotations
-
 import dataclasses
 import statistics
 from collections.abc import Iterator, Sequence

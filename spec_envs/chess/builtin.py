@@ -5,8 +5,6 @@ is quiet. Scores are updated move by move, so only the first position is evaluat
 deterministic: the same board, with the same last moves, always gets the same answer.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable
 

@@ -4,8 +4,6 @@ Both look at the board from the side of the player concerned: for black, ranks a
 that was trained there plays here, and the other way round.
 """
 
-from __future__ import annotations
-
 import functools
 
 import chess

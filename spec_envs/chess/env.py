@@ -1,7 +1,5 @@
 """``SpecChess-v0``: the agent plays one side of a game of chess, a handler the other."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, SupportsIndex

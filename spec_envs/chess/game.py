@@ -5,8 +5,6 @@ if a short one, and forks of an environment run on other threads; it also takes 
 game remembers which positions it has seen, and its board carries no moves to take back.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import weakref

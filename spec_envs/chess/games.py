@@ -5,8 +5,6 @@ A record is a JSON object with a list ``plies``. Each ply has ``move`` (UCI), ``
 predicted, most likely first, with the ``seconds`` and ``tokens`` of that prediction.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import os

@@ -1,7 +1,5 @@
 """Moves as people and models write them (figurines, arrows, words, annotations), read as a legal move or not at all."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -7,8 +7,6 @@ Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation. Its `
 * ``HumanOpponent`` is ``WRITE``: a person is asked once, for a position that has really come up.
 """
 
-from __future__ import annotations
-
 import random
 from typing import Any, ClassVar, Protocol, TextIO
 

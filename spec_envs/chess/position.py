@@ -1,7 +1,5 @@
 """A chess position as an immutable value: the query of calls to an opponent, a policy or a guesser."""
 
-from __future__ import annotations
-
 import dataclasses
 import threading
 from collections import OrderedDict

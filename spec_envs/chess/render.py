@@ -1,7 +1,5 @@
 """A game as text for a terminal, as a picture, and as PGN. Nothing here changes a game."""
 
-from __future__ import annotations
-
 import importlib
 import io
 from typing import Any

@@ -1,7 +1,5 @@
 """Where a game starts: a FEN, the end of a PGN's main line, a named opening, or the usual position."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import io

@@ -1,7 +1,5 @@
 """A UCI engine in a process of its own: its options, its searches, and what it prints, read as moves with scores."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import re

@@ -6,8 +6,6 @@ some classes (those built on ``gymnasium.utils.EzPickle``) run their constructor
 without a word. What cannot be copied faithfully is refused with ``NotForkable``.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar

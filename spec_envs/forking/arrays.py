@@ -1,7 +1,5 @@
 """Copies of numpy arrays: what shares memory in the original shares memory in the copy."""
 
-from __future__ import annotations
-
 import array
 import ctypes
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Copies of functions, methods and caches, bound to the copy of what they hold."""
 
-from __future__ import annotations
-
 import functools
 import gc
 import itertools

@@ -4,8 +4,6 @@ The two graphs of objects are walked side by side. An object that is reached twi
 the copy as well. So this finds copies that tear shared state apart, and copies that share state with the original.
 """
 
-from __future__ import annotations
-
 import collections
 import functools
 import random

@@ -5,8 +5,6 @@ bound to the copy; spaces and specs are shared as long as that cannot be noticed
 the path that leads to it; and so are classes known to lose their state when copied. ``comparing`` checks the result.
 """
 
-from __future__ import annotations
-
 import collections
 import copyreg
 import types

@@ -4,8 +4,6 @@
 snapshot, and builds its generator from the snapshot only when the generator is needed.
 """
 
-from __future__ import annotations
-
 import copy
 from typing import Any, NamedTuple
 

@@ -7,8 +7,6 @@ members in the right order. What was built is looked at again. Where the memory 
 size are compared instead.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterator
 from typing import Any, NamedTuple

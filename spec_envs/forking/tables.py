@@ -4,8 +4,6 @@ A table of transition probabilities has thousands of small lists. They are looke
 of one by one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any

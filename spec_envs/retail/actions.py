@@ -1,7 +1,5 @@
 """Reads the agent's actions, which are messages to the customer or tool calls."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple

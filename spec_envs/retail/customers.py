@@ -1,7 +1,5 @@
 """The customers that come with the package: a script, a person at the terminal, and a recorded conversation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import ClassVar, TextIO

@@ -1,7 +1,5 @@
 """``SpecRetail-v0``: the agent serves a customer of an online shop with tools and under a policy, as in tau-bench."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -1,7 +1,5 @@
 """Loads the shop's data and tasks: from files in tau-bench's form, or from the generated shop of the package."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The queries of the environment's calls, as immutable values, and the default handler of tool calls."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Tasks: what a customer wants, the actions that fulfil it, and what the agent must say to the customer."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The agent's actions: ``search[entity]``, ``lookup[keyword]`` and ``finish[answer]``, or the equivalent tool calls."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 The full-text search ranks by BM25 and uses FTS5 of SQLite, which is part of Python.
 """
 
-from __future__ import annotations
-
 import re
 import sqlite3
 import threading

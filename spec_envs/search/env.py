@@ -1,7 +1,5 @@
 """``SpecSearch-v0``: answer a question by reading an encyclopedia, as ReAct does on HotpotQA."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Files of pages (a folder of texts in wiki markup, or JSON lines), and HotpotQA's files (arXiv 1809.09600)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path

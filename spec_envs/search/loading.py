@@ -1,7 +1,5 @@
 """The backends, corpora and questions that ``SpecSearch-v0`` knows by name, or reads from files."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable, Iterable

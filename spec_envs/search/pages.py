@@ -1,7 +1,5 @@
 """What a ``fetch`` call asks for and returns, as immutable values: a query, a page, and the result of a look-up."""
 
-from __future__ import annotations
-
 import dataclasses
 
 

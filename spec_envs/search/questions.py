@@ -1,7 +1,5 @@
 """A question with its answer, and the scores of an answer: exact match and F1 as in HotpotQA (arXiv 1809.09600)."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 import string

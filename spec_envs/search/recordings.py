@@ -9,8 +9,6 @@ likely first, and ``guessed_observation``, with the ``guess_seconds`` that guess
 thinking times of the agent nor any costs; see ``replay.py``.
 """
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import functools

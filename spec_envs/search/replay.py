@@ -1,7 +1,5 @@
 """Replay of recorded episodes: an agent that acts as recorded, and a site that answers as recorded."""
 
-from __future__ import annotations
-
 import json
 import math
 import random

@@ -1,7 +1,5 @@
 """``FakeEnv``: everything that speculation has to cope with, in one small environment."""
 
-from __future__ import annotations
-
 import hashlib
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The agent's actions: values of knobs as a mapping, as JSON text, or as coordinates in a box."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """``SpecTuning-v0``: the agent sets the knobs of a machine, or of a simulated one, and sees a workload's latencies."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar

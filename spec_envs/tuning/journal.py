@@ -5,8 +5,6 @@ values are restored on ``close()``, at the end of the process, and on SIGTERM; a
 next journal is opened, or by ``spec-envs tuning restore``. A lock ensures that only one process at a time writes.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import fcntl

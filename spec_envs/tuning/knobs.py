@@ -1,7 +1,5 @@
 """Knobs: what an agent may set, with bounds and a grid of values."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

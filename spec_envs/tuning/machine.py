@@ -3,8 +3,6 @@
 The C library does not wrap the system calls that set and read the slice: ``sched_setattr(2)``, ``sched_getattr(2)``.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

@@ -1,7 +1,5 @@
 """Workloads with a model and a known best setting: tasks that take turns on a core, and simulated servers."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

@@ -1,7 +1,5 @@
 """What is seen of an episode: the last windows as arrays or as text, a line for each window, and curves."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib
 import json

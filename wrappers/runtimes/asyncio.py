@@ -5,8 +5,6 @@ worker threads, as in the thread runtime; their calls end when they return. The 
 own too, so that cancelling the task that awaits the wrapper does not cancel the call.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import inspect

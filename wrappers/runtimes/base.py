@@ -5,8 +5,6 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 ``LastWriteWins`` run, await and cancel all their calls on them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dis
 import threading

@@ -1,7 +1,5 @@
 """What code that blocks needs of a runtime: one by its name, jobs whose starter waits, coroutines that never wait."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar

@@ -7,8 +7,6 @@ back, and changes nothing before its last call is answered. Wrappers around the 
 counter, a flag), so the attributes of every layer are put back too.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any

@@ -5,8 +5,6 @@ woken. Only cancelling happens after the lock is released, because it calls into
 ``guessing``; trace and statistics are kept in ``ledger``.
 """
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import logging

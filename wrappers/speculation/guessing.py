@@ -3,8 +3,6 @@
 Whom to predict, and when, is decided by the tree; calls of handlers are carried out by ``driver``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self

@@ -3,8 +3,6 @@
 Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and commit.
 """
 
-from __future__ import annotations
-
 import collections
 import logging
 import warnings

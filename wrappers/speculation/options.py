@@ -1,7 +1,5 @@
 """The options of a speculative wrapper, listed and checked once for both wrappers."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Callable, Hashable, Mapping

@@ -3,8 +3,6 @@
 Forks share this state, so an environment whose steps change it cannot be speculated on.
 """
 
-from __future__ import annotations
-
 import collections
 import itertools
 import random

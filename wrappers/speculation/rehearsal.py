@@ -5,8 +5,6 @@ neither the environment, nor the global random generators, nor its classes and m
 stepped.
 """
 
-from __future__ import annotations
-
 import time
 import warnings
 from collections.abc import Hashable

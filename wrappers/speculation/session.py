@@ -4,8 +4,6 @@
 that happens between two waits is here.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence

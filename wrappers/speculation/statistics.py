@@ -1,7 +1,5 @@
 """Counts and sums over the life of a wrapper, and the figures that follow from them."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

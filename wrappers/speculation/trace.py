@@ -1,7 +1,5 @@
 """What happened, event by event: every call that was started, why, and what became of it."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import heapq

@@ -1,7 +1,5 @@
 """What the adapters of MCP share: results and lists of tools. This module does not import ``mcp``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

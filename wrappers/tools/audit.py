@@ -1,7 +1,5 @@
 """Every call that was executed ahead of time, why, and what became of it; and counts of all calls."""
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import json

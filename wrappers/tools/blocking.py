@@ -1,7 +1,5 @@
 """``BlockingTools``: ``SpeculativeTools`` for a program that blocks, on an event loop in a thread of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import queue

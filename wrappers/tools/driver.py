@@ -3,8 +3,6 @@
 An agent's own calls are executed in the agent's own task, by ``proxy``; all else that takes time is here.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import copy

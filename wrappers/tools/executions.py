@@ -11,8 +11,6 @@ and no result whose execution begins before the end of the ``WRITE`` is kept. A 
 or was abandoned may take effect later; so it counts as in flight for ``doubt_s`` more.
 """
 
-from __future__ import annotations
-
 import collections
 import math
 from collections.abc import Hashable, Iterable

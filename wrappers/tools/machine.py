@@ -4,8 +4,6 @@ Pure, like ``wrappers.speculation.tree``: no loop, clock or I/O. ``executions`` 
 calls may be executed; ``runs`` says which calls are likely. The machine joins the two and keeps the statistics.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 from collections.abc import Iterable, Sequence

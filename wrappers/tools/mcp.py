@@ -1,7 +1,5 @@
 """``SpeculativeClient``: a client of the ``mcp`` package with tools called ahead of time. Needs the extra ``mcp``."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is declared of tools: what may be done with them (rules), how they are called (ports), and limits."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Set
 from typing import Any

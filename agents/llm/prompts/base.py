@@ -3,8 +3,6 @@
 A reading function raises ``ValueError`` for an unusable answer, with a reason that helps the model to correct it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence

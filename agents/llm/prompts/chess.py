@@ -1,7 +1,5 @@
 """Prompts for chess: the move of a policy or an opponent, and guesses of both."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Prompts for guesses alone: of an agent that reads or calls tools, and of the responses of any handler."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

@@ -1,7 +1,5 @@
 """Prompts for the shop: the agent's action, with the observation's tools and dialogue, and guesses of both sides."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

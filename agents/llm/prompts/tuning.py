@@ -1,7 +1,5 @@
 """Prompts for the tuning of a machine, for observations as text (``observation="text"``)."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The data of the generated shop: users, orders and products in tau-bench's form, made from one seed."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import Any

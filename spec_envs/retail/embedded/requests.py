@@ -4,8 +4,6 @@ Each function looks for a request that this customer could have of the shop as i
 actions; or returns ``None`` where it finds no such request.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 A task depends on the name of the data, its split and its index alone, so adding tasks does not change the others.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

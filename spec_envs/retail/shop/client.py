@@ -1,7 +1,5 @@
 """The tools of ``SpecRetail-v0`` as a client of the shop's HTTP API."""
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import json

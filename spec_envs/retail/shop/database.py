@@ -5,8 +5,6 @@ repeated, because its answer got lost, is answered from the database and not car
 lines with one key, so that it would show a write that happened twice.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import json

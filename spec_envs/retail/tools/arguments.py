@@ -1,7 +1,5 @@
 """The arguments of each tool: their names, types, and descriptions for the agent."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError

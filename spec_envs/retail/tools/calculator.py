@@ -3,8 +3,6 @@
 An expression has the value that Python gives it. Its length, its depth and the size of powers are limited.
 """
 
-from __future__ import annotations
-
 import operator
 import re
 from collections.abc import Callable

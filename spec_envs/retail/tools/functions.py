@@ -4,8 +4,6 @@ The results are tau-bench's to the last bit, and so is the place where they are 
 each change and the price difference of an exchange to cents, the payment for changed items not at all.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """All tools of tau-bench's retail domain, with its names, arguments, outputs and errors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

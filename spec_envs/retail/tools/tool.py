@@ -1,7 +1,5 @@
 """A tool as data, and the decorator that makes one from a Python function."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar

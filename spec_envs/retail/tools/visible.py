@@ -1,7 +1,5 @@
 """The part of the shop's data that a tool call can see: an answer stays valid until a write changes this part."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The pages of the local wiki in HTML, with MediaWiki's markup. All text is escaped here."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from html import escape

@@ -4,8 +4,6 @@ Both backends read a page as this module decodes it, so they agree on it. Labels
 Encoding Standard of the WHATWG says, and a page's own ``refresh`` what the HTML Standard says.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import re

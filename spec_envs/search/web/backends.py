@@ -1,7 +1,5 @@
 """The backends that read a MediaWiki site: over HTTP, or through real browsers."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 import weakref

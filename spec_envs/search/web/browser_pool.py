@@ -1,7 +1,5 @@
 """A pool of browsers that several threads use in turns."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Callable, Iterator

@@ -6,8 +6,6 @@ UTF-8, so that the browser shows what a reader without a browser reads. An ``htt
 forwarded, up to a number of bytes. All other requests are refused. Between loads the gate is shut.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import urllib.parse

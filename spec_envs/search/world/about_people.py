@@ -1,7 +1,5 @@
 """The articles about people, organisations and prizes."""
 
-from __future__ import annotations
-
 from spec_envs.search.world.entities import Entity
 from spec_envs.search.world.prose import (
     Paragraphs,

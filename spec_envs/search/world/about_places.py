@@ -1,7 +1,5 @@
 """The articles about places, from countries to towns, and about works, from novels to buildings."""
 
-from __future__ import annotations
-
 from spec_envs.search.world.entities import Entity
 from spec_envs.search.world.people_and_organisations import NOW
 from spec_envs.search.world.prose import Paragraphs, Writer, a, full_name, listed, number, occupation, the_full_name

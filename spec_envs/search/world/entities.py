@@ -1,7 +1,5 @@
 """The data types of the world: entities, with facts whose values are numbers, texts or other entities."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

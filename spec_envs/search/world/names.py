@@ -1,7 +1,5 @@
 """The names of the generated world: lists of names, and the draws from them. No name is drawn twice."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """The facts about people and their families, and about organisations and prizes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from spec_envs.draws import Draws

@@ -1,7 +1,5 @@
 """What all articles are written with: links, "a" and "the", dates, numbers and lists."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from spec_envs.draws import Draws

@@ -1,7 +1,5 @@
 """Questions about the world that take two or three pages to answer: along a chain of facts, or by comparison."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator

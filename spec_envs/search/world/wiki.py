@@ -1,7 +1,5 @@
 """The wiki about the world: an article for each entity, disambiguation pages, and redirects."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Callable
 

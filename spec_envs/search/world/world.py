@@ -1,7 +1,5 @@
 """Generates all facts of the world from a seed."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from typing import Any
 

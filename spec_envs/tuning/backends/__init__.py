@@ -1,7 +1,5 @@
 """The backends of ``SpecTuning-v0``: each answers ``measure`` calls by running a workload, or a model of one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from spec_envs.errors import InvalidConfiguration

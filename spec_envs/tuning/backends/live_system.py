@@ -1,7 +1,5 @@
 """Backends for a live system: knobs that apply themselves, and a workload that runs for a window."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import os

@@ -4,8 +4,6 @@
 private network namespace. ``sqlite`` uses a real database, on files of its own. Nothing outside of them is changed.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import tempfile
 import threading

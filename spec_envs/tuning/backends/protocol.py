@@ -1,7 +1,5 @@
 """The protocol of backends, and what several of them check."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 

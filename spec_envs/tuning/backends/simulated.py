@@ -1,7 +1,5 @@
 """The ``simulated`` backend: models of workloads, with noise, which take no time or virtual time."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import math

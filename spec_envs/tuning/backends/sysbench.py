@@ -1,7 +1,5 @@
 """The ``sysbench`` backend: Debian's sysbench on the CPU, its threads with a chosen slice. Needs no root."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import re

@@ -4,8 +4,6 @@ Nothing is written without the user's permission. Only files that a workload dec
 within the ranges of their knobs. The journal has the old value before a file is written; see ``journal.py``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import mmap
 import os

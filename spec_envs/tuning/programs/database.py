@@ -5,8 +5,6 @@ settings, ``rows``, ``reads`` (share of the events), ``seed``, ``settle_s`` and 
 ``latencies_ns`` of the events, the ``cpu_share`` of the core, and under ``read`` the settings as they read back.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import random

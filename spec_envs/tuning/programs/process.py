@@ -1,7 +1,5 @@
 """Starts a program of this folder in a process of its own, and talks to it in lines of JSON."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import subprocess

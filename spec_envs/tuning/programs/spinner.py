@@ -5,8 +5,6 @@ The arguments are the number of tasks on each core, and the cores. The first lin
 program.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import mmap

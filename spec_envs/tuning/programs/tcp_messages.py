@@ -6,8 +6,6 @@ The argument is the core to run on. The first line says how the namespace was ma
 ``read`` the limits as they read back. The namespace ends with the program.
 """
 
-from __future__ import annotations
-
 import ctypes
 import fcntl
 import os

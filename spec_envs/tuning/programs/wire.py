@@ -3,8 +3,6 @@
 This module imports nothing but the standard library, so that a program starts quickly.
 """
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

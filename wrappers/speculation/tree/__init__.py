@@ -23,8 +23,6 @@ what there is room for. Each part owns one fact, and does not know the others:
 * ``places``: whether there is room for it (slots, limits of handlers, budgets). ``runs`` tells it of each call.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any

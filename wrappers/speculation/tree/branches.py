@@ -7,8 +7,6 @@ response leads to the same next call.
 When a node starts, is predicted or is answered is decided elsewhere. Pure, like the tree that owns it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

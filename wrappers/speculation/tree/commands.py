@@ -1,7 +1,5 @@
 """The commands: what the speculation tree tells its driver to do, or that something has become of a node."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

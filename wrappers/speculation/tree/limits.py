@@ -1,7 +1,5 @@
 """What the speculation of one wrapper may use."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from types import MappingProxyType

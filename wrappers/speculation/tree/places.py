@@ -5,8 +5,6 @@ Places also keeps how long the calls of each handler take and what they cost, si
 Pure, like the tree that owns it: time only enters as a number.
 """
 
-from __future__ import annotations
-
 from spec_envs.calls import Call
 from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import CallEstimate

@@ -14,8 +14,6 @@ Which nodes there are, and what guesses do to them, is decided elsewhere. Pure, 
 enters as a number.
 """
 
-from __future__ import annotations
-
 import collections
 import dataclasses
 import math

@@ -7,8 +7,6 @@ different speed. Whether there is a slot, and whether a call may start at all, i
 Pure, like the tree that owns it.
 """
 
-from __future__ import annotations
-
 import heapq
 import itertools
 import math

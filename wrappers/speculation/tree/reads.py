@@ -4,8 +4,6 @@ There is at most one execution of equal ``READ`` calls at a time, also when the 
 execution that no node waits for is an *orphan*: it goes on while nobody needs its slot.
 """
 
-from __future__ import annotations
-
 import collections
 from collections.abc import Hashable
 

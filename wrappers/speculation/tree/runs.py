@@ -7,8 +7,6 @@ elsewhere.
 Pure, like the tree that owns it: time only enters as a number.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 from typing import Any
