@@ -10,20 +10,12 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Sequence
 
 from spec_envs import InvalidConfiguration
 
 #: The probability that is always left for a response that nobody guessed.
 _RESERVE = 0.01
-#: Outcomes are counted in bins of log odds of this width, from -_MAX_LOG_ODDS to _MAX_LOG_ODDS.
-_BIN_WIDTH = 0.5
-_MAX_LOG_ODDS = 9.0
-#: The number of ranks with a line of their own; further ranks share the last line.
-_RANKS = 3
 
 
 class RankCalibration:
@@ -161,98 +153,9 @@ class Reliability:
         return (self._hits.get(rank, 0) + self._strength) / (self._claimed.get(rank, 0.0) + self._strength)
 
 
-class LogOddsCalibration:
-    """Corrects probabilities by ``logit(p') = slope * logit(p) + offset``, with one line for each of the first ranks.
-
-    A line starts as the identity, and a prior worth ``strength`` observations pulls the line towards the identity.
-    Lines are fitted to counts in bins, so that they can be updated after each observation, and saved. Not thread-safe.
-
-    Args:
-        strength: The number of observations that the prior counts for.
-    """
-
-    def __init__(self, strength: float = 8.0) -> None:
-        self._strength = strength
-        bins = round(2 * _MAX_LOG_ODDS / _BIN_WIDTH) + 1
-        self._counts = np.zeros((_RANKS, bins))
-        self._hits = np.zeros((_RANKS, bins))
-        self._sums = np.zeros((_RANKS, bins))
-        self._lines: list[tuple[float, float] | None] = [None] * _RANKS
-
-    def corrected(self, claims: Sequence[float], *, exclusive: bool = True) -> list[float]:
-        """Return the corrected probabilities of the ranks 0, 1, …, none greater than the one before.
-
-        Args:
-            claims: The probability that the model claims for each rank.
-            exclusive: Whether only one prediction can come true. If so, the results are scaled to sum to less than 1.
-        """
-        result: list[float] = []
-        for rank, claim in enumerate(claims):
-            slope, offset = self._line(min(rank, _RANKS - 1))
-            value = 1.0 / (1.0 + math.exp(-(slope * _logit(claim) + offset)))
-            result.append(min(value, result[-1]) if result else value)
-        return capped(result) if exclusive else result
-
-    def observe(self, right: Collection[int], claims: Sequence[float]) -> None:
-        """Learn which predictions came true: ``right`` holds their ranks, ``claims`` the claims of all predictions."""
-        for rank, claim in enumerate(claims):
-            row, value = min(rank, _RANKS - 1), _logit(claim)
-            place = round((value + _MAX_LOG_ODDS) / _BIN_WIDTH)
-            self._counts[row, place] += 1
-            self._sums[row, place] += value
-            self._hits[row, place] += rank in right
-            self._lines[row] = None
-
-    def _line(self, row: int) -> tuple[float, float]:
-        line = self._lines[row]
-        if line is None:
-            line = self._lines[row] = self._fit(row)
-        return line
-
-    def _fit(self, row: int) -> tuple[float, float]:
-        """Return the most likely line, found by Newton's method. The prior makes the line unique."""
-        used = self._counts[row] > 0
-        if not used.any():
-            return 1.0, 0.0
-        counts, hits = self._counts[row][used], self._hits[row][used]
-        design = np.stack([self._sums[row][used] / counts, np.ones(len(counts))], axis=1)
-        start = np.array([1.0, 0.0])
-        prior = np.array([self._strength, self._strength / 4])
-        line = start.copy()
-        for _ in range(25):
-            p = 1.0 / (1.0 + np.exp(-design @ line))
-            slope = design.T @ (counts * p - hits) + prior * (line - start)
-            curvature = (design * (counts * p * (1 - p))[:, None]).T @ design + np.diag(prior)
-            step = np.linalg.solve(curvature, slope)
-            line -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))
-            if np.abs(step).max() < 1e-8:
-                break
-        return max(0.05, float(line[0])), float(line[1])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the whole state as JSON data."""
-        return {
-            "strength": self._strength,
-            **{name: getattr(self, f"_{name}").tolist() for name in ("counts", "hits", "sums")},
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> LogOddsCalibration:
-        """Return a calibration in the state that ``to_json`` returned."""
-        calibration = cls(data["strength"])
-        for name in ("counts", "hits", "sums"):
-            setattr(calibration, f"_{name}", np.array(data[name]))
-        return calibration
-
-
 def capped(probabilities: list[float]) -> list[float]:
     """Return the probabilities, scaled down to sum to just below 1 if they would sum to more."""
     total = sum(probabilities)
     if total <= 1 - _RESERVE:
         return probabilities
     return [(1 - _RESERVE) * each / total for each in probabilities]
-
-
-def _logit(p: float) -> float:
-    p = min(1 - 1e-9, max(1e-9, p))
-    return max(-_MAX_LOG_ODDS, min(_MAX_LOG_ODDS, math.log(p / (1 - p))))

@@ -8,7 +8,8 @@ from typing import Any
 from spec_envs import Call, CallCancelled, CancelToken, Guess, Guesser, InvalidConfiguration
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
-from spec_envs.handling import Closing, as_guess, is_async, unpriced_model
+from spec_envs.closing import Closing
+from spec_envs.handling import as_guess, is_async, unpriced_model
 from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)

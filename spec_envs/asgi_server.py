@@ -6,9 +6,9 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import require
-from spec_envs.handling import Closing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

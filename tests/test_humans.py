@@ -22,7 +22,7 @@ from spec_envs import CancelToken
 from spec_envs.agents import BuiltinChessPolicy, CallableGuesser, ScriptedRetailPolicy
 from spec_envs.benchmarks.play import likely_replies
 from spec_envs.chess.opponents import HumanOpponent
-from spec_envs.retail.customers import HumanCustomer
+from spec_envs.retail.unscripted_customers import HumanCustomer
 from spec_envs.terminal import Terminal
 from spec_envs.wrappers import SpeculativeWrapper
 

@@ -7,7 +7,8 @@ package. ``LastWriteWins`` is lossy. Decorators of handlers are in ``spec_envs.w
 """
 
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
-from spec_envs.wrappers.certify import Certificate, Verdict, certify, certify_async
+from spec_envs.wrappers.certificate import Certificate, Verdict
+from spec_envs.wrappers.certify import certify, certify_async
 from spec_envs.wrappers.last_write_wins import LastWriteWins
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime

@@ -1,7 +1,6 @@
 """``certify``: does the speculative loop give what the plain loop gives?"""
 
 import dataclasses
-import enum
 import itertools
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from typing import Any, cast
@@ -13,6 +12,7 @@ from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import answered, as_handler
 from spec_envs.values import key_of
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
+from spec_envs.wrappers.certificate import Certificate, Difference, Verdict
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.blocking import make_runtime, run_blocking
@@ -23,66 +23,6 @@ from spec_envs.wrappers.speculative import SpeculativeWrapper
 Policy = Callable[..., Any]
 #: One entry for the reset and one for each step: field name -> value, or the value's key.
 Record = list[dict[str, Any]]
-
-
-class Verdict(enum.Enum):
-    """What the comparison has shown."""
-
-    LOSSLESS = "lossless"
-    NONDETERMINISTIC_CONTROL = "nondeterministic control"
-    DIVERGED = "diverged"
-    NOT_FORKABLE = "not forkable"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Difference:
-    """The first difference between two runs.
-
-    Args:
-        seed: The seed of the episode.
-        step: The number of the step; 0 is the reset, 1 the first step.
-        field: ``action``, ``observation``, ``reward``, ``terminated``, ``truncated``, ``info``, ``error``, or ``end``
-            if one run has ended and the other has not.
-        first: The value in the first run.
-        second: The value in the other run.
-    """
-
-    seed: int
-    step: int
-    field: str
-    first: Any
-    second: Any
-
-    def __str__(self) -> str:
-        where = f"seed {self.seed}, step {self.step}"
-        return f"{where}: {self.field} is {self.first!r} in one run and {self.second!r} in the other"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Certificate:
-    """The result of ``certify``; true if the verdict is ``LOSSLESS``.
-
-    Args:
-        verdict: ``LOSSLESS`` if no seed showed a difference. ``NONDETERMINISTIC_CONTROL`` if two plain runs of one seed
-            already differ, so that nothing can be said. ``DIVERGED`` if two plain runs agree and the speculative run
-            differs from them. ``NOT_FORKABLE`` if the environment cannot be speculated on; ``reason`` says why.
-        seeds: The number of seeds compared, including the seed with the difference.
-        difference: The first difference, if any.
-        reason: The message of the ``NotForkable``, if any.
-    """
-
-    verdict: Verdict
-    seeds: int
-    difference: Difference | None = None
-    reason: str | None = None
-
-    def __bool__(self) -> bool:
-        return self.verdict is Verdict.LOSSLESS
-
-    def __str__(self) -> str:
-        why = self.reason or self.difference
-        where = "" if why is None else f" ({why})"
-        return f"{self.verdict.value} on {self.seeds} seed(s){where}"
 
 
 def certify(

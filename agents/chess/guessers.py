@@ -15,7 +15,7 @@ from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedGuesses
 from spec_envs.chess.position import Position
 from spec_envs.chess.uci import Line
-from spec_envs.handling import Closing
+from spec_envs.closing import Closing
 from spec_envs.values import key_of
 
 

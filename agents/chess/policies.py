@@ -9,7 +9,7 @@ from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
-from spec_envs.handling import Closing
+from spec_envs.closing import Closing
 
 #: The form of an environment's actions: UCI text, or an index in AlphaZero's encoding.
 ActionFormat = Literal["uci", "index"]

@@ -19,7 +19,7 @@ from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
-from spec_envs.handling import Closing
+from spec_envs.closing import Closing
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

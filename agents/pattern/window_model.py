@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.agents.calibration import LogOddsCalibration
 from spec_envs.agents.log_linear import Ranker, Rows, softmax
+from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.argument_model import ArgumentModel
 from spec_envs.agents.pattern.moment import Moment

@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Any
 
 from spec_envs import Call, Guess
-from spec_envs.agents.calibration import LogOddsCalibration
 from spec_envs.agents.log_linear import Ranker
+from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_model import ActionModel, Decision, PastActions, decide
 from spec_envs.agents.search.situation import Situation

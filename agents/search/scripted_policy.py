@@ -6,17 +6,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
 
 from spec_envs import Effect, InvalidConfiguration
-from spec_envs.agents.search.generated_text import (
-    KEYWORDS,
-    Compared,
-    Fact,
-    Named,
-    Notes,
-    Phrase,
-    Wanted,
-    find_fact,
-    read_question,
-)
+from spec_envs.agents.search.generated_text import KEYWORDS, Fact, Notes, find_fact
+from spec_envs.agents.search.question_reading import Compared, Named, Phrase, Wanted, read_question
 from spec_envs.draws import Draws
 from spec_envs.search.questions import Question
 

@@ -23,9 +23,10 @@ from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, 
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
-from spec_envs.handling import Closing, Usage
+from spec_envs.handling import Usage
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.runtimes.base import Runtime
 

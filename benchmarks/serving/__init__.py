@@ -7,8 +7,9 @@ from typing import Any
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit, ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
+from spec_envs.closing import Closing
 from spec_envs.extras import require
-from spec_envs.handling import Closing, as_handler
+from spec_envs.handling import as_handler
 
 __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 

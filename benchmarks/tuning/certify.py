@@ -12,8 +12,9 @@ from spec_envs.errors import SpecEnvsError
 from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.measurement import Workload
-from spec_envs.tuning.models import RoundRobin, Surface
+from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
+from spec_envs.tuning.round_robin import RoundRobin
 from spec_envs.wrappers import Certificate, certify
 from spec_envs.wrappers.handlers import with_latency
 

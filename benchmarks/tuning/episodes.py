@@ -31,8 +31,9 @@ from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import Workload
-from spec_envs.tuning.models import SLICE, RoundRobin, Surface
+from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
+from spec_envs.tuning.round_robin import SLICE, RoundRobin
 from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.runtimes.base import Runtime

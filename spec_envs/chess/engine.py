@@ -18,8 +18,9 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.position import Position
 from spec_envs.chess.uci import Engine, EngineDied, Line, Query, command_of
+from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken, Closing
+from spec_envs.handling import CancelToken
 from spec_envs.slots import Slots
 
 #: Environment variable with the path of the engine to use instead of an installed Stockfish.

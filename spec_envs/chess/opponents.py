@@ -18,8 +18,9 @@ from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.position import Position
 from spec_envs.chess.uci import Line
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import CancelToken, Closing, Handler
+from spec_envs.handling import CancelToken, Handler
 from spec_envs.terminal import Terminal
 
 

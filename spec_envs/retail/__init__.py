@@ -5,12 +5,13 @@ generated shop and its tasks), ``loading``, ``queries`` (what the environment as
 ``env``. ``shop`` serves the same tools over HTTP.
 """
 
-from spec_envs.retail.customers import HumanCustomer, RecordedCustomer, scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.tool import ToolResponse
+from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustomer
 
 __all__ = [
     "CustomerQuery",

@@ -25,7 +25,7 @@ from spec_envs.checks import (
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
-from spec_envs.retail.customers import HumanCustomer, scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.episode import Episode
 from spec_envs.retail.loading import check_tasks, is_embedded, load_data, load_tasks
 from spec_envs.retail.policy_text import POLICY_TEXT
@@ -35,6 +35,7 @@ from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import SCHEMAS, effect_of
 from spec_envs.retail.tools.tool import ToolResponse
 from spec_envs.retail.tools.visible import view_of
+from spec_envs.retail.unscripted_customers import HumanCustomer
 from spec_envs.spaces import ActionText, AnyText
 
 Observation = dict[str, str]

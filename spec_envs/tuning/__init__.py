@@ -6,8 +6,9 @@ from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.models import RoundRobin, Surface
+from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
+from spec_envs.tuning.round_robin import RoundRobin
 
 __all__ = [
     "Backend",

@@ -13,7 +13,8 @@ from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.knobs import Knob, Setting, finite
 from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Reward, Workload
-from spec_envs.tuning.report import Observation, Report, Trial, as_curves, as_lines, observation_space
+from spec_envs.tuning.pictures import as_curves, as_lines
+from spec_envs.tuning.report import Observation, Report, Trial, observation_space
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

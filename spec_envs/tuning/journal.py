@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed
-from spec_envs.handling import Closing
 
 #: Settings of which each overwrites the other: the kernel sets one to 0 when the other is written.
 _OVERWRITES = {

@@ -1,4 +1,4 @@
-"""What measurements need of the machine: cores, the scheduler slice of a task, and the load during a window.
+"""What measurements need of the machine: the scheduler slice of a task.
 
 The C library does not wrap the system calls that set and read the slice: ``sched_setattr(2)``, ``sched_getattr(2)``.
 """
@@ -8,47 +8,8 @@ import os
 import platform
 import re
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
-
-import psutil
 
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.tuning.measurement import Machine
-
-CoreSet = tuple[int, ...]
-
-_SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
-
-
-def core_sets(size: int) -> list[CoreSet]:
-    """As many disjoint sets of ``size`` cores as the cores that this process may use allow.
-
-    Of the hardware threads of one core only the first is used, since the others would disturb it.
-
-    Raises:
-        InvalidConfiguration: There are fewer than ``size`` cores, or ``size`` is not an integer of at least 1.
-    """
-    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
-    cores = [core for core in usable if core == min(_siblings(core) & set(usable))]
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= len(cores):
-        raise InvalidConfiguration(f"cores must be an integer from 1 to {len(cores)}, the number here, not {size!r}")
-    return [tuple(cores[first : first + size]) for first in range(0, len(cores) - size + 1, size)]
-
-
-def _siblings(core: int) -> set[int]:
-    """The hardware threads that share a core with ``core``, itself included."""
-    try:
-        text = Path(_SIBLINGS.format(core)).read_text()
-    except OSError:
-        return {core}
-    found: set[int] = set()
-    for part in text.strip().split(","):
-        first, _, last = part.partition("-")
-        found |= set(range(int(first), int(last or first) + 1))
-    return found | {core}
-
 
 #: The first kernel on which the slice of an ordinary task can be set.
 _KERNEL = (6, 12)
@@ -151,16 +112,3 @@ def _call(which: int, tid: int, *arguments: object) -> None:
         code = ctypes.get_errno()
         name = ("sched_setattr", "sched_getattr")[which]
         raise HandlerFailed(f"{name}(2) on task {tid} failed: {os.strerror(code)}")
-
-
-def watch() -> Callable[[], Machine]:
-    """Begin to watch the machine; the returned function gives its state since then."""
-    begin, switches = time.monotonic(), psutil.cpu_stats().ctx_switches
-
-    def seen() -> Machine:
-        seconds = max(time.monotonic() - begin, 1e-9)
-        load = psutil.getloadavg()[0] / (psutil.cpu_count() or 1)
-        more = psutil.cpu_stats().ctx_switches - switches
-        return Machine(load, psutil.virtual_memory().percent / 100, max(0, more) / seconds)
-
-    return seen

@@ -22,10 +22,11 @@ from spec_envs.conversation import (
     write_trajectories,
 )
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail.customers import HumanCustomer, RecordedCustomer, scripted_customer
+from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery
 from spec_envs.retail.tasks import Action, Identity, Request, Scenario, Task
+from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustomer
 from spec_envs.wrappers import SimulationRuntime, certify
 from spec_envs.wrappers.handlers import record, replay, with_latency
 from spec_envs.wrappers.recording import Recording

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, InvalidConfiguration
-from spec_envs.agents.calibration import LogOddsCalibration
+from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
 from spec_envs.agents.pattern.guesser import PatternGuesser

@@ -26,8 +26,9 @@ from spec_envs.agents.tuning import (
 from spec_envs.errors import InvalidAction, InvalidConfiguration
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
-from spec_envs.tuning.models import SLICE, RoundRobin, Surface
+from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report, Trial
+from spec_envs.tuning.round_robin import SLICE, RoundRobin
 from spec_envs.wrappers import Verdict, certify
 from spec_envs.wrappers.handlers import with_latency
 

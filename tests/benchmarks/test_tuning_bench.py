@@ -13,7 +13,8 @@ from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import TuningBench, backend_of, best_values
 from spec_envs.benchmarks.tuning.run import below
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.tuning.models import RoundRobin, Surface
+from spec_envs.tuning.models import Surface
+from spec_envs.tuning.round_robin import RoundRobin
 
 FIGURES = {"p95_20s", "windows_to_10pct", "regret", "settings_tried"}
 

@@ -27,9 +27,9 @@ from spec_envs.tuning.backends import BACKENDS, make_backend
 from spec_envs.tuning.backends.program_backends import Loopback, SqliteBackend, SqliteMix
 from spec_envs.tuning.backends.protocol import undisturbed
 from spec_envs.tuning.backends.sysbench import SysbenchBackend, SysbenchCpu, read_output
-from spec_envs.tuning.machine import core_sets
+from spec_envs.tuning.cores import core_sets
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
-from spec_envs.tuning.models import RoundRobin
+from spec_envs.tuning.round_robin import RoundRobin
 
 if TYPE_CHECKING:
     from spec_envs.tuning.backends.program_backends import EevdfBackend

@@ -15,7 +15,8 @@ from spec_envs import CancelToken, Effect, InvalidConfiguration
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.backends.sysbench import SysbenchCpu
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics
-from spec_envs.tuning.models import SLICE, RoundRobin, Surface
+from spec_envs.tuning.models import Surface
+from spec_envs.tuning.round_robin import SLICE, RoundRobin
 from spec_envs.wrappers import SpeculativeWrapper
 
 

@@ -11,7 +11,8 @@ from spec_envs import Guess
 from spec_envs.benchmarks.tuning.certify import certify_once
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
-from spec_envs.tuning.models import RoundRobin, Surface
+from spec_envs.tuning.models import Surface
+from spec_envs.tuning.round_robin import RoundRobin
 from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 

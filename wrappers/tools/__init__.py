@@ -5,8 +5,10 @@ The adapters ``mcp``, ``openai_agents`` and ``langgraph`` need the extras of the
 
 from spec_envs.wrappers.tools.audit import AuditEntry, ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.blocking import BlockingTools
+from spec_envs.wrappers.tools.limits import ToolLimits
+from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
-from spec_envs.wrappers.tools.rules import Port, ToolLimits, ToolRule, qualified
+from spec_envs.wrappers.tools.rules import ToolRule
 
 __all__ = [
     "AuditEntry",

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from spec_envs.conversation import Tool
+from spec_envs.wrappers.tools.ports import qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
-from spec_envs.wrappers.tools.rules import qualified
 
 
 def content(result: Any) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.calls import Effect
+from spec_envs.closing import Closing
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import Closing
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
+from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
-from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule
+from spec_envs.wrappers.tools.rules import ToolRule
 
 __all__ = ["BlockingTools"]
 

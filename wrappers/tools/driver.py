@@ -20,7 +20,7 @@ from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job, contained
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
 from spec_envs.wrappers.tools.machine import Command, Machine, Stop
-from spec_envs.wrappers.tools.rules import Port
+from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.runs import PredictedCall
 
 

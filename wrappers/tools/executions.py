@@ -21,7 +21,8 @@ from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.estimates import Recent
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
-from spec_envs.wrappers.tools.rules import UNLISTED, ToolLimits, ToolRules
+from spec_envs.wrappers.tools.limits import ToolLimits
+from spec_envs.wrappers.tools.rules import UNLISTED, ToolRules
 
 #: What has failed this often in a row is not called ahead of time, until a call of an agent gets a result: one call,
 #: and a tool whatever its arguments. (With three guesses, two often have arguments that the tool refuses.)

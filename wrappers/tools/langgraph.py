@@ -11,8 +11,8 @@ from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.wrappers.tools.blocking import BlockingTools
+from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
-from spec_envs.wrappers.tools.rules import Port
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

@@ -15,7 +15,8 @@ from spec_envs.handling import Usage
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.executions import Executions
-from spec_envs.wrappers.tools.rules import ToolLimits, ToolRules
+from spec_envs.wrappers.tools.limits import ToolLimits
+from spec_envs.wrappers.tools.rules import ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun, PredictedCall
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from spec_envs.extras import needed
 from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
+from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
-from spec_envs.wrappers.tools.rules import Port, qualified
 
 with needed("spec_envs.wrappers.tools.mcp", "mcp"):
     from mcp import Client

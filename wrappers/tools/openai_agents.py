@@ -16,8 +16,8 @@ from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
+from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
-from spec_envs.wrappers.tools.rules import Port, qualified
 
 if TYPE_CHECKING:
     from agents.mcp import MCPServer

@@ -18,8 +18,10 @@ from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
+from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
-from spec_envs.wrappers.tools.rules import UNLISTED, Port, ToolLimits, ToolRule, ToolRules
+from spec_envs.wrappers.tools.ports import Port
+from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
 
 __all__ = ["SpeculativeTools", "ToolRun"]

@@ -1,16 +1,11 @@
 """What is declared of tools: what may be done with them (rules), how they are called (ports), and limits."""
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping, Set
-from typing import Any
+from collections.abc import Mapping, Set
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer
-from spec_envs.conversation import ToolResult, from_chat
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
-
-__all__ = ["Port", "ToolLimits", "ToolRule", "ToolRules", "qualified"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,53 +52,6 @@ class ToolRule:
         return self.effect is not Effect.WRITE and not self.private
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class ToolLimits:
-    """What speculation on tools may use.
-
-    Args:
-        max_inflight: The greatest number of calls in flight ahead of time (>= 0). A call that an agent waits for does
-            not count. The guesser gets ``max_inflight + 1`` slots.
-        k: The number of guesses to request of what an agent does next (>= 1).
-        max_depth: How many calls ahead of the agent a call may be started (>= 1).
-        min_probability: The least probability with which a call is started, in [0, 1].
-        ttl_s: For how many seconds after the start of a call its result may be used (>= 0).
-        max_results: The greatest number of results kept (>= 0).
-        min_latency_s: A tool that usually answers in less time is not called ahead of time (>= 0).
-        doubt_s: For how many seconds after its end a ``WRITE`` that raised, returned an error or was given up may still
-            take effect (>= 0). Meanwhile the tools that it touches are not called ahead of time, and their results are
-            not kept.
-        max_tokens: Tokens that the guesser may use, over the life of the proxy (>= 0); ``None``: any number. Each
-            prediction under way is charged at the greatest usage seen so far, and the first prediction runs alone; so
-            the sum can only be exceeded by a prediction that is dearer than all before it.
-        max_money: Money that the guesser may use, as for ``max_tokens``.
-
-    Raises:
-        InvalidConfiguration: A limit is out of range.
-    """
-
-    max_inflight: int = 4
-    k: int = 3
-    max_depth: int = 4
-    min_probability: float = 0.1
-    ttl_s: float = 60.0
-    max_results: int = 1000
-    min_latency_s: float = 0.005
-    doubt_s: float = 1.0
-    max_tokens: float | None = None
-    max_money: float | None = None
-
-    def __post_init__(self) -> None:
-        for name, least in (("max_inflight", 0), ("k", 1), ("max_depth", 1), ("max_results", 0)):
-            integer(name, getattr(self, name), least=least)
-        for name in ("ttl_s", "min_latency_s", "doubt_s", "max_tokens", "max_money"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise InvalidConfiguration(f"{name} must be a number of at least 0, not {value!r}")
-        if not 0 <= self.min_probability <= 1:
-            raise InvalidConfiguration(f"min_probability must lie in [0, 1], not {self.min_probability!r}")
-
-
 _UNDECLARED = ToolRule()
 #: Of a name that its server has not listed: a call of it fails, and changes nothing.
 UNLISTED = ToolRule(touches=frozenset())
@@ -143,46 +91,3 @@ class ToolRules:
         if touched is None:
             return same_server
         return tool in touched or (same_server and tool.rpartition(":")[2] in touched)
-
-
-def qualified(server: str, name: str) -> str:
-    """Return the name by which rules, guessers and the audit know the tool ``name`` of ``server``."""
-    return f"{server}:{name}" if server else name
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _always(value: Any) -> bool:
-    return True
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """How a tool is called ahead of time, and how its results are read. Adapters make ports.
-
-    Args:
-        execute: ``await execute(arguments, context)`` returns the result; ``context`` is that of the agent run.
-        content: ``content(result)`` returns what guessers see of a result: JSON data or a text.
-        usable: ``usable(result)`` says whether other equal calls may get the result: false for errors, and for results
-            that do more than answer the call.
-        source: Where the tool comes from: a client, a server or a function. Two sources may not have tools of the same
-            name.
-        takes_context: Whether ``execute`` uses its ``context``. If so, the user is told when calls fail ahead of time
-            alone, and ``tools.run`` was given no context.
-    """
-
-    execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
-    content: Callable[[Any], Any] = _as_it_is
-    usable: Callable[[Any], bool] = _always
-    source: Any = None
-    takes_context: bool = True
-
-    def seen(self, value: Any) -> Any:
-        """Return what guessers see of the result ``value``; a text that holds JSON as JSON data."""
-        content = self.content(value)
-        if not isinstance(content, str):
-            return content
-        (result,) = from_chat([{"role": "tool", "content": content}]).events
-        return result.content if isinstance(result, ToolResult) else content

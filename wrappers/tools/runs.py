@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from spec_envs.conversation import Event, ToolCall, ToolResult
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
-from spec_envs.wrappers.tools.rules import ToolLimits
+from spec_envs.wrappers.tools.limits import ToolLimits
 
 
 @dataclasses.dataclass(slots=True, eq=False)

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
+from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken, Closing
+from spec_envs.handling import CancelToken
 from spec_envs.retail.queries import ToolQuery
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change

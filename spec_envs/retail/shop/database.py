@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spec_envs.calls import Effect
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Closing
 from spec_envs.retail.store.data import RetailData
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import effect_of, run_tool

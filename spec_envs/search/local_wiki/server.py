@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from spec_envs.asgi_server import Served
+from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.handling import Closing
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.local_wiki import page_html
 from spec_envs.search.web.mediawiki import title_path

@@ -9,8 +9,9 @@ from typing import ClassVar
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
+from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
-from spec_envs.handling import CancelToken, Closing
+from spec_envs.handling import CancelToken
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.browser_pool import BrowserPool
 from spec_envs.search.web.chromium import Browser, BrowserDied

@@ -11,7 +11,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.protocol import check_read_back, closed
 from spec_envs.tuning.knobs import Knob, Value
-from spec_envs.tuning.machine import watch
+from spec_envs.tuning.load import watch
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 
 

@@ -17,11 +17,13 @@ from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.slots import Slots
 from spec_envs.tuning.backends.protocol import LEAST_SHARE, check_read_back, closed, undisturbed, workload_for
+from spec_envs.tuning.cores import CoreSet, core_sets
 from spec_envs.tuning.knobs import Knob
-from spec_envs.tuning.machine import CoreSet, check_kernel, core_sets, set_slice, tids_of, watch
+from spec_envs.tuning.load import watch
+from spec_envs.tuning.machine import check_kernel, set_slice, tids_of
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.models import RoundRobin, slice_ns
 from spec_envs.tuning.programs.process import Program
+from spec_envs.tuning.round_robin import RoundRobin, slice_ns
 
 WorkloadT = TypeVar("WorkloadT", bound=Workload)
 

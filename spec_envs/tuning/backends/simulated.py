@@ -13,7 +13,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.knobs import Setting, Value
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.models import RoundRobin
+from spec_envs.tuning.round_robin import RoundRobin
 
 #: The range of the factor on the long latencies of an outlier, which is drawn uniformly.
 _OUTLIER = (1.5, 3.0)

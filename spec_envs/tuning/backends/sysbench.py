@@ -16,11 +16,13 @@ from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
 from spec_envs.slots import Slots
 from spec_envs.tuning.backends.protocol import LEAST_SHARE, closed, undisturbed, workload_for
+from spec_envs.tuning.cores import CoreSet, core_sets
 from spec_envs.tuning.knobs import Knob
-from spec_envs.tuning.machine import CoreSet, check_kernel, core_sets, set_slice, tids_of, watch
+from spec_envs.tuning.load import watch
+from spec_envs.tuning.machine import check_kernel, set_slice, tids_of
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
-from spec_envs.tuning.models import SLICE, slice_ns
 from spec_envs.tuning.programs.wire import cpu_ns
+from spec_envs.tuning.round_robin import SLICE, slice_ns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from spec_envs.calls import Effect
 from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
+from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine, Start, Stop
-from spec_envs.wrappers.tools.rules import ToolLimits, ToolRule, ToolRules
+from spec_envs.wrappers.tools.rules import ToolRule, ToolRules
 
 RULES = {
     "read": ToolRule(effect=Effect.READ),

@@ -1,0 +1,50 @@
+"""What a tool is to the proxy: its name, how it is called ahead of time, and what its results are."""
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from spec_envs.conversation import ToolResult, from_chat
+
+
+def qualified(server: str, name: str) -> str:
+    """Return the name by which rules, guessers and the audit know the tool ``name`` of ``server``."""
+    return f"{server}:{name}" if server else name
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _always(value: Any) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """How a tool is called ahead of time, and how its results are read. Adapters make ports.
+
+    Args:
+        execute: ``await execute(arguments, context)`` returns the result; ``context`` is that of the agent run.
+        content: ``content(result)`` returns what guessers see of a result: JSON data or a text.
+        usable: ``usable(result)`` says whether other equal calls may get the result: false for errors, and for results
+            that do more than answer the call.
+        source: Where the tool comes from: a client, a server or a function. Two sources may not have tools of the same
+            name.
+        takes_context: Whether ``execute`` uses its ``context``. If so, the user is told when calls fail ahead of time
+            alone, and ``tools.run`` was given no context.
+    """
+
+    execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
+    content: Callable[[Any], Any] = _as_it_is
+    usable: Callable[[Any], bool] = _always
+    source: Any = None
+    takes_context: bool = True
+
+    def seen(self, value: Any) -> Any:
+        """Return what guessers see of the result ``value``; a text that holds JSON as JSON data."""
+        content = self.content(value)
+        if not isinstance(content, str):
+            return content
+        (result,) = from_chat([{"role": "tool", "content": content}]).events
+        return result.content if isinstance(result, ToolResult) else content
