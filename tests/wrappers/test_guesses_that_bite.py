@@ -240,7 +240,8 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         pass
     assert play(env, env.act, 4) == play(FakeEnv(), choose, 4)
     env.close()
-    assert sum(env.statistics.calls[name] for name in ("open",)) == 0
+    if runtime == "simulation":
+        assert env.statistics.calls["open"] == 0
 
 
 def test_after_an_interrupted_event_the_way_out_is_named() -> None:
