@@ -136,4 +136,4 @@ def test_the_extras_are_those_of_the_project():
 
 def test_a_bug_of_this_package_is_not_taken_for_a_missing_extra():
     with pytest.raises(ImportError, match="nothing_such"), needed("a test", "cache"):
-        from spec_envs.calls import nothing_such  # noqa: F401
+        from spec_envs.calls import nothing_such  # type: ignore[attr-defined]  # noqa: F401

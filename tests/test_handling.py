@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -33,22 +34,22 @@ class CallableModel(Model):
 
 
 class ShortModel(Model):
-    def predict(self, observation, deterministic=True):
+    def predict(self, observation, deterministic=True):  # type: ignore[override]  # what is tested
         return super().predict(observation)
 
 
 class KeywordModel(Model):
-    def predict(self, observation, *, state=None, mask=None):
+    def predict(self, observation, *, state=None, mask=None):  # type: ignore[override]  # what is tested
         return super().predict(observation)
 
 
 class BareModel(Model):
-    def predict(self, observation):
+    def predict(self, observation):  # type: ignore[override]  # what is tested
         return super().predict(observation)
 
 
 class ActionModel(Model):
-    def predict(self, observation):
+    def predict(self, observation):  # type: ignore[override]  # what is tested
         return super().predict(observation)[0]
 
 
@@ -79,7 +80,7 @@ MODELS = {
     "class method": ClassMethodModel.predict,
     "class with a class method": ClassMethodModel(),
     "function": _predict,
-    "slow model": with_latency(Model(), 0.0),
+    "slow model": with_latency(cast(Any, Model()), 0.0),
     "slow predict": with_latency(Model().predict, 0.0),
 }
 
@@ -91,7 +92,7 @@ class Right:
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_a_model_that_predicts_is_a_policy(model):
-    options = {"runtime": "simulation", "max_steps": 10}
+    options: dict[str, Any] = {"runtime": "simulation", "max_steps": 10}
     assert certify(lambda: gym.make("CartPole-v1"), model, {"policy": Right()}, [0, 1], **options)
     env = SpeculativeWrapper(
         gym.make("CartPole-v1"), with_latency(model, 1.0), guessers={"policy": Right()}, runtime="simulation"
@@ -112,7 +113,7 @@ def test_a_model_with_a_state_is_refused(returned):
             return returned
 
     with pytest.raises(InvalidConfiguration, match=r"must return \(action, None\)"):
-        as_handler(Recurrent())(0)
+        as_handler(cast(Any, Recurrent()))(0)
 
 
 @pytest.mark.parametrize("policy", [3, "model", object(), [Model()], {"predict": 1}])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import gymnasium as gym
 import pytest
 
 import spec_envs
 
-ACTIONS = {
+ACTIONS: dict[str, list[Any]] = {
     "SpecChess-v0": ["e2e4", "d2d4", "g1f3"],
     "SpecRetail-v0": ["Hello.", "What is your order?", "Is that all?"],
     "SpecSearch-v0": ["search[Tallow]", "lookup[a]", "finish[x]"],

@@ -6,6 +6,7 @@ import gc
 import pickle
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -54,8 +55,8 @@ ACTIONS = {
 @pytest.mark.parametrize("copy", [True, False])
 @pytest.mark.parametrize("name", ACTIONS)
 def test_processes_give_what_one_process_gives(name, copy):
-    single = gym.make_vec(name, 2, "sync")
-    several = gym.make_vec(name, 2, "async", vector_kwargs={"copy": copy})
+    single: Any = gym.make_vec(name, 2, "sync")
+    several: Any = gym.make_vec(name, 2, "async", vector_kwargs={"copy": copy})
     try:
         expected, seen = single.reset(seed=[1, 2])[0], several.reset(seed=[1, 2])[0]
         first = deepcopy(seen)
@@ -70,11 +71,10 @@ def test_processes_give_what_one_process_gives(name, copy):
 
 
 def batched(space, actions):
-    return (
-        tuple(actions)
-        if not isinstance(actions[0], dict)
-        else concatenate(space, actions, create_empty_array(space, 2))
-    )
+    if not isinstance(actions[0], dict):
+        return tuple(actions)
+    empty: Any = create_empty_array(space, 2)
+    return concatenate(space, actions, empty)
 
 
 def equal(one, other):
@@ -90,10 +90,11 @@ def equal(one, other):
 )
 def test_shared_texts_are_any_texts(text):
     space = AnyText()
-    memory = create_shared_memory(space, n=3)
-    texts = read_from_shared_memory(space, memory, n=3)
-    write_to_shared_memory(space, 1, "before", memory)
-    write_to_shared_memory(space, 1, text, pickle.loads(pickle.dumps(memory)))
+    memory: Any = create_shared_memory(space, n=3)
+    texts: Any = read_from_shared_memory(space, memory, n=3)
+    write: Any = write_to_shared_memory
+    write(space, 1, "before", memory)
+    write(space, 1, text, pickle.loads(pickle.dumps(memory)))
     assert deepcopy(texts) == ("", text, "") == texts[:] and texts[-2] == text and len(texts) == 3
     folder = Path(memory._folder)
     assert folder.exists()

@@ -142,7 +142,9 @@ def test_pieces_of_tool_calls_are_joined(pieces, expected):
 
 
 def test_pieces_of_tool_calls_over_http():
-    for pieces, expected in list(FRAMES.values()):
+    for name in FRAMES:
+        pieces: Any = FRAMES[name][0]
+        expected: Any = FRAMES[name][1]
         with serving(calls(*pieces)) as (_, url), ChatModel("m", base_url=url) as model:
             assert model(asking(tools=TOOLS)).tool_calls == tuple(ToolRequest(*each) for each in expected)
 
@@ -374,7 +376,7 @@ USERS = {
 }
 
 
-@pytest.fixture(params=USERS, ids=USERS)
+@pytest.fixture(params=list(USERS))
 def user(request):
     return USERS[request.param]
 
@@ -422,7 +424,7 @@ def test_a_cut_answer_is_prompted_for_again_and_then_an_error(user, reason):
     first, second = script.asked
     assert list(second.messages) == list(first.messages)
     if reason.lower() not in ("content_filter", "safety", "error", "abort", "insufficient_system_resource"):
-        assert second.max_tokens > (first.max_tokens or 0)
+        assert second.max_tokens is not None and second.max_tokens > (first.max_tokens or 0)
     script = Script(cut(answer, reason))
     with pytest.raises(HandlerFailed, match=f"cut twice .{reason}"):
         make(script)(query, CancelToken())

@@ -135,7 +135,7 @@ class MutableDefault(Walk):
 
 class FunctionAttribute(Walk):
     def draw(self):
-        FunctionAttribute.draw.count = getattr(FunctionAttribute.draw, "count", 0) + 1
+        vars(FunctionAttribute.draw)["count"] = vars(FunctionAttribute.draw).get("count", 0) + 1
         return 1.0
 
 
@@ -246,7 +246,7 @@ class ClearsList(ClassList):
 def test_certify_says_that_it_cannot_be_forked(kind):
     result = certify(kind, act, {"policy": Both()}, range(2), runtime="simulation")
     assert result.verdict is Verdict.NOT_FORKABLE and not result
-    assert result.reason in str(result) and "not forkable on 1 seed(s)" in str(result)
+    assert str(result.reason) in str(result) and "not forkable on 1 seed(s)" in str(result)
 
 
 def test_certify_says_so_of_what_is_refused_at_once():

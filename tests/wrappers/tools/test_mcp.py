@@ -199,7 +199,7 @@ def test_a_clock_with_a_hint_is_read_anew_by_each_poll_and_an_unlisted_name_touc
     server = MCPServer("clock")
     times = []
 
-    @server.tool(annotations=ToolAnnotations(readOnlyHint=True))
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
     async def now() -> int:
         """The time."""
         times.append(1)
