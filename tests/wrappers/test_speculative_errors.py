@@ -69,9 +69,9 @@ def test_act_needs_a_policy():
         ({"k": 0}, InvalidConfiguration, "k must be an integer of at least 1, not 0"),
         ({"shadow_every": 0}, InvalidConfiguration, "shadow_every must be an integer of at least 1, not 0"),
         ({"limits": Limits(), "max_inflight": 1}, InvalidConfiguration, "max_inflight or limits, not both"),
-        ({"max_inflight": -1}, InvalidConfiguration, "max_inflight must be at least 0, not -1"),
+        ({"max_inflight": -1}, InvalidConfiguration, "max_inflight must be an integer of at least 0, not -1"),
         ({"runtime": "asyncio"}, InvalidConfiguration, "'threads', 'simulation' or a runtime object, not 'asyncio'"),
-        ({"policy": 3}, InvalidConfiguration, "policy must be callable as policy\\(observation\\), not 3"),
+        ({"policy": 3}, InvalidConfiguration, r"policy must be callable .*, or have predict\(observation\), not 3"),
     ],
     ids=lambda value: "" if isinstance(value, type | str) else str(sorted(value)),
 )

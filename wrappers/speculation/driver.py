@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, assert_never
 
 from spec_envs.calls import Call
-from spec_envs.errors import EnvClosed, ResetNeeded, UnknownHandler
+from spec_envs.errors import CallCancelled, EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import CancelToken, Handler, answered, is_async
 from spec_envs.wrappers.runtimes.base import Job, Runtime, is_interrupt
@@ -121,7 +121,7 @@ class Driver:
                 if run is not None:
                     return _response_of(run)
                 if job is not None:
-                    self._runtime.run(job)
+                    self._run(job)
                 else:
                     wake_at = self._tree.wake_at(self._runtime.now())
                     await wait(_finite(wake_at))
@@ -168,16 +168,22 @@ class Driver:
                 if job is None:
                     self._wait()
             if job is not None:
-                self._runtime.run(job)
+                self._run(job)
 
     def _look(self) -> tuple[Job | None, Run | None]:
         """The authoritative job, if it has yet to be run, and the run of the root, once that has ended."""
         if self._broken is not None:
             raise self._broken
-        job, self._authoritative = self._authoritative, None
+        job = self._authoritative
         run = self._tree.root.run if self._tree.root is not None else None
         ended = job is None and run is not None and run.state in (RunState.DONE, RunState.FAILED)
         return job, run if ended else None
+
+    def _run(self, job: Job) -> None:
+        """Run the authoritative job; one that Ctrl-C keeps from beginning is run by whoever waits next."""
+        self._runtime.run(job)
+        if self._authoritative is job:
+            self._authoritative = None
 
     def _wait(self) -> None:
         wake_at = self._tree.wake_at(self._runtime.now())
@@ -255,6 +261,8 @@ class Driver:
             case Cancel(run):
                 self._ledger.cancelled(now, run)
                 self._to_cancel.append(self._tokens[run])
+                if (job := self._authoritative) is not None and job.token is self._tokens[run]:
+                    job.deliver(None, CallCancelled())  # it has not begun
             case Predict(node):
                 self._guessing.predict(node, self._tree)
             case StopPredicting(node):
@@ -303,6 +311,8 @@ class Driver:
         token = self._tokens.pop(run, None)
         if token is None:
             return []
+        if self._authoritative is not None and self._authoritative.token is token:
+            self._authoritative = None
         partial, full = token.usage()
         try:
             if run.state is RunState.CANCELLED:
