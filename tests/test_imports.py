@@ -39,7 +39,7 @@ MAY_WAIT = {
     "spec_envs/slots.py": "calls wait for a slot",
     "spec_envs/retail/shop/app.py": "calls the database from threads, and with faults answers late on purpose",
     "spec_envs/tuning/journal.py": "is told from which thread it is made, since only one can handle signals",
-    "spec_envs/tuning/machine.py": "measures the machine by the second",
+    "spec_envs/tuning/load.py": "measures the machine by the second",
     "spec_envs/tuning/backends/sysbench.py": "measures sysbench",
     "spec_envs/tuning/backends/system_settings.py": "measures in the calling thread",
     "spec_envs/tuning/programs/tcp_messages.py": "a program of its own that measures",
