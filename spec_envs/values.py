@@ -191,7 +191,8 @@ def _copy_array(value: np.ndarray[Any, Any], memo: _Memo) -> Any:
 def _attributes_copier(kind: Any) -> Callable[[Any, _Memo], Any]:
     """How objects are copied that are nothing but their attributes; frozen ones with immutable values are shared."""
     slots = _slots_of(kind)
-    is_frozen = dataclasses.is_dataclass(kind) and getattr(kind, "__dataclass_params__").frozen  # noqa: B009
+    frozen_kind: Any = kind  # a type checker would take it for a dataclass below
+    is_frozen = dataclasses.is_dataclass(frozen_kind) and getattr(frozen_kind, "__dataclass_params__").frozen  # noqa: B009
 
     def attributes_of(value: Any) -> dict[str, Any]:
         found = {name: getattr(value, name) for name in slots if hasattr(value, name)}

@@ -51,7 +51,7 @@ class _Filler:
 
 def _memory_of(members: Any) -> tuple[int, int, bytes] | None:
     """Count of used and removed slots, ``pop``'s next place and the table; ``None``: sets are stored in another way."""
-    family = set if isinstance(members, set) else frozenset
+    family: Any = set if isinstance(members, set) else frozenset
     fill, used, mask, table, _, finger = (ctypes.c_ssize_t * 6).from_address(id(members) + object.__basicsize__)
     size = mask + 1
     if used != len(members) or not used <= fill < size or size < _SMALLEST or size & mask:
@@ -70,7 +70,8 @@ def table_of(members: Any) -> Table | None:
     words = memoryview(memory[2]).cast("q" if _WORD == 8 else "l")
     slots: list[int] = []
     hashes: list[int] = []
-    expected = map(id, (set if isinstance(members, set) else frozenset).__iter__(members))
+    family: Any = set if isinstance(members, set) else frozenset
+    expected = map(id, family.__iter__(members))
     for key, hash_ in zip(words[::2], words[1::2], strict=True):
         if not key:
             slots.append(_UNUSED)

@@ -462,7 +462,7 @@ def test_a_guesser_has_no_guesses_then_and_says_so_once(reason):
         warnings.simplefilter("error")
         assert guesser.guess(Call("policy", CHESS), 3) == []
     assert len(script.asked) == 4 and guesser.logprobs
-    script.answers = ["e2e4"]
+    script.answers[:] = ["e2e4"]
     assert [guess.response for guess in guesser.guess(Call("policy", CHESS), 3)] == ["e2e4"]
 
 

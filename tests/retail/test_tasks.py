@@ -126,7 +126,8 @@ class TestLoading:
         with pytest.raises(InvalidConfiguration, match="belong to other data"):
             check_tasks(shop(), TASKS)
         with pytest.raises(InvalidConfiguration, match="a task must be a Task"):
-            check_tasks(STORE, [as_json(TASKS[0])])
+            records: Any = [as_json(TASKS[0])]
+            check_tasks(STORE, records)
 
     def test_a_file_without_any_is_no_environment(self, tmp_path):
         path = tmp_path / "tasks.json"

@@ -24,7 +24,7 @@ class Store:
     """The outside world. A read of a value above 9, and a write of 13 to ``"b"``, fail."""
 
     def __init__(self) -> None:
-        self.values = dict.fromkeys(KEYS, 0)
+        self.values: dict[str, int] = dict.fromkeys(KEYS, 0)
 
     def read(self, key: str, cancel: CancelToken) -> int:
         value = self.values[key]  # as it is when the call begins: a call begun too early would see too little

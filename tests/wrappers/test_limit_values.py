@@ -43,11 +43,12 @@ def test_limits_refuse_what_is_no_integer(name: str, value: Any) -> None:
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
 @pytest.mark.parametrize("name", ["max_tokens", "max_money", "money_per_s", "read_ttl_s", "min_probability"])
 def test_limits_refuse_what_is_no_number(name: str, value: Any) -> None:
+    arguments: dict[str, Any] = {name: value}
     if value is None and name in ("max_tokens", "max_money", "money_per_s"):
-        assert getattr(Limits(**{name: None}), name) is None  # type: ignore[arg-type]
+        assert getattr(Limits(**arguments), name) is None
         return
     with pytest.raises(InvalidConfiguration, match=name):
-        Limits(**{name: value})
+        Limits(**arguments)
 
 
 @pytest.mark.parametrize("value", [*NO_INTEGERS, 0], ids=repr)
