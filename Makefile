@@ -19,7 +19,7 @@ demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapp
 
 test: $(VENV)/.installed-test ## Run the tests; installs Debian's stockfish, sysbench, libcairo2 and chromium first, where it can
 	@scripts/system-packages
-	@$(BIN)/python -m pytest -m "not docs"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not docs"
 
 check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and examples
 	$(BIN)/ruff check .

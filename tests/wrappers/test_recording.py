@@ -88,7 +88,9 @@ def test_loading_makes_no_class_that_was_not_named(tmp_path):
         Recording.load(path)
 
 
-@pytest.mark.parametrize("value", [{1, 2}, Point(1, 2), object(), np.array([None])], ids=repr)
+@pytest.mark.parametrize(
+    "value", [{1, 2}, Point(1, 2), object(), np.array([None])], ids=lambda value: type(value).__name__
+)
 def test_what_would_not_come_back_is_refused_and_nothing_is_written(value, tmp_path):
     path = tmp_path / "calls.jsonl"
     with pytest.raises(TypeError, match=r"a recording cannot hold .* is neither JSON nor one of its types \(none\)"):
