@@ -93,6 +93,7 @@ class TestInflater:
             ("deflate", RAW[:-1]),
             ("gzip, gzip", gzip.compress(gzip.compress(LONG)[:-9])),
         ],
+        ids=["last byte", "all but the head", "second member", "last byte of zlib", "last byte raw", "inner tail"],
     )
     def test_notices_what_is_missing(self, encoding, body):
         with pytest.raises(BrokenBody, match="incomplete"):
