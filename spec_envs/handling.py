@@ -59,6 +59,9 @@ class Usage:
         return bool(self.tokens_in or self.tokens_out or self.money)
 
 
+_NOTHING = Usage()
+
+
 @dataclasses.dataclass(slots=True)
 class _Spending:
     """A cost that arises evenly between ``start`` and ``start + seconds``, unless it ends at ``until``."""
@@ -155,6 +158,8 @@ class CancelToken:
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
+        if not self._spent:
+            return _NOTHING, _NOTHING
         now = self._now() if at is None else at
         partial, full = Usage(), Usage()
         for spent in tuple(self._spent):

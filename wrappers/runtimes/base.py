@@ -92,6 +92,10 @@ class Runtime(Protocol):
     def run(self, job: Job) -> None:
         """Run ``job`` for the caller, who waits for the job anyway."""
 
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Run ``function`` with ``token`` for the caller, whose thread it has, and return what it returns."""
+        ...
+
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen now. Called from inside the job with ``token``, which may end before the event."""
 

@@ -61,6 +61,10 @@ class ThreadRuntime:
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
 
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``."""
+        return function(token)
+
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at once, in this thread."""
         event()

@@ -61,6 +61,11 @@ class Limits:
         ):
             raise InvalidConfiguration(f"per_handler must map names to a HandlerLimit, not {self.per_handler!r}")
 
+    @property
+    def paces(self) -> bool:
+        """Whether a handler has a limit by time, for which authoritative calls wait too."""
+        return any(limit.max_calls is not None for limit in self.per_handler.values())
+
     def excess(self, wasted: Usage) -> Usage:
         """What ``wasted`` holds beyond the budgets; its tokens count as written."""
         tokens = 0.0 if self.max_tokens is None else max(0.0, wasted.tokens - self.max_tokens)
