@@ -36,6 +36,7 @@ from spec_envs.wrappers.speculation.transitions import (
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
+from spec_envs.wrappers.speculation.tree.places import quotas_of
 from spec_envs.wrappers.speculation.trust import Trust
 
 
@@ -82,6 +83,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        quotas = quotas_of(limits)
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -93,6 +95,7 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                quotas=quotas,
             )
             if self.trust.is_withdrawn:
                 tree.stop_speculating()

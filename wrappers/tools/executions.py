@@ -135,6 +135,12 @@ class Executions:
         """Return a new execution of ``call``, ahead of time."""
         return self._begin(run, call, reason, now, keep=True)
 
+    def began(self, execution: Execution, now: float) -> None:
+        """The tool gets the call now; ``start`` and ``obtain`` only let it through."""
+        quota = self._quota(execution.call.name)
+        if quota is not None:
+            quota.began(execution, now)
+
     # -- the end of executions -----------------------------------------------------------------------------------
 
     def end(
@@ -212,7 +218,7 @@ class Executions:
         self._running[execution.id] = execution
         quota = self._quota(call.name)
         if quota is not None:
-            quota.begin(execution, now, speculative=reason is not None)
+            quota.let(execution, speculative=reason is not None)
         return execution
 
     def _quota(self, tool: str) -> Quota | None:

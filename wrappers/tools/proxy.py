@@ -237,6 +237,7 @@ class SpeculativeTools:
 
     async def _execute(self, execution: Execution, port: Port, execute: Callable[[], Awaitable[Any]]) -> Any:
         """Execute a call in the agent's own task."""
+        self._machine.executions.began(execution, self._now())
         try:
             value = await execute()
         except BaseException as error:
