@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from spec_envs import Call
 from spec_envs.errors import NotCopyable
+from spec_envs.immutable import frozen
 from spec_envs.values import key_of, own_copy
 
 
@@ -140,6 +141,7 @@ SHARED: dict[str, Any] = {
     "a function": len,
     "a class": Page,
     "a sentinel without state": SENTINEL,
+    "frozen JSON data": frozen({"a": [1, {"b": None}], "c": {}}),
     "a class that says so": NeverChanges(3),
     "all of these in a tuple": (Page("a"), Fixed(1, "b"), Colour.RED, NeverChanges(1)),
 }
