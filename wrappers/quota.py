@@ -67,7 +67,7 @@ class Quota:
         self._calls: dict[Hashable, _Call] = {}
 
     def let(self, call: Hashable, *, speculative: bool) -> None:
-        """Let ``call`` through: from now on it takes a place in every window, until its own window is over."""
+        """Let ``call`` through: from now on it counts in every window, until its own window is over."""
         self._calls.setdefault(call, _Call(speculative))  # one that an interrupt has left in flight is known
 
     def began(self, call: Hashable, now: float) -> None:
@@ -81,7 +81,7 @@ class Quota:
             self._calls[call].speculative = False
 
     def end(self, call: Hashable) -> None:
-        """``call`` is no longer in flight. One that never began gives its place back."""
+        """``call`` is no longer in flight. One that never began does not count any more."""
         if self._calls[call].at == math.inf or self._limit.max_calls is None:
             del self._calls[call]
         else:
