@@ -36,7 +36,6 @@ from spec_envs.wrappers.speculation.transitions import (
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
-from spec_envs.wrappers.speculation.tree.places import quotas_of
 from spec_envs.wrappers.speculation.trust import Trust
 
 
@@ -83,7 +82,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
-        quotas = quotas_of(limits)
+        quotas = limits.quotas()
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(

@@ -17,11 +17,6 @@ from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 NOTHING = Usage()
 
 
-def quotas_of(limits: Limits) -> dict[str, Quota]:
-    """New quotas of the handlers that have limits."""
-    return {handler: Quota(limit) for handler, limit in limits.per_handler.items()}
-
-
 class Places:
     """The slots that calls take while they are in flight, and the usage of speculation so far.
 
@@ -41,7 +36,7 @@ class Places:
         self.num_speculative = 0
         self._limits = limits
         self._max_inflight = limits.max_inflight
-        self._quotas = quotas_of(limits) if quotas is None else quotas
+        self._quotas = limits.quotas() if quotas is None else quotas
         for quota in self._quotas.values():
             quota.end_all_but(inflight)
         self._has_budget = limits.max_tokens is not None or limits.max_money is not None
