@@ -19,7 +19,6 @@ from spec_envs.forking.arrays import COPY_ARRAYS, CTYPES, copy_ctypes
 from spec_envs.forking.callables import COPY_CALLABLES, refuse_cached
 from spec_envs.forking.generators import restored, snapshot
 from spec_envs.forking.kinds import (
-    ATOMIC,
     Uncopyable,
     generators_of,
     guarded,
@@ -33,6 +32,7 @@ from spec_envs.forking.kinds import (
 )
 from spec_envs.forking.sets import alike, fill_alike
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, copy_table
+from spec_envs.immutable import ATOMS
 
 
 class Copier:
@@ -65,7 +65,7 @@ class Copier:
             Uncopyable: There is no way to copy something in it.
         """
         kind: Any = type(value)
-        if kind in ATOMIC:
+        if kind in ATOMS:
             return value
         if id(value) in self.memo:
             return self.memo[id(value)]
@@ -86,7 +86,7 @@ class Copier:
 
     def part(self, value: Any, form: str, key: object = None) -> Any:
         """A copy of a part of something; in error messages it is called ``form``, with ``key`` filled in."""
-        if type(value) in ATOMIC:
+        if type(value) in ATOMS:
             return value
         try:
             return self.copy(value)
@@ -214,7 +214,7 @@ class Copier:
         return twin
 
     def _list(self, value: list[Any]) -> Any:
-        if ATOMIC.issuperset(map(type, value)):
+        if ATOMS.issuperset(map(type, value)):
             return self.remember(value, value.copy())
         if len(value) >= LEAST_OF_A_TABLE and (table := copy_table(value, self.memo)) is not None:
             return table
@@ -228,7 +228,7 @@ class Copier:
         return twin
 
     def _tuple(self, value: tuple[Any, ...]) -> Any:
-        if ATOMIC.issuperset(map(type, value)):
+        if ATOMS.issuperset(map(type, value)):
             return value
         items = [self.part(item, "[{}]", i) for i, item in enumerate(value)]
         if all(item is old for item, old in zip(items, value, strict=True)):
@@ -238,7 +238,7 @@ class Copier:
         return self.remember(value, tuple(items))
 
     def _dict(self, value: dict[Any, Any]) -> Any:
-        if ATOMIC.issuperset(map(type, value)) and ATOMIC.issuperset(map(type, value.values())):
+        if ATOMS.issuperset(map(type, value)) and ATOMS.issuperset(map(type, value.values())):
             return self.remember(value, value.copy())
         if len(value) >= LEAST_OF_A_TABLE and (table := copy_table(value, self.memo)) is not None:
             return table

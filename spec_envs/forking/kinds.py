@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import copyreg
-import datetime
-import decimal
 import dis
-import enum
-import fractions
 import functools
-import logging
-import pathlib
 import random
-import re
 import sys
 import types
-import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -24,14 +16,10 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-#: Types whose values cannot change, or that stand for something outside the environment.
-ATOMIC: frozenset[type] = frozenset(
-    {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
-    | {types.ModuleType, types.CodeType, re.Pattern, logging.Logger, property, decimal.Decimal, fractions.Fraction}
-    | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, uuid.UUID}
-    | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
-)
-_ATOMIC_FAMILIES = (type, np.generic, np.dtype, enum.Enum, EnvSpec, pathlib.PurePath)
+from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
+
+_ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
+
 #: Modules that keep a simulation of their own, and know it by a number or a name: a copy of the number is no copy.
 _SIMULATIONS = ("pybullet", "libsumo", "traci")
 
@@ -82,7 +70,7 @@ def guarded(value: Any, do: Callable[[], Any]) -> Any:
 
 def is_atomic(value: Any) -> bool:
     """Whether ``value`` may be shared by an environment and its copy without another look at it."""
-    if type(value) in ATOMIC or isinstance(value, _ATOMIC_FAMILIES):
+    if type(value) in ATOMS or isinstance(value, _ATOMIC_FAMILIES):
         return True
     if type(value) is np.ufunc:
         return not is_made_of_python(value)
@@ -93,7 +81,7 @@ def is_atomic(value: Any) -> bool:
 
 def is_atomic_kind(kind: type) -> bool:
     """Whether all instances of a class are atomic."""
-    return kind in ATOMIC or issubclass(kind, _ATOMIC_FAMILIES)
+    return kind in ATOMS or issubclass(kind, _ATOMIC_FAMILIES)
 
 
 def is_constant(value: Any) -> bool:

@@ -346,7 +346,7 @@ def _waits_for_write(node: Node) -> bool:
     for ancestor in node.ancestors():
         write = ancestor.call if ancestor.side_branch is None else None
         if write is not None and write.effect is Effect.WRITE and not ancestor.answered:
-            same_part = call.touches is not None and call.touches == write.touches
-            if same_part or (call.effect is Effect.READ and call.conflicts(write)):
+            is_declared = call.touches is not None and write.touches is not None
+            if call.conflicts(write) and (is_declared or call.effect is Effect.READ):
                 return True
     return False
