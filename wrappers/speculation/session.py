@@ -14,7 +14,7 @@ from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Prefetcher
-from spec_envs.handling import CancelToken, Handler, as_guess
+from spec_envs.handling import CancelToken, Handler, Usage, as_guess, greatest_usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
@@ -95,6 +95,7 @@ class Session:
                 inflight=inflight,
                 wasted=self._ledger.wasted,
                 quotas=quotas,
+                greatest_usage=self._greatest_usage,
             )
             if self.trust.is_withdrawn:
                 tree.stop_speculating()
@@ -138,6 +139,12 @@ class Session:
         if not isinstance(unwrapped, CallEnv):
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
+
+    def _greatest_usage(self, call: Call) -> Usage | None:
+        try:
+            return greatest_usage(self.handler(call.handler), call.query)
+        except UnknownHandler:
+            return None
 
     def check_open(self) -> None:
         """See that the wrapper may be used, and tell the user what has failed since the last use.
