@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from spec_envs.calls import Effect
+from spec_envs.checks import integer, number
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.recording import Record, Recording
@@ -110,10 +111,11 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
     Raises:
         InvalidConfiguration: The time is negative or not a number.
     """
-    seconds_of = seconds if callable(seconds) else _constant(_duration(seconds))
+    if not callable(seconds):
+        number("seconds", seconds, least=0)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        await cancel.asleep(_duration(seconds_of(query)))
+        await cancel.asleep(number("seconds", seconds(query) if callable(seconds) else seconds, least=0))
         return await inner(query, cancel)
 
     return DecoratedHandler(handler, around)
@@ -190,13 +192,12 @@ def retry(
         InvalidConfiguration: An argument is out of range, or the handler writes.
         HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
-    if attempts < 1:
-        raise InvalidConfiguration(f"attempts must be at least 1, not {attempts!r}")
+    integer("attempts", attempts, least=1)
     if getattr(handler, "effect", None) is Effect.WRITE:
         raise InvalidConfiguration(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
-    _duration(backoff_s)
+    number("backoff_s", backoff_s, least=0)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         for attempt in itertools.count(1):
@@ -227,8 +228,7 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
     Raises:
         InvalidConfiguration: An argument is out of range.
     """
-    if max_calls < 1:
-        raise InvalidConfiguration(f"max_calls must be at least 1, not {max_calls!r}")
+    integer("max_calls", max_calls, least=1)
     if not 0 < per_s < math.inf:
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
     window = _Window(max_calls, per_s)
@@ -302,13 +302,3 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
         return response
 
     return DecoratedHandler(handler, around)
-
-
-def _constant(seconds: float) -> Callable[[Any], float]:
-    return lambda query: seconds
-
-
-def _duration(seconds: float) -> float:
-    if not seconds >= 0:
-        raise InvalidConfiguration(f"a waiting time must be a number of at least 0 (seconds), not {seconds!r}")
-    return seconds

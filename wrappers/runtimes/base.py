@@ -6,6 +6,7 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 """
 
 import contextlib
+import dataclasses
 import dis
 import threading
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ def contained() -> Iterator[None]:
         raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """A function to run with a token, and where to deliver its outcome.
 
@@ -53,21 +55,11 @@ class Job:
         is_async: Whether an event loop has to run the function.
     """
 
-    __slots__ = ("deliver", "function", "is_async", "name", "token")
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[[CancelToken], Any],
-        deliver: Callable[[Any, BaseException | None], None],
-        token: CancelToken,
-        is_async: bool = False,
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.deliver = deliver
-        self.token = token
-        self.is_async = is_async
+    name: str
+    function: Callable[[CancelToken], Any]
+    deliver: Callable[[Any, BaseException | None], None]
+    token: CancelToken
+    is_async: bool = False
 
 
 class Runtime(Protocol):
