@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 import inspect
 import threading
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
-from spec_envs.wrappers.runtimes.base import Job, is_interrupt
+from spec_envs.wrappers.runtimes.base import Job, is_interrupt, warn_of_stuck
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
@@ -166,13 +165,7 @@ class AsyncioRuntime:
         while self._open and self.now() < deadline:
             await self.changed(deadline)
         self._threads.close(patience_s=0.0 if self._open else None)
-        stuck = sorted(job.name for job in self._open if job.is_async)
-        if stuck:
-            warnings.warn(
-                f"{len(stuck)} call(s) ignore that they were cancelled and still run after close(): {', '.join(stuck)}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        warn_of_stuck((job.name for job in self._open if job.is_async), "that they were cancelled")
 
     def own_loop(self) -> asyncio.AbstractEventLoop:
         """Return the event loop that the runtime belongs to: the one of its first use."""

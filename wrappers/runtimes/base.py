@@ -9,7 +9,8 @@ import contextlib
 import dataclasses
 import dis
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -60,6 +61,21 @@ class Job:
     deliver: Callable[[Any, BaseException | None], None]
     token: CancelToken
     is_async: bool = False
+
+
+def outcome_of(job: Job) -> tuple[Any, BaseException | None]:
+    """Run the job's function here. Return what it returns, and what it raises."""
+    try:
+        return job.function(job.token), None
+    except BaseException as raised:
+        return None, raised
+
+
+def warn_of_stuck(jobs: Iterable[str], ignored: str) -> None:
+    """Warn of the jobs that were cancelled, have ``ignored`` that, and still run."""
+    if names := sorted(jobs):
+        message = f"{len(names)} call(s) ignore {ignored} and still run after close(): {', '.join(names)}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 class Runtime(Protocol):

@@ -10,12 +10,10 @@ import collections
 import queue
 import threading
 import time
-import warnings
 from collections.abc import Callable
-from typing import Any
 
 from spec_envs.handling import CancelToken
-from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
 
 _IDLE_S = 10.0
 _CLOSE_S = 10.0
@@ -56,7 +54,7 @@ class ThreadRuntime:
 
     def run(self, job: Job) -> None:
         """Run ``job`` in the calling thread."""
-        value, error = _outcome(job)
+        value, error = outcome_of(job)
         job.deliver(value, error)
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
@@ -103,13 +101,7 @@ class ThreadRuntime:
         for worker in workers:
             if worker is not threading.current_thread():
                 worker.join(max(0.0, deadline - self.now()))
-        stuck = sorted(worker.job_name for worker in workers if worker.is_alive())
-        if stuck:
-            warnings.warn(
-                f"{len(stuck)} call(s) ignore their cancel token and still run after close(): {', '.join(stuck)}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        warn_of_stuck((worker.job_name for worker in workers if worker.is_alive()), "their cancel token")
 
     def _rest(self, worker: _Worker) -> None:
         with self._guard:
@@ -145,13 +137,6 @@ class _Worker(threading.Thread):
             if job is None:
                 return
             self.job_name = job.name
-            value, error = _outcome(job)
+            value, error = outcome_of(job)
             self._runtime._rest(self)  # idle before it delivers, so that the delivery can give it the next job
             job.deliver(value, error)
-
-
-def _outcome(job: Job) -> tuple[Any, BaseException | None]:
-    try:
-        return job.function(job.token), None
-    except BaseException as raised:
-        return None, raised

@@ -131,7 +131,9 @@ class Executions:
             old = self._kept.get(self._key(run, call))
             if old is not None:
                 self.drop(old, "replaced")
-            if keep and self._reason_to_wait(call.name, now) is None and self._is_to_keep(execution):
+            # A draw is for one agent; what was read outside of all runs is for nobody else, unless it is shared.
+            is_for_others = (run is not None or rule.shared) if rule.effect is Effect.READ else reason is not None
+            if keep and is_for_others and self._reason_to_wait(call.name, now) is None:
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
         self._quota(call.name).begin(execution, now, speculative=reason is not None)
@@ -212,11 +214,6 @@ class Executions:
         if tool not in self._quotas:
             self._quotas[tool] = Quota(self._rules[tool].metered or HandlerLimit())
         return self._quotas[tool]
-
-    def _is_to_keep(self, execution: Execution) -> bool:
-        if execution.rule.effect is Effect.SAMPLE:
-            return execution.reason is not None
-        return execution.run is not None or execution.rule.shared
 
     def _reason_to_wait(self, tool: str, now: float) -> str | None:
         """Return which ``WRITE`` may still change what ``tool`` reads: one under way, or one in doubt, if any."""
