@@ -61,11 +61,9 @@ class DecoratedHandler:
         handler = as_handler(inner)
         self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
         self.unpriced = unpriced_model(inner)
-        effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
-        if effect is not None:
-            self.effect: Effect = effect
-        if max_inflight is not None:
-            self.max_inflight: int = max_inflight
+        for name in ("effect", "max_inflight"):
+            if (declared := getattr(inner, name, None)) is not None:
+                setattr(self, name, declared)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
         """Return the response to ``query``; if ``is_async``, a coroutine that returns the response.

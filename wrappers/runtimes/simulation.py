@@ -108,8 +108,7 @@ class SimulationRuntime:
 
     def close(self) -> None:
         """Deliver everything that is due now, so that every cancelled call ends."""
-        while self._due and self._due[0][0] <= self._clock:
-            self._deliver_next()
+        self.advance(0.0)
 
     def _schedule(self, at: float, due: _Due) -> None:
         heapq.heappush(self._due, (at, next(self._sequence), due))

@@ -96,11 +96,6 @@ class Executions:
     # -- ahead of time -------------------------------------------------------------------------------------------
 
     @property
-    def num_speculative(self) -> int:
-        """The number of executions in flight ahead of time that no agent waits for."""
-        return sum(execution.is_speculative for execution in self._running.values())
-
-    @property
     def running(self) -> list[Execution]:
         """All executions in flight."""
         return list(self._running.values())
