@@ -124,6 +124,7 @@ class ToolDriver:
         context, variables = self.contexts[execution.run]  # type: ignore[index]
 
         async def execute(cancel: CancelToken) -> Any:
+            self._machine.executions.began(execution, self.runtime.now())
             return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
 
         def deliver(value: Any, error: BaseException | None) -> None:

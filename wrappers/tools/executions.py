@@ -134,8 +134,12 @@ class Executions:
             if keep and self._reason_to_wait(call.name, now) is None and self._is_to_keep(execution):
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
-        self._quota(call.name).begin(execution, now, speculative=reason is not None)
+        self._quota(call.name).let(execution, speculative=reason is not None)
         return execution
+
+    def began(self, execution: Execution, now: float) -> None:
+        """The tool gets the call now; ``begin`` has only let it through."""
+        self._quota(execution.call.name).began(execution, now)
 
     # -- the end of executions -----------------------------------------------------------------------------------
 

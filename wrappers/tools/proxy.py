@@ -237,6 +237,7 @@ class SpeculativeTools:
             self._driver.carry_out()
             execution = agent_call.execution
             assert execution is not None
+        self._machine.executions.began(execution, self._now())
         try:
             value = await execute()
         except BaseException as error:
