@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from spec_envs.calls import Effect
+from spec_envs.checks import integer, number
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.handling import (
     CancelToken,
@@ -71,11 +72,9 @@ class DecoratedHandler:
         self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
         self.unpriced = unpriced_model(inner)
         self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
-        effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
-        if effect is not None:
-            self.effect: Effect = effect
-        if max_inflight is not None:
-            self.max_inflight: int = max_inflight
+        for name in ("effect", "max_inflight"):
+            if (value := getattr(inner, name, None)) is not None:
+                setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
         """Return the response to ``query``; if ``is_async``, a coroutine that returns the response.
@@ -122,10 +121,11 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
     Raises:
         InvalidConfiguration: The time is negative or not a number.
     """
-    seconds_of = seconds if callable(seconds) else _constant(_duration(seconds))
+    if not callable(seconds):
+        number("seconds", seconds, least=0)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        await cancel.asleep(_duration(seconds_of(query)))
+        await cancel.asleep(number("seconds", seconds(query) if callable(seconds) else seconds, least=0))
         return await inner(query, cancel)
 
     return DecoratedHandler(handler, around)
@@ -208,13 +208,12 @@ def retry(
         InvalidConfiguration: An argument is out of range, or the handler writes.
         HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
-    if attempts < 1:
-        raise InvalidConfiguration(f"attempts must be at least 1, not {attempts!r}")
+    integer("attempts", attempts, least=1)
     if getattr(handler, "effect", None) is Effect.WRITE:
         raise InvalidConfiguration(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
-    _duration(backoff_s)
+    number("backoff_s", backoff_s, least=0)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         for attempt in itertools.count(1):
@@ -247,8 +246,7 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
     Raises:
         InvalidConfiguration: An argument is out of range.
     """
-    if max_calls < 1:
-        raise InvalidConfiguration(f"max_calls must be at least 1, not {max_calls!r}")
+    integer("max_calls", max_calls, least=1)
     if not 0 < per_s < math.inf:
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
     window = _Window(max_calls, per_s)
@@ -368,13 +366,3 @@ def _at_most(handler: object, change: Callable[[Usage], Usage]) -> Callable[[Any
         return None if usage is None else change(usage)
 
     return most
-
-
-def _constant(seconds: float) -> Callable[[Any], float]:
-    return lambda query: seconds
-
-
-def _duration(seconds: float) -> float:
-    if not seconds >= 0:
-        raise InvalidConfiguration(f"a waiting time must be a number of at least 0 (seconds), not {seconds!r}")
-    return seconds
