@@ -252,26 +252,40 @@ def as_handler(function: Handler) -> Handler:
     return _Adapted(function, function, by_position)
 
 
-def answered(handler: Callable[..., Any], query: Any, cancel: CancelToken) -> Any:
+def answered(
+    handler: Callable[..., Any], query: Any, cancel: CancelToken, begins: Callable[[], None] | None = None
+) -> Any:
     """The response of ``handler``, to be awaited if the handler is awaited; handler and caller share no value.
 
     Whoever receives a query or a response may change it, and whoever returned it may go on using it.
+
+    Args:
+        handler: The handler.
+        query: What it is asked.
+        cancel: The token of the call.
+        begins: Called when the handler really begins: a coroutine begins when it is first awaited.
 
     Raises:
         NotCopyable: The query or the response can change and cannot be copied.
         Exception: Whatever the handler raises.
     """
-    response = handler(own_copy(query), cancel)
-    return _Awaited(response) if inspect.isawaitable(response) else own_copy(response)
+    query = own_copy(query)
+    if begins is not None and not is_async(handler):
+        begins()
+    response = handler(query, cancel)
+    return _Awaited(response, begins) if inspect.isawaitable(response) else own_copy(response)
 
 
 class _Awaited:
     """Gives a copy of what ``inner`` gives; closing it before it is awaited closes ``inner``."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, begins: Callable[[], None] | None) -> None:
         self._inner = inner
+        self._begins = begins
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        if self._begins is not None:
+            self._begins()
         response = yield from self._inner.__await__()
         return own_copy(response)
 

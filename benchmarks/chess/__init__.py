@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import ClockSettings, setting
+from spec_envs.benchmarks.options import ScaledSettings, setting
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 
@@ -17,8 +17,8 @@ _MAX_NODES = 100_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ChessSettings(ClockSettings):
-    """How recorded games are replayed."""
+class ChessSettings(ScaledSettings):
+    """Replay recorded games with speculation, and compare with the time that they took."""
 
     plies: int = setting(30, "Half moves of each game, from its start.", ge=1)
     # A union with the record would keep an engine's guesses waiting, since a union is as slow as its slowest member.
@@ -33,7 +33,6 @@ class ChessSettings(ClockSettings):
         "With --guesses move-model: the weights that come with the package, or for each game weights that are fitted "
         "to the other games.",
     )
-    k: int = options.k()
     max_inflight: int | None = options.max_inflight(None, "4; with --rules paper: k")
     max_depth: int | None = setting(
         None, "How many responses ahead a call may be started.", ge=0, default_text="any number"
@@ -44,7 +43,6 @@ class ChessSettings(ClockSettings):
         "2510.04371, Algorithm 1).",
     )
     speed: float = options.speed(2000.0)
-    seed: int = options.seed()
     min_probability: float = setting(
         0.003,
         "With --rules tree: branches less probable than this are not followed. A smaller value saves a little more "

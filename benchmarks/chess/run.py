@@ -264,8 +264,8 @@ def run(settings: ChessSettings, games: Sequence[Path], json_file: Path | None) 
 
 def _show(report: dict[str, Any], settings: ChessSettings) -> None:
     title = (
-        f"{settings.plies} plies, guesses: {settings.guesses}, k={settings.k}, up to {settings.limits.max_inflight} "
-        f"speculative calls in flight, rules: {settings.rules}, clock: {settings.clock}"
+        f"{settings.plies} plies, guesses: {settings.guesses}, {settings.title}, rules: {settings.rules}, "
+        f"clock: {settings.clock}"
     )
     mean = report["mean"]
     out = console()

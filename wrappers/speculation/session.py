@@ -82,6 +82,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        quotas = limits.quotas()
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -93,6 +94,7 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                quotas=quotas,
             )
             if self.trust.is_withdrawn:
                 tree.stop_speculating()

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
-from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.quota import HandlerLimit, Quota
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ class Limits:
             isinstance(limit, HandlerLimit) for limit in self.per_handler.values()
         ):
             raise InvalidConfiguration(f"per_handler must map names to a HandlerLimit, not {self.per_handler!r}")
+
+    def quotas(self) -> dict[str, Quota]:
+        """New quotas of the handlers that have limits."""
+        return {handler: Quota(limit) for handler, limit in self.per_handler.items()}
 
     def excess(self, wasted: Usage) -> Usage:
         """What ``wasted`` holds beyond the budgets; its tokens count as written."""

@@ -5,6 +5,8 @@ Places also keeps how long the calls of each handler take and what they cost, si
 Pure, like the tree that owns it: time only enters as a number.
 """
 
+from collections.abc import Container, Mapping
+
 from spec_envs.calls import Call
 from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import CallEstimate
@@ -23,12 +25,20 @@ class Places:
         num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
     """
 
-    def __init__(self, limits: Limits, wasted: Usage = NOTHING) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        wasted: Usage = NOTHING,
+        quotas: Mapping[str, Quota] | None = None,
+        inflight: Container[Run] = (),
+    ) -> None:
         self.calls: dict[str, CallEstimate] = {}
         self.num_speculative = 0
         self._limits = limits
         self._max_inflight = limits.max_inflight
-        self._quotas = {handler: Quota(limit) for handler, limit in limits.per_handler.items()}
+        self._quotas = limits.quotas() if quotas is None else quotas
+        for quota in self._quotas.values():
+            quota.end_all_but(inflight)
         self._has_budget = limits.max_tokens is not None or limits.max_money is not None
         self._spent = wasted  # by speculative calls that have ended, and charged for those in flight
         self._charges: dict[Run, Usage] = {}  # of speculative calls in flight
@@ -76,7 +86,7 @@ class Places:
         handler = run.call.handler
         quota = self._quotas.get(handler)
         if quota is not None:
-            quota.begin(run, run.started_at, speculative=run.speculative)
+            quota.let(run, speculative=run.speculative)
         if not run.speculative:
             return
         self.num_speculative += 1
@@ -84,6 +94,15 @@ class Places:
             estimate = self.calls.get(handler)
             charge = self._charges[run] = NOTHING if estimate is None else estimate.most
             self._spent = self._spent + charge
+
+    def counts_begins(self, handler: str) -> bool:
+        """Whether ``began`` has to be told of each call of ``handler``."""
+        limit = self._limits.per_handler.get(handler)
+        return limit is not None and limit.max_calls is not None
+
+    def began(self, run: Run, now: float) -> None:
+        """The handler gets the call of ``run`` now, some time after ``begin``."""
+        self._quotas[run.call.handler].began(run, now)
 
     def promote(self, run: Run) -> None:
         """The speculative ``run``, in flight or ended, becomes authoritative: it gives back its slot and its charge."""
