@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Hashable
+from collections.abc import Hashable, Set
 from typing import Any
 
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_of, own_copy
 
 
@@ -27,6 +28,23 @@ class Effect(enum.Enum):
     WRITE = "write"
 
 
+def parts_named(touches: str | Set[str] | None) -> frozenset[str] | None:
+    """The names in ``touches``, which are parts of the outside world; ``None`` (unknown) stays ``None``.
+
+    Raises:
+        InvalidConfiguration: ``touches`` is neither a text, nor a set of texts, nor ``None``.
+    """
+    if touches is None:
+        return None
+    if isinstance(touches, str):
+        return frozenset((touches,))
+    if isinstance(touches, Set) and all(isinstance(name, str) for name in touches):
+        return frozenset(touches)
+    raise InvalidConfiguration(
+        f"touches must name parts of the outside world, as a text or a set of texts, or be None, not {touches!r:.80}"
+    )
+
+
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """A request to a named handler. Compared, and hashed, by handler and key of the query.
@@ -35,16 +53,22 @@ class Call:
         handler: Name of the handler in ``env.handlers``; ``"policy"`` is the agent's own decision.
         query: All that the response may depend on, besides the outside world. Picklable, never changed afterwards.
         effect: Whether the call may be made ahead of time.
-        touches: The part of the outside world that the call reads or changes. A ``WRITE`` makes the results of
-            earlier ``READ`` calls on the same part stale, and ``READ`` calls behind it wait for it. ``None`` means
-            everything.
+        touches: The names of the parts of the outside world that the call reads or changes: a set of texts, or one
+            text; kept as a ``frozenset``. A ``WRITE`` makes the results of earlier ``READ`` calls on the same part
+            stale, and ``READ`` calls behind it wait for it. ``None``: unknown, so everything; empty: nothing.
+
+    Raises:
+        InvalidConfiguration: ``touches`` is something else.
     """
 
     handler: str
     query: Any
     effect: Effect = Effect.SAMPLE
-    touches: str | None = None
+    touches: str | Set[str] | None = None
     _key: list[Hashable] = dataclasses.field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "touches", parts_named(self.touches))
 
     @property
     def key(self) -> Hashable:
@@ -67,7 +91,9 @@ class Call:
 
     def conflicts(self, other: Call) -> bool:
         """Whether the two calls may touch the same part of the outside world."""
-        return self.touches is None or other.touches is None or self.touches == other.touches
+        if self.touches is None or other.touches is None:  # everything, which has a part in common with all but nothing
+            return self.touches != frozenset() and other.touches != frozenset()
+        return not frozenset(self.touches).isdisjoint(other.touches)
 
     def __eq__(self, other: object) -> bool:
         return self.key == other.key if isinstance(other, Call) else NotImplemented

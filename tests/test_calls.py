@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from spec_envs import Call, CallCancelled, CancelToken, Effect, Guess, InvalidConfiguration, Usage
 from spec_envs.handling import as_guess, as_handler
 from spec_envs.values import key_of
+from spec_envs.wrappers import ToolRule
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
@@ -183,7 +184,7 @@ def test_a_pickled_call_is_equal_before_and_after_its_key_was_computed():
     early = pickle.loads(pickle.dumps(call))
     assert call.key == early.key
     late = pickle.loads(pickle.dumps(call))
-    assert late == call and (late.effect, late.touches) == (Effect.READ, "web")
+    assert late == call and (late.effect, late.touches) == (Effect.READ, frozenset({"web"}))
 
 
 def test_a_call_is_frozen():
@@ -192,10 +193,49 @@ def test_a_call_is_frozen():
 
 
 @pytest.mark.parametrize(
-    ("mine", "other", "conflict"), [("a", "a", True), ("a", "b", False), (None, "a", True), ("a", None, True)]
+    ("mine", "other", "conflict"),
+    [
+        ("a", "a", True),
+        ("a", "b", False),
+        ("ab", "a", False),
+        ({"a", "b"}, "b", True),
+        ({"a", "b"}, {"b", "c"}, True),
+        ({"a", "b"}, {"c"}, False),
+        (None, "a", True),
+        (None, None, True),
+        (None, set(), False),
+        ("a", set(), False),
+        (set(), set(), False),
+    ],
+    ids=lambda value: "-".join(sorted(value)) or "nothing" if isinstance(value, set) else str(value),
 )
 def test_calls_conflict_when_they_may_touch_the_same(mine, other, conflict):
-    assert Call("x", 1, touches=mine).conflicts(Call("y", 2, touches=other)) is conflict
+    one, another = Call("x", 1, touches=mine), Call("y", 2, touches=other)
+    assert one.conflicts(another) is another.conflicts(one) is conflict
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (None, None),
+        ("orders", frozenset({"orders"})),
+        ({"orders", "users"}, frozenset({"orders", "users"})),
+        ({"orders": 1}.keys(), frozenset({"orders"})),
+        (frozenset(), frozenset()),
+    ],
+    ids=["None", "text", "set", "keys", "empty"],
+)
+def test_touches_is_kept_as_a_frozen_set_of_names_by_calls_and_by_rules_of_tools(given, kept):
+    call = Call("x", [1], touches=given)
+    for touches in (call.touches, call.owned().touches, ToolRule(touches=given).touches):
+        assert touches == kept and isinstance(touches, frozenset | None)
+
+
+@pytest.mark.parametrize("touches", [["orders"], {"orders": 1}, {1}, 5, b"orders"], ids=repr)
+def test_touches_that_names_no_parts_is_refused(touches):
+    for make in (lambda: Call("x", 1, touches=touches), lambda: ToolRule(touches=touches)):
+        with pytest.raises(InvalidConfiguration, match=r"touches must name parts .* a set of texts, or be None, not"):
+            make()
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, math.nan, math.inf])

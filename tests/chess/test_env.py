@@ -345,7 +345,11 @@ def test_the_call_carries_the_opponents_effect():
         with pytest.raises(CallPending) as pending:
             fork.step("e2e4")
         call = pending.value.call
-        assert (call.handler, call.effect, call.touches) == ("opponent", effect or Effect.SAMPLE, "opponent")
+        assert (call.handler, call.effect, call.touches) == (
+            "opponent",
+            effect or Effect.SAMPLE,
+            frozenset({"opponent"}),
+        )
         assert call.query.moves == ("e2e4",)
     opponent.effect = "read"
     with pytest.raises(InvalidConfiguration, match="must be an Effect, not 'read'"):

@@ -6,9 +6,11 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 """
 
 import contextlib
+import dataclasses
 import dis
 import threading
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -41,6 +43,7 @@ def contained() -> Iterator[None]:
         raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """A function to run with a token, and where to deliver its outcome.
 
@@ -53,21 +56,26 @@ class Job:
         is_async: Whether an event loop has to run the function.
     """
 
-    __slots__ = ("deliver", "function", "is_async", "name", "token")
+    name: str
+    function: Callable[[CancelToken], Any]
+    deliver: Callable[[Any, BaseException | None], None]
+    token: CancelToken
+    is_async: bool = False
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[[CancelToken], Any],
-        deliver: Callable[[Any, BaseException | None], None],
-        token: CancelToken,
-        is_async: bool = False,
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.deliver = deliver
-        self.token = token
-        self.is_async = is_async
+
+def outcome_of(job: Job) -> tuple[Any, BaseException | None]:
+    """Run the job's function here. Return what it returns, and what it raises."""
+    try:
+        return job.function(job.token), None
+    except BaseException as raised:
+        return None, raised
+
+
+def warn_of_stuck(jobs: Iterable[str], ignored: str) -> None:
+    """Warn of the jobs that were cancelled, have ``ignored`` that, and still run."""
+    if names := sorted(jobs):
+        message = f"{len(names)} call(s) ignore {ignored} and still run after close(): {', '.join(names)}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 class Runtime(Protocol):

@@ -276,8 +276,13 @@ class Driver:
         except UnknownHandler as error:
             handler = _refusing(error)
 
+        def began() -> None:  # in a thread or a task that may have waited for its turn
+            self._runtime.meanwhile(token, lambda: self._deliver(lambda now: self._tree.began(run, now)))
+
+        begins = began if self._tree.counts_begins(call.handler) else None
+
         def function(cancel: CancelToken) -> Any:
-            return answered(handler, call.query, cancel)
+            return answered(handler, call.query, cancel, begins)
 
         def deliver(response: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: self._ended(run, response, error, now))

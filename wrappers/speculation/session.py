@@ -14,7 +14,7 @@ from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Prefetcher
-from spec_envs.handling import CancelToken, Handler, as_guess
+from spec_envs.handling import CancelToken, Handler, Usage, as_guess, greatest_usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
@@ -84,6 +84,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        quotas = limits.quotas()
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -95,6 +96,8 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                quotas=quotas,
+                greatest_usage=self._greatest_usage,
             )
             if self.trust.is_withdrawn:
                 tree.stop_speculating()
@@ -145,6 +148,12 @@ class Session:
     def is_plain(self) -> bool:
         """Whether the episode is played without forks and without the tree now; never where calls are awaited."""
         return not self._awaited and (self.trust.is_plain or not self._ahead)
+
+    def _greatest_usage(self, call: Call) -> Usage | None:
+        try:
+            return greatest_usage(self.handler(call.handler), call.query)
+        except UnknownHandler:
+            return None
 
     def check_open(self) -> None:
         """See that the wrapper may be used, and tell the user what has failed since the last use.

@@ -1,9 +1,9 @@
-"""What is declared of tools: what may be done with them (rules), how they are called (ports), and limits."""
+"""What is declared of tools: what may be done with them, and which parts of the outside world they touch."""
 
 import dataclasses
 from collections.abc import Mapping, Set
 
-from spec_envs.calls import Effect
+from spec_envs.calls import Effect, parts_named
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -16,8 +16,10 @@ class ToolRule:
         effect: ``READ``: may be called ahead of time, and equal calls may share a result. ``SAMPLE``: may be called
             ahead of time, and each result is used once (also right for what changes by itself: a clock, a queue).
             ``WRITE``: only when the agent itself calls it.
-        touches: For a ``WRITE``: the names of the tools whose earlier results it makes stale; empty: it changes nothing
-            that tools read; ``None``: all tools of its server.
+        touches: The names of the parts of the outside world that the tool reads or changes: a set of texts, or one
+            text; kept as a ``frozenset``. What a tool reads is itself a part, named as the tool is. A ``WRITE`` makes
+            the earlier results of all tools that read one of its parts stale. Empty: nothing. ``None``: unknown; for a
+            ``WRITE`` all that the tools of its server read, for any other tool its own part.
         metered: The tool's quota. The tool is called ahead of time only while the quota leaves room for as many calls
             as agents lately made themselves, and one more.
         private: Whether the arguments must not be sent before the agent itself calls the tool. A private tool is never
@@ -25,22 +27,17 @@ class ToolRule:
         shared: Whether all agent runs may use a result of a ``READ``, not only the run that has read it.
 
     Raises:
-        InvalidConfiguration: Two of these contradict each other.
+        InvalidConfiguration: Two of these contradict each other, or ``touches`` is no set of texts.
     """
 
     effect: Effect = Effect.WRITE
-    touches: Set[str] | None = None
+    touches: str | Set[str] | None = None
     metered: HandlerLimit | None = None
     private: bool = False
     shared: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.touches, str):
-            raise InvalidConfiguration(f"touches must be a set of names of tools, not the text {self.touches!r}")
-        if self.touches is not None:
-            object.__setattr__(self, "touches", frozenset(self.touches))
-        if self.touches is not None and self.effect is not Effect.WRITE:
-            raise InvalidConfiguration(f"only a WRITE touches other tools, and this tool is declared {self.effect}")
+        object.__setattr__(self, "touches", parts_named(self.touches))
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
         if self.metered is not None and self.metered.max_calls is None:
@@ -86,8 +83,10 @@ class ToolRules:
 
     def touches(self, write: str, tool: str) -> bool:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
-        touched = self[write].touches
-        same_server = write.rpartition(":")[0] == tool.rpartition(":")[0]
-        if touched is None:
-            return same_server
-        return tool in touched or (same_server and tool.rpartition(":")[2] in touched)
+        changed, read = self[write].touches, self[tool].touches
+        server, _, name = tool.rpartition(":")
+        same_server = write.rpartition(":")[0] == server
+        if changed is None:
+            return same_server and read != frozenset()
+        names = {tool, name} if same_server else {tool}
+        return not names.union(read or ()).isdisjoint(changed)

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,12 +18,20 @@ RULES: dict[str, Effect | ToolRule] = {
     "s:a": Effect.READ,
     "s:b": Effect.READ,
     "t:c": ToolRule(effect=Effect.READ, shared=True),
+    "t:d": ToolRule(effect=Effect.READ, touches={"orders", "users"}),
+    "s:fixed": ToolRule(effect=Effect.READ, touches=set()),
     "s:write_all": ToolRule(),
     "s:write_a": ToolRule(touches=frozenset({"a"})),
     "s:write_c": ToolRule(touches=frozenset({"t:c", "b"})),
+    "s:write_orders": ToolRule(touches="orders"),
 }
-READS = ("s:a", "s:b", "t:c")
-CHANGES = {"s:write_all": ("s:a", "s:b"), "s:write_a": ("s:a",), "s:write_c": ("t:c", "s:b")}
+READS = ("s:a", "s:b", "t:c", "t:d", "s:fixed")
+CHANGES = {
+    "s:write_all": ("s:a", "s:b"),
+    "s:write_a": ("s:a",),
+    "s:write_c": ("t:c", "s:b"),
+    "s:write_orders": ("t:d",),
+}
 TTL_S = 30.0
 
 
@@ -73,6 +82,13 @@ class Eager:
         return [Guess({"name": name, "arguments": each}, 0.15) for name in READS for each in arguments]
 
 
+class Clueless:
+    """Guesses nothing."""
+
+    async def guess(self, call, k):
+        return []
+
+
 OPERATION = st.tuples(
     st.sampled_from([*READS, *READS, *CHANGES]),
     st.sampled_from([0.5, 3.0]),  # before and after the moment that counts
@@ -94,6 +110,44 @@ async def agent(tools, store, operations, in_a_run):
                 async with asyncio.timeout(patience_s):
                     result = await tools.call(name, arguments)
                     assert name not in READS or result["version"] >= expected
+
+
+@pytest.mark.parametrize(
+    ("write", "stale"),
+    [
+        pytest.param(ToolRule(), {"s:get", "s:list"}, id="all of its server"),
+        pytest.param(ToolRule(touches=set()), set(), id="nothing"),
+        pytest.param(ToolRule(touches={"get"}), {"s:get"}, id="a tool of its server"),
+        pytest.param(ToolRule(touches={"t:get"}), {"t:get"}, id="a tool of another server"),
+        pytest.param(ToolRule(touches="orders"), {"s:list", "t:list"}, id="what tools have declared"),
+        pytest.param(ToolRule(touches={"users", "t:get"}), {"t:get", "t:list"}, id="several parts"),
+        pytest.param(ToolRule(touches="fixed"), {"s:fixed"}, id="the part of a tool that declares nothing else"),
+    ],
+)
+def test_a_write_makes_stale_what_reads_one_of_its_parts(write, stale):
+    rules: dict[str, Effect | ToolRule] = {
+        "s:get": Effect.READ,
+        "s:list": ToolRule(effect=Effect.READ, touches="orders"),
+        "s:fixed": ToolRule(effect=Effect.READ, touches=set()),
+        "t:get": Effect.READ,
+        "t:list": ToolRule(effect=Effect.READ, touches={"orders", "users"}),
+    }
+
+    async def main():
+        called: collections.Counter[str] = collections.Counter()
+        async with SpeculativeTools({**rules, "s:write": write}, Clueless()) as tools:
+            for name in (*rules, "s:write"):
+
+                async def call(name=name):
+                    called[name] += 1
+
+                tools.add(name, call)
+            async with tools.run():
+                for name in (*rules, "s:write", *rules):
+                    await tools.call(name, {})
+        assert {name for name in rules if called[name] == 2} == stale
+
+    run(main)
 
 
 @settings(max_examples=150, deadline=None)
