@@ -13,6 +13,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage

@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
