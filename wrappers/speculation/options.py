@@ -12,6 +12,7 @@ from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
 from spec_envs.wrappers.speculation.tree.limits import Limits
 
@@ -37,6 +38,7 @@ class SessionOptions:
     rehearse: bool = True
     prove_every: int = 100
     max_trace_events: int = 100_000
+    guard: bool | None = None
 
     def __post_init__(self) -> None:
         if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
@@ -47,6 +49,8 @@ class SessionOptions:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
         for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
             object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
+        if self.guard not in (None, False, True):
+            raise InvalidConfiguration(f"guard must be True, False or None, not {self.guard!r}")
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
 
@@ -65,6 +69,18 @@ class SessionOptions:
             for name in given or ():
                 if name not in known:
                     raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(known)}")
+
+    def guards(self, limits: Limits) -> bool:
+        """Whether a guard decides when to run ahead; one cannot judge by time what waits for a limit by time.
+
+        In virtual time computing takes no time, so there is nothing to guard against.
+        """
+        wanted = self.guard if self.guard is not None else self._is_on_the_wall_clock
+        return wanted and limits.max_inflight > 0 and not limits.paces
+
+    @property
+    def _is_on_the_wall_clock(self) -> bool:
+        return self.runtime == "threads" or isinstance(self.runtime, ThreadRuntime)
 
     def agent(self) -> Agent:
         """Return how actions are chosen: by ``policy``, or from outside if there is none."""
