@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from spec_envs.wrappers.speculation.control import Controls
 from spec_envs.wrappers.speculation.cycles import Cycle
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
 
 
@@ -108,6 +110,17 @@ class Pacing:
         )
         self.controls.add(cycle)
         guard.ended(cycle, is_warm=is_warm, is_late=is_late)
+
+    def add_to(self, statistics: Statistics) -> Statistics:
+        """``statistics`` with the times of this object."""
+        guard = self.guard
+        return dataclasses.replace(
+            statistics,
+            inside_s=self._sums()[0],
+            environment_s=self.environment_s,
+            control=None if guard is None else self.controls.figure(),
+            guard="none" if guard is None else guard.mode.value,
+        )
 
     def _sums(self) -> tuple[float, float, float, float, int]:
         inside = self.inside_s + (0.0 if self._since is None else self._runtime.now() - self._since)

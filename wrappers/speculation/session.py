@@ -17,7 +17,7 @@ from spec_envs.handling import Handler, Usage, greatest_usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
+from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt, prefetch_of
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.guessing import AsGuesser
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -28,7 +28,6 @@ from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
-    Agent,
     AnyEnv,
     Decision,
     Method,
@@ -42,15 +41,6 @@ from spec_envs.wrappers.speculation.transitions import (
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.speculation.trust import Trust
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Where an episode stood between two steps, so that a begun step can be taken back."""
-
-    agent: Agent
-    acted: Any = None
-    root: Deciding | None = None
 
 
 class Session:
@@ -137,6 +127,7 @@ class Session:
         self.check_process()
         self.tell()
         statistics = self.trust.add_to(self.driver.statistics())
+        statistics = self.pacing.add_to(statistics)
         return dataclasses.replace(statistics, over_budget=self._limits.excess(statistics.wasted))
 
     def handler(self, name: str) -> Handler:
