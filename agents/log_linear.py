@@ -71,12 +71,7 @@ class Ranker:
 
     def feature(self, name: str, *, new: bool = False) -> int:
         """Return the number of a feature. An unknown feature gets a number with ``new``, and is 0 otherwise."""
-        found = self._features.get(name)
-        if found is None:
-            if not new:
-                return 0
-            found = self._features[name] = len(self._features)
-        return found
+        return self._features.setdefault(name, len(self._features)) if new else self._features.get(name, 0)
 
     @property
     def known(self) -> Mapping[str, int]:
@@ -85,12 +80,7 @@ class Ranker:
 
     def context(self, name: str, *, new: bool = False) -> int:
         """Return the number of a context. An unknown context gets a number with ``new``, and is -1 otherwise."""
-        found = self._contexts.get(name)
-        if found is None:
-            if not new:
-                return -1
-            found = self._contexts[name] = len(self._contexts)
-        return found
+        return self._contexts.setdefault(name, len(self._contexts)) if new else self._contexts.get(name, -1)
 
     def scores(self, rows: Rows) -> _Floats:
         """Return the log-probability of each row, up to a constant."""

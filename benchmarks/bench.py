@@ -28,8 +28,8 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-def _add(settings: type[Settings], *more: click.Option, cls: type[click.Command] = click.Command) -> None:
-    """Add the command of an experiment, with ``more`` options than its settings."""
+def _add(settings: type[Settings], *more: click.Parameter) -> None:
+    """Add the command of an experiment, with ``more`` parameters than its settings."""
 
     def command(**given: Any) -> None:
         # Late, so that --help and completion are quick.
@@ -39,15 +39,20 @@ def _add(settings: type[Settings], *more: click.Option, cls: type[click.Command]
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
     command = options_of(settings)(options.json_file(command))
-    bench.command(name, cls=cls, help=settings.__doc__, params=list(more))(command)
+    bench.command(name, help=settings.__doc__, params=list(more))(command)
 
 
 _add(
     ChessSettings,
     click.Option(
-        ["--games"], type=options.FILE, multiple=True, required=True, metavar="FILE...", help="Recorded games."
+        ["--games"],
+        type=options.FILE,
+        multiple=True,
+        required=True,
+        metavar="FILE",
+        help="Recorded games; more may follow.",
     ),
-    cls=options.ManyFiles,
+    click.Argument(["more_games"], type=options.FILE, nargs=-1, metavar="[FILE]..."),  # so that --games takes several
 )
 for each in (
     CrowdSettings,

@@ -219,32 +219,6 @@ class OutputFile(click.Path):
         return path
 
 
-class ManyFiles(click.Command):
-    """A command whose repeatable options take all the arguments up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse ``--games a b`` as ``--games a --games b``, which click understands."""
-        for param in self.params:
-            if isinstance(param, click.Option) and param.multiple:
-                args = _repeated(args, param.opts[0])
-        return super().parse_args(ctx, args)
-
-
-def _repeated(args: Sequence[str], option: str) -> list[str]:
-    result: list[str] = []
-    taking = given = False
-    for arg in args:
-        if arg.startswith("-") and arg != "-":
-            taking = arg == option or arg.startswith(f"{option}=")
-            given = not taking or arg != option
-        elif taking and given:
-            result.append(option)
-        else:
-            given = True
-        result.append(arg)
-    return result
-
-
 #: The option ``--json`` of every experiment.
 json_file = click.option(
     "--json",

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, HandlerFailed
-from spec_envs.agents.calibration import RankCalibration, Reliability, capped
+from spec_envs.agents.calibration import RankCalibration, Reliability
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompting import AnswerCut, Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected, named
@@ -159,7 +159,7 @@ class ChatGuesser:
         if claims is None:
             probabilities = self.ranks.probabilities(len(ranked))
         else:
-            probabilities = capped(self.reliability.corrected(claims))
+            probabilities = self.reliability.corrected(claims)
         return [Guess(line.response, p) for line, p in zip(ranked, probabilities, strict=True)]
 
 

@@ -52,11 +52,7 @@ class TokenRates:
 
 
 class Answer:
-    """The answer to ``request``, as far as it has arrived.
-
-    Args:
-        request: The request.
-    """
+    """The answer to ``request``, as far as it has arrived."""
 
     def __init__(self, request: ChatRequest) -> None:
         self.characters_in = len(json.dumps([*request.messages, *request.tools], default=str))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spec_envs.agents.llm.messages import ToolRequest
+from spec_envs.json_files import parsed
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,12 +24,7 @@ class _Call:
     def is_complete(self) -> bool:
         """Whether the arguments are a whole JSON object. ``{}`` may be a placeholder for arguments to come."""
         text = self.arguments.strip()
-        if text == "{}" or not text.endswith("}"):
-            return False
-        try:
-            return isinstance(json.loads(text), dict)
-        except (ValueError, RecursionError):
-            return False
+        return text != "{}" and text.endswith("}") and isinstance(parsed(text), dict)
 
 
 class StreamedCalls:

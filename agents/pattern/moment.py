@@ -87,7 +87,6 @@ class Moment:
         self._messages = index.messages()
         self._candidates: dict[str, Candidate] = {}
         self._composed: dict[str, list[Candidate]] = {}
-        self._names: dict[str, tuple[float, Mention]] | None = None
         self._by_shape: dict[str, list[Value]] = {}
         for value in self._dated().values():
             self._by_shape.setdefault(value.shape, []).append(value)
@@ -110,7 +109,7 @@ class Moment:
                         )
                     else:
                         found[each.key] = each
-        names = self._called()
+        names = self._called
         for key, features in self._constants(tool, argument, choices).items():
             known = found.get(key) or self._unseen(key)
             called = names.get(key)
@@ -213,17 +212,17 @@ class Moment:
         memory, found = self.memory, dict[str, list[str]]()
         used = max(1, memory.given.count(f"{tool}.{argument}", self.task))
         for place, name in ((f"{tool}.{argument}", "constant"), (argument, "constant elsewhere")):
-            counts = memory.constants.get(place)
-            for key in self._likely(counts) if counts is not None else ():
-                features = found.setdefault(key, [f"is {key}"])
-                share = counts.count(key, self.task) / used if counts is not None else 0.0
-                features.append(f"{name} {min(9, int(10 * share))}")
+            counts = memory.constants.get(place, TaskCounts())
+            for key in self._likely(counts):
+                share = counts.count(key, self.task) / used
+                found.setdefault(key, [f"is {key}"]).append(f"{name} {min(9, int(10 * share))}")
         for choice in choices:
             found.setdefault(canonical(choice), []).append("choice")
-        counts = memory.constants.get(argument)
-        for key, (share, (time, _, before)) in self._called().items() if counts is not None else ():
+        if argument not in memory.constants:
+            return found
+        for key, (share, (time, _, before)) in self._called.items():
             known = share > 1 and texts.shape(json.loads(key)) in memory.admits(tool, argument)[0]
-            if known or (counts is not None and counts.count(key, self.task)):
+            if known or memory.constants[argument].count(key, self.task):
                 when = "now" if time == self.user[0] else "before"
                 found.setdefault(key, []).extend(
                     [f"called {min(12, int(10 * share))} {when}", f"called after {before}, {when}"]
@@ -239,25 +238,23 @@ class Moment:
         unknown = [key for key in common if key not in values]
         return known + heapq.nlargest(_MAX_UNKNOWN, unknown, key=lambda key: constants.count(key, self.task))
 
+    @functools.cached_property
     def _called(self) -> dict[str, tuple[float, Mention]]:
-        """Return the values of names that the user said, each with the certainty and the place of the name."""
-        if self._names is None:
-            self._names = {}
-            for time, text in reversed(self.index.users[-4:]):
-                for name in text.names:
-                    position = text.find(texts.normal(name))
-                    for key, share in self._meanings(name).items():
-                        known = self._names.get(key)
-                        if share > _MIN_SHARE and (known is None or (known[1][0] == time and known[0] < share)):
-                            self._names[key] = (share, (time, position, text.word_before(position)))
-        return self._names
+        """The values of names that the user said, each with the certainty and the place of the name."""
+        found: dict[str, tuple[float, Mention]] = {}
+        for time, text in reversed(self.index.users[-4:]):
+            for name in text.names:
+                position = text.find(texts.normal(name))
+                for key, share in self._meanings(name).items():
+                    known = found.get(key)
+                    if share > _MIN_SHARE and (known is None or (known[1][0] == time and known[0] < share)):
+                        found[key] = (share, (time, position, text.word_before(position)))
+        return found
 
     def _meanings(self, name: str) -> dict[str, float]:
         meanings = self.memory.associations(name, self.task)
-        known = self.memory.glosses.get(name)
-        for key in known.tasks if known is not None else ():
-            if known is not None and known.count(key, self.task):
-                meanings[key] = 1.1
+        known = self.memory.glosses.get(name, TaskCounts())
+        meanings |= {key: 1.1 for key in known.tasks if known.count(key, self.task)}
         if name in self.index.glosses:
             meanings[canonical(self.index.glosses[name])] = 1.2
         return meanings

@@ -21,12 +21,7 @@ _FILLERS = texts.COMMON - frozenset("yes no not please thank thanks sure ok okay
 
 
 class ToolModel:
-    """Estimates the probability of each tool, and of a message to the user.
-
-    Args:
-        ranker: The weights. Default: a new, untrained ranker.
-        seen: Whether the user's last message is known, or still being written.
-    """
+    """Estimates the probability of each tool, and of a message to the user."""
 
     def __init__(self, ranker: Ranker | None = None, *, seen: bool = True) -> None:
         self.ranker = ranker or Ranker()

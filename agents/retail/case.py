@@ -64,11 +64,7 @@ class Wish:
 
 
 class Case:
-    """What a dialogue tells: who the customer is, the results of tools, and the customer's wishes.
-
-    Args:
-        messages: The dialogue as chat messages.
-    """
+    """What a dialogue tells: who the customer is, the results of tools, and the customer's wishes."""
 
     def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
         self.wishes: list[Wish] = []

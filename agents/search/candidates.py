@@ -39,11 +39,7 @@ _RELATIONS = frozenset(
 
 
 class Candidates:
-    """The possible actions in a situation, with the features of each.
-
-    Args:
-        situation: The observation, as read.
-    """
+    """The possible actions in a situation, with the features of each."""
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation

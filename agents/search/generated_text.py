@@ -119,9 +119,6 @@ _RESULT = re.compile(r"\(Result (\d+) / (\d+)\)")
 class Notes:
     """Notes on everything that was read.
 
-    Args:
-        transcript: The steps so far, each with ``action`` and ``observation``.
-
     Attributes:
         by_name: The notes by the name that was searched for.
         current: The name that led to the page on which ``lookup`` searches; ``None`` before the first page.
