@@ -55,15 +55,11 @@ class Ranker:
     For example, a decision about ``reservation_id`` of a tool has the contexts "any argument", "an argument of this
     name" and "this tool's argument". So a new tool's argument starts with the weights of the first two contexts. The
     weights are learned by AdaGrad with decay. Not thread-safe.
-
-    Args:
-        rate: The step size.
-        decay: The pull of a weight towards 0 in each step that uses its feature.
     """
 
     def __init__(self, rate: float = 0.03, decay: float = 0.03) -> None:
-        self._rate = rate
-        self._decay = decay
+        self._rate = rate  # the step size
+        self._decay = decay  # the pull of a weight towards 0 in each step that uses its feature
         self._contexts: dict[str, int] = {}
         self._features: dict[str, int] = {"": 0}  # feature 0 stands for unknown features; its weight stays 0
         self._weights: _Floats = np.zeros((8, 256))

@@ -80,10 +80,6 @@ class Answer:
     def add(self, chunk: object, now: float) -> None:
         """Add the next piece, or an answer that was not streamed, which arrives at ``now``.
 
-        Args:
-            chunk: A chunk of the ``openai`` package, or the same as JSON data.
-            now: The time.
-
         Raises:
             ValueError: The chunk does not have the form of an answer, or reports an error.
         """

@@ -28,14 +28,11 @@ class _Call:
 
 
 class StreamedCalls:
-    """The tool calls of one answer, as far as their pieces have arrived.
-
-    Args:
-        tools: The schemas of the tools that the model was offered. They tell a whole name from a piece of a name.
-    """
+    """The tool calls of one answer, as far as their pieces have arrived."""
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
         functions = [tool.get("function") for tool in tools]
+        # The schemas of the tools that were offered tell a whole name from a piece of a name.
         self._known = {each.get("name") for each in functions if isinstance(each, Mapping)}
         self._calls: list[_Call] = []
 

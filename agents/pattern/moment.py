@@ -31,29 +31,17 @@ Extra = Callable[[Conversation, str, str], Iterable[Any]]
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Candidate:
-    """A value that may be an argument, with features that hold for any argument.
-
-    Attributes:
-        value: The value.
-        key: Its canonical form.
-        shape: Its form.
-        features: What is known of the value.
-        records: The records that hold the value.
-        fields: The names of fields and arguments that had the value.
-        lists: The lists that hold the value, with the place in each.
-        mention: The time and the position of the latest mention in a message; (-1, -1) if there is none.
-        last: The time at which the value was seen last; -1 if never.
-    """
+    """A value that may be an argument, with features that hold for any argument."""
 
     value: Any
     key: str
     shape: str
-    features: list[str]
-    records: frozenset[tuple[int, int]]
-    fields: frozenset[str]
-    lists: tuple[tuple[str, int], ...]
-    mention: tuple[int, int] = (-1, -1)
-    last: int = -1
+    features: list[str]  # what is known of the value
+    records: frozenset[tuple[int, int]]  # those that hold the value
+    fields: frozenset[str]  # names of fields and arguments that had the value
+    lists: tuple[tuple[str, int], ...]  # those that hold the value, with the place in each
+    mention: tuple[int, int] = (-1, -1)  # time and position of the latest one in a message; (-1, -1) if there is none
+    last: int = -1  # when the value was seen last; -1 if never
 
     def plus(self, features: list[str], mention: tuple[int, int]) -> Candidate:
         """Return this candidate with more features and another mention."""
@@ -63,11 +51,7 @@ class Candidate:
 class Moment:
     """The end of an indexed conversation, with the candidates for each argument of each tool.
 
-    Args:
-        index: The index of the conversation so far. It must not be changed while the moment is in use.
-        memory: What past conversations tell about arguments.
-        task: The task of the conversation. What ``memory`` learned from this task is ignored.
-        extra: A domain's own candidates.
+    ``index`` must not be changed while the moment is in use. What ``memory`` learned from ``task`` is ignored.
     """
 
     def __init__(self, index: Index, memory: Memory, task: str | None = None, extra: Extra | None = None) -> None:

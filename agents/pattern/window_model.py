@@ -127,11 +127,7 @@ Lesson = tuple[Ranker, Rows, int]
 
 
 class WindowModel:
-    """Predicts calls in one window: while the agent thinks (``seen``), or while the user types.
-
-    Args:
-        seen: Whether the user's last message is known.
-    """
+    """Predicts calls in one window: while the agent thinks (``seen``), or while the user types."""
 
     def __init__(self, seen: bool) -> None:
         self.seen = seen

@@ -29,9 +29,9 @@ class Decision:
 
 def decide(situation: Situation) -> Decision:
     """Return the decision that the agent has to take in ``situation``."""
-    found = Candidates(situation)
+    rows = Candidates(situation).rows
     none = ("none", f"none {situation.phase}", f"none {situation.form}")
-    return Decision(situation, tuple(found.acts), (*map(tuple, found.features), none))
+    return Decision(situation, tuple(act for act, _ in rows), (*(features for _, features in rows), none))
 
 
 class ActionModel:
@@ -67,9 +67,6 @@ class PastActions:
     """Remembers the action that came next in each situation, and how often the same action came again.
 
     There are two kinds of memory: the same question after the same actions, and any question after the same action.
-
-    Args:
-        capacity: The number of situations remembered. The situation not used for longest is forgotten first.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:

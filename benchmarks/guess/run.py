@@ -32,21 +32,13 @@ READS = frozenset("calculate check find get list look lookup query read retrieve
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
-    """One moment at which the agent acted.
+    """One moment at which the agent acted."""
 
-    Args:
-        tool: The tool that the agent called; ``None``: the agent answered the user.
-        rank: Rank of the call among the guesses, from 0; ``None`` if it was not among them.
-        claims: Probabilities of the guesses.
-        first: Whether the first guess had the right tool.
-        seconds: How long the guesser took.
-    """
-
-    tool: str | None
-    rank: int | None
-    claims: tuple[float, ...]
-    first: bool
-    seconds: float
+    tool: str | None  # which the agent called; ``None``: it answered the user
+    rank: int | None  # of the call among the guesses, from 0; ``None`` if it was not among them
+    claims: tuple[float, ...]  # probabilities of the guesses
+    first: bool  # whether the first guess had the right tool
+    seconds: float  # how long the guesser took
 
 
 def measure(

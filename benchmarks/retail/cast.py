@@ -28,14 +28,7 @@ PATTERN_S, REPLY_S = 0.005, 0.001
 
 
 class Person:
-    """Somebody who answers as ``answer`` does, and takes time for it; the time to compute the answer counts.
-
-    Args:
-        answer: Returns the answer to a query.
-        effect: ``WRITE`` for a customer, since no person answers a message that was not sent.
-        seconds_of: How long an answer takes.
-        usage_of: What an answer to a query costs.
-    """
+    """Somebody who answers as ``answer`` does, and takes time for it; the time to compute the answer counts."""
 
     def __init__(
         self,

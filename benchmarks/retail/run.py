@@ -70,19 +70,12 @@ class TaskRun(Speculated):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plain:
-    """A task run without delay and without speculation.
-
-    Attributes:
-        trajectory: The conversation, with the reward.
-        steps: Actions of the agent.
-        query: The first query to the customer.
-        start: The data at the beginning of the episode.
-    """
+    """A task run without delay and without speculation."""
 
     trajectory: Trajectory
     steps: int
-    query: CustomerQuery
-    start: StoreSnapshot
+    query: CustomerQuery  # the first one to the customer
+    start: StoreSnapshot  # the data at the beginning of the episode
 
 
 @dataclasses.dataclass(slots=True)

@@ -50,56 +50,33 @@ _GOOD = 1.1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
-    """A window.
+    """A window."""
 
-    Args:
-        time_s: When its setting came into force.
-        setting: The values of the knobs.
-        p95: Measured, in ms.
-        expected: ``p95`` without noise where a model tells it, otherwise the measured one.
-    """
-
-    time_s: float
+    time_s: float  # when its setting came into force
     setting: tuple[Any, ...]
-    p95: float
-    expected: float
+    p95: float  # measured, in ms
+    expected: float  # ``p95`` without noise where a model tells it, otherwise the measured one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TuningRun:
-    """The figures of one episode. Times are seconds of the run's clock.
-
-    Args:
-        mode: How the episode was run.
-        seed: Seed of the episode.
-        p95_20s: Mean ``p95`` in ms over the first 20 s.
-        windows_to_10pct: Windows until ``p95`` stays within 10 % of the best; the number of all windows if it never
-            does. ``p95`` is without noise where a model tells it. Where the best is not known, the best of the run is
-            taken.
-        seconds_to_10pct: The same in seconds.
-        regret: How far ``p95`` lay above the best in ms, in the mean over the first 20 s.
-        settings_tried: Number of different settings.
-        windows: Windows of the episode.
-        guessed: Windows whose setting the guesser chose.
-        seconds: How long the episode took.
-        saved: Share of the time without speculation that was saved; only with mode "lossless".
-        hit_rate: Share of the tuner's answers that were guessed; only with mode "lossless".
-        curve: ``p95`` in ms, window by window.
-    """
+    """The figures of one episode. Times are seconds of the run's clock."""
 
     mode: str
     seed: int
-    p95_20s: float
+    p95_20s: float  # mean ``p95`` in ms over the first 20 s
+    # Windows until ``p95`` (without noise, where a model tells it) stays within 10 % of the best, or of the best of the
+    # run where the best is not known; the number of all windows if it never does.
     windows_to_10pct: int
-    seconds_to_10pct: float
-    regret: float
-    settings_tried: int
-    windows: int
-    guessed: int
-    seconds: float
-    saved: float | None
-    hit_rate: float | None
-    curve: list[float]
+    seconds_to_10pct: float  # the same in seconds
+    regret: float  # how far ``p95`` lay above the best in ms, in the mean over the first 20 s
+    settings_tried: int  # number of different settings
+    windows: int  # windows of the episode
+    guessed: int  # windows whose setting the guesser chose
+    seconds: float  # how long the episode took
+    saved: float | None  # share of the time without speculation; only with mode "lossless"
+    hit_rate: float | None  # share of the tuner's answers that were guessed; only with mode "lossless"
+    curve: list[float]  # ``p95`` in ms, window by window
 
 
 class TuningBench:
