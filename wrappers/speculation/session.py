@@ -16,6 +16,7 @@ from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Prefetcher
 from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
@@ -82,6 +83,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        estimates = Estimates() if options.estimates is None else options.estimates
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -93,6 +95,7 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                estimates=estimates,
             )
             if self.trust.is_withdrawn:
                 tree.stop_speculating()

@@ -23,8 +23,8 @@ class Places:
         num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
     """
 
-    def __init__(self, limits: Limits, wasted: Usage = NOTHING) -> None:
-        self.calls: dict[str, CallEstimate] = {}
+    def __init__(self, limits: Limits, calls: dict[str, CallEstimate], wasted: Usage = NOTHING) -> None:
+        self.calls = calls
         self.num_speculative = 0
         self._limits = limits
         self._max_inflight = limits.max_inflight
@@ -54,15 +54,11 @@ class Places:
         quota = self._quotas.get(handler)
         return None if quota is None else quota.authoritative_from(now)
 
-    def is_worth_it(self, call: Call, probability: float) -> bool:
-        """Whether the time that ``call`` may save is worth its money, and the budget holds its usage."""
-        estimate = self.calls.get(call.handler)
-        worth = self._limits.money_per_s
-        if estimate is not None and worth is not None:
-            if probability * estimate.seconds.mean(0.0) * worth < estimate.money.mean(0.0):
-                return False
+    def has_budget(self, call: Call) -> bool:
+        """Whether the budgets hold the usage of ``call``."""
         if not self._has_budget:
             return True
+        estimate = self.calls.get(call.handler)
         return estimate is not None and self._fits(self._spent + estimate.most)
 
     def _fits(self, usage: Usage) -> bool:
