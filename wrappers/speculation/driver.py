@@ -144,7 +144,7 @@ class Driver:
 
     def call_plainly(self, call: Call) -> Any:
         """The response to ``call``, without the tree; in virtual time if the runtime's is."""
-        return self._handler(call.handler)(call.query, self._runtime.token())
+        return answered(self._handler(call.handler), call.query, self._runtime.token())
 
     def stop_speculating(self) -> None:
         """From now on, start and predict nothing ahead of time."""
@@ -211,7 +211,8 @@ class Driver:
                 finally:
                     self._runtime.wake()
         finally:
-            self._cancel_all()
+            if self._to_cancel:
+                self._cancel_all()
 
     def _cancel_all(self) -> None:
         """Tell the handlers that nobody waits for to stop; those that an interrupt leaves are told next time."""

@@ -29,12 +29,12 @@ from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
-from spec_envs.wrappers.speculation.tree.places import NOTHING, Places
+from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
@@ -289,7 +289,7 @@ class SpeculationTree:
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node that may start now; ``None`` where there is none, or no slot for it."""
         self._held_until = math.inf
-        while (free := self._places.num_free) > 0:
+        while self._queue.has_waiting and (free := self._places.num_free) > 0:
             best = self._queue.best(lambda handler: self._places.has_room(handler, now))
             if best is None:
                 return None

@@ -6,13 +6,11 @@ Pure, like the tree that owns it: time only enters as a number.
 """
 
 from spec_envs.calls import Call
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
-
-NOTHING = Usage()
 
 
 class Places:
