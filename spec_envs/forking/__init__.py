@@ -16,7 +16,7 @@ from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare
 from spec_envs.forking.copying import Copier, layers_of
-from spec_envs.forking.kinds import Uncopyable, slot_names
+from spec_envs.forking.kinds import Uncopyable, refuse_unowned, slot_names
 from spec_envs.immutable import ATOMS
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
@@ -73,6 +73,8 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     for effectful, why in _EFFECTS.items():
         if issubclass(kind, effectful):
             _refuse(env, why)
+    with _refusing(env):
+        refuse_unowned(env)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     state = twin.__dict__

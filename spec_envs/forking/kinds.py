@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import dis
 import functools
+import random
 import sys
 import types
 import warnings
@@ -18,6 +19,9 @@ from gymnasium.envs.registration import EnvSpec
 from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
 
 _ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
+
+#: Modules that keep a simulation of their own, and know it by a number or a name: a copy of the number is no copy.
+_SIMULATIONS = ("pybullet", "libsumo", "traci")
 
 
 class Uncopyable(Exception):
@@ -136,6 +140,31 @@ def loses_state(kind: type) -> bool:
             hook = getattr(kind, "__getstate__", None)
             return not hasattr(kind, "__deepcopy__") and hook is getattr(base, "__getstate__", None)
     return False
+
+
+def refuse_unowned(value: Any) -> None:
+    """Refuse an object whose state is not its own, or that would take something from the original when it goes.
+
+    Raises:
+        Uncopyable: It is a global random generator, or its class is one of these.
+    """
+    if value is random._inst or value is np.random.mtrand._rand:
+        raise Uncopyable("is a global random generator, which all of the program shares; use self.np_random")
+    kind: Any = type(value)
+    reason = _unowned(kind)
+    if reason is not None:
+        raise Uncopyable(reason)
+
+
+@functools.lru_cache(maxsize=1024)
+def _unowned(kind: Any) -> str | None:
+    if isinstance(getattr(kind, "__del__", None), types.FunctionType) and not hasattr(kind, "__deepcopy__"):
+        return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
+    names = vars(sys.modules.get(kind.__module__, types.ModuleType(""))).values()
+    for name in _SIMULATIONS:
+        if name in sys.modules and any(each is sys.modules[name] for each in names):
+            return f"is a {kind.__name__}, defined in a module that uses {name}: its state is in {name}, not in Python"
+    return None
 
 
 def generators_of(space: gym.Space[Any]) -> list[np.random.Generator]:

@@ -5,9 +5,11 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 ``LastWriteWins`` run, await and cancel all their calls on them.
 """
 
+import dataclasses
 import dis
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -42,6 +44,7 @@ class contained:  # used as contextlib.suppress is; a generator would cost as mu
             raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """A function to run with a token, and where to deliver its outcome.
 
@@ -54,21 +57,26 @@ class Job:
         is_async: Whether an event loop has to run the function.
     """
 
-    __slots__ = ("deliver", "function", "is_async", "name", "token")
+    name: str
+    function: Callable[[CancelToken], Any]
+    deliver: Callable[[Any, BaseException | None], None]
+    token: CancelToken
+    is_async: bool = False
 
-    def __init__(
-        self,
-        name: str,
-        function: Callable[[CancelToken], Any],
-        deliver: Callable[[Any, BaseException | None], None],
-        token: CancelToken,
-        is_async: bool = False,
-    ) -> None:
-        self.name = name
-        self.function = function
-        self.deliver = deliver
-        self.token = token
-        self.is_async = is_async
+
+def outcome_of(job: Job) -> tuple[Any, BaseException | None]:
+    """Run the job's function here. Return what it returns, and what it raises."""
+    try:
+        return job.function(job.token), None
+    except BaseException as raised:
+        return None, raised
+
+
+def warn_of_stuck(jobs: Iterable[str], ignored: str) -> None:
+    """Warn of the jobs that were cancelled, have ``ignored`` that, and still run."""
+    if names := sorted(jobs):
+        message = f"{len(names)} call(s) ignore {ignored} and still run after close(): {', '.join(names)}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
 class Runtime(Protocol):
@@ -92,6 +100,10 @@ class Runtime(Protocol):
 
     def run(self, job: Job) -> None:
         """Run ``job`` for the caller, who waits for the job anyway."""
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Run ``function`` with ``token`` for the caller, whose thread it has, and return what it returns."""
+        ...
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen now. Called from inside the job with ``token``, which may end before the event."""

@@ -60,6 +60,7 @@ class Trace:
 
     def __init__(self, max_events: int = 100_000) -> None:
         self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
+        self._num_played = 0
 
     def __iter__(self) -> Iterator[TraceEvent]:
         return (TraceEvent(*fields) for fields in tuple(self._events))
@@ -109,6 +110,22 @@ class Trace:
                 prefetch,
             )
         )
+
+    def add_played(
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, error: BaseException | None
+    ) -> None:
+        """Add start and end of a call that was made without the tree; such calls have numbers below 0."""
+        self._num_played += 1
+        head, number, nowhere = (handler, None, None, None), -self._num_played, (None, None)
+        outcome, text = ("done", None) if error is None else ("failed", repr(error))
+        self._events.append((started_at, "start", *head, number, None, False, None, 0, 0, 0.0, *nowhere))
+        spent = (usage.tokens_in, usage.tokens_out, usage.money)
+        self._events.append((ended_at, "end", *head, number, outcome, None, None, *spent, text, None))
+
+    def add_moved_on(self, time_s: float, handler: str) -> None:
+        """Add that the episode has moved on, without the tree."""
+        where = (None, None, None, None)
+        self._events.append((time_s, "commit", handler, *where, "unguessed", None, None, 0, 0, 0.0, None, None))
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the events to ``path``, one JSON object a line."""

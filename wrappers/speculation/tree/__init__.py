@@ -20,7 +20,7 @@ what there is room for. Each part owns one fact, and does not know the others:
 * ``runs``, with ``reads``: the executions of their calls, and who shares them (the only writer of ``Run``);
 * ``predicting``: which nodes wait for a guesser, which have one at work, and whether its guesses come in time;
 * ``queue``: which call is best;
-* ``places``: whether there is room for it (slots, limits of handlers, budgets). ``runs`` tells it of each call.
+* ``places``: whether there is room for it (slots, limits of handlers; ``budget``). ``runs`` tells it of each call.
 """
 
 import math
@@ -30,7 +30,9 @@ from typing import Any
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
 from spec_envs.handling import NOTHING, Usage
+from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
@@ -55,6 +57,8 @@ class SpeculationTree:
             response would have been another.
         inflight: Cancelled calls of an earlier tree that have not returned yet; they keep their slots until then.
         wasted: What speculation has wasted before.
+        greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
+        quotas: The calls of an earlier tree, held against the limits of their handlers; ``None``: there were none.
     """
 
     def __init__(
@@ -68,6 +72,8 @@ class SpeculationTree:
         shadow_every: int = 10,
         inflight: Iterable[Run] = (),
         wasted: Usage = NOTHING,
+        quotas: Mapping[str, Quota] | None = None,
+        greatest_usage: GreatestUsage = lambda call: None,
     ) -> None:
         self._limits = limits
         self._guessable = guessable
@@ -76,7 +82,8 @@ class SpeculationTree:
         self._demanded = False
         self._held_until = math.inf
         self._branches = Branches(limits.max_nodes, dict(canonical or {}))
-        self._places = Places(limits, wasted)
+        inflight = tuple(inflight)
+        self._places = Places(limits, wasted, quotas, inflight, greatest_usage)
         self._runs = Runs(limits, self._places, shadow_every=shadow_every, inflight=inflight)
         self._queue = Queue()
         self._predicting = Predicting(limits, self._places.calls)
@@ -108,6 +115,11 @@ class SpeculationTree:
         if node.alive and not node.answered:
             commands = self._take(self._branches.add_guesses(node, guesses))
         return commands + self._settle(now)
+
+    def began(self, run: Run, now: float) -> list[Command]:
+        """The handler gets the call of ``run`` now; to be told where ``counts_begins``."""
+        self._places.began(run, now)
+        return []
 
     def responded(self, run: Run, response: Any, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has returned its response."""
@@ -188,6 +200,10 @@ class SpeculationTree:
     def num_not_predicted(self) -> int:
         """Responses that were not predicted because the guess was expected to come after them."""
         return self._predicting.num_not_predicted
+
+    def counts_begins(self, handler: str) -> bool:
+        """Whether the tree wants to know when calls of ``handler`` really begin."""
+        return self._places.counts_begins(handler)
 
     def wake_at(self, now: float) -> float | None:
         """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held."""
