@@ -13,9 +13,10 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.bench import bench
-from spec_envs.benchmarks.options import Settings, options_of, setting
+from spec_envs.benchmarks.options import SpeculationSettings, options_of, setting
 from spec_envs.benchmarks.serve import serve_model, shop, wiki
 from spec_envs.errors import InvalidConfiguration, SpecEnvsError
+from spec_envs.wrappers import Certificate
 
 
 class _BadInput(click.ClickException):
@@ -46,14 +47,13 @@ def main() -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Demo(Settings):
+class _Demo(SpeculationSettings):
     game: Path | None = setting(None, "File with a recorded game.", type=options.FILE, default_text="a made-up game")
     plies: int | None = setting(None, "Half moves.", ge=1, default_text="30, or the whole game if it is shorter")
     speed: float | None = setting(
         None, "Recorded seconds in one real second.", gt=0, default_text="so that the plain run takes 10 s"
     )
-    k: int = options.k()
-    max_inflight: int = options.max_inflight(8)
+    max_inflight: int | None = options.max_inflight(8)
     out: Path = setting(Path("out"), "Folder for the trace.", type=click.Path(file_okay=False, path_type=Path))
 
 
@@ -70,10 +70,8 @@ def demo(**settings: Any) -> None:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Play(Settings):
+class _Play(SpeculationSettings):
     agent_seconds: float = setting(3.0, "How long the agent thinks about an action.", ge=0)
-    k: int = options.k()
-    max_inflight: int = options.max_inflight(4)
 
 
 @main.group()
@@ -101,6 +99,38 @@ def play_shop(task: str, **settings: Any) -> None:
     from spec_envs.benchmarks.play import play_retail
 
     play_retail(task, **settings)
+
+
+@main.group("chess")
+def chess_group() -> None:
+    """The chess environment: fit the model of the moves that players choose."""
+
+
+@chess_group.command("fit-moves", cls=options.ManyFiles)
+@click.option(
+    "--games",
+    type=options.FILE,
+    multiple=True,
+    required=True,
+    metavar="FILE...",
+    help="Recorded games (JSON), or PGN files (.pgn) with any number of games. Every move of both sides is learned.",
+)
+@click.option(
+    "--stockfish/--no-stockfish", default=True, show_default=True, help="Whether Stockfish ranks the moves as well."
+)
+@click.option(
+    "--l2",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Penalty on large weights: more for fewer games.",
+)
+@click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
+def fit_moves(games: tuple[Path, ...], stockfish: bool, l2: float, out: Path) -> None:
+    """Fit the model of `MoveModelGuesser` to games of the players that are to be guessed."""
+    from spec_envs.benchmarks.chess.fit import run
+
+    run(games, out, stockfish=stockfish, l2=l2)
 
 
 @main.group()
@@ -141,8 +171,11 @@ def certify_retail(seeds: int, learn: int) -> None:
     """Compare episodes of the generated shop with and without speculation; exit code 1 if they differ."""
     from spec_envs.benchmarks.retail.checks import certify_retail
 
-    certificate = certify_retail(range(seeds), learn)
-    click.echo(str(certificate))
+    _tell(certify_retail(range(seeds), learn))
+
+
+def _tell(certificate: Certificate, what: str = "") -> None:
+    click.echo(f"{what}{certificate}")
     if not certificate:
         raise click.exceptions.Exit(1)
 
@@ -168,10 +201,13 @@ def restore(journal: Path | None) -> None:
 @tuning.command("certify")
 @click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to compare.")
 def certify_tuning(seeds: int) -> None:
-    """Compare the plain with the speculative loop on the simulator, step by step."""
-    from spec_envs.benchmarks.tuning.certify import run
+    """Compare the plain with the speculative loop on the simulator, step by step; exit code 1 if they differ."""
+    from spec_envs.benchmarks.tuning.certify import certify_tuning
+    from spec_envs.tuning.models import Surface
+    from spec_envs.tuning.round_robin import RoundRobin
 
-    run(seeds)
+    for workload in (RoundRobin(), Surface(6)):
+        _tell(certify_tuning(workload, range(seeds)), f"{workload.name}: ")
 
 
 for command in (bench, serve_model, shop, wiki):

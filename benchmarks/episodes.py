@@ -3,16 +3,19 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
 
 from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
 from spec_envs.handling import CancelToken, as_guess
 from spec_envs.wrappers import SimulationRuntime, Statistics, ThreadRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
+
+T = TypeVar("T")
 
 #: The fields of ``Speculated`` that are copied from ``Statistics``.
 _COUNTED = ("hit_rate", "hits", "windows", "tokens_full", "tokens_partial", "calls", "guesses", "divergences")
@@ -92,6 +95,24 @@ def play(
     return Episode(steps, now() - start)
 
 
+def folds_by(items: Sequence[T], group_of: Callable[[T], Any], count: int, noun: str) -> list[tuple[list[T], list[T]]]:
+    """Pairs of items to learn from and items to run, ``count`` of them. No group is in both.
+
+    Every ``count``-th group, in the order of the items, is in the same fold.
+
+    Raises:
+        InvalidConfiguration: There are fewer groups than folds.
+    """
+    groups = list(dict.fromkeys(map(group_of, items)))
+    if len(groups) < count:
+        raise InvalidConfiguration(f"{count} folds need at least as many {noun}, and there are {len(groups)}: {groups}")
+    folds = []
+    for held_out in (set(groups[part::count]) for part in range(count)):
+        known = [each for each in items if group_of(each) not in held_out]
+        folds.append((known, [each for each in items if group_of(each) in held_out]))
+    return folds
+
+
 def runtime_of(clock: Clock) -> Runtime:
     """A new runtime for ``--clock``: "virtual" simulates on one thread, "wall" runs threads that really wait."""
     return SimulationRuntime() if clock == "virtual" else ThreadRuntime()
@@ -161,8 +182,9 @@ class TimedGuesser:
         return guesses
 
     def observe(self, call: Call, response: Any) -> None:
-        """Let the inner guesser learn."""
-        self._inner.observe(call, response)
+        """Let the inner guesser learn, if it does."""
+        if hasattr(self._inner, "observe"):
+            self._inner.observe(call, response)
 
 
 def charged(guesser: Guesser, seconds: float, clock: Clock) -> Guesser:

@@ -9,7 +9,6 @@ import dataclasses
 import math
 import operator
 import os
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers import Limits
 
 Clock = Literal["virtual", "wall"]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,12 +97,7 @@ def _rule(bounds: Mapping[str, Any], choices: Sequence[Any], value: Any) -> tupl
     return all(holds for _, holds in rules), " and ".join(words for words, _ in rules)
 
 
-# Fields of several experiments, so that they are spelled and explained alike.
-
-
-def k() -> Any:
-    """How many guesses a guesser may return for one call."""
-    return setting(3, "Guesses for one call.", ge=1)
+# Fields that several commands have with other defaults, so that they are spelled and explained alike.
 
 
 def max_inflight(default: int | None, default_text: str | None = None) -> Any:
@@ -120,19 +115,39 @@ def speed(default: float) -> Any:
     return setting(default, "With --clock wall: seconds of the experiment in one real second.", gt=0)
 
 
-def clock() -> Any:
-    """Which clock the experiment runs on."""
-    return setting(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpeculationSettings(Settings):
+    """Base of the settings of all that runs a ``SpeculativeWrapper``: an option that all have is a field of it."""
+
+    k: int = setting(3, "Guesses for one call.", ge=1)
+    max_inflight: int | None = max_inflight(4)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the speculation; subclasses add their own."""
+        return Limits() if self.max_inflight is None else Limits(max_inflight=self.max_inflight)
+
+    @property
+    def title(self) -> str:
+        """What titles say of ``k`` and ``limits``."""
+        return f"k={self.k}, up to {self.limits.max_inflight} speculative calls in flight"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClockSettings(SpeculationSettings):
+    """Base of the settings of experiments that run on a virtual clock or on the wall clock."""
+
+    clock: Clock = setting(
         "virtual", "virtual: waiting is simulated on one thread, and takes no real time. wall: threads really wait."
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClockSettings(Settings):
-    """Base of the settings of experiments that run on a virtual clock or on the wall clock."""
+class ScaledSettings(ClockSettings):
+    """Base of the settings of experiments whose wall clock may run faster than the experiment."""
 
-    clock: Clock = clock()
     speed: float = speed(100.0)
+    seed: int = seed()
 
     @property
     def time_scale(self) -> float:
@@ -181,9 +196,8 @@ def _type_of(hint: Any, bounds: Mapping[str, Any]) -> click.ParamType[Any]:
 
 
 def _without_none(hint: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        (hint,) = (each for each in typing.get_args(hint) if each is not type(None))
-    return hint
+    parts = typing.get_args(hint)
+    return parts[0] if type(None) in parts else hint
 
 
 def _choices_of(hint: Any) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import platform
 import statistics
 import string
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import numpy as np
 from rich import box
 from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -165,21 +163,11 @@ def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:
     return mean_of_rows([dataclasses.asdict(entry) for entry in entries])
 
 
-def mean_and_interval(rows: Any) -> tuple[Any, Any]:
-    """The mean of each column of an array, and half of the width of its 95 % interval (0 for a single row)."""
-    half = 1.96 * rows.std(axis=0, ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else np.zeros(rows.shape[1])
-    return rows.mean(axis=0), half
-
-
-def versions() -> dict[str, str]:
-    """The versions that a figure may depend on."""
-    packages = {name: metadata.version(name) for name in ("spec-envs", "chess", "gymnasium")}
-    return packages | {"python": platform.python_version(), "machine": platform.machine()}
-
-
 def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     """What produced the figures of a report: the settings, ``more``, and the versions of the packages used."""
-    config = {**dataclasses.asdict(settings), **more, "versions": versions()}
+    versions = {name: metadata.version(name) for name in ("spec-envs", "chess", "gymnasium")}
+    versions |= {"python": platform.python_version(), "machine": platform.machine()}
+    config = {**dataclasses.asdict(settings), **more, "versions": versions}
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import signal
 import sys
 import threading
@@ -12,8 +11,8 @@ from typing import Any
 
 import click
 
-from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Command, Settings, options_of, setting
+from spec_envs.benchmarks.pace import Pace
 
 
 def _address(port: int, help: str = "Address to listen at.") -> Callable[[Command], Command]:
@@ -30,14 +29,7 @@ def _address(port: int, help: str = "Address to listen at.") -> Callable[[Comman
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Pace(Settings):
-    first_token_s: float = setting(0.0, "Median time to the first token, in seconds.", ge=0)
-    tokens_per_s: float | None = setting(None, "Median rate of the tokens after it.", gt=0, default_text="no limit")
-    spread: float = setting(
-        0.0, "Sigma of the lognormal distributions of both; equal requests take equally long.", ge=0
-    )
-    reasoning_tokens: int = setting(0, "Tokens of reasoning written before each answer.", ge=0)
-    seed: int = options.seed("Seed of the times.")
+class _ModelSettings(Pace):
     max_calls: int | None = setting(
         None,
         "Allow this many requests in --per-s seconds, and refuse others with status 429.",
@@ -58,30 +50,21 @@ class _Pace(Settings):
 )
 @_address(0)
 @click.option("--name", help="Name of the model.  [default: the policy's name, or model]")
-@options_of(_Pace)
-def serve_model(
-    policy: str,
-    host: str,
-    port: int,
-    name: str | None,
-    tokens_per_s: float | None,
-    max_calls: int | None,
-    per_s: float,
-    **pace: Any,
-) -> None:
+@options_of(_ModelSettings)
+def serve_model(policy: str, host: str, port: int, name: str | None, **given: Any) -> None:
     """Serve a scripted model over OpenAI's protocol, so that agents and guessers can be tried without a paid model.
 
     Prints the address that a client takes as its base URL, and serves until it is interrupted. GET /stats returns how
     many tokens were produced for each request, and how many clients hung up.
     """
-    from spec_envs.benchmarks.serving import ModelServer, Pace
+    from spec_envs.benchmarks.serving import ModelServer
 
     sys.path.insert(0, "")  # so that MODULE may be in the current folder
-    limit = None if max_calls is None else (max_calls, per_s)
-    speed = Pace(tokens_per_s=math.inf if tokens_per_s is None else tokens_per_s, **pace)
+    pace = _ModelSettings(**given)
+    limit = None if pace.max_calls is None else (pace.max_calls, pace.per_s)
     with (
         contextlib.suppress(KeyboardInterrupt),
-        ModelServer(policy, name=name, host=host, port=port, pace=speed, rate_limit=limit) as server,
+        ModelServer(policy, name=name, host=host, port=port, pace=pace, rate_limit=limit) as server,
     ):
         click.echo(server.base_url)
         click.echo(f"model {server.name}; statistics at {server.address}/stats; Ctrl-C ends it", err=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
-from types import TracebackType
 from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
@@ -219,9 +218,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         """The wrapper itself."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self.close()
 

@@ -4,11 +4,12 @@ import dataclasses
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import ClockSettings, setting
+from spec_envs.benchmarks.options import ScaledSettings, setting
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 
-Guesses = Literal["recorded", "stockfish", "builtin", "union"]
+Guesses = Literal["recorded", "stockfish", "builtin", "union", "move-model"]
+Fit = Literal["shipped", "leave-one-out"]
 Rules = Literal["tree", "paper"]
 
 #: Wide enough that the other limits are the ones that bind.
@@ -16,17 +17,22 @@ _MAX_NODES = 100_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ChessSettings(ClockSettings):
-    """How recorded games are replayed."""
+class ChessSettings(ScaledSettings):
+    """Replay recorded games with speculation, and compare with the time that they took."""
 
     plies: int = setting(30, "Half moves of each game, from its start.", ge=1)
     # A union with the record would keep an engine's guesses waiting, since a union is as slow as its slowest member.
     guesses: Guesses = setting(
         "stockfish",
-        "Who guesses: the record, Stockfish, the built-in engine, or both engines in union. On the virtual clock a "
-        "guess of Stockfish is charged 1 ms, and one of the built-in engine 5 ms.",
+        "Who guesses: the record, Stockfish, the built-in engine, both engines in union, or a model of the moves that "
+        "language models play. On the virtual clock a guess of Stockfish is charged 1 ms, one of the built-in engine "
+        "5 ms, and one of the model 20 ms.",
     )
-    k: int = options.k()
+    fit: Fit = setting(
+        "shipped",
+        "With --guesses move-model: the weights that come with the package, or for each game weights that are fitted "
+        "to the other games.",
+    )
     max_inflight: int | None = options.max_inflight(None, "4; with --rules paper: k")
     max_depth: int | None = setting(
         None, "How many responses ahead a call may be started.", ge=0, default_text="any number"
@@ -37,7 +43,6 @@ class ChessSettings(ClockSettings):
         "2510.04371, Algorithm 1).",
     )
     speed: float = options.speed(2000.0)
-    seed: int = options.seed()
     min_probability: float = setting(
         0.003,
         "With --rules tree: branches less probable than this are not followed. A smaller value saves a little more "
@@ -47,7 +52,9 @@ class ChessSettings(ClockSettings):
     )
 
     def check(self) -> None:
-        """Check that the depth is that of the rules."""
+        """Check that the depth is that of the rules, and that what is fitted is a model."""
+        if self.fit != "shipped" and self.guesses != "move-model":
+            raise InvalidConfiguration(f"fit {self.fit!r} is for guesses 'move-model', not {self.guesses!r}")
         if self.rules == "paper" and self.max_depth not in (None, 1):
             raise InvalidConfiguration(f"rules 'paper' have depth 1, so max_depth cannot be {self.max_depth!r}")
 

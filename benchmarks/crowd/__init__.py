@@ -8,7 +8,7 @@ from spec_envs.benchmarks.options import Settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CrowdSettings(Settings):
-    """How many episodes run at once, and how long their calls take."""
+    """Run many episodes at once on one event loop, without and with speculation (about two minutes)."""
 
     episodes: int = setting(1000, "Episodes at once.", ge=1)
     steps: int = setting(3, "Steps of an episode; a step is a decision and a call of the environment.", ge=1)

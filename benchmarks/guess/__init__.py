@@ -10,7 +10,7 @@ from spec_envs.benchmarks.options import Settings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GuessSettings(Settings):
-    """Which conversations are predicted, and what the guesser learns from."""
+    """Count how often the next tool call of recorded conversations is among the first guesses."""
 
     trajectories: Path = setting(
         dataclasses.MISSING,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.agents.pattern.guesser import PatternGuesser
+from spec_envs.benchmarks.episodes import folds_by
 from spec_envs.benchmarks.guess import GuessSettings
 from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
@@ -69,7 +70,10 @@ def measure(
     """
     trials: list[Trial] = []
     learning = 0.0
-    for known, unknown in _splits(trajectories, train, folds):
+    splits = (
+        folds_by(trajectories, lambda each: each.task, folds, "tasks") if train is None else [(train, trajectories)]
+    )
+    for known, unknown in splits:
         guesser = PatternGuesser(seed=seed)
         start = time.perf_counter()
         guesser.learn(known, seen=True)
@@ -79,21 +83,6 @@ def measure(
             if advance is not None:
                 advance()
     return trials, learning
-
-
-def _splits(
-    trajectories: Sequence[Trajectory], train: Sequence[Trajectory] | None, folds: int
-) -> Iterator[tuple[Sequence[Trajectory], Sequence[Trajectory]]]:
-    if train is not None:
-        yield train, trajectories
-        return
-    tasks = list(dict.fromkeys(each.task for each in trajectories))
-    if len(tasks) < folds:
-        raise InvalidConfiguration(f"{folds} folds need at least as many tasks, and there are {len(tasks)}: {tasks}")
-    for fold in range(folds):
-        held_out = set(tasks[fold::folds])
-        known = [each for each in trajectories if each.task not in held_out]
-        yield known, [each for each in trajectories if each.task in held_out]
 
 
 def trials_of(guesser: PatternGuesser, trajectory: Trajectory) -> Iterator[Trial]:

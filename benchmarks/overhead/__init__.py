@@ -7,7 +7,16 @@ from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.benchmarks.options import Settings
 from spec_envs.forking import fork
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OverheadSettings(Settings):
+    """Measure what speculation itself costs: forks, steps, replays, and 200 wrappers at once (about a minute).
+
+    If tau-bench is installed, its own environment is measured side by side.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

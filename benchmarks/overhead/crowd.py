@@ -19,18 +19,19 @@ _NUM_ACTIONS = 4
 
 
 class _Gauge:
-    """A sleeping handler that counts its calls in flight, and the most at once."""
+    """A sleeping handler that counts its calls in flight, and the threads of the process: the most at once."""
 
     def __init__(self, seconds: float) -> None:
         self._lock = threading.Lock()
         self._seconds = seconds
         self._now = 0
-        self.most = 0
+        self.most = self.most_threads = 0
 
     def __call__(self, query: Any, cancel: CancelToken) -> int:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
+            self.most_threads = max(self.most_threads, threading.active_count())
         try:
             cancel.sleep(self._seconds)
         finally:
@@ -53,20 +54,19 @@ def crowd(num_wrappers: int = 200, max_inflight: int = 50, seconds: float = 5.0,
     sys.setswitchinterval(0.05)
     before, start = set(threading.enumerate()), time.perf_counter()
     gauges = [_Gauge(seconds) for _ in range(num_wrappers)]
-    peak = _Peak()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        with ThreadPoolExecutor(num_wrappers) as pool, peak:
+        with ThreadPoolExecutor(num_wrappers) as pool:
             list(pool.map(lambda gauge: _episode(gauge, max_inflight, steps), gauges))
     left = _threads_left(before)
     sys.setswitchinterval(interval)
     took, most = time.perf_counter() - start, [gauge.most - 1 for gauge in gauges]
     # For each wrapper its user, its calls, its guesses (one more than calls) and one thread that learns.
-    max_threads = len(before) + 1 + num_wrappers * (2 * max_inflight + 3)
+    max_threads = len(before) + num_wrappers * (2 * max_inflight + 3)
     name = f"{num_wrappers} wrappers at once"
     yield Measured(f"{name}: speculative calls in flight, of one", "", max(most), max_inflight)
     yield Measured(f"{name}: the same, of the one that had the fewest", "", min(most))
-    yield Measured(f"{name}: threads", "", peak.most, max_threads)
+    yield Measured(f"{name}: threads", "", max(gauge.most_threads for gauge in gauges), max_threads)
     yield Measured(f"{name}: those whose close() did not wait for all their threads", "", len(caught), 0)
     yield Measured(f"{name}: threads left after close", "", left, 0)
     yield Measured(f"{name}: one step, with calls of 5 s", "s", took)
@@ -80,26 +80,6 @@ def _episode(gauge: _Gauge, max_inflight: int, steps: int) -> None:
         observation, _ = wrapper.reset(seed=0)
         for _ in range(steps):
             observation, *_ = wrapper.step(wrapper.act(observation))
-
-
-class _Peak:
-    """Counts the threads of the process every few milliseconds."""
-
-    def __init__(self) -> None:
-        self.most = 0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="peak")
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.005):
-            self.most = max(self.most, threading.active_count())
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
 
 
 def _threads_left(before: set[threading.Thread], patience_s: float = 5.0) -> int:

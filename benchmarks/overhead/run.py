@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import itertools
 import statistics
 import time
@@ -16,9 +17,9 @@ from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
-from spec_envs.benchmarks.overhead import Measured, median_fork_us, retail
+from spec_envs.benchmarks.overhead import Measured, OverheadSettings, median_fork_us, retail
 from spec_envs.benchmarks.overhead.crowd import crowd
-from spec_envs.benchmarks.reports import console, progress, publish, table, versions
+from spec_envs.benchmarks.reports import config_of, console, progress, publish, table
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.chess.position import Position
@@ -37,7 +38,7 @@ _CANCELS = 200
 _RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
-def run(json_file: Path | None) -> None:
+def run(settings: OverheadSettings, json_file: Path | None) -> None:
     """Measure everything and report."""
     parts: list[Callable[[], Iterator[Measured]]] = [
         _forks,
@@ -58,7 +59,7 @@ def run(json_file: Path | None) -> None:
     yardstick = retail.tau_bench_figures()
     figures += yardstick
     report = {
-        "config": {"versions": versions()},
+        "config": config_of(settings),
         "figures": [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures],
         "note": None if yardstick else retail.WITHOUT_TAU_BENCH,
     }
@@ -174,14 +175,10 @@ def _live_windows(case: _Case) -> Iterator[Measured]:
     """The same in ``LastWriteWins``, whose tuner answers at once."""
     runtimes: tuple[Literal["threads", "simulation"], ...] = ("threads", "simulation")
     for runtime in runtimes:
-        plain, wrapped = [], []
-        with case.make() as env, LastWriteWins(case.make(), case.policy, runtime=runtime) as live:
-            for _ in range(_EPISODES):
-                plain.append(_step_ms(env, case.policy))
-                wrapped.append(_step_ms(live, live.act))
-        milliseconds = statistics.median(plain)
-        name = f"LastWriteWins per window, {runtime}, {case.name} (plain: {milliseconds:.3f} ms)"
-        yield Measured(name, "ms", statistics.median(wrapped) - milliseconds, 2.0)
+        with LastWriteWins(case.make(), case.policy, runtime=runtime) as live:
+            plain, wrapped = _beside_plain(case, functools.partial(_step_ms, live, live.act))
+        name = f"LastWriteWins per window, {runtime}, {case.name} (plain: {plain:.3f} ms)"
+        yield Measured(name, "ms", wrapped - plain, 2.0)
 
 
 def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) -> Iterator[Measured]:
@@ -193,35 +190,36 @@ def _step_figures(what: str, case: _Case, targets: dict[_RuntimeName, float]) ->
 
 
 def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[float, float]:
-    """Milliseconds of a step, plain and wrapped: medians over episodes that take turns."""
+    """Milliseconds of a step, plain and wrapped."""
     if runtime == "asyncio":
-        return asyncio.run(_step_times_async(case, guessed))
+        return _step_times_async(case, guessed)
     guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
-    plain, wrapped = [], []
-    with (
-        case.make() as env,
-        SpeculativeWrapper(case.make(), policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper,
-    ):
-        for _ in range(_EPISODES):
-            plain.append(_step_ms(env, case.policy))
-            wrapped.append(_step_ms(wrapper, wrapper.act))
-    return statistics.median(plain), statistics.median(wrapped)
+    env = case.make()
+    with SpeculativeWrapper(env, policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper:
+        times = _beside_plain(case, functools.partial(_step_ms, wrapper, wrapper.act))
+    return times
 
 
-async def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
+def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
     """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
     env = case.make()
     guessers = {"policy": _PerfectAsync(case.policy), case.handler: _PerfectAsync(case.response)} if guessed else {}
     unwrapped = env.unwrapped
     assert isinstance(unwrapped, CallEnv)
     unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
-    plain, wrapped = [], []
-    async with AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1) as wrapper:
-        with case.make() as other:
-            for _ in range(_EPISODES):
-                plain.append(_step_ms(other, case.policy))
-                wrapped.append(await _step_ms_async(wrapper))
-    return statistics.median(plain), statistics.median(wrapped)
+    wrapper = AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1)
+    with asyncio.Runner() as loop:
+        times = _beside_plain(case, lambda: loop.run(_step_ms_async(wrapper)))
+        loop.run(wrapper.close())
+    return times
+
+
+def _beside_plain(case: _Case, wrapped_ms: Callable[[], float]) -> tuple[float, float]:
+    """Milliseconds of a step without a wrapper and with one: medians over episodes that take turns."""
+    with case.make() as env:
+        times = [(_step_ms(env, case.policy), wrapped_ms()) for _ in range(_EPISODES)]
+    plain, wrapped = map(statistics.median, zip(*times, strict=True))
+    return plain, wrapped
 
 
 async def _step_ms_async(env: AsyncSpeculativeWrapper[Any, Any]) -> float:

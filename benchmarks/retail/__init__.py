@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import ClockSettings, setting
+from spec_envs.benchmarks.options import ScaledSettings, setting
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 
@@ -17,8 +17,8 @@ _READS_S = 24 * 3600.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RetailSettings(ClockSettings):
-    """How tasks of ``SpecRetail-v0`` are run."""
+class RetailSettings(ScaledSettings):
+    """Serve customers with speculation: how much less they wait, and how much could be predicted."""
 
     tasks: Tasks = setting(
         "embedded",
@@ -54,8 +54,6 @@ class RetailSettings(ClockSettings):
         default_text="OPENAI_BASE_URL, or OpenAI's",
     )
     guess_seconds: float = setting(1.0, "With --guesses llm: how long a guess takes.", ge=0)
-    k: int = options.k()
-    max_inflight: int | None = options.max_inflight(None, "4")
     actor_seconds: float = setting(5.0, "How long the agent thinks about an action.", ge=0)
     typing_wpm: float = setting(40.0, "How many words the customer types in a minute.", gt=0)
     tool_seconds: float = setting(0.5, "How long a tool takes.", ge=0)
@@ -91,8 +89,7 @@ class RetailSettings(ClockSettings):
     @property
     def limits(self) -> Limits:
         """The limits of the speculation."""
-        slots = 4 if self.max_inflight is None else self.max_inflight
-        return Limits(max_inflight=slots, min_probability=self.min_probability, read_ttl_s=_READS_S)
+        return dataclasses.replace(super().limits, min_probability=self.min_probability, read_ttl_s=_READS_S)
 
     @property
     def source(self) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
+from spec_envs.benchmarks.episodes import folds_by
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import InvalidConfiguration
@@ -26,41 +27,52 @@ _TOKEN = 4.0
 PATTERN_S, REPLY_S = 0.005, 0.001
 
 
-class Agent:
-    """A policy that thinks for ``seconds``, and costs about as many tokens as a language model would."""
+class Person:
+    """Somebody who answers as ``answer`` does, and takes time for it; the time to compute the answer counts.
 
-    effect: ClassVar[Effect] = Effect.SAMPLE
+    Args:
+        answer: Returns the answer to a query.
+        effect: ``WRITE`` for a customer, since no person answers a message that was not sent.
+        seconds_of: How long an answer takes.
+        usage_of: What an answer to a query costs.
+    """
 
-    def __init__(self, policy: Callable[[Mapping[str, str]], Any], seconds: float) -> None:
-        self._policy = policy
-        self._seconds = seconds
-
-    def __call__(self, observation: Mapping[str, str], cancel: CancelToken) -> Any:
-        """Return the policy's action."""
-        start = cancel.now()
-        action = self._policy(observation)
-        read = read_action(action)
-        written = read if isinstance(read, str) else f"{read.name}{read.text}"
-        usage = Usage(tokens_in=sum(map(len, observation.values())) / _TOKEN, tokens_out=len(written) / _TOKEN)
-        cancel.sleep(start + self._seconds - cancel.now(), usage)
-        return action
-
-
-class Customer:
-    """A customer who types. The effect is ``WRITE``, since no person answers a message that was not sent."""
-
-    effect: ClassVar[Effect] = Effect.WRITE
-
-    def __init__(self, plays: Callable[[CustomerQuery], str], seconds_of: Callable[[str], float]) -> None:
-        self._plays = plays
+    def __init__(
+        self,
+        answer: Callable[[Any], Any],
+        effect: Effect,
+        seconds_of: Callable[[Any], float],
+        usage_of: Callable[[Any, Any], Usage] = lambda query, answer: Usage(),
+    ) -> None:
+        self.effect = effect
+        self._answer = answer
         self._seconds_of = seconds_of
+        self._usage_of = usage_of
 
-    def __call__(self, query: CustomerQuery, cancel: CancelToken) -> str:
-        """Return the next message."""
+    def __call__(self, query: Any, cancel: CancelToken) -> Any:
+        """Return the answer."""
         start = cancel.now()
-        message = self._plays(query)
-        cancel.sleep(start + self._seconds_of(message) - cancel.now())
-        return message
+        answer = self._answer(query)
+        cancel.sleep(start + self._seconds_of(answer) - cancel.now(), self._usage_of(query, answer))
+        return answer
+
+
+def agent_of(policy: Callable[[Mapping[str, str]], Any], settings: RetailSettings) -> Person:
+    """A policy that thinks, and costs about as many tokens as a language model would."""
+    return Person(policy, Effect.SAMPLE, lambda action: settings.actor_seconds / settings.time_scale, _usage)
+
+
+def _usage(observation: Mapping[str, str], action: Any) -> Usage:
+    read = read_action(action)
+    written = read if isinstance(read, str) else f"{read.name}{read.text}"
+    return Usage(tokens_in=sum(map(len, observation.values())) / _TOKEN, tokens_out=len(written) / _TOKEN)
+
+
+def customer_of(settings: RetailSettings) -> Person:
+    """A customer who types."""
+    return Person(
+        player_of(settings), Effect.WRITE, lambda message: typing_seconds(message, settings) / settings.time_scale
+    )
 
 
 def tells_all(query: CustomerQuery) -> str:
@@ -90,14 +102,9 @@ _SPOKEN = (
 )
 
 
-def words_of(message: str) -> int:
-    """How many words the customer has typed; the sign that ends the conversation does not count."""
-    return len(message.replace(STOP, "").split())
-
-
 def typing_seconds(message: str, settings: RetailSettings) -> float:
-    """How long the customer types a message."""
-    return words_of(message) * 60 / settings.typing_wpm
+    """How long the customer types a message; the sign that ends the conversation is not typed."""
+    return len(message.replace(STOP, "").split()) * 60 / settings.typing_wpm
 
 
 def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, str]], Any]:
@@ -108,16 +115,6 @@ def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, st
 def player_of(settings: RetailSettings) -> Callable[[CustomerQuery], str]:
     """The customer without the delay."""
     return scripted_customer if settings.tasks == "embedded" else tells_all
-
-
-def agent_of(task: Task, settings: RetailSettings) -> Agent:
-    """The agent."""
-    return Agent(policy_of(task, settings), settings.actor_seconds / settings.time_scale)
-
-
-def customer_of(settings: RetailSettings) -> Customer:
-    """The customer."""
-    return Customer(player_of(settings), lambda message: typing_seconds(message, settings) / settings.time_scale)
 
 
 def tools_of(settings: RetailSettings) -> DecoratedHandler:
@@ -139,11 +136,7 @@ class Frozen:
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """Return the inner guesses."""
-        return self._answer((call.key, k), lambda: self._guessed(call, k, cancel), cancel)
-
-    def _guessed(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        found: Sequence[Guess] = as_guess(self._inner.guess)(call, k, cancel)
-        return found
+        return self._answer((call.key, k), lambda: as_guess(self._inner.guess)(call, k, cancel), cancel)
 
     def prefetch(self, situation: Situation, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """Return the actions that the inner guesser prefetches."""
@@ -199,12 +192,5 @@ def folds_of(settings: RetailSettings) -> list[tuple[tuple[Task, ...], tuple[Tas
                 "learn from a part of them, and run the others"
             )
         return [(tasks_of(settings, "train")[: settings.learn], tasks)]
-    users = list(dict.fromkeys(task.user_id for task in tasks))
-    if len(users) < parts:
-        raise InvalidConfiguration(f"{parts} folds need at least as many customers, and there are {len(users)}")
-    folds = []
-    for part in range(parts):
-        held_out = set(users[part::parts])
-        known = [task for task in tasks if task.user_id not in held_out][: settings.learn]
-        folds.append((tuple(known), tuple(task for task in tasks if task.user_id in held_out)))
-    return folds
+    folds = folds_by(tasks, lambda task: task.user_id, parts, "customers")
+    return [(tuple(known[: settings.learn]), tuple(run)) for known, run in folds]

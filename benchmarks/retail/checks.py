@@ -11,7 +11,7 @@ from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.benchmarks.reports import collected, write_text
 from spec_envs.benchmarks.retail import RetailSettings
-from spec_envs.benchmarks.retail.cast import Agent, customer_of, tasks_of, tools_of
+from spec_envs.benchmarks.retail.cast import agent_of, customer_of, tasks_of, tools_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.forking import fork
 from spec_envs.retail.env import RetailEnv
@@ -73,7 +73,7 @@ def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
     assert guessers.pattern is not None and guessers.replies is not None
     return certify(
         lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
-        Agent(ScriptedRetailPolicy(error_rate=0.1), settings.actor_seconds),
+        agent_of(ScriptedRetailPolicy(error_rate=0.1), settings),
         {"policy": guessers.pattern, "user": guessers.replies},
         seeds,
         prefetchers={"user": guessers.pattern},

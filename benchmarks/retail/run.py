@@ -191,7 +191,7 @@ def run_speculatively(
     guessers = {name: each.faster(settings.time_scale) for name, each in guessers.items()}
     wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
         env,
-        agent_of(task, settings),
+        agent_of(policy_of(task, settings), settings),
         guessers=guessers,
         prefetchers={"user": guessers["policy"]} if settings.guesses in ("pattern", "union") and guessers else {},
         k=settings.k,
@@ -226,7 +226,7 @@ def run_speculatively(
 
 def timed_plainly(task: Task, settings: RetailSettings) -> float:
     """How long the plain loop takes on the wall clock, in seconds of the experiment."""
-    agent, runtime = agent_of(task, settings), ThreadRuntime()
+    agent, runtime = agent_of(policy_of(task, settings), settings), ThreadRuntime()
     with timed_env(task, settings) as env:
         played = play(env, lambda observation: agent(observation, runtime.token()), seed=settings.seed)
     runtime.close()
@@ -290,8 +290,8 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
 
 def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     title = (
-        f"{settings.tasks}, split {settings.split}, guesses: {settings.guesses}, k={settings.k}, up to "
-        f"{settings.limits.max_inflight} speculative calls in flight, clock: {settings.clock}"
+        f"{settings.tasks}, split {settings.split}, guesses: {settings.guesses}, {settings.title}, "
+        f"clock: {settings.clock}"
     )
     mean = report["mean"]
     out = console()

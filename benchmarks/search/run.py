@@ -196,28 +196,22 @@ _COLUMNS = {
 }
 
 
-def run(settings: SearchSettings, episodes: str, split: str, json_file: Path | None) -> None:
+def run(settings: SearchSettings, json_file: Path | None) -> None:
     """Run the episodes and report.
-
-    Args:
-        settings: How to run them.
-        episodes: A file of recorded episodes, or "embedded" for the embedded questions.
-        split: Which of the embedded questions.
-        json_file: Where to write JSON; ``None``: print a table.
 
     Raises:
         InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
     """
-    if episodes == "embedded":
-        cases = Case.embedded(split, settings)
+    if settings.episodes == "embedded":
+        cases = Case.embedded(settings)
     else:
-        cases = Case.recorded(load_episodes(episodes), settings)
+        cases = Case.recorded(load_episodes(settings.episodes), settings)
     if not cases:
-        raise InvalidConfiguration(f"{episodes} holds no episode")
+        raise InvalidConfiguration(f"{settings.episodes} holds no episode")
     bench = SearchBench(cases, settings)
     runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
     report = {
-        "config": config_of(settings, episodes=episodes, split=split),
+        "config": config_of(settings),
         "episodes": [dataclasses.asdict(each) for each in runs],
         "mean": mean(runs),
         "pairs": pairs(runs),
@@ -254,8 +248,7 @@ def _tops(runs: Sequence[SearchRun]) -> dict[str, float | None]:
 
 def _show(report: dict[str, Any], settings: SearchSettings) -> None:
     title = (
-        f"guesses: {settings.guesses}, k={settings.k}, up to {settings.max_inflight} speculative calls in flight, "
-        f"agent {settings.agent_seconds:g} s, clock: {settings.clock}"
+        f"guesses: {settings.guesses}, {settings.title}, agent {settings.agent_seconds:g} s, clock: {settings.clock}"
     )
     mean = report["mean"]
     footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
@@ -315,13 +308,13 @@ class Case:
         ]
 
     @classmethod
-    def embedded(cls, split: str, settings: SearchSettings) -> list[Self]:
-        """One case for each question of a split of the embedded wiki, with the scripted agent."""
+    def embedded(cls, settings: SearchSettings) -> list[Self]:
+        """One case for each question of the split of the embedded wiki, with the scripted agent."""
         speed, seed = settings.time_scale, settings.seed
         thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
         site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
         policy = with_latency(ScriptedSearchPolicy(), thinking)
-        return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", split)]
+        return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", settings.split)]
 
     def env(self) -> gym.Env[Any, Any]:
         """A new environment of the episode."""

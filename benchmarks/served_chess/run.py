@@ -19,14 +19,15 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table_of
 from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.serving import ModelServer
-from spec_envs.benchmarks.serving.behaviour import Pace, ServerStatistics
+from spec_envs.benchmarks.serving.behaviour import ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.extras import require
 from spec_envs.guesses import Guesser
-from spec_envs.wrappers import SpeculativeWrapper, Statistics, Trace
+from spec_envs.wrappers import Limits, SpeculativeWrapper, Statistics, Trace
 
 _FIRST_TOKEN_S = 0.3
 
@@ -90,8 +91,8 @@ def _play(model: ChessModel, settings: ServedChessSettings, guesser: Guesser | N
         player = ChatPolicy(chat, "chess")
         env = gym.make("SpecChess-v0", opponent=player, max_plies=settings.plies, opening="random", claim_draw=False)
         guessers = {} if guesser is None else {"policy": guesser, "opponent": guesser}
-        slots = 0 if guesser is None else settings.max_inflight
-        with SpeculativeWrapper(env, player, guessers=guessers, k=settings.k, max_inflight=slots) as wrapped:
+        limits = Limits(max_inflight=0) if guesser is None else settings.limits
+        with SpeculativeWrapper(env, player, guessers=guessers, k=settings.k, limits=limits) as wrapped:
             played = play(wrapped, wrapped.act, seed=settings.seed)
         # After close: only then has every cancelled call ended, and is charged.
         return Run(moves_of(played), played.seconds, wrapped.statistics, wrapped.trace, server.settle())
@@ -144,7 +145,7 @@ def _difference(reported: float, produced: float) -> float:
 def _show(report: dict[str, Any], settings: ServedChessSettings) -> None:
     title = (
         f"{settings.plies} plies over HTTP, answers of {settings.seconds:g} s, guesses: {settings.guesses}, "
-        f"k={settings.k}, up to {settings.max_inflight} speculative calls in flight"
+        f"{settings.title}"
     )
     columns = {
         "run": "{run}",

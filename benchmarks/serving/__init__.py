@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spec_envs.asgi_server import Served
-from spec_envs.benchmarks.serving.behaviour import Fault, Pace, RateLimit, ServerStatistics
+from spec_envs.benchmarks.pace import Pace
+from spec_envs.benchmarks.serving.behaviour import Fault, RateLimit, ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
 from spec_envs.closing import Closing
 from spec_envs.extras import require

@@ -1,49 +1,12 @@
-"""How a model server behaves: how fast it writes, how many requests it accepts, and which faults it has in tests."""
+"""How a model server behaves: how many requests it accepts and counts, and which faults it has in tests."""
 
 import collections
 import dataclasses
 import math
 import threading
 import time
-from typing import Any
 
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.wrappers.latency import lognormal
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How fast a model writes. Times are drawn by the request: equal requests take equally long.
-
-    Args:
-        first_token_s: Median time to the first token, in seconds.
-        tokens_per_s: Median rate of the tokens after it; ``math.inf``: all at once.
-        spread: Sigma of the lognormal distributions of both; 0: no spread.
-        reasoning_tokens: Tokens of reasoning that it writes before each answer (``reasoning_content``).
-        seed: Seed of the draws.
-    """
-
-    first_token_s: float = 0.0
-    tokens_per_s: float = math.inf
-    spread: float = 0.0
-    reasoning_tokens: int = 0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.first_token_s < math.inf:
-            raise InvalidConfiguration(f"first_token_s must be finite and at least 0, not {self.first_token_s!r}")
-        if not self.tokens_per_s > 0:
-            raise InvalidConfiguration(f"tokens_per_s must be above 0, not {self.tokens_per_s!r}")
-        if not 0 <= self.spread < math.inf:
-            raise InvalidConfiguration(f"spread must be finite and at least 0, not {self.spread!r}")
-        if self.reasoning_tokens < 0:
-            raise InvalidConfiguration(f"reasoning_tokens must be at least 0, not {self.reasoning_tokens!r}")
-
-    def times(self, request: Any) -> tuple[float, float]:
-        """Seconds until the first token of the answer to ``request``, and from each to the next."""
-        first = lognormal(self.first_token_s, self.spread, self.seed)(request)
-        next_s = 0.0 if math.isinf(self.tokens_per_s) else 1 / self.tokens_per_s
-        return first, lognormal(next_s, self.spread, self.seed + 1)(request)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from spec_envs.errors import InvalidConfiguration
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ToolsSettings(Settings):
-    """Which tasks the agents do, and how long models and tools take."""
+    """Let agents of the OpenAI Agents SDK call tools, with and without speculation (two and a half minutes)."""
 
     tasks: int = setting(20, "Tasks of each agent, one after the other.", ge=1)
     learning: int = setting(10, "How many of the tasks, from the first one on, are learned from and not counted.", ge=0)

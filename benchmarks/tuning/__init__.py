@@ -1,10 +1,11 @@
 """``spec-envs bench tuning``: how soon does a system do well that is tuned by a slow tuner and a fast guesser?"""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import Clock, Settings, setting
+from spec_envs.benchmarks.options import ClockSettings, setting
 from spec_envs.errors import InvalidConfiguration
 
 Backends = Literal["simulated", "eevdf", "sysbench", "sqlite", "sysctl"]
@@ -17,8 +18,8 @@ ROUND_ROBIN = ("simulated", "eevdf")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TuningSettings(Settings):
-    """How episodes of tuning are run."""
+class TuningSettings(ClockSettings):
+    """Tune a machine, or a model of one, with a slow tuner and a fast guesser."""
 
     backend: Backends = setting("simulated", "Where the workload runs; only simulated has a virtual clock.")
     mode: Mode = setting(
@@ -38,8 +39,7 @@ class TuningSettings(Settings):
         "Who guesses. gp, climb and random: as for --actor. same: guesses the last setting again. half: knows what the "
         "tuner will choose, and guesses it for half of the calls.",
     )
-    k: int = options.k()
-    max_inflight: int = options.max_inflight(8)
+    max_inflight: int | None = options.max_inflight(8)
     windows: int = setting(20, "Windows of an episode, the one of the starting setting included.", ge=2)
     window_s: float = setting(1.0, "Seconds of a window.", gt=0)
     service_ms: float = setting(9.5, "CPU time of an event of the workload, in ms.", gt=0)
@@ -52,10 +52,14 @@ class TuningSettings(Settings):
         ge=1,
         le=6,
     )
-    clock: Clock = options.clock()
+    seeds: int = setting(20, "Episodes, one for each seed.", ge=1)
+    beside: Mode | None = setting(None, "Another mode, whose episodes take turns with those of --mode.")
+    plot: Path | None = setting(None, "Draw the curves with intervals into this file.", type=options.OutputFile())
 
     def check(self) -> None:
         """Check that backend, clock, knobs and actor go together."""
+        if self.beside == self.mode:
+            raise InvalidConfiguration(f"beside must be another mode than mode, which is {self.mode!r} already")
         if self.clock == "virtual" and self.backend != "simulated":
             raise InvalidConfiguration(f"the backend {self.backend!r} is real; give --clock wall")
         if self.knobs > 1 and self.backend != "simulated":

@@ -1,20 +1,16 @@
 """``spec-envs tuning certify``: are episodes of ``SpecTuning-v0`` on the simulator the same with speculation?"""
 
 import zlib
+from collections.abc import Iterable
 from typing import Any
 
-import click
 import gymnasium as gym
 
-from spec_envs.benchmarks.reports import progress
 from spec_envs.calls import Call
-from spec_envs.errors import SpecEnvsError
 from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.measurement import Workload
-from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
-from spec_envs.tuning.round_robin import RoundRobin
 from spec_envs.wrappers import Certificate, certify
 from spec_envs.wrappers.handlers import with_latency
 
@@ -22,28 +18,8 @@ _WINDOWS = 8
 _THINKING_S = 10.0
 
 
-class DivergedError(SpecEnvsError):
-    """The speculative loop gave another result than the plain loop."""
-
-
-def run(seeds: int) -> None:
-    """Certify a scheduler and a surface of six knobs, both with carry-over, and print the result.
-
-    Raises:
-        DivergedError: An episode is not the same.
-    """
-    for workload in (RoundRobin(), Surface(6)):
-        with progress(workload.name, seeds) as advance:
-            for seed in range(seeds):
-                certificate = certify_once(workload, seed)
-                if not certificate:
-                    raise DivergedError(f"{workload.name}: {certificate}")
-                advance()
-        click.echo(f"{workload.name}: lossless on {seeds} seed(s), {_WINDOWS} windows each")
-
-
-def certify_once(workload: Workload, seed: int) -> Certificate:
-    """Certify one episode in virtual time. Half of the guesses of settings and of measurements are right."""
+def certify_tuning(workload: Workload, seeds: Iterable[int]) -> Certificate:
+    """Certify episodes in virtual time. Half of the guesses of settings and of measurements are right."""
     backend = SimulatedBackend(workload, carry_over=0.3, paced=True)
     plain = SimulatedBackend(workload, carry_over=0.3)
 
@@ -57,7 +33,7 @@ def certify_once(workload: Workload, seed: int) -> Certificate:
             "policy": _Halfway(lambda call: policy(call.query)),
             "measure": _Halfway(lambda call: plain(call.query, None)),
         },
-        seeds=[seed],
+        seeds,
         runtime="simulation",
     )
 

@@ -34,7 +34,7 @@ from spec_envs.tuning.measurement import Workload
 from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.round_robin import SLICE, RoundRobin
-from spec_envs.wrappers import LastWriteWins, Limits, SpeculativeWrapper
+from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.runtimes.base import Runtime
 
@@ -143,7 +143,7 @@ class TuningBench:
             with_latency(self._actor(workload, seed), self.settings.actor_seconds),
             guessers={"policy": self._guesser(workload, seed)},
             k=self.settings.k,
-            limits=Limits(max_inflight=self.settings.max_inflight),
+            limits=self.settings.limits,
             runtime=runtime,
         )
         with _Noted(wrapper, runtime) as noted:

@@ -1,6 +1,7 @@
 """The report of ``spec-envs bench tuning``: a table, JSON, and a picture of the curves."""
 
 import dataclasses
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,13 +13,12 @@ from spec_envs.benchmarks.reports import (
     collected,
     config_of,
     console,
-    mean_and_interval,
     mean_of_rows,
     percent,
     publish,
     table_of,
 )
-from spec_envs.benchmarks.tuning import Mode, TuningSettings
+from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed, require
@@ -36,34 +36,24 @@ _COLUMNS = {
 }
 
 
-def run(
-    settings: TuningSettings, *, seeds: int, beside: Mode | None, json_file: Path | None, plot_file: Path | None
-) -> None:
+def run(settings: TuningSettings, json_file: Path | None) -> None:
     """Run the episodes and report.
 
-    Args:
-        settings: How to run them.
-        seeds: How many episodes, each with a seed of its own.
-        beside: Another mode, whose episodes take turns with those of the first.
-        json_file: Where to write JSON; ``None``: print a table.
-        plot_file: Where to draw the curves.
-
     Raises:
-        InvalidConfiguration: An option makes no sense.
+        InvalidConfiguration: The name of the picture has no known ending.
         DependencyNotInstalled: scikit-learn or matplotlib is needed, and missing.
     """
-    if beside == settings.mode:
-        raise InvalidConfiguration(f"beside must be another mode than mode, which is {beside!r} already")
-    if plot_file is not None:
-        _check_picture(plot_file)
-    modes = [settings] if beside is None else [dataclasses.replace(settings, mode=beside), settings]
+    beside, seeds = settings.beside, settings.seeds
+    if settings.plot is not None:
+        _check_picture(settings.plot)
+    modes = [settings] if beside is None else [dataclasses.replace(settings, mode=beside, beside=None), settings]
     _check_installed(modes)
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
     for done in collected(_episodes(modes, seeds), "episodes", seeds * len(modes), json_file is None):
         runs[done.mode].append(done)
-    if plot_file is not None:
-        plot(runs, settings, plot_file)
-    report: dict[str, Any] = {"config": config_of(settings, seeds=seeds), **_part(runs[settings.mode])}
+    if settings.plot is not None:
+        plot(runs, settings, settings.plot)
+    report: dict[str, Any] = {"config": config_of(settings), **_part(runs[settings.mode])}
     if beside is not None:
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
@@ -115,8 +105,10 @@ def _figures(run: TuningRun) -> dict[str, Any]:
 
 
 def _curve(runs: Sequence[TuningRun]) -> tuple[Any, Any]:
-    """Mean ``p95`` of each window over the runs, and half of its 95 % interval."""
-    return mean_and_interval(np.array([each.curve[: min(len(run.curve) for run in runs)] for each in runs]))
+    """Mean ``p95`` of each window over the runs, and half of its 95 % interval (0 for a single run)."""
+    rows = np.array([each.curve[: min(len(run.curve) for run in runs)] for each in runs])
+    half = 1.96 * rows.std(axis=0, ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else np.zeros(rows.shape[1])
+    return rows.mean(axis=0), half
 
 
 def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:

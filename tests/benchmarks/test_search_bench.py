@@ -105,7 +105,7 @@ class TestCommand:
 class TestGeneratedQuestions:
     def test_the_scripted_agent_gains_half_of_its_time(self):
         settings = SearchSettings()
-        cases = Case.embedded("test", settings)[:20]
+        cases = Case.embedded(settings)[:20]
         runner = SearchBench(cases, settings)
         figures = mean([runner.run(case) for case in cases])
         assert figures["lossless"] == 1

@@ -8,7 +8,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Guess
-from spec_envs.benchmarks.tuning.certify import certify_once
+from spec_envs.benchmarks.tuning.certify import certify_tuning
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.models import Surface
@@ -66,8 +66,7 @@ def run(backend: SimulatedBackend, **options: Any) -> tuple[float, int]:
 
 @pytest.mark.parametrize("workload", [RoundRobin(), Surface(6)], ids=lambda workload: workload.name)
 def test_lossless_on_the_simulator(workload):
-    for seed in range(5):
-        assert certify_once(workload, seed)
+    assert certify_tuning(workload, range(5))
 
 
 def test_a_setting_that_was_guessed_is_measured_while_the_tuner_thinks():

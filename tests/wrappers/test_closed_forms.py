@@ -228,8 +228,8 @@ def test_one_more_guess_gains_ever_less():
 def test_the_best_breadth_is_a_threshold(breadth, by):
     """A branch is worth its cost while its gain is above it: with the cost between two gains, those before are started.
 
-    Either as ``min_probability``, or as what a call of a second costs where a second is worth ``money_per_s``: then half
-    of the call is expected to be saved if it is not in vain, and its cost to be wasted if it is.
+    Either as ``min_probability``, or as what a call of a second costs where a second is worth ``money_per_s``: half of
+    the call is expected to be saved if it is not in vain, and its whole cost to be wasted if it is.
     """
     model = Model(CONFIDENCES, lambda query: 1.0)
     gains = [model.probability(m) for m in range(len(CONFIDENCES))]

@@ -19,18 +19,13 @@ from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job, contained
 from spec_envs.wrappers.tools.calls import Execution, ExecutionState
-from spec_envs.wrappers.tools.machine import Command, Machine, Stop
+from spec_envs.wrappers.tools.machine import Machine, Stop
 from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.runs import PredictedCall
 
 
 class ToolDriver:
-    """Runs one machine.
-
-    Args:
-        machine: The machine.
-        guesser: Predicts what agents do.
-        k: The number of guesses to request at once.
+    """Runs one machine, with a guesser that is to return ``k`` guesses at once.
 
     Attributes:
         runtime: Runs the executions and the guesser.
@@ -62,15 +57,11 @@ class ToolDriver:
         self._to_tell: dict[str, str] = {}
         self._told: set[str] = set()
 
-    def now(self) -> float:
-        """Seconds on the loop's clock."""
-        return self.runtime.now()
-
-    def carry_out(self, commands: Iterable[Command]) -> None:
-        """Carry out the machine's commands."""
+    def carry_out(self) -> None:
+        """Carry out what the machine commands after the latest events."""
         if self.runtime.is_closed:  # the loop is being shut down: agents may still clean up, but nothing more begins
-            commands = [each for each in (*commands, *self._machine.close()) if isinstance(each, Stop)]
-        for command in commands:
+            self._machine.close()
+        for command in self._machine.commands(self.runtime.now()):
             job = command.job
             if isinstance(command, Stop):
                 if job in self._tokens:
@@ -79,10 +70,6 @@ class ToolDriver:
                 self._execute(job)
             else:
                 self._predict(job)
-
-    def _spawn(self, variables: contextvars.Context, job: Job) -> None:
-        """Run ``job`` with the context variables of the agent run that it belongs to."""
-        variables.copy().run(self.runtime.spawn, job)
 
     def tell(self) -> None:
         """Warn of what has gone wrong ahead of time, of each kind once. To be called where the user's code waits."""
@@ -104,48 +91,47 @@ class ToolDriver:
         kept, content = None, None
         try:
             if not port.usable(value):
-                return self.record_failure(execution, f"not usable: {str(port.seen(value))[:200]}")
+                return self.end(execution, ExecutionState.FAILED, error=f"not usable: {str(port.seen(value))[:200]}")
             if execution.rule.effect is not Effect.WRITE:
                 kept = copy.deepcopy(value)
                 content = port.seen(kept)
         except Exception as problem:
-            return self.record_failure(execution, f"cannot be kept: {problem!r}")
+            return self.end(execution, ExecutionState.FAILED, error=f"cannot be kept: {problem!r}")
         failed_ahead = self._without_context.pop(execution.call.name, None)
         if failed_ahead is not None and execution.reason is None and port.takes_context:
             self._to_tell["context"] = (
                 f"{execution.call.name} failed ahead of time with {failed_ahead}, and not when the agent called it: "
                 f"calls ahead of time had no context. Give it: tools.run(message, context=...)"
             )
-        self._end(execution, ExecutionState.DONE, value=kept, content=content)
+        self.end(execution, ExecutionState.DONE, value=kept, content=content)
 
-    def record_failure(self, execution: Execution, error: str, *, stopped: bool = False) -> None:
-        """``execution`` has failed or was ``stopped``."""
-        self._end(execution, ExecutionState.CANCELLED if stopped else ExecutionState.FAILED, error=error)
-
-    def _end(self, execution: Execution, state: ExecutionState, **outcome: Any) -> None:
-        commands = self._machine.end_execution(execution, self.now(), state, **outcome)
+    def end(self, execution: Execution, state: ExecutionState, **outcome: Any) -> None:
+        """``execution`` has ended; see ``Executions.end``."""
+        self._machine.end_execution(execution, self.runtime.now(), state, **outcome)
         self.runtime.wake()
-        self.carry_out(commands)
+        self.carry_out()
 
     def _execute(self, execution: Execution) -> None:
         port = self.ports[execution.call.name]
         context, variables = self.contexts[execution.run]  # type: ignore[index]
 
         async def execute(cancel: CancelToken) -> Any:
+            self._machine.executions.began(execution, self.runtime.now())
             return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
 
         def deliver(value: Any, error: BaseException | None) -> None:
             del self._tokens[execution]
             if error is None:
                 self.record_result(execution, port, value)
+            elif isinstance(error, CallCancelled | asyncio.CancelledError):
+                self.end(execution, ExecutionState.CANCELLED, error=repr(error))
             else:
-                stopped = isinstance(error, CallCancelled | asyncio.CancelledError)
-                if context is None and not stopped:
+                if context is None:
                     self._without_context[execution.call.name] = repr(error)
-                self.record_failure(execution, repr(error), stopped=stopped)
+                self.end(execution, ExecutionState.FAILED, error=repr(error))
 
         token = self._tokens[execution] = self.runtime.token()
-        self._spawn(variables, Job(execution.call.name, execute, deliver, token, is_async=True))
+        variables.copy().run(self.runtime.spawn, Job(execution.call.name, execute, deliver, token, is_async=True))
 
     # -- the guesser ---------------------------------------------------------------------------------------------
 
@@ -170,15 +156,18 @@ class ToolDriver:
             self._machine.charge(token.usage()[0])
             if isinstance(error, Exception) and not token.cancelled:
                 self._record_guess_error("failed_guesses", error)
-            self.carry_out(self._machine.add_guesses(node, value if error is None else (), self.now()))
+            self._machine.add_guesses(node, value if error is None else ())
+            self.carry_out()
 
         token = self._tokens[node] = self.runtime.token()
-        self._spawn(variables, Job("guess", guess_async if self._is_async else guess, deliver, token, self._is_async))
+        job = Job("guess", guess_async if self._is_async else guess, deliver, token, self._is_async)
+        variables.copy().run(self.runtime.spawn, job)
 
     def _add_early_guesses(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]]) -> None:
         token = self._tokens.get(node)
         if token is not None and not token.cancelled:
-            self.carry_out(self._machine.add_guesses(node, guesses, self.now(), early=True))
+            self._machine.add_guesses(node, guesses, early=True)
+            self.carry_out()
 
     def learn(self, events: Sequence[Event]) -> None:
         """Show the guesser what has happened in an agent run."""
@@ -209,7 +198,8 @@ class ToolDriver:
     async def close(self) -> None:
         """Cancel everything ahead of time, and wait until it and all lessons have ended. Idempotent."""
         if not self.runtime.is_closed:
-            self.carry_out(self._machine.close())
+            self._machine.close()
+            self.carry_out()
             self.runtime.close()
         await self.runtime.ended()
 

@@ -19,7 +19,7 @@ from typing import Any
 from spec_envs.calls import Effect
 from spec_envs.conversation import ToolCall
 from spec_envs.wrappers.estimates import Recent
-from spec_envs.wrappers.quota import Quota
+from spec_envs.wrappers.quota import HandlerLimit, Quota
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState, Reason
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRules
@@ -48,32 +48,23 @@ class Executions:
     # -- calls of agents -----------------------------------------------------------------------------------------
 
     def obtain(self, run: Hashable, agent_call: AgentCall, now: float, *, fresh: bool = False) -> None:
-        """Set ``agent_call.execution``: an execution that is there, or a new one, which the agent runs itself.
+        """Set ``agent_call.execution``: one that is there, whose waiter it becomes, or a new one that the agent runs.
 
-        Args:
-            run: The agent's run.
-            agent_call: The call. It becomes a waiter of an execution that is there.
-            now: The time.
-            fresh: Always begin a new execution, and give its result to nobody else: it depends on more than the call.
+        With ``fresh`` it is always a new one, whose result nobody else gets: it depends on more than the call.
         """
         call = agent_call.call
         found = None if fresh else self.find(run, call, now)
         agent_call.is_own = found is None
         if found is None:
-            agent_call.execution = self._begin(run, call, None, now, keep=not fresh)
+            agent_call.execution = self.begin(run, call, now, keep=not fresh)
             return
         agent_call.execution = found
         found.waiters.add(agent_call)
         if found.state is ExecutionState.RUNNING:
             found.joined = True
-            self._count_as_needed(found)
+            self._quota(call.name).promote(found)  # an agent needs it
         if found.rule.effect is Effect.SAMPLE:
-            self._drop(found)
-
-    def obtain_again(self, run: Hashable, agent_call: AgentCall, now: float) -> None:
-        """Set ``agent_call.execution`` to a new execution, since the one that the agent waited for has failed."""
-        self.leave(agent_call)
-        self.obtain(run, agent_call, now, fresh=True)
+            self.drop(found)
 
     def take_result(self, agent_call: AgentCall) -> Any:
         """Return the result that the agent waited for, which must be there. The result is not a copy."""
@@ -81,7 +72,7 @@ class Executions:
         assert execution is not None and execution.state is ExecutionState.DONE and agent_call in execution.waiters
         value = execution.value
         execution.uses += 1
-        self._count_as_needed(execution)
+        self._quota(execution.call.name).promote(execution)
         if execution.reason is not None and execution.uses == 1:
             execution.saved_s = max(0.0, min(agent_call.called_at, execution.ended_at) - execution.started_at)
         self.leave(agent_call)
@@ -98,16 +89,11 @@ class Executions:
         """Return an execution whose result may be given to ``run`` for ``call``."""
         execution = self._kept.get(self._key(run, call))
         if execution is not None and now - execution.started_at > self._limits.ttl_s:
-            self._drop(execution, "expired")
+            self.drop(execution, "expired")
             return None
         return execution
 
     # -- ahead of time -------------------------------------------------------------------------------------------
-
-    @property
-    def num_speculative(self) -> int:
-        """The number of executions in flight ahead of time that no agent waits for."""
-        return sum(execution.is_speculative for execution in self._running.values())
 
     @property
     def running(self) -> list[Execution]:
@@ -121,19 +107,36 @@ class Executions:
         of_tool, of_call = self._tool_failures[call.name], self._call_failures.get(call.key, 0)
         if of_tool >= _FAILURES_OF_TOOL or of_call >= _FAILURES_OF_CALL:
             return "failing"
-        writing = self._reason_to_wait(call.name, now)
-        if writing is not None:
-            return writing
-        quota = self._quota(call.name)
-        return None if quota is None or quota.has_room(now) else "quota"
+        return self._reason_to_wait(call.name, now) or (None if self._quota(call.name).has_room(now) else "quota")
 
     def is_worth_it(self, tool: str) -> bool:
         """Whether ``tool`` is slow enough to save time, as far as is known."""
         return self._seconds[tool].mean(unknown=math.inf) >= self._limits.min_latency_s
 
-    def start(self, run: Hashable, call: ToolCall, reason: Reason, now: float) -> Execution:
-        """Return a new execution of ``call``, ahead of time."""
-        return self._begin(run, call, reason, now, keep=True)
+    def begin(
+        self, run: Hashable, call: ToolCall, now: float, *, reason: Reason | None = None, keep: bool = True
+    ) -> Execution:
+        """Return a new execution of ``call``, ahead of time if there is a ``reason``; others may use it if ``keep``."""
+        self._number += 1
+        rule = self._rules[call.name]
+        execution = Execution(self._number, run, call, rule, reason, now)
+        if rule.effect is Effect.WRITE:
+            self._drop_touched(call.name)
+        else:
+            old = self._kept.get(self._key(run, call))
+            if old is not None:
+                self.drop(old, "replaced")
+            # A draw is for one agent; what was read outside of all runs is for nobody else, unless it is shared.
+            is_for_others = (run is not None or rule.shared) if rule.effect is Effect.READ else reason is not None
+            if keep and is_for_others and self._reason_to_wait(call.name, now) is None:
+                self._kept[self._key(run, call)] = execution
+        self._running[execution.id] = execution
+        self._quota(call.name).let(execution, speculative=reason is not None)
+        return execution
+
+    def began(self, execution: Execution, now: float) -> None:
+        """The tool gets the call now; ``begin`` has only let it through."""
+        self._quota(execution.call.name).began(execution, now)
 
     # -- the end of executions -----------------------------------------------------------------------------------
 
@@ -147,22 +150,25 @@ class Executions:
         content: Any = None,
         error: str = "",
     ) -> None:
-        """``execution`` has ended. A result that only the agent itself may have counts as a failure."""
+        """``execution`` has ended, with the result ``value``, which guessers see as ``content``, or an ``error``.
+
+        A result that only the agent itself may have counts as a failure.
+        """
         execution.state, execution.ended_at, execution.error = state, now, error or None
         self._running.pop(execution.id)
-        quota = self._quota(execution.call.name)
-        if quota is not None:
-            quota.end(execution)
+        self._quota(execution.call.name).end(execution)
         if state is ExecutionState.DONE:
             execution.value, execution.content = value, content
             self._seconds[execution.call.name].add(now - execution.started_at)
         else:
-            self._drop(execution)
+            self.drop(execution)
             if execution.rule.effect is Effect.WRITE:
                 self._in_doubt.append(execution)
         self._count_failures(execution)
         self._release(execution)
-        self._keep_at_most(self._limits.max_results)
+        done = [each for each in self._kept.values() if each.state is ExecutionState.DONE]
+        for oldest in done[: max(0, len(done) - self._limits.max_results)]:
+            self.drop(oldest, "no room")
 
     def cancel(self, executions: Iterable[Execution]) -> list[Execution]:
         """Return those of ``executions`` that are to be told to stop, because they were not told yet."""
@@ -176,62 +182,37 @@ class Executions:
         ending = [execution for execution in self._kept.values() if execution.run == run]
         for execution in ending:
             if not execution.rule.shared or execution.is_speculative:
-                self._drop(execution, "run over")
+                self.drop(execution, "run over")
         return [execution for execution in self._running.values() if execution.run == run and execution.is_speculative]
 
     def forget_tool(self, tool: str) -> list[Execution]:
         """``tool`` cannot be called any more: return its executions ahead of time, which may never end."""
         ending = [each for each in self._running.values() if each.call.name == tool and each.reason is not None]
         for execution in ending:
-            self._drop(execution, "removed")
+            self.drop(execution, "removed")
         return ending
 
-    def give_up(self, execution: Execution) -> None:
-        """A more probable call needs the slot of ``execution``: no agent may wait for it from now on."""
-        self._drop(execution, "no slot")
+    def drop(self, execution: Execution, why: str | None = None) -> None:
+        """Give the result to no further agent. With a reason ``why``, no prediction builds on the result either."""
+        key = self._key(execution.run, execution.call)
+        if self._kept.get(key) is execution:
+            del self._kept[key]
+            execution.forgotten = why
+            if why is not None:
+                self._release(execution)
 
     def forget_all(self) -> None:
         """Forget all results, because the proxy is closed."""
         for execution in list(self._kept.values()):
-            self._drop(execution, "closed")
+            self.drop(execution, "closed")
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _begin(self, run: Hashable, call: ToolCall, reason: Reason | None, now: float, *, keep: bool) -> Execution:
-        self._number += 1
-        rule = self._rules[call.name]
-        execution = Execution(self._number, run, call, rule, reason, now)
-        if rule.effect is Effect.WRITE:
-            self._drop_touched(call.name)
-        else:
-            old = self._kept.get(self._key(run, call))
-            if old is not None:
-                self._drop(old, "replaced")
-            if keep and self._reason_to_wait(call.name, now) is None and self._is_to_keep(execution):
-                self._kept[self._key(run, call)] = execution
-        self._running[execution.id] = execution
-        quota = self._quota(call.name)
-        if quota is not None:
-            quota.begin(execution, now, speculative=reason is not None)
-        return execution
-
-    def _quota(self, tool: str) -> Quota | None:
-        """Return the calls of ``tool`` against its quota; ``None`` if the tool is not metered."""
-        limit = self._rules[tool].metered
-        if limit is not None and tool not in self._quotas:
-            self._quotas[tool] = Quota(limit)
-        return self._quotas.get(tool)
-
-    def _count_as_needed(self, execution: Execution) -> None:
-        """Count an execution that was begun ahead of time as one that an agent needed, in the quota of its tool."""
-        quota = self._quota(execution.call.name)
-        if quota is not None:
-            quota.promote(execution)
-
-    def _is_to_keep(self, execution: Execution) -> bool:
-        if execution.rule.effect is Effect.SAMPLE:
-            return execution.reason is not None
-        return execution.run is not None or execution.rule.shared
+    def _quota(self, tool: str) -> Quota:
+        """Return the calls of ``tool`` against its quota, which is unlimited if the tool is not metered."""
+        if tool not in self._quotas:
+            self._quotas[tool] = Quota(self._rules[tool].metered or HandlerLimit())
+        return self._quotas[tool]
 
     def _reason_to_wait(self, tool: str, now: float) -> str | None:
         """Return which ``WRITE`` may still change what ``tool`` reads: one under way, or one in doubt, if any."""
@@ -245,7 +226,7 @@ class Executions:
     def _drop_touched(self, write: str) -> None:
         for other in list(self._kept.values()):
             if self._rules.touches(write, other.call.name):
-                self._drop(other, "stale")
+                self.drop(other, "stale")
 
     def _count_failures(self, execution: Execution) -> None:
         tool, key = execution.call.name, execution.call.key
@@ -264,21 +245,8 @@ class Executions:
     def _key(self, run: Hashable, call: ToolCall) -> Hashable:
         return (None if self._rules[call.name].shared else run, call.key)
 
-    def _drop(self, execution: Execution, why: str | None = None) -> None:
-        key = self._key(execution.run, execution.call)
-        if self._kept.get(key) is execution:
-            del self._kept[key]
-            execution.forgotten = why
-            if why is not None:
-                self._release(execution)
-
     def _release(self, execution: Execution) -> None:
         """Let go of a result that no agent gets any more; the audit remembers the rest."""
         is_kept = self._kept.get(self._key(execution.run, execution.call)) is execution
         if not is_kept and not execution.waiters:
             execution.value = execution.content = None
-
-    def _keep_at_most(self, number: int) -> None:
-        done = [execution for execution in self._kept.values() if execution.state is ExecutionState.DONE]
-        for execution in done[: max(0, len(done) - number)]:
-            self._drop(execution, "no room")

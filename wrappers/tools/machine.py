@@ -1,4 +1,4 @@
-"""Speculation on tools as a state machine: events are methods, and return commands for a driver with an event loop.
+"""Speculation on tools as a state machine: events are methods; after each, a driver carries out ``commands``.
 
 Pure, like ``wrappers.speculation.tree``: no loop, clock or I/O. ``executions`` says which results may be used and which
 calls may be executed; ``runs`` says which calls are likely. The machine joins the two and keeps the statistics.
@@ -6,7 +6,7 @@ calls may be executed; ``runs`` says which calls are likely. The machine joins t
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from spec_envs.calls import Effect
@@ -22,10 +22,7 @@ from spec_envs.wrappers.tools.runs import AgentRun, PredictedCall
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Start:
-    """Run an execution ahead of time, or have the guesser predict what comes after a node.
-
-    The end is reported with ``end_execution`` or ``add_guesses``.
-    """
+    """Run an execution ahead of time, or predict what follows a node, until ``end_execution`` or ``add_guesses``."""
 
     job: Execution | PredictedCall
 
@@ -53,6 +50,7 @@ class Machine:
         self._runs: dict[int, AgentRun] = {}
         self._number = 0
         self._predicting: set[PredictedCall] = set()
+        self._stops: list[Stop] = []
         self._counts: collections.Counter[str] = collections.Counter()
         self._saved_s = 0.0
         self._guessing = Usage()
@@ -71,10 +69,6 @@ class Machine:
             **self._counts,
         )
 
-    def count(self, what: str) -> None:
-        """Add 1 to a count of ``ToolStatistics``, for something that has happened outside of the machine."""
-        self._counts[what] += 1
-
     def count_guess_error(self, what: str, error: str) -> None:
         """Add 1 to ``failed_guesses`` or ``not_learned``, and remember the first ``error``."""
         self._counts[what] += 1
@@ -88,55 +82,51 @@ class Machine:
 
     # -- agent runs ----------------------------------------------------------------------------------------------
 
-    def open_run(self, events: Iterable[Event], now: float) -> tuple[AgentRun, list[Command]]:
+    def open_run(self, events: Iterable[Event]) -> AgentRun:
         """Begin an agent run after ``events``."""
         self._number += 1
-        run = AgentRun(self._number, events, self._limits)
-        self._runs[run.number] = run
-        return run, self._advance(now)
+        run = self._runs[self._number] = AgentRun(self._number, events, self._limits)
+        return run
 
-    def record_event(self, run: AgentRun, event: Event, now: float) -> list[Command]:
+    def record_event(self, run: AgentRun, event: Event) -> None:
         """The user or the agent has said something."""
         run.events.append(event)
-        return [*self._drop(run.restart()), *self._advance(now)]
+        self._drop(run.restart())
 
-    def close_run(self, run: AgentRun, now: float) -> list[Command]:
+    def close_run(self, run: AgentRun) -> None:
         """End an agent run."""
-        if self._runs.pop(run.number, None) is None:
-            return []  # the machine was closed
-        commands = self._drop(run.root.subtree())
-        commands += self._cancel(self.executions.forget_run(run.number))
-        return [*commands, *self._advance(now)]
+        if self._runs.pop(run.number, None) is not None:  # or else the machine was closed
+            self._drop(run.root.subtree())
+            self._cancel(self.executions.forget_run(run.number))
 
-    def remove_tool(self, tool: str) -> list[Command]:
+    def remove_tool(self, tool: str) -> None:
         """``tool`` cannot be called any more; an agent that waits for an execution ahead of time calls it itself."""
         self.tools.discard(tool)
-        return self._cancel(self.executions.forget_tool(tool))
+        self._cancel(self.executions.forget_tool(tool))
 
-    def close(self) -> list[Command]:
+    def close(self) -> None:
         """Cancel everything ahead of time, and forget all runs and results."""
-        commands = self._drop([node for run in self._runs.values() for node in run.root.subtree()])
+        for run in self._runs.values():
+            self._drop(run.root.subtree())
         self._runs.clear()
         self.executions.forget_all()
-        return commands + self._cancel(each for each in self.executions.running if each.reason is not None)
+        self._cancel(each for each in self.executions.running if each.reason is not None)
 
     # -- what agents do ------------------------------------------------------------------------------------------
 
-    def begin_call(
-        self, run: AgentRun | None, call: ToolCall, now: float, *, fresh: bool = False
-    ) -> tuple[AgentCall, list[Command]]:
+    def begin_call(self, run: AgentRun | None, call: ToolCall, now: float, *, fresh: bool = False) -> AgentCall:
         """An agent calls a tool, in ``run`` or outside of all runs; see ``Executions.obtain``."""
         agent_call = AgentCall(call, now)
         self._counts["calls"] += 1
         if run is not None:
             run.turn.append(agent_call)
-        self.executions.obtain(None if run is None else run.number, agent_call, now, fresh=fresh)
-        return agent_call, self._cancel_stale(agent_call)
+        self._obtain(run, agent_call, now, fresh=fresh)
+        return agent_call
 
-    def call_again(self, run: AgentRun | None, agent_call: AgentCall, now: float) -> list[Command]:
+    def call_again(self, run: AgentRun | None, agent_call: AgentCall, now: float) -> None:
         """The execution that the agent has waited for has failed: the agent now makes the call itself."""
-        self.executions.obtain_again(None if run is None else run.number, agent_call, now)
-        return self._cancel_stale(agent_call)
+        self.executions.leave(agent_call)
+        self._obtain(run, agent_call, now, fresh=True)
 
     def take_result(self, agent_call: AgentCall) -> Any:
         """Return the result that the agent waited for; it is not a copy."""
@@ -149,68 +139,43 @@ class Machine:
             self._counts["shared"] += 1
         return value
 
-    def end_call(
-        self, run: AgentRun | None, agent_call: AgentCall, content: Any, now: float, *, error: bool = False
-    ) -> list[Command]:
+    def end_call(self, run: AgentRun | None, agent_call: AgentCall, content: Any, *, error: bool = False) -> None:
         """The agent has got a result or an error, which guessers see as ``content``."""
         agent_call.result = ToolResult(content, error, agent_call.call.id)
-        return self._end_turn(run, now)
+        self._end_turn(run)
 
-    def abandon_call(self, run: AgentRun | None, agent_call: AgentCall, now: float) -> list[Command]:
+    def abandon_call(self, run: AgentRun | None, agent_call: AgentCall) -> None:
         """The agent has stopped waiting for its call."""
         self.executions.leave(agent_call)
         if run is not None and agent_call in run.turn:
             run.turn.remove(agent_call)
-        return self._end_turn(run, now)
+        self._end_turn(run)
 
-    def _cancel_stale(self, agent_call: AgentCall) -> list[Command]:
-        """Cancel the speculative executions whose results the agent's ``WRITE`` has made stale."""
-        if self._rules[agent_call.call.name].effect is not Effect.WRITE:
-            return []
-        return self._cancel(each for each in self.executions.running if each.forgotten and each.is_speculative)
+    def _obtain(self, run: AgentRun | None, agent_call: AgentCall, now: float, *, fresh: bool) -> None:
+        self.executions.obtain(None if run is None else run.number, agent_call, now, fresh=fresh)
+        if self._rules[agent_call.call.name].effect is Effect.WRITE:  # which has made some results stale
+            self._cancel(each for each in self.executions.running if each.forgotten and each.is_speculative)
 
-    def _end_turn(self, run: AgentRun | None, now: float) -> list[Command]:
+    def _end_turn(self, run: AgentRun | None) -> None:
         """Go on to the agent's next turn, once all calls of this turn have results."""
-        if run is None or run.number not in self._runs or any(each.result is None for each in run.turn):
-            return []
-        return [*self._drop(run.end_turn()), *self._advance(now)]
+        if run is not None and run.number in self._runs and all(each.result is not None for each in run.turn):
+            self._drop(run.end_turn())
 
     # -- the ends of executions and predictions ------------------------------------------------------------------
 
-    def end_execution(
-        self,
-        execution: Execution,
-        now: float,
-        state: ExecutionState,
-        *,
-        value: Any = None,
-        content: Any = None,
-        error: str = "",
-    ) -> list[Command]:
-        """An execution has ended.
-
-        Args:
-            execution: The execution.
-            now: The time.
-            state: ``DONE``: it has a result. ``FAILED``: it raised, or others cannot use its result. ``CANCELLED``: it
-                was stopped.
-            value: The result.
-            content: The result as guessers see it.
-            error: What went wrong.
-        """
-        self.executions.end(execution, now, state, value=value, content=content, error=error)
+    def end_execution(self, execution: Execution, now: float, state: ExecutionState, **outcome: Any) -> None:
+        """An execution has ended; see ``Executions.end``."""
+        self.executions.end(execution, now, state, **outcome)
         if execution.reason is not None and state is ExecutionState.FAILED:
             self._counts["failed"] += 1
-        commands: list[Command] = []
         if execution.rule.effect is Effect.WRITE:
             for run in self._runs.values():
                 if any(node.execution and node.execution.forgotten for node in run.root.subtree()):
-                    commands += self._drop(run.restart())
-        return [*commands, *self._advance(now)]
+                    self._drop(run.restart())
 
     def add_guesses(
-        self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], now: float, *, early: bool = False
-    ) -> list[Command]:
+        self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], *, early: bool = False
+    ) -> None:
         """The guesser has predicted what comes after ``node``; ``early``: it will return further guesses."""
         if not early:
             self._predicting.discard(node)
@@ -222,31 +187,29 @@ class Machine:
             if not early:
                 self._held_back["not allowed"] += len(guesses) - len(ahead)
             run.add(node, ahead, rest=max(0.0, 1.0 - sum(p for _, p in guesses)))
-        return self._advance(now)
 
     # -- what to do next -----------------------------------------------------------------------------------------
 
-    def _drop(self, nodes: Iterable[PredictedCall]) -> list[Command]:
-        commands: list[Command] = []
+    def commands(self, now: float) -> list[Command]:
+        """Return what to do after the events so far: stop what no agent needs, and start what is most probable."""
+        thinking = [run for run in self._runs.values() if not run.turn]
+        started: list[Start] = []
+        if self._limits.max_inflight and thinking and any(map(self._saves_time, self.tools)):
+            started = [*self._execute(thinking, now), *self._predict(thinking)]
+        stopped, self._stops = self._stops, []
+        return [*stopped, *started]
+
+    def _drop(self, nodes: Iterable[PredictedCall]) -> None:
         for node in nodes:
             node.dropped = True
             if node in self._predicting:
-                commands.append(Stop(node))
-        return commands
-
-    def _advance(self, now: float) -> list[Command]:
-        """Predict and execute what is most probable, as far as there are slots."""
-        thinking = [run for run in self._runs.values() if not run.turn]
-        if not self._limits.max_inflight or not thinking or not any(map(self._saves_time, self.tools)):
-            return []
-        return [*self._execute(thinking, now), *self._predict(thinking)]
+                self._stops.append(Stop(node))
 
     def _saves_time(self, tool: str) -> bool:
         return self._rules[tool].may_run_ahead and self.executions.is_worth_it(tool)
 
-    def _execute(self, runs: Sequence[AgentRun], now: float) -> list[Command]:
+    def _execute(self, runs: Sequence[AgentRun], now: float) -> Iterator[Start]:
         """Give predicted calls the executions that are there already, and begin others where there are slots."""
-        commands: list[Command] = []
         nodes = _by_probability(node for run in runs for node in run.to_execute())
         for node in nodes:  # all of them first, so that no execution gives way that one of them needs
             node.execution = self.executions.find(node.run, _call(node), now)
@@ -259,18 +222,16 @@ class Machine:
             if against is not None:
                 self._hold_back(node, against)
                 continue
-            if self.executions.num_speculative >= self._limits.max_inflight:
-                commands += self._make_room()
+            if sum(each.is_speculative for each in self.executions.running) >= self._limits.max_inflight:
+                self._make_room()
                 self._hold_back(node, "no slot")
                 continue
-            node.execution = self.executions.start(node.run, call, node.reason, now)
+            node.execution = self.executions.begin(node.run, call, now, reason=node.reason)
             self.audit.add(node.execution)
             self._counts["started"] += 1
-            commands.append(Start(node.execution))
-        return commands
+            yield Start(node.execution)
 
-    def _predict(self, runs: Sequence[AgentRun]) -> list[Command]:
-        commands: list[Command] = []
+    def _predict(self, runs: Sequence[AgentRun]) -> Iterator[Start]:
         for node in _by_probability(node for run in runs for node in run.to_predict()):
             if node in self._predicting:  # a prediction for another path, which ends soon
                 continue
@@ -282,8 +243,7 @@ class Machine:
             node.is_predicted = True
             self._predicting.add(node)
             self._counts["guesses"] += 1
-            commands.append(Start(node))
-        return commands
+            yield Start(node)
 
     def _hold_back(self, node: PredictedCall, why: str) -> None:
         """Count why ``node`` waits; a node that goes on waiting for the same reason counts once."""
@@ -301,18 +261,18 @@ class Machine:
         within_tokens = limits.max_tokens is None or expected.tokens <= limits.max_tokens
         return within_tokens and (limits.max_money is None or expected.money <= limits.max_money)
 
-    def _make_room(self) -> list[Command]:
+    def _make_room(self) -> None:
         """Cancel a ``READ`` that no prediction needs any more. A draw is never cancelled for want of a slot."""
         wanted = {node.execution for run in self._runs.values() for node in run.root.subtree()}
         for execution in self.executions.running:
             if execution.is_speculative and execution.rule.effect is Effect.READ and execution not in wanted:
                 if not execution.cancelled:
-                    self.executions.give_up(execution)
-                    return self._cancel([execution])
-        return []
+                    self.executions.drop(execution, "no slot")
+                    self._cancel([execution])
+                    return
 
-    def _cancel(self, executions: Iterable[Execution]) -> list[Command]:
-        return [Stop(execution) for execution in self.executions.cancel(executions)]
+    def _cancel(self, executions: Iterable[Execution]) -> None:
+        self._stops += [Stop(execution) for execution in self.executions.cancel(executions)]
 
 
 def _by_probability(nodes: Iterable[PredictedCall]) -> list[PredictedCall]:

@@ -16,7 +16,7 @@ from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, User
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
-from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
+from spec_envs.wrappers.tools.calls import AgentCall, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
@@ -141,7 +141,8 @@ class SpeculativeTools:
         Its executions ahead of time are cancelled. Results that are there may still be used.
         """
         self._driver.ports.pop(tool, None)
-        self._driver.carry_out(self._machine.remove_tool(tool))
+        self._machine.remove_tool(tool)
+        self._driver.carry_out()
 
     def describe(self, schema: Tool) -> None:
         """Show guessers ``schema`` for the tool of that name."""
@@ -197,19 +198,22 @@ class SpeculativeTools:
         context = None if run is None else run.context
         execute = execute or (lambda: port.execute(dict(arguments), context))
         state = None if run is None or run.is_over else run._state
-        agent_call, commands = self._machine.begin_call(state, self._call(tool, arguments), self._now(), fresh=fresh)
-        self._driver.carry_out(commands)
+        call, now = self._call(tool, arguments), self._driver.runtime.now()
+        agent_call = self._machine.begin_call(state, call, now, fresh=fresh)
+        self._driver.carry_out()
         try:
             value = await self._result(state, agent_call, port, execute)
+            content, is_error = (None, False) if state is None else _seen(port, value)
+            self._machine.end_call(state, agent_call, content, error=is_error)
+            return value
         except Exception as error:
-            self._driver.carry_out(self._machine.end_call(state, agent_call, str(error), self._now(), error=True))
+            self._machine.end_call(state, agent_call, str(error), error=True)
             raise
         except BaseException:
-            self._driver.carry_out(self._machine.abandon_call(state, agent_call, self._now()))
+            self._machine.abandon_call(state, agent_call)
             raise
-        content, is_error = (None, False) if state is None else _seen(port, value)
-        self._driver.carry_out(self._machine.end_call(state, agent_call, content, self._now(), error=is_error))
-        return value
+        finally:
+            self._driver.carry_out()
 
     def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolCall:
         try:
@@ -230,17 +234,16 @@ class SpeculativeTools:
             if execution.state is ExecutionState.DONE:
                 return copy.deepcopy(self._machine.take_result(agent_call))
             # The execution failed. Nobody sees its error: the agent executes the call itself.
-            self._driver.carry_out(self._machine.call_again(state, agent_call, self._now()))
+            self._machine.call_again(state, agent_call, self._driver.runtime.now())
+            self._driver.carry_out()
             execution = agent_call.execution
             assert execution is not None
-        return await self._execute(execution, port, execute)
-
-    async def _execute(self, execution: Execution, port: Port, execute: Callable[[], Awaitable[Any]]) -> Any:
-        """Execute a call in the agent's own task."""
+        self._machine.executions.began(execution, self._driver.runtime.now())
         try:
             value = await execute()
         except BaseException as error:
-            self._driver.record_failure(execution, repr(error), stopped=not isinstance(error, Exception))
+            ended = ExecutionState.FAILED if isinstance(error, Exception) else ExecutionState.CANCELLED
+            self._driver.end(execution, ended, error=repr(error))
             raise
         self._driver.record_result(execution, port, value)
         return value
@@ -263,19 +266,20 @@ class SpeculativeTools:
         """
         self._entered()
         events = () if message is None else (UserMessage(message),)
-        state, commands = self._machine.open_run(events, self._now())
+        state = self._machine.open_run(events)
         run = ToolRun(self, state, context)
         variables = contextvars.copy_context()
         variables.run(_current.set, {tools: each for tools, each in _current.get().items() if tools is not self})
         self._driver.contexts[state.number] = (context, variables)
         try:
             with self.current(run):
-                self._driver.carry_out(commands)
+                self._driver.carry_out()
                 yield run
                 self._driver.learn(run.events)
         finally:
             run.is_over = True
-            self._driver.carry_out(self._machine.close_run(state, self._now()))
+            self._machine.close_run(state)
+            self._driver.carry_out()
             del self._driver.contexts[state.number]
 
     @contextlib.contextmanager
@@ -291,7 +295,8 @@ class SpeculativeTools:
     def _record(self, run: ToolRun, event: Event) -> None:
         if run.is_over:
             raise EnvClosed("the run is over; call heard() and said() inside of `async with tools.run()`")
-        self._driver.carry_out(self._machine.record_event(run._state, event, self._now()))
+        self._machine.record_event(run._state, event)
+        self._driver.carry_out()
 
     # -- figures and the end -------------------------------------------------------------------------------------
 
@@ -333,9 +338,6 @@ class SpeculativeTools:
             raise InvalidConfiguration("these tools belong to another event loop; make them in the loop that uses them")
         self._driver.tell()
         return _current.get().get(self)
-
-    def _now(self) -> float:
-        return self._driver.now()
 
 
 def _seen(port: Port, value: Any) -> tuple[Any, bool]:

@@ -47,8 +47,8 @@ class Tools(RuleBasedStateMachine):
         self.drawn = set()
         self.closing = False
 
-    def carry_out(self, commands):
-        for command in commands:
+    def carry_out(self):
+        for command in self.machine.commands(self.now):
             match command:
                 case Start(Execution() as execution):
                     name = execution.call.name
@@ -72,9 +72,8 @@ class Tools(RuleBasedStateMachine):
     @precondition(lambda self: len(self.runs) < 3)
     @rule()
     def open(self):
-        run, commands = self.machine.open_run([], self.now)
-        self.runs.append(run)
-        self.carry_out(commands)
+        self.runs.append(self.machine.open_run([]))
+        self.carry_out()
 
     @precondition(lambda self: self.runs)
     @rule(data=st.data())
@@ -83,13 +82,14 @@ class Tools(RuleBasedStateMachine):
         if any(other is run for other, _ in self.waiting):
             return
         self.runs.remove(run)
-        self.carry_out(self.machine.close_run(run, self.now))
+        self.machine.close_run(run)
+        self.carry_out()
 
     @rule(data=st.data(), call=CALLS)
     def agent_calls(self, data, call):
         run = data.draw(st.sampled_from([None, *self.runs]))
-        agent_call, commands = self.machine.begin_call(run, call, self.now)
-        self.carry_out(commands)
+        agent_call = self.machine.begin_call(run, call, self.now)
+        self.carry_out()
         execution = agent_call.execution
         assert execution is not None and execution.call.key == call.key
         if call.name in WRITES:
@@ -112,7 +112,8 @@ class Tools(RuleBasedStateMachine):
         if agent_call.is_own:
             return  # its execution ends first, by ``tool_answers``
         self.waiting.remove((run, agent_call))
-        self.carry_out(self.machine.abandon_call(run, agent_call, self.now))
+        self.machine.abandon_call(run, agent_call)
+        self.carry_out()
 
     def check_served(self, run, call, execution):
         """What is there may be given to whoever asks now."""
@@ -136,9 +137,8 @@ class Tools(RuleBasedStateMachine):
         for write in self.writes:
             if write[3] is execution:
                 write[2] = self.now
-        self.carry_out(
-            self.machine.end_execution(execution, self.now, state, value=value, content=execution.id, error="bad")
-        )
+        self.machine.end_execution(execution, self.now, state, value=value, content=execution.id, error="bad")
+        self.carry_out()
         for run, agent_call in [pair for pair in self.waiting if pair[1].execution is execution]:
             self.finish(run, agent_call)
 
@@ -152,21 +152,24 @@ class Tools(RuleBasedStateMachine):
         execution = agent_call.execution
         if not agent_call.is_own:
             if execution.state is not ExecutionState.DONE:
-                self.carry_out(self.machine.call_again(run, agent_call, self.now))
+                self.machine.call_again(run, agent_call, self.now)
+                self.carry_out()
                 own = agent_call.execution
                 assert agent_call.is_own and own.reason is None and own.state is ExecutionState.RUNNING
                 self.running.append(own)
                 return
             assert self.machine.take_result(agent_call) == ("value", execution.id)
         self.waiting.remove((run, agent_call))
-        self.carry_out(self.machine.end_call(run, agent_call, execution.id, self.now))
+        self.machine.end_call(run, agent_call, execution.id)
+        self.carry_out()
 
     @precondition(lambda self: self.predicting)
     @rule(data=st.data(), guesses=st.lists(st.tuples(CALLS, st.floats(0.05, 0.9)), max_size=3))
     def guesser_answers(self, data, guesses):
         node = data.draw(st.sampled_from(self.predicting))
         self.predicting.remove(node)
-        self.carry_out(self.machine.add_guesses(node, guesses, self.now))
+        self.machine.add_guesses(node, guesses)
+        self.carry_out()
 
     @invariant()
     def limits_hold(self):
@@ -187,12 +190,14 @@ class Tools(RuleBasedStateMachine):
 
     def teardown(self):
         self.closing = True
-        self.carry_out(self.machine.close())
+        self.machine.close()
+        self.carry_out()
         for execution in list(self.running):
             if execution.reason is not None:
                 assert execution.id in self.cancelled
                 self.running.remove(execution)
-                self.carry_out(self.machine.end_execution(execution, self.now, ExecutionState.CANCELLED))
+                self.machine.end_execution(execution, self.now, ExecutionState.CANCELLED)
+                self.carry_out()
         if not self.waiting:
             assert all(entry.outcome != "open" for entry in self.machine.audit)
 
@@ -203,9 +208,9 @@ TestTools.settings = settings(max_examples=200, stateful_step_count=50, phases=[
 
 def test_a_result_stays_until_every_waiter_has_it_also_when_a_write_has_made_it_stale():
     machine = Machine(ToolRules(RULES), LIMITS)
-    run, _ = machine.open_run([], 0.0)
+    run = machine.open_run([])
     read = ToolCall("read", {"a": 0})
-    maker, *waiters = [machine.begin_call(run, read, 0.0)[0] for _ in range(3)]
+    maker, *waiters = [machine.begin_call(run, read, 0.0) for _ in range(3)]
     execution = maker.execution
     assert execution is not None
     assert maker.is_own and not any(waiter.is_own for waiter in waiters)
@@ -213,19 +218,19 @@ def test_a_result_stays_until_every_waiter_has_it_also_when_a_write_has_made_it_
     machine.begin_call(run, ToolCall("write", {}), 1.0)
     assert execution.forgotten == "stale"
     machine.end_execution(execution, 2.0, ExecutionState.DONE, value="value", content="seen")
-    machine.end_call(run, maker, "seen", 2.0)
+    machine.end_call(run, maker, "seen")
     for waiter in waiters:
         assert machine.take_result(waiter) == "value"
-        machine.end_call(run, waiter, "seen", 2.0)
+        machine.end_call(run, waiter, "seen")
     assert not execution.waiters and execution.value is None  # nobody else may have it
     assert machine.statistics.shared == 2
 
 
 def test_a_waiter_that_gives_up_lets_go_of_the_result_once():
     machine = Machine(ToolRules(RULES), LIMITS)
-    run, _ = machine.open_run([], 0.0)
-    maker, first, second = [machine.begin_call(run, ToolCall("read", {"a": 0}), 0.0)[0] for _ in range(3)]
-    machine.abandon_call(run, first, 0.5)
-    machine.abandon_call(run, first, 0.5)
-    machine.abandon_call(run, maker, 0.5)  # it executes the call itself, so it is no waiter
+    run = machine.open_run([])
+    maker, first, second = [machine.begin_call(run, ToolCall("read", {"a": 0}), 0.0) for _ in range(3)]
+    machine.abandon_call(run, first)
+    machine.abandon_call(run, first)
+    machine.abandon_call(run, maker)  # it executes the call itself, so it is no waiter
     assert maker.execution is not None and maker.execution.waiters == {second}

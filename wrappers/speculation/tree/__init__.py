@@ -22,7 +22,7 @@ what there is room for. Each part owns one fact, and does not know the others:
 * ``claims``: what guessers have claimed, and how far that can be relied on;
 * ``queue``: which call is best;
 * ``dial``, with ``controller``: whether it is worth its cost;
-* ``places``: whether there is room for it (slots, limits of handlers, budgets). ``runs`` tells it of each call.
+* ``places``: whether there is room for it (slots, limits of handlers; ``budget``). ``runs`` tells it of each call.
 """
 
 import math
@@ -31,15 +31,17 @@ from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.estimates import Estimates
+from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
 from spec_envs.wrappers.speculation.tree.claims import Claims
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
-from spec_envs.wrappers.speculation.tree.places import NOTHING, Places
+from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue, share_of
 from spec_envs.wrappers.speculation.tree.runs import Runs
@@ -61,6 +63,8 @@ class SpeculationTree:
         inflight: Cancelled calls of an earlier tree that have not returned yet; they keep their slots until then.
         wasted: What speculation has wasted before.
         estimates: What is known of handlers and guessers, and will be; ``None``: nothing yet.
+        greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
+        quotas: The calls of an earlier tree, held against the limits of their handlers; ``None``: there were none.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class SpeculationTree:
         inflight: Iterable[Run] = (),
         wasted: Usage = NOTHING,
         estimates: Estimates | None = None,
+        quotas: Mapping[str, Quota] | None = None,
+        greatest_usage: GreatestUsage = lambda call: None,
     ) -> None:
         self._limits = limits
         self._guessable = guessable
@@ -83,8 +89,9 @@ class SpeculationTree:
         self._demanded = False
         self._held_until = math.inf
         estimates = Estimates() if estimates is None else estimates
+        inflight = tuple(inflight)
         self._branches = Branches(limits, dict(canonical or {}))
-        self._places = Places(limits, estimates.calls, wasted)
+        self._places = Places(limits, estimates.calls, wasted, quotas, inflight, greatest_usage)
         self._runs = Runs(limits, self._places, shadow_every=shadow_every, inflight=inflight)
         self._queue = Queue()
         self._claims = Claims(estimates.guessers, limits.calibrate)
@@ -124,6 +131,11 @@ class SpeculationTree:
         if node.alive and not node.answered:
             commands = self._take(self._branches.add_guesses(node, likely))
         return commands + self._settle(now)
+
+    def began(self, run: Run, now: float) -> list[Command]:
+        """The handler gets the call of ``run`` now; to be told where ``counts_begins``."""
+        self._places.began(run, now)
+        return []
 
     def responded(self, run: Run, response: Any, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has returned its response."""
@@ -216,6 +228,10 @@ class SpeculationTree:
     def num_not_predicted(self) -> int:
         """Responses that were not predicted because the guess was expected to come after them."""
         return self._predicting.num_not_predicted
+
+    def counts_begins(self, handler: str) -> bool:
+        """Whether the tree wants to know when calls of ``handler`` really begin."""
+        return self._places.counts_begins(handler)
 
     def wake_at(self, now: float) -> float | None:
         """When to send ``tick``: a rate limit lets the authoritative call start, or a slot is no longer held."""
@@ -318,7 +334,7 @@ class SpeculationTree:
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node that may start now; ``None`` where there is none, or no slot for it."""
         self._held_until = math.inf
-        while (free := self._places.num_free) > 0:
+        while self._queue.has_waiting and (free := self._places.num_free) > 0:
             best = self._queue.best(lambda handler: self._places.has_room(handler, now))
             if best is None:
                 return None
