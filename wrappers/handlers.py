@@ -19,7 +19,17 @@ from typing import Any, Literal
 from spec_envs.calls import Effect
 from spec_envs.checks import integer, number
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
-from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async, unpriced_model
+from spec_envs.handling import (
+    CancelToken,
+    Handler,
+    TaskToken,
+    Usage,
+    as_handler,
+    declared,
+    greatest_usage,
+    is_async,
+    unpriced_model,
+)
 from spec_envs.wrappers.recording import Record, Recording
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
@@ -39,8 +49,8 @@ Around = Callable[[Any, Any, CancelToken], Any]
 class DecoratedHandler:
     """A handler around another handler, whose response is ``around(inner, query, cancel)``.
 
-    It has the ``effect`` and the ``max_inflight`` of the inner handler, if the inner handler has them. If ``around`` is
-    a coroutine function, it decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
+    It has the ``effect``, ``max_inflight`` and ``greatest_usage`` of the inner handler, if that has them. If ``around``
+    is a coroutine function, it decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
     ``cancel.asleep``; around a plain handler both block. If ``around`` is a plain function, it decorates plain handlers
     only.
 
@@ -64,9 +74,10 @@ class DecoratedHandler:
         handler = as_handler(inner)
         self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
         self.unpriced = unpriced_model(inner)
+        self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
         for name in ("effect", "max_inflight"):
-            if (declared := getattr(inner, name, None)) is not None:
-                setattr(self, name, declared)
+            if (value := getattr(inner, name, None)) is not None:
+                setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
         """Return the response to ``query``; if ``is_async``, a coroutine that returns the response.
@@ -170,7 +181,13 @@ def replay(
             f"record it, or name a handler for such queries: replay(recording, missing=...)"
         )
 
-    return DecoratedHandler(refuse if missing == "raise" else missing, around)
+    def most(query: Any) -> Usage | None:
+        found = recording.find(query)
+        return greatest_usage(missing, query) if found is None else found.usage
+
+    replaying = DecoratedHandler(refuse if missing == "raise" else missing, around)
+    replaying.greatest_usage = most
+    return replaying
 
 
 def retry(
@@ -213,7 +230,9 @@ def retry(
                     raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
             await cancel.asleep(backoff_s * 2 ** (attempt - 1))
 
-    return DecoratedHandler(handler, around)
+    retrying = DecoratedHandler(handler, around)
+    retrying.greatest_usage = _at_most(handler, lambda once: once * attempts)
+    return retrying
 
 
 def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> DecoratedHandler:
@@ -332,4 +351,21 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
         cancel.spend(usage(query, response))
         return response
 
-    return DecoratedHandler(handler, around)
+    metering = DecoratedHandler(handler, around)
+    if not isinstance(usage, Usage):
+        metering.greatest_usage = None
+    elif metering.greatest_usage is None:
+        metering.greatest_usage = lambda query: usage
+    else:
+        metering.greatest_usage = _at_most(handler, lambda once: once + usage)
+    return metering
+
+
+def _at_most(handler: object, change: Callable[[Usage], Usage]) -> Callable[[Any], Usage | None]:
+    """A ``greatest_usage``: what ``change`` makes of that of ``handler``."""
+
+    def most(query: Any) -> Usage | None:
+        usage = greatest_usage(handler, query)
+        return None if usage is None else change(usage)
+
+    return most

@@ -137,11 +137,11 @@ class SpeculativeWrapper(
         session, method = self._session, resetting(seed, options)
         session.check_open()
         session.discard_episode()
-        if session.asks and not session.trust.is_plain:
+        if session.asks and not session.is_plain:
             session.begin_reset(method)
             transition = self._run(method)
         else:
-            transition = session.begin(run_answered(self.env, method, session.driver.call_plainly))
+            transition = session.begin(run_answered(self.env, method, session.plain.answer))
         return transition.observation, session.info_of(transition)
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -154,7 +154,7 @@ class SpeculativeWrapper(
             transition = session.restart(Transition(*self.env.step(action)))
         else:
             session.begin_step(root, action)
-            if session.trust.is_plain:
+            if session.is_plain:
                 transition = self._step_plainly(root, action)
             else:
                 transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
@@ -167,6 +167,7 @@ class SpeculativeWrapper(
             if self._session.is_inherited:
                 return
             try:
+                self._session.plain.close()
                 self._session.driver.close()
             finally:
                 self.env.close()
@@ -185,7 +186,7 @@ class SpeculativeWrapper(
         session = self._session
         session.check_ready()
         session.observe(observation)
-        action: ActType = session.take_decision(session.driver.obtain())
+        action: ActType = session.take_decision(session.decide())
         return action
 
     @property
@@ -238,9 +239,11 @@ class SpeculativeWrapper(
 
     def _step_plainly(self, root: Deciding, action: ActType) -> Transition:
         """Step the environment itself, without a fork."""
-        session = self._session
+        session, method = self._session, stepping(action)
         try:
-            return session.restart(run_answered(self.env, stepping(action), session.driver.call_plainly))
+            if not session.asks:
+                return session.restart(session.plain.step(self.env, method))
+            return session.restart(run_answered(self.env, method, session.plain.answer))
         except BaseException:
             session.step_again_from(root)
             raise

@@ -89,6 +89,14 @@ class AsyncioRuntime:
             token.cancel()
             raise
 
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Refuse to block the event loop.
+
+        Raises:
+            InvalidConfiguration: Always.
+        """
+        raise InvalidConfiguration("this runtime is awaited; use AsyncSpeculativeWrapper")
+
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen on the loop."""
         if running_loop() is self._loop:

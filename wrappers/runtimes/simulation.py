@@ -13,6 +13,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage
@@ -70,6 +71,14 @@ class SimulationRuntime:
     def run(self, job: Job) -> None:
         """Like ``spawn``; the caller waits for the job with ``wait``."""
         self.spawn(job)
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``, and advance the clock by the seconds that it has slept, also where it raises."""
+        assert isinstance(token, VirtualToken)
+        try:
+            return function(token)
+        finally:
+            self.advance(token.elapsed_s)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at the virtual time up to which the job with ``token`` has slept."""

@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.handling import CancelToken
 from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
@@ -61,6 +62,10 @@ class ThreadRuntime:
         job.deliver(value, error)
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``."""
+        return function(token)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at once, in this thread."""

@@ -20,7 +20,7 @@ what there is room for. Each part owns one fact, and does not know the others:
 * ``runs``, with ``reads``: the executions of their calls, and who shares them (the only writer of ``Run``);
 * ``predicting``: which nodes wait for a guesser, which have one at work, and whether its guesses come in time;
 * ``queue``: which call is best;
-* ``places``: whether there is room for it (slots, limits of handlers, budgets). ``runs`` tells it of each call.
+* ``places``: whether there is room for it (slots, limits of handlers; ``budget``). ``runs`` tells it of each call.
 """
 
 import math
@@ -29,13 +29,14 @@ from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
-from spec_envs.wrappers.speculation.tree.places import NOTHING, Places
+from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 from spec_envs.wrappers.speculation.tree.queue import Queue
 from spec_envs.wrappers.speculation.tree.runs import Runs
@@ -56,6 +57,7 @@ class SpeculationTree:
             response would have been another.
         inflight: Cancelled calls of an earlier tree that have not returned yet; they keep their slots until then.
         wasted: What speculation has wasted before.
+        greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
         quotas: The calls of an earlier tree, held against the limits of their handlers; ``None``: there were none.
     """
 
@@ -71,6 +73,7 @@ class SpeculationTree:
         inflight: Iterable[Run] = (),
         wasted: Usage = NOTHING,
         quotas: Mapping[str, Quota] | None = None,
+        greatest_usage: GreatestUsage = lambda call: None,
     ) -> None:
         self._limits = limits
         self._guessable = guessable
@@ -80,7 +83,7 @@ class SpeculationTree:
         self._held_until = math.inf
         self._branches = Branches(limits.max_nodes, dict(canonical or {}))
         inflight = tuple(inflight)
-        self._places = Places(limits, wasted, quotas, inflight)
+        self._places = Places(limits, wasted, quotas, inflight, greatest_usage)
         self._runs = Runs(limits, self._places, shadow_every=shadow_every, inflight=inflight)
         self._queue = Queue()
         self._predicting = Predicting(limits, self._places.calls)
@@ -302,7 +305,7 @@ class SpeculationTree:
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node that may start now; ``None`` where there is none, or no slot for it."""
         self._held_until = math.inf
-        while (free := self._places.num_free) > 0:
+        while self._queue.has_waiting and (free := self._places.num_free) > 0:
             best = self._queue.best(lambda handler: self._places.has_room(handler, now))
             if best is None:
                 return None

@@ -22,10 +22,11 @@ class Limits:
         max_depth: How many responses ahead of the authoritative call a call may be started; ``None``: any number.
         min_probability: A call is not started on a branch that is less probable than this.
         per_handler: Limits of single handlers, by name.
-        max_tokens: Tokens that speculation may waste over the life of the wrapper. A call in flight is charged at the
-            greatest usage seen of its handler, so with a budget a handler must have answered once before it is
-            speculated on; what is committed is not charged. A call that uses more than any before it may pass the
-            bound: ``statistics.over_budget`` says by how much.
+        max_tokens: Tokens that speculation may waste over the life of the wrapper; what is committed is not charged. A
+            call in flight is charged at what its handler declares that it uses at most (``greatest_usage``; a
+            ``ChatModel`` and what prompts it do, where ``max_tokens`` is set), so that the budget is kept. A handler
+            that declares nothing makes the budget a soft one: its calls are charged at the greatest usage seen, once
+            one has been answered, and the next may use more. ``statistics.over_budget`` says by how much it was passed.
         max_money: Money that speculation may waste over the life of the wrapper, as for ``max_tokens``.
         money_per_s: What a second of waiting is worth to you. With it, a call is started only where probability times
             the seconds it would save is worth more than the money it is expected to cost.
@@ -61,16 +62,26 @@ class Limits:
         ):
             raise InvalidConfiguration(f"per_handler must map names to a HandlerLimit, not {self.per_handler!r}")
 
+    @property
+    def paces(self) -> bool:
+        """Whether a handler has a limit by time, for which authoritative calls wait too."""
+        return any(limit.max_calls is not None for limit in self.per_handler.values())
+
     def quotas(self) -> dict[str, Quota]:
         """New quotas of the handlers that have limits."""
         return {handler: Quota(limit) for handler, limit in self.per_handler.items()}
 
     def excess(self, wasted: Usage) -> Usage:
         """What ``wasted`` holds beyond the budgets; its tokens count as written."""
-        tokens = 0.0 if self.max_tokens is None else max(0.0, wasted.tokens - self.max_tokens)
-        money = 0.0 if self.max_money is None else max(0.0, wasted.money - self.max_money)
-        return Usage(0, tokens, money)
+        return Usage(0, _beyond(wasted.tokens, self.max_tokens), _beyond(wasted.money, self.max_money))
 
     def reach(self, depth: int, probability: float) -> bool:
         """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
         return (self.max_depth is None or depth <= self.max_depth) and probability >= self.min_probability
+
+
+def _beyond(used: float, budget: float | None) -> float:
+    """What ``used`` holds beyond ``budget``, but for the rounding of sums."""
+    if budget is None or used - budget <= 1e-9 * (1 + budget):
+        return 0.0
+    return used - budget
