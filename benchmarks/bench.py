@@ -42,18 +42,7 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
     bench.command(name, help=settings.__doc__, params=list(more))(command)
 
 
-_add(
-    ChessSettings,
-    click.Option(
-        ["--games"],
-        type=options.FILE,
-        multiple=True,
-        required=True,
-        metavar="FILE",
-        help="Recorded games; more may follow.",
-    ),
-    click.Argument(["more_games"], type=options.FILE, nargs=-1, metavar="[FILE]..."),  # so that --games takes several
-)
+_add(ChessSettings, *options.games("Recorded games."))
 for each in (
     CrowdSettings,
     GuessSettings,

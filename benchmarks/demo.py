@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import chess
 import click
-from gymnasium.error import DependencyNotInstalled
 from rich.columns import Columns
 from rich.live import Live
 from rich.panel import Panel
@@ -30,7 +29,7 @@ from spec_envs.benchmarks.chess.run import (
 )
 from spec_envs.benchmarks.episodes import Step, play, runtime_of
 from spec_envs.benchmarks.reports import console, outcomes
-from spec_envs.chess.engine import find_stockfish
+from spec_envs.chess.engine import stockfish_is_installed
 from spec_envs.chess.games import RecordedGame
 from spec_envs.handling import CancelToken
 from spec_envs.wrappers import Statistics
@@ -82,11 +81,7 @@ def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_i
 
 
 def _best_guesser() -> Guesses:
-    try:
-        find_stockfish()
-    except DependencyNotInstalled:
-        return "builtin"
-    return "stockfish"
+    return "stockfish" if stockfish_is_installed() else "builtin"
 
 
 class Board:

@@ -168,8 +168,9 @@ class TimedGuesser:
         return guesses
 
     def observe(self, call: Call, response: Any) -> None:
-        """Let the inner guesser learn."""
-        self._inner.observe(call, response)
+        """Let the inner guesser learn, if it does."""
+        if hasattr(self._inner, "observe"):
+            self._inner.observe(call, response)
 
 
 def charged(guesser: Guesser, seconds: float, clock: Clock) -> Guesser:

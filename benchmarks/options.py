@@ -219,6 +219,14 @@ class OutputFile(click.Path):
         return path
 
 
+def games(help: str) -> list[click.Parameter]:
+    """The option ``--games``, which takes several files: click takes those after the first one as arguments."""
+    return [
+        click.Option(["--games"], type=FILE, multiple=True, required=True, metavar="FILE...", help=help),
+        click.Argument(["more_games"], type=FILE, nargs=-1, metavar=""),
+    ]
+
+
 #: The option ``--json`` of every experiment.
 json_file = click.option(
     "--json",

@@ -24,6 +24,7 @@ from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, Unkno
 from spec_envs.forking import copy_attributes
 from spec_envs.forking.generators import Snapshot, restored, snapshot
 from spec_envs.handling import CancelToken, Handler, as_handler
+from spec_envs.immutable import ATOMS
 from spec_envs.values import own_copy
 
 ObsType = TypeVar("ObsType")
@@ -147,7 +148,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         changing = [
             (name, value)
             for name, value in self.__dict__.items()
-            if type(value) not in _IMMUTABLE and name not in shared and name not in _SHARED_BY_ALL
+            if type(value) not in ATOMS and name not in shared and name not in _SHARED_BY_ALL
         ]
         if changing:
             copy_attributes(self, twin, changing)
@@ -234,4 +235,3 @@ _SHARED_BY_ALL = frozenset(
         "_rng_snapshot",
     }
 )
-_IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, frozenset, type})

@@ -72,7 +72,7 @@ def number(name: str, value: Any, *, least: float, most: float = math.inf) -> fl
             return float(value)
     except (TypeError, ValueError, OverflowError):
         pass
-    expected = f"at least {least}" if most == math.inf else f"in [{least}, {most}]"
+    expected = f"of at least {least}" if most == math.inf else f"in [{least}, {most}]"
     raise InvalidConfiguration(f"{name} must be a number {expected}, not {value!r:.80}")
 
 

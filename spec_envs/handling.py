@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -23,7 +25,8 @@ class Handler(Protocol):
     """Answers the calls of one name: ``handler(query)``, or ``handler(query, cancel)``.
 
     Called from several threads at once; a coroutine function, on its event loop. It may have the attributes ``effect``
-    (an ``Effect``: whether its calls may be made ahead of time), ``max_inflight`` (how many calls it takes at once) and
+    (an ``Effect``: whether its calls may be made ahead of time), ``max_inflight`` (how many calls it takes at once),
+    ``greatest_usage`` (``greatest_usage(query)`` returns the ``Usage`` that a call has at most; ``None``: unknown) and
     ``close``.
     """
 
@@ -57,6 +60,10 @@ class Usage:
 
     def __bool__(self) -> bool:
         return bool(self.tokens_in or self.tokens_out or self.money)
+
+
+#: The usage of what costs nothing.
+NOTHING = Usage()
 
 
 @dataclasses.dataclass(slots=True)
@@ -155,8 +162,10 @@ class CancelToken:
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
+        if not self._spent:
+            return NOTHING, NOTHING
         now = self._now() if at is None else at
-        partial, full = Usage(), Usage()
+        partial, full = NOTHING, NOTHING
         for spent in tuple(self._spent):
             partial, full = partial + spent.usage * spent.share(now), full + spent.usage
         return partial, full
@@ -231,7 +240,8 @@ def as_handler(function: Handler) -> Handler:
     """``function`` as a handler that can be called as ``handler(query)`` and as ``handler(query, cancel)``.
 
     A function with no parameter named ``cancel`` is called with the query alone. The handler of a coroutine function is
-    one too (``is_async``). It has the ``effect`` and the ``max_inflight`` of ``function``, where that has them.
+    one too (``is_async``). It has the ``effect``, ``max_inflight`` and ``greatest_usage`` of ``function``, where that
+    has them.
 
     A model with ``predict(observation, …) -> (action, state)``, as stable-baselines3 has them, is a handler as well,
     and so is its method ``predict``: the response is the action.
@@ -252,26 +262,48 @@ def as_handler(function: Handler) -> Handler:
     return _Adapted(function, function, by_position)
 
 
-def answered(handler: Callable[..., Any], query: Any, cancel: CancelToken) -> Any:
+def answered(
+    handler: Callable[..., Any], query: Any, cancel: CancelToken, begins: Callable[[], None] | None = None
+) -> Any:
     """The response of ``handler``, to be awaited if the handler is awaited; handler and caller share no value.
 
     Whoever receives a query or a response may change it, and whoever returned it may go on using it.
+
+    Args:
+        handler: The handler.
+        query: What it is asked.
+        cancel: The token of the call.
+        begins: Called when the handler really begins: a coroutine begins when it is first awaited.
 
     Raises:
         NotCopyable: The query or the response can change and cannot be copied.
         Exception: Whatever the handler raises.
     """
-    response = handler(own_copy(query), cancel)
-    return _Awaited(response) if inspect.isawaitable(response) else own_copy(response)
+    query = own_copy(query)
+    if begins is not None and not is_async(handler):
+        begins()
+    response = handler(query, cancel)
+    kind: Any = type(response)
+    if _may_be_awaited(kind) and inspect.isawaitable(response):
+        return _Awaited(response, begins)
+    return own_copy(response)
+
+
+@functools.lru_cache(maxsize=1024)  # asking a value itself takes as long as copying it
+def _may_be_awaited(kind: type) -> bool:
+    return issubclass(kind, (Awaitable, types.GeneratorType))
 
 
 class _Awaited:
     """Gives a copy of what ``inner`` gives; closing it before it is awaited closes ``inner``."""
 
-    def __init__(self, inner: Any) -> None:
+    def __init__(self, inner: Any, begins: Callable[[], None] | None) -> None:
         self._inner = inner
+        self._begins = begins
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        if self._begins is not None:
+            self._begins()
         response = yield from self._inner.__await__()
         return own_copy(response)
 
@@ -290,9 +322,10 @@ class _Adapted:
         self._by_name = not by_position and "cancel" in _parameters(function)
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
+        self.greatest_usage = declared(origin, "greatest_usage")
         for name in ("effect", "max_inflight"):
-            if (declared := getattr(origin, name, None)) is not None:
-                setattr(self, name, declared)
+            if (value := getattr(origin, name, None)) is not None:
+                setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
         if not self._by_position and not self._by_name:
@@ -359,8 +392,26 @@ def declared_effect(what: str, handler: object) -> Effect | None:
 
 def unpriced_model(function: object) -> str | None:
     """The name of the model that ``function`` calls, if the price of its tokens is unknown: its ``unpriced``."""
-    unpriced = getattr(function, "unpriced", None) or getattr(getattr(function, "__self__", None), "unpriced", None)
+    unpriced = declared(function, "unpriced")
     return unpriced if isinstance(unpriced, str) else None
+
+
+def greatest_usage(function: object, query: Any) -> Usage | None:
+    """What a call of ``function`` uses at most, by its ``greatest_usage``; ``None``: unknown.
+
+    Unknown, too, where ``greatest_usage`` raises: the query may come from a wrong guess.
+    """
+    most = declared(function, "greatest_usage")
+    try:
+        usage = None if most is None else most(query)
+    except Exception:
+        return None
+    return usage if isinstance(usage, Usage) else None
+
+
+def declared(function: object, name: str) -> Any:
+    """The attribute ``name`` of ``function``, or of the object whose method it is."""
+    return getattr(function, name, None) or getattr(getattr(function, "__self__", None), name, None)
 
 
 def is_async(function: Any) -> bool:

@@ -3,17 +3,12 @@
 import copy
 import copyreg
 import dataclasses
-import datetime
-import decimal
 import enum
-import fractions
 import functools
 import operator
-import pathlib
 import pickle
 import re
 import types
-import uuid
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from spec_envs.errors import NotCopyable
+from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
 
 
 def same(one: Any, other: Any) -> bool:
@@ -31,6 +27,8 @@ def same(one: Any, other: Any) -> bool:
         return True
     if kind is str and type(other) is str:
         return bool(one == other)
+    if kind is np.ndarray and type(other) is np.ndarray and one.dtype.isbuiltin == 1 and not one.dtype.hasobject:
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     if kind is dict and type(other) is dict:  # observations; no need to build the keys of all that they hold
         return len(one) == len(other) and all(
             same(name, name_there) and same(value, there)
@@ -52,20 +50,13 @@ def own_copy(value: Any) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
-    if kind is np.ndarray and not value.dtype.hasobject:
-        return _own_array(value)
-    return _copy(value, {})
+    return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
 
 
+#: The copies made so far, by the ``id`` of what they are copies of; an id is good only while its object lives.
 _Memo = dict[int, Any]
-#: Types whose values cannot change, or that stand for something outside of the values.
-_ATOMS: frozenset[type] = frozenset(
-    {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
-    | {types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType, re.Pattern, re.Match}
-    | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
-    | {decimal.Decimal, fractions.Fraction, uuid.UUID, weakref.ref}
-)
-_ATOMIC_FAMILIES = (type, enum.Enum, np.generic, np.dtype, pathlib.PurePath)
+#: A function is shared: whoever receives a value does not change functions. A fork does bind them anew.
+_ATOMS = ATOMS | {types.FunctionType, types.BuiltinFunctionType, re.Match, weakref.ref}
 
 
 def _copy(value: Any, memo: _Memo) -> Any:
@@ -81,12 +72,18 @@ def _copy(value: Any, memo: _Memo) -> Any:
     return twin
 
 
+def _kept(value: Any, memo: _Memo) -> Any:
+    """``value``, which was made for copying, and is kept as long as ``memo`` so that nothing else gets its ``id``."""
+    memo.setdefault(id(memo), []).append(value)
+    return value
+
+
 @functools.lru_cache(maxsize=1024)
 def _copier_of(kind: type) -> Callable[[Any, _Memo], Any]:
     """How values of the class ``kind`` are copied."""
     if kind in _COPIERS:
         return _COPIERS[kind]
-    if issubclass(kind, _ATOMIC_FAMILIES) and not issubclass(kind, np.void):
+    if issubclass(kind, ATOMIC_FAMILIES) and not issubclass(kind, np.void):
         return lambda value, memo: value
     if not hasattr(kind, "__deepcopy__"):
         if issubclass(kind, tuple):
@@ -123,8 +120,12 @@ def _copy_list(value: list[Any], memo: _Memo) -> Any:
 
 def _copy_tuple(value: tuple[Any, ...], memo: _Memo) -> Any:
     extra = None if type(value) is tuple else getattr(value, "__dict__", None)
-    if not extra and _ATOMS.issuperset(map(type, value)):
-        return value
+    for item in value:
+        if type(item) not in _ATOMS:
+            break
+    else:
+        if not extra:
+            return value
     items = [_copy(item, memo) for item in value]
     if id(value) in memo:  # it holds itself, by way of a list, and was copied on the way down
         return memo[id(value)]
@@ -138,14 +139,18 @@ def _copy_tuple(value: tuple[Any, ...], memo: _Memo) -> Any:
 
 def _copy_dict(value: dict[Any, Any], memo: _Memo) -> Any:
     twin = memo[id(value)] = value.copy()
-    if not _ATOMS.issuperset(map(type, value)):
-        twin.clear()
-        twin.update((_copy(key, memo), _copy(item, memo)) for key, item in value.items())
-    else:
-        for key, item in value.items():
-            if type(item) not in _ATOMS:
-                twin[key] = _copy(item, memo)
+    for key, item in value.items():
+        if type(key) not in _ATOMS:
+            twin.clear()
+            twin.update((_copy(key, memo), _copy(item, memo)) for key, item in value.items())
+            break
+        if type(item) not in _ATOMS:
+            twin[key] = _copy(item, memo)
     return twin
+
+
+def _copy_proxy(value: types.MappingProxyType[Any, Any], memo: _Memo) -> Any:
+    return types.MappingProxyType(_copy(_kept(dict(value), memo), memo))
 
 
 def _copy_set(value: Any, memo: _Memo) -> Any:
@@ -183,7 +188,7 @@ def _copy_array(value: np.ndarray[Any, Any], memo: _Memo) -> Any:
         return _own_array(value)
     twin = memo[id(value)] = np.empty_like(value, subok=False)
     for index in np.ndindex(value.shape):
-        twin[index] = _copy(value[index], memo)
+        twin[index] = _copy(_kept(value[index], memo), memo)
     twin.flags.writeable = value.flags.writeable
     return twin
 
@@ -235,7 +240,7 @@ def _copy_as_reduced(value: Any, memo: _Memo) -> Any:
             raise TypeError("it is built on EzPickle: its copy would be a new object, without the state of this one")
         else:
             reduce = copyreg.dispatch_table.get(kind)
-            how = reduce(value) if reduce else value.__reduce_ex__(4)
+            how = _kept(reduce(value) if reduce else value.__reduce_ex__(4), memo)
             twin = value if isinstance(how, str) else copy._reconstruct(value, memo, *how, deepcopy=_copy)  # type: ignore[attr-defined]
     except NotCopyable:
         raise
@@ -265,7 +270,7 @@ _COPIERS: dict[type, Callable[[Any, _Memo], Any]] = {
     frozenset: _copy_set,
     bytearray: lambda value, memo: value.copy(),
     np.ndarray: _copy_array,
-    types.MappingProxyType: lambda value, memo: types.MappingProxyType(_copy(dict(value), memo)),
+    types.MappingProxyType: _copy_proxy,
 }
 
 

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from spec_envs import Call
 from spec_envs.errors import NotCopyable
+from spec_envs.immutable import frozen
 from spec_envs.values import key_of, own_copy
 
 
@@ -67,6 +68,17 @@ class WithSlots:
 
     def __init__(self) -> None:
         self.items = ["a"]
+
+
+class StateMadeAnew:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"number": self.number, "more": [self.number]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.number, self.more = state["number"], state["more"]
 
 
 class MyList(list[str]):
@@ -129,6 +141,7 @@ SHARED: dict[str, Any] = {
     "a function": len,
     "a class": Page,
     "a sentinel without state": SENTINEL,
+    "frozen JSON data": frozen({"a": [1, {"b": None}], "c": {}}),
     "a class that says so": NeverChanges(3),
     "all of these in a tuple": (Page("a"), Fixed(1, "b"), Colour.RED, NeverChanges(1)),
 }
@@ -213,6 +226,26 @@ def test_a_value_that_holds_itself() -> None:
     twin = own_copy(value)
     assert twin is not value
     assert twin[1][0] is twin[1][1]["me"] is twin
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        StateMadeAnew,
+        lambda number: types.MappingProxyType({"number": [number]}),
+        lambda number: collections.OrderedDict(number=[number]),
+        lambda number: collections.deque([[number]]),
+        lambda number: ValueError([number]),
+    ],
+    ids=["getstate", "proxy", "ordered dict", "deque", "exception"],
+)
+def test_what_is_made_for_copying_alone_is_never_taken_for_a_part(make: Callable[[int], Any]) -> None:
+    def number_in(value: Any) -> str:
+        return repr(vars(value) if isinstance(value, StateMadeAnew) else value)
+
+    numbers = range(20)
+    twins = own_copy([own_copy(make(number)) for number in numbers])
+    assert list(map(number_in, twins)) == [number_in(own_copy(make(number))) for number in numbers]
 
 
 @pytest.mark.parametrize("part", [slice(2, 5), slice(None, None, -1), slice(1, None, 2)], ids=str)

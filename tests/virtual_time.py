@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
+from unittest import mock
 
 from spec_envs import Call, CancelToken, Usage
 from spec_envs.handling import as_guess, as_handler, is_async
+from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 ResultType = TypeVar("ResultType")
 
@@ -37,6 +41,17 @@ class _Jumping(selectors.SelectSelector):
         return super().select(0)
 
 
+@contextlib.contextmanager
+def without_threads() -> Iterator[None]:
+    """Plain functions run at once, on the loop, instead of on worker threads: their time is not virtual."""
+
+    def spawn(runtime: ThreadRuntime, job: Job) -> None:
+        runtime.run(job)
+
+    with mock.patch.object(ThreadRuntime, "spawn", spawn):
+        yield
+
+
 def run(main: Callable[[], Awaitable[ResultType]]) -> ResultType:
     """The result of ``main()`` on a virtual loop, which must leave no task and no worker thread behind."""
 
@@ -48,7 +63,7 @@ def run(main: Callable[[], Awaitable[ResultType]]) -> ResultType:
         assert not threads, f"threads are left: {threads}"
         return result
 
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with without_threads(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(alone())
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
-from types import TracebackType
 from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
 import gymnasium as gym
@@ -11,6 +10,7 @@ from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting
@@ -97,6 +97,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
+        estimates: Estimates | None = None,
     ) -> None:
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
@@ -112,6 +113,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             rehearse=rehearse,
             prove_every=prove_every,
             max_trace_events=max_trace_events,
+            estimates=estimates,
         )
         self._session = Session(env, options, type(self).__name__, on_forks=True)
         self.action_space, self.observation_space = env.action_space, env.observation_space
@@ -216,9 +218,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         """The wrapper itself."""
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self.close()
 

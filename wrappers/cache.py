@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from spec_envs.calls import Effect
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.handling import CancelToken
@@ -63,8 +64,7 @@ class CachedHandler(DecoratedHandler):
     ) -> None:
         if not ttl_s > 0:
             raise InvalidConfiguration(f"ttl_s must be positive, not {ttl_s!r}")
-        if max_bytes < 1:
-            raise InvalidConfiguration(f"max_bytes must be at least 1, not {max_bytes!r}")
+        integer("max_bytes", max_bytes, least=1)
         effect = getattr(handler, "effect", Effect.READ)
         if effect is not Effect.READ:
             raise InvalidConfiguration(f"only READ handlers can be cached, and the effect of {handler!r} is {effect}")

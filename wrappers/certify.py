@@ -1,8 +1,8 @@
 """``certify``: does the speculative loop give what the plain loop gives?"""
 
-import dataclasses
+import inspect
 import itertools
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, cast
 
 from spec_envs.call_env import CallEnv
@@ -55,13 +55,12 @@ def certify(
         InvalidConfiguration: There are no seeds.
     """
 
-    def plain() -> _Loop:
-        return _plain_loop(env_factory(), _fresh(policy), _new_runtime(options))
+    def plain() -> _PlainLoop:
+        return _PlainLoop(env_factory(), _fresh(policy), _new_runtime(options))
 
-    def speculative() -> _Loop:
+    def speculative() -> SpeculativeWrapper[Any, Any]:
         runtime = {"runtime": _new_runtime(options)}
-        env = SpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **{**options, **runtime})
-        return _blocking_loop(env, env.act)
+        return SpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **{**options, **runtime})
 
     return run_blocking(_compare(plain, speculative, seeds, max_steps), "certify() awaits nothing; use certify_async()")
 
@@ -95,29 +94,59 @@ async def certify_async(
         InvalidConfiguration: There are no seeds.
     """
 
-    def plain() -> _Loop:
-        return _plain_async_loop(env_factory(), _fresh(policy))
+    def plain() -> _PlainAsyncLoop:
+        return _PlainAsyncLoop(env_factory(), _fresh(policy))
 
-    def speculative() -> _Loop:
-        env = AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **options)
-        return _Loop(lambda seed: env.reset(seed=seed), env.act, env.step, env.close)
+    def speculative() -> AsyncSpeculativeWrapper[Any, Any]:
+        return AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **options)
 
     return await _compare(plain, speculative, seeds, max_steps)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Loop:
-    """An environment and an agent, plain or speculative; the methods of blocking ones are coroutine functions too."""
+class _PlainLoop:
+    """The plain loop. Its calls get tokens of ``runtime``, so that in virtual time they do not really sleep."""
 
-    reset: Callable[[int], Awaitable[tuple[Any, Mapping[str, Any]]]]
-    act: Callable[[Any], Awaitable[Any]]
-    step: Callable[[Any], Awaitable[tuple[Any, ...]]]
-    close: Callable[[], Awaitable[None]]
+    def __init__(self, env: AnyEnv, policy: Policy, runtime: Runtime) -> None:
+        self.reset, self.step, self.close = env.reset, env.step, env.close
+        handler = as_handler(policy)
+        self.act = lambda observation: handler(observation, runtime.token())
+        unwrapped = env.unwrapped
+        if isinstance(unwrapped, CallEnv):
+            unwrapped.answer_with(lambda call: answered(unwrapped.handler(call.handler), call.query, runtime.token()))
 
 
-async def _compare(
-    plain: Callable[[], _Loop], speculative: Callable[[], _Loop], seeds: Iterable[int], max_steps: int
-) -> Certificate:
+class _PlainAsyncLoop:
+    """The plain loop on the running event loop."""
+
+    def __init__(self, env: AnyEnv, policy: Policy) -> None:
+        self._env, self._policy, self._runtime = env, as_handler(policy), AsyncioRuntime()
+
+    async def reset(self, *, seed: int) -> tuple[Any, Mapping[str, Any]]:
+        transition = await run_awaited(self._env, resetting(seed, None), self._answer)
+        return transition.observation, transition.info
+
+    async def act(self, observation: Any) -> Any:
+        return await self._runtime.call("policy", self._policy, observation)
+
+    async def step(self, action: Any) -> tuple[Any, ...]:
+        return await run_awaited(self._env, stepping(action), self._answer)
+
+    async def close(self) -> None:
+        self._runtime.close()
+        await self._runtime.ended()
+        self._env.close()
+
+    async def _answer(self, call: Call, answers: Any) -> Any:
+        unwrapped = self._env.unwrapped
+        assert isinstance(unwrapped, CallEnv)
+        return await self._runtime.call(call.handler, unwrapped.handler(call.handler), call.query)
+
+
+#: Makes a loop: an object with ``reset``, ``act``, ``step`` and ``close``, blocking or to be awaited.
+MakeLoop = Callable[[], _PlainLoop | _PlainAsyncLoop | SpeculativeWrapper[Any, Any] | AsyncSpeculativeWrapper[Any, Any]]
+
+
+async def _compare(plain: MakeLoop, speculative: MakeLoop, seeds: Iterable[int], max_steps: int) -> Certificate:
     count = 0
     for count, seed in enumerate(seeds, 1):
         first = await _run(plain(), seed, max_steps)
@@ -144,7 +173,7 @@ def _first_difference(seed: int, first: Record, second: Record) -> Difference | 
     return None
 
 
-async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
+async def _run(loop: Any, seed: int, max_steps: int) -> Record:
     """Run one episode, close the loop, and return the record of the episode.
 
     Raises:
@@ -152,12 +181,12 @@ async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
     """
     record: Record = []
     try:
-        observation, info = await loop.reset(seed)
+        observation, info = await _value(loop.reset(seed=seed))
         record.append({"observation": key_of(observation), "info": _key_of_info(info)})
         for _ in range(max_steps):
-            action = await loop.act(observation)
+            action = await _value(loop.act(observation))
             chosen = key_of(action)  # before the step, which may change the action in place
-            observation, reward, terminated, truncated, info = await loop.step(action)
+            observation, reward, terminated, truncated, info = await _value(loop.step(action))
             record.append(
                 {
                     "action": chosen,
@@ -175,60 +204,17 @@ async def _run(loop: _Loop, seed: int, max_steps: int) -> Record:
     except Exception as error:
         record.append({"error": (type(error).__name__, str(error))})
     finally:
-        await loop.close()
+        await _value(loop.close())
     return record
+
+
+async def _value(result: Any) -> Any:
+    """Return what a method of a loop has returned, or the result of its coroutine."""
+    return await result if inspect.iscoroutine(result) else result
 
 
 def _key_of_info(info: Mapping[str, Any] | None) -> Hashable:
     return key_of({name: value for name, value in (info or {}).items() if name != "speculation"})
-
-
-def _blocking_loop(env: AnyEnv, act: Callable[[Any], Any]) -> _Loop:
-    async def reset(seed: int) -> tuple[Any, Mapping[str, Any]]:
-        return env.reset(seed=seed)
-
-    async def decide(observation: Any) -> Any:
-        return act(observation)
-
-    async def step(action: Any) -> tuple[Any, ...]:
-        return env.step(action)
-
-    async def close() -> None:
-        env.close()
-
-    return _Loop(reset, decide, step, close)
-
-
-def _plain_loop(env: AnyEnv, policy: Policy, runtime: Runtime) -> _Loop:
-    """Return the plain loop. Its calls get tokens of ``runtime``, so that in virtual time they do not really sleep."""
-    unwrapped, handler = env.unwrapped, as_handler(policy)
-    if isinstance(unwrapped, CallEnv):
-        call_env = unwrapped
-        call_env.answer_with(lambda call: answered(call_env.handler(call.handler), call.query, runtime.token()))
-    return _blocking_loop(env, lambda observation: handler(observation, runtime.token()))
-
-
-def _plain_async_loop(env: AnyEnv, policy: Policy) -> _Loop:
-    """Return the plain loop on the running event loop."""
-    unwrapped, handler, runtime = env.unwrapped, as_handler(policy), AsyncioRuntime()
-
-    async def answer(call: Call, answers: Any) -> Any:
-        assert isinstance(unwrapped, CallEnv)
-        return await runtime.call(call.handler, unwrapped.handler(call.handler), call.query)
-
-    async def reset(seed: int) -> tuple[Any, Mapping[str, Any]]:
-        transition = await run_awaited(env, resetting(seed, None), answer)
-        return transition.observation, transition.info
-
-    async def step(action: Any) -> tuple[Any, ...]:
-        return await run_awaited(env, stepping(action), answer)
-
-    async def close() -> None:
-        runtime.close()
-        await runtime.ended()
-        env.close()
-
-    return _Loop(reset, lambda observation: runtime.call("policy", handler, observation), step, close)
 
 
 def _new_runtime(options: Mapping[str, Any]) -> Runtime:

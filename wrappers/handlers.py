@@ -8,16 +8,28 @@ token gets a new one.
 """
 
 import bisect
+import dataclasses
 import inspect
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from spec_envs.calls import Effect
+from spec_envs.checks import integer, number
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
-from spec_envs.handling import CancelToken, Handler, TaskToken, Usage, as_handler, is_async, unpriced_model
+from spec_envs.handling import (
+    CancelToken,
+    Handler,
+    TaskToken,
+    Usage,
+    as_handler,
+    declared,
+    greatest_usage,
+    is_async,
+    unpriced_model,
+)
 from spec_envs.wrappers.recording import Record, Recording
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
@@ -37,8 +49,8 @@ Around = Callable[[Any, Any, CancelToken], Any]
 class DecoratedHandler:
     """A handler around another handler, whose response is ``around(inner, query, cancel)``.
 
-    It has the ``effect`` and the ``max_inflight`` of the inner handler, if the inner handler has them. If ``around`` is
-    a coroutine function, it decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
+    It has the ``effect``, ``max_inflight`` and ``greatest_usage`` of the inner handler, if that has them. If ``around``
+    is a coroutine function, it decorates both kinds of handlers: it awaits ``inner(query, cancel)`` and waits with
     ``cancel.asleep``; around a plain handler both block. If ``around`` is a plain function, it decorates plain handlers
     only.
 
@@ -50,6 +62,9 @@ class DecoratedHandler:
         InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not.
     """
 
+    effect: Effect
+    max_inflight: int
+
     def __init__(self, inner: Callable[..., Any], around: Around) -> None:
         self.is_async = is_async(inner)
         if self.is_async and not is_async(around):
@@ -59,11 +74,10 @@ class DecoratedHandler:
         handler = as_handler(inner)
         self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
         self.unpriced = unpriced_model(inner)
-        effect, max_inflight = getattr(inner, "effect", None), getattr(inner, "max_inflight", None)
-        if effect is not None:
-            self.effect: Effect = effect
-        if max_inflight is not None:
-            self.max_inflight: int = max_inflight
+        self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
+        for name in ("effect", "max_inflight"):
+            if (value := getattr(inner, name, None)) is not None:
+                setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
         """Return the response to ``query``; if ``is_async``, a coroutine that returns the response.
@@ -110,10 +124,11 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
     Raises:
         InvalidConfiguration: The time is negative or not a number.
     """
-    seconds_of = seconds if callable(seconds) else _constant(_duration(seconds))
+    if not callable(seconds):
+        number("seconds", seconds, least=0)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        await cancel.asleep(_duration(seconds_of(query)))
+        await cancel.asleep(number("seconds", seconds(query) if callable(seconds) else seconds, least=0))
         return await inner(query, cancel)
 
     return DecoratedHandler(handler, around)
@@ -166,7 +181,13 @@ def replay(
             f"record it, or name a handler for such queries: replay(recording, missing=...)"
         )
 
-    return DecoratedHandler(refuse if missing == "raise" else missing, around)
+    def most(query: Any) -> Usage | None:
+        found = recording.find(query)
+        return greatest_usage(missing, query) if found is None else found.usage
+
+    replaying = DecoratedHandler(refuse if missing == "raise" else missing, around)
+    replaying.greatest_usage = most
+    return replaying
 
 
 def retry(
@@ -190,13 +211,12 @@ def retry(
         InvalidConfiguration: An argument is out of range, or the handler writes.
         HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
-    if attempts < 1:
-        raise InvalidConfiguration(f"attempts must be at least 1, not {attempts!r}")
+    integer("attempts", attempts, least=1)
     if getattr(handler, "effect", None) is Effect.WRITE:
         raise InvalidConfiguration(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
-    _duration(backoff_s)
+    number("backoff_s", backoff_s, least=0)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
         for attempt in itertools.count(1):
@@ -210,7 +230,9 @@ def retry(
                     raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
             await cancel.asleep(backoff_s * 2 ** (attempt - 1))
 
-    return DecoratedHandler(handler, around)
+    retrying = DecoratedHandler(handler, around)
+    retrying.greatest_usage = _at_most(handler, lambda once: once * attempts)
+    return retrying
 
 
 def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> DecoratedHandler:
@@ -227,59 +249,87 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
     Raises:
         InvalidConfiguration: An argument is out of range.
     """
-    if max_calls < 1:
-        raise InvalidConfiguration(f"max_calls must be at least 1, not {max_calls!r}")
+    integer("max_calls", max_calls, least=1)
     if not 0 < per_s < math.inf:
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
     window = _Window(max_calls, per_s)
 
     async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        start, now = window.take(cancel.now)
+        turn = window.take_turn(cancel.now)
         try:
-            await cancel.asleep(start - now)
+            cancel.raise_if_cancelled()
+            while (seconds := window.seconds_left(turn, cancel.now)) > 0:
+                await cancel.asleep(seconds)
         except BaseException:  # the call was cancelled, in a thread or as a task
-            window.give_back(start)
+            window.give_back(turn)
             raise
         return await inner(query, cancel)
 
     return DecoratedHandler(handler, around)
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class _Turn:
+    """A call that waits until the time ``start``."""
+
+    start: float
+
+
 class _Window:
-    """The start times of calls, past and future, with at most ``max_calls`` of them in any window. Thread-safe."""
+    """The times at which calls began, at most ``max_calls`` of them in any window, and the turns of those that wait.
+
+    A call may come to itself later than its turn. So it looks again then, at the calls that have really begun.
+    Thread-safe.
+    """
 
     def __init__(self, max_calls: int, per_s: float) -> None:
         self._max_calls = max_calls
         self._per_s = per_s
-        self._starts: list[float] = []
+        self._begun: list[float] = []
+        self._turns: list[_Turn] = []
         # On a virtual clock calls come a little out of order, so more is remembered than one window.
         self._kept = 2 * max_calls + 10_000
         self._lock = threading.Lock()
 
-    def take(self, clock: Callable[[], float]) -> tuple[float, float]:
-        """Take the earliest start from now on that keeps the limit. Return that start, and the time now."""
+    def take_turn(self, clock: Callable[[], float]) -> _Turn:
+        """Give the earliest turn from now on that keeps the limit beside all that have begun or wait."""
+        with self._lock:
+            waiting = (turn.start for turn in self._turns)
+            turn = _Turn(self._earliest(clock(), sorted([*self._begun, *waiting])))
+            self._turns.append(turn)
+        return turn
+
+    def seconds_left(self, turn: _Turn, clock: Callable[[], float]) -> float:
+        """For how long the call of ``turn`` has to wait; 0: it begins now."""
         with self._lock:
             now = clock()
-            start = next(time for time in self._candidates(now) if self._fits(time))
-            bisect.insort(self._starts, start)
-            del self._starts[: -self._kept]
-        return start, now
+            if turn.start <= now:
+                turn.start = self._earliest(now, self._begun)
+            if turn.start > now and now + (turn.start - now) > now:  # else too short a time for the clock to show it
+                return turn.start - now
+            self._turns.remove(turn)
+            bisect.insort(self._begun, turn.start)
+            del self._begun[: -self._kept]
+            return 0.0
 
-    def give_back(self, start: float) -> None:
+    def give_back(self, turn: _Turn) -> None:
         with self._lock:
-            if start in self._starts:
-                self._starts.remove(start)
+            if turn in self._turns:
+                self._turns.remove(turn)
 
-    def _candidates(self, now: float) -> Iterator[float]:
+    def _earliest(self, now: float, taken: Sequence[float]) -> float:
+        return next(time for time in self._candidates(now, taken) if self._fits(time, taken))
+
+    def _candidates(self, now: float, taken: Sequence[float]) -> Iterator[float]:
         yield now
         # From twice the window back, so that rounding cannot hide the last start, whose candidate always fits.
-        for start in self._starts[bisect.bisect_left(self._starts, now - 2 * self._per_s) :]:
+        for start in taken[bisect.bisect_left(taken, now - 2 * self._per_s) :]:
             if start + self._per_s > now:
                 yield start + self._per_s
 
-    def _fits(self, time: float) -> bool:
-        at = bisect.bisect_right(self._starts, time)
-        before, after = self._starts[max(0, at - self._max_calls) : at], self._starts[at : at + self._max_calls]
+    def _fits(self, time: float, taken: Sequence[float]) -> bool:
+        at = bisect.bisect_right(taken, time)
+        before, after = taken[max(0, at - self._max_calls) : at], taken[at : at + self._max_calls]
         near = [*before, time, *after]
         return all(last >= first + self._per_s for first, last in zip(near, near[self._max_calls :], strict=False))
 
@@ -301,14 +351,21 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
         cancel.spend(usage(query, response))
         return response
 
-    return DecoratedHandler(handler, around)
+    metering = DecoratedHandler(handler, around)
+    if not isinstance(usage, Usage):
+        metering.greatest_usage = None
+    elif metering.greatest_usage is None:
+        metering.greatest_usage = lambda query: usage
+    else:
+        metering.greatest_usage = _at_most(handler, lambda once: once + usage)
+    return metering
 
 
-def _constant(seconds: float) -> Callable[[Any], float]:
-    return lambda query: seconds
+def _at_most(handler: object, change: Callable[[Usage], Usage]) -> Callable[[Any], Usage | None]:
+    """A ``greatest_usage``: what ``change`` makes of that of ``handler``."""
 
+    def most(query: Any) -> Usage | None:
+        usage = greatest_usage(handler, query)
+        return None if usage is None else change(usage)
 
-def _duration(seconds: float) -> float:
-    if not seconds >= 0:
-        raise InvalidConfiguration(f"a waiting time must be a number of at least 0 (seconds), not {seconds!r}")
-    return seconds
+    return most

@@ -14,6 +14,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
+from spec_envs.checks import number
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.guesses import Guess, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, answered, as_guess, as_handler, is_async
@@ -109,12 +110,10 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
             raise InvalidConfiguration(
                 "LastWriteWins awaits nothing: the policy and the guesser must be plain functions"
             )
-        if not patience_s >= 0:
-            raise InvalidConfiguration(f"patience_s must be at least 0, not {patience_s!r}")
         self._policy = as_handler(policy)
         self._guesser: Any = guesser
         self._idle = {} if idle is None else idle
-        self._patience_s = patience_s
+        self._patience_s = number("patience_s", patience_s, least=0)
         self._runtime = make_runtime(runtime)
         self._jobs = PendingJobs(self._runtime)
         self._windows: collections.deque[LiveWindow] = collections.deque(maxlen=max_trace_events)
@@ -232,7 +231,13 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         if thinking.done:
             return
         start = self._runtime.now()
-        if guess is None or not self._set_guessed(episode, guess.response):
+        if guess is not None:
+            try:
+                self._make_window(episode, guess.response, "guesser")
+            except InvalidAction:  # which has changed nothing
+                self._counts["failed"] += 1
+                guess = None
+        if guess is None:
             self._make_window(episode, self._idle, "nobody")
         if self._runtime.now() <= start:
             raise InvalidConfiguration(
@@ -267,15 +272,6 @@ class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConst
         call = Call("policy", observation).owned()
         guesses = owned_guesses(self._guesser, as_guess(self._guesser.guess)(call, 1, token))
         return max(guesses, key=lambda guess: guess.probability)
-
-    def _set_guessed(self, episode: _Episode, action: Any) -> bool:
-        """Make a window with a guessed action. Return whether the environment accepts the action."""
-        try:
-            self._make_window(episode, action, "guesser")
-        except InvalidAction:  # which has changed nothing
-            self._counts["failed"] += 1
-            return False
-        return True
 
     def _teach(self, observation: Any, answer: Any) -> None:
         with contextlib.suppress(Exception):  # a guesser that cannot learn still guesses; the user must not notice

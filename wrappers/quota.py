@@ -1,15 +1,14 @@
 """What one handler can take, and whether another call of it may begin: the rule that the tree and the tools share.
 
 Pure: no clock; time enters as a number. A call counts against ``max_inflight`` until it ends, and against ``max_calls``
-until ``per_s`` seconds after it began. Authoritative calls begin as early as the limit allows. Speculative calls leave
-room for them: one slot, and as many calls of each window as authoritative calls lately needed, and one more.
+until ``per_s`` seconds after its handler got it: a thread or a task may begin later than it was told to. Authoritative
+calls begin as early as the limit allows. Speculative calls leave room for them: one slot, and as many calls of each
+window as authoritative calls lately needed, and one more.
 """
 
-import collections
 import dataclasses
-import itertools
 import math
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from numbers import Real
 
 from spec_envs.checks import integer_or_none
@@ -44,18 +43,19 @@ class HandlerLimit:
 
 
 @dataclasses.dataclass(slots=True)
-class _Begun:
-    """A call that has begun at the time ``at``."""
+class _Call:
+    """A call that was let through; it begins at the time ``at``, and infinitely late while that is not known."""
 
-    at: float
     speculative: bool
+    at: float = math.inf
+    in_flight: bool = True
 
 
 class Quota:
     """The calls of one handler, held against its limit.
 
-    Calls are told apart by any hashable object of the caller's, which is given to ``begin`` and again to ``promote``
-    and ``end``.
+    Calls are told apart by any hashable object of the caller's, which is given to ``let``, and again to ``began``,
+    ``promote`` and ``end``.
 
     Args:
         limit: What the handler can take.
@@ -63,62 +63,67 @@ class Quota:
 
     def __init__(self, limit: HandlerLimit) -> None:
         self._limit = limit
-        self._inflight: dict[Hashable, _Begun] = {}
-        # Those that count against ``max_calls``, in the order in which they began.
-        self._window: collections.OrderedDict[Hashable, _Begun] = collections.OrderedDict()
+        # Those that are in flight or count against ``max_calls``.
+        self._calls: dict[Hashable, _Call] = {}
 
-    def begin(self, call: Hashable, now: float, *, speculative: bool) -> None:
-        """``call`` begins."""
-        begun = _Begun(now, speculative)
-        self._inflight[call] = begun
-        if self._limit.max_calls is not None:
-            self._slide(now)
-            self._window[call] = begun
+    def let(self, call: Hashable, *, speculative: bool) -> None:
+        """Let ``call`` through: from now on it counts in every window, until its own window is over."""
+        self._calls.setdefault(call, _Call(speculative))  # one that an interrupt has left in flight is known
+
+    def began(self, call: Hashable, now: float) -> None:
+        """The handler gets ``call`` now, which may be later than it was let through: its window begins."""
+        if call in self._calls:
+            self._calls[call].at = now
 
     def promote(self, call: Hashable) -> None:
         """The speculative ``call``, in flight or done, has turned out to be needed: it counts as authoritative."""
-        begun = self._inflight.get(call) or self._window.get(call)
-        if begun is not None:
-            begun.speculative = False
+        if call in self._calls:
+            self._calls[call].speculative = False
 
     def end(self, call: Hashable) -> None:
-        """``call`` is no longer in flight."""
-        del self._inflight[call]
+        """``call`` is no longer in flight. One that never began does not count any more."""
+        if self._calls[call].at == math.inf or self._limit.max_calls is None:
+            del self._calls[call]
+        else:
+            self._calls[call].in_flight = False
+
+    def end_all_but(self, calls: Container[Hashable]) -> None:
+        """Only ``calls`` are still in flight: an interrupt has kept the ends of others from being told."""
+        for call in [each for each, known in self._calls.items() if known.in_flight and each not in calls]:
+            self.end(call)
 
     def has_room(self, now: float) -> bool:
-        """Whether a speculative call may begin."""
+        """Whether a speculative call may be let through."""
         limit = self._limit
         if limit.max_inflight is not None:
-            speculative = sum(begun.speculative for begun in self._inflight.values())
-            if speculative >= limit.max_inflight - max(1, len(self._inflight) - speculative):
+            inflight = [call.speculative for call in self._calls.values() if call.in_flight]
+            if sum(inflight) >= limit.max_inflight - max(1, inflight.count(False)):
                 return False
         if limit.max_calls is None:
             return True
-        self._slide(now)
-        needed = sum(not begun.speculative for begun in self._window.values())
-        return len(self._window) + needed + 1 < limit.max_calls
+        window = self._window(now)
+        needed = sum(not call.speculative for call in window)
+        return len(window) + needed + 1 < limit.max_calls
 
     def authoritative_from(self, now: float) -> float | None:
-        """When an authoritative call may begin; ``None``: now. Infinite: not before a call in flight ends."""
+        """When an authoritative call may begin; ``None``: now. Infinite: not before a call in flight begins or ends."""
         limit = self._limit
-        if limit.max_inflight is not None and len(self._inflight) >= limit.max_inflight:
-            return math.inf
+        if limit.max_inflight is not None:
+            if sum(call.in_flight for call in self._calls.values()) >= limit.max_inflight:
+                return math.inf
         if limit.max_calls is None:
             return None
-        self._slide(now)
-        excess = len(self._window) - limit.max_calls
-        if excess < 0:
-            return None
-        return self._leaves_at(next(itertools.islice(self._window.values(), excess, None)))
+        leaving = sorted(map(self._leaves_at, self._window(now)))
+        excess = len(leaving) - limit.max_calls
+        return leaving[excess] if excess >= 0 else None
 
-    def _slide(self, now: float) -> None:
-        """Forget the calls that count against the window no more."""
-        while self._window:
-            call, begun = next(iter(self._window.items()))
-            if self._leaves_at(begun) > now:
-                return
-            del self._window[call]
+    def _window(self, now: float) -> list[_Call]:
+        """The calls that count against ``max_calls``; those that do not any more, and have ended, are forgotten."""
+        over = [call for call, known in self._calls.items() if self._leaves_at(known) <= now and not known.in_flight]
+        for call in over:
+            del self._calls[call]
+        return [call for call in self._calls.values() if self._leaves_at(call) > now]
 
-    def _leaves_at(self, begun: _Begun) -> float:
+    def _leaves_at(self, call: _Call) -> float:
         # One sum for all comparisons: differences are rounded otherwise, and a wait for this time might never end.
-        return begun.at + self._limit.per_s
+        return call.at + self._limit.per_s

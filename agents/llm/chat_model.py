@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration, Usage
 from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _NO_KEY = "no-key-given"
 #: Shorter keys are placeholders, such as "x". In errors only whole words are replaced for them.
 _KEY_LENGTH = 8
+#: Tokens that a server may add to a request: its template's own words.
+_TEMPLATE = 256
 #: Parameters that every request sets itself.
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 #: The answer that the running task waits for, and its token.
@@ -114,6 +116,17 @@ class ChatModel(Closing):
         """The name of the model if its price is unknown, and otherwise ``None``."""
         return self.name if self.price is None else None
 
+    def greatest_usage(self, query: ChatRequest) -> Usage | None:
+        """What an answer to ``query`` uses at most; ``None`` without a limit of tokens, or with more than text in it.
+
+        A token of the request is at least one character of its JSON text.
+        """
+        limit = self._parameters.limit(query)
+        if not limit or not all(isinstance(each.get("content"), str | None) for each in query.messages):
+            return None
+        price = self.price or Price(0.0, 0.0)
+        return price.usage(Answer(query, limit).characters_in + _TEMPLATE, limit)
+
     def __call__(self, query: ChatRequest, cancel: CancelToken | None = None) -> Completion:
         """Return the answer to ``query``; blocks until the answer is complete.
 
@@ -138,7 +151,7 @@ class ChatModel(Closing):
         return await self._answered(self._client(asyncio.get_running_loop()), query, cancel or CancelToken())
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
-        answer = Answer(query)
+        answer = Answer(query, self._parameters.limit(query))
         _awaited.set((answer, cancel))
         failure: str | None = None
         try:

@@ -52,9 +52,10 @@ class TokenRates:
 
 
 class Answer:
-    """The answer to ``request``, as far as it has arrived."""
+    """The answer to ``request``, as far as it has arrived; it has at most ``limit`` tokens if that is not 0."""
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, limit: int = 0) -> None:
+        self._limit = limit
         self.characters_in = len(json.dumps([*request.messages, *request.tools], default=str))
         self.tokens_in: float = 0
         self.cached: float = 0
@@ -149,7 +150,7 @@ class Answer:
             return price.usage(0, 0)
         seen = max(self._pieces, self._characters // _CHARACTERS)
         hidden = rates.hidden(self.silence_s or self._silence_s(now))
-        return price.usage(rates.read(self.characters_in), seen + hidden)
+        return price.usage(rates.read(self.characters_in), min(seen + hidden, self._limit or math.inf))
 
     def _silence_s(self, now: float) -> float:
         return 0.0 if self._sent is None else now - self._sent

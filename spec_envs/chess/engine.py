@@ -52,6 +52,15 @@ def find_stockfish() -> str:
     )
 
 
+def stockfish_is_installed() -> bool:
+    """Whether ``find_stockfish`` finds it."""
+    try:
+        find_stockfish()
+    except DependencyNotInstalled:
+        return False
+    return True
+
+
 class EnginePool(Closing):
     """UCI engines behind one blocking method, ``analyse``, that any number of threads may call.
 

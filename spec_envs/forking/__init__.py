@@ -16,12 +16,12 @@ from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare
 from spec_envs.forking.copying import Copier, layers_of
-from spec_envs.forking.kinds import Uncopyable, slot_names
+from spec_envs.forking.kinds import Uncopyable, refuse_unowned, slot_names
+from spec_envs.immutable import ATOMS
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
 EnvT = TypeVar("EnvT", bound=gym.Env[Any, Any])
 
-_IMMUTABLE = frozenset({type(None), bool, int, float, str, bytes, type})
 #: What no wrapper changes in place: the arguments it was made with, and its cached spec.
 _SHARED = frozenset({"env", "_saved_kwargs", "_cached_spec", "_metadata"})
 #: Like these: what Gymnasium's own wrappers keep only to look at.
@@ -73,6 +73,8 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     for effectful, why in _EFFECTS.items():
         if issubclass(kind, effectful):
             _refuse(env, why)
+    with _refusing(env):
+        refuse_unowned(env)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     state = twin.__dict__
@@ -80,7 +82,7 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     state["env"] = inner
     shared = _SHARED_BY.get(kind, _SHARED)
     changing = [
-        (name, value) for name, value in env.__dict__.items() if type(value) not in _IMMUTABLE and name not in shared
+        (name, value) for name, value in env.__dict__.items() if type(value) not in ATOMS and name not in shared
     ]
     slots = slot_names(kind)
     if changing or slots:

@@ -21,7 +21,6 @@ from spec_envs.forking.arrays import owner_of
 from spec_envs.forking.callables import Cache, called_by, content_of
 from spec_envs.forking.generators import seeds_of
 from spec_envs.forking.kinds import (
-    ATOMIC,
     Uncopyable,
     contents_of,
     generators_of,
@@ -34,6 +33,7 @@ from spec_envs.forking.kinds import (
     slot_names,
 )
 from spec_envs.forking.sets import alike
+from spec_envs.immutable import ATOMS
 from spec_envs.values import key_of
 
 #: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).
@@ -99,7 +99,7 @@ class _Walk:
         kind: Any = type(a)
         if kind is not type(b):
             _differ(path, f"is a {kind.__name__}, and its copy a {type(b).__name__}")
-        if kind in ATOMIC or is_atomic(a):
+        if kind in ATOMS or is_atomic(a):
             if a is not b and not _equal_atoms(a, b):
                 _differ(path, f"is {a!r:.80}, and its copy {b!r:.80}")
             return
@@ -113,7 +113,7 @@ class _Walk:
 
     def _part(self, a: Any, b: Any, path: _Path, form: str, key: object = "") -> None:
         # Most parts are one and the same number, string, or tuple of these.
-        if a is not b or not (type(a) in ATOMIC or (type(a) is tuple and ATOMIC.issuperset(map(type, a)))):
+        if a is not b or not (type(a) in ATOMS or (type(a) is tuple and ATOMS.issuperset(map(type, a)))):
             self.todo.append((a, b, (path, form, key)))
 
     def _attributes(self, a: Any, b: Any, path: _Path) -> None:

@@ -7,6 +7,7 @@ the path that leads to it; and so are classes known to lose their state when cop
 
 import collections
 import copyreg
+import itertools
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -18,7 +19,6 @@ from spec_envs.forking.arrays import COPY_ARRAYS, CTYPES, copy_ctypes
 from spec_envs.forking.callables import COPY_CALLABLES, refuse_cached
 from spec_envs.forking.generators import restored, snapshot
 from spec_envs.forking.kinds import (
-    ATOMIC,
     Uncopyable,
     generators_of,
     guarded,
@@ -28,9 +28,11 @@ from spec_envs.forking.kinds import (
     is_global,
     loses_state,
     reduced,
+    refuse_unowned,
 )
 from spec_envs.forking.sets import alike, fill_alike
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, copy_table
+from spec_envs.immutable import ATOMS
 
 
 class Copier:
@@ -52,6 +54,8 @@ class Copier:
         self.hooked: list[tuple[Any, Any]] = []
         self.memo: dict[int, Any] = dict(layers)
         self._alive: list[Any] = []  # an id is good only while its object lives
+        self._begun: set[int] = set()  # objects whose parts are being copied ahead of themselves
+        self._by_classes: set[int] = set()  # objects that were copied by the code of classes
         self._fork = fork
 
     def copy(self, value: Any) -> Any:
@@ -61,7 +65,7 @@ class Copier:
             Uncopyable: There is no way to copy something in it.
         """
         kind: Any = type(value)
-        if kind in ATOMIC:
+        if kind in ATOMS:
             return value
         if id(value) in self.memo:
             return self.memo[id(value)]
@@ -82,7 +86,7 @@ class Copier:
 
     def part(self, value: Any, form: str, key: object = None) -> Any:
         """A copy of a part of something; in error messages it is called ``form``, with ``key`` filled in."""
-        if type(value) in ATOMIC:
+        if type(value) in ATOMS:
             return value
         try:
             return self.copy(value)
@@ -92,7 +96,9 @@ class Copier:
     def instance(self, value: Any) -> Any:
         """A copy of an object the way its class wants it, as ``copy.deepcopy`` would."""
         kind = type(value)
+        self._refuse_begun(value)
         refuse_cached(value)
+        refuse_unowned(value)
         if isinstance(value, CTYPES):
             return copy_ctypes(self, value)
         if loses_state(kind):
@@ -101,9 +107,7 @@ class Copier:
                 f"without the state of this one"
             )
         if hasattr(kind, "__deepcopy__"):
-            twin = self.remember(value, guarded(value, lambda: value.__deepcopy__(self.memo)))
-            self.hooked.append((value, twin))
-            return twin
+            return self._by_its_class(value)
         how = guarded(value, lambda: reduced(value))
         if isinstance(how, str):  # its class says that it is a global, found by this name
             if not is_global(value, how):
@@ -112,6 +116,61 @@ class Copier:
             return value
         self._alive.append(how)
         return self._rebuild(value, *how)
+
+    def _by_its_class(self, value: Any) -> Any:
+        """A copy of an object whose class says how it is copied.
+
+        What the object holds is copied ahead, so that the code of the class finds these copies. It would make others,
+        with ``copy.deepcopy``, and those are not always faithful: of sets, for example.
+        """
+        made, hooked = len(self.memo), len(self.hooked)
+        ahead = self._copy_ahead(value)
+        twin = self._deepcopy(value)
+        held = getattr(twin, "__dict__", {})
+        if all(held.get(name) is copied for name, copied in ahead.items()):
+            left = self._by_classes.union(id(original) for original, _ in self.hooked[hooked:])
+            new = itertools.islice(self.memo.items(), made, None)
+            self.known.update((address, copied) for address, copied in new if address not in left)
+        else:
+            self._forget(made, hooked)
+            twin = self._deepcopy(value)
+        self.hooked.append((value, twin))
+        return self.remember(value, twin)
+
+    def _copy_ahead(self, value: Any) -> dict[str, Any]:
+        """Copies of the attributes of ``value``, less those that refer back to it or cannot be copied."""
+        copies = {}
+        self._begun.add(id(value))
+        for name, item in getattr(value, "__dict__", {}).items():
+            made, hooked = len(self.memo), len(self.hooked)
+            try:
+                copies[name] = self.copy(item)
+            except Uncopyable as error:
+                self._forget(made, hooked)
+                if isinstance(error, _RefersBack) and error.holder is not value:
+                    self._begun.discard(id(value))
+                    raise
+            else:
+                self.memo.setdefault(id(item), copies[name])
+        self._begun.discard(id(value))
+        return copies
+
+    def _deepcopy(self, value: Any) -> Any:
+        before = len(self.memo)
+        twin = guarded(value, lambda: value.__deepcopy__(self.memo))
+        self._by_classes.update(itertools.islice(self.memo, before, None), (id(value),))
+        return twin
+
+    def _forget(self, made: int, hooked: int) -> None:
+        """Drop the copies made since there were ``made`` of them, ``hooked`` of which are to be compared."""
+        while len(self.memo) > made:
+            address, _ = self.memo.popitem()  # the newest first
+            self.known.pop(address, None)
+        del self.hooked[hooked:]
+
+    def _refuse_begun(self, value: Any) -> None:
+        if id(value) in self._begun:
+            raise _RefersBack(value)
 
     def _rebuild(
         self,
@@ -155,7 +214,7 @@ class Copier:
         return twin
 
     def _list(self, value: list[Any]) -> Any:
-        if ATOMIC.issuperset(map(type, value)):
+        if ATOMS.issuperset(map(type, value)):
             return self.remember(value, value.copy())
         if len(value) >= LEAST_OF_A_TABLE and (table := copy_table(value, self.memo)) is not None:
             return table
@@ -169,7 +228,7 @@ class Copier:
         return twin
 
     def _tuple(self, value: tuple[Any, ...]) -> Any:
-        if ATOMIC.issuperset(map(type, value)):
+        if ATOMS.issuperset(map(type, value)):
             return value
         items = [self.part(item, "[{}]", i) for i, item in enumerate(value)]
         if all(item is old for item, old in zip(items, value, strict=True)):
@@ -179,7 +238,7 @@ class Copier:
         return self.remember(value, tuple(items))
 
     def _dict(self, value: dict[Any, Any]) -> Any:
-        if ATOMIC.issuperset(map(type, value)) and ATOMIC.issuperset(map(type, value.values())):
+        if ATOMS.issuperset(map(type, value)) and ATOMS.issuperset(map(type, value.values())):
             return self.remember(value, value.copy())
         if len(value) >= LEAST_OF_A_TABLE and (table := copy_table(value, self.memo)) is not None:
             return table
@@ -224,11 +283,20 @@ class Copier:
         return twin
 
     def _env(self, value: gym.Env[Any, Any]) -> Any:
+        self._refuse_begun(value)
         twin = self._fork(value, self.memo)
         layers = layers_of(value, twin)
         self.known.update(layers)
         self.memo.update(layers)
         return twin
+
+
+class _RefersBack(Uncopyable):
+    """A part refers to the object ``holder``, which has no copy yet, because its parts are being copied ahead."""
+
+    def __init__(self, holder: Any) -> None:
+        super().__init__(f"refers to the {type(holder).__name__} that holds it")
+        self.holder = holder
 
 
 _PLAIN = copyreg.__newobj__  # type: ignore[attr-defined]

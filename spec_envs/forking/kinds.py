@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import copyreg
-import datetime
-import decimal
 import dis
-import enum
-import fractions
 import functools
-import logging
-import pathlib
-import re
+import random
 import sys
 import types
-import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -23,14 +16,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-#: Types whose values cannot change, or that stand for something outside the environment.
-ATOMIC: frozenset[type] = frozenset(
-    {type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, type, object, range, slice}
-    | {types.ModuleType, types.CodeType, re.Pattern, logging.Logger, property, decimal.Decimal, fractions.Fraction}
-    | {types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType, uuid.UUID}
-    | {datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone}
-)
-_ATOMIC_FAMILIES = (type, np.generic, np.dtype, enum.Enum, EnvSpec, pathlib.PurePath)
+from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
+
+_ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
+
+#: Modules that keep a simulation of their own, and know it by a number or a name: a copy of the number is no copy.
+_SIMULATIONS = ("pybullet", "libsumo", "traci")
 
 
 class Uncopyable(Exception):
@@ -79,7 +70,7 @@ def guarded(value: Any, do: Callable[[], Any]) -> Any:
 
 def is_atomic(value: Any) -> bool:
     """Whether ``value`` may be shared by an environment and its copy without another look at it."""
-    if type(value) in ATOMIC or isinstance(value, _ATOMIC_FAMILIES):
+    if type(value) in ATOMS or isinstance(value, _ATOMIC_FAMILIES):
         return True
     if type(value) is np.ufunc:
         return not is_made_of_python(value)
@@ -90,7 +81,7 @@ def is_atomic(value: Any) -> bool:
 
 def is_atomic_kind(kind: type) -> bool:
     """Whether all instances of a class are atomic."""
-    return kind in ATOMIC or issubclass(kind, _ATOMIC_FAMILIES)
+    return kind in ATOMS or issubclass(kind, _ATOMIC_FAMILIES)
 
 
 def is_constant(value: Any) -> bool:
@@ -149,6 +140,31 @@ def loses_state(kind: type) -> bool:
             hook = getattr(kind, "__getstate__", None)
             return not hasattr(kind, "__deepcopy__") and hook is getattr(base, "__getstate__", None)
     return False
+
+
+def refuse_unowned(value: Any) -> None:
+    """Refuse an object whose state is not its own, or that would take something from the original when it goes.
+
+    Raises:
+        Uncopyable: It is a global random generator, or its class is one of these.
+    """
+    if value is random._inst or value is np.random.mtrand._rand:
+        raise Uncopyable("is a global random generator, which all of the program shares; use self.np_random")
+    kind: Any = type(value)
+    reason = _unowned(kind)
+    if reason is not None:
+        raise Uncopyable(reason)
+
+
+@functools.lru_cache(maxsize=1024)
+def _unowned(kind: Any) -> str | None:
+    if isinstance(getattr(kind, "__del__", None), types.FunctionType) and not hasattr(kind, "__deepcopy__"):
+        return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
+    names = vars(sys.modules.get(kind.__module__, types.ModuleType(""))).values()
+    for name in _SIMULATIONS:
+        if name in sys.modules and any(each is sys.modules[name] for each in names):
+            return f"is a {kind.__name__}, defined in a module that uses {name}: its state is in {name}, not in Python"
+    return None
 
 
 def generators_of(space: gym.Space[Any]) -> list[np.random.Generator]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from spec_envs.errors import InvalidAction
+from spec_envs.immutable import frozen
 from spec_envs.json_files import parsed
 
 Action = str | Mapping[str, Any]
@@ -22,7 +23,7 @@ SAMPLES = (
 
 
 class CallAction(NamedTuple):
-    """A tool call. ``text`` is ``arguments`` as JSON text."""
+    """A tool call. ``text`` is ``arguments`` as JSON text; the arguments cannot be changed."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -63,5 +64,4 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
         text = json.dumps(arguments)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
-    # The copy keeps the query unchanged when the caller changes the arguments later.
-    return CallAction(str(name), json.loads(text), text)
+    return CallAction(str(name), frozen(json.loads(text)), text)

@@ -1,5 +1,7 @@
 """The scripted customer of the generated shop."""
 
+import dataclasses
+import functools
 import re
 from collections.abc import Sequence
 
@@ -27,6 +29,41 @@ _TOPICS = {
     "reason": re.compile(r"\breason\b|\bwhy\b", re.I),
     "address": re.compile(r"\baddress\b|deliver(?:ed)? to|\bsent\b", re.I),
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Message:
+    """A message of the agent, as every customer understands it.
+
+    Attributes:
+        question: The message's questions and requests.
+        wants: What it wants to hear first of all: "yes", who the customer is ("identity"), or neither ("").
+        topics: The topics that the question is about, as far as customers have facts about them.
+        is_done: Whether it says that something was done.
+        offers_more: Whether the question is whether there is anything else.
+        refuses: Whether it says that something is not possible.
+    """
+
+    question: str
+    wants: str
+    topics: tuple[str, ...]
+    is_done: bool
+    offers_more: bool
+    refuses: bool
+
+
+@functools.lru_cache(maxsize=1024)  # a customer listens to the whole dialogue again for each answer
+def _understood(text: str) -> _Message:
+    question = " ".join(_QUESTION.findall(text))
+    if _YES.search(text) and _CONFIRM.search(text):
+        wants = "yes"
+    elif _IDENTITY.search(question):
+        wants = "identity"
+    else:
+        wants = "yes" if _CONFIRM.search(question) else ""
+    topics = tuple(topic for topic, words in _TOPICS.items() if words.search(question))
+    is_done, refuses = bool(_DONE.search(text)), bool(_REFUSED.search(text))
+    return _Message(question, wants, topics, is_done, bool(_MORE.search(question)), refuses)
 
 
 def scripted_customer(query: CustomerQuery) -> str:
@@ -69,21 +106,19 @@ class _Customer:
     def _request(self) -> Request:
         return self._requests[self._place]
 
-    def hear(self, message: str) -> Sequence[str]:
+    def hear(self, text: str) -> Sequence[str]:
         """Return the possible wordings of the answer to the agent's next message."""
         if not self._greeted:
             self._greeted = True
             return self._want(_HELLO)
-        self._heard.append(message)
-        question = " ".join(_QUESTION.findall(message))
-        if _YES.search(message) and _CONFIRM.search(message):
+        self._heard.append(text)
+        message = _understood(text)
+        if message.wants == "yes":
             return self._confirm()
-        if _IDENTITY.search(question):
-            return [polite + _introduction(self._identity, question) for polite in _POLITE]
-        if _CONFIRM.search(question):
-            return self._confirm()
-        facts = self._facts(question)
-        if self._declined or (self._is_done(message) and (not facts or _MORE.search(question))):
+        if message.wants == "identity":
+            return [polite + _introduction(self._identity, message.question) for polite in _POLITE]
+        facts = self._facts(message.topics)
+        if self._declined or (self._is_done(message) and (not facts or message.offers_more)):
             return self._go_on()
         if not facts:
             return self._insist(message)
@@ -99,12 +134,12 @@ class _Customer:
         self._declined = True
         return ("No, I have changed my mind.", "No, leave it as it is, please.", "No, I'd rather not.")
 
-    def _is_done(self, message: str) -> bool:
+    def _is_done(self, message: _Message) -> bool:
         outputs = self._request.outputs
         if not all(any(was_said(output, heard) for heard in self._heard) for output in outputs):
             return False
         # A question is answered by the outputs alone; a change has to be reported in words.
-        return bool(_DONE.search(message)) or (self._request.kind == "information" and bool(outputs))
+        return message.is_done or (self._request.kind == "information" and bool(outputs))
 
     def _go_on(self) -> Sequence[str]:
         """Go on to the next request, or say good-bye."""
@@ -114,22 +149,24 @@ class _Customer:
         self._place += 1
         return self._want(_NEXT)
 
-    def _facts(self, question: str) -> str:
-        """Return what the customer knows about the topics of a question; "" if it is about none."""
+    def _facts(self, topics: Sequence[str]) -> str:
+        """Return what the customer knows about the topics of a question; "" if there are none."""
         facts = self._request.facts
-        asked = [topic for topic, words in _TOPICS.items() if words.search(question)]
-        if "new items" in asked and "new items" in facts:
-            asked = [topic for topic in asked if topic != "items"]  # the phrase for the new items names them, too
-        found = [facts[topic] for topic in asked if topic in facts]
+        found = [
+            facts[topic]
+            for topic in topics
+            # The phrase for the new items names the items, too.
+            if topic in facts and not (topic == "items" and "new items" in topics and "new items" in facts)
+        ]
         text = ". ".join(fact[0].upper() + fact[1:] for fact in found)
-        return f"{text}." if found else "I have nothing to add to that." if asked and facts else ""
+        return f"{text}." if found else "I have nothing to add to that." if topics and facts else ""
 
-    def _insist(self, message: str) -> Sequence[str]:
+    def _insist(self, message: _Message) -> Sequence[str]:
         """Ask for the request again, or give it up after ``_PATIENCE`` times."""
         self._insisted += 1
-        if self._insisted >= _PATIENCE or (_REFUSED.search(message) and self._insisted > 1):
+        if self._insisted >= _PATIENCE or (message.refuses and self._insisted > 1):
             return self._go_on()
-        if _DONE.search(message):
+        if message.is_done:
             return [f"I'd still like to {self._request.goal}.", f"But I want to {self._request.goal}."]
         return self._want(("", "Sorry, I don't understand. ", "As I said, "))
 

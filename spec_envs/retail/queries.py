@@ -51,7 +51,7 @@ class ToolQuery:
         name: The name of the tool, which may not exist.
         text: The arguments as JSON text.
         store: The part of the data that the tool looks at; all data are in ``store.snapshot``.
-        arguments: The arguments, which must never be changed.
+        arguments: The arguments; in the environment's own queries they cannot be changed.
         episode: The episode's name, for a shop that keeps the data of many episodes.
         step: The number of actions before this call. An episode makes at most one write in a step, so ``episode`` and
             ``step`` identify a write.

@@ -1,19 +1,25 @@
 """Tasks: what a customer wants, the actions that fulfil it, and what the agent must say to the customer."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from spec_envs.immutable import frozen
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools.table import run_tool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Action:
-    """A tool call: the tool's name, and its arguments, which must never be changed in place."""
+    """A tool call: the tool's name, and its arguments, JSON data that become a ``FrozenDict``."""
 
     name: str
     arguments: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", frozen(self.arguments))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Identity:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """One thing that the customer wants.
+    """One thing that the customer wants; facts and arguments become ``FrozenDict``.
 
     Attributes:
         kind: The name of the tool that fulfils the request, or "information".
@@ -58,6 +64,11 @@ class Request:
     confirms: bool = True
     outputs: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", frozen(self.facts))
+        object.__setattr__(self, "arguments", frozen(self.arguments))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Scenario:
@@ -66,10 +77,13 @@ class Scenario:
     identity: Identity
     requests: tuple[Request, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "requests", tuple(self.requests))
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Task:
-    """A task in tau-bench's form.
+    """A task in tau-bench's form. Nothing of it can change, so it is shared and never copied.
 
     Attributes:
         split: "train", "dev" or "test".
@@ -89,6 +103,13 @@ class Task:
     actions: tuple[Action, ...]
     outputs: tuple[str, ...] = ()
     scenario: Scenario | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actions", tuple(self.actions))
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+
+    def __deepcopy__(self, memo: object) -> Task:
+        return self
 
     @property
     def name(self) -> str:

@@ -83,7 +83,8 @@ class OnLoop(gym.Env[Any, Any]):
         self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=virtual_time.VirtualLoop)
 
     def _run(self, coroutine: Any) -> Any:
-        return asyncio.run(coroutine) if self._runner is None else self._runner.run(coroutine)
+        with virtual_time.without_threads():
+            return asyncio.run(coroutine) if self._runner is None else self._runner.run(coroutine)
 
     @property
     def env(self) -> gym.Env:

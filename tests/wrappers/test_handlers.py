@@ -195,9 +195,9 @@ class TestWithLatency:
 
     @pytest.mark.parametrize("seconds", [-1.0, math.nan])
     def test_refuses_a_time_that_makes_no_sense(self, seconds):
-        with pytest.raises(InvalidConfiguration, match=r"a waiting time must be .* not (-1\.0|nan)"):
+        with pytest.raises(InvalidConfiguration, match=r"seconds must be a number of at least 0, not (-1\.0|nan)"):
             with_latency(Echo(), seconds)
-        with pytest.raises(InvalidConfiguration, match="a waiting time must be"):
+        with pytest.raises(InvalidConfiguration, match="seconds must be a number of at least 0"):
             with_latency(Echo(), lambda query: seconds)("q", VirtualToken())
 
 
@@ -326,9 +326,9 @@ class TestRetry:
             retry(with_latency(handler, 1.0), 2)
 
     def test_refuses_counts_and_times_that_make_no_sense(self):
-        with pytest.raises(InvalidConfiguration, match="attempts must be at least 1, not 0"):
+        with pytest.raises(InvalidConfiguration, match="attempts must be an integer of at least 1, not 0"):
             retry(Echo(), 0)
-        with pytest.raises(InvalidConfiguration, match="a waiting time must be"):
+        with pytest.raises(InvalidConfiguration, match="backoff_s must be a number of at least 0, not -1.0"):
             retry(Echo(), 2, backoff_s=-1.0)
 
 
@@ -405,7 +405,10 @@ class TestRateLimited:
 
     @pytest.mark.parametrize(
         ("max_calls", "per_s", "message"),
-        [(0, 1.0, "max_calls must be at least 1, not 0"), (1, 0.0, "per_s must be positive and finite, not 0.0")],
+        [
+            (0, 1.0, "max_calls must be an integer of at least 1, not 0"),
+            (1, 0.0, "per_s must be positive and finite, not 0.0"),
+        ],
     )
     def test_refuses_limits_that_make_no_sense(self, max_calls, per_s, message):
         with pytest.raises(InvalidConfiguration, match=message):

@@ -276,7 +276,7 @@ class TestSetUp:
 
         with pytest.raises(InvalidConfiguration, match="plain functions"):
             live(policy=asynchronous)
-        with pytest.raises(InvalidConfiguration, match="patience_s must be at least 0, not -1"):
+        with pytest.raises(InvalidConfiguration, match="patience_s must be a number of at least 0, not -1"):
             live(patience_s=-1)
         with live() as env, pytest.raises(NotForkable, match="system is live"):
             env.fork()

@@ -13,6 +13,11 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit, Quota
 
 
+def begin(quota: Quota, call: object, now: float, *, speculative: bool) -> None:
+    quota.let(call, speculative=speculative)
+    quota.began(call, now)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -33,10 +38,10 @@ def test_a_limit_that_makes_no_sense_is_refused(arguments: dict[str, float], mes
 def test_one_slot_is_kept_for_the_authoritative_call() -> None:
     quota = Quota(HandlerLimit(max_inflight=2))
     assert quota.has_room(0.0)
-    quota.begin("a", 0.0, speculative=True)
+    begin(quota, "a", 0.0, speculative=True)
     assert not quota.has_room(0.0)
     assert quota.authoritative_from(0.0) is None
-    quota.begin("b", 0.0, speculative=False)
+    begin(quota, "b", 0.0, speculative=False)
     assert quota.authoritative_from(0.0) == math.inf
     quota.end("a")
     assert quota.has_room(0.0)
@@ -45,20 +50,20 @@ def test_one_slot_is_kept_for_the_authoritative_call() -> None:
 
 def test_a_promoted_call_no_longer_takes_the_room_of_speculation() -> None:
     quota = Quota(HandlerLimit(max_inflight=2))
-    quota.begin("a", 0.0, speculative=True)
+    begin(quota, "a", 0.0, speculative=True)
     quota.promote("a")
     assert quota.has_room(0.0)
 
 
 def test_speculation_leaves_as_many_calls_as_were_needed_lately_and_one() -> None:
     quota = Quota(HandlerLimit(max_calls=6, per_s=10.0))
-    quota.begin("a", 0.0, speculative=False)
-    quota.begin("b", 1.0, speculative=True)
+    begin(quota, "a", 0.0, speculative=False)
+    begin(quota, "b", 1.0, speculative=True)
     assert quota.has_room(1.0)  # 2 begun, 1 needed, and one more: 2 are left
     quota.end("b")
     quota.promote("b")
     assert quota.has_room(1.0)
-    quota.begin("c", 2.0, speculative=True)
+    begin(quota, "c", 2.0, speculative=True)
     assert not quota.has_room(9.0)
     assert quota.has_room(10.0)  # the first call counts no more
 
@@ -67,18 +72,48 @@ def test_an_authoritative_call_waits_until_the_window_has_room() -> None:
     quota = Quota(HandlerLimit(max_calls=2, per_s=10.0))
     for name, at in (("a", 0.0), ("b", 4.0)):
         assert quota.authoritative_from(at) is None
-        quota.begin(name, at, speculative=False)
+        begin(quota, name, at, speculative=False)
         quota.end(name)
     assert quota.authoritative_from(5.0) == 10.0
     assert quota.authoritative_from(10.0) is None
-    quota.begin("c", 10.0, speculative=False)
+    begin(quota, "c", 10.0, speculative=False)
     assert quota.authoritative_from(10.0) == 14.0
+
+
+def test_the_window_of_a_call_begins_when_its_handler_gets_it() -> None:
+    quota = Quota(HandlerLimit(max_calls=2, per_s=10.0))
+    quota.let("late", speculative=False)
+    begin(quota, "b", 1.0, speculative=False)
+    assert quota.authoritative_from(50.0) is None  # "b" counts no more, and "late" alone is less than the limit
+    begin(quota, "c", 50.0, speculative=False)
+    assert quota.authoritative_from(50.0) == 60.0
+    begin(quota, "d", 60.0, speculative=False)
+    assert quota.authoritative_from(75.0) is None
+    quota.let("e", speculative=True)
+    assert quota.authoritative_from(75.0) == math.inf  # until one of those that were let through begins
+    quota.began("late", 76.0)
+    assert quota.authoritative_from(76.0) == 86.0
+    quota.end("e")  # never began
+    assert quota.authoritative_from(76.0) is None
+
+
+def test_what_an_interrupt_has_lost_is_no_longer_in_flight_but_still_counts() -> None:
+    quota = Quota(HandlerLimit(max_inflight=2, max_calls=3, per_s=10.0))
+    begin(quota, "kept", 0.0, speculative=True)
+    begin(quota, "lost", 0.0, speculative=False)
+    assert quota.authoritative_from(0.0) == math.inf
+    quota.end_all_but({"kept"})
+    quota.let("kept", speculative=True)  # as a new tree says of what it has inherited
+    assert quota.authoritative_from(0.0) is None
+    begin(quota, "c", 0.0, speculative=False)
+    quota.end("c")
+    assert quota.authoritative_from(0.0) == 10.0
 
 
 @given(now=st.floats(0.0, 1e9), per_s=st.floats(1e-6, 1e6))
 def test_the_time_that_is_waited_for_is_late_enough_however_it_is_rounded(now: float, per_s: float) -> None:
     quota = Quota(HandlerLimit(max_calls=1, per_s=per_s))
-    quota.begin("a", now, speculative=False)
+    begin(quota, "a", now, speculative=False)
     until = quota.authoritative_from(now)
     if until is not None:  # else per_s is too short to be seen at this time
         assert quota.authoritative_from(until) is None
@@ -96,25 +131,26 @@ class QuotaMachine(RuleBasedStateMachine):
         self.limit = HandlerLimit(max_inflight, max_calls, per_s)
         self.quota = Quota(self.limit)
         self.now = 0.0
-        self.started: list[float] = []
+        self.number = 0
+        self.begun: dict[int, float] = {}  # when the handler got the call
         self.running: dict[int, bool] = {}  # whether the call is speculative
         self.needed: set[int] = set()
 
-    def begin(self, *, speculative: bool) -> None:
-        number = len(self.started)
-        self.quota.begin(number, self.now, speculative=speculative)
-        self.started.append(self.now)
-        self.running[number] = speculative
+    def let(self, *, speculative: bool) -> None:
+        self.number += 1
+        self.quota.let(self.number, speculative=speculative)
+        self.running[self.number] = speculative
         if not speculative:
-            self.needed.add(number)
+            self.needed.add(self.number)
 
-    def in_window(self) -> list[int]:
-        return [number for number, at in enumerate(self.started) if at + self.limit.per_s > self.now]
+    def in_window(self) -> set[int]:
+        counted = {number for number, at in self.begun.items() if at + self.limit.per_s > self.now}
+        return counted | (self.running.keys() - self.begun.keys())
 
     @rule()
     def speculate(self) -> None:
         if self.quota.has_room(self.now):
-            self.begin(speculative=True)
+            self.let(speculative=True)
             speculative = sum(self.running.values())
             if self.limit.max_inflight is not None:
                 assert speculative < self.limit.max_inflight
@@ -132,14 +168,22 @@ class QuotaMachine(RuleBasedStateMachine):
             at = self.quota.authoritative_from(at)
             assert at is None or at == math.inf
         if at is None:
-            self.begin(speculative=False)
+            self.let(speculative=False)
         elif at == math.inf:
-            assert len(self.running) == self.limit.max_inflight
+            waiting = self.running.keys() - self.begun.keys()
+            assert len(self.running) == self.limit.max_inflight or waiting
 
-    @precondition(lambda self: bool(self.started))
+    @precondition(lambda self: self.running.keys() - self.begun.keys())
+    @rule(data=st.data())
+    def begins(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.running.keys() - self.begun.keys())))
+        self.quota.began(number, self.now)
+        self.begun[number] = self.now
+
+    @precondition(lambda self: self.number)
     @rule(data=st.data())
     def promote(self, data: st.DataObject) -> None:
-        number = data.draw(st.integers(0, len(self.started) - 1))
+        number = data.draw(st.integers(1, self.number))
         self.quota.promote(number)
         self.needed.add(number)
         if number in self.running:
@@ -164,7 +208,8 @@ class QuotaMachine(RuleBasedStateMachine):
     @invariant()
     def no_window_holds_more_calls_than_allowed(self) -> None:
         if self.limit.max_calls is not None:
-            for first, last in zip(self.started, self.started[self.limit.max_calls :], strict=False):
+            begun = sorted(self.begun.values())
+            for first, last in zip(begun, begun[self.limit.max_calls :], strict=False):
                 assert last >= first + self.limit.per_s
 
 

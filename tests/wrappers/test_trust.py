@@ -325,7 +325,7 @@ def test_warnings_of_the_rehearsal_are_not_the_users():
 
 
 def test_without_a_rehearsal_the_proof_finds_it_and_speculation_ends():
-    with wrapped(GlobalNumpy(), rehearse=False, prove_every=3) as env:
+    with wrapped(ClassNumber(), rehearse=False, prove_every=3) as env:
         assert env.statistics.rehearsal == "none"
         with pytest.warns(
             RuntimeWarning, match="speculation on this environment ends here.*had another outcome"

@@ -9,13 +9,12 @@ import asyncio
 import contextlib
 import inspect
 import threading
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
-from spec_envs.wrappers.runtimes.base import Job, is_interrupt
+from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of, warn_of_stuck
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
@@ -33,12 +32,8 @@ class AsyncioRuntime:
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._waiters: set[asyncio.Future[None]] = set()
-        self._closed = False
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether no job can start any more: the runtime was closed, or its loop is being shut down."""
-        return self._closed
+        #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
+        self.is_closed = False
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -62,7 +57,7 @@ class AsyncioRuntime:
 
     def spawn(self, job: Job) -> None:
         """Run ``job`` in a task, or on a worker thread if it is a plain function."""
-        if self._closed:
+        if self.is_closed:
             raise RuntimeError(f"the runtime was closed; {job.name} cannot start")
         self._open.add(job)
         if job.is_async:
@@ -94,6 +89,14 @@ class AsyncioRuntime:
             token.cancel()
             raise
 
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Refuse to block the event loop.
+
+        Raises:
+            InvalidConfiguration: Always.
+        """
+        raise InvalidConfiguration("this runtime is awaited; use AsyncSpeculativeWrapper")
+
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen on the loop."""
         if running_loop() is self._loop:
@@ -104,17 +107,12 @@ class AsyncioRuntime:
 
     def learn(self, task: Callable[[], None]) -> None:
         """Run ``task`` on a worker thread, after the tasks given before; not at all once the runtime is closed."""
-        if self._closed:
+        if self.is_closed:
             return
         lesson = Job("observe", lambda cancel: task(), lambda value, error: None, CancelToken())
         self._open.add(lesson)
-        returned = self._from_thread(lesson)
-
-        def teach() -> None:
-            task()
-            returned(None, None)
-
-        self._threads.learn(teach)
+        deliver = self._from_thread(lesson)
+        self._threads.learn(lambda: deliver(*outcome_of(lesson)))
 
     def wait(self, until: float | None) -> None:
         """Refuse to block the event loop.
@@ -145,12 +143,12 @@ class AsyncioRuntime:
 
     def close(self) -> None:
         """Let no job start any more; ``ended`` waits for the jobs that have started."""
-        self._closed = True
+        self.is_closed = True
         self.wake()
 
     async def idle(self) -> None:
         """Wait until no job is under way, or the runtime is closed."""
-        while self._open and not self._closed:
+        while self._open and not self.is_closed:
             await self.changed(None)
 
     async def ended(self) -> None:
@@ -166,13 +164,7 @@ class AsyncioRuntime:
         while self._open and self.now() < deadline:
             await self.changed(deadline)
         self._threads.close(patience_s=0.0 if self._open else None)
-        stuck = sorted(job.name for job in self._open if job.is_async)
-        if stuck:
-            warnings.warn(
-                f"{len(stuck)} call(s) ignore that they were cancelled and still run after close(): {', '.join(stuck)}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        warn_of_stuck((job.name for job in self._open if job.is_async), "that they were cancelled")
 
     def own_loop(self) -> asyncio.AbstractEventLoop:
         """Return the event loop that the runtime belongs to: the one of its first use."""
@@ -198,7 +190,7 @@ class AsyncioRuntime:
             self._deliver(job, *task.result())
             return
         if not job.token.cancelled and _is_ending(self.own_loop()):
-            self._closed = True
+            self.is_closed = True
         self._deliver(job, None, CallCancelled() if job.token.cancelled else asyncio.CancelledError())
 
     def _from_thread(self, job: Job) -> Callable[[Any, BaseException | None], None]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage
-from spec_envs.wrappers.runtimes.base import Job, is_interrupt
+from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of
 
 
 class VirtualToken(CancelToken):
@@ -60,17 +60,10 @@ class SimulationRuntime:
         """Compute the outcome of ``job`` now; deliver it at the virtual time of its end, or when it is cancelled."""
         token = job.token
         assert isinstance(token, VirtualToken)
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = job.function(token)
-        except Exception as raised:
-            error = raised
-        except BaseException as raised:
-            if is_interrupt(raised):  # the call has ended, and Ctrl-C goes on
-                job.deliver(None, raised)
-                raise
-            error = raised
+        value, error = outcome_of(job)
+        if error is not None and is_interrupt(error):  # the call has ended, and Ctrl-C goes on
+            job.deliver(None, error)
+            raise error
         outcome = _Due(job.name, lambda: job.deliver(value, error))
         self._schedule(self._clock + token.elapsed_s, outcome)
         token.on_cancel(lambda: self._schedule(self._clock, outcome))
@@ -78,6 +71,14 @@ class SimulationRuntime:
     def run(self, job: Job) -> None:
         """Like ``spawn``; the caller waits for the job with ``wait``."""
         self.spawn(job)
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``, and advance the clock by the seconds that it has slept, also where it raises."""
+        assert isinstance(token, VirtualToken)
+        try:
+            return function(token)
+        finally:
+            self.advance(token.elapsed_s)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at the virtual time up to which the job with ``token`` has slept."""
@@ -116,8 +117,7 @@ class SimulationRuntime:
 
     def close(self) -> None:
         """Deliver everything that is due now, so that every cancelled call ends."""
-        while self._due and self._due[0][0] <= self._clock:
-            self._deliver_next()
+        self.advance(0.0)
 
     def _schedule(self, at: float, due: _Due) -> None:
         heapq.heappush(self._due, (at, next(self._sequence), due))

@@ -4,21 +4,20 @@ The authoritative call runs in the caller's own thread, just as without speculat
 threads. A worker is made when none is idle, so the limits on calls and guesses in flight bound the number of workers.
 """
 
-from __future__ import annotations
-
 import collections
 import queue
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from spec_envs.handling import CancelToken
-from spec_envs.wrappers.runtimes.base import Job
+from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
 
 _IDLE_S = 10.0
 _CLOSE_S = 10.0
+#: A worker is named for its latest job.
+_PREFIX = "speculation-"
 
 
 class ThreadRuntime:
@@ -28,8 +27,10 @@ class ThreadRuntime:
         self.lock = threading.RLock()
         self._delivered = threading.Condition(self.lock)
         self._guard = threading.Lock()
-        self._idle: list[_Worker] = []
-        self._workers: set[_Worker] = set()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._workers: set[threading.Thread] = set()
+        #: How many of the workers have no job, and none on its way.
+        self._num_idle = 0
         self._lessons: collections.deque[Callable[[], None]] = collections.deque()
         self._learning = False
         self._closed = False
@@ -47,19 +48,24 @@ class ThreadRuntime:
         with self._guard:
             if self._closed:
                 raise RuntimeError(f"the runtime was closed; {job.name} cannot start")
-            if self._idle:
-                self._idle.pop().inbox.put(job)
+            if self._num_idle:
+                self._num_idle -= 1
+                self._jobs.put(job)
                 return
-            worker = _Worker(self, job)
+            worker = threading.Thread(target=self._work, args=(job,), name=_PREFIX + job.name, daemon=True)
             self._workers.add(worker)
         worker.start()
 
     def run(self, job: Job) -> None:
         """Run ``job`` in the calling thread."""
-        value, error = _outcome(job)
+        value, error = outcome_of(job)
         job.deliver(value, error)
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``."""
+        return function(token)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at once, in this thread."""
@@ -97,61 +103,32 @@ class ThreadRuntime:
         with self._guard:
             self._closed = True
             workers = tuple(self._workers)
-            for worker in workers:
-                worker.inbox.put(None)
+            for _ in workers:
+                self._jobs.put(None)
         deadline = self.now() + (_CLOSE_S if patience_s is None else patience_s)
         for worker in workers:
             if worker is not threading.current_thread():
                 worker.join(max(0.0, deadline - self.now()))
-        stuck = sorted(worker.job_name for worker in workers if worker.is_alive())
-        if stuck:
-            warnings.warn(
-                f"{len(stuck)} call(s) ignore their cancel token and still run after close(): {', '.join(stuck)}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        stuck = (worker.name.removeprefix(_PREFIX) for worker in workers if worker.is_alive())
+        warn_of_stuck(stuck, "their cancel token")
 
-    def _rest(self, worker: _Worker) -> None:
-        with self._guard:
-            if not self._closed:
-                self._idle.append(worker)
+    def _work(self, job: Job | None) -> None:
+        """What a worker does, from its first job until it is idle for long or the runtime is closed."""
+        while job is not None:
+            threading.current_thread().name = _PREFIX + job.name
+            value, error = outcome_of(job)
+            with self._guard:
+                self._num_idle += 1  # before the worker delivers, so that the delivery can give it the next job
+            job.deliver(value, error)
+            job = self._next_job()
 
-    def _leave(self, worker: _Worker) -> bool:
-        """Take ``worker`` out, if it is still idle. Return whether it may end."""
-        with self._guard:
-            if worker not in self._idle:
-                return False
-            self._idle.remove(worker)
-            self._workers.discard(worker)
-            return True
-
-
-class _Worker(threading.Thread):
-    def __init__(self, runtime: ThreadRuntime, job: Job) -> None:
-        super().__init__(name=f"speculation-{job.name}", daemon=True)
-        self.inbox: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self.job_name = job.name
-        self._runtime = runtime
-        self.inbox.put(job)
-
-    def run(self) -> None:
+    def _next_job(self) -> Job | None:
         while True:
             try:
-                job = self.inbox.get(timeout=_IDLE_S)
+                return self._jobs.get(timeout=_IDLE_S)
             except queue.Empty:
-                if self._runtime._leave(self):
-                    return
-                continue
-            if job is None:
-                return
-            self.job_name = job.name
-            value, error = _outcome(job)
-            self._runtime._rest(self)  # idle before it delivers, so that the delivery can give it the next job
-            job.deliver(value, error)
-
-
-def _outcome(job: Job) -> tuple[Any, BaseException | None]:
-    try:
-        return job.function(job.token), None
-    except BaseException as raised:
-        return None, raised
+                with self._guard:
+                    if self._num_idle:  # or else a job is on its way
+                        self._num_idle -= 1
+                        self._workers.remove(threading.current_thread())
+                        return None

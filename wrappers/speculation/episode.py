@@ -16,7 +16,7 @@ from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.guesses import Situation
 from spec_envs.handling import CancelToken, Handler, answered, as_handler, is_async
-from spec_envs.values import own_copy
+from spec_envs.wrappers.speculation.global_generators import stepped_fork
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
     Agent,
@@ -223,8 +223,7 @@ class Stepping:
         return self._step
 
     def _step(self, query: Any, cancel: CancelToken) -> Stepped:
-        env = fork(self.env)
-        return Stepped(env, Transition(*env.step(own_copy(self.action))))
+        return Stepped(*stepped_fork(self.env, self.action))
 
     def advance(self, response: Any) -> Process:
         """Return the fork, after its step."""

@@ -14,7 +14,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from spec_envs.values import key_of
+from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 
 #: Of one attribute of a class or module, and of the environment when its classes are looked for.
 _MOST_OBJECTS = 1000
@@ -26,7 +26,7 @@ class Outside:
     """What the global generators, and the classes and modules of an environment, hold now."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
-        self._random, self._numpy = random.getstate(), np.random.get_state()
+        self._generators = GlobalGenerators()
         self._modules = sorted(_modules_of(env))
         self._shared = _looked_at(self._modules)
 
@@ -35,10 +35,9 @@ class Outside:
 
         A cache may grow, and what was ``None`` may have been made: that alone is no change.
         """
-        if random.getstate() != self._random:
-            return "its steps draw from the global generator `random`; use self.np_random"
-        if key_of(np.random.get_state()) != key_of(self._numpy):
-            return "its steps draw from the global generator of `np.random`; use self.np_random"
+        moved = self._generators.moved()
+        if moved is not None:
+            return f"its steps draw from the global generator {moved}; use self.np_random"
         now = _looked_at(self._modules)
         for name, before in self._shared.items():
             if name in now and _differs(before, now[name]):
@@ -47,8 +46,7 @@ class Outside:
 
     def restore(self) -> None:
         """Set the global generators back."""
-        random.setstate(self._random)
-        np.random.set_state(self._numpy)
+        self._generators.restore()
 
 
 def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""What the adapters of MCP share: results and lists of tools. This module does not import ``mcp``."""
+"""What the adapters of MCP share: results, and the tools of a server. This module does not import ``mcp``."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from spec_envs.conversation import Tool
-from spec_envs.wrappers.tools.ports import qualified
+from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 
@@ -21,25 +21,45 @@ def usable(result: Any) -> bool:
     return getattr(result, "is_error", True) is False
 
 
-class ToolList:
-    """What a server has listed so far.
+class ServerTools:
+    """The tools of one server: those that are in the proxy, and what the server has listed so far.
 
     Args:
         tools: The proxy.
         server: The name of the server.
+        source: What calls the tools: a client, or the server itself.
         trust_annotations: Whether to believe what the server says about the effects of its tools.
     """
 
-    def __init__(self, tools: SpeculativeTools, server: str, *, trust_annotations: bool) -> None:
+    def __init__(self, tools: SpeculativeTools, server: str, source: object, *, trust_annotations: bool) -> None:
         self._tools = tools
         self._server = server
+        self._source = source
+        self._added: set[str] = set()
         self._trust_annotations = trust_annotations
         self._names: set[str] = set()
         self._is_complete = False
         self._was_begun = False
 
-    def add(self, listed: Iterable[Any], *, is_first: bool = True, is_last: bool = True) -> None:
-        """Add a page of the list: what guessers see of its tools and, from a trusted server, the effects."""
+    def __contains__(self, name: str) -> bool:
+        return qualified(self._server, name) in self._added
+
+    def add(self, name: str, execute: Callable[[dict[str, Any], Any], Awaitable[Any]], *, ahead: bool = True) -> str:
+        """Add the tool ``name`` to the proxy, and return its name there. For the arguments see ``Port``."""
+        tool = qualified(self._server, name)
+        port = Port(execute=execute, content=content, usable=usable, source=self._source, takes_context=False)
+        self._tools.add(tool, port, ahead=ahead)
+        self._added.add(tool)
+        return tool
+
+    def remove_all(self) -> None:
+        """The server's tools cannot be called any more."""
+        for tool in self._added:
+            self._tools.remove(tool)
+        self._added.clear()
+
+    def read_list(self, listed: Iterable[Any], *, is_first: bool = True, is_last: bool = True) -> None:
+        """Read a page of the server's list: what guessers see of its tools and, from a trusted server, the effects."""
         if is_first:
             self._names.clear()
         for tool in listed:

@@ -1,6 +1,7 @@
 """``BlockingTools``: ``SpeculativeTools`` for a program that blocks, on an event loop in a thread of its own."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import queue
 from collections.abc import Callable, Iterator, Mapping
@@ -72,17 +73,17 @@ class BlockingTools(Closing):
         """
         if execute is None:
             return self._loop.run(self.tools.call(tool, arguments, fresh=fresh))
-        turns: queue.SimpleQueue[asyncio.Future[Any] | None] = queue.SimpleQueue()
+        turns: queue.SimpleQueue[concurrent.futures.Future[Any] | None] = queue.SimpleQueue()
 
         async def in_the_calling_thread() -> Any:
-            turn = asyncio.get_running_loop().create_future()
+            turn: concurrent.futures.Future[Any] = concurrent.futures.Future()
+            turn.set_running_or_notify_cancel()  # from here on its outcome may be set, also if the call is cancelled
             turns.put(turn)
-            return await turn
+            return await asyncio.wrap_future(turn)
 
-        loop = self._loop.loop
-        called = asyncio.run_coroutine_threadsafe(
-            self.tools.call(tool, arguments, in_the_calling_thread, fresh=fresh), loop
-        )
+        loop = self._loop.loop  # before there is a coroutine, since this raises once the loop was closed
+        call = self.tools.call(tool, arguments, in_the_calling_thread, fresh=fresh)
+        called = asyncio.run_coroutine_threadsafe(call, loop)
         called.add_done_callback(lambda done: turns.put(None))
         try:
             turn = turns.get()
@@ -91,10 +92,10 @@ class BlockingTools(Closing):
             try:
                 value = execute()
             except Exception as error:
-                loop.call_soon_threadsafe(_settle, turn, None, error)
+                turn.set_exception(error)
                 called.exception()  # the proxy has recorded the failure
                 raise
-            loop.call_soon_threadsafe(_settle, turn, value, None)
+            turn.set_result(value)
             return called.result()
         except BaseException:  # Ctrl-C, too: the agent does not wait any more
             called.cancel()
@@ -114,9 +115,9 @@ class BlockingTools(Closing):
             EnvClosed: ``close()`` was called.
         """
         around = self.tools.run(message, context=context)
-        run = self._loop.run(_entered(around))
+        run = self._loop.run(around.__aenter__())
         with contextlib.ExitStack() as stack:
-            stack.push(lambda *raised: self._loop.run(_left(around, *raised)))
+            stack.push(lambda *raised: self._loop.run(around.__aexit__(*raised)))
             with self.tools.current(run):
                 yield run
 
@@ -142,20 +143,3 @@ class BlockingTools(Closing):
                 self._loop.run(self.tools.close())
             finally:
                 self._loop.close()
-
-
-async def _entered(around: contextlib.AbstractAsyncContextManager[ToolRun]) -> ToolRun:
-    return await around.__aenter__()
-
-
-async def _left(around: contextlib.AbstractAsyncContextManager[ToolRun], *raised: Any) -> bool | None:
-    return await around.__aexit__(*raised)
-
-
-def _settle(turn: asyncio.Future[Any], value: Any, error: Exception | None) -> None:
-    if turn.done():  # the call was cancelled
-        return
-    if error is None:
-        turn.set_result(value)
-    else:
-        turn.set_exception(error)

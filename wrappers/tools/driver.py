@@ -25,12 +25,7 @@ from spec_envs.wrappers.tools.runs import PredictedCall
 
 
 class ToolDriver:
-    """Runs one machine.
-
-    Args:
-        machine: The machine.
-        guesser: Predicts what agents do.
-        k: The number of guesses to request at once.
+    """Runs one machine, with a guesser that is to return ``k`` guesses at once.
 
     Attributes:
         runtime: Runs the executions and the guesser.
@@ -96,25 +91,22 @@ class ToolDriver:
         kept, content = None, None
         try:
             if not port.usable(value):
-                return self.record_failure(execution, f"not usable: {str(port.seen(value))[:200]}")
+                return self.end(execution, ExecutionState.FAILED, error=f"not usable: {str(port.seen(value))[:200]}")
             if execution.rule.effect is not Effect.WRITE:
                 kept = copy.deepcopy(value)
                 content = port.seen(kept)
         except Exception as problem:
-            return self.record_failure(execution, f"cannot be kept: {problem!r}")
+            return self.end(execution, ExecutionState.FAILED, error=f"cannot be kept: {problem!r}")
         failed_ahead = self._without_context.pop(execution.call.name, None)
         if failed_ahead is not None and execution.reason is None and port.takes_context:
             self._to_tell["context"] = (
                 f"{execution.call.name} failed ahead of time with {failed_ahead}, and not when the agent called it: "
                 f"calls ahead of time had no context. Give it: tools.run(message, context=...)"
             )
-        self._end(execution, ExecutionState.DONE, value=kept, content=content)
+        self.end(execution, ExecutionState.DONE, value=kept, content=content)
 
-    def record_failure(self, execution: Execution, error: str, *, stopped: bool = False) -> None:
-        """``execution`` has failed or was ``stopped``."""
-        self._end(execution, ExecutionState.CANCELLED if stopped else ExecutionState.FAILED, error=error)
-
-    def _end(self, execution: Execution, state: ExecutionState, **outcome: Any) -> None:
+    def end(self, execution: Execution, state: ExecutionState, **outcome: Any) -> None:
+        """``execution`` has ended; see ``Executions.end``."""
         self._machine.end_execution(execution, self.runtime.now(), state, **outcome)
         self.runtime.wake()
         self.carry_out()
@@ -124,17 +116,19 @@ class ToolDriver:
         context, variables = self.contexts[execution.run]  # type: ignore[index]
 
         async def execute(cancel: CancelToken) -> Any:
+            self._machine.executions.began(execution, self.runtime.now())
             return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
 
         def deliver(value: Any, error: BaseException | None) -> None:
             del self._tokens[execution]
             if error is None:
                 self.record_result(execution, port, value)
+            elif isinstance(error, CallCancelled | asyncio.CancelledError):
+                self.end(execution, ExecutionState.CANCELLED, error=repr(error))
             else:
-                stopped = isinstance(error, CallCancelled | asyncio.CancelledError)
-                if context is None and not stopped:
+                if context is None:
                     self._without_context[execution.call.name] = repr(error)
-                self.record_failure(execution, repr(error), stopped=stopped)
+                self.end(execution, ExecutionState.FAILED, error=repr(error))
 
         token = self._tokens[execution] = self.runtime.token()
         variables.copy().run(self.runtime.spawn, Job(execution.call.name, execute, deliver, token, is_async=True))

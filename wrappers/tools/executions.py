@@ -96,11 +96,6 @@ class Executions:
     # -- ahead of time -------------------------------------------------------------------------------------------
 
     @property
-    def num_speculative(self) -> int:
-        """The number of executions in flight ahead of time that no agent waits for."""
-        return sum(execution.is_speculative for execution in self._running.values())
-
-    @property
     def running(self) -> list[Execution]:
         """All executions in flight."""
         return list(self._running.values())
@@ -131,11 +126,17 @@ class Executions:
             old = self._kept.get(self._key(run, call))
             if old is not None:
                 self.drop(old, "replaced")
-            if keep and self._reason_to_wait(call.name, now) is None and self._is_to_keep(execution):
+            # A draw is for one agent; what was read outside of all runs is for nobody else, unless it is shared.
+            is_for_others = (run is not None or rule.shared) if rule.effect is Effect.READ else reason is not None
+            if keep and is_for_others and self._reason_to_wait(call.name, now) is None:
                 self._kept[self._key(run, call)] = execution
         self._running[execution.id] = execution
-        self._quota(call.name).begin(execution, now, speculative=reason is not None)
+        self._quota(call.name).let(execution, speculative=reason is not None)
         return execution
+
+    def began(self, execution: Execution, now: float) -> None:
+        """The tool gets the call now; ``begin`` has only let it through."""
+        self._quota(execution.call.name).began(execution, now)
 
     # -- the end of executions -----------------------------------------------------------------------------------
 
@@ -212,11 +213,6 @@ class Executions:
         if tool not in self._quotas:
             self._quotas[tool] = Quota(self._rules[tool].metered or HandlerLimit())
         return self._quotas[tool]
-
-    def _is_to_keep(self, execution: Execution) -> bool:
-        if execution.rule.effect is Effect.SAMPLE:
-            return execution.reason is not None
-        return execution.run is not None or execution.rule.shared
 
     def _reason_to_wait(self, tool: str, now: float) -> str | None:
         """Return which ``WRITE`` may still change what ``tool`` reads: one under way, or one in doubt, if any."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Iterable
@@ -76,10 +77,10 @@ def speculative_node(
     injected: set[str] = set()
     node: ToolNode
     if isinstance(tools, BlockingTools):
-        node = _BlockingNode(list(functions), wrap_tool_call=_blocking_wrapper(tools, injected), **options)
+        node = _BlockingNode(list(functions), wrap_tool_call=functools.partial(_call, tools, injected), **options)
         tools = tools.tools
     else:
-        node = _AwaitedNode(list(functions), awrap_tool_call=_wrapper(tools, injected), **options)
+        node = _AwaitedNode(list(functions), awrap_tool_call=functools.partial(_await, tools, injected), **options)
     injected.update(name for name, tool in node.tools_by_name.items() if _is_injected(tool))
     for tool in node.tools_by_name.values():
         schema = Tool(tool.name, tool.description, _parameters(tool))
@@ -91,34 +92,26 @@ def speculative_node(
     return node
 
 
-def _wrapper(
-    tools: SpeculativeTools, injected: set[str]
-) -> Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]:
-    async def wrap(request: Any, execute: Callable[[Any], Awaitable[Any]]) -> Any:
-        call = request.tool_call
-        if request.tool is None:
-            return await execute(request)  # which says that there is no such tool
-        name = request.tool.name
-        result = await tools.call(name, call["args"], lambda: execute(request), fresh=name in injected)
-        return _answer(result, call)
-
-    return wrap
+def _result(tools: Any, injected: set[str], request: Any, execute: Callable[[Any], Any]) -> Any:
+    """Return the result of the requested call, made through ``tools``; to be awaited if these are."""
+    if request.tool is None:
+        return execute(request)  # which says that there is no such tool
+    name = request.tool.name
+    return tools.call(name, request.tool_call["args"], lambda: execute(request), fresh=name in injected)
 
 
-def _blocking_wrapper(tools: BlockingTools, injected: set[str]) -> Callable[[Any, Callable[[Any], Any]], Any]:
-    def wrap(request: Any, execute: Callable[[Any], Any]) -> Any:
-        call = request.tool_call
-        if request.tool is None:
-            return execute(request)  # which says that there is no such tool
-        name = request.tool.name
-        return _answer(tools.call(name, call["args"], lambda: execute(request), fresh=name in injected), call)
-
-    return wrap
+def _call(tools: BlockingTools, injected: set[str], request: Any, execute: Callable[[Any], Any]) -> Any:
+    return _answer(_result(tools, injected, request, execute), request)
 
 
-def _answer(result: Any, call: Any) -> Any:
-    """Return ``result`` as the answer to ``call``: it may be that of an equal call."""
-    return result.model_copy(update={"tool_call_id": call["id"]}) if isinstance(result, ToolMessage) else result
+async def _await(tools: SpeculativeTools, injected: set[str], request: Any, execute: Callable[[Any], Any]) -> Any:
+    return _answer(await _result(tools, injected, request, execute), request)
+
+
+def _answer(result: Any, request: Any) -> Any:
+    """Return ``result`` as the answer to ``request``: it may be that of an equal call."""
+    own = {"tool_call_id": request.tool_call["id"]}
+    return result.model_copy(update=own) if isinstance(result, ToolMessage) else result
 
 
 def _ahead(tool: BaseTool) -> Callable[[dict[str, Any], Any], Awaitable[Any]]:

@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from spec_envs.checks import integer
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.checks import integer, number
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,6 @@ class ToolLimits:
             integer(name, getattr(self, name), least=least)
         for name in ("ttl_s", "min_latency_s", "doubt_s", "max_tokens", "max_money"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise InvalidConfiguration(f"{name} must be a number of at least 0, not {value!r}")
-        if not 0 <= self.min_probability <= 1:
-            raise InvalidConfiguration(f"min_probability must lie in [0, 1], not {self.min_probability!r}")
+            if value is not None:
+                number(name, value, least=0)
+        number("min_probability", self.min_probability, least=0, most=1)

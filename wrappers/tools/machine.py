@@ -222,7 +222,7 @@ class Machine:
             if against is not None:
                 self._hold_back(node, against)
                 continue
-            if self.executions.num_speculative >= self._limits.max_inflight:
+            if sum(each.is_speculative for each in self.executions.running) >= self._limits.max_inflight:
                 self._make_room()
                 self._hold_back(node, "no slot")
                 continue

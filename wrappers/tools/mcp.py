@@ -4,8 +4,7 @@ import dataclasses
 from typing import Any
 
 from spec_envs.extras import needed
-from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
-from spec_envs.wrappers.tools.ports import Port, qualified
+from spec_envs.wrappers.tools._mcp_results import ServerTools
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 with needed("spec_envs.wrappers.tools.mcp", "mcp"):
@@ -35,26 +34,23 @@ class SpeculativeClient(Client):
     tools: SpeculativeTools
     name: str = ""
     trust_annotations: bool = False
-    _added: set[str] = dataclasses.field(init=False, repr=False, default_factory=set)
-    _list: ToolList = dataclasses.field(init=False, repr=False)
+    _served: ServerTools = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Begin with an empty list of tools."""
         super().__post_init__()
-        self._list = ToolList(self.tools, self.name, trust_annotations=self.trust_annotations)
+        self._served = ServerTools(self.tools, self.name, self, trust_annotations=self.trust_annotations)
 
     async def __aexit__(self, *raised: Any) -> None:
         """Close the client; its tools are not called ahead of time any more."""
-        for tool in self._added:
-            self.tools.remove(tool)
-        self._added.clear()
+        self._served.remove_all()
         await super().__aexit__(*raised)
 
     async def list_tools(self, *args: Any, **options: Any) -> ListToolsResult:
         """List the tools as ``Client.list_tools`` does, and add them to the proxy."""
         listed = await super().list_tools(*args, **options)
         is_first = options.get("cursor") is None
-        self._list.add(listed.tools, is_first=is_first, is_last=listed.next_cursor is None)
+        self._served.read_list(listed.tools, is_first=is_first, is_last=listed.next_cursor is None)
         for tool in listed.tools:
             self._add(tool.name)
         return listed
@@ -64,7 +60,7 @@ class SpeculativeClient(Client):
     ) -> CallToolResult:
         """Call a tool as ``Client.call_tool`` does, through the proxy."""
         tool = self._add(name)
-        self._list.check(name)
+        self._served.check(name)
 
         async def make() -> CallToolResult:
             return await super(SpeculativeClient, self).call_tool(name, arguments, *args, **options)
@@ -73,11 +69,7 @@ class SpeculativeClient(Client):
         return result
 
     def _add(self, name: str) -> str:
-        tool = qualified(self.name, name)
-
         async def ahead(arguments: dict[str, Any], context: Any) -> Any:
             return await self.session.call_tool(name, arguments, allow_input_required=True)
 
-        self.tools.add(tool, Port(execute=ahead, content=content, usable=usable, source=self, takes_context=False))
-        self._added.add(tool)
-        return tool
+        return self._served.add(name, ahead)

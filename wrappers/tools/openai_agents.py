@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
-from spec_envs.wrappers.tools._mcp_results import ToolList, content, usable
+from spec_envs.wrappers.tools._mcp_results import ServerTools
 from spec_envs.wrappers.tools.ports import Port, qualified
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
@@ -105,39 +105,33 @@ def speculative_server(tools: SpeculativeTools, server: Server, *, trust_annotat
         raise InvalidConfiguration(f"the MCP server {server.name!r} is connected already; wrap it before connect()")
     wrapped: Any = copy.copy(server)
     call_tool, list_tools, cleanup = wrapped.call_tool, wrapped.list_tools, wrapped.cleanup
-    added: set[str] = set()
-    known = ToolList(tools, server.name, trust_annotations=trust_annotations)
+    served = ServerTools(tools, server.name, wrapped, trust_annotations=trust_annotations)
 
     def add(name: str, *, ahead: bool) -> None:
         async def execute(arguments: dict[str, Any], context: Any) -> Any:
             return await call_tool(name, arguments)
 
-        tool = qualified(server.name, name)
-        port = Port(execute=execute, content=content, usable=usable, source=wrapped, takes_context=False)
-        tools.add(tool, port, ahead=ahead)
-        added.add(tool)
+        served.add(name, execute, ahead=ahead)
 
     async def call(tool_name: str, arguments: dict[str, Any] | None, meta: dict[str, Any] | None = None) -> Any:
         tool, options = qualified(server.name, tool_name), {} if meta is None else {"meta": meta}
-        if tool not in added:
+        if tool_name not in served:
             add(tool_name, ahead=False)  # the tool was not listed, so it may need an approval
-        known.check(tool_name)
+        served.check(tool_name)
         return await tools.call(
             tool, arguments or {}, lambda: call_tool(tool_name, arguments, **options), fresh=meta is not None
         )
 
     async def listed(*args: Any, **options: Any) -> Any:
         found = await list_tools(*args, **options)
-        known.add(found)
+        served.read_list(found)
         for tool in found:
             as_function = MCPUtil.to_function_tool(tool, wrapped, convert_schemas_to_strict=False)
             add(tool.name, ahead=not as_function.needs_approval)
         return found
 
     async def cleaned_up() -> None:
-        for tool in added:
-            tools.remove(tool)
-        added.clear()
+        served.remove_all()
         await cleanup()
 
     wrapped.call_tool, wrapped.list_tools, wrapped.cleanup = call, listed, cleaned_up

@@ -12,14 +12,6 @@ def qualified(server: str, name: str) -> str:
     return f"{server}:{name}" if server else name
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _always(value: Any) -> bool:
-    return True
-
-
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
     """How a tool is called ahead of time, and how its results are read. Adapters make ports.
@@ -36,8 +28,8 @@ class Port:
     """
 
     execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
-    content: Callable[[Any], Any] = _as_it_is
-    usable: Callable[[Any], bool] = _always
+    content: Callable[[Any], Any] = lambda result: result
+    usable: Callable[[Any], bool] = lambda result: True
     source: Any = None
     takes_context: bool = True
 

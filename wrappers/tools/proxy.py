@@ -198,7 +198,8 @@ class SpeculativeTools:
         context = None if run is None else run.context
         execute = execute or (lambda: port.execute(dict(arguments), context))
         state = None if run is None or run.is_over else run._state
-        agent_call = self._machine.begin_call(state, self._call(tool, arguments), self._now(), fresh=fresh)
+        call, now = self._call(tool, arguments), self._driver.runtime.now()
+        agent_call = self._machine.begin_call(state, call, now, fresh=fresh)
         self._driver.carry_out()
         try:
             value = await self._result(state, agent_call, port, execute)
@@ -233,14 +234,16 @@ class SpeculativeTools:
             if execution.state is ExecutionState.DONE:
                 return copy.deepcopy(self._machine.take_result(agent_call))
             # The execution failed. Nobody sees its error: the agent executes the call itself.
-            self._machine.call_again(state, agent_call, self._now())
+            self._machine.call_again(state, agent_call, self._driver.runtime.now())
             self._driver.carry_out()
             execution = agent_call.execution
             assert execution is not None
+        self._machine.executions.began(execution, self._driver.runtime.now())
         try:
             value = await execute()
         except BaseException as error:
-            self._driver.record_failure(execution, repr(error), stopped=not isinstance(error, Exception))
+            ended = ExecutionState.FAILED if isinstance(error, Exception) else ExecutionState.CANCELLED
+            self._driver.end(execution, ended, error=repr(error))
             raise
         self._driver.record_result(execution, port, value)
         return value
@@ -335,9 +338,6 @@ class SpeculativeTools:
             raise InvalidConfiguration("these tools belong to another event loop; make them in the loop that uses them")
         self._driver.tell()
         return _current.get().get(self)
-
-    def _now(self) -> float:
-        return self._driver.runtime.now()
 
 
 def _seen(port: Port, value: Any) -> tuple[Any, bool]:

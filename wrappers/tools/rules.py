@@ -1,4 +1,4 @@
-"""What is declared of tools: what may be done with them (rules), how they are called (ports), and limits."""
+"""What is declared of tools: what may be done with them, and which parts of the outside world they touch."""
 
 import dataclasses
 from collections.abc import Mapping, Set

@@ -88,11 +88,6 @@ class PredictedCall:
 class AgentRun:
     """What an agent does from start to end of a task, and the predictions of what the agent does next.
 
-    Args:
-        number: The number of the run.
-        events: What has happened so far.
-        limits: What speculation may use.
-
     Attributes:
         number: The number of the run.
         events: What has happened.
@@ -108,12 +103,9 @@ class AgentRun:
         self.turn: list[AgentCall] = []
 
     def add(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], rest: float) -> None:
-        """Add the guesses of what comes after ``node``.
+        """Add the guesses of what comes after ``node``: calls and their probabilities, the most probable first.
 
-        Args:
-            node: The node.
-            guesses: Calls that may be executed ahead of time, with their probabilities, the most probable first.
-            rest: The probability of everything else; earlier guesses that are not repeated have at most this much.
+        Earlier guesses that are not repeated have at most the probability ``rest``, which is that of everything else.
         """
         made = {before.call.key for before in node.path if before.call}
         for child in node.children.values():

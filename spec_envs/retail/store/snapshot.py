@@ -1,7 +1,7 @@
 """The state of the shop as an immutable value: the loaded data, and on top of them the records that changed since.
 
-Records are JSON objects that all snapshots share, so nobody may change a record in place. Code that changes a record
-builds a new one, which shares its unchanged parts with the old one.
+Records are JSON objects that all snapshots share, and cannot be changed in place. Code that changes a record builds a
+new one, which shares its unchanged parts with the old one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from spec_envs.immutable import frozen
 from spec_envs.retail.store.data import (
     MODULUS,
     Record,
@@ -26,11 +27,18 @@ from spec_envs.retail.store.data import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """The new value of one record."""
+    """The new value of one record, which becomes a ``FrozenDict``.
+
+    Raises:
+        TypeError: ``record`` is not JSON data.
+    """
 
     table: Table
     key: str
     record: Record
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "record", frozen(self.record))
 
 
 #: The changes that a tool makes; empty for a tool that only reads.
@@ -59,7 +67,7 @@ class StoreSnapshot:
         self._shift = 0  # the digests of the changed records minus the digests of the records that they replace
 
     def get(self, table: Table, key: str) -> Record | None:
-        """Return the record, which must not be changed in place, or ``None`` if there is none."""
+        """Return the record, which cannot be changed in place, or ``None`` if there is none."""
         changed = self._changed.get((table, key))
         return changed[0] if changed is not None else self.initial.tables[table].get(key)
 

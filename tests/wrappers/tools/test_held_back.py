@@ -13,7 +13,7 @@ from spec_envs.conversation import ToolCall
 from spec_envs.handling import Usage
 from spec_envs.wrappers import HandlerLimit, SpeculativeTools, ToolLimits, ToolRule
 from spec_envs.wrappers.tools import Port, ToolStatistics
-from spec_envs.wrappers.tools._mcp_results import ToolList
+from spec_envs.wrappers.tools._mcp_results import ServerTools
 from tests.virtual_time import run
 
 READ, SAMPLE, WRITE = Effect.READ, Effect.SAMPLE, Effect.WRITE
@@ -69,7 +69,7 @@ def test_each_poll_of_a_tool_that_is_hinted_to_be_read_only_gets_an_answer_of_it
     async def main():
         name = f"{server}:now" if server else "now"
         async with SpeculativeTools({}, Always(guess(name))) as tools:
-            ToolList(tools, server, trust_annotations=True).add([Listed("now", True)])
+            ServerTools(tools, server, None, trust_annotations=True).read_list([Listed("now", True)])
             tool, calls = counting()
             tools.add(name, tool)
             answers = []
@@ -102,7 +102,7 @@ def test_each_poll_of_a_tool_that_is_hinted_to_be_read_only_gets_an_answer_of_it
 def test_what_is_declared_counts_more_than_a_hint(hint, trusted, declared, distinct):
     async def main():
         async with SpeculativeTools(declared, Always(guess("clock:now"))) as tools:
-            ToolList(tools, "clock", trust_annotations=trusted).add([Listed("now", hint)])
+            ServerTools(tools, "clock", None, trust_annotations=trusted).read_list([Listed("now", hint)])
             tool, _ = counting()
             tools.add("clock:now", tool)
             async with tools.run():
@@ -154,8 +154,8 @@ def test_a_name_that_the_server_has_not_listed_touches_nothing(name):
     async def main():
         limits = ToolLimits(doubt_s=60.0)
         async with SpeculativeTools({"s:read": READ}, NextRead(), limits=limits) as tools:
-            known = ToolList(tools, "s", trust_annotations=False)
-            known.add([Listed("read"), Listed("write")])
+            known = ServerTools(tools, "s", None, trust_annotations=False)
+            known.read_list([Listed("read"), Listed("write")])
             tool, _ = counting()
             tools.add("s:read", tool)
             misspelt = f"s:{name}"
@@ -174,10 +174,10 @@ def test_a_name_that_the_server_has_not_listed_touches_nothing(name):
 def test_a_list_of_tools_counts_once_all_of_its_pages_are_there(pages, last_page_is_there):
     async def main():
         async with SpeculativeTools({"s:read": READ}, NextRead(), limits=ToolLimits(doubt_s=60.0)) as tools:
-            known = ToolList(tools, "s", trust_annotations=False)
+            known = ServerTools(tools, "s", None, trust_annotations=False)
             for number in range(len(pages)):
                 is_last = number == len(pages) - 1 and last_page_is_there
-                known.add([Listed(f"tool{number}")], is_first=number == 0, is_last=is_last)
+                known.read_list([Listed(f"tool{number}")], is_first=number == 0, is_last=is_last)
             known.check("odd")
             tool, _ = counting()
             tools.add("s:read", tool)
@@ -191,8 +191,8 @@ def test_a_list_of_tools_counts_once_all_of_its_pages_are_there(pages, last_page
 def test_an_unlisted_tool_that_answers_is_a_write_from_then_on():
     async def main():
         async with SpeculativeTools({"s:read": READ}, Always(guess("s:read"))) as tools:
-            known = ToolList(tools, "s", trust_annotations=False)
-            known.add([Listed("read")])
+            known = ServerTools(tools, "s", None, trust_annotations=False)
+            known.read_list([Listed("read")])
             known.check("hidden")
             tool, _ = counting()
             hidden, _ = counting()
@@ -206,7 +206,7 @@ def test_an_unlisted_tool_that_answers_is_a_write_from_then_on():
                 known.check("hidden")
                 await asyncio.gather(tools.call("s:hidden", {}), tools.call("s:read", {}))
                 assert await tools.call("s:read", {}) != {"number": 2}
-            known.add([Listed("read"), Listed("hidden")])
+            known.read_list([Listed("read"), Listed("hidden")])
 
     run(main)
 

@@ -1,0 +1,125 @@
+"""Environments that draw from the global generators only late, or only after some actions: no rehearsal finds it."""
+
+from __future__ import annotations
+
+import random
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from spec_envs import Guess
+from spec_envs.values import key_of
+from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers.handlers import with_latency
+from tests.wrappers.loops import VIRTUAL, Answers, make
+
+DRAWS: dict[str, Callable[[], float]] = {
+    "random": lambda: random.random(),
+    "choice": lambda: random.choice([1.0, 2.0, 3.0]),
+    "gauss": lambda: random.gauss(0, 1),
+    "np.random": lambda: np.random.rand(),
+    "np.randn": lambda: np.random.randn(),
+    "both": lambda: np.random.rand() + random.random(),
+}
+
+
+class DrawsLate(gym.Env[Any, Any]):
+    """Draws from a global generator in its tenth step, and from then on in every third."""
+
+    observation_space, action_space = gym.spaces.Box(-1e9, 1e9, (2,)), gym.spaces.Discrete(4)
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self.draw = draw
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t, self.x = 0, float(self.np_random.random())
+        return np.array([self.x, 0.0]), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        if self.t >= 10 and self.t % 3 == 1:
+            self.x += self.draw()
+        self.x += self.np_random.random() * (1 + action)
+        return np.array([self.x, self.t]), self.x, self.t >= 25, False, {}
+
+
+def act(observation: Any) -> int:
+    return int(observation[0] * 1000) % 4
+
+
+def episode(env: gym.Env[Any, Any], choose: Callable[[Any], Any], odd: bool = False) -> Any:
+    """All that is seen of an episode, and the state of the global generators after it."""
+    random.seed(1)
+    np.random.seed(1)
+    if odd:
+        random.gauss(0, 1)
+        np.random.randn()  # it has made two numbers, and keeps one
+    observation, done = env.reset(seed=3)[0], False
+    seen = [key_of(observation)]
+    while not done:
+        observation, reward, done, *_ = env.step(choose(observation))
+        seen.append(key_of((observation, reward)))
+    return seen, random.getstate(), key_of(np.random.get_state())
+
+
+@pytest.mark.parametrize("odd", [False, True], ids=["fresh", "with a number kept"])
+@pytest.mark.parametrize("right", [True, False], ids=["right guesses", "wrong guesses"])
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_late_draw_changes_nothing_and_ends_speculation(name: str, right: bool, odd: bool, runtime: str) -> None:
+    guesser = Answers(act if right else lambda observation: 3 - act(observation))
+    expected = episode(DrawsLate(DRAWS[name]), act, odd)
+    options: dict[str, Any] = {"guessers": {"policy": guesser}, "max_inflight": 5, "runtime": runtime}
+    env = make(DrawsLate(DRAWS[name]), with_latency(act, 1.0), **options)
+    with env, pytest.warns(RuntimeWarning, match="draws from the global generator .*random"):
+        assert episode(env, env.act, odd) == expected
+        assert env.statistics.fork_failures == 1
+
+
+def test_draws_of_the_policy_are_the_policys() -> None:
+    def draws(observation: Any) -> int:
+        return (act(observation) + random.randrange(4) + int(np.random.rand() * 4)) % 4
+
+    class Many:
+        def guess(self, call: Any, k: int) -> list[Guess]:
+            return [Guess(number, 0.25) for number in range(4)]
+
+    env = DrawsLate(lambda: 1.0)
+    with (
+        SpeculativeWrapper(env, guessers={"policy": Many()}, k=4, runtime="simulation") as wrapped,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error")
+        assert episode(wrapped, draws) == episode(DrawsLate(lambda: 1.0), draws)
+
+
+def test_draws_of_another_thread_are_not_the_steps() -> None:
+    """As of a policy that waits for its model, and draws when to try again, while forks make their steps."""
+    drawn = threading.Event()
+
+    def policy(observation: Any) -> int:
+        for _ in range(20):
+            random.random()
+            np.random.rand()
+        drawn.set()
+        return act(observation)
+
+    env = SpeculativeWrapper(
+        DrawsLate(lambda: 1.0), policy, guessers={"policy": Answers(act)}, max_inflight=2, runtime=ThreadRuntime()
+    )
+    plain = DrawsLate(lambda: 1.0)
+    with env, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        observation, expected = env.reset(seed=3)[0], plain.reset(seed=3)[0]
+        done = False
+        while not done:
+            observation, _, done, *_ = env.step(env.act(observation))
+            expected = plain.step(act(expected))[0]
+            assert key_of(observation) == key_of(expected)
+    assert drawn.is_set()
