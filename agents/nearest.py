@@ -1,6 +1,5 @@
 """``NearestGuesser``: the responses that followed the most similar queries, for queries that are numbers."""
 
-import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import capped
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 #: The number of responses that are told apart when the numbers of a query are weighted; all others count as one.
@@ -96,7 +96,7 @@ class NearestGuesser:
         self._neighbours = neighbours
         self._strength = strength
         self._capacity = capacity
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._past: dict[tuple[str, int], _PastQueries] = {}
 
     def guess(self, call: Call, k: int) -> list[Guess]:

@@ -1,11 +1,11 @@
 """``Recent``: a bounded dictionary that forgets the entry that was not used for longest."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from spec_envs import InvalidConfiguration
+from spec_envs.pickling import Lock
 
 Value = TypeVar("Value")
 
@@ -24,7 +24,7 @@ class Recent(Generic[Value]):
         if capacity < 1:
             raise InvalidConfiguration(f"capacity must be at least 1, not {capacity!r}")
         self._capacity = capacity
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._entries: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable) -> Value | None:

@@ -20,6 +20,7 @@ from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.closing import Closing
+from spec_envs.pickling import MadeAnew
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -42,7 +43,7 @@ _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 _awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
 
-class ChatModel(Closing):
+class ChatModel(MadeAnew, Closing):
     """A chat model behind any server that speaks OpenAI's protocol, with the ``openai`` package as its client.
 
     Answers are streamed, so that a cancelled call closes its stream and the server stops. The tokens written until then

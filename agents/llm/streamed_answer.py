@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from spec_envs import Usage
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prices import Price
 from spec_envs.agents.llm.streamed_calls import StreamedCalls
+from spec_envs.pickling import Lock
 
 #: The fields in which servers send reasoning beside the answer.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
@@ -28,7 +28,7 @@ class TokenRates:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._read: list[float] = [1.0, float(_CHARACTERS)]  # sums of tokens and of characters
         self._hidden = [0.0, 0.0]  # sums of tokens and of seconds until the first piece
 

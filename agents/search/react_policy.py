@@ -60,17 +60,21 @@ class ReActPolicy(ChatPolicy):
         if max_tokens is not None and max_tokens < 1:
             raise InvalidConfiguration(f"max_tokens must be None or at least 1, not {max_tokens!r}")
 
-        def request(observation: Mapping[str, Any]) -> ChatRequest:
-            messages = chat_messages(observation, instructions)
-            return ChatRequest(messages=messages, max_tokens=max_tokens, temperature=temperature)
+        self._keep_thoughts = keep_thoughts
+        self._instructions = instructions
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+        super().__init__(model, PolicyPrompt(request=self._request, read=self._action))
 
-        def read(completion: Completion, observation: Any) -> str | dict[str, Any]:
-            act = _read(completion.text)
-            if not keep_thoughts or not act.thought:
-                return str(act)
-            return {"name": act.name, "arguments": {ARGUMENTS[act.name]: act.argument}, "thought": act.thought}
+    def _request(self, observation: Mapping[str, Any]) -> ChatRequest:
+        messages = chat_messages(observation, self._instructions)
+        return ChatRequest(messages=messages, max_tokens=self._max_tokens, temperature=self._temperature)
 
-        super().__init__(model, PolicyPrompt(request=request, read=read))
+    def _action(self, completion: Completion, observation: Any) -> str | dict[str, Any]:
+        act = _read(completion.text)
+        if not self._keep_thoughts or not act.thought:
+            return str(act)
+        return {"name": act.name, "arguments": {ARGUMENTS[act.name]: act.argument}, "thought": act.thought}
 
 
 def chat_messages(observation: Mapping[str, Any], instructions: str = INSTRUCTIONS) -> list[dict[str, str]]:

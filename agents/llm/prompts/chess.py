@@ -5,7 +5,7 @@ from typing import Any
 
 import chess
 
-from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
 from spec_envs.chess.notation import looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
@@ -106,8 +106,12 @@ def _tokens(text: str) -> list[str]:
     return [str(token) for token in _TOKEN.findall(text)]
 
 
+def _read(completion: Completion, observation: Any) -> Any:
+    return _move(completion.text, observation)
+
+
 #: For ``ChatPolicy``: the agent's move, in UCI notation. It also answers the ``Position`` that an opponent gets.
-CHESS = PolicyPrompt(request=_request, read=lambda completion, observation: _move(completion.text, observation))
+CHESS = PolicyPrompt(request=_request, read=_read)
 
 _MOVES = GuessPrompt(request=_guesses_request, read=_move)
 #: For ``ChatGuesser``: the moves of both sides.
