@@ -10,7 +10,8 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -62,7 +63,8 @@ class Usage:
         return bool(self.tokens_in or self.tokens_out or self.money)
 
 
-_NOTHING = Usage()
+#: The usage of what costs nothing.
+NOTHING = Usage()
 
 
 @dataclasses.dataclass(slots=True)
@@ -162,9 +164,9 @@ class CancelToken(NotPicklable):
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
         if not self._spent:
-            return _NOTHING, _NOTHING
+            return NOTHING, NOTHING
         now = self._now() if at is None else at
-        partial, full = Usage(), Usage()
+        partial, full = NOTHING, NOTHING
         for spent in tuple(self._spent):
             partial, full = partial + spent.usage * spent.share(now), full + spent.usage
         return partial, full
@@ -282,7 +284,15 @@ def answered(
     if begins is not None and not is_async(handler):
         begins()
     response = handler(query, cancel)
-    return _Awaited(response, begins) if inspect.isawaitable(response) else own_copy(response)
+    kind: Any = type(response)
+    if _may_be_awaited(kind) and inspect.isawaitable(response):
+        return _Awaited(response, begins)
+    return own_copy(response)
+
+
+@functools.lru_cache(maxsize=1024)  # asking a value itself takes as long as copying it
+def _may_be_awaited(kind: type) -> bool:
+    return issubclass(kind, (Awaitable, types.GeneratorType))
 
 
 class _Awaited:

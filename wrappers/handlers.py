@@ -63,6 +63,9 @@ class DecoratedHandler:
         InvalidConfiguration: ``inner`` is a coroutine function, and ``around`` is not.
     """
 
+    effect: Effect
+    max_inflight: int
+
     def __init__(self, inner: Callable[..., Any], around: Around) -> None:
         self.is_async = is_async(inner)
         if self.is_async and not is_async(around):

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration, Usage
+from spec_envs.agents.llm.endings import Endings, Listener
 from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
@@ -107,6 +108,7 @@ class ChatModel(MadeAnew, Closing):
         self._max_retries = max_retries
         self._parameters = Parameters(name, options)
         self._rates = TokenRates()
+        self._endings = Endings()
         self._lock = threading.Lock()
         self._closed = False
         clients: _Clients = weakref.WeakKeyDictionary()
@@ -154,6 +156,7 @@ class ChatModel(MadeAnew, Closing):
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
         answer = Answer(query, self._parameters.limit(query))
+        listener = Listener(query, self._endings.may_leave)
         _awaited.set((answer, cancel))
         failure: str | None = None
         try:
@@ -161,6 +164,11 @@ class ChatModel(MadeAnew, Closing):
             async with stream:
                 async for chunk in stream:
                     answer.add(chunk, cancel.now())
+                    if listener.may_leave(answer):
+                        answer.leave()
+                        break
+                else:
+                    self._endings.heard_out(answer)
             if answer.unstreamed and not answer.is_complete:
                 answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:

@@ -73,7 +73,8 @@ class Answer:
         self._calls = StreamedCalls(request.tools)
         self._logprobs: list[tuple[str, float]] = []
         self._finish_reason = ""
-        self._pieces = self._characters = self._reasoned = 0
+        self.pieces = 0  # of text, shown reasoning and tool calls
+        self._characters = self._reasoned = 0
 
     def sent(self, now: float) -> None:
         """Record that the request is sent at ``now``; called again for each retry."""
@@ -131,19 +132,33 @@ class Answer:
         calls = message.get("tool_calls") or []
         for piece in calls if isinstance(calls, list) else [calls]:
             written += self._calls.add(piece) if piece is not None else ()
-        self._pieces += sum(map(bool, written))
+        self.pieces += sum(map(bool, written))
         self._characters += sum(map(len, written))
         return any(written)
 
     @property
     def has_begun(self) -> bool:
         """Whether any output or usage has arrived."""
-        return bool(self._pieces) or self._reported is not None
+        return bool(self.pieces) or self._reported is not None
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server has given the reason why the answer ended."""
+        """Whether the server has given the reason why the answer ended, or nobody listens any longer."""
         return bool(self._finish_reason)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
+    def has_call(self) -> bool:
+        """Whether the first tool call is complete."""
+        return self._calls.has_first
+
+    def leave(self) -> None:
+        """Record that the rest does not matter."""
+        self._finish_reason = "stop"
 
     def usage(self, price: Price | None, rates: TokenRates, now: float) -> Usage:
         """Return the cost by ``now``: the reported usage, or else an estimate. Without a price no money is counted.
@@ -157,7 +172,7 @@ class Answer:
             return price.usage(self.tokens_in, self._reported, self.cached)
         if self._sent is None:  # the server does not work on the request
             return price.usage(0, 0)
-        seen = max(self._pieces, self._characters // _CHARACTERS)
+        seen = max(self.pieces, self._characters // _CHARACTERS)
         hidden = rates.hidden(self.silence_s or self._silence_s(now))
         return price.usage(rates.read(self.characters_in), min(seen + hidden, self._limit or math.inf))
 
@@ -167,7 +182,7 @@ class Answer:
     def completion(self, usage: Usage) -> Completion:
         """Return the whole answer, with ``usage``."""
         return Completion(
-            text="".join(self._text),
+            text=self.text,
             tool_calls=self._calls.requests(),
             usage=usage,
             finish_reason=self._finish_reason,

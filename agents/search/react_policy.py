@@ -25,6 +25,8 @@ _USAGE = "search[entity], lookup[keyword] or finish[answer]"
 _NAME = rf"({'|'.join(ARGUMENTS)})\s*\["
 _LABELLED = re.compile(rf"^\W*action\b[\s\d]*:\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
 _BARE = re.compile(rf"^\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
+#: What follows an action does not matter. Listening goes on where brackets are nested.
+_UNTIL = rf"(?im){_LABELLED.pattern}[^\[\]\n]*\]"
 _LABEL = re.compile(r"^\W*thought\b[\s\d]*:\s*", re.IGNORECASE)
 _MAX_THOUGHT = 800
 
@@ -68,7 +70,7 @@ class ReActPolicy(ChatPolicy):
 
     def _request(self, observation: Mapping[str, Any]) -> ChatRequest:
         messages = chat_messages(observation, self._instructions)
-        return ChatRequest(messages=messages, max_tokens=self._max_tokens, temperature=self._temperature)
+        return ChatRequest(messages=messages, max_tokens=self._max_tokens, temperature=self._temperature, until=_UNTIL)
 
     def _action(self, completion: Completion, observation: Any) -> str | dict[str, Any]:
         act = _read(completion.text)
