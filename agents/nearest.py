@@ -1,6 +1,5 @@
 """``NearestGuesser``: the responses that followed the most similar queries, for queries that are numbers."""
 
-import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from spec_envs import Call, Guess
 from spec_envs.agents.calibration import capped
 from spec_envs.checks import integer
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 #: The number of responses that are told apart when the numbers of a query are weighted; all others count as one.
@@ -94,7 +94,7 @@ class NearestGuesser:
         self._neighbours = integer("neighbours", neighbours, least=1)
         self._strength = strength
         self._capacity = integer("capacity", capacity, least=1)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._past: dict[tuple[str, int], _PastQueries] = {}
 
     def guess(self, call: Call, k: int) -> list[Guess]:

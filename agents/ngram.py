@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.recent import Recent
 from spec_envs.checks import integer
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
+from spec_envs.pickling import Lock
 
 _VERSION = 1
 #: The symbol of a message to the user.
@@ -37,7 +37,7 @@ class NGramGuesser:
 
     def __init__(self, *, order: int = 3, capacity: int = 100_000) -> None:
         self._order, self._capacity = integer("order", order, least=0), capacity
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._counts: Recent[Counter[str]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:

@@ -1,11 +1,11 @@
 """``Recent``: a bounded dictionary that forgets the entry that was not used for longest."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from spec_envs.checks import integer
+from spec_envs.pickling import Lock
 
 Value = TypeVar("Value")
 
@@ -19,7 +19,7 @@ class Recent(Generic[Value]):
 
     def __init__(self, capacity: int) -> None:
         self._capacity = integer("capacity", capacity, least=1)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._entries: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable) -> Value | None:

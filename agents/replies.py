@@ -3,7 +3,6 @@
 import dataclasses
 import operator
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.recent import Recent
+from spec_envs.pickling import Lock
 
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.?!\n]*\?")
@@ -67,7 +67,7 @@ class ReplyGuesser:
             raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
         self._said = said or operator.attrgetter("said")
         self._strength = strength
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._replies: Recent[Counter[Template]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:

@@ -9,6 +9,7 @@ import gymnasium as gym
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
@@ -49,7 +50,7 @@ class _Begun:
     answers: list[Answered] = dataclasses.field(default_factory=list)
 
 
-class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
+class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
     """``SpeculativeWrapper`` for async handlers, policies and guessers: the same loop, awaited.
 
     Every call of a coroutine function is a task of its own on the running event loop; the tasks of a discarded branch

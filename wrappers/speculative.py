@@ -13,6 +13,7 @@ from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
 from spec_envs.handling import is_async
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
@@ -29,7 +30,7 @@ ActType = TypeVar("ActType")
 
 
 class SpeculativeWrapper(
-    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+    NotPicklable, gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
 ):
     """Makes an agent faster without changing what the agent does.
 

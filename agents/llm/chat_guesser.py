@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import math
 import re
-import threading
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -21,6 +20,7 @@ from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_G
 from spec_envs.agents.llm.prompts.retail import RETAIL_GUESSES
 from spec_envs.agents.llm.prompts.tuning import TUNING_GUESSES
 from spec_envs.agents.recent import Recent
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 #: By name, a prompt for each handler; ``"*"`` is any other handler.
@@ -78,7 +78,7 @@ class ChatGuesser:
         self.unpriced = self._prompter.unpriced
         self._told = False
         self._offers: Recent[_Offer] = Recent(capacity)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._past: dict[str, collections.deque[tuple[Any, Any]]] = {}
 
     def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:

@@ -57,6 +57,11 @@ class StreamedCalls:
         call.arguments += arguments
         return name, arguments
 
+    @property
+    def has_first(self) -> bool:
+        """Whether the first call is complete."""
+        return bool(self._calls) and self._calls[0].index in (None, 0) and self._calls[0].is_complete
+
     def requests(self) -> tuple[ToolRequest, ...]:
         """Return the calls by their index, or in the order of their first pieces if the indexes do not tell."""
         calls = [call for call in self._calls if call.name or call.arguments]

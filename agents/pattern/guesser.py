@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from spec_envs.conversation import (
     tools_from_schemas,
 )
 from spec_envs.json_files import parsed
+from spec_envs.pickling import Lock
 
 _VERSION = 1
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.
@@ -83,7 +83,7 @@ class PatternGuesser:
         self._outcome = outcome or _as_call
         self._reads = reads
         self._extra = extra
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._memory = Memory()
         self._windows = {seen: WindowModel(seen) for seen in (True, False)}
         self._indices: list[Index] = []

@@ -25,6 +25,8 @@ _USAGE = "search[entity], lookup[keyword] or finish[answer]"
 _NAME = rf"({'|'.join(ARGUMENTS)})\s*\["
 _LABELLED = re.compile(rf"^\W*action\b[\s\d]*:\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
 _BARE = re.compile(rf"^\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
+#: What follows an action does not matter. Listening goes on where brackets are nested.
+_UNTIL = rf"(?im){_LABELLED.pattern}[^\[\]\n]*\]"
 _LABEL = re.compile(r"^\W*thought\b[\s\d]*:\s*", re.IGNORECASE)
 _MAX_THOUGHT = 800
 
@@ -59,17 +61,21 @@ class ReActPolicy(ChatPolicy):
     ) -> None:
         max_tokens = integer_or_none("max_tokens", max_tokens, least=1)
 
-        def request(observation: Mapping[str, Any]) -> ChatRequest:
-            messages = chat_messages(observation, instructions)
-            return ChatRequest(messages=messages, max_tokens=max_tokens, temperature=temperature)
+        self._keep_thoughts = keep_thoughts
+        self._instructions = instructions
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+        super().__init__(model, PolicyPrompt(request=self._request, read=self._action))
 
-        def read(completion: Completion, observation: Any) -> str | dict[str, Any]:
-            act = _read(completion.text)
-            if not keep_thoughts or not act.thought:
-                return str(act)
-            return {"name": act.name, "arguments": {ARGUMENTS[act.name]: act.argument}, "thought": act.thought}
+    def _request(self, observation: Mapping[str, Any]) -> ChatRequest:
+        messages = chat_messages(observation, self._instructions)
+        return ChatRequest(messages=messages, max_tokens=self._max_tokens, temperature=self._temperature, until=_UNTIL)
 
-        super().__init__(model, PolicyPrompt(request=request, read=read))
+    def _action(self, completion: Completion, observation: Any) -> str | dict[str, Any]:
+        act = _read(completion.text)
+        if not self._keep_thoughts or not act.thought:
+            return str(act)
+        return {"name": act.name, "arguments": {ARGUMENTS[act.name]: act.argument}, "thought": act.thought}
 
 
 def chat_messages(observation: Mapping[str, Any], instructions: str = INSTRUCTIONS) -> list[dict[str, str]]:
