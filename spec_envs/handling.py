@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 
 
@@ -60,7 +63,8 @@ class Usage:
         return bool(self.tokens_in or self.tokens_out or self.money)
 
 
-_NOTHING = Usage()
+#: The usage of what costs nothing.
+NOTHING = Usage()
 
 
 @dataclasses.dataclass(slots=True)
@@ -80,7 +84,7 @@ class _Spending:
         return max(0.0, passed / self.seconds) if self.seconds else 0.0
 
 
-class CancelToken:
+class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
     A handler need not use it: one that never looks at its token is correct, only slower to stop. This class uses the
@@ -160,9 +164,9 @@ class CancelToken:
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
         if not self._spent:
-            return _NOTHING, _NOTHING
+            return NOTHING, NOTHING
         now = self._now() if at is None else at
-        partial, full = Usage(), Usage()
+        partial, full = NOTHING, NOTHING
         for spent in tuple(self._spent):
             partial, full = partial + spent.usage * spent.share(now), full + spent.usage
         return partial, full
@@ -248,7 +252,7 @@ def as_handler(function: Handler) -> Handler:
     """
     predict = _predict_of(function)
     if predict is not None:
-        return _Adapted(function, lambda query: _action(predict, query))
+        return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
     parameters = list(_parameters(function).values())[:2]
@@ -280,7 +284,15 @@ def answered(
     if begins is not None and not is_async(handler):
         begins()
     response = handler(query, cancel)
-    return _Awaited(response, begins) if inspect.isawaitable(response) else own_copy(response)
+    kind: Any = type(response)
+    if _may_be_awaited(kind) and inspect.isawaitable(response):
+        return _Awaited(response, begins)
+    return own_copy(response)
+
+
+@functools.lru_cache(maxsize=1024)  # asking a value itself takes as long as copying it
+def _may_be_awaited(kind: type) -> bool:
+    return issubclass(kind, (Awaitable, types.GeneratorType))
 
 
 class _Awaited:
@@ -357,14 +369,19 @@ def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
     So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
     """
     accepted = [name for name in ("cancel", "early") if name in _parameters(guess)]
+    return functools.partial(_guessed, guess, accepted)
 
-    def adapted(
-        call: Any, k: int, cancel: CancelToken | None = None, early: Callable[[Any], None] = lambda guesses: None
-    ) -> Result:
-        available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
-        return guess(call, k, **{name: available[name] for name in accepted})
 
-    return adapted
+def _guessed(
+    guess: Callable[..., Result],
+    accepted: list[str],
+    call: Any,
+    k: int,
+    cancel: CancelToken | None = None,
+    early: Callable[[Any], None] = lambda guesses: None,
+) -> Result:
+    available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
+    return guess(call, k, **{name: available[name] for name in accepted})
 
 
 def declared_effect(what: str, handler: object) -> Effect | None:

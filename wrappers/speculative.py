@@ -13,7 +13,9 @@ from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
 from spec_envs.handling import is_async
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.options import SessionOptions
@@ -28,7 +30,7 @@ ActType = TypeVar("ActType")
 
 
 class SpeculativeWrapper(
-    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+    NotPicklable, gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
 ):
     """Makes an agent faster without changing what the agent does.
 
@@ -68,6 +70,7 @@ class SpeculativeWrapper(
         guard: Run ahead only where that pays, measured against steps that are run plainly: never more than 5 % or
             0.1 ms a step slower than the plain loop. Default: yes on the wall clock, no in virtual time. ``False``: run
             ahead from the first step on, and always.
+        estimates: What is known of handlers and guessers, where several wrappers are to share it.
 
     Info:
         ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
@@ -99,6 +102,7 @@ class SpeculativeWrapper(
         prove_every: int = 100,
         max_trace_events: int = 100_000,
         guard: bool | None = None,
+        estimates: Estimates | None = None,
     ) -> None:
         options = SessionOptions(
             policy=policy,
@@ -114,6 +118,7 @@ class SpeculativeWrapper(
             prove_every=prove_every,
             max_trace_events=max_trace_events,
             guard=guard,
+            estimates=estimates,
         )
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())

@@ -217,7 +217,8 @@ class Driver:
                 finally:
                     self._runtime.wake()
         finally:
-            self._cancel_all()
+            if self._to_cancel:
+                self._cancel_all()
 
     def _cancel_all(self) -> None:
         """Tell the handlers that nobody waits for to stop; those that an interrupt leaves are told next time."""
@@ -327,7 +328,7 @@ class Driver:
         partial, full = token.usage()
         try:
             if run.state is RunState.CANCELLED:
-                return self._tree.stopped(run, partial, now)
+                return self._tree.stopped(run, partial, now, full=full)
             if error is not None:
                 return self._tree.failed(run, error, partial, now)
             return self._tree.responded(run, response, partial, now)

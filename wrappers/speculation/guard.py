@@ -31,6 +31,8 @@ _MACHINERY_S, _NEW = 2e-3, 0.2
 _TRIED, _LEAST_GAIN = 40, 0.01
 #: Plain cycles after the first failure, twice as many after each further one.
 _REST, _MOST_REST = 40, 10_000
+#: Cycles ahead until the first control, where all that is known is from an earlier wrapper.
+_RECALLED = 5
 #: Cycles between two controls: from, to; in a control the first cycle does not count.
 _GAPS, _LONG_GAPS, _CONTROL = (30, 90), (60, 140), 3
 
@@ -88,6 +90,7 @@ class Guard:
         self._failures, self._rest, self._left = 0, 0, 0
         self._machinery_s = _MACHINERY_S
         self._tried, self._gain_s, self._expected_s = 0, 0.0, 0.0
+        self._is_recalled = False
         if record is not None:
             self._recall(record)
 
@@ -98,8 +101,10 @@ class Guard:
         self._plain.add(Cycle(record.plain_s, record.calls_s, calls, cpu=record.cpu))
         self._machinery_s = record.machinery_s
         self._failures = record.failures
+        self._is_recalled = True
         if record.pays or (self.waits and not record.failures):
             self._go_ahead()
+            self._left = _RECALLED
         elif record.failures:
             self._rest = _REST
 
@@ -146,6 +151,8 @@ class Guard:
         self._elapsed_s += cycle.seconds
         self._steps += 1
         if cycle.settled and not cycle.ahead and self.mode is not Mode.WARMING:
+            if self._is_recalled:  # what was known of another wrapper may not hold here
+                self._is_recalled, self._plain = False, Window(_MEMORY)
             self._plain.add(cycle)
         elif self._plain:
             self.lost(cycle.seconds - self._expected(cycle))

@@ -15,6 +15,7 @@ from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, Reset
 from spec_envs.forking import fork
 from spec_envs.handling import Handler, Usage, greatest_usage
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt, prefetch_of
@@ -78,6 +79,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        estimates = Estimates() if options.estimates is None else options.estimates
         quotas = limits.quotas()
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
@@ -90,6 +92,7 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                estimates=estimates,
                 quotas=quotas,
                 greatest_usage=self._greatest_usage,
             )

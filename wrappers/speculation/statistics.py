@@ -154,10 +154,10 @@ class Statistics:
 
     def __str__(self) -> str:
         calls = ", ".join(f"{count} {outcome}" for outcome, count in self.calls.items() if count) or "none"
+        took = f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls; machinery {self.machinery_s:.3g} s"
         lines = [
             f"time      {self.inside_s:.3g} s: {sentence_of(self.control, self.saved, has_guard=self.guard != 'none')}",
-            f"waits     {self.waited_s:.3g} s for calls of {self.sequential_s:.3g} s; "
-            f"machinery {self.machinery_s:.3g} s",
+            f"waits     {took}",
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",
         ]

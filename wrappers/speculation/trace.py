@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
@@ -55,9 +55,6 @@ class TraceEvent:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
-_NOTHING = Usage()
-
-
 class Trace:
     """The last ``max_events`` events of a wrapper, oldest first."""
 
@@ -91,7 +88,7 @@ class Trace:
         if run is None and node is not None:
             run = node.run
         call = run.call if run is not None else node.call if node is not None else None
-        usage = usage or _NOTHING
+        usage = usage or NOTHING
         where: tuple[int | None, ...] = (None, None, None)
         if node is not None:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)

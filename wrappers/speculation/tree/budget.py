@@ -7,13 +7,11 @@ import functools
 from collections.abc import Callable, Mapping
 
 from spec_envs.calls import Call
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run
 
-NOTHING = Usage()
-#: What a call uses at most; ``None``: unknown.
 GreatestUsage = Callable[[Call], Usage | None]
 
 
