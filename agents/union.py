@@ -1,7 +1,6 @@
 """``UnionGuesser``: merges the guesses of several guessers."""
 
 import logging
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
 from spec_envs.closing import Closing
 from spec_envs.handling import as_guess, is_async, unpriced_model
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class UnionGuesser(Closing):
         self._reliability = [Reliability() for _ in self.guessers]
         self._own = [Reliability() for _ in self.guessers]  # of the union of the first member, of the first two, …
         self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._failures = [0] * len(self.guessers)
 
     @property

@@ -13,7 +13,9 @@ from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
 from spec_envs.handling import is_async
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.options import SessionOptions
@@ -28,7 +30,7 @@ ActType = TypeVar("ActType")
 
 
 class SpeculativeWrapper(
-    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+    NotPicklable, gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
 ):
     """Makes an agent faster without changing what the agent does.
 
@@ -65,6 +67,7 @@ class SpeculativeWrapper(
         prove_every: Of the committed steps of such an environment, every how-many-th is made again on another fork and
             compared. A step costs about as much again, so the default costs less than 1 % of the time. 0: none.
         max_trace_events: The number of events kept in ``trace``.
+        estimates: What is known of handlers and guessers, where several wrappers are to share it.
 
     Info:
         ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
@@ -95,6 +98,7 @@ class SpeculativeWrapper(
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
+        estimates: Estimates | None = None,
     ) -> None:
         options = SessionOptions(
             policy=policy,
@@ -109,6 +113,7 @@ class SpeculativeWrapper(
             rehearse=rehearse,
             prove_every=prove_every,
             max_trace_events=max_trace_events,
+            estimates=estimates,
         )
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())

@@ -14,13 +14,14 @@ from typing import Any
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of, warn_of_stuck
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
 
 
-class AsyncioRuntime:
+class AsyncioRuntime(NotPicklable):
     """Runs an episode on the event loop in which it is first used."""
 
     def __init__(self) -> None:

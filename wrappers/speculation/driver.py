@@ -315,7 +315,7 @@ class Driver:
         partial, full = token.usage()
         try:
             if run.state is RunState.CANCELLED:
-                return self._tree.stopped(run, partial, now)
+                return self._tree.stopped(run, partial, now, full=full)
             if error is not None:
                 return self._tree.failed(run, error, partial, now)
             return self._tree.responded(run, response, partial, now)

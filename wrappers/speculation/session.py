@@ -16,6 +16,7 @@ from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Prefetcher
 from spec_envs.handling import CancelToken, Handler, Usage, as_guess, greatest_usage
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
@@ -84,6 +85,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        estimates = Estimates() if options.estimates is None else options.estimates
         quotas = limits.quotas()
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
@@ -96,6 +98,7 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                estimates=estimates,
                 quotas=quotas,
                 greatest_usage=self._greatest_usage,
             )

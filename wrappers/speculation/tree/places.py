@@ -27,12 +27,13 @@ class Places:
     def __init__(
         self,
         limits: Limits,
+        calls: dict[str, CallEstimate],
         wasted: Usage = NOTHING,
         quotas: Mapping[str, Quota] | None = None,
         inflight: Container[Run] = (),
         greatest_usage: GreatestUsage = lambda call: None,
     ) -> None:
-        self.calls: dict[str, CallEstimate] = {}
+        self.calls = calls
         self.num_speculative = 0
         self._limits = limits
         self._max_inflight = limits.max_inflight
@@ -62,13 +63,8 @@ class Places:
         quota = self._quotas.get(handler)
         return None if quota is None else quota.authoritative_from(now)
 
-    def is_worth_it(self, call: Call, probability: float) -> bool:
-        """Whether the time that ``call`` may save is worth its money, and the budget holds its usage."""
-        estimate = self.calls.get(call.handler)
-        worth = self._limits.money_per_s
-        if estimate is not None and worth is not None:
-            if probability * estimate.seconds.mean(0.0) * worth < estimate.money.mean(0.0):
-                return False
+    def has_budget(self, call: Call) -> bool:
+        """Whether the budgets hold the usage of ``call``."""
         return self._budget.holds(call)
 
     # -- what happens to calls -----------------------------------------------------------------------------------
