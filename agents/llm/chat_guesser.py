@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, HandlerFailed
-from spec_envs.agents.calibration import RankCalibration, Reliability, capped
+from spec_envs.agents.calibration import RankCalibration, Reliability
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompting import AnswerCut, Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected, named
@@ -37,12 +37,8 @@ _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+[.):]\s+)?`*\s*(.*?)\s*`*\s*$", r
 _PAST = 8
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Offer:
-    """The guesses for a call: keys, best first, and the probabilities that their log-probabilities claim, if known."""
-
-    keys: tuple[Hashable, ...]
-    claims: tuple[float, ...] | None
+#: The guesses for a call: keys, best first, and the probabilities that their log-probabilities claim, if known.
+_Offer = tuple[tuple[Hashable, ...], tuple[float, ...] | None]
 
 
 class ChatGuesser:
@@ -100,14 +96,13 @@ class ChatGuesser:
         """Learn which guess was right, if this call was guessed, and remember the response as an example."""
         with self._lock:
             self._past.setdefault(call.handler, collections.deque(maxlen=_PAST)).append((call.query, response))
-        offer = self._offers.get(call.key)
-        if offer is None or not offer.keys:
-            return
-        key = key_of(response)
-        rank = offer.keys.index(key) if key in offer.keys else None
-        if offer.claims is not None:
-            self.reliability.observe(rank, offer.claims)
-        self.ranks.observe(rank, len(offer.keys))
+        keys, claims = self._offers.get(call.key) or ((), None)
+        if keys:
+            key = key_of(response)
+            rank = keys.index(key) if key in keys else None
+            if claims is not None:
+                self.reliability.observe(rank, claims)
+            self.ranks.observe(rank, len(keys))
 
     def _steps(self, call: Call, k: int) -> Steps[list[Guess]]:
         prompt = self.prompts.get(call.handler) or self.prompts.get("*")
@@ -142,11 +137,11 @@ class ChatGuesser:
     def _offered(self, call: Call, ranked: Sequence[_Line]) -> list[Guess]:
         conditional = [line.probability for line in ranked]
         claims = None if None in conditional else _broken_stick([p for p in conditional if p is not None])
-        self._offers.put(call.key, _Offer(tuple(line.key for line in ranked), claims))
+        self._offers.put(call.key, (tuple(line.key for line in ranked), claims))
         if claims is None:
             probabilities = self.ranks.probabilities(len(ranked))
         else:
-            probabilities = capped(self.reliability.corrected(claims))
+            probabilities = self.reliability.corrected(claims)
         return [Guess(line.response, p) for line, p in zip(ranked, probabilities, strict=True)]
 
 
