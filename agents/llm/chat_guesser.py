@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import math
 import re
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -49,8 +48,8 @@ class ChatGuesser:
     if all guesses before it are wrong. These claims are corrected by how often they came true. Without
     log-probabilities, the probability of a guess is the share of guesses of its rank that were right so far.
 
-    If an answer has no usable line, the model is prompted once more, with the reason; after that there is no guess.
-    There is none either, and a warning the first time, if the answer was cut twice.
+    If an answer has no usable line, the model is prompted once more, with the reason; after that there is no guess. An
+    answer that was cut twice is a failure; a wrapper counts it in its statistics, and tells the first one.
 
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
@@ -76,7 +75,6 @@ class ChatGuesser:
         self.reliability = Reliability()
         self._prompter = Prompter(model)
         self.unpriced = self._prompter.unpriced
-        self._told = False
         self._offers: Recent[_Offer] = Recent(capacity)
         self._lock = Lock()
         self._past: dict[str, collections.deque[tuple[Any, Any]]] = {}
@@ -85,7 +83,7 @@ class ChatGuesser:
         """Return at most ``k`` guesses, most likely first; none if no line of the answers can be read.
 
         Raises:
-            HandlerFailed: The model gave no answer.
+            HandlerFailed: The model gave no answer, or one that was cut twice.
             CallCancelled: The token was cancelled.
         """
         return self._prompter.run(self._steps(call, k), cancel or CancelToken())
@@ -116,23 +114,12 @@ class ChatGuesser:
             request = prompt.request(call.query, k, past)
         except (TypeError, ValueError, LookupError):  # a query of another domain
             return []
-        try:
-            completion = yield from self._prompted(request)
-            ranked, wrong = _read(prompt, completion, call.query, k)
-            if not ranked:
-                completion = yield from self._prompted(corrected(request, completion, wrong))
-                ranked, _ = _read(prompt, completion, call.query, k)
-        except AnswerCut as error:
-            self._tell(f"a ChatGuesser has no guesses for {call.handler!r}: {error}")
-            return []
+        completion = yield from self._prompted(request)
+        ranked, wrong = _read(prompt, completion, call.query, k)
+        if not ranked:
+            completion = yield from self._prompted(corrected(request, completion, wrong))
+            ranked, _ = _read(prompt, completion, call.query, k)
         return self._offered(call, ranked)
-
-    def _tell(self, what: str) -> None:
-        """Warn of the first answer that was cut; further ones are not told."""
-        with self._lock:
-            told, self._told = self._told, True
-        if not told:
-            warnings.warn(what, stacklevel=2)
 
     def _prompted(self, request: ChatRequest) -> Steps[Completion]:
         if not self.logprobs:
