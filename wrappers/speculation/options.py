@@ -14,6 +14,8 @@ from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
+from spec_envs.wrappers.speculation.episode import prefetch_of
+from spec_envs.wrappers.speculation.guessing import AsGuesser
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
 from spec_envs.wrappers.speculation.tree.limits import Limits
 
@@ -59,6 +61,21 @@ class SessionOptions:
     def as_arguments(self) -> dict[str, Any]:
         """Return the options as keyword arguments of ``SpeculativeWrapper``, each as the user gave it."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def as_tree_arguments(self) -> dict[str, Any]:
+        """Return what the speculation tree is told of these options, as keyword arguments."""
+        return {
+            "guessable": frozenset(self.guessers or ()),
+            "prefetching": frozenset(self.prefetchers or ()),
+            "external": frozenset({POLICY}) if self.policy is None else frozenset(),
+            "canonical": self.canonical,
+            "shadow_every": self.shadow_every,
+        }
+
+    def all_guessers(self) -> dict[str, Guesser | AsyncGuesser]:
+        """Return the guessers and prefetchers, by the name of the handler whose responses they predict."""
+        prefetchers = {prefetch_of(name): AsGuesser(each) for name, each in (self.prefetchers or {}).items()}
+        return {**(self.guessers or {}), **prefetchers}
 
     def check_names(self, handlers: Mapping[str, Handler]) -> None:
         """Check that every guesser and prefetcher is for the policy or for one of the environment's ``handlers``.

@@ -18,9 +18,8 @@ from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt, prefetch_of
+from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
 from spec_envs.wrappers.speculation.guard import Guard, Mode
-from spec_envs.wrappers.speculation.guessing import AsGuesser
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
@@ -75,7 +74,6 @@ class Session:
         self._owner = owner
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
-        guessers, prefetchers = options.guessers or {}, options.prefetchers or {}
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
@@ -85,11 +83,7 @@ class Session:
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
                 limits,
-                guessable=frozenset(guessers),
-                prefetching=frozenset(prefetchers),
-                external=frozenset() if options.policy is not None else frozenset({POLICY}),
-                canonical=options.canonical,
-                shadow_every=options.shadow_every,
+                **options.as_tree_arguments(),
                 inflight=inflight,
                 wasted=self._ledger.wasted,
                 estimates=estimates,
@@ -105,14 +99,7 @@ class Session:
         self._ahead = limits.max_inflight > 0 or limits.paces
         guard = Guard() if options.guards(limits) and not self.trust.is_plain else None
         self.pacing = Pacing(runtime, self._ledger, guard)
-        self.driver = Driver(
-            make_tree,
-            runtime,
-            self.handler,
-            {**guessers, **{prefetch_of(name): AsGuesser(each) for name, each in prefetchers.items()}},
-            options.k,
-            self._ledger,
-        )
+        self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep)
         if guard is not None:
             self._ahead = guard.mode is Mode.AHEAD or on_forks
