@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs import Call, Guess, InvalidConfiguration
+from spec_envs import Call, Guess
 from spec_envs.agents.calibration import capped
+from spec_envs.checks import integer
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
@@ -90,12 +91,9 @@ class NearestGuesser:
     """
 
     def __init__(self, *, neighbours: int = 8, strength: float = 0.5, capacity: int = 10_000) -> None:
-        for name, value in (("neighbours", neighbours), ("capacity", capacity)):
-            if value < 1:
-                raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
-        self._neighbours = neighbours
+        self._neighbours = integer("neighbours", neighbours, least=1)
         self._strength = strength
-        self._capacity = capacity
+        self._capacity = integer("capacity", capacity, least=1)
         self._lock = Lock()
         self._past: dict[tuple[str, int], _PastQueries] = {}
 

@@ -1,6 +1,7 @@
 """``ReplyGuesser``: a user's next message, learned from the replies of users to similar messages."""
 
 import dataclasses
+import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,7 +65,7 @@ class ReplyGuesser:
     ) -> None:
         if not strength > 0:
             raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
-        self._said = said or _said
+        self._said = said or operator.attrgetter("said")
         self._strength = strength
         self._lock = Lock()
         self._replies: Recent[Counter[Template]] = Recent(capacity)
@@ -124,11 +125,6 @@ def normalised(text: str) -> str:
     checked actions that the real message would have changed.
     """
     return " ".join(re.findall(r"\w+(?:['.@#-]\w+)*|###\w+###", text.lower()))
-
-
-def _said(query: Any) -> Sequence[str]:
-    found: Sequence[str] = query.said
-    return found
 
 
 def _kinds(message: str) -> Iterator[str]:

@@ -73,19 +73,23 @@ class UnionGuesser(Closing):
 
         Raises:
             CallCancelled: The token was cancelled while a member was predicting.
+            Exception: All members have failed: what the first one raised.
         """
         token = CancelToken() if cancel is None else cancel
         values: dict[Hashable, Any] = {}
         offers: list[_Offer] = []
         merged: list[_Offer] = []
+        errors: list[Exception] = []
         for index in range(len(self.guessers)):
-            offers.append(self._predict(index, call, k, token, values))
+            offers.append(self._predict(index, call, k, token, values, errors))
             merged.append(self._merged(offers, k))
             self._offers.put(call.key, (tuple(offers), tuple(merged)))
             corrected = self._own[index].corrected([p for _, p in merged[index]])
             guesses = [Guess(values[key], p) for (key, _), p in zip(merged[index], corrected, strict=True)]
             if early is not None and guesses and index + 1 < len(self.guessers):
                 early(guesses)
+        if len(errors) == len(self.guessers):
+            raise errors[0]
         return guesses
 
     def _merged(self, offers: Sequence[_Offer], k: int) -> _Offer:
@@ -124,7 +128,9 @@ class UnionGuesser(Closing):
             if close is not None:
                 close()
 
-    def _predict(self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any]) -> _Offer:
+    def _predict(
+        self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any], errors: list[Exception]
+    ) -> _Offer:
         try:
             guesses = self._members[index](call, k, cancel)
             offer: dict[Hashable, float] = {}
@@ -136,6 +142,7 @@ class UnionGuesser(Closing):
             raise
         except Exception as error:
             self._failed(index, error)
+            errors.append(error)
             return []
         return list(offer.items())
 

@@ -209,7 +209,10 @@ class TaskToken(CancelToken):
         return CancelToken() if loop is None else cls(loop)
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
-        """See ``CancelToken.asleep``."""
+        """See ``CancelToken.asleep``; blocks on a worker thread, where a decorated plain handler runs."""
+        if running_loop() is None:
+            self.sleep(seconds, spending)
+            return
         with self._sleeping(seconds, spending):
             if seconds == float("inf"):
                 await self._loop.create_future()

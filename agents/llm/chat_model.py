@@ -20,6 +20,7 @@ from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
+from spec_envs.checks import integer
 from spec_envs.closing import Closing
 from spec_envs.pickling import MadeAnew
 
@@ -92,8 +93,6 @@ class ChatModel(MadeAnew, Closing):
             raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
         if not 0 < timeout_s < float("inf"):
             raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
-        if type(max_retries) is not int or max_retries < 0:
-            raise InvalidConfiguration(f"max_retries must be an integer of at least 0, not {max_retries!r}")
         if taken := _NOT_OPTIONS & options.keys():
             raise InvalidConfiguration(
                 f"options must not hold {', '.join(sorted(taken))}: requests set these themselves"
@@ -105,7 +104,7 @@ class ChatModel(MadeAnew, Closing):
         self.price = price_of(name, prices)
         self._key_variable = key_variable
         self._timeout_s = timeout_s
-        self._max_retries = max_retries
+        self._max_retries = integer("max_retries", max_retries, least=0)
         self._parameters = Parameters(name, options)
         self._rates = TokenRates()
         self._endings = Endings()

@@ -52,12 +52,7 @@ class TokenRates:
 
 
 class Answer:
-    """The answer to ``request``, as far as it has arrived.
-
-    Args:
-        request: The request.
-        limit: The greatest number of tokens in the answer; 0: no limit.
-    """
+    """The answer to ``request``, as far as it has arrived; it has at most ``limit`` tokens if that is not 0."""
 
     def __init__(self, request: ChatRequest, limit: int = 0) -> None:
         self._limit = limit
@@ -86,10 +81,6 @@ class Answer:
 
     def add(self, chunk: object, now: float) -> None:
         """Add the next piece, or an answer that was not streamed, which arrives at ``now``.
-
-        Args:
-            chunk: A chunk of the ``openai`` package, or the same as JSON data.
-            now: The time.
 
         Raises:
             ValueError: The chunk does not have the form of an answer, or reports an error.

@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.chat_policy import ChatPolicy
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, bracketed
+from spec_envs.checks import integer_or_none
 from spec_envs.search.actions import ARGUMENTS, Act, read_action
 
 #: The system message.
@@ -59,8 +59,7 @@ class ReActPolicy(ChatPolicy):
         max_tokens: int | None = 300,
         temperature: float | None = None,
     ) -> None:
-        if max_tokens is not None and max_tokens < 1:
-            raise InvalidConfiguration(f"max_tokens must be None or at least 1, not {max_tokens!r}")
+        max_tokens = integer_or_none("max_tokens", max_tokens, least=1)
 
         self._keep_thoughts = keep_thoughts
         self._instructions = instructions

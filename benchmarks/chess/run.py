@@ -45,12 +45,7 @@ MOVE_MODEL_S = 0.02
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Replay(Speculated):
-    """The figures of one game; without speculation it takes the recorded thinking times, one after the other.
-
-    Args:
-        game: Name of the game.
-        plies: Half moves played.
-    """
+    """The figures of one game; without speculation it takes the recorded thinking times, one after the other."""
 
     game: str
     plies: int
@@ -60,10 +55,6 @@ class ChessBench(Closing):
     """Replays games with the same settings; each has a guesser of its own, so that no game learns from another.
 
     Use it in ``with``, or ``close`` it: it may own a chess engine.
-
-    Args:
-        games: The games to replay.
-        settings: How to replay them.
 
     Raises:
         InvalidConfiguration: A game is too short, or has no guesses recorded for ``settings.k``.
@@ -215,10 +206,6 @@ def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
 
     Each move is among the five that the built-in engine ranks highest; better moves are more frequent. Thinking times
     are lognormal around 12 s, and tokens are proportional to the time.
-
-    Args:
-        plies: Half moves; fewer if the game is over sooner.
-        seed: Seed of the moves and the times.
     """
     rng = random.Random(seed)
     board = chess.Board()
@@ -244,18 +231,19 @@ _COLUMNS = {
 }
 
 
-def run(settings: ChessSettings, games: Sequence[Path], json_file: Path | None) -> None:
-    """Replay the recorded games in the files ``games``, and report.
+def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None) -> None:
+    """Replay the recorded games in the files, and report.
 
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
     """
-    records = [RecordedGame.load(file) for file in games]
+    files = [*games, *more_games]
+    records = [RecordedGame.load(file) for file in files]
     steps = len(records) * (settings.plies + 1)  # with the reset of each game
     with ChessBench(records, settings) as bench, progress("replaying", steps, json_file is None) as advance:
         replays = [bench.replay(game, advance) for game in records]
     report = {
-        "config": config_of(settings, files=[str(file) for file in games]),
+        "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
