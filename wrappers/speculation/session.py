@@ -201,6 +201,7 @@ class Session:
     def discard_episode(self) -> None:
         """Discard the whole tree and the policy's last decision."""
         self.driver.begin_anew()
+        self._ledger.reset(self.driver.now())
         self._acted = self.plain.place = None
 
     def begin(self, transition: Transition) -> Transition:
