@@ -20,7 +20,7 @@ from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify_async
 from spec_envs.wrappers.handlers import rate_limited, retry, with_latency
-from tests.virtual_time import run
+from tests.virtual_time import VirtualLoop, run
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, plain, play
 
 
@@ -237,14 +237,21 @@ def test_two_tasks_take_turns():
     run(main)
 
 
-def test_a_loop_that_ends_before_close_takes_its_tasks_along():
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+def test_a_loop_that_ends_before_close_takes_its_tasks_along(turns):
+    acting: list[asyncio.Task[Any]] = []
+
     async def main() -> AsyncSpeculativeWrapper[Any, Any]:
         env = make(guessers={"policy": Guesses(choose), "world": Guesses(pure_response)}, max_inflight=8)
         observation, _ = await env.reset(seed=0)
-        await asyncio.wait([asyncio.create_task(env.act(observation))], timeout=0.01)
-        return env  # not closed; a pending task would be a warning, and that an error
+        acting.append(asyncio.create_task(env.act(observation)))
+        for _ in range(turns):  # so the loop ends before, while and after guesses arrive and branches start
+            await asyncio.sleep(0)
+        return env  # not closed
 
-    env = asyncio.run(main())
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        env, loop = runner.run(main()), runner.get_loop()
+    assert not asyncio.all_tasks(loop)
     with pytest.raises(InvalidConfiguration, match="belongs to another event loop"):
         asyncio.run(env.step(0))
 

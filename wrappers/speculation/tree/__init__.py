@@ -198,10 +198,10 @@ class SpeculationTree:
         """Time has passed; see ``wake_at``."""
         return self._settle(now)
 
-    def stop_speculating(self) -> None:
-        """From now on, start and predict nothing ahead of time."""
-        self._places.stop_speculating()
-        self._predicting.stop_speculating()
+    def pause(self, paused: bool) -> None:
+        """Start and predict nothing ahead of time while ``paused``."""
+        self._places.pause(paused)
+        self._predicting.pause(paused)
 
     def close(self, now: float) -> list[Command]:
         """Discard everything and cancel every call that is in flight."""
