@@ -82,7 +82,10 @@ class SearchBench:
 
     def __init__(self, cases: Sequence[Case], settings: SearchSettings, free: SearchGuesser | None = None) -> None:
         if settings.guesses != "free" and any(case.record is None for case in cases):
-            raise InvalidConfiguration(f"guesses {settings.guesses!r} need recorded episodes; use guesses 'free'")
+            raise InvalidConfiguration(
+                f"--guesses {settings.guesses} needs recorded guesses: give --episodes FILE, a file with recorded "
+                f"episodes, or --guesses free"
+            )
         self.cases = tuple(cases)
         self.settings = settings
         self._free = SearchGuesser() if free is None else free
@@ -214,7 +217,9 @@ def run(settings: SearchSettings, json_file: Path | None) -> None:
     else:
         cases = Case.recorded(load_episodes(settings.episodes), settings)
     if not cases:
-        raise InvalidConfiguration(f"{settings.episodes} holds no episode")
+        raise InvalidConfiguration(
+            f"{settings.episodes} holds no episode to run; give --episodes a file with recorded episodes, or 'embedded'"
+        )
     bench = SearchBench(cases, settings)
     runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
     report = {

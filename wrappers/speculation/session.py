@@ -188,6 +188,7 @@ class Session:
     def discard_episode(self) -> None:
         """Discard the whole tree and the policy's last decision."""
         self.driver.begin_anew()
+        self._ledger.reset(self.driver.now())
         self._acted = self.plain.place = None
 
     def run(self, method: Method, answer: Answer) -> Transition:
