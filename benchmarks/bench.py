@@ -12,6 +12,7 @@ import click
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
+from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guess import GuessSettings
 from spec_envs.benchmarks.options import Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
@@ -45,6 +46,7 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
 _add(ChessSettings, *options.games("Recorded games."))
 for each in (
     CrowdSettings,
+    GuardSettings,
     GuessSettings,
     OverheadSettings,
     RetailSettings,
