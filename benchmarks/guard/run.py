@@ -158,14 +158,12 @@ def _unguarded_seconds(setup: Setup, steps: int) -> float | None:
 def _served(queue: Literal["fifo", "drop"], settings: GuardSettings) -> GuardRow:
     """Chess whose players call a model server with one slot."""
     require("bench guard --environment served", "servers")
-    model = ChessModel()
     pace = Pace(first_token_s=settings.served_seconds)
     steps = (settings.served_plies + 1) // 2
-    with (
-        contextlib.closing(model),
-        ModelServer(model, name="chess", pace=pace, slots=1, queue=queue) as server,
-        ChatModel("chess", base_url=server.base_url, max_retries=0) as chat,
-    ):
+    with contextlib.ExitStack() as stack:
+        model = stack.enter_context(contextlib.closing(ChessModel()))
+        server = stack.enter_context(ModelServer(model, name="chess", pace=pace, slots=1, queue=queue))
+        chat = stack.enter_context(ChatModel("chess", base_url=server.base_url, max_retries=0))
         player, guesser = ChatPolicy(chat, "chess"), BuiltinChessGuesser()
 
         def make() -> Setup:
