@@ -220,6 +220,8 @@ class _Walk:
             _differ(path, "is a random generator in another state than its copy")
 
     def _random(self, a: random.Random, b: random.Random, path: _Path) -> None:
+        if a is random._inst:
+            _differ(path, "is a global random generator, which all of the program shares; use self.np_random")
         self.objects.pair(a, b, path)
         if a.getstate() != b.getstate():
             _differ(path, "is a random generator in another state than its copy")
