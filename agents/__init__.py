@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.callable import CallableGuesser
 from spec_envs.agents.chess.guessers import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser
+from spec_envs.agents.chess.move_guesser import MoveModelGuesser
 from spec_envs.agents.chess.policies import BuiltinChessPolicy, RandomChessPolicy, StockfishPolicy
 from spec_envs.agents.frequency import FrequencyGuesser
 from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
@@ -40,6 +41,7 @@ __all__ = [
     "ChatPolicy",
     "FrequencyGuesser",
     "GoldReplay",
+    "MoveModelGuesser",
     "NGramGuesser",
     "NearestGuesser",
     "PageGuesser",

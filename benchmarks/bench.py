@@ -28,8 +28,8 @@ def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-def _add(settings: type[Settings], *more: click.Option, cls: type[click.Command] = click.Command) -> None:
-    """Add the command of an experiment, with ``more`` options than its settings."""
+def _add(settings: type[Settings], *more: click.Parameter) -> None:
+    """Add the command of an experiment, with ``more`` parameters than its settings."""
 
     def command(**given: Any) -> None:
         # Late, so that --help and completion are quick.
@@ -39,16 +39,10 @@ def _add(settings: type[Settings], *more: click.Option, cls: type[click.Command]
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
     command = options_of(settings)(options.json_file(command))
-    bench.command(name, cls=cls, help=settings.__doc__, params=list(more))(command)
+    bench.command(name, help=settings.__doc__, params=list(more))(command)
 
 
-_add(
-    ChessSettings,
-    click.Option(
-        ["--games"], type=options.FILE, multiple=True, required=True, metavar="FILE...", help="Recorded games."
-    ),
-    cls=options.ManyFiles,
-)
+_add(ChessSettings, *options.games("Recorded games."))
 for each in (
     CrowdSettings,
     GuessSettings,

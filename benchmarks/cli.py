@@ -101,6 +101,35 @@ def play_shop(task: str, **settings: Any) -> None:
     play_retail(task, **settings)
 
 
+@main.group("chess")
+def chess_group() -> None:
+    """The chess environment: fit the model of the moves that players choose."""
+
+
+@chess_group.command(
+    "fit-moves",
+    params=options.games(
+        "Recorded games (JSON), or PGN files (.pgn) with any number of games. Every move of both sides is learned."
+    ),
+)
+@click.option(
+    "--stockfish/--no-stockfish", default=True, show_default=True, help="Whether Stockfish ranks the moves as well."
+)
+@click.option(
+    "--l2",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Penalty on large weights: more for fewer games.",
+)
+@click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
+def fit_moves(games: tuple[Path, ...], more_games: tuple[Path, ...], stockfish: bool, l2: float, out: Path) -> None:
+    """Fit the model of `MoveModelGuesser` to games of the players that are to be guessed."""
+    from spec_envs.benchmarks.chess.fit import run
+
+    run([*games, *more_games], out, stockfish=stockfish, l2=l2)
+
+
 @main.group()
 def retail() -> None:
     """The retail environment: check it against tau-bench, and check that speculation changes nothing."""

@@ -32,12 +32,7 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """An episode that was played to its end.
-
-    Args:
-        steps: The reset and all steps after it.
-        seconds: How long they took.
-    """
+    """An episode that was played to its end: the reset and all steps after it, and how long they took."""
 
     steps: Sequence[Step]
     seconds: float
@@ -76,16 +71,7 @@ def play(
     now: Callable[[], float] = time.perf_counter,
     on_step: Callable[[Step], None] | None = None,
 ) -> Episode:
-    """Play an episode to its end, as ``steps_of`` does.
-
-    Args:
-        env: The environment.
-        act: Returns the action for an observation.
-        seed: For the reset.
-        options: For the reset.
-        now: The clock, in seconds.
-        on_step: Called with each step.
-    """
+    """Play an episode to its end, as ``steps_of`` does, by the clock ``now``; ``on_step`` is called with each step."""
     start = now()
     steps = []
     for step in steps_of(env, act, seed=seed, options=options):
@@ -182,8 +168,9 @@ class TimedGuesser:
         return guesses
 
     def observe(self, call: Call, response: Any) -> None:
-        """Let the inner guesser learn."""
-        self._inner.observe(call, response)
+        """Let the inner guesser learn, if it does."""
+        if hasattr(self._inner, "observe"):
+            self._inner.observe(call, response)
 
 
 def charged(guesser: Guesser, seconds: float, clock: Clock) -> Guesser:

@@ -219,30 +219,12 @@ class OutputFile(click.Path):
         return path
 
 
-class ManyFiles(click.Command):
-    """A command whose repeatable options take all the arguments up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse ``--games a b`` as ``--games a --games b``, which click understands."""
-        for param in self.params:
-            if isinstance(param, click.Option) and param.multiple:
-                args = _repeated(args, param.opts[0])
-        return super().parse_args(ctx, args)
-
-
-def _repeated(args: Sequence[str], option: str) -> list[str]:
-    result: list[str] = []
-    taking = given = False
-    for arg in args:
-        if arg.startswith("-") and arg != "-":
-            taking = arg == option or arg.startswith(f"{option}=")
-            given = not taking or arg != option
-        elif taking and given:
-            result.append(option)
-        else:
-            given = True
-        result.append(arg)
-    return result
+def games(help: str) -> list[click.Parameter]:
+    """The option ``--games``, which takes several files: click takes those after the first one as arguments."""
+    return [
+        click.Option(["--games"], type=FILE, multiple=True, required=True, metavar="FILE...", help=help),
+        click.Argument(["more_games"], type=FILE, nargs=-1, metavar=""),
+    ]
 
 
 #: The option ``--json`` of every experiment.

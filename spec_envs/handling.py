@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+import types
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 
 
@@ -23,7 +26,8 @@ class Handler(Protocol):
     """Answers the calls of one name: ``handler(query)``, or ``handler(query, cancel)``.
 
     Called from several threads at once; a coroutine function, on its event loop. It may have the attributes ``effect``
-    (an ``Effect``: whether its calls may be made ahead of time), ``max_inflight`` (how many calls it takes at once) and
+    (an ``Effect``: whether its calls may be made ahead of time), ``max_inflight`` (how many calls it takes at once),
+    ``greatest_usage`` (``greatest_usage(query)`` returns the ``Usage`` that a call has at most; ``None``: unknown) and
     ``close``.
     """
 
@@ -59,6 +63,10 @@ class Usage:
         return bool(self.tokens_in or self.tokens_out or self.money)
 
 
+#: The usage of what costs nothing.
+NOTHING = Usage()
+
+
 @dataclasses.dataclass(slots=True)
 class _Spending:
     """A cost that arises evenly between ``start`` and ``start + seconds``, unless it ends at ``until``."""
@@ -76,7 +84,7 @@ class _Spending:
         return max(0.0, passed / self.seconds) if self.seconds else 0.0
 
 
-class CancelToken:
+class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
     A handler need not use it: one that never looks at its token is correct, only slower to stop. This class uses the
@@ -155,8 +163,10 @@ class CancelToken:
 
     def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
+        if not self._spent:
+            return NOTHING, NOTHING
         now = self._now() if at is None else at
-        partial, full = Usage(), Usage()
+        partial, full = NOTHING, NOTHING
         for spent in tuple(self._spent):
             partial, full = partial + spent.usage * spent.share(now), full + spent.usage
         return partial, full
@@ -199,7 +209,10 @@ class TaskToken(CancelToken):
         return CancelToken() if loop is None else cls(loop)
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
-        """See ``CancelToken.asleep``."""
+        """See ``CancelToken.asleep``; blocks on a worker thread, where a decorated plain handler runs."""
+        if running_loop() is None:
+            self.sleep(seconds, spending)
+            return
         with self._sleeping(seconds, spending):
             if seconds == float("inf"):
                 await self._loop.create_future()
@@ -231,7 +244,8 @@ def as_handler(function: Handler) -> Handler:
     """``function`` as a handler that can be called as ``handler(query)`` and as ``handler(query, cancel)``.
 
     A function with no parameter named ``cancel`` is called with the query alone. The handler of a coroutine function is
-    one too (``is_async``). It has the ``effect`` and the ``max_inflight`` of ``function``, where that has them.
+    one too (``is_async``). It has the ``effect``, ``max_inflight`` and ``greatest_usage`` of ``function``, where that
+    has them.
 
     A model with ``predict(observation, …) -> (action, state)``, as stable-baselines3 has them, is a handler as well,
     and so is its method ``predict``: the response is the action.
@@ -241,7 +255,7 @@ def as_handler(function: Handler) -> Handler:
     """
     predict = _predict_of(function)
     if predict is not None:
-        return _Adapted(function, lambda query: _action(predict, query))
+        return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
     parameters = list(_parameters(function).values())[:2]
@@ -273,7 +287,15 @@ def answered(
     if begins is not None and not is_async(handler):
         begins()
     response = handler(query, cancel)
-    return _Awaited(response, begins) if inspect.isawaitable(response) else own_copy(response)
+    kind: Any = type(response)
+    if _may_be_awaited(kind) and inspect.isawaitable(response):
+        return _Awaited(response, begins)
+    return own_copy(response)
+
+
+@functools.lru_cache(maxsize=1024)  # asking a value itself takes as long as copying it
+def _may_be_awaited(kind: type) -> bool:
+    return issubclass(kind, (Awaitable, types.GeneratorType))
 
 
 class _Awaited:
@@ -304,9 +326,10 @@ class _Adapted:
         self._by_name = not by_position and "cancel" in _parameters(function)
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
+        self.greatest_usage = declared(origin, "greatest_usage")
         for name in ("effect", "max_inflight"):
-            if (declared := getattr(origin, name, None)) is not None:
-                setattr(self, name, declared)
+            if (value := getattr(origin, name, None)) is not None:
+                setattr(self, name, value)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Any:
         if not self._by_position and not self._by_name:
@@ -349,14 +372,19 @@ def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
     So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
     """
     accepted = [name for name in ("cancel", "early") if name in _parameters(guess)]
+    return functools.partial(_guessed, guess, accepted)
 
-    def adapted(
-        call: Any, k: int, cancel: CancelToken | None = None, early: Callable[[Any], None] = lambda guesses: None
-    ) -> Result:
-        available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
-        return guess(call, k, **{name: available[name] for name in accepted})
 
-    return adapted
+def _guessed(
+    guess: Callable[..., Result],
+    accepted: list[str],
+    call: Any,
+    k: int,
+    cancel: CancelToken | None = None,
+    early: Callable[[Any], None] = lambda guesses: None,
+) -> Result:
+    available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
+    return guess(call, k, **{name: available[name] for name in accepted})
 
 
 def declared_effect(what: str, handler: object) -> Effect | None:
@@ -373,8 +401,26 @@ def declared_effect(what: str, handler: object) -> Effect | None:
 
 def unpriced_model(function: object) -> str | None:
     """The name of the model that ``function`` calls, if the price of its tokens is unknown: its ``unpriced``."""
-    unpriced = getattr(function, "unpriced", None) or getattr(getattr(function, "__self__", None), "unpriced", None)
+    unpriced = declared(function, "unpriced")
     return unpriced if isinstance(unpriced, str) else None
+
+
+def greatest_usage(function: object, query: Any) -> Usage | None:
+    """What a call of ``function`` uses at most, by its ``greatest_usage``; ``None``: unknown.
+
+    Unknown, too, where ``greatest_usage`` raises: the query may come from a wrong guess.
+    """
+    most = declared(function, "greatest_usage")
+    try:
+        usage = None if most is None else most(query)
+    except Exception:
+        return None
+    return usage if isinstance(usage, Usage) else None
+
+
+def declared(function: object, name: str) -> Any:
+    """The attribute ``name`` of ``function``, or of the object whose method it is."""
+    return getattr(function, name, None) or getattr(getattr(function, "__self__", None), name, None)
 
 
 def is_async(function: Any) -> bool:

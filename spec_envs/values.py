@@ -27,6 +27,8 @@ def same(one: Any, other: Any) -> bool:
         return True
     if kind is str and type(other) is str:
         return bool(one == other)
+    if kind is np.ndarray and type(other) is np.ndarray and one.dtype.isbuiltin == 1 and not one.dtype.hasobject:
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     if kind is dict and type(other) is dict:  # observations; no need to build the keys of all that they hold
         return len(one) == len(other) and all(
             same(name, name_there) and same(value, there)

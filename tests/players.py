@@ -5,24 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gymnasium.error import DependencyNotInstalled
 
 from spec_envs import CancelToken, Usage
-from spec_envs.chess.engine import find_stockfish
+from spec_envs.chess.engine import stockfish_is_installed
 
 #: Recorded games, where there are any; the project ships none.
 RECORDED_GAMES = Path(__file__).parents[1].parent / "shared" / "data" / "chess_gpt5"
 
 
-def _stockfish_is_missing() -> bool:
-    try:
-        find_stockfish()
-    except DependencyNotInstalled:
-        return True
-    return False
-
-
-needs_stockfish = pytest.mark.skipif(_stockfish_is_missing(), reason="Stockfish is not installed")
+needs_stockfish = pytest.mark.skipif(not stockfish_is_installed(), reason="Stockfish is not installed")
 
 
 class NotingToken(CancelToken):

@@ -9,7 +9,9 @@ import gymnasium as gym
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
 from spec_envs.wrappers.speculation.episode import Acting
@@ -48,7 +50,7 @@ class _Begun:
     answers: list[Answered] = dataclasses.field(default_factory=list)
 
 
-class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
+class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
     """``SpeculativeWrapper`` for async handlers, policies and guessers: the same loop, awaited.
 
     Every call of a coroutine function is a task of its own on the running event loop; the tasks of a discarded branch
@@ -96,6 +98,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
+        estimates: Estimates | None = None,
     ) -> None:
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
@@ -111,6 +114,7 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
             rehearse=rehearse,
             prove_every=prove_every,
             max_trace_events=max_trace_events,
+            estimates=estimates,
         )
         self._session = Session(env, options, type(self).__name__, on_forks=True)
         self.action_space, self.observation_space = env.action_space, env.observation_space

@@ -1,18 +1,25 @@
-"""How slow and how dear the calls of a handler are, how good its guesser is, and whether guesses come in time.
+"""What is known of handlers and guessers: how slow and how dear they are, how sure, and whether guesses come in time.
 
 Pure: no clock; times are given in seconds. The speculation tree and ``wrappers.tools`` estimate with these classes, by
 one rule: a mean goes back over the last ``MEMORY`` values, so that a handler that becomes slower is soon noticed.
 """
 
 import collections
+import dataclasses
 import math
 import statistics
 from collections.abc import Iterator
+from typing import Literal
 
 from spec_envs.handling import Usage
+from spec_envs.wrappers.calibration import Calibration
 
+#: What costs are counted in.
+Unit = Literal["tokens", "money"]
 #: How many values of each kind are remembered.
 MEMORY = 8
+#: What is expected of the best guess of a guesser that is not known; counts as one guess.
+_USUAL_BEST = 0.5
 #: How much an imagined guess that comes at once counts, relative to a real one: so one late guess decides nothing.
 _HOPE = 0.3
 
@@ -56,20 +63,23 @@ class CallEstimate:
 
     Attributes:
         seconds: How long the last calls took.
-        money: What each of them cost.
+        tokens: What each of them cost in tokens.
+        money: What each of them cost in money.
         most: The greatest usage that any call ever had: what a call is charged with before its usage is known.
     """
 
-    __slots__ = ("money", "most", "seconds")
+    __slots__ = ("money", "most", "seconds", "tokens")
 
     def __init__(self) -> None:
         self.seconds = Recent()
+        self.tokens = Recent()
         self.money = Recent()
         self.most = Usage()
 
     def add(self, seconds: float, usage: Usage) -> None:
         """A call took ``seconds`` and used ``usage``."""
         self.seconds.add(seconds)
+        self.tokens.add(usage.tokens)
         self.money.add(usage.money)
         if usage:
             most = self.most
@@ -81,20 +91,38 @@ class CallEstimate:
 
 
 class GuesserEstimate:
-    """How fast and how sure the guesser of one handler is.
+    """How fast, how sure and how dear the guesser of one handler is.
 
     Attributes:
         first_s: After how many seconds its first guess came; infinite for a guess that came after the response.
         whole_s: After how many seconds it returned.
         best: The probability of the best guess that it returned; 0 where it returned none.
+        tokens: What guessing has cost in tokens.
+        money: What guessing has cost in money.
+        calibration: How far its probabilities can be relied on.
     """
 
-    __slots__ = ("best", "first_s", "whole_s")
+    __slots__ = ("best", "calibration", "first_s", "money", "tokens", "whole_s")
 
     def __init__(self) -> None:
         self.first_s = Recent()
         self.whole_s = Recent()
         self.best = Recent()
+        self.tokens = Recent()
+        self.money = Recent()
+        self.calibration = Calibration()
+
+    def add(self, seconds: float, best: float, usage: Usage) -> None:
+        """The guesser has returned after ``seconds``; ``best`` is the probability of its best guess."""
+        self.whole_s.add(seconds)
+        self.best.add(best)
+        self.tokens.add(usage.tokens)
+        self.money.add(usage.money)
+
+    @property
+    def usual_best(self) -> float:
+        """The probability that its best guess is right."""
+        return (sum(self.best) + _USUAL_BEST) / (len(self.best) + 1)
 
     def time_left(self, calls: CallEstimate, delay_s: float) -> float:
         """The share of a call's time, in [0, 1], that is expected to be left when the first guess of it comes.
@@ -114,3 +142,43 @@ class GuesserEstimate:
             for guess in self.first_s
         )
         return (left / total + _HOPE) / (len(self.first_s) + _HOPE)
+
+
+def mean_cost(estimate: CallEstimate | GuesserEstimate, unit: Unit) -> float:
+    """What a call, or guessing, has cost lately; 0 where nothing is known."""
+    return (estimate.tokens if unit == "tokens" else estimate.money).mean(0.0)
+
+
+@dataclasses.dataclass(slots=True)
+class Account:
+    """What a controller of cost has seen so far, in tokens or in money; see ``speculation.tree.controller``.
+
+    Attributes:
+        committed: Cost of the calls that episodes have used; ``commits`` is their number.
+        spent: Cost of all calls and guesses.
+        log_selectivity: The logarithm of the selectivity that has held the ratio lately; ``None`` at first.
+    """
+
+    committed: float = 0.0
+    commits: int = 0
+    spent: float = 0.0
+    log_selectivity: float | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class Estimates:
+    """All that is known of the handlers and guessers of an environment; it may outlive a wrapper.
+
+    Attributes:
+        calls: The calls of each handler, once one has been answered.
+        guessers: The guesser of each handler.
+        accounts: Of the controllers of cost, by unit.
+    """
+
+    calls: dict[str, CallEstimate] = dataclasses.field(default_factory=dict)
+    guessers: collections.defaultdict[str, GuesserEstimate] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(GuesserEstimate)
+    )
+    accounts: collections.defaultdict[Unit, Account] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(Account)
+    )

@@ -13,7 +13,9 @@ from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.guesses import Guesser, Prefetcher
 from spec_envs.handling import is_async
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.options import SessionOptions
@@ -28,7 +30,7 @@ ActType = TypeVar("ActType")
 
 
 class SpeculativeWrapper(
-    gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
+    NotPicklable, gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]
 ):
     """Makes an agent faster without changing what the agent does.
 
@@ -65,6 +67,7 @@ class SpeculativeWrapper(
         prove_every: Of the committed steps of such an environment, every how-many-th is made again on another fork and
             compared. A step costs about as much again, so the default costs less than 1 % of the time. 0: none.
         max_trace_events: The number of events kept in ``trace``.
+        estimates: What is known of handlers and guessers, where several wrappers are to share it.
 
     Info:
         ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
@@ -95,6 +98,7 @@ class SpeculativeWrapper(
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
+        estimates: Estimates | None = None,
     ) -> None:
         options = SessionOptions(
             policy=policy,
@@ -109,6 +113,7 @@ class SpeculativeWrapper(
             rehearse=rehearse,
             prove_every=prove_every,
             max_trace_events=max_trace_events,
+            estimates=estimates,
         )
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())
@@ -137,11 +142,11 @@ class SpeculativeWrapper(
         session, method = self._session, resetting(seed, options)
         session.check_open()
         session.discard_episode()
-        if session.asks and not session.trust.is_plain:
+        if session.asks and not session.is_plain:
             session.begin_reset(method)
             transition = self._run(method)
         else:
-            transition = session.begin(run_answered(self.env, method, session.driver.call_plainly))
+            transition = session.begin(run_answered(self.env, method, session.plain.answer))
         return transition.observation, session.info_of(transition)
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -154,7 +159,7 @@ class SpeculativeWrapper(
             transition = session.restart(Transition(*self.env.step(action)))
         else:
             session.begin_step(root, action)
-            if session.trust.is_plain:
+            if session.is_plain:
                 transition = self._step_plainly(root, action)
             else:
                 transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
@@ -167,6 +172,7 @@ class SpeculativeWrapper(
             if self._session.is_inherited:
                 return
             try:
+                self._session.plain.close()
                 self._session.driver.close()
             finally:
                 self.env.close()
@@ -185,7 +191,7 @@ class SpeculativeWrapper(
         session = self._session
         session.check_ready()
         session.observe(observation)
-        action: ActType = session.take_decision(session.driver.obtain())
+        action: ActType = session.take_decision(session.decide())
         return action
 
     @property
@@ -238,9 +244,11 @@ class SpeculativeWrapper(
 
     def _step_plainly(self, root: Deciding, action: ActType) -> Transition:
         """Step the environment itself, without a fork."""
-        session = self._session
+        session, method = self._session, stepping(action)
         try:
-            return session.restart(run_answered(self.env, stepping(action), session.driver.call_plainly))
+            if not session.asks:
+                return session.restart(session.plain.step(self.env, method))
+            return session.restart(run_answered(self.env, method, session.plain.answer))
         except BaseException:
             session.step_again_from(root)
             raise

@@ -33,6 +33,10 @@ class Parameters:
         # The parameters in their other form; "max_tokens" stands for the limit of tokens by its other name.
         self._changed = frozenset({_LIMITS[0]} if list(limits) == [_LIMITS[1]] else ())
 
+    def limit(self, query: ChatRequest) -> int:
+        """Return the greatest number of tokens in an answer to ``query``; 0: no limit."""
+        return max(query.max_tokens or 0, self._limit)
+
     async def send(self, create: Callable[..., Awaitable[Any]], query: ChatRequest) -> Any:
         """Return ``await create(**parameters)``; parameters that the server refuses by name are changed, each once.
 
@@ -63,7 +67,7 @@ class Parameters:
         }
         if query.tools:
             parameters["tools"] = list(query.tools)
-        if limit := max(query.max_tokens or 0, self._limit):
+        if limit := self.limit(query):
             parameters[_LIMITS[_LIMITS[0] in changed]] = limit
         optional = {
             "stream_options": {"include_usage": True},

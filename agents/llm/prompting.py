@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
-from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration, Usage
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.reasoning import without_reasoning
-from spec_envs.handling import as_handler, is_async, unpriced_model
+from spec_envs.handling import as_handler, greatest_usage, is_async, unpriced_model
 
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]
@@ -18,6 +18,8 @@ _TOO_LONG = frozenset({"length", "max_tokens", "max_output_tokens", "model_lengt
 _CUT = _TOO_LONG | frozenset(
     {"content_filter", "safety", "recitation", "insufficient_system_resource", "error", "abort"}
 )
+#: More than the characters of a complaint about an answer.
+_COMPLAINT = 4096
 #: The factor by which the limit of tokens grows for a second answer, and the least limit if the first had none.
 _MORE = 4
 _ROOM = 4096
@@ -43,6 +45,26 @@ class Prompter:
         self._blocking = as_handler(model)
         self._async = as_handler(getattr(model, "acall", model))
         self._name = repr(model)
+
+    def greatest_usage(self, request: ChatRequest) -> Usage | None:
+        """What two answers use at most, to ``request`` and to its correction, if each is cut once; ``None``: unknown.
+
+        The correction holds the answer, which is no longer than the limit of tokens, and a complaint about it.
+        """
+        first = greatest_usage(self._blocking, request)
+        if first is None:
+            return None
+        longer = dataclasses.replace(request, max_tokens=_longer(request, first))
+        second = greatest_usage(self._blocking, longer)
+        if second is None:
+            return None
+        added = {"role": "user", "content": " " * (round(second.tokens_out) + _COMPLAINT)}
+        usage = Usage()
+        for each in (request, longer):
+            corrected = dataclasses.replace(each, messages=[*each.messages, added])
+            for one in (each, corrected):
+                usage += greatest_usage(self._blocking, one) or Usage()
+        return usage
 
     def run(self, steps: Steps[Result], cancel: CancelToken) -> Result:
         """Prompt the model until ``steps`` returns, and return the result."""
@@ -94,6 +116,14 @@ class Prompting(abc.ABC, Generic[Result]):
         self._prompter = Prompter(model)
         self.unpriced = self._prompter.unpriced
 
+    def greatest_usage(self, query: Any) -> Usage | None:
+        """What a response to ``query`` uses at most; ``None`` if the model declares nothing for such requests."""
+        steps = self._steps(query)
+        try:
+            return self._prompter.greatest_usage(next(steps))
+        finally:
+            steps.close()
+
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> Result:
         """Return the response to ``query``.
 
@@ -135,8 +165,7 @@ def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
 def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
     completion = _checked((yield request))
     if _is_cut(completion, _TOO_LONG):
-        room = _MORE * max(request.max_tokens or _ROOM // _MORE, round(completion.usage.tokens_out))
-        request = dataclasses.replace(request, max_tokens=room)
+        request = dataclasses.replace(request, max_tokens=_longer(request, completion.usage))
     if _is_cut(completion):
         completion = _checked((yield request))
     if _is_cut(completion):
@@ -145,6 +174,11 @@ def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
             f"{completion.text or completion.tool_calls!r:.200}"
         )
     return without_reasoning(completion)
+
+
+def _longer(request: ChatRequest, usage: Usage) -> int:
+    """Return the limit of tokens for a second answer to ``request``; the first had ``usage`` and was cut."""
+    return _MORE * max(request.max_tokens or _ROOM // _MORE, round(usage.tokens_out))
 
 
 def _is_cut(completion: Completion, reasons: frozenset[str] = _CUT) -> bool:

@@ -8,7 +8,8 @@ from spec_envs.benchmarks.options import ScaledSettings, setting
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 
-Guesses = Literal["recorded", "stockfish", "builtin", "union"]
+Guesses = Literal["recorded", "stockfish", "builtin", "union", "move-model"]
+Fit = Literal["shipped", "leave-one-out"]
 Rules = Literal["tree", "paper"]
 
 #: Wide enough that the other limits are the ones that bind.
@@ -23,8 +24,14 @@ class ChessSettings(ScaledSettings):
     # A union with the record would keep an engine's guesses waiting, since a union is as slow as its slowest member.
     guesses: Guesses = setting(
         "stockfish",
-        "Who guesses: the record, Stockfish, the built-in engine, or both engines in union. On the virtual clock a "
-        "guess of Stockfish is charged 1 ms, and one of the built-in engine 5 ms.",
+        "Who guesses: the record, Stockfish, the built-in engine, both engines in union, or a model of the moves that "
+        "language models play. On the virtual clock a guess of Stockfish is charged 1 ms, one of the built-in engine "
+        "5 ms, and one of the model 20 ms.",
+    )
+    fit: Fit = setting(
+        "shipped",
+        "With --guesses move-model: the weights that come with the package, or for each game weights that are fitted "
+        "to the other games.",
     )
     max_inflight: int | None = options.max_inflight(None, "4; with --rules paper: k")
     max_depth: int | None = setting(
@@ -45,7 +52,9 @@ class ChessSettings(ScaledSettings):
     )
 
     def check(self) -> None:
-        """Check that the depth is that of the rules."""
+        """Check that the depth is that of the rules, and that what is fitted is a model."""
+        if self.fit != "shipped" and self.guesses != "move-model":
+            raise InvalidConfiguration(f"fit {self.fit!r} is for guesses 'move-model', not {self.guesses!r}")
         if self.rules == "paper" and self.max_depth not in (None, 1):
             raise InvalidConfiguration(f"rules 'paper' have depth 1, so max_depth cannot be {self.max_depth!r}")
 

@@ -16,12 +16,19 @@ import chess
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs.agents import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser, UnionGuesser
+from spec_envs.agents import (
+    BuiltinChessGuesser,
+    MoveModelGuesser,
+    RecordedChessGuesser,
+    StockfishGuesser,
+    UnionGuesser,
+)
+from spec_envs.agents.chess.move_model import Choice, MoveModel, choices_in, fit
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
 from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of
 from spec_envs.chess.builtin import rank_moves
-from spec_envs.chess.engine import EnginePool
+from spec_envs.chess.engine import EnginePool, stockfish_is_installed
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
@@ -33,16 +40,12 @@ from spec_envs.wrappers.runtimes.base import Runtime
 #: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
 STOCKFISH_S = 0.001
 BUILTIN_S = 0.005
+MOVE_MODEL_S = 0.02
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Replay(Speculated):
-    """The figures of one game; without speculation it takes the recorded thinking times, one after the other.
-
-    Args:
-        game: Name of the game.
-        plies: Half moves played.
-    """
+    """The figures of one game; without speculation it takes the recorded thinking times, one after the other."""
 
     game: str
     plies: int
@@ -52,10 +55,6 @@ class ChessBench(Closing):
     """Replays games with the same settings; each has a guesser of its own, so that no game learns from another.
 
     Use it in ``with``, or ``close`` it: it may own a chess engine.
-
-    Args:
-        games: The games to replay.
-        settings: How to replay them.
 
     Raises:
         InvalidConfiguration: A game is too short, or has no guesses recorded for ``settings.k``.
@@ -68,7 +67,12 @@ class ChessBench(Closing):
         self.games = tuple(games)
         self.settings = settings
         self._pool: EnginePool | None = None
-        if settings.guesses in ("stockfish", "union"):
+        self._choices: dict[str, list[Choice]] = {}
+        if settings.fit == "leave-one-out" and len(games) < 2:
+            raise InvalidConfiguration("fit 'leave-one-out' needs at least two games, to fit to the others")
+        if settings.guesses in ("stockfish", "union") or (
+            settings.guesses == "move-model" and stockfish_is_installed()
+        ):
             # One engine, started now: its start takes long, which on a fast wall clock would count a thousandfold.
             self._pool = EnginePool(max_engines=1)
             self._pool.analyse(chess.Board(), depth=1)
@@ -106,6 +110,8 @@ class ChessBench(Closing):
                 return self._builtin()
             case "union":
                 return UnionGuesser([self._stockfish(), self._builtin()])
+            case "move-model":
+                return charged(MoveModelGuesser(self._model(game), pool=self._pool), MOVE_MODEL_S, self.settings.clock)
             case unknown:
                 assert_never(unknown)
 
@@ -114,6 +120,16 @@ class ChessBench(Closing):
 
     def _builtin(self) -> Guesser:
         return charged(BuiltinChessGuesser(), BUILTIN_S, self.settings.clock)
+
+    def _model(self, game: RecordedGame) -> MoveModel:
+        """The model to guess the moves of ``game`` with."""
+        if self.settings.fit == "shipped":
+            return MoveModel.shipped(stockfish=self._pool is not None)
+        others = [each for each in self.games if each is not game]
+        for each in others:
+            if each.name not in self._choices:
+                self._choices[each.name] = choices_in(each.start_fen, each.moves, self._pool)
+        return fit(choice for each in others for choice in self._choices[each.name])
 
     def close(self) -> None:
         """Stop the engine. Idempotent."""
@@ -190,10 +206,6 @@ def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
 
     Each move is among the five that the built-in engine ranks highest; better moves are more frequent. Thinking times
     are lognormal around 12 s, and tokens are proportional to the time.
-
-    Args:
-        plies: Half moves; fewer if the game is over sooner.
-        seed: Seed of the moves and the times.
     """
     rng = random.Random(seed)
     board = chess.Board()
@@ -219,18 +231,19 @@ _COLUMNS = {
 }
 
 
-def run(settings: ChessSettings, games: Sequence[Path], json_file: Path | None) -> None:
-    """Replay the recorded games in the files ``games``, and report.
+def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None) -> None:
+    """Replay the recorded games in the files, and report.
 
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
     """
-    records = [RecordedGame.load(file) for file in games]
+    files = [*games, *more_games]
+    records = [RecordedGame.load(file) for file in files]
     steps = len(records) * (settings.plies + 1)  # with the reset of each game
     with ChessBench(records, settings) as bench, progress("replaying", steps, json_file is None) as advance:
         replays = [bench.replay(game, advance) for game in records]
     report = {
-        "config": config_of(settings, files=[str(file) for file in games]),
+        "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }

@@ -17,7 +17,7 @@ from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
-from spec_envs.benchmarks.overhead import Measured, OverheadSettings, median_fork_us, retail
+from spec_envs.benchmarks.overhead import Measured, OverheadSettings, copies, median_fork_us, retail
 from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.reports import config_of, console, progress, publish, table
 from spec_envs.call_env import CallEnv
@@ -45,6 +45,7 @@ def run(settings: OverheadSettings, json_file: Path | None) -> None:
         _search_forks,
         _steps,
         _windows,
+        _copies,
         _cancels,
         _tool_calls,
         retail.figures,
@@ -244,6 +245,10 @@ def _step_ms(env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> float:
     start = time.perf_counter()
     count = sum(1 for _ in steps)
     return (time.perf_counter() - start) / count * 1e3
+
+
+def _copies() -> Iterator[Measured]:
+    yield from copies.figures(_chess_env, _recorded)
 
 
 # -- cancelling ----------------------------------------------------------------------------------------------------

@@ -75,11 +75,6 @@ class SearchRun(Speculated):
 class SearchBench:
     """Runs episodes one after the other with the same settings; guessers keep what they learned in earlier ones.
 
-    Args:
-        cases: The episodes to run.
-        settings: How to run them.
-        free: The free guesser of actions. Default: a new ``SearchGuesser``.
-
     Raises:
         InvalidConfiguration: ``settings`` want recorded guesses, and an episode has none.
     """
@@ -221,7 +216,9 @@ def run(settings: SearchSettings, json_file: Path | None) -> None:
 
 def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:
     """The mean of every figure over the episodes; ``top1`` and ``top3`` are shares of all actions after the first."""
-    return mean_of(runs) | _tops(runs)
+    later = sum(each.steps - 1 for each in runs)
+    hits = {name: sum((getattr(each, name) or 0.0) * (each.steps - 1) for each in runs) for name in ("top1", "top3")}
+    return mean_of(runs) | {name: count / later if later else None for name, count in hits.items()}
 
 
 def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
@@ -229,21 +226,12 @@ def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, int], list[SearchRun]] = {}
     for each in runs:
         groups.setdefault((each.agent, each.guesser, each.k), []).append(each)
-    return [
-        {"agent": agent, "guesser": guesser, "k": k, "episodes": len(group), **_figures(group)}
-        for (agent, guesser, k), group in sorted(groups.items())
-    ]
-
-
-def _figures(group: Sequence[SearchRun]) -> dict[str, Any]:
-    figures = mean(group)
-    return {name: figures[name] for name in (*_SHARES, "lossless")}
-
-
-def _tops(runs: Sequence[SearchRun]) -> dict[str, float | None]:
-    later = sum(each.steps - 1 for each in runs)
-    hits = {name: sum((getattr(each, name) or 0.0) * (each.steps - 1) for each in runs) for name in ("top1", "top3")}
-    return {name: count / later if later else None for name, count in hits.items()}
+    rows = []
+    for (agent, guesser, k), group in sorted(groups.items()):
+        figures = mean(group)
+        shares = {name: figures[name] for name in (*_SHARES, "lossless")}
+        rows.append({"agent": agent, "guesser": guesser, "k": k, "episodes": len(group), **shares})
+    return rows
 
 
 def _show(report: dict[str, Any], settings: SearchSettings) -> None:
@@ -270,17 +258,7 @@ _SPREAD = 0.4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """An episode to run: a question, the agent, and the site that answers searches; both take their time.
-
-    Args:
-        name: Name of the episode.
-        question: The question that the agent answers.
-        agent: Name of the agent.
-        policy: The agent.
-        site: The site.
-        max_steps: Actions after which the episode is truncated.
-        record: The record that the agent's actions and the guesses come from, if there is one.
-    """
+    """An episode to run: a question, the agent, and the site that answers searches; both take their time."""
 
     name: str
     question: Question
@@ -288,7 +266,7 @@ class Case:
     policy: Handler
     site: Handler
     max_steps: int
-    record: RecordedEpisode | None = None
+    record: RecordedEpisode | None = None  # which the agent's actions come from
 
     @classmethod
     def recorded(cls, episodes: Sequence[RecordedEpisode], settings: SearchSettings) -> list[Self]:

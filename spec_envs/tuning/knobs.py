@@ -91,7 +91,8 @@ class Knob:
             bounds = f"from {self.low:g} to {self.high:g} {self.unit}".rstrip()
             raise InvalidAction(f"{self.name} must be a number {bounds}, not {value!r}")
         grid = _grid(self.kind, self.low, self.high, self.log, self.steps)
-        return min(grid, key=lambda point: abs(self._scaled(point) - self._scaled(number)))
+        at = self._scaled(number)
+        return min(grid, key=lambda point: abs(self._scaled(point) - at))
 
     def encode(self, value: Value) -> float:
         """``value``, a point of the grid, as a coordinate from -1 (first point) to 1 (last point)."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from spec_envs.agents import MoveModelGuesser
+from spec_envs.agents.chess.move_model import choices_in, fit
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, Replay, made_up_game
 from spec_envs.benchmarks.cli import main
@@ -139,6 +141,23 @@ class TestSettings:
         assert replay_all([later], plies=8, guesses="builtin")[0].lossless == 1
 
 
+class TestMoveModel:
+    def test_is_fitted_to_the_other_games_only(self, monkeypatch):
+        monkeypatch.setenv("SPEC_ENVS_STOCKFISH", "/not/installed")
+        games = [dataclasses.replace(made_up_game(12, seed), name=str(seed)) for seed in range(2)]
+        settings = ChessSettings(plies=6, guesses="move-model", fit="leave-one-out", clock="wall")
+        with ChessBench(games, settings) as bench:
+            for game, other in (games, games[::-1]):
+                guesser = bench.guesser(game)
+                assert isinstance(guesser, MoveModelGuesser)
+                assert guesser.model == fit(choices_in(other.start_fen, other.moves))
+
+    def test_replays_with_the_shipped_weights(self, game):
+        (each,) = report("--games", game, "--plies", 8, "--guesses", "move-model")["games"]
+        assert each["lossless"] == 1
+        assert each["windows"] == 8
+
+
 class TestBadInput:
     @pytest.mark.parametrize(
         "args, message",
@@ -152,6 +171,8 @@ class TestBadInput:
             (["--guesses", "nobody"], "--guesses"),
             (["--guesses", "recorded", "--k", 3], "k = 3"),
             (["--rules", "paper", "--max-depth", 2], "max_depth"),
+            (["--guesses", "move-model", "--fit", "leave-one-out"], "at least two games"),
+            (["--fit", "leave-one-out"], "move-model"),
             (["--json", "no/such/folder/result.json"], "no/such/folder"),
         ],
     )

@@ -18,6 +18,7 @@ from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
 from spec_envs.benchmarks.overhead import Measured
+from spec_envs.benchmarks.overhead import copies as overhead_copies
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
@@ -163,6 +164,8 @@ class TestOverhead:
     def test_reports_what_was_measured(self, monkeypatch):
         monkeypatch.setattr(overhead, "_FORKS", 5)
         monkeypatch.setattr(overhead, "_EPISODES", 1)
+        monkeypatch.setattr(overhead_copies, "COPIES", 3)
+        monkeypatch.setattr(overhead_copies, "EPISODES", 1)
         self._fix_times(monkeypatch)
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
@@ -196,7 +199,7 @@ class TestOverhead:
 
     def test_shows_targets_in_a_table(self, monkeypatch):
         monkeypatch.setattr(overhead, "_steps", lambda: iter([Measured("a step", "ms", 2.0, 1.0)]))
-        for name in ("_forks", "_search_forks", "_windows", "_cancels", "_tool_calls", "_replay", "crowd"):
+        for name in ("_forks", "_search_forks", "_windows", "_copies", "_cancels", "_tool_calls", "_replay", "crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
         result = run("bench", "overhead")

@@ -18,6 +18,8 @@ from spec_envs.wrappers import Certificate, HandlerLimit, Limits
 from tests.wrappers.loops import VIRTUAL, certify_on
 
 KEYS = ("a", "b", "c")
+#: What one call reads (the sum) or writes: one key, or two.
+PARTS = (*KEYS, "ab")
 
 
 class Store:
@@ -26,19 +28,21 @@ class Store:
     def __init__(self) -> None:
         self.values: dict[str, int] = dict.fromkeys(KEYS, 0)
 
-    def read(self, key: str, cancel: CancelToken) -> int:
-        value = self.values[key]  # as it is when the call begins: a call begun too early would see too little
-        cancel.sleep(0.1 + pure_response(("read", key)))
+    def read(self, keys: str, cancel: CancelToken) -> int:
+        # As it is when the call begins: a call begun too early would see too little.
+        value = sum(self.values[key] for key in keys)
+        cancel.sleep(0.1 + pure_response(("read", keys)))
         if value > 9:
-            raise HandlerFailed(f"{key} holds {value}")
+            raise HandlerFailed(f"{keys} holds {value}")
         return value
 
     def write(self, query: tuple[str, int], cancel: CancelToken) -> int:
-        key, value = query
-        cancel.sleep(0.2 + pure_response(("write", key, value)) / 2)
+        keys, value = query
+        cancel.sleep(0.2 + pure_response(("write", keys, value)) / 2)
         if query == ("b", 13):
             raise HandlerFailed("b is unlucky")
-        before, self.values[key] = self.values[key], value
+        before = sum(self.values[key] for key in keys)
+        self.values.update(dict.fromkeys(keys, value))
         return before
 
 
@@ -46,7 +50,7 @@ class StoreEnv(CallEnv[str, int]):
     """Each step makes one to four reads and writes; what is written depends on what was read.
 
     Args:
-        touches: Whether calls say which key they touch; if not, every write may touch every read.
+        touches: Whether calls say which keys they touch; if not, every write may touch every read.
     """
 
     metadata = {"render_modes": []}
@@ -64,7 +68,7 @@ class StoreEnv(CallEnv[str, int]):
         super().reset(seed=seed)
         draw = self.np_random.integers
         self._program = tuple(
-            tuple((("read", "read", "write")[draw(3)], KEYS[draw(len(KEYS))]) for _ in range(1 + draw(4)))
+            tuple((("read", "read", "write")[draw(3)], PARTS[draw(len(PARTS))]) for _ in range(1 + draw(4)))
             for _ in range(self._length)
         )
         self._seen = ()
@@ -72,9 +76,9 @@ class StoreEnv(CallEnv[str, int]):
 
     def step(self, action: int) -> tuple[str, float, bool, bool, dict[str, Any]]:
         seen, latest = [str(action)], int(action)
-        for what, key in self._program[len(self._seen)]:
-            touches = key if self._touches else None
-            query: Any = key if what == "read" else (key, latest + action)
+        for what, keys in self._program[len(self._seen)]:
+            touches = set(keys) if self._touches else None
+            query: Any = keys if what == "read" else (keys, latest + action)
             effect = Effect.READ if what == "read" else Effect.WRITE
             try:
                 latest = self.ask(Call(what, query, effect, touches=touches))

@@ -22,8 +22,10 @@ from spec_envs.wrappers import Limits, SpeculativeWrapper
 from spec_envs.wrappers.latency import exponential
 
 T = 6
-DEPTH_1 = Limits(max_depth=1, windows_ahead=False, max_inflight=16, min_probability=0.0)
-UNLIMITED = Limits(max_inflight=10_000, max_nodes=100_000, min_probability=0.0)
+#: The forms speak of a machine that starts everything, and of guessers that are taken at their word.
+FREELY = Limits(min_probability=0.0, selectivity=0.0, calibrate=False)
+DEPTH_1 = dataclasses.replace(FREELY, max_depth=1, windows_ahead=False, max_inflight=16)
+UNLIMITED = dataclasses.replace(FREELY, max_inflight=10_000, max_nodes=100_000)
 
 
 class Chain(CallEnv[int, int]):
@@ -226,7 +228,8 @@ def test_one_more_guess_gains_ever_less():
 def test_the_best_breadth_is_a_threshold(breadth, by):
     """A branch is worth its cost while its gain is above it: with the cost between two gains, those before are started.
 
-    Either as ``min_probability``, or as what a call of a second costs where a second is worth ``money_per_s``.
+    Either as ``min_probability``, or as what a call of a second costs where a second is worth ``money_per_s``: half of
+    the call is expected to be saved if it is not in vain, and its whole cost to be wasted if it is.
     """
     model = Model(CONFIDENCES, lambda query: 1.0)
     gains = [model.probability(m) for m in range(len(CONFIDENCES))]
@@ -234,7 +237,7 @@ def test_the_best_breadth_is_a_threshold(breadth, by):
     if by == "probability":
         limits = dataclasses.replace(DEPTH_1, min_probability=cost)
     else:
-        model.money = cost
+        model.money = cost / (1 - cost) / 2
         limits = dataclasses.replace(DEPTH_1, money_per_s=1.0)
     env = SpeculativeWrapper(Chain(model.act), guessers={"actor": model}, k=5, limits=limits, runtime="simulation")
     with env:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spec_envs import CancelToken, Usage
+from spec_envs import Usage
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import HandlerLimit, Limits, SpeculativeWrapper
-from tests.wrappers.loops import Answers, choose, make, play
+from tests.wrappers.loops import choose
 
 NO_INTEGERS: list[Any] = [
     math.nan,
@@ -85,26 +85,6 @@ def test_limits_of_handlers_are_handler_limits(value: Any) -> None:
         Limits(per_handler=value)
 
 
-class Costs:
-    """Each call costs more than the one before."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, query: Any, cancel: CancelToken) -> int:
-        self.count += 1
-        cancel.sleep(1.0, Usage(0, 10 * self.count, 0.0))
-        return pure_response(query)
-
-
-def test_a_budget_that_was_passed_is_told() -> None:
-    guesser = Answers(lambda query: (pure_response(query) + 1) % 4)
-    env = make(
-        FakeEnv({"world": Costs()}), guessers={"world": guesser, "policy": guesser}, limits=Limits(max_tokens=25)
-    )
-    play(env, env.act, 0)
-    statistics = env.statistics
-    assert statistics.over_budget.tokens == max(0.0, statistics.wasted.tokens - 25)
-    assert ("budget    soft" in str(statistics)) == bool(statistics.over_budget)
+def test_what_goes_beyond_a_budget_is_counted_without_the_rounding_of_sums() -> None:
+    assert not Limits(max_tokens=0.3).excess(Usage(0.1, 0.2))
     assert Limits(max_tokens=25).excess(Usage(20, 10, 3.0)) == Usage(0, 5, 0.0)
-    env.close()

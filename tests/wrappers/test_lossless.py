@@ -303,7 +303,7 @@ def test_wasted_tokens_stay_within_the_budget(
 def test_equal_reads_share_one_execution(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
 ) -> None:
-    limits = Limits(limits.max_inflight, read_ttl_s=1e9, max_depth=limits.max_depth)
+    limits = Limits(max(1, limits.max_inflight), read_ttl_s=1e9, max_depth=limits.max_depth)
     episode = Watched(setup | {"effects": (Effect.READ,)}, runtime, limits, kind, seed)
     # An execution that was cancelled to make room may be begun again; one that was left alone is not.
     cancelled = sum(1 for event in episode.trace if event.kind == "cancel" and event.handler == "world")

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from spec_envs import Call, Effect, Guess, Usage
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import Limits, SpeculativeWrapper
-from spec_envs.wrappers.estimates import CallEstimate
+from spec_envs.wrappers.estimates import CallEstimate, Estimates
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import exponential
 from spec_envs.wrappers.speculation.tree.commands import StopPredicting
+from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
 
@@ -134,12 +135,18 @@ class _Perfect:
         return [Guess(choose(call.query), 1.0)]
 
 
+def predicting_with(estimates: Estimates) -> Predicting:
+    limits = Limits()
+    return Predicting(limits, estimates, Dial(limits, estimates))
+
+
 class TestAlone:
     def predicting(self, *guesses: float, calls: float = 0.35) -> Predicting:
         """Knows one call, and guesses that took so long."""
-        known = CallEstimate()
-        known.add(calls, Usage())
-        predicting = Predicting(Limits(), {"page": known})
+        estimates = Estimates()
+        estimates.calls["page"] = CallEstimate()
+        estimates.calls["page"].add(calls, Usage())
+        predicting = predicting_with(estimates)
         for seconds in guesses:
             self.learn(predicting, seconds)
         return predicting
@@ -147,8 +154,7 @@ class TestAlone:
     def learn(self, predicting: Predicting, seconds: float, *, empty: bool = False) -> None:
         node = _waiting_node()
         assert self.is_predicted(predicting, node)
-        guesses = [] if empty else [Guess(1, 0.5)]
-        predicting.guessed(node, guesses, seconds, early=False)
+        predicting.guessed(node, None if empty else 0.5, Usage(), seconds, early=False)
 
     def is_predicted(self, predicting: Predicting, node: Node) -> bool:
         predicting.add(node)
@@ -157,7 +163,7 @@ class TestAlone:
         return bool(commands)
 
     def test_what_is_not_known_is_tried(self):
-        assert self.is_predicted(Predicting(Limits(), {}), _waiting_node())
+        assert self.is_predicted(predicting_with(Estimates()), _waiting_node())
         assert self.is_predicted(self.predicting(), _waiting_node())
 
     def test_a_few_late_guesses_decide_nothing(self):
@@ -182,7 +188,7 @@ class TestAlone:
     def test_a_node_is_decided_on_once(self):
         predicting, node = self.predicting(), _waiting_node()
         assert self.is_predicted(predicting, node)
-        predicting.guessed(node, [], 1.0, early=False)
+        predicting.guessed(node, None, Usage(), 1.0, early=False)
         predicting.add(node)
         assert predicting.predict(node, 1.0) == []
 

@@ -5,12 +5,11 @@ and ``simulation`` (one thread, a virtual clock). The speculation tree's driver,
 ``LastWriteWins`` run, await and cancel all their calls on them.
 """
 
-import contextlib
 import dataclasses
 import dis
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -28,19 +27,21 @@ def is_interrupt(error: BaseException) -> bool:
     return trace is None or dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]] != "RAISE_VARARGS"
 
 
-@contextlib.contextmanager
-def contained() -> Iterator[None]:
+class contained:  # used as contextlib.suppress is; a generator would cost as much as a fork does
     """Turn a signal to leave the program, raised by a guesser (``SystemExit``), into an error; Ctrl-C goes through.
 
     Raises:
         HandlerFailed: In place of the signal.
     """
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as signal:
-        if is_interrupt(signal):
-            raise
-        raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, signal: BaseException | None, trace: object) -> None:
+        if isinstance(signal, (SystemExit, KeyboardInterrupt, GeneratorExit)) and not is_interrupt(signal):
+            raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +100,10 @@ class Runtime(Protocol):
 
     def run(self, job: Job) -> None:
         """Run ``job`` for the caller, who waits for the job anyway."""
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Run ``function`` with ``token`` for the caller, whose thread it has, and return what it returns."""
+        ...
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen now. Called from inside the job with ``token``, which may end before the event."""

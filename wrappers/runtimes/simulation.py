@@ -13,9 +13,11 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of
 
 
@@ -38,7 +40,7 @@ class VirtualToken(CancelToken):
         return super().usage(self._runtime.now() if at is None else at)
 
 
-class SimulationRuntime:
+class SimulationRuntime(NotPicklable):
     """Runs an episode in virtual time. Wrappers that are used one after the other may share it."""
 
     def __init__(self) -> None:
@@ -70,6 +72,14 @@ class SimulationRuntime:
     def run(self, job: Job) -> None:
         """Like ``spawn``; the caller waits for the job with ``wait``."""
         self.spawn(job)
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``, and advance the clock by the seconds that it has slept, also where it raises."""
+        assert isinstance(token, VirtualToken)
+        try:
+            return function(token)
+        finally:
+            self.advance(token.elapsed_s)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at the virtual time up to which the job with ``token`` has slept."""

@@ -9,8 +9,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
 
 _IDLE_S = 10.0
@@ -19,7 +21,7 @@ _CLOSE_S = 10.0
 _PREFIX = "speculation-"
 
 
-class ThreadRuntime:
+class ThreadRuntime(NotPicklable):
     """Runs an episode on the wall clock, with worker threads that end when they are idle or closed."""
 
     def __init__(self) -> None:
@@ -61,6 +63,10 @@ class ThreadRuntime:
         job.deliver(value, error)
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
+
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``."""
+        return function(token)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at once, in this thread."""

@@ -12,7 +12,6 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, assert_never
 
-from spec_envs.calls import Call
 from spec_envs.errors import CallCancelled, EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.handling import CancelToken, Handler, answered, is_async
@@ -77,11 +76,9 @@ class Driver:
         """Where the episode stands."""
         return None if self._tree.root is None else self._tree.root.process
 
-    def answer(self) -> Any:
-        """The root's response if it is known already, else ``None``."""
-        with self._runtime.lock:
-            root = self._tree.root
-            return root.run.response if root is not None and root.run is not None and root.answered else None
+    def now(self) -> float:
+        """Seconds on the runtime's clock."""
+        return self._runtime.now()
 
     def rebase(self, process: Process | None) -> None:
         """Discard all branches and go on from ``process``; ``None``: there is no episode."""
@@ -141,10 +138,6 @@ class Driver:
         """Record that the real environment did not do what the branch predicted."""
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
-
-    def call_plainly(self, call: Call) -> Any:
-        """The response to ``call``, without the tree; in virtual time if the runtime's is."""
-        return self._handler(call.handler)(call.query, self._runtime.token())
 
     def stop_speculating(self) -> None:
         """From now on, start and predict nothing ahead of time."""
@@ -211,7 +204,8 @@ class Driver:
                 finally:
                     self._runtime.wake()
         finally:
-            self._cancel_all()
+            if self._to_cancel:
+                self._cancel_all()
 
     def _cancel_all(self) -> None:
         """Tell the handlers that nobody waits for to stop; those that an interrupt leaves are told next time."""
@@ -321,7 +315,7 @@ class Driver:
         partial, full = token.usage()
         try:
             if run.state is RunState.CANCELLED:
-                return self._tree.stopped(run, partial, now)
+                return self._tree.stopped(run, partial, now, full=full)
             if error is not None:
                 return self._tree.failed(run, error, partial, now)
             return self._tree.responded(run, response, partial, now)

@@ -88,7 +88,8 @@ class Guessing:
             self._ledger.guessed(now, node, token, error)
             if self._tokens.pop(node, None) is None:
                 return []
-            return tree.guessed(node, () if error is not None or token.cancelled else guesses, now)
+            usable = () if error is not None or token.cancelled else guesses
+            return tree.guessed(node, usable, now, usage=token.usage()[1])
 
         def deliver(guesses: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: guessed(guesses, error, now))

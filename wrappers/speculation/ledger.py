@@ -86,6 +86,30 @@ class Ledger:
             self._counts["prefetch_used"] += run.prefetch
             self._usage["committed"] += run.usage
 
+    def played(
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, error: BaseException | None
+    ) -> None:
+        """Record a call that was made without the tree: it has failed with ``error``, or the episode uses it."""
+        seconds = ended_at - started_at
+        self._waited_s += seconds
+        if error is None:
+            self._calls[RunState.DONE] += 1
+            self._counts["committed"] += 1
+            self._sequential_s += seconds
+        else:
+            self._calls[RunState.FAILED] += 1
+        if usage:
+            self._usage["all"] += usage
+            self._usage["all_full"] += usage
+            if error is None:
+                self._usage["committed"] += usage
+        self.trace.add_played(handler, started_at, ended_at, usage, error)
+
+    def moved_on(self, now: float, handler: str) -> None:
+        """Record that the episode has moved on by a response of ``handler``, without the tree."""
+        self._counts["commits"] += 1
+        self.trace.add_moved_on(now, handler)
+
     def discarded(self, now: float, node: Node) -> None:
         """Record that the episode cannot come to ``node`` any more."""
         if node.run is not None:
@@ -125,6 +149,8 @@ class Ledger:
 
         Where warnings are made errors the message is logged instead: no guesser may end an episode.
         """
+        if len(self._told) == len(self._guess_errors):
+            return
         for name in self._guess_errors.keys() - self._told:
             self._told.add(name)
             message = (

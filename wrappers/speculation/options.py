@@ -10,6 +10,7 @@ from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
@@ -37,6 +38,7 @@ class SessionOptions:
     rehearse: bool = True
     prove_every: int = 100
     max_trace_events: int = 100_000
+    estimates: Estimates | None = None
 
     def __post_init__(self) -> None:
         if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
@@ -85,7 +87,7 @@ class SessionOptions:
 
     def _check_prices(self, limits: Limits, handlers: Mapping[str, Handler]) -> None:
         """Check that the price of every model is known, if there is a limit on money."""
-        names = [name for name in ("max_money", "money_per_s") if getattr(limits, name) is not None]
+        names = [name for name in ("max_money", "money_per_s", "money_ratio") if getattr(limits, name) is not None]
         for each in (self.policy, *handlers.values(), *(self.guessers or {}).values()):
             if names and (model := unpriced_model(each)) is not None:
                 raise InvalidConfiguration(

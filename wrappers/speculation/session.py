@@ -14,13 +14,15 @@ from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Prefetcher
-from spec_envs.handling import CancelToken, Handler, as_guess
+from spec_envs.handling import CancelToken, Handler, Usage, as_guess, greatest_usage
 from spec_envs.values import own_copy
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.plain import PlainLoop
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
@@ -61,6 +63,7 @@ class Session:
         asks: Whether the environment asks for its calls (``CallEnv``).
         trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
+        plain: Plays where there is no tree.
         base: The snapshot in which the step or reset under way began.
 
     Raises:
@@ -82,6 +85,7 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
+        estimates = Estimates() if options.estimates is None else options.estimates
         quotas = limits.quotas()
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
@@ -94,22 +98,26 @@ class Session:
                 shadow_every=options.shadow_every,
                 inflight=inflight,
                 wasted=self._ledger.wasted,
+                estimates=estimates,
                 quotas=quotas,
+                greatest_usage=self._greatest_usage,
             )
             if self.trust.is_withdrawn:
                 tree.stop_speculating()
             return tree
 
+        runtime = make_runtime(options.runtime)
+        self.plain = PlainLoop(runtime, self.handler, self._ledger)
+        self._awaited = on_forks
+        self._ahead = limits.max_inflight > 0 or limits.paces
         self.driver = Driver(
             make_tree,
-            make_runtime(options.runtime),
+            runtime,
             self.handler,
             {**guessers, **{prefetch_of(name): _AsGuesser(each) for name, each in prefetchers.items()}},
             options.k,
             self._ledger,
         )
-        if self.trust.is_plain:
-            self.driver.stop_speculating()
         self._last: Transition | None = None
         self._acted: Any = None
         self._counted = (0, 0, 0)
@@ -138,6 +146,17 @@ class Session:
         if not isinstance(unwrapped, CallEnv):
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the episode is played without forks and without the tree now; never where calls are awaited."""
+        return not self._awaited and (self.trust.is_plain or not self._ahead)
+
+    def _greatest_usage(self, call: Call) -> Usage | None:
+        try:
+            return greatest_usage(self.handler(call.handler), call.query)
+        except UnknownHandler:
+            return None
 
     def check_open(self) -> None:
         """See that the wrapper may be used, and tell the user what has failed since the last use.
@@ -182,7 +201,7 @@ class Session:
     def discard_episode(self) -> None:
         """Discard the whole tree and the policy's last decision."""
         self.driver.begin_anew()
-        self._acted = None
+        self._acted = self.plain.place = None
 
     def begin(self, transition: Transition) -> Transition:
         """Begin an episode whose reset was made without forks and has returned ``transition``.
@@ -210,8 +229,22 @@ class Session:
     @property
     def root(self) -> Deciding | None:
         """Where a step may begin; ``None`` before a reset, after a failed one, and after the end of an episode."""
+        root = self._place
+        return root if root is not None and not root.transition.done else None
+
+    @property
+    def _place(self) -> Deciding | None:
+        """Where the episode stands, if that is between two steps; also after its end."""
+        if self.is_plain:
+            return self.plain.place
         root = self.driver.root
-        return root if isinstance(root, Deciding) and not root.transition.done else None
+        return root if isinstance(root, Deciding) else None
+
+    def _go_on_from(self, place: Deciding) -> None:
+        if self.is_plain:
+            self.plain.place = place
+        else:
+            self.driver.rebase(place)
 
     def observe(self, observation: Any) -> None:
         """Put the root where the policy sees ``observation``, and check that the policy can decide now.
@@ -224,12 +257,19 @@ class Session:
             raise InvalidConfiguration(f"act() needs a policy: {self._owner}(env, policy=...); this one has None")
         root = self.root
         if root is None:
-            state = "the episode has ended" if isinstance(self.driver.root, Deciding) else "there is no episode"
+            state = "there is no episode" if self._place is None else "the episode has ended"
             raise ResetNeeded(f"act(): {state}; call reset() first")
         if not same_action(observation, root.transition.observation):
             # A wrapper outside has changed the observation: the policy must see the changed one.
             transition = root.transition._replace(observation=own_copy(observation))
-            self.driver.rebase(dataclasses.replace(root, transition=transition))
+            self._go_on_from(dataclasses.replace(root, transition=transition))
+
+    def decide(self) -> Any:
+        """The policy's response where the episode stands."""
+        if self.is_plain:
+            assert self.plain.place is not None
+            return self.plain.decide(self.plain.place)
+        return self.driver.obtain()
 
     def take_decision(self, decision: Any) -> Any:
         """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
@@ -250,6 +290,9 @@ class Session:
         else:  # a policy with state is as its last decision left it, whether that was followed or not
             answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
         self._agent = root.agent.after(answer)
+        if self.is_plain:
+            self._ledger.moved_on(self.driver.now(), POLICY)
+            return
         if self.asks and self.trust.is_plain:
             return  # the tree would fork
         try:
@@ -294,20 +337,24 @@ class Session:
         """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
         self._last = private_copy(transition)
         env = self.env
-        if not self.trust.is_plain:
+        if not self.is_plain and not self.trust.is_plain:
             try:
                 env = fork(env)
             except NotForkable as error:
                 if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self.driver.rebase(Deciding(env, self._agent, self._last))
+        self._go_on_from(Deciding(env, self._agent, self._last))
         return transition
 
     def stop_speculating(self, reason: str, *, failed: bool) -> None:
         """From now on the environment makes its steps itself, and warn of it; see ``Trust.withdraw``."""
+        place = self._place
         self.driver.stop_speculating()
         self.trust.withdraw(reason, failed=failed)
+        if self.is_plain:
+            self.driver.rebase(None)
+            self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
 
     # -- what failed or was interrupted --------------------------------------------------------------------------
 
@@ -322,7 +369,7 @@ class Session:
     def step_again_from(self, root: Deciding) -> None:
         """Go back to before the step of an environment that does not ask, whose fork could not make the step."""
         if not self.closed and not self.driver.interrupted:
-            self.driver.rebase(dataclasses.replace(root, agent=self._agent))
+            self._go_on_from(dataclasses.replace(root, agent=self._agent))
 
     def checkpoint(self) -> Checkpoint:
         """Return where the episode stands between two steps."""
@@ -342,8 +389,12 @@ class Session:
     def info_of(self, transition: Transition) -> dict[str, Any]:
         """Return the environment's info, and beside it what speculation did since the last step."""
         before, self._counted = self._counted, self._ledger.counts
-        commits, windows, hits = (new - old for new, old in zip(self._counted, before, strict=True))
-        figures = {"commits": commits, "windows": TimedCount(windows), "hits": TimedCount(hits)}
+        commits, windows, hits = self._counted
+        figures = {
+            "commits": commits - before[0],
+            "windows": TimedCount(windows - before[1]),
+            "hits": TimedCount(hits - before[2]),
+        }
         return {**(transition.info or {}), "speculation": figures}
 
 

@@ -20,8 +20,8 @@ class Statistics:
         prefetched: Calls that were started because a prefetcher had guessed them; ``prefetch_used`` of them were used.
         guesses: Calls of guessers and prefetchers, by outcome: ``done``, ``failed``, ``cancelled``, ``open``.
         guess_errors: The first error of each guesser or prefetcher that has failed, by the name of the handler.
-        over_budget: What speculation has used beyond ``max_tokens`` and ``max_money``. These bounds are soft: a call in
-            flight is charged at the greatest usage seen of its handler, and may use more.
+        over_budget: What speculation has used beyond ``max_tokens`` and ``max_money``, where calls used more than what
+            they were charged with in flight; see ``Limits.max_tokens``.
         not_predicted: Responses that no guesser was to predict, because guessing was expected to take longer than the
             call.
         divergences: Branches dropped because the real environment did not do what they predicted.
@@ -125,7 +125,7 @@ class Statistics:
             lines.append(f"money     {self.committed.money:.4g} used, {(self.wasted + self.guessing).money:.4g} wasted")
         if self.over_budget:
             over = self.over_budget
-            lines.append(f"budget    soft; passed by {over.tokens:,.0f} tokens and {over.money:.4g} of money")
+            lines.append(f"budget    passed by {over.tokens:,.0f} tokens and {over.money:.4g} of money")
         if self.divergences:
             lines.append(f"diverged  {self.divergences} branches dropped")
         if self.loose_matches:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
@@ -55,14 +55,12 @@ class TraceEvent:
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
 
 
-_NOTHING = Usage()
-
-
 class Trace:
     """The last ``max_events`` events of a wrapper, oldest first."""
 
     def __init__(self, max_events: int = 100_000) -> None:
         self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
+        self._num_played = 0
 
     def __iter__(self) -> Iterator[TraceEvent]:
         return (TraceEvent(*fields) for fields in tuple(self._events))
@@ -90,7 +88,7 @@ class Trace:
         if run is None and node is not None:
             run = node.run
         call = run.call if run is not None else node.call if node is not None else None
-        usage = usage or _NOTHING
+        usage = usage or NOTHING
         where: tuple[int | None, ...] = (None, None, None)
         if node is not None:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)
@@ -112,6 +110,22 @@ class Trace:
                 prefetch,
             )
         )
+
+    def add_played(
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, error: BaseException | None
+    ) -> None:
+        """Add start and end of a call that was made without the tree; such calls have numbers below 0."""
+        self._num_played += 1
+        head, number, nowhere = (handler, None, None, None), -self._num_played, (None, None)
+        outcome, text = ("done", None) if error is None else ("failed", repr(error))
+        self._events.append((started_at, "start", *head, number, None, False, None, 0, 0, 0.0, *nowhere))
+        spent = (usage.tokens_in, usage.tokens_out, usage.money)
+        self._events.append((ended_at, "end", *head, number, outcome, None, None, *spent, text, None))
+
+    def add_moved_on(self, time_s: float, handler: str) -> None:
+        """Add that the episode has moved on, without the tree."""
+        where = (None, None, None, None)
+        self._events.append((time_s, "commit", handler, *where, "unguessed", None, None, 0, 0, 0.0, None, None))
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the events to ``path``, one JSON object a line."""

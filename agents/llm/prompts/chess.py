@@ -5,7 +5,7 @@ from typing import Any
 
 import chess
 
-from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
 from spec_envs.chess.notation import looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
@@ -41,7 +41,14 @@ def _situation(query: Any) -> str:
 
 def _request(observation: Any) -> ChatRequest:
     text = f'{_situation(observation)}\n\nChoose a move. End your answer with a line such as "Move: e2e4".'
-    return ChatRequest(messages=({"role": "system", "content": _SYSTEM}, user_message(text)))
+    until = _settled(Position.of(observation).board())
+    return ChatRequest(messages=({"role": "system", "content": _SYSTEM}, user_message(text)), until=until)
+
+
+def _settled(board: chess.Board) -> str:
+    """Return a regular expression for a line that settles the move, whatever follows: "Move: " and a legal move."""
+    moves = "|".join(sorted(move.uci() for move in board.legal_moves))
+    return rf"(?im)^[{re.escape(_MARKS)}]*move[{re.escape(_MARKS)}]*:[{re.escape(_MARKS)}]*({moves})(?=[\s.,;:!?()*_`])"
 
 
 def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
@@ -50,12 +57,14 @@ def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
 
 
 def _move(text: str, query: Any) -> str:
-    """Return the move that ``text`` chooses: the one that stands at its last "Move:", or else the only one it names.
+    """Return the move that ``text`` chooses: on the first line "Move: …" in UCI, at the last "Move:", or the only one.
 
     Raises:
         ValueError: There is no such move, or it is not legal, or several moves may be meant.
     """
     board = Position.of(query).board()
+    if settled := re.search(_settled(board), text):
+        return settled[1].lower()
     *_, said = _SAID.split(plain(text))
     lines = [line for line in said.splitlines() if line.strip(_MARKS)] or [""]
     chosen = _stated(board, lines[0]) if _SAID.search(plain(text)) else _named(board, lines)
@@ -106,8 +115,12 @@ def _tokens(text: str) -> list[str]:
     return [str(token) for token in _TOKEN.findall(text)]
 
 
+def _read(completion: Completion, observation: Any) -> Any:
+    return _move(completion.text, observation)
+
+
 #: For ``ChatPolicy``: the agent's move, in UCI notation. It also answers the ``Position`` that an opponent gets.
-CHESS = PolicyPrompt(request=_request, read=lambda completion, observation: _move(completion.text, observation))
+CHESS = PolicyPrompt(request=_request, read=_read)
 
 _MOVES = GuessPrompt(request=_guesses_request, read=_move)
 #: For ``ChatGuesser``: the moves of both sides.

@@ -19,8 +19,10 @@ what there is room for. Each part owns one fact, and does not know the others:
 * ``branches``: which nodes there are (the only writer of ``Node``);
 * ``runs``, with ``reads``: the executions of their calls, and who shares them (the only writer of ``Run``);
 * ``predicting``: which nodes wait for a guesser, which have one at work, and whether its guesses come in time;
+* ``claims``: what guessers have claimed, and how far that can be relied on;
 * ``queue``: which call is best;
-* ``places``: whether there is room for it (slots, limits of handlers, budgets). ``runs`` tells it of each call.
+* ``dial``, with ``controller``: whether it is worth its cost;
+* ``places``: whether there is room for it (slots, limits of handlers; ``budget``). ``runs`` tells it of each call.
 """
 
 import math
@@ -29,15 +31,19 @@ from typing import Any
 
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Change
+from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
+from spec_envs.wrappers.speculation.tree.claims import Claims
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
+from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
-from spec_envs.wrappers.speculation.tree.places import NOTHING, Places
+from spec_envs.wrappers.speculation.tree.places import Places
 from spec_envs.wrappers.speculation.tree.predicting import Predicting
-from spec_envs.wrappers.speculation.tree.queue import Queue
+from spec_envs.wrappers.speculation.tree.queue import Queue, share_of
 from spec_envs.wrappers.speculation.tree.runs import Runs
 
 
@@ -56,6 +62,8 @@ class SpeculationTree:
             response would have been another.
         inflight: Cancelled calls of an earlier tree that have not returned yet; they keep their slots until then.
         wasted: What speculation has wasted before.
+        estimates: What is known of handlers and guessers, and will be; ``None``: nothing yet.
+        greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
         quotas: The calls of an earlier tree, held against the limits of their handlers; ``None``: there were none.
     """
 
@@ -70,7 +78,9 @@ class SpeculationTree:
         shadow_every: int = 10,
         inflight: Iterable[Run] = (),
         wasted: Usage = NOTHING,
+        estimates: Estimates | None = None,
         quotas: Mapping[str, Quota] | None = None,
+        greatest_usage: GreatestUsage = lambda call: None,
     ) -> None:
         self._limits = limits
         self._guessable = guessable
@@ -78,12 +88,15 @@ class SpeculationTree:
         self._external = external
         self._demanded = False
         self._held_until = math.inf
-        self._branches = Branches(limits.max_nodes, dict(canonical or {}))
+        estimates = Estimates() if estimates is None else estimates
         inflight = tuple(inflight)
-        self._places = Places(limits, wasted, quotas, inflight)
+        self._branches = Branches(limits, dict(canonical or {}))
+        self._places = Places(limits, estimates.calls, wasted, quotas, inflight, greatest_usage)
         self._runs = Runs(limits, self._places, shadow_every=shadow_every, inflight=inflight)
         self._queue = Queue()
-        self._predicting = Predicting(limits, self._places.calls)
+        self._claims = Claims(estimates.guessers, limits.calibrate)
+        self._dial = Dial(limits, estimates)
+        self._predicting = Predicting(limits, estimates, self._dial)
 
     # -- events --------------------------------------------------------------------------------------------------
 
@@ -102,15 +115,21 @@ class SpeculationTree:
         self._demanded = True
         return self._settle(now)
 
-    def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool = False) -> list[Command]:
-        """The guesser at work on ``node`` has returned; without guesses, when it failed.
+    def guessed(
+        self, node: Node, guesses: Sequence[Guess], now: float, *, usage: Usage = NOTHING, early: bool = False
+    ) -> list[Command]:
+        """The guesser at work on ``node`` has returned and has cost ``usage``; without guesses, when it failed.
 
         ``early``: it has not returned yet, but has these guesses, which others may follow or replace.
         """
-        self._predicting.guessed(node, guesses, now, early=early)
+        self._predicting.check_at_work(node)
+        likely = self._claims.corrected(node, guesses)
+        best = max((guess.probability for guess in likely.values()), default=None)
+        self._predicting.guessed(node, best, usage, now, early=early)
+        self._dial.spent(usage)
         commands: list[Command] = []
         if node.alive and not node.answered:
-            commands = self._take(self._branches.add_guesses(node, guesses))
+            commands = self._take(self._branches.add_guesses(node, likely))
         return commands + self._settle(now)
 
     def began(self, run: Run, now: float) -> list[Command]:
@@ -121,6 +140,7 @@ class SpeculationTree:
     def responded(self, run: Run, response: Any, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has returned its response."""
         self._runs.responded(run, response, usage, now)
+        self._dial.spent(usage)
         commands: list[Command] = []
         if run.state is RunState.DONE:
             # A node and its descendant may share a READ: what happens to the first may discard the other.
@@ -132,11 +152,20 @@ class SpeculationTree:
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> list[Command]:
         """The handler of ``run`` has raised. If the call was speculative, it is made again once it is authoritative."""
         self._runs.failed(run, error, usage, now)
+        self._dial.spent(usage)
         return self._settle(now)
 
-    def stopped(self, run: Run, usage: Usage, now: float) -> list[Command]:
-        """The handler of the cancelled ``run`` has returned without a response."""
+    def stopped(self, run: Run, usage: Usage, now: float, *, full: Usage | None = None) -> list[Command]:
+        """The handler of the cancelled ``run`` has returned without a response.
+
+        Args:
+            run: The call.
+            usage: What it has cost until it was stopped.
+            now: The time.
+            full: What it would have cost if it had not been stopped; ``None``: the same.
+        """
         self._runs.stopped(run, usage, now)
+        self._dial.spent(usage if full is None else full)
         return self._settle(now)
 
     def commit(self, response: Any, now: float) -> list[Command]:
@@ -156,6 +185,8 @@ class SpeculationTree:
         predicted = self._predicting.was_predicted(root)
         change = self._branches.commit(response, key)
         child = self._root()
+        self._claims.learn(root, child.key)
+        self._dial.committed(None if shared else run, child)
         commands = self._leave(root)
         commands.append(Committed(root, child, response, run, shared, predicted))
         commands += self._take(change)
@@ -262,6 +293,7 @@ class SpeculationTree:
     def _leave(self, node: Node) -> list[Command]:
         """``node`` is no longer part of the tree; a call that nobody else waits for ends, unless it can be shared."""
         self._queue.forget(node)
+        self._claims.forget(node)
         commands = self._predicting.forget(node)
         return commands if node.run is None else commands + self._runs.let_go(node)
 
@@ -302,7 +334,7 @@ class SpeculationTree:
     def _next(self, root: Node, now: float) -> Node | None:
         """The best node that may start now; ``None`` where there is none, or no slot for it."""
         self._held_until = math.inf
-        while (free := self._places.num_free) > 0:
+        while self._queue.has_waiting and (free := self._places.num_free) > 0:
             best = self._queue.best(lambda handler: self._places.has_room(handler, now))
             if best is None:
                 return None
@@ -322,7 +354,8 @@ class SpeculationTree:
         return (
             self._limits.reach(node.level - root.level, probability)
             and not _waits_for_write(node)
-            and self._places.is_worth_it(node.call, probability)
+            and self._dial.is_worth_calling(node.call.handler, probability, share_of(node), root)
+            and self._places.has_budget(node.call)
         )
 
     def _is_startable(self, call: Call) -> bool:
@@ -331,6 +364,7 @@ class SpeculationTree:
 
     def _begin(self, node: Node, now: float, *, speculative: bool) -> list[Command]:
         run, commands = self._runs.begin(node, now, speculative=speculative)
+        self._dial.began(run)
         self._branches.attach(node, run)
         self._queue.forget(node)
         if node.answered:

@@ -10,11 +10,12 @@ When a node starts, is predicted or is answered is decided elsewhere. Pure, like
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from spec_envs.guesses import Guess
-from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, SideBranch, response_key
+from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, SideBranch
 
 Canonical = Callable[[Any], Hashable]
 
@@ -41,7 +42,7 @@ class Branches:
     """The root and all that follows from it; the only writer of ``Node``.
 
     Args:
-        max_nodes: Nodes alive at once.
+        limits: Bounds of the speculation.
         canonical: Looser matching, by handler.
 
     Attributes:
@@ -49,10 +50,11 @@ class Branches:
         num_nodes: Nodes alive.
     """
 
-    def __init__(self, max_nodes: int, canonical: Mapping[str, Canonical]) -> None:
+    def __init__(self, limits: Limits, canonical: Mapping[str, Canonical]) -> None:
         self.root: Node | None = None
         self.num_nodes = 0
-        self._max_nodes = max_nodes
+        self._max_nodes = limits.max_nodes
+        self._give_up_below = limits.give_up_below
         self._canonical = canonical
         self._ids = itertools.count()
         self._unexpanded: list[Node] = []
@@ -101,34 +103,46 @@ class Branches:
                 node.aside.side_branch = SideBranch()
         return self._changes()
 
-    def add_guesses(self, node: Node, guesses: Sequence[Guess]) -> Change:
-        """Grow a child of ``node`` from each guess; dropped earlier guesses share what probability is left."""
+    def add_guesses(self, node: Node, guesses: Mapping[Hashable, Guess]) -> Change:
+        """Grow a child of ``node`` from each guess; dropped earlier guesses share what probability is left.
+
+        A child that was started and falls below ``give_up_below`` is discarded whole, whether its call is done or not:
+        if only calls in flight were given up, the draws that are used would be the quick ones.
+
+        Args:
+            node: Whose response is guessed.
+            guesses: The guesses by their keys, the most probable first.
+        """
         if not guesses:
             return self._changes()
-        merged: dict[Hashable, Guess] = {}
-        for guess in guesses:
-            key = response_key(guess.response)
-            known = merged.get(key)
-            merged[key] = (
-                guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
-            )
-        node.guessed = (node.guessed or frozenset()) | merged.keys()
-        likely = {key: guess for key, guess in merged.items() if guess.probability > 0}
+        node.guessed = (node.guessed or frozenset()) | guesses.keys()
+        likely = {key: guess for key, guess in guesses.items() if guess.probability > 0}
         others = [child for key, child in node.children.items() if key not in likely]
-        total = sum(guess.probability for guess in merged.values())
+        total = sum(guess.probability for guess in likely.values())
         rest = max(_LEAST_REST, 1.0 - total) if others else 0.0
         # Of the reads guessed for a side branch, several may be needed.
         total = 1.0 if node.side_branch is not None else max(1.0, total + rest)
         for child in others:
-            self._rescore(child, min(child.probability, rest / len(others) / total))
-        for key, guess in sorted(likely.items(), key=lambda item: -item[1].probability):
+            probability = min(child.probability, rest / len(others) / total)
+            if not self._is_given_up(child, probability):
+                self._rescore(child, probability)
+        for key, guess in likely.items():
             if (probability := guess.probability / total) > 0:  # a tiny probability may become 0 here
                 self._add_guess(node, key, guess.response, probability)
         return self._changes()
 
+    def _is_given_up(self, child: Node, probability: float) -> bool:
+        """Discard ``child`` if it was started and its path has now, with ``probability``, become too improbable."""
+        assert child.parent is not None and self.root is not None
+        path = child.parent.probability_from(self.root) * probability
+        given_up = child.run is not None and path < self._give_up_below
+        if given_up:
+            self._discard(child)
+        return given_up
+
     def _add_guess(self, node: Node, key: Hashable, response: Any, probability: float) -> None:
         child = node.children.get(key)
-        if child is not None:
+        if child is not None and not self._is_given_up(child, probability):
             self._rescore(child, probability)
         elif self.num_nodes < self._max_nodes:
             process = _advance(node, response)
@@ -137,7 +151,7 @@ class Branches:
 
     def _grow(self, parent: Node, key: Hashable, response: Any, probability: float, process: Process | None) -> Node:
         node = self._node(parent, response, probability, process)
-        node.side_branch = parent.side_branch
+        node.key, node.side_branch = key, parent.side_branch
         parent.children[key] = node
         return node
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import InvalidConfiguration
@@ -22,13 +21,24 @@ class Limits:
         max_depth: How many responses ahead of the authoritative call a call may be started; ``None``: any number.
         min_probability: A call is not started on a branch that is less probable than this.
         per_handler: Limits of single handlers, by name.
-        max_tokens: Tokens that speculation may waste over the life of the wrapper. A call in flight is charged at the
-            greatest usage seen of its handler, so with a budget a handler must have answered once before it is
-            speculated on; what is committed is not charged. A call that uses more than any before it may pass the
-            bound: ``statistics.over_budget`` says by how much.
+        max_tokens: Tokens that speculation may waste over the life of the wrapper; what is committed is not charged. A
+            call in flight is charged at what its handler declares that it uses at most (``greatest_usage``; a
+            ``ChatModel`` and what prompts it do, where ``max_tokens`` is set), so that the budget is kept. A handler
+            that declares nothing makes the budget a soft one: its calls are charged at the greatest usage seen, once
+            one has been answered, and the next may use more. ``statistics.over_budget`` says by how much it was passed.
         max_money: Money that speculation may waste over the life of the wrapper, as for ``max_tokens``.
-        money_per_s: What a second of waiting is worth to you. With it, a call is started only where probability times
-            the seconds it would save is worth more than the money it is expected to cost.
+        selectivity: How sure speculation has to be: a call starts only where the odds of its path, P / (1 - P), times
+            the share of the call that fits in before its response is needed, are at least this, for a call that costs
+            as much a second as others do; at twice the cost, twice the odds. 0: start everything. The dials below take
+            its place.
+        money_per_s: What a second of waiting is worth to you: a call starts only where the seconds that it is expected
+            to save are worth the money that it is expected to waste. With 0, only certain calls start.
+        token_ratio: Be as selective as it takes for the episodes to cost this many times the tokens that they cost
+            without speculation, cancelled calls charged in full. ``selectivity`` is where to begin.
+        money_ratio: The same, for money.
+        give_up_below: A branch that was started is discarded, with the calls that are done, when its guesser says
+            something new and its probability falls below this.
+        calibrate: Correct the probabilities of guessers by how often they were right before.
         read_ttl_s: For how many seconds the result of a ``READ`` call may be shared with an equal call.
         max_reads: Results of ``READ`` calls kept for sharing.
         windows_ahead: Guess the responses of calls that were started ahead too. ``False``, with ``max_depth=1``, gives
@@ -39,10 +49,15 @@ class Limits:
     max_nodes: int = 1000
     max_depth: int | None = None
     min_probability: float = 0.01
-    per_handler: Mapping[str, HandlerLimit] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    per_handler: Mapping[str, HandlerLimit] = dataclasses.field(default_factory=dict)
     max_tokens: float | None = None
     max_money: float | None = None
+    selectivity: float = 0.1
     money_per_s: float | None = None
+    token_ratio: float | None = None
+    money_ratio: float | None = None
+    give_up_below: float = 0.0
+    calibrate: bool = True
     read_ttl_s: float = 60.0
     max_reads: int = 1000
     windows_ahead: bool = True
@@ -51,15 +66,28 @@ class Limits:
         for name, least in (("max_inflight", 0), ("max_nodes", 2), ("max_reads", 0)):
             object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
         object.__setattr__(self, "max_depth", integer_or_none("max_depth", self.max_depth, least=0))
-        number("min_probability", self.min_probability, least=0.0, most=1.0)
-        number("read_ttl_s", self.read_ttl_s, least=0.0)
-        for name in ("max_tokens", "max_money", "money_per_s"):
+        for name in ("min_probability", "give_up_below"):
+            number(name, getattr(self, name), least=0.0, most=1.0)
+        for name in ("read_ttl_s", "selectivity"):
+            number(name, getattr(self, name), least=0.0)
+        for name in ("max_tokens", "max_money"):
             if getattr(self, name) is not None:
                 number(name, getattr(self, name), least=0.0)
+        dials = {name: getattr(self, name) for name in ("money_per_s", "token_ratio", "money_ratio")}
+        given = {name: value for name, value in dials.items() if value is not None}
+        for name, value in given.items():
+            number(name, value, least=0.0 if name == "money_per_s" else 1.0)
+        if len(given) > 1:
+            raise InvalidConfiguration(f"{' and '.join(given)} each say what speculation may cost; give one of them")
         if not isinstance(self.per_handler, Mapping) or not all(
             isinstance(limit, HandlerLimit) for limit in self.per_handler.values()
         ):
             raise InvalidConfiguration(f"per_handler must map names to a HandlerLimit, not {self.per_handler!r}")
+
+    @property
+    def paces(self) -> bool:
+        """Whether a handler has a limit by time, for which authoritative calls wait too."""
+        return any(limit.max_calls is not None for limit in self.per_handler.values())
 
     def quotas(self) -> dict[str, Quota]:
         """New quotas of the handlers that have limits."""
@@ -67,10 +95,15 @@ class Limits:
 
     def excess(self, wasted: Usage) -> Usage:
         """What ``wasted`` holds beyond the budgets; its tokens count as written."""
-        tokens = 0.0 if self.max_tokens is None else max(0.0, wasted.tokens - self.max_tokens)
-        money = 0.0 if self.max_money is None else max(0.0, wasted.money - self.max_money)
-        return Usage(0, tokens, money)
+        return Usage(0, _beyond(wasted.tokens, self.max_tokens), _beyond(wasted.money, self.max_money))
 
     def reach(self, depth: int, probability: float) -> bool:
         """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
         return (self.max_depth is None or depth <= self.max_depth) and probability >= self.min_probability
+
+
+def _beyond(used: float, budget: float | None) -> float:
+    """What ``used`` holds beyond ``budget``, but for the rounding of sums."""
+    if budget is None or used - budget <= 1e-9 * (1 + budget):
+        return 0.0
+    return used - budget

@@ -135,6 +135,7 @@ class Node:
         id: Its number.
         parent: The node before it; ``None`` for the root.
         response: The guessed or known response to the parent's call that leads here.
+        key: The key of the response that the node was made for; the real one may differ from it (see ``branches``).
         probability: Of ``response``, given the parent.
         process: The snapshot of the episode here; ``None`` where the environment refused the response.
         score: The logarithm of the probability of the path from the first root there was. Every path to a live node
@@ -158,6 +159,7 @@ class Node:
     process: Process | None
     score: float
     level: int
+    key: Hashable = None
     run: Run | None = None
     children: dict[Hashable, Node] = dataclasses.field(default_factory=dict)
     side_branch: SideBranch | None = None

@@ -8,13 +8,12 @@ Pure, like the tree that owns it: time only enters as a number.
 from collections.abc import Container, Mapping
 
 from spec_envs.calls import Call
-from spec_envs.handling import Usage
+from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
+from spec_envs.wrappers.speculation.tree.budget import Budget, GreatestUsage
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
-
-NOTHING = Usage()
 
 
 class Places:
@@ -28,20 +27,20 @@ class Places:
     def __init__(
         self,
         limits: Limits,
+        calls: dict[str, CallEstimate],
         wasted: Usage = NOTHING,
         quotas: Mapping[str, Quota] | None = None,
         inflight: Container[Run] = (),
+        greatest_usage: GreatestUsage = lambda call: None,
     ) -> None:
-        self.calls: dict[str, CallEstimate] = {}
+        self.calls = calls
         self.num_speculative = 0
         self._limits = limits
         self._max_inflight = limits.max_inflight
         self._quotas = limits.quotas() if quotas is None else quotas
         for quota in self._quotas.values():
             quota.end_all_but(inflight)
-        self._has_budget = limits.max_tokens is not None or limits.max_money is not None
-        self._spent = wasted  # by speculative calls that have ended, and charged for those in flight
-        self._charges: dict[Run, Usage] = {}  # of speculative calls in flight
+        self._budget = Budget(limits, self.calls, wasted, greatest_usage)
 
     # -- whether there is room -----------------------------------------------------------------------------------
 
@@ -64,20 +63,9 @@ class Places:
         quota = self._quotas.get(handler)
         return None if quota is None else quota.authoritative_from(now)
 
-    def is_worth_it(self, call: Call, probability: float) -> bool:
-        """Whether the time that ``call`` may save is worth its money, and the budget holds its usage."""
-        estimate = self.calls.get(call.handler)
-        worth = self._limits.money_per_s
-        if estimate is not None and worth is not None:
-            if probability * estimate.seconds.mean(0.0) * worth < estimate.money.mean(0.0):
-                return False
-        if not self._has_budget:
-            return True
-        return estimate is not None and self._fits(self._spent + estimate.most)
-
-    def _fits(self, usage: Usage) -> bool:
-        tokens, money = self._limits.max_tokens, self._limits.max_money
-        return (tokens is None or usage.tokens <= tokens) and (money is None or usage.money <= money)
+    def has_budget(self, call: Call) -> bool:
+        """Whether the budgets hold the usage of ``call``."""
+        return self._budget.holds(call)
 
     # -- what happens to calls -----------------------------------------------------------------------------------
 
@@ -90,10 +78,7 @@ class Places:
         if not run.speculative:
             return
         self.num_speculative += 1
-        if self._has_budget:
-            estimate = self.calls.get(handler)
-            charge = self._charges[run] = NOTHING if estimate is None else estimate.most
-            self._spent = self._spent + charge
+        self._budget.charge(run)
 
     def counts_begins(self, handler: str) -> bool:
         """Whether ``began`` has to be told of each call of ``handler``."""
@@ -111,8 +96,7 @@ class Places:
             quota.promote(run)
         if run.in_flight:
             self.num_speculative -= 1
-        if self._has_budget:
-            self._spent = self._spent + self._charges.pop(run, run.usage) * -1
+        self._budget.give_back(run)
 
     def end(self, run: Run) -> None:
         """``run`` has returned."""
@@ -125,5 +109,4 @@ class Places:
         if not run.speculative:
             return
         self.num_speculative -= 1
-        if self._has_budget:
-            self._spent = self._spent + run.usage + self._charges.pop(run) * -1
+        self._budget.settle(run)

@@ -17,14 +17,14 @@ enters as a number.
 import collections
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
 
-from spec_envs.guesses import Guess
-from spec_envs.wrappers.estimates import CallEstimate, GuesserEstimate
+from spec_envs.handling import Usage
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.speculation.tree.commands import Command, Predict, StopPredicting
+from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node
-from spec_envs.wrappers.speculation.tree.queue import rank
+from spec_envs.wrappers.speculation.tree.queue import rank, share_of
 
 #: A guesser is used while a guess is expected to come with at least this share of the call's time left.
 _LEAST_TIME_LEFT = 0.1
@@ -58,22 +58,25 @@ class Predicting:
 
     Args:
         limits: Bounds of the speculation.
-        calls: What the calls of each handler take.
+        estimates: What the calls of each handler take, and what is known of its guesser.
+        dial: Whether guesses are worth what guessing costs.
 
     Attributes:
-        num_not_predicted: Responses that were not predicted because the guess was expected to come after them.
+        num_not_predicted: Responses that were not predicted because the guess was expected to come after them, or to
+            cost more than the time that it could save is worth.
     """
 
-    def __init__(self, limits: Limits, calls: Mapping[str, CallEstimate]) -> None:
+    def __init__(self, limits: Limits, estimates: Estimates, dial: Dial) -> None:
         self.num_not_predicted = 0
         self._limits = limits
         self._num_slots = limits.max_inflight + 1 if limits.max_inflight else 0
-        self._calls = calls
-        self._guessers: dict[str, GuesserEstimate] = collections.defaultdict(GuesserEstimate)
+        self._calls = estimates.calls
+        self._guessers = estimates.guessers
+        self._dial = dial
         self._waiting: dict[Node, None] = {}
         self._decided: dict[Node, bool] = {}  # whether a guesser was put to work
         self._at_work: dict[Node, _Prediction] = {}
-        self._num_too_late: dict[str, int] = collections.Counter()
+        self._num_left_out: dict[str, int] = collections.Counter()
 
     def stop_speculating(self) -> None:
         """Have no slots for guessers any more."""
@@ -101,7 +104,7 @@ class Predicting:
             if not self._may_predict(node, root):
                 continue
             del self._waiting[node]
-            if (prediction := self._decide(node, now)) is not None:
+            if (prediction := self._decide(node, root, now)) is not None:
                 self._at_work[node] = prediction
                 commands.append(Predict(node))
         return commands
@@ -111,13 +114,15 @@ class Predicting:
             return False
         return self._limits.reach(node.level - root.level + 1, node.probability_from(root))
 
-    def _decide(self, node: Node, now: float) -> _Prediction | None:
+    def _decide(self, node: Node, root: Node, now: float) -> _Prediction | None:
         assert node.call is not None
         handler = node.call.handler
-        probe = not self._is_in_time(node, handler)
+        guesser, probability = self._guessers[handler], node.probability_from(root)
+        worth = self._dial.is_worth_guessing(handler, guesser, probability, share_of(node, behind=1), root)
+        probe = not (worth and self._is_in_time(node, handler))
         if probe:
-            self._num_too_late[handler] += 1
-            if self._num_too_late[handler] % _PROBE_EVERY:
+            self._num_left_out[handler] += 1
+            if self._num_left_out[handler] % _PROBE_EVERY or not self._dial.may_probe:
                 self._decided[node] = False
                 self.num_not_predicted += 1
                 return None
@@ -140,29 +145,35 @@ class Predicting:
 
     # -- what guessers return, and when nobody needs it ----------------------------------------------------------
 
-    def guessed(self, node: Node, guesses: Sequence[Guess], now: float, *, early: bool) -> None:
-        """The guesser at work on ``node`` has returned ``guesses``, or has them before it returns (``early``).
-
-        Raises:
-            ValueError: No guesser is at work on ``node``.
-        """
-        prediction = self._at_work.get(node)
-        if prediction is None:
+    def check_at_work(self, node: Node) -> None:
+        """Raise ``ValueError`` if no guesser is at work on ``node``."""
+        if node not in self._at_work:
             raise ValueError(f"node {node.id} is not being guessed")
+
+    def guessed(self, node: Node, best: float | None, usage: Usage, now: float, *, early: bool) -> None:
+        """The guesser at work on ``node`` has returned, or has guesses before it returns (``early``).
+
+        Args:
+            node: Whose response is guessed.
+            best: The probability of the best guess; ``None`` where there are no guesses.
+            usage: What guessing has cost.
+            now: The time.
+            early: Whether the guesser has not returned yet.
+        """
+        prediction = self._at_work[node]
         seconds = now - prediction.since
         guesser = self._guessers[prediction.handler]
-        if not prediction.has_guessed and (guesses or not early):
+        if not prediction.has_guessed and (best is not None or not early):
             prediction.has_guessed = True
             if node.answered:
                 guesser.first_s.add(math.inf)
-            elif node.alive and guesses:
+            elif node.alive and best is not None:
                 if prediction.probe:  # a guess is in time again: what was known no longer holds
                     guesser.first_s.clear()
                 guesser.first_s.add(seconds)
         if not early:
             del self._at_work[node]
-            guesser.whole_s.add(seconds)
-            guesser.best.add(max((guess.probability for guess in guesses), default=0.0))
+            guesser.add(seconds, best or 0.0, usage)
 
     def stop(self, node: Node) -> list[Command]:
         """Guesses for ``node`` are of no use any more: it is answered, or has no call."""

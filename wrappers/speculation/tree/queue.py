@@ -76,6 +76,11 @@ def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
         probability: Of the way from ``node`` to the call.
         behind: How many calls come before it, from ``node`` on.
     """
+    return node.score + math.log(probability) + math.log(share_of(node, behind))
+
+
+def share_of(node: Node, behind: int = 0) -> float:
+    """The share of the call of ``node``, or of one ``behind`` it, that fits in before its response is needed."""
     before, ancestor = behind, node.parent
     while ancestor is not None:
         run = ancestor.run
@@ -83,4 +88,4 @@ def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
             before += 1
         ancestor = ancestor.parent
     before = max(1, before)
-    return node.score + math.log(probability) + math.log(before / (before + 1))
+    return before / (before + 1)

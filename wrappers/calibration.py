@@ -1,0 +1,109 @@
+"""How far a guesser's probabilities can be relied on: claims are corrected by what came of earlier claims.
+
+Pure: no clock, no randomness.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+#: How many pairs of a claim and its outcome are remembered.
+_MEMORY = 900
+#: After how many observed responses the line is fitted anew.
+_REFIT_EVERY = 5
+#: How many ranks have an offset of their own; further ranks share the last.
+_RANKS = 8
+#: How firmly the prior holds: the precision of the slope around 1, and of each offset around 0.
+_SLOPE_PRECISION, _OFFSET_PRECISION = 8.0, 2.0
+_MAX_LOG_ODDS = 9.0
+
+
+class Calibration:
+    """Corrects the probabilities of one guesser by ``logit(p') = slope * logit(p) + offset of the rank``.
+
+    One slope for all ranks keeps what the guesser knows of the single call, where a count of hits for each rank would
+    not. The line starts as the identity, is the most likely one given a normal prior around the identity, and is fitted
+    to the last 900 claims, so that a guesser that learns is followed.
+    """
+
+    def __init__(self) -> None:
+        self._pairs: collections.deque[tuple[int, float, bool]] = collections.deque(maxlen=_MEMORY)
+        self._num_since = 0
+        self._line: tuple[float, ...] | None = None  # slope, then offsets; None: the identity
+
+    def corrected(self, claims: Sequence[float]) -> list[float]:
+        """Return the corrected probabilities of guesses with ``claims`` in [0, 1], given and returned by rank."""
+        line = self._line
+        if line is None:
+            return list(claims)
+        return [
+            _from_log_odds(line[0] * _log_odds(claim) + line[1 + _row(rank)]) if claim > 0 else 0.0
+            for rank, claim in enumerate(claims)
+        ]
+
+    def observe(self, claims: Sequence[float], right: int | None) -> None:
+        """Learn from a response.
+
+        Args:
+            claims: What the guesser claimed for each of its guesses, by rank.
+            right: The rank of the guess that was right; ``None`` where none was.
+        """
+        self._pairs.extend((_row(rank), _log_odds(claim), rank == right) for rank, claim in enumerate(claims))
+        self._num_since += 1
+        if self._num_since >= _REFIT_EVERY and self._pairs:
+            self._num_since = 0
+            self._line = _fit(self._pairs)
+
+    def to_json(self) -> list[list[Any]]:
+        """Return what is remembered as JSON data."""
+        return [[row, round(log_odds, 4), int(hit)] for row, log_odds, hit in self._pairs]
+
+    @classmethod
+    def from_json(cls, data: Sequence[Sequence[Any]]) -> Calibration:
+        """Return a calibration that remembers what ``to_json`` returned."""
+        calibration = cls()
+        calibration._pairs.extend((int(row), float(log_odds), bool(hit)) for row, log_odds, hit in data)
+        if calibration._pairs:
+            calibration._line = _fit(calibration._pairs)
+        return calibration
+
+
+def _fit(pairs: Iterable[tuple[int, float, bool]]) -> tuple[float, ...]:
+    """Return slope and offsets, found by Newton's method. The prior makes them unique."""
+    rows, log_odds, hits = (np.array(column) for column in zip(*pairs, strict=True))
+    count = int(rows.max()) + 1
+    design = np.zeros((len(rows), 1 + count))
+    design[:, 0], design[np.arange(len(rows)), 1 + rows] = log_odds, 1.0
+    start = np.zeros(1 + count)
+    start[0] = 1.0
+    prior = np.full(1 + count, _OFFSET_PRECISION)
+    prior[0] = _SLOPE_PRECISION
+    line = start.copy()
+    for _ in range(25):
+        p = 1.0 / (1.0 + np.exp(-design @ line))
+        gradient = design.T @ (p - hits) + prior * (line - start)
+        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(prior)
+        step = np.linalg.solve(curvature, gradient)
+        line -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))  # never far at once: it may overshoot
+        if np.abs(step).max() < 1e-6:
+            break
+    offsets = [*map(float, line[1:]), *[0.0] * (_RANKS - count)]
+    return max(0.0, float(line[0])), *offsets
+
+
+def _row(rank: int) -> int:
+    return min(rank, _RANKS - 1)
+
+
+def _log_odds(p: float) -> float:
+    p = min(1 - 1e-9, max(1e-9, p))
+    return max(-_MAX_LOG_ODDS, min(_MAX_LOG_ODDS, math.log(p / (1 - p))))
+
+
+def _from_log_odds(value: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(-2 * _MAX_LOG_ODDS, min(2 * _MAX_LOG_ODDS, value))))

@@ -1,0 +1,67 @@
+"""The budgets of tokens and money: what speculation has wasted, and what its calls in flight may waste.
+
+Pure, like the tree that owns it.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+
+from spec_envs.calls import Call
+from spec_envs.handling import NOTHING, Usage
+from spec_envs.wrappers.estimates import CallEstimate
+from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.tree.nodes import Run
+
+GreatestUsage = Callable[[Call], Usage | None]
+
+
+class Budget:
+    """The usage of speculation, held against ``max_tokens`` and ``max_money``.
+
+    Args:
+        limits: Bounds of the speculation.
+        calls: What the calls of each handler cost, once one has been answered.
+        wasted: What speculation has wasted before.
+        greatest_usage: What a call uses at most, where its handler declares that.
+    """
+
+    def __init__(
+        self, limits: Limits, calls: Mapping[str, CallEstimate], wasted: Usage, greatest_usage: GreatestUsage
+    ) -> None:
+        self._limits = limits
+        self._calls = calls
+        self._greatest_usage = functools.lru_cache(100)(greatest_usage)
+        self._is_limited = limits.max_tokens is not None or limits.max_money is not None
+        self._spent = wasted  # by speculative calls that have ended, and charged for those in flight
+        self._charges: dict[Run, Usage] = {}  # of speculative calls in flight
+
+    def holds(self, call: Call) -> bool:
+        """Whether what is left holds the usage of ``call``."""
+        if not self._is_limited:
+            return True
+        most, tokens, money = self._most(call), self._limits.max_tokens, self._limits.max_money
+        if most is None:
+            return False
+        usage = self._spent + most
+        return (tokens is None or usage.tokens <= tokens) and (money is None or usage.money <= money)
+
+    def charge(self, run: Run) -> None:
+        """The speculative ``run`` begins."""
+        if self._is_limited:
+            charge = self._charges[run] = self._most(run.call) or NOTHING
+            self._spent = self._spent + charge
+
+    def give_back(self, run: Run) -> None:
+        """The speculative ``run``, in flight or ended, becomes authoritative."""
+        if self._is_limited:
+            self._spent = self._spent + self._charges.pop(run, run.usage) * -1
+
+    def settle(self, run: Run) -> None:
+        """The speculative ``run`` has ended: its charge becomes its usage."""
+        if self._is_limited:
+            self._spent = self._spent + run.usage + self._charges.pop(run) * -1
+
+    def _most(self, call: Call) -> Usage | None:
+        """What ``call`` uses at most, or else the most that was seen of its handler."""
+        declared, seen = self._greatest_usage(call), self._calls.get(call.handler)
+        return declared if declared is not None or seen is None else seen.most

@@ -1,0 +1,61 @@
+"""What guessers have claimed about nodes: merged, corrected by what came of earlier claims, and learned from.
+
+Pure, like the tree that owns it.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+
+from spec_envs.guesses import Guess
+from spec_envs.wrappers.estimates import GuesserEstimate
+from spec_envs.wrappers.speculation.tree.nodes import Node, response_key
+
+
+class Claims:
+    """The last guesses for each node, with the probabilities that their guesser claimed.
+
+    Args:
+        guessers: What is known of the guesser of each handler.
+        calibrate: Whether probabilities are corrected.
+    """
+
+    def __init__(self, guessers: Mapping[str, GuesserEstimate], calibrate: bool) -> None:
+        self._guessers = guessers
+        self._calibrate = calibrate
+        self._claims: dict[Node, dict[Hashable, float]] = {}
+
+    def corrected(self, node: Node, guesses: Iterable[Guess]) -> dict[Hashable, Guess]:
+        """The guesses by their keys, with corrected probabilities, the most probable first; equal ones are merged.
+
+        What is guessed for a side branch has no outcome to learn from, and is taken as it is.
+        """
+        merged: dict[Hashable, Guess] = {}
+        for guess in guesses:
+            key = response_key(guess.response)
+            known = merged.get(key)
+            merged[key] = (
+                guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
+            )
+        merged = _best_first(merged)
+        if not self._calibrate or node.side_branch is not None or node.call is None:
+            return merged
+        claims = [guess.probability for guess in merged.values()]
+        if claims and node.alive and not node.answered:
+            self._claims[node] = dict(zip(merged, claims, strict=True))
+        corrected = self._guessers[node.call.handler].calibration.corrected(claims)
+        pairs = zip(merged.items(), corrected, strict=True)
+        return _best_first({key: Guess(guess.response, probability) for (key, guess), probability in pairs})
+
+    def learn(self, node: Node, key: Hashable) -> None:
+        """The response to ``node`` is final, and is the one that was guessed under ``key``, if any was."""
+        claims = self._claims.get(node)
+        if claims and node.call is not None:
+            right = list(claims).index(key) if key in claims else None
+            self._guessers[node.call.handler].calibration.observe(list(claims.values()), right)
+
+    def forget(self, node: Node) -> None:
+        """``node`` is no longer part of the tree."""
+        self._claims.pop(node, None)
+
+
+def _best_first(guesses: Mapping[Hashable, Guess]) -> dict[Hashable, Guess]:
+    return dict(sorted(guesses.items(), key=lambda item: -item[1].probability))
