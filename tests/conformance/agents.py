@@ -33,6 +33,8 @@ _WORDS = (
     "pass",
 )
 
+_SPEAKER = re.compile("GAME|Player")
+
 
 class Choices:
     """Actions for an observation: the choice with a number is always the same one.
@@ -58,14 +60,10 @@ class Choices:
 
 def _said(observation: str, draw: random.Random) -> str:
     """An action of a text game: one that the observation names in brackets, or one that many games know."""
-    named = re.findall(r"\[([^\[\]\n]{1,20})\]", observation)[-30:]
-    kinds = (
-        draw.choice(named or _WORDS),
-        draw.choice(_WORDS),
-        str(draw.randrange(10)),
-        f"{draw.randrange(5)} {draw.randrange(5)}",
-        f"{draw.randrange(5)}, {draw.randrange(5)}",
-    )
+    named = [each for each in re.findall(r"\[([^\[\]\n]{1,20})\]", observation)[-40:] if not _SPEAKER.match(each)]
+    if named and draw.random() < 0.7:
+        return f"[{draw.choice(named)}]"
+    kinds = (draw.choice(_WORDS), str(draw.randrange(10)), f"{draw.randrange(5)} {draw.randrange(5)}")
     return f"[{draw.choice(kinds)}]"
 
 

@@ -131,8 +131,8 @@ def _compare(outcome: Outcome, combination: tuple[str, str, str], seed: int) -> 
 
 def _draws(env: gym.Env[Any, Any]) -> str:
     """From which global generator its steps draw, if they do; a rehearsal finds some of this, and steps the rest."""
-    for seed in range(6):
-        steps = _played(env, seed, 20)
+    for seed in range(12):
+        steps = _played(env, seed, 10)
         next(steps)
         before = GlobalGenerators()
         for _ in steps:
@@ -150,7 +150,7 @@ def _unfaithful(subject: Subject) -> list[str]:
     choices = Choices(env, 1)
     try:
         steps = max(2, subject.of.steps // 3)
-        check_fork(env, steps=steps, actions=lambda observation, info, rng: choices(observation, rng.integers(3)))
+        check_fork(env, steps=steps, actions=lambda observation, info, rng: choices(observation, int(rng.integers(3))))
     except ForkCheckFailed as error:
         return [f"check_fork: {error}"]
     return []

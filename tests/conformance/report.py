@@ -36,7 +36,7 @@ def unexpected(outcome: Outcome) -> list[str]:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """A table with a line for each family."""
     head = ("environments", "number", "fork faithfully", "refused", "ended", "fork, ms", "deepcopy, ms", "episodes")
-    rows = [(*head, "differences")]
+    rows: list[tuple[str, ...]] = [(*head, "differences")]
     for family in FAMILIES:
         of = [each for each in outcomes if each.subject.of is family and each.verdict not in ("left out", "random")]
         if of:
