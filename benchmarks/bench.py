@@ -13,7 +13,7 @@ from spec_envs.benchmarks import options
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guess import GuessSettings
-from spec_envs.benchmarks.options import Settings, options_of
+from spec_envs.benchmarks.options import Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.search import SearchSettings
@@ -23,7 +23,7 @@ from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tuning import TuningSettings
 
 
-@click.group()
+@click.group(cls=Group)
 def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 

@@ -205,6 +205,18 @@ def _choices_of(hint: Any) -> tuple[str, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
 
 
+class Group(click.Group):
+    """A group whose help shows what each command is for in a whole sentence, and not its first words."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(limit=1000)) for name, command in named if command is not None]
+            )
+
+
 class OutputFile(click.Path):
     """A file to write, or ``-``. It is refused before the work is done if it could not be written afterwards."""
 

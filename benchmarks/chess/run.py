@@ -69,7 +69,9 @@ class ChessBench(Closing):
         self._pool: EnginePool | None = None
         self._choices: dict[str, list[Choice]] = {}
         if settings.fit == "leave-one-out" and len(games) < 2:
-            raise InvalidConfiguration("fit 'leave-one-out' needs at least two games, to fit to the others")
+            raise InvalidConfiguration(
+                "--fit leave-one-out fits the model to all other games, so --games must name at least two"
+            )
         if settings.guesses in ("stockfish", "union") or (
             settings.guesses == "move-model" and stockfish_is_installed()
         ):
@@ -89,7 +91,8 @@ class ChessBench(Closing):
         moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
         if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
             raise InvalidConfiguration(
-                f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {self.settings.plies}"
+                f"{game.name} is over by the rules after {len(moves)} half moves, and --plies is "
+                f"{self.settings.plies}: give --plies {len(moves)} or less"
             )
         figures = figures_of(
             env.statistics,
@@ -186,12 +189,18 @@ def game_name(game: RecordedGame) -> str:
 
 def _check(game: RecordedGame, settings: ChessSettings) -> None:
     if settings.plies > len(game.plies):
-        raise InvalidConfiguration(f"{game.name} has {len(game.plies)} plies, so plies cannot be {settings.plies}")
+        raise InvalidConfiguration(
+            f"{game.name} has {len(game.plies)} half moves, and --plies is {settings.plies}: give --plies "
+            f"{len(game.plies)} or less"
+        )
     if settings.guesses == "recorded":
         known = sorted({k for ply in game.plies for k in ply.guesses})
         if settings.k not in known:
-            others = f"only for k = {', '.join(map(str, known))}" if known else "nor for any other k"
-            raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, {others}")
+            way_out = f"give --k {' or '.join(map(str, known))}, or other guesses" if known else "give other guesses"
+            raise InvalidConfiguration(
+                f"{game.name} holds no recorded guesses for --k {settings.k}: {way_out} (--guesses stockfish or "
+                f"builtin)"
+            )
 
 
 #: How often the players choose the best move of the built-in engine, its second best, and so on.

@@ -241,6 +241,7 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         choose,
         guessers={"world": guesser, "policy": guesser},
         runtime=runtime,  # type: ignore[arg-type]
+        guard=False,
     )
     try:
         play(env, env.act, 3)
@@ -314,7 +315,7 @@ def test_after_an_interrupted_event_the_way_out_is_named() -> None:
 
 
 def test_a_forked_process_is_told_to_make_its_own_wrapper() -> None:
-    env = SpeculativeWrapper(slow_fake(0.01), choose, guessers={"world": Gives(lambda: [Guess(1, 0.5)])})
+    env = SpeculativeWrapper(slow_fake(0.01), choose, guessers={"world": Gives(lambda: [Guess(1, 0.5)])}, guard=False)
     observation, _ = env.reset(seed=0)
     observation = env.step(env.act(observation))[0]
     reading, writing = os.pipe()

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -51,6 +52,10 @@ class AsyncioRuntime(NotPicklable):
     def now(self) -> float:
         """Seconds on the loop's clock."""
         return self.own_loop().time()
+
+    def cpu_s(self) -> float:
+        """Seconds that this process has computed, on any CPU."""
+        return time.process_time()
 
     def token(self) -> TaskToken:
         """Return a new token on the loop's clock."""

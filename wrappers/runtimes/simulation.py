@@ -53,6 +53,10 @@ class SimulationRuntime(NotPicklable):
         """Seconds of virtual time since the runtime was made."""
         return self._clock
 
+    def cpu_s(self) -> float:
+        """0: computing takes no virtual time."""
+        return 0.0
+
     def token(self) -> VirtualToken:
         """Return a new token on the virtual clock."""
         return VirtualToken(self)

@@ -40,6 +40,10 @@ class ThreadRuntime(NotPicklable):
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
+    def cpu_s(self) -> float:
+        """Seconds that this process has computed, on any CPU."""
+        return time.process_time()
+
     def token(self) -> CancelToken:
         """Return a new token on the wall clock."""
         return CancelToken()
