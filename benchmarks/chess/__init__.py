@@ -57,17 +57,22 @@ class ChessSettings(ScaledSettings):
             raise InvalidConfiguration(f"fit {self.fit!r} is for guesses 'move-model', not {self.guesses!r}")
         if self.rules == "paper" and self.max_depth not in (None, 1):
             raise InvalidConfiguration(f"rules 'paper' have depth 1, so max_depth cannot be {self.max_depth!r}")
+        if self.rules == "paper" and (self.money_per_s, self.token_ratio) != (None, None):
+            raise InvalidConfiguration("rules 'paper' start every guess: leave out --money-per-s and --token-ratio")
 
     @property
     def limits(self) -> Limits:
         """The limits of the speculation."""
         paper = self.rules == "paper"
         default = self.k if paper else 4
-        return Limits(
+        return dataclasses.replace(
+            super().limits,
             max_inflight=default if self.max_inflight is None else self.max_inflight,
             max_nodes=_MAX_NODES,
             max_depth=1 if paper else self.max_depth,
-            # The paper's rules start every guess, however improbable.
+            # The paper's rules start every guess, however improbable, and take guessers at their word.
             min_probability=0.0 if paper else self.min_probability,
+            selectivity=0.0 if paper else self.selectivity,
+            calibrate=not paper,
             windows_ahead=not paper,
         )
