@@ -9,10 +9,10 @@ and claim. All start from a prior, so that the first guesses have sensible proba
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Sequence
 
 from spec_envs import InvalidConfiguration
+from spec_envs.pickling import Lock
 
 #: The probability that is always left for a response that nobody guessed.
 _RESERVE = 0.01
@@ -33,7 +33,7 @@ class RankCalibration:
             raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
         self._prior = tuple(prior)
         self._strength = strength
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._hits: dict[int, int] = {}
         self._trials: dict[int, int] = {}
 
@@ -83,7 +83,7 @@ class ScoreCalibration:
         self.ranks = ranks or RankCalibration()
         self._temperatures = tuple(temperatures)
         self._limit = limit
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._evidence = [0.0] * len(self._temperatures)  # log likelihood
 
     def probabilities(self, scores: Sequence[float], *, complete: bool = False) -> list[float]:
@@ -132,7 +132,7 @@ class Reliability:
 
     def __init__(self, strength: float = 2.0) -> None:
         self._strength = strength
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._hits: dict[int, int] = {}
         self._claimed: dict[int, float] = {}
 

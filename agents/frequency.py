@@ -1,12 +1,12 @@
 """``FrequencyGuesser``: the responses that followed equal queries before."""
 
-import threading
 from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
 from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.recent import Recent
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 _Counts = Counter[Hashable]
@@ -29,7 +29,7 @@ class FrequencyGuesser:
             raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
         self._strength = strength
         self._max_responses = max_responses
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._by_query: Recent[_Counts] = Recent(capacity)
         self._overall: dict[str, _Counts] = {}
         self._responses: dict[Hashable, tuple[int, Any]] = {}  # by key: the order of the first observation, response

@@ -55,15 +55,11 @@ class Ranker:
     For example, a decision about ``reservation_id`` of a tool has the contexts "any argument", "an argument of this
     name" and "this tool's argument". So a new tool's argument starts with the weights of the first two contexts. The
     weights are learned by AdaGrad with decay. Not thread-safe.
-
-    Args:
-        rate: The step size.
-        decay: The pull of a weight towards 0 in each step that uses its feature.
     """
 
     def __init__(self, rate: float = 0.03, decay: float = 0.03) -> None:
-        self._rate = rate
-        self._decay = decay
+        self._rate = rate  # the step size
+        self._decay = decay  # the pull of a weight towards 0 in each step that uses its feature
         self._contexts: dict[str, int] = {}
         self._features: dict[str, int] = {"": 0}  # feature 0 stands for unknown features; its weight stays 0
         self._weights: _Floats = np.zeros((8, 256))
@@ -71,12 +67,7 @@ class Ranker:
 
     def feature(self, name: str, *, new: bool = False) -> int:
         """Return the number of a feature. An unknown feature gets a number with ``new``, and is 0 otherwise."""
-        found = self._features.get(name)
-        if found is None:
-            if not new:
-                return 0
-            found = self._features[name] = len(self._features)
-        return found
+        return self._features.setdefault(name, len(self._features)) if new else self._features.get(name, 0)
 
     @property
     def known(self) -> Mapping[str, int]:
@@ -85,12 +76,7 @@ class Ranker:
 
     def context(self, name: str, *, new: bool = False) -> int:
         """Return the number of a context. An unknown context gets a number with ``new``, and is -1 otherwise."""
-        found = self._contexts.get(name)
-        if found is None:
-            if not new:
-                return -1
-            found = self._contexts[name] = len(self._contexts)
-        return found
+        return self._contexts.setdefault(name, len(self._contexts)) if new else self._contexts.get(name, -1)
 
     def scores(self, rows: Rows) -> _Floats:
         """Return the log-probability of each row, up to a constant."""

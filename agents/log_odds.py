@@ -22,9 +22,6 @@ class LogOddsCalibration:
 
     A line starts as the identity, and a prior worth ``strength`` observations pulls the line towards the identity.
     Lines are fitted to counts in bins, so that they can be updated after each observation, and saved. Not thread-safe.
-
-    Args:
-        strength: The number of observations that the prior counts for.
     """
 
     def __init__(self, strength: float = 8.0) -> None:
@@ -38,13 +35,13 @@ class LogOddsCalibration:
     def corrected(self, claims: Sequence[float], *, exclusive: bool = True) -> list[float]:
         """Return the corrected probabilities of the ranks 0, 1, …, none greater than the one before.
 
-        Args:
-            claims: The probability that the model claims for each rank.
-            exclusive: Whether only one prediction can come true. If so, the results are scaled to sum to less than 1.
+        If only one prediction can come true (``exclusive``), they are scaled to sum to less than 1.
         """
         result: list[float] = []
         for rank, claim in enumerate(claims):
-            slope, offset = self._line(min(rank, _RANKS - 1))
+            row = min(rank, _RANKS - 1)
+            slope, offset = line = self._lines[row] or self._fit(row)
+            self._lines[row] = line
             value = 1.0 / (1.0 + math.exp(-(slope * _logit(claim) + offset)))
             result.append(min(value, result[-1]) if result else value)
         return capped(result) if exclusive else result
@@ -58,12 +55,6 @@ class LogOddsCalibration:
             self._sums[row, place] += value
             self._hits[row, place] += rank in right
             self._lines[row] = None
-
-    def _line(self, row: int) -> tuple[float, float]:
-        line = self._lines[row]
-        if line is None:
-            line = self._lines[row] = self._fit(row)
-        return line
 
     def _fit(self, row: int) -> tuple[float, float]:
         """Return the most likely line, found by Newton's method. The prior makes the line unique."""

@@ -1,14 +1,15 @@
 """``NearestGuesser``: the responses that followed the most similar queries, for queries that are numbers."""
 
-import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs import Call, Guess, InvalidConfiguration
+from spec_envs import Call, Guess
 from spec_envs.agents.calibration import capped
+from spec_envs.checks import integer
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 #: The number of responses that are told apart when the numbers of a query are weighted; all others count as one.
@@ -90,13 +91,10 @@ class NearestGuesser:
     """
 
     def __init__(self, *, neighbours: int = 8, strength: float = 0.5, capacity: int = 10_000) -> None:
-        for name, value in (("neighbours", neighbours), ("capacity", capacity)):
-            if value < 1:
-                raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
-        self._neighbours = neighbours
+        self._neighbours = integer("neighbours", neighbours, least=1)
         self._strength = strength
-        self._capacity = capacity
-        self._lock = threading.Lock()
+        self._capacity = integer("capacity", capacity, least=1)
+        self._lock = Lock()
         self._past: dict[tuple[str, int], _PastQueries] = {}
 
     def guess(self, call: Call, k: int) -> list[Guess]:

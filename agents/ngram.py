@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.recent import Recent
+from spec_envs.checks import integer
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
+from spec_envs.pickling import Lock
 
 _VERSION = 1
 #: The symbol of a message to the user.
@@ -35,10 +36,8 @@ class NGramGuesser:
     """
 
     def __init__(self, *, order: int = 3, capacity: int = 100_000) -> None:
-        if order < 0 or capacity < 1:
-            raise InvalidConfiguration(f"order must be at least 0 and capacity at least 1, not {order!r}, {capacity!r}")
-        self._order, self._capacity = order, capacity
-        self._lock = threading.Lock()
+        self._order, self._capacity = integer("order", order, least=0), capacity
+        self._lock = Lock()
         self._counts: Recent[Counter[str]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:

@@ -1,11 +1,11 @@
 """``Recent``: a bounded dictionary that forgets the entry that was not used for longest."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from spec_envs import InvalidConfiguration
+from spec_envs.checks import integer
+from spec_envs.pickling import Lock
 
 Value = TypeVar("Value")
 
@@ -13,18 +13,13 @@ Value = TypeVar("Value")
 class Recent(Generic[Value]):
     """A thread-safe dictionary of bounded size. When it is full, the entry not used for longest is forgotten.
 
-    Args:
-        capacity: The number of entries that are kept (>= 1).
-
     Raises:
         InvalidConfiguration: ``capacity`` is less than 1.
     """
 
     def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise InvalidConfiguration(f"capacity must be at least 1, not {capacity!r}")
-        self._capacity = capacity
-        self._lock = threading.Lock()
+        self._capacity = integer("capacity", capacity, least=1)
+        self._lock = Lock()
         self._entries: OrderedDict[Hashable, Value] = OrderedDict()
 
     def get(self, key: Hashable) -> Value | None:

@@ -1,8 +1,8 @@
 """``ReplyGuesser``: a user's next message, learned from the replies of users to similar messages."""
 
 import dataclasses
+import operator
 import re
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from spec_envs import Call, Guess, InvalidConfiguration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.recent import Recent
+from spec_envs.pickling import Lock
 
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
 _QUESTION = re.compile(r"[^.?!\n]*\?")
@@ -64,9 +65,9 @@ class ReplyGuesser:
     ) -> None:
         if not strength > 0:
             raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
-        self._said = said or _said
+        self._said = said or operator.attrgetter("said")
         self._strength = strength
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._replies: Recent[Counter[Template]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
@@ -124,11 +125,6 @@ def normalised(text: str) -> str:
     checked actions that the real message would have changed.
     """
     return " ".join(re.findall(r"\w+(?:['.@#-]\w+)*|###\w+###", text.lower()))
-
-
-def _said(query: Any) -> Sequence[str]:
-    found: Sequence[str] = query.said
-    return found
 
 
 def _kinds(message: str) -> Iterator[str]:

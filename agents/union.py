@@ -1,7 +1,6 @@
 """``UnionGuesser``: merges the guesses of several guessers."""
 
 import logging
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
 from spec_envs.closing import Closing
 from spec_envs.handling import as_guess, is_async, unpriced_model
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class UnionGuesser(Closing):
         self._reliability = [Reliability() for _ in self.guessers]
         self._own = [Reliability() for _ in self.guessers]  # of the union of the first member, of the first two, …
         self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._failures = [0] * len(self.guessers)
 
     @property
@@ -73,19 +73,23 @@ class UnionGuesser(Closing):
 
         Raises:
             CallCancelled: The token was cancelled while a member was predicting.
+            Exception: All members have failed: what the first one raised.
         """
         token = CancelToken() if cancel is None else cancel
         values: dict[Hashable, Any] = {}
         offers: list[_Offer] = []
         merged: list[_Offer] = []
+        errors: list[Exception] = []
         for index in range(len(self.guessers)):
-            offers.append(self._predict(index, call, k, token, values))
+            offers.append(self._predict(index, call, k, token, values, errors))
             merged.append(self._merged(offers, k))
             self._offers.put(call.key, (tuple(offers), tuple(merged)))
             corrected = self._own[index].corrected([p for _, p in merged[index]])
             guesses = [Guess(values[key], p) for (key, _), p in zip(merged[index], corrected, strict=True)]
             if early is not None and guesses and index + 1 < len(self.guessers):
                 early(guesses)
+        if len(errors) == len(self.guessers):
+            raise errors[0]
         return guesses
 
     def _merged(self, offers: Sequence[_Offer], k: int) -> _Offer:
@@ -124,7 +128,9 @@ class UnionGuesser(Closing):
             if close is not None:
                 close()
 
-    def _predict(self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any]) -> _Offer:
+    def _predict(
+        self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any], errors: list[Exception]
+    ) -> _Offer:
         try:
             guesses = self._members[index](call, k, cancel)
             offer: dict[Hashable, float] = {}
@@ -136,6 +142,7 @@ class UnionGuesser(Closing):
             raise
         except Exception as error:
             self._failed(index, error)
+            errors.append(error)
             return []
         return list(offer.items())
 

@@ -13,7 +13,7 @@ from spec_envs.benchmarks import options
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guess import GuessSettings
-from spec_envs.benchmarks.options import DialSettings, Settings, options_of
+from spec_envs.benchmarks.options import DialSettings, Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.search import SearchSettings
@@ -23,13 +23,13 @@ from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tuning import TuningSettings
 
 
-@click.group()
+@click.group(cls=Group)
 def bench() -> None:
     """Measure what speculation saves, and what it costs."""
 
 
-def _add(settings: type[Settings], *more: click.Option, cls: type[click.Command] = click.Command) -> None:
-    """Add the command of an experiment, with ``more`` options than its settings."""
+def _add(settings: type[Settings], *more: click.Parameter) -> None:
+    """Add the command of an experiment, with ``more`` parameters than its settings."""
 
     def command(**given: Any) -> None:
         # Late, so that --help and completion are quick.
@@ -48,16 +48,10 @@ def _add(settings: type[Settings], *more: click.Option, cls: type[click.Command]
     if issubclass(settings, DialSettings):
         command = options.with_sweep(command)
     command = options_of(settings)(command)
-    bench.command(name, cls=cls, help=settings.__doc__, params=list(more))(command)
+    bench.command(name, help=settings.__doc__, params=list(more))(command)
 
 
-_add(
-    ChessSettings,
-    click.Option(
-        ["--games"], type=options.FILE, multiple=True, required=True, metavar="FILE...", help="Recorded games."
-    ),
-    cls=options.ManyFiles,
-)
+_add(ChessSettings, *options.games("Recorded games."))
 for each in (
     CrowdSettings,
     GuessSettings,

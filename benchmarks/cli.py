@@ -23,8 +23,10 @@ class _BadInput(click.ClickException):
     exit_code = 2
 
 
-class Commands(click.Group):
+class Commands(options.Group):
     """A group that shows errors without a traceback, except those that are bugs of this package."""
+
+    group_class = options.Group
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -106,14 +108,11 @@ def chess_group() -> None:
     """The chess environment: fit the model of the moves that players choose."""
 
 
-@chess_group.command("fit-moves", cls=options.ManyFiles)
-@click.option(
-    "--games",
-    type=options.FILE,
-    multiple=True,
-    required=True,
-    metavar="FILE...",
-    help="Recorded games (JSON), or PGN files (.pgn) with any number of games. Every move of both sides is learned.",
+@chess_group.command(
+    "fit-moves",
+    params=options.games(
+        "Recorded games (JSON), or PGN files (.pgn) with any number of games. Every move of both sides is learned."
+    ),
 )
 @click.option(
     "--stockfish/--no-stockfish", default=True, show_default=True, help="Whether Stockfish ranks the moves as well."
@@ -126,11 +125,11 @@ def chess_group() -> None:
     help="Penalty on large weights: more for fewer games.",
 )
 @click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
-def fit_moves(games: tuple[Path, ...], stockfish: bool, l2: float, out: Path) -> None:
+def fit_moves(games: tuple[Path, ...], more_games: tuple[Path, ...], stockfish: bool, l2: float, out: Path) -> None:
     """Fit the model of `MoveModelGuesser` to games of the players that are to be guessed."""
     from spec_envs.benchmarks.chess.fit import run
 
-    run(games, out, stockfish=stockfish, l2=l2)
+    run([*games, *more_games], out, stockfish=stockfish, l2=l2)
 
 
 @main.group()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from spec_envs.benchmarks.reports import console, outcomes
 from spec_envs.chess.engine import stockfish_is_installed
 from spec_envs.chess.games import RecordedGame
 from spec_envs.handling import CancelToken
-from spec_envs.wrappers import Statistics, Trace
+from spec_envs.wrappers import Statistics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,13 +60,17 @@ def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_i
     out.mkdir(parents=True, exist_ok=True)
     screen = console()
     _introduce(screen, record, settings, made_up=game is None)
-    with ChessBench([record], settings) as bench, Board(screen, record, settings) as board:
-        plain = _play_plainly(record, settings, board)
-        ahead, statistics, trace = _play_ahead(bench, record, settings, board)
-    trace.to_chrome(out / "demo.trace.json")
-    trace.to_jsonl(out / "demo.jsonl")
-    same = plain == ahead == record.moves[:plies]
-    _conclude(screen, board.elapsed, sequential_seconds(record, settings), statistics, same)
+    board = Board(screen, record)
+    with ChessBench([record], settings) as bench, board.live or contextlib.nullcontext():
+        player = player_of(record, settings)
+        with plain_env(record, settings) as env:
+            plain = play(env, lambda seen: player.policy(seen, CancelToken()), on_step=board.start("plain"))
+        with speculative_env(record, settings, bench.guesser(record), runtime_of("wall")) as wrapped:
+            ahead = play(wrapped, wrapped.act, on_step=board.start("speculative"))
+    wrapped.trace.to_chrome(out / "demo.trace.json")
+    wrapped.trace.to_jsonl(out / "demo.jsonl")
+    same = moves_of(plain) == moves_of(ahead) == record.moves[:plies]
+    _conclude(screen, board.elapsed, sequential_seconds(record, settings), wrapped.statistics, same)
     screen.print(
         f"\nWritten: {out / 'demo.trace.json'}: open it at https://ui.perfetto.dev; calls are bars, commits are marks"
         f"\n         {out / 'demo.jsonl'}: the same events, one per line",
@@ -79,28 +84,13 @@ def _best_guesser() -> Guesses:
     return "stockfish" if stockfish_is_installed() else "builtin"
 
 
-def _play_plainly(record: RecordedGame, settings: ChessSettings, board: Board) -> tuple[str, ...]:
-    player = player_of(record, settings)
-    with plain_env(record, settings) as env:
-        episode = play(env, lambda observation: player.policy(observation, CancelToken()), on_step=board.start("plain"))
-    return moves_of(episode)
-
-
-def _play_ahead(
-    bench: ChessBench, record: RecordedGame, settings: ChessSettings, board: Board
-) -> tuple[tuple[str, ...], Statistics, Trace]:
-    with speculative_env(record, settings, bench.guesser(record), runtime_of("wall")) as env:
-        moves = moves_of(play(env, env.act, on_step=board.start("speculative")))
-    return moves, env.statistics, env.trace
-
-
 class Board:
     """Shows both runs while they go on: on a terminal the chess board and a table, otherwise a line for each move."""
 
-    def __init__(self, screen: Console, record: RecordedGame, settings: ChessSettings) -> None:
+    def __init__(self, screen: Console, record: RecordedGame) -> None:
         self._screen = screen
         self._record = record
-        self._live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
+        self.live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
         self._times: dict[str, list[float]] = {}
         self._run = ""
 
@@ -113,7 +103,7 @@ class Board:
         """Begin to show a run; returns the function to call with each of its steps."""
         self._run, times = name, self._times.setdefault(name, [])
         begin = time.perf_counter()
-        if self._live is None:
+        if self.live is None:
             self._screen.print(f"\n{name}:")
 
         def on_step(step: Step) -> None:
@@ -122,8 +112,8 @@ class Board:
                 return
             new = range(len(times), len(moves))
             times.extend(now for _ in new)
-            if self._live is not None:
-                self._live.update(self._picture(moves), refresh=True)
+            if self.live is not None:
+                self.live.update(self._picture(moves), refresh=True)
             else:
                 text = "  ".join(_numbered(self._record, number) for number in new)
                 self._screen.print(f"{now:6.1f} s  {text}")
@@ -141,15 +131,6 @@ class Board:
             cells = [times[number : number + 1] for times in (self._times.get(n, []) for n in ("plain", "speculative"))]
             table.add_row(_numbered(self._record, number), *(f"{cell[0]:.1f} s" if cell else "" for cell in cells))
         return Columns([picture, table])
-
-    def __enter__(self) -> Board:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
 
 
 def _numbered(record: RecordedGame, number: int) -> str:

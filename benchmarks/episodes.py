@@ -32,12 +32,7 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """An episode that was played to its end.
-
-    Args:
-        steps: The reset and all steps after it.
-        seconds: How long they took.
-    """
+    """An episode that was played to its end: the reset and all steps after it, and how long they took."""
 
     steps: Sequence[Step]
     seconds: float
@@ -76,16 +71,7 @@ def play(
     now: Callable[[], float] = time.perf_counter,
     on_step: Callable[[Step], None] | None = None,
 ) -> Episode:
-    """Play an episode to its end, as ``steps_of`` does.
-
-    Args:
-        env: The environment.
-        act: Returns the action for an observation.
-        seed: For the reset.
-        options: For the reset.
-        now: The clock, in seconds.
-        on_step: Called with each step.
-    """
+    """Play an episode to its end, as ``steps_of`` does, by the clock ``now``; ``on_step`` is called with each step."""
     start = now()
     steps = []
     for step in steps_of(env, act, seed=seed, options=options):
@@ -105,7 +91,9 @@ def folds_by(items: Sequence[T], group_of: Callable[[T], Any], count: int, noun:
     """
     groups = list(dict.fromkeys(map(group_of, items)))
     if len(groups) < count:
-        raise InvalidConfiguration(f"{count} folds need at least as many {noun}, and there are {len(groups)}: {groups}")
+        raise InvalidConfiguration(
+            f"--folds {count} needs at least {count} {noun}, and there are {len(groups)}: give fewer folds"
+        )
     folds = []
     for held_out in (set(groups[part::count]) for part in range(count)):
         known = [each for each in items if group_of(each) not in held_out]

@@ -18,6 +18,7 @@ import click
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
+from spec_envs.wrappers.estimates import Estimates
 
 Clock = Literal["virtual", "wall"]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -161,6 +162,13 @@ class DialSettings(Settings):
         default_text="--selectivity",
     )
 
+    def kept(self) -> Estimates | None:
+        """What is known of handlers and guessers, where it is kept from one episode to the next.
+
+        It is kept for a ratio alone, which is held over many episodes; else every episode begins with nothing known.
+        """
+        return None if self.token_ratio is None else Estimates()
+
     def dialled(self, limits: Limits) -> Limits:
         """``limits`` with the dial of these settings."""
         return dataclasses.replace(
@@ -257,6 +265,18 @@ def _choices_of(hint: Any) -> tuple[str, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
 
 
+class Group(click.Group):
+    """A group whose help shows what each command is for in a whole sentence, and not its first words."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        named = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, command.get_short_help_str(limit=1000)) for name, command in named if command is not None]
+            )
+
+
 class OutputFile(click.Path):
     """A file to write, or ``-``. It is refused before the work is done if it could not be written afterwards."""
 
@@ -271,30 +291,12 @@ class OutputFile(click.Path):
         return path
 
 
-class ManyFiles(click.Command):
-    """A command whose repeatable options take all the arguments up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse ``--games a b`` as ``--games a --games b``, which click understands."""
-        for param in self.params:
-            if isinstance(param, click.Option) and param.multiple:
-                args = _repeated(args, param.opts[0])
-        return super().parse_args(ctx, args)
-
-
-def _repeated(args: Sequence[str], option: str) -> list[str]:
-    result: list[str] = []
-    taking = given = False
-    for arg in args:
-        if arg.startswith("-") and arg != "-":
-            taking = arg == option or arg.startswith(f"{option}=")
-            given = not taking or arg != option
-        elif taking and given:
-            result.append(option)
-        else:
-            given = True
-        result.append(arg)
-    return result
+def games(help: str) -> list[click.Parameter]:
+    """The option ``--games``, which takes several files: click takes those after the first one as arguments."""
+    return [
+        click.Option(["--games"], type=FILE, multiple=True, required=True, metavar="FILE...", help=help),
+        click.Argument(["more_games"], type=FILE, nargs=-1, metavar=""),
+    ]
 
 
 #: The option ``--sweep`` of experiments with a dial.

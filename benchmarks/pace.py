@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Any
 
-from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Settings, setting
 from spec_envs.wrappers.latency import lognormal
 
@@ -32,7 +31,7 @@ class Pace(Settings):
         0.0, "Sigma of the lognormal distributions of both; equal requests take equally long.", ge=0
     )
     reasoning_tokens: int = setting(0, "Tokens of reasoning written before each answer.", ge=0)
-    seed: int = options.seed("Seed of the times.")
+    seed: int = setting(0, "Seed of the times.", ge=0)
 
     def times(self, request: Any) -> tuple[float, float]:
         """Seconds until the first token of the answer to ``request``, and from each to the next."""

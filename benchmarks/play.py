@@ -68,17 +68,7 @@ def _play(
     spoken: Callable[[Any], str | None],
     options: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Play to the end, and show after each turn of the agent how long the person has waited for it.
-
-    Args:
-        env: The environment, in which a person answers.
-        agent_seconds: How long the agent thinks about an action.
-        spoken: The text to show for an action that ends the agent's turn; ``None`` for another action.
-        options: For ``reset``.
-
-    Returns:
-        The last info.
-    """
+    """Play to the end; show how long the person waited for each turn of the agent, which ``spoken`` puts in words."""
     waited_s = thought_s = since = 0.0
     thoughts = 0
 

@@ -82,7 +82,7 @@ class _Faults(Settings):
     fail: float = _share("that are answered with status 500, and not carried out")
     slow: float = _share("that are carried out late")
     slow_seconds: float = setting(1.0, "How late a slow call is carried out.", ge=0)
-    seed: int = setting(0, "Seed that chooses the calls.")
+    seed: int = setting(0, "Seed that chooses the calls.", ge=0)
 
 
 @click.command()

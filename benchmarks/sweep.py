@@ -45,7 +45,10 @@ def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, json_file:
     tried = sorted({*SELECTIVITIES, settings.selectivity})
     runs = (run(dataclasses.replace(settings, selectivity=each), json_file=_NOWHERE, **more) for each in tried)
     reports = dict(zip(tried, collected(runs, "sweeping", len(tried), json_file is None), strict=True))
-    points = [{"selectivity": each, "mean": report.get("mean", {"saved": report.get("saved")})} for each, report in reports.items()]
+    points = [
+        {"selectivity": each, "mean": report.get("mean", {"saved": report.get("saved")})}
+        for each, report in reports.items()
+    ]
     publish(reports[settings.selectivity] | {"sweep": points}, json_file, lambda report: _show(report["sweep"]))
 
 

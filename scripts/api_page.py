@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -141,7 +142,8 @@ def signature_of(function: Object) -> str:
         if each.kind is ParameterKind.keyword_only and before not in (each.kind, ParameterKind.var_positional):
             parts.append("*")
         stars = {ParameterKind.var_positional: "*", ParameterKind.var_keyword: "**"}.get(each.kind, "")
-        default = "" if each.required or stars else f"={each.default}"
+        value = re.sub(r"setting\((.+?), '.*", r"\1", str(each.default))  # of a field that is an option too
+        default = "" if each.required or stars else f"={value}"
         parts.append(f"{stars}{each.name}{default}")
         before = each.kind
     return f"({', '.join(parts)})"

@@ -18,6 +18,7 @@ import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 
 
@@ -83,7 +84,7 @@ class _Spending:
         return max(0.0, passed / self.seconds) if self.seconds else 0.0
 
 
-class CancelToken:
+class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
     A handler need not use it: one that never looks at its token is correct, only slower to stop. This class uses the
@@ -208,7 +209,10 @@ class TaskToken(CancelToken):
         return CancelToken() if loop is None else cls(loop)
 
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
-        """See ``CancelToken.asleep``."""
+        """See ``CancelToken.asleep``; blocks on a worker thread, where a decorated plain handler runs."""
+        if running_loop() is None:
+            self.sleep(seconds, spending)
+            return
         with self._sleeping(seconds, spending):
             if seconds == float("inf"):
                 await self._loop.create_future()
@@ -251,7 +255,7 @@ def as_handler(function: Handler) -> Handler:
     """
     predict = _predict_of(function)
     if predict is not None:
-        return _Adapted(function, lambda query: _action(predict, query))
+        return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
     parameters = list(_parameters(function).values())[:2]
@@ -368,14 +372,19 @@ def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
     So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
     """
     accepted = [name for name in ("cancel", "early") if name in _parameters(guess)]
+    return functools.partial(_guessed, guess, accepted)
 
-    def adapted(
-        call: Any, k: int, cancel: CancelToken | None = None, early: Callable[[Any], None] = lambda guesses: None
-    ) -> Result:
-        available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
-        return guess(call, k, **{name: available[name] for name in accepted})
 
-    return adapted
+def _guessed(
+    guess: Callable[..., Result],
+    accepted: list[str],
+    call: Any,
+    k: int,
+    cancel: CancelToken | None = None,
+    early: Callable[[Any], None] = lambda guesses: None,
+) -> Result:
+    available = {"cancel": CancelToken() if cancel is None else cancel, "early": early}
+    return guess(call, k, **{name: available[name] for name in accepted})
 
 
 def declared_effect(what: str, handler: object) -> Effect | None:

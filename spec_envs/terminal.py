@@ -1,12 +1,12 @@
 """A person at a terminal, who answers one question at a time."""
 
 import sys
-import threading
 from collections.abc import Callable
 from typing import TextIO, TypeVar
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import Lock
 
 T = TypeVar("T")
 
@@ -22,7 +22,15 @@ class Terminal:
     def __init__(self, input: TextIO | None = None, output: TextIO | None = None) -> None:
         self._input = input
         self._output = output
-        self._lock = threading.Lock()
+        self._lock = Lock()
+
+    def __reduce__(self) -> tuple[type["Terminal"], tuple[()]]:
+        if self._input is not None or self._output is not None:
+            raise TypeError(
+                "what asks a person through streams of its own (input=, output=) cannot be pickled or copied: make it "
+                "inside the worker; without streams it uses those of the worker"
+            )
+        return Terminal, ()
 
     def ask(
         self, shown: str, prompt: str, read: Callable[[str], T | None], cancel: CancelToken | None, *, awaited: str

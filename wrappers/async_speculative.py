@@ -9,13 +9,14 @@ import gymnasium as gym
 from spec_envs.calls import Call
 from spec_envs.errors import NotForkable
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.speculation.awaiting import Answered, run_awaited
-from spec_envs.wrappers.speculation.episode import Acting
+from spec_envs.wrappers.speculation.episode import Acting, Checkpoint
 from spec_envs.wrappers.speculation.options import SessionOptions
-from spec_envs.wrappers.speculation.session import Checkpoint, Session
+from spec_envs.wrappers.speculation.session import Session
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
@@ -49,7 +50,7 @@ class _Begun:
     answers: list[Answered] = dataclasses.field(default_factory=list)
 
 
-class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
+class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
     """``SpeculativeWrapper`` for async handlers, policies and guessers: the same loop, awaited.
 
     Every call of a coroutine function is a task of its own on the running event loop; the tasks of a discarded branch
@@ -143,19 +144,20 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         session, request = self._session, ("reset", seed, own_copy(options))
         session.check_open()
         async with self._runtime.turn():
-            method = resetting(seed, options)
-            begun = None if session.driver.interrupted else self._interrupted(request)
-            if begun is None:
-                self._begun = None
-                session.discard_episode()
-                if not session.asks or session.trust.is_plain:
-                    transition = session.begin(await run_awaited(self.env, method, self._call))
-                    return transition.observation, session.info_of(transition)
-                before = session.checkpoint()
-                session.begin_reset(method)
-                begun = self._begun = _Begun(request, method, before)
-            transition = await self._run(begun)
-            return transition.observation, session.info_of(transition)
+            with session.pacing:
+                method = resetting(seed, options)
+                begun = None if session.driver.interrupted else self._interrupted(request)
+                if begun is None:
+                    self._begun = None
+                    session.discard_episode()
+                    if not session.asks or session.trust.is_plain:
+                        transition = session.begin(await run_awaited(self.env, method, self._call))
+                        return session.reset_result(transition)
+                    before = session.checkpoint()
+                    session.begin_reset(method)
+                    begun = self._begun = _Begun(request, method, before)
+                transition = await self._run(begun)
+                return session.reset_result(transition)
 
     async def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
         """Make the step, as the environment does; at once where the action was guessed and its calls are done."""
@@ -163,19 +165,22 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         request = ("step", action)
         session.check_ready()
         async with self._runtime.turn():
-            begun = self._interrupted(request)
-            if begun is None:
-                self._take_back()
-                root = session.root
-                if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
-                    session.driver.rebase(None)
-                    transition = await run_awaited(self.env, stepping(action), self._call)
-                    return session.step_result(session.restart(transition))
-                begun = self._begun = _Begun(request, stepping(action), session.checkpoint())
-                session.begin_step(root, action)
-            if session.trust.is_plain:
-                return session.step_result(await self._step_plainly(begun))
-            return session.step_result(await (self._run(begun) if session.asks else self._adopt_step(begun)))
+            with session.pacing:
+                begun = self._interrupted(request)
+                if begun is None:
+                    self._take_back()
+                    root = session.root
+                    if (
+                        root is None
+                    ):  # before reset, after a failed one, or after the end: the environment says so itself
+                        session.driver.rebase(None)
+                        transition = await run_awaited(self.env, stepping(action), self._call)
+                        return session.step_result(session.restart(transition))
+                    begun = self._begun = _Begun(request, stepping(action), session.checkpoint())
+                    session.begin_step(root, action)
+                if session.trust.is_plain:
+                    return session.step_result(await self._step_plainly(begun))
+                return session.step_result(await (self._run(begun) if session.asks else self._adopt_step(begun)))
 
     async def act(self, observation: ObsType) -> ActType:
         """The policy's action: at once when it was guessed, else as soon as the policy has it.
@@ -188,15 +193,18 @@ class AsyncSpeculativeWrapper(Generic[ObsType, ActType]):
         session = self._session
         session.check_ready()
         async with self._runtime.turn():
-            begun = self._begun
-            if begun is not None and begun.before.root is not None and begun.before.acted is not None:
-                if same_action(observation, begun.before.root.transition.observation):
-                    decided: ActType = own_copy(action_of(begun.before.acted))  # the interrupted step goes on with it
-                    return decided
-            self._take_back()
-            session.observe(observation)
-            action: ActType = session.take_decision(await self._obtain())
-            return action
+            with session.pacing:
+                begun = self._begun
+                if begun is not None and begun.before.root is not None and begun.before.acted is not None:
+                    if same_action(observation, begun.before.root.transition.observation):
+                        decided: ActType = own_copy(
+                            action_of(begun.before.acted)
+                        )  # the interrupted step goes on with it
+                        return decided
+                self._take_back()
+                session.observe(observation)
+                action: ActType = session.take_decision(await self._obtain())
+                return action
 
     async def close(self) -> None:
         """Cancel every call in flight, wait until all tasks and threads have ended, and close the environment.

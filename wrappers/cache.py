@@ -14,6 +14,7 @@ from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import MadeAnew
 from spec_envs.wrappers.handlers import DecoratedHandler
 from spec_envs.wrappers.recording import Codec
 
@@ -50,7 +51,7 @@ def cached(
     return CachedHandler(handler, folder, types=types, ttl_s=ttl_s, max_bytes=max_bytes)
 
 
-class CachedHandler(DecoratedHandler):
+class CachedHandler(MadeAnew, DecoratedHandler):
     """The handler that ``cached`` returns. ``close()`` removes a temporary folder, and closes the inner handler."""
 
     def __init__(

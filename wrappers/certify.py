@@ -46,7 +46,8 @@ def certify(
         seeds: Seeds for ``reset``, one episode each.
         max_steps: The greatest number of steps compared in one episode.
         **options: For ``SpeculativeWrapper``: ``k``, ``max_inflight``, ``limits``, ``runtime``, …. Give ``runtime`` by
-            its name, or as a callable that makes a runtime, since every run needs a new one.
+            its name, or as a callable that makes a runtime, since every run needs a new one. There is no guard, so that
+            every step is made ahead of time.
 
     Returns:
         The certificate, which is true if the runs are equal.
@@ -59,8 +60,8 @@ def certify(
         return _PlainLoop(env_factory(), _fresh(policy), _new_runtime(options))
 
     def speculative() -> SpeculativeWrapper[Any, Any]:
-        runtime = {"runtime": _new_runtime(options)}
-        return SpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **{**options, **runtime})
+        given = {"guard": False, **options, "runtime": _new_runtime(options)}
+        return SpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **given)
 
     return run_blocking(_compare(plain, speculative, seeds, max_steps), "certify() awaits nothing; use certify_async()")
 

@@ -9,10 +9,10 @@ token gets a new one.
 
 import bisect
 import dataclasses
+import functools
 import inspect
 import itertools
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from spec_envs.handling import (
     is_async,
     unpriced_model,
 )
+from spec_envs.pickling import Lock, MadeAnew
 from spec_envs.wrappers.recording import Record, Recording
 from spec_envs.wrappers.runtimes.blocking import run_blocking
 
@@ -72,7 +73,7 @@ class DecoratedHandler:
         self._inner = inner
         self._around = around
         handler = as_handler(inner)
-        self._handler = _awaitable(handler) if is_async(around) and not self.is_async else handler
+        self._handler = functools.partial(_awaited, handler) if is_async(around) and not self.is_async else handler
         self.unpriced = unpriced_model(inner)
         self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
         for name in ("effect", "max_inflight"):
@@ -105,11 +106,8 @@ class DecoratedHandler:
             close()
 
 
-def _awaitable(handler: Handler) -> Handler:
-    async def awaitable(query: Any, cancel: CancelToken) -> Any:
-        return handler(query, cancel)
-
-    return awaitable
+async def _awaited(handler: Handler, query: Any, cancel: CancelToken) -> Any:
+    return handler(query, cancel)
 
 
 def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], float]) -> DecoratedHandler:
@@ -126,12 +124,12 @@ def with_latency(handler: Callable[..., Any], seconds: float | Callable[[Any], f
     """
     if not callable(seconds):
         number("seconds", seconds, least=0)
+    return DecoratedHandler(handler, functools.partial(_delayed, seconds))
 
-    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        await cancel.asleep(number("seconds", seconds(query) if callable(seconds) else seconds, least=0))
-        return await inner(query, cancel)
 
-    return DecoratedHandler(handler, around)
+async def _delayed(seconds: Any, inner: Any, query: Any, cancel: CancelToken) -> Any:
+    await cancel.asleep(number("seconds", seconds(query) if callable(seconds) else seconds, least=0))
+    return await inner(query, cancel)
 
 
 def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandler:
@@ -139,15 +137,15 @@ def record(handler: Callable[..., Any], recording: Recording) -> DecoratedHandle
 
     A call that fails or is cancelled is not recorded.
     """
+    return DecoratedHandler(handler, functools.partial(_recorded, recording))
 
-    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        start, (_, spent_before) = cancel.now(), cancel.usage()
-        response = await inner(query, cancel)
-        usage = cancel.usage()[1] + spent_before * -1
-        recording.add(Record(query, response, cancel.now() - start, usage))
-        return response
 
-    return DecoratedHandler(handler, around)
+async def _recorded(recording: Recording, inner: Any, query: Any, cancel: CancelToken) -> Any:
+    start, (_, spent_before) = cancel.now(), cancel.usage()
+    response = await inner(query, cancel)
+    usage = cancel.usage()[1] + spent_before * -1
+    recording.add(Record(query, response, cancel.now() - start, usage))
+    return response
 
 
 def replay(
@@ -168,26 +166,30 @@ def replay(
     if not speed > 0:
         raise InvalidConfiguration(f"speed of a replay must be positive, not {speed!r}")
 
-    async def around(otherwise: Any, query: Any, cancel: CancelToken) -> Any:
-        found = recording.find(query)
-        if found is None:
-            return await otherwise(query, cancel)
-        await cancel.asleep(found.seconds / speed, found.usage)
-        return found.response
-
-    def refuse(query: Any, cancel: CancelToken) -> Any:
-        raise RecordMissing(
-            f"the recording (of {len(recording)} calls) has no response to {query!r}; "
-            f"record it, or name a handler for such queries: replay(recording, missing=...)"
-        )
-
-    def most(query: Any) -> Usage | None:
-        found = recording.find(query)
-        return greatest_usage(missing, query) if found is None else found.usage
-
-    replaying = DecoratedHandler(refuse if missing == "raise" else missing, around)
-    replaying.greatest_usage = most
+    otherwise = functools.partial(_refuse, recording) if missing == "raise" else missing
+    replaying = DecoratedHandler(otherwise, functools.partial(_replayed, recording, speed))
+    replaying.greatest_usage = functools.partial(_most_replayed, recording, missing)
     return replaying
+
+
+async def _replayed(recording: Recording, speed: float, otherwise: Any, query: Any, cancel: CancelToken) -> Any:
+    found = recording.find(query)
+    if found is None:
+        return await otherwise(query, cancel)
+    await cancel.asleep(found.seconds / speed, found.usage)
+    return found.response
+
+
+def _refuse(recording: Recording, query: Any, cancel: CancelToken) -> Any:
+    raise RecordMissing(
+        f"the recording (of {len(recording)} calls) has no response to {query!r}; "
+        f"record it, or name a handler for such queries: replay(recording, missing=...)"
+    )
+
+
+def _most_replayed(recording: Recording, missing: Any, query: Any) -> Usage | None:
+    found = recording.find(query)
+    return greatest_usage(missing, query) if found is None else found.usage
 
 
 def retry(
@@ -217,22 +219,29 @@ def retry(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
     number("backoff_s", backoff_s, least=0)
-
-    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        for attempt in itertools.count(1):
-            try:
-                return await inner(query, cancel)
-            except CallCancelled:
-                raise
-            except on as error:
-                cancel.raise_if_cancelled()  # a connection that was closed to cancel the call raises an ordinary error
-                if attempt == attempts:
-                    raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
-            await cancel.asleep(backoff_s * 2 ** (attempt - 1))
-
-    retrying = DecoratedHandler(handler, around)
-    retrying.greatest_usage = _at_most(handler, lambda once: once * attempts)
+    retrying = DecoratedHandler(handler, functools.partial(_retried, attempts, on, backoff_s))
+    retrying.greatest_usage = functools.partial(_most_retried, handler, attempts)
     return retrying
+
+
+async def _retried(
+    attempts: int, on: tuple[type[Exception], ...], backoff_s: float, inner: Any, query: Any, cancel: CancelToken
+) -> Any:
+    for attempt in itertools.count(1):
+        try:
+            return await inner(query, cancel)
+        except CallCancelled:
+            raise
+        except on as error:
+            cancel.raise_if_cancelled()  # a connection that was closed to cancel the call raises an ordinary error
+            if attempt == attempts:
+                raise HandlerFailed(f"gave up after {attempts} attempts; the last failed with {error!r}") from error
+        await cancel.asleep(backoff_s * 2 ** (attempt - 1))
+
+
+def _most_retried(handler: Any, attempts: int, query: Any) -> Usage | None:
+    once = greatest_usage(handler, query)
+    return None if once is None else once * attempts
 
 
 def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> DecoratedHandler:
@@ -252,20 +261,19 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
     integer("max_calls", max_calls, least=1)
     if not 0 < per_s < math.inf:
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
-    window = _Window(max_calls, per_s)
+    return DecoratedHandler(handler, functools.partial(_held_back, _Window(max_calls, per_s)))
 
-    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        turn = window.take_turn(cancel.now)
-        try:
-            cancel.raise_if_cancelled()
-            while (seconds := window.seconds_left(turn, cancel.now)) > 0:
-                await cancel.asleep(seconds)
-        except BaseException:  # the call was cancelled, in a thread or as a task
-            window.give_back(turn)
-            raise
-        return await inner(query, cancel)
 
-    return DecoratedHandler(handler, around)
+async def _held_back(window: "_Window", inner: Any, query: Any, cancel: CancelToken) -> Any:
+    turn = window.take_turn(cancel.now)
+    try:
+        cancel.raise_if_cancelled()
+        while (seconds := window.seconds_left(turn, cancel.now)) > 0:
+            await cancel.asleep(seconds)
+    except BaseException:  # the call was cancelled, in a thread or as a task
+        window.give_back(turn)
+        raise
+    return await inner(query, cancel)
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -275,7 +283,7 @@ class _Turn:
     start: float
 
 
-class _Window:
+class _Window(MadeAnew):
     """The times at which calls began, at most ``max_calls`` of them in any window, and the turns of those that wait.
 
     A call may come to itself later than its turn. So it looks again then, at the calls that have really begun.
@@ -289,7 +297,7 @@ class _Window:
         self._turns: list[_Turn] = []
         # On a virtual clock calls come a little out of order, so more is remembered than one window.
         self._kept = 2 * max_calls + 10_000
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def take_turn(self, clock: Callable[[], float]) -> _Turn:
         """Give the earliest turn from now on that keeps the limit beside all that have begun or wait."""
@@ -342,30 +350,22 @@ def metered(handler: Callable[..., Any], usage: Usage | Callable[[Any, Any], Usa
         usage: The cost of a call, charged when the call begins, so also if it fails or is cancelled; or a function from
             query and response to the cost, charged when the response is there.
     """
-
-    async def around(inner: Any, query: Any, cancel: CancelToken) -> Any:
-        if isinstance(usage, Usage):
-            cancel.spend(usage)
-            return await inner(query, cancel)
-        response = await inner(query, cancel)
-        cancel.spend(usage(query, response))
-        return response
-
-    metering = DecoratedHandler(handler, around)
-    if not isinstance(usage, Usage):
-        metering.greatest_usage = None
-    elif metering.greatest_usage is None:
-        metering.greatest_usage = lambda query: usage
-    else:
-        metering.greatest_usage = _at_most(handler, lambda once: once + usage)
+    metering = DecoratedHandler(handler, functools.partial(_metered, usage))
+    metering.greatest_usage = functools.partial(_most_metered, handler, usage) if isinstance(usage, Usage) else None
     return metering
 
 
-def _at_most(handler: object, change: Callable[[Usage], Usage]) -> Callable[[Any], Usage | None]:
-    """A ``greatest_usage``: what ``change`` makes of that of ``handler``."""
+async def _metered(usage: Any, inner: Any, query: Any, cancel: CancelToken) -> Any:
+    if isinstance(usage, Usage):
+        cancel.spend(usage)
+        return await inner(query, cancel)
+    response = await inner(query, cancel)
+    cancel.spend(usage(query, response))
+    return response
 
-    def most(query: Any) -> Usage | None:
-        usage = greatest_usage(handler, query)
-        return None if usage is None else change(usage)
 
-    return most
+def _most_metered(handler: Any, usage: Usage, query: Any) -> Usage | None:
+    if declared(handler, "greatest_usage") is None:
+        return usage
+    inner = greatest_usage(handler, query)
+    return None if inner is None else inner + usage

@@ -18,6 +18,7 @@ from spec_envs.checks import number
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.guesses import Guess, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, answered, as_guess, as_handler, is_async
+from spec_envs.pickling import NotPicklable
 from spec_envs.values import key_of
 from spec_envs.wrappers.live import LiveStatistics, LiveWindow, Writer
 from spec_envs.wrappers.runtimes.base import Runtime
@@ -51,7 +52,12 @@ class _Episode:
     writers: list[Writer] = dataclasses.field(default_factory=list)
 
 
-class LastWriteWins(gym.Wrapper[ObsType, ActType, ObsType, ActType], RecordConstructorArgs, Generic[ObsType, ActType]):
+class LastWriteWins(
+    NotPicklable,
+    gym.Wrapper[ObsType, ActType, ObsType, ActType],
+    RecordConstructorArgs,
+    Generic[ObsType, ActType],
+):
     """**Lossy**: while the tuner thinks, a guesser sets the live system; then the tuner's answer overwrites the guess.
 
     This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that keeps running while

@@ -5,6 +5,7 @@ simulated latency is still a function of its query.
 """
 
 import dataclasses
+import functools
 import math
 import pickle
 from collections.abc import Callable, Hashable
@@ -21,14 +22,22 @@ __all__ = ["exponential", "lognormal"]
 def exponential(mean_s: float, seed: int = 0) -> Callable[[Any], float]:
     """Return exponentially distributed latencies with a mean of ``mean_s`` seconds."""
     _check("mean_s", mean_s)
-    return lambda query: -mean_s * math.log1p(-_uniform(query, seed))
+    return functools.partial(_exponential, mean_s, seed)
 
 
 def lognormal(median_s: float, sigma: float, seed: int = 0) -> Callable[[Any], float]:
     """Return latencies of ``median_s * exp(N(0, sigma^2))`` seconds."""
     _check("median_s", median_s)
     _check("sigma", sigma)
-    return lambda query: median_s * math.exp(sigma * NormalDist().inv_cdf(_uniform(query, seed)))
+    return functools.partial(_lognormal, median_s, sigma, seed)
+
+
+def _exponential(mean_s: float, seed: int, query: Any) -> float:
+    return -mean_s * math.log1p(-_uniform(query, seed))
+
+
+def _lognormal(median_s: float, sigma: float, seed: int, query: Any) -> float:
+    return median_s * math.exp(sigma * NormalDist().inv_cdf(_uniform(query, seed)))
 
 
 def _check(name: str, value: float) -> None:

@@ -10,6 +10,7 @@ from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
 from spec_envs.agents.calibration import RankCalibration, ScoreCalibration
 from spec_envs.agents.chess.policies import ActionFormat, as_response, checked_format, position_of
 from spec_envs.agents.recent import Recent
+from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame, RecordedGuesses
@@ -26,11 +27,9 @@ class _EngineGuesser(abc.ABC):
     """
 
     def __init__(self, width: int, action_format: ActionFormat, calibration: ScoreCalibration | None) -> None:
-        if width < 1:
-            raise InvalidConfiguration(f"the number of ranked moves must be at least 1, not {width!r}")
         self.action_format: ActionFormat = checked_format(action_format)
         self.calibration = calibration or ScoreCalibration()
-        self._width = width
+        self._width = integer("the number of ranked moves", width, least=1)
         self._rankings: Recent[tuple[list[Line], bool]] = Recent(4096)
 
     def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
@@ -100,11 +99,8 @@ class StockfishGuesser(_EngineGuesser, Closing):
         calibration: ScoreCalibration | None = None,
     ) -> None:
         super().__init__(multipv, action_format, calibration)
-        for name, value in (("depth", depth), ("nodes", nodes)):
-            if value is not None and value < 1:
-                raise InvalidConfiguration(f"{name} must be at least 1, not {value!r}")
-        self._depth = 1 if depth is None and nodes is None else depth
-        self._nodes = nodes
+        self._depth = integer_or_none("depth", 1 if depth is None and nodes is None else depth, least=1)
+        self._nodes = integer_or_none("nodes", nodes, least=1)
         self._pool = pool or EnginePool()
         self._owns_pool = pool is None
 
@@ -136,9 +132,7 @@ class BuiltinChessGuesser(_EngineGuesser):
         calibration: ScoreCalibration | None = None,
     ) -> None:
         super().__init__(width, action_format, calibration)
-        if depth < 1:
-            raise InvalidConfiguration(f"depth must be at least 1, not {depth!r}")
-        self._depth = depth
+        self._depth = integer("depth", depth, least=1)
 
     def _rank(self, position: Position, cancel: CancelToken) -> list[Line]:
         cancel.raise_if_cancelled()

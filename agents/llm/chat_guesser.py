@@ -6,13 +6,11 @@ import collections
 import dataclasses
 import math
 import re
-import threading
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from spec_envs import Call, CancelToken, Guess, HandlerFailed
-from spec_envs.agents.calibration import RankCalibration, Reliability, capped
+from spec_envs.agents.calibration import RankCalibration, Reliability
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompting import AnswerCut, Prompter, Steps
 from spec_envs.agents.llm.prompts.base import GuessPrompt, corrected, named
@@ -21,6 +19,7 @@ from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_G
 from spec_envs.agents.llm.prompts.retail import RETAIL_GUESSES
 from spec_envs.agents.llm.prompts.tuning import TUNING_GUESSES
 from spec_envs.agents.recent import Recent
+from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
 #: By name, a prompt for each handler; ``"*"`` is any other handler.
@@ -38,12 +37,8 @@ _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+[.):]\s+)?`*\s*(.*?)\s*`*\s*$", r
 _PAST = 8
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Offer:
-    """The guesses for a call: keys, best first, and the probabilities that their log-probabilities claim, if known."""
-
-    keys: tuple[Hashable, ...]
-    claims: tuple[float, ...] | None
+#: The guesses for a call: keys, best first, and the probabilities that their log-probabilities claim, if known.
+_Offer = tuple[tuple[Hashable, ...], tuple[float, ...] | None]
 
 
 class ChatGuesser:
@@ -53,8 +48,8 @@ class ChatGuesser:
     if all guesses before it are wrong. These claims are corrected by how often they came true. Without
     log-probabilities, the probability of a guess is the share of guesses of its rank that were right so far.
 
-    If an answer has no usable line, the model is prompted once more, with the reason; after that there is no guess.
-    There is none either, and a warning the first time, if the answer was cut twice.
+    If an answer has no usable line, the model is prompted once more, with the reason; after that there is no guess. An
+    answer that was cut twice is a failure; a wrapper counts it in its statistics, and tells the first one.
 
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
@@ -80,16 +75,15 @@ class ChatGuesser:
         self.reliability = Reliability()
         self._prompter = Prompter(model)
         self.unpriced = self._prompter.unpriced
-        self._told = False
         self._offers: Recent[_Offer] = Recent(capacity)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._past: dict[str, collections.deque[tuple[Any, Any]]] = {}
 
     def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
         """Return at most ``k`` guesses, most likely first; none if no line of the answers can be read.
 
         Raises:
-            HandlerFailed: The model gave no answer.
+            HandlerFailed: The model gave no answer, or one that was cut twice.
             CallCancelled: The token was cancelled.
         """
         return self._prompter.run(self._steps(call, k), cancel or CancelToken())
@@ -102,14 +96,13 @@ class ChatGuesser:
         """Learn which guess was right, if this call was guessed, and remember the response as an example."""
         with self._lock:
             self._past.setdefault(call.handler, collections.deque(maxlen=_PAST)).append((call.query, response))
-        offer = self._offers.get(call.key)
-        if offer is None or not offer.keys:
-            return
-        key = key_of(response)
-        rank = offer.keys.index(key) if key in offer.keys else None
-        if offer.claims is not None:
-            self.reliability.observe(rank, offer.claims)
-        self.ranks.observe(rank, len(offer.keys))
+        keys, claims = self._offers.get(call.key) or ((), None)
+        if keys:
+            key = key_of(response)
+            rank = keys.index(key) if key in keys else None
+            if claims is not None:
+                self.reliability.observe(rank, claims)
+            self.ranks.observe(rank, len(keys))
 
     def _steps(self, call: Call, k: int) -> Steps[list[Guess]]:
         prompt = self.prompts.get(call.handler) or self.prompts.get("*")
@@ -121,23 +114,12 @@ class ChatGuesser:
             request = prompt.request(call.query, k, past)
         except (TypeError, ValueError, LookupError):  # a query of another domain
             return []
-        try:
-            completion = yield from self._prompted(request)
-            ranked, wrong = _read(prompt, completion, call.query, k)
-            if not ranked:
-                completion = yield from self._prompted(corrected(request, completion, wrong))
-                ranked, _ = _read(prompt, completion, call.query, k)
-        except AnswerCut as error:
-            self._tell(f"a ChatGuesser has no guesses for {call.handler!r}: {error}")
-            return []
+        completion = yield from self._prompted(request)
+        ranked, wrong = _read(prompt, completion, call.query, k)
+        if not ranked:
+            completion = yield from self._prompted(corrected(request, completion, wrong))
+            ranked, _ = _read(prompt, completion, call.query, k)
         return self._offered(call, ranked)
-
-    def _tell(self, what: str) -> None:
-        """Warn of the first answer that was cut; further ones are not told."""
-        with self._lock:
-            told, self._told = self._told, True
-        if not told:
-            warnings.warn(what, stacklevel=2)
 
     def _prompted(self, request: ChatRequest) -> Steps[Completion]:
         if not self.logprobs:
@@ -155,11 +137,11 @@ class ChatGuesser:
     def _offered(self, call: Call, ranked: Sequence[_Line]) -> list[Guess]:
         conditional = [line.probability for line in ranked]
         claims = None if None in conditional else _broken_stick([p for p in conditional if p is not None])
-        self._offers.put(call.key, _Offer(tuple(line.key for line in ranked), claims))
+        self._offers.put(call.key, (tuple(line.key for line in ranked), claims))
         if claims is None:
             probabilities = self.ranks.probabilities(len(ranked))
         else:
-            probabilities = capped(self.reliability.corrected(claims))
+            probabilities = self.reliability.corrected(claims)
         return [Guess(line.response, p) for line, p in zip(ranked, probabilities, strict=True)]
 
 

@@ -15,11 +15,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration, Usage
+from spec_envs.agents.llm.endings import Endings, Listener
 from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import PRICES, Price, price_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
+from spec_envs.checks import integer
 from spec_envs.closing import Closing
+from spec_envs.pickling import MadeAnew
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -42,7 +45,7 @@ _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 _awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
 
-class ChatModel(Closing):
+class ChatModel(MadeAnew, Closing):
     """A chat model behind any server that speaks OpenAI's protocol, with the ``openai`` package as its client.
 
     Answers are streamed, so that a cancelled call closes its stream and the server stops. The tokens written until then
@@ -90,8 +93,6 @@ class ChatModel(Closing):
             raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
         if not 0 < timeout_s < float("inf"):
             raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
-        if type(max_retries) is not int or max_retries < 0:
-            raise InvalidConfiguration(f"max_retries must be an integer of at least 0, not {max_retries!r}")
         if taken := _NOT_OPTIONS & options.keys():
             raise InvalidConfiguration(
                 f"options must not hold {', '.join(sorted(taken))}: requests set these themselves"
@@ -103,9 +104,10 @@ class ChatModel(Closing):
         self.price = price_of(name, prices)
         self._key_variable = key_variable
         self._timeout_s = timeout_s
-        self._max_retries = max_retries
+        self._max_retries = integer("max_retries", max_retries, least=0)
         self._parameters = Parameters(name, options)
         self._rates = TokenRates()
+        self._endings = Endings()
         self._lock = threading.Lock()
         self._closed = False
         clients: _Clients = weakref.WeakKeyDictionary()
@@ -153,6 +155,7 @@ class ChatModel(Closing):
 
     async def _answered(self, client: AsyncOpenAI, query: ChatRequest, cancel: CancelToken) -> Completion:
         answer = Answer(query, self._parameters.limit(query))
+        listener = Listener(query, self._endings.may_leave)
         _awaited.set((answer, cancel))
         failure: str | None = None
         try:
@@ -160,6 +163,11 @@ class ChatModel(Closing):
             async with stream:
                 async for chunk in stream:
                     answer.add(chunk, cancel.now())
+                    if listener.may_leave(answer):
+                        answer.leave()
+                        break
+                else:
+                    self._endings.heard_out(answer)
             if answer.unstreamed and not answer.is_complete:
                 answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:

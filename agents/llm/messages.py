@@ -22,6 +22,8 @@ class ChatRequest:
         max_tokens: The greatest number of tokens in the answer; ``None``: no limit.
         temperature: The sampling temperature; ``None``: the model's default.
         logprobs: Whether to report the log-probability of each token of the answer.
+        until: A regular expression. What follows its first match in the text does not matter, so a model may end there.
+        one_call: Whether nothing matters after the first tool call.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -30,6 +32,8 @@ class ChatRequest:
     max_tokens: int | None = None
     temperature: float | None = None
     logprobs: bool = False
+    until: str | None = dataclasses.field(default=None, compare=False)
+    one_call: bool = dataclasses.field(default=False, compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -51,6 +51,12 @@ def without_reasoning(completion: Completion) -> Completion:
     return dataclasses.replace(completion, text=text.lstrip(), logprobs=tuple(logprobs))
 
 
+def lacks_opening_mark(text: str) -> bool:
+    """Return whether ``text`` closes reasoning that it has not opened: until then, it looks like an answer."""
+    first = _MARK.search(text)
+    return first is not None and first["close"] is not None and not _HARMONY.match(text)
+
+
 def _answer_spans(text: str) -> list[tuple[int, int]]:
     """Return the start and the end of each piece of ``text`` that is not reasoning."""
     if _HARMONY.match(text):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from spec_envs import Usage
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prices import Price
 from spec_envs.agents.llm.streamed_calls import StreamedCalls
+from spec_envs.pickling import Lock
 
 #: The fields in which servers send reasoning beside the answer.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
@@ -28,7 +28,7 @@ class TokenRates:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._read: list[float] = [1.0, float(_CHARACTERS)]  # sums of tokens and of characters
         self._hidden = [0.0, 0.0]  # sums of tokens and of seconds until the first piece
 
@@ -52,12 +52,7 @@ class TokenRates:
 
 
 class Answer:
-    """The answer to ``request``, as far as it has arrived.
-
-    Args:
-        request: The request.
-        limit: The greatest number of tokens in the answer; 0: no limit.
-    """
+    """The answer to ``request``, as far as it has arrived; it has at most ``limit`` tokens if that is not 0."""
 
     def __init__(self, request: ChatRequest, limit: int = 0) -> None:
         self._limit = limit
@@ -73,7 +68,8 @@ class Answer:
         self._calls = StreamedCalls(request.tools)
         self._logprobs: list[tuple[str, float]] = []
         self._finish_reason = ""
-        self._pieces = self._characters = self._reasoned = 0
+        self.pieces = 0  # of text, shown reasoning and tool calls
+        self._characters = self._reasoned = 0
 
     def sent(self, now: float) -> None:
         """Record that the request is sent at ``now``; called again for each retry."""
@@ -85,10 +81,6 @@ class Answer:
 
     def add(self, chunk: object, now: float) -> None:
         """Add the next piece, or an answer that was not streamed, which arrives at ``now``.
-
-        Args:
-            chunk: A chunk of the ``openai`` package, or the same as JSON data.
-            now: The time.
 
         Raises:
             ValueError: The chunk does not have the form of an answer, or reports an error.
@@ -131,19 +123,33 @@ class Answer:
         calls = message.get("tool_calls") or []
         for piece in calls if isinstance(calls, list) else [calls]:
             written += self._calls.add(piece) if piece is not None else ()
-        self._pieces += sum(map(bool, written))
+        self.pieces += sum(map(bool, written))
         self._characters += sum(map(len, written))
         return any(written)
 
     @property
     def has_begun(self) -> bool:
         """Whether any output or usage has arrived."""
-        return bool(self._pieces) or self._reported is not None
+        return bool(self.pieces) or self._reported is not None
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server has given the reason why the answer ended."""
+        """Whether the server has given the reason why the answer ended, or nobody listens any longer."""
         return bool(self._finish_reason)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    @property
+    def has_call(self) -> bool:
+        """Whether the first tool call is complete."""
+        return self._calls.has_first
+
+    def leave(self) -> None:
+        """Record that the rest does not matter."""
+        self._finish_reason = "stop"
 
     def usage(self, price: Price | None, rates: TokenRates, now: float) -> Usage:
         """Return the cost by ``now``: the reported usage, or else an estimate. Without a price no money is counted.
@@ -157,7 +163,7 @@ class Answer:
             return price.usage(self.tokens_in, self._reported, self.cached)
         if self._sent is None:  # the server does not work on the request
             return price.usage(0, 0)
-        seen = max(self._pieces, self._characters // _CHARACTERS)
+        seen = max(self.pieces, self._characters // _CHARACTERS)
         hidden = rates.hidden(self.silence_s or self._silence_s(now))
         return price.usage(rates.read(self.characters_in), min(seen + hidden, self._limit or math.inf))
 
@@ -167,7 +173,7 @@ class Answer:
     def completion(self, usage: Usage) -> Completion:
         """Return the whole answer, with ``usage``."""
         return Completion(
-            text="".join(self._text),
+            text=self.text,
             tool_calls=self._calls.requests(),
             usage=usage,
             finish_reason=self._finish_reason,

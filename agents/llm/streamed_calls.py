@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spec_envs.agents.llm.messages import ToolRequest
+from spec_envs.json_files import parsed
 
 
 @dataclasses.dataclass(slots=True)
@@ -23,23 +24,15 @@ class _Call:
     def is_complete(self) -> bool:
         """Whether the arguments are a whole JSON object. ``{}`` may be a placeholder for arguments to come."""
         text = self.arguments.strip()
-        if text == "{}" or not text.endswith("}"):
-            return False
-        try:
-            return isinstance(json.loads(text), dict)
-        except (ValueError, RecursionError):
-            return False
+        return text != "{}" and text.endswith("}") and isinstance(parsed(text), dict)
 
 
 class StreamedCalls:
-    """The tool calls of one answer, as far as their pieces have arrived.
-
-    Args:
-        tools: The schemas of the tools that the model was offered. They tell a whole name from a piece of a name.
-    """
+    """The tool calls of one answer, as far as their pieces have arrived."""
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
         functions = [tool.get("function") for tool in tools]
+        # The schemas of the tools that were offered tell a whole name from a piece of a name.
         self._known = {each.get("name") for each in functions if isinstance(each, Mapping)}
         self._calls: list[_Call] = []
 
@@ -63,6 +56,11 @@ class StreamedCalls:
             call.arguments = ""
         call.arguments += arguments
         return name, arguments
+
+    @property
+    def has_first(self) -> bool:
+        """Whether the first call is complete."""
+        return bool(self._calls) and self._calls[0].index in (None, 0) and self._calls[0].is_complete
 
     def requests(self) -> tuple[ToolRequest, ...]:
         """Return the calls by their index, or in the order of their first pieces if the indexes do not tell."""

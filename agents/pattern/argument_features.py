@@ -104,14 +104,7 @@ def _fresh(moment: Moment, tool: str, argument: str, candidates: Sequence[Candid
 
 
 class CallSoFar:
-    """Features of candidates that depend on the arguments chosen so far and on the calls made so far.
-
-    Args:
-        moment: The moment.
-        choice: The choice of the next argument.
-        chosen: The candidates chosen for earlier arguments.
-        final: Whether the argument is the last one.
-    """
+    """Features of candidates that depend on the arguments ``chosen`` before, and on the calls made so far."""
 
     def __init__(self, moment: Moment, choice: ArgumentChoice, chosen: Chosen, final: bool) -> None:
         self._choice, self._final, self._calls = choice, final, moment.index.calls

@@ -32,11 +32,7 @@ class Partial:
 
 
 class ArgumentModel:
-    """Ranks the values of arguments, given the arguments before them.
-
-    Args:
-        ranker: The weights. Default: a new, untrained ranker.
-    """
+    """Ranks the values of arguments, given the arguments before them."""
 
     def __init__(self, ranker: Ranker | None = None) -> None:
         self.ranker = ranker or Ranker()
@@ -67,13 +63,7 @@ class ArgumentModel:
         return all(self._right(choice, call) < len(choice.candidates) for choice in choices)
 
     def complete(self, moment: Moment, tool: str, least: float = 0.0) -> list[tuple[dict[str, Any], float]]:
-        """Return arguments for a call of ``tool``, most likely first, with their probability if the tool is called.
-
-        Args:
-            moment: The moment.
-            tool: The name of the tool.
-            least: Less likely arguments are dropped.
-        """
+        """Return arguments for a call of ``tool``, at least so likely if it is called, most likely first."""
         beam = [Partial({}, 0.0)]
         names = list(moment.memory.tools.get(tool, ()))
         floor = math.log(max(least, 1e-9))

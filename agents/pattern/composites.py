@@ -34,13 +34,7 @@ class Composite:
 
 
 def composites(index: Index, shape: str, order: Mapping[str, list[str]] = MappingProxyType({})) -> dict[str, Composite]:
-    """Return the values of ``shape`` that can be put together, by their canonical form.
-
-    Args:
-        index: The index of the conversation.
-        shape: The form of a list, a record or a list of records.
-        order: The order of the fields of a record, by its form.
-    """
+    """Return the values of ``shape`` that can be put together, by their canonical form; ``order`` is that of fields."""
     found: dict[str, Composite] = {}
     inner = shape[1:-1] if shape.startswith("[") else shape
     if inner.startswith("{"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from spec_envs.agents.pattern.moment import Extra, Moment
 from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_examples
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel
 from spec_envs.agents.recent import Recent
+from spec_envs.checks import integer
 from spec_envs.conversation import (
     AssistantMessage,
     ChatReader,
@@ -27,6 +27,8 @@ from spec_envs.conversation import (
     UserMessage,
     tools_from_schemas,
 )
+from spec_envs.json_files import parsed
+from spec_envs.pickling import Lock
 
 _VERSION = 1
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.
@@ -74,16 +76,14 @@ class PatternGuesser:
         extra: Extra | None = None,
         capacity: int = 64,
     ) -> None:
-        if rounds < 1:
-            raise InvalidConfiguration(f"rounds must be at least 1, not {rounds!r}")
-        self._rounds, self._seed = rounds, seed
+        self._rounds, self._seed = integer("rounds", rounds, least=1), seed
         self._reader = ChatReader()
         self._dialogue = dialogue or self._read
         self._action = action or _as_action
         self._outcome = outcome or _as_call
         self._reads = reads
         self._extra = extra
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._memory = Memory()
         self._windows = {seen: WindowModel(seen) for seen in (True, False)}
         self._indices: list[Index] = []
@@ -305,10 +305,7 @@ def _as_call(response: Any) -> ToolCall | None:
     if isinstance(response, ToolCall):
         return response
     if isinstance(response, str) and response.lstrip().startswith("{"):
-        try:
-            response = json.loads(response)
-        except (ValueError, RecursionError):
-            return None  # a message that only looks like JSON
+        response = parsed(response)  # ``None`` for a message that only looks like JSON
     if not isinstance(response, Mapping) or not isinstance(response.get("name"), str) or response["name"] == "respond":
         return None
     arguments = response.get("arguments", response.get("kwargs"))

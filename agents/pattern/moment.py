@@ -31,29 +31,17 @@ Extra = Callable[[Conversation, str, str], Iterable[Any]]
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Candidate:
-    """A value that may be an argument, with features that hold for any argument.
-
-    Attributes:
-        value: The value.
-        key: Its canonical form.
-        shape: Its form.
-        features: What is known of the value.
-        records: The records that hold the value.
-        fields: The names of fields and arguments that had the value.
-        lists: The lists that hold the value, with the place in each.
-        mention: The time and the position of the latest mention in a message; (-1, -1) if there is none.
-        last: The time at which the value was seen last; -1 if never.
-    """
+    """A value that may be an argument, with features that hold for any argument."""
 
     value: Any
     key: str
     shape: str
-    features: list[str]
-    records: frozenset[tuple[int, int]]
-    fields: frozenset[str]
-    lists: tuple[tuple[str, int], ...]
-    mention: tuple[int, int] = (-1, -1)
-    last: int = -1
+    features: list[str]  # what is known of the value
+    records: frozenset[tuple[int, int]]  # those that hold the value
+    fields: frozenset[str]  # names of fields and arguments that had the value
+    lists: tuple[tuple[str, int], ...]  # those that hold the value, with the place in each
+    mention: tuple[int, int] = (-1, -1)  # time and position of the latest one in a message; (-1, -1) if there is none
+    last: int = -1  # when the value was seen last; -1 if never
 
     def plus(self, features: list[str], mention: tuple[int, int]) -> Candidate:
         """Return this candidate with more features and another mention."""
@@ -63,11 +51,7 @@ class Candidate:
 class Moment:
     """The end of an indexed conversation, with the candidates for each argument of each tool.
 
-    Args:
-        index: The index of the conversation so far. It must not be changed while the moment is in use.
-        memory: What past conversations tell about arguments.
-        task: The task of the conversation. What ``memory`` learned from this task is ignored.
-        extra: A domain's own candidates.
+    ``index`` must not be changed while the moment is in use. What ``memory`` learned from ``task`` is ignored.
     """
 
     def __init__(self, index: Index, memory: Memory, task: str | None = None, extra: Extra | None = None) -> None:
@@ -87,7 +71,6 @@ class Moment:
         self._messages = index.messages()
         self._candidates: dict[str, Candidate] = {}
         self._composed: dict[str, list[Candidate]] = {}
-        self._names: dict[str, tuple[float, Mention]] | None = None
         self._by_shape: dict[str, list[Value]] = {}
         for value in self._dated().values():
             self._by_shape.setdefault(value.shape, []).append(value)
@@ -110,7 +93,7 @@ class Moment:
                         )
                     else:
                         found[each.key] = each
-        names = self._called()
+        names = self._called
         for key, features in self._constants(tool, argument, choices).items():
             known = found.get(key) or self._unseen(key)
             called = names.get(key)
@@ -213,17 +196,17 @@ class Moment:
         memory, found = self.memory, dict[str, list[str]]()
         used = max(1, memory.given.count(f"{tool}.{argument}", self.task))
         for place, name in ((f"{tool}.{argument}", "constant"), (argument, "constant elsewhere")):
-            counts = memory.constants.get(place)
-            for key in self._likely(counts) if counts is not None else ():
-                features = found.setdefault(key, [f"is {key}"])
-                share = counts.count(key, self.task) / used if counts is not None else 0.0
-                features.append(f"{name} {min(9, int(10 * share))}")
+            counts = memory.constants.get(place, TaskCounts())
+            for key in self._likely(counts):
+                share = counts.count(key, self.task) / used
+                found.setdefault(key, [f"is {key}"]).append(f"{name} {min(9, int(10 * share))}")
         for choice in choices:
             found.setdefault(canonical(choice), []).append("choice")
-        counts = memory.constants.get(argument)
-        for key, (share, (time, _, before)) in self._called().items() if counts is not None else ():
+        if argument not in memory.constants:
+            return found
+        for key, (share, (time, _, before)) in self._called.items():
             known = share > 1 and texts.shape(json.loads(key)) in memory.admits(tool, argument)[0]
-            if known or (counts is not None and counts.count(key, self.task)):
+            if known or memory.constants[argument].count(key, self.task):
                 when = "now" if time == self.user[0] else "before"
                 found.setdefault(key, []).extend(
                     [f"called {min(12, int(10 * share))} {when}", f"called after {before}, {when}"]
@@ -239,25 +222,23 @@ class Moment:
         unknown = [key for key in common if key not in values]
         return known + heapq.nlargest(_MAX_UNKNOWN, unknown, key=lambda key: constants.count(key, self.task))
 
+    @functools.cached_property
     def _called(self) -> dict[str, tuple[float, Mention]]:
-        """Return the values of names that the user said, each with the certainty and the place of the name."""
-        if self._names is None:
-            self._names = {}
-            for time, text in reversed(self.index.users[-4:]):
-                for name in text.names:
-                    position = text.find(texts.normal(name))
-                    for key, share in self._meanings(name).items():
-                        known = self._names.get(key)
-                        if share > _MIN_SHARE and (known is None or (known[1][0] == time and known[0] < share)):
-                            self._names[key] = (share, (time, position, text.word_before(position)))
-        return self._names
+        """The values of names that the user said, each with the certainty and the place of the name."""
+        found: dict[str, tuple[float, Mention]] = {}
+        for time, text in reversed(self.index.users[-4:]):
+            for name in text.names:
+                position = text.find(texts.normal(name))
+                for key, share in self._meanings(name).items():
+                    known = found.get(key)
+                    if share > _MIN_SHARE and (known is None or (known[1][0] == time and known[0] < share)):
+                        found[key] = (share, (time, position, text.word_before(position)))
+        return found
 
     def _meanings(self, name: str) -> dict[str, float]:
         meanings = self.memory.associations(name, self.task)
-        known = self.memory.glosses.get(name)
-        for key in known.tasks if known is not None else ():
-            if known is not None and known.count(key, self.task):
-                meanings[key] = 1.1
+        known = self.memory.glosses.get(name, TaskCounts())
+        meanings |= {key: 1.1 for key in known.tasks if known.count(key, self.task)}
         if name in self.index.glosses:
             meanings[canonical(self.index.glosses[name])] = 1.2
         return meanings

@@ -29,21 +29,13 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """A JSON object in a result.
-
-    Attributes:
-        path: A generic path to the record.
-        own: The record's own fields that are no objects or lists.
-        inner: The same fields of the objects directly inside the record.
-        parent: The number of the record around this record; -1 if there is none.
-        words: The record's own values, as they would appear in a text.
-    """
+    """A JSON object in a result."""
 
     path: str
-    own: Mapping[str, Any]
-    inner: Mapping[str, Any]
-    parent: int
-    words: frozenset[str]
+    own: Mapping[str, Any]  # its fields that are no objects or lists
+    inner: Mapping[str, Any]  # the same fields of the objects directly inside
+    parent: int  # the number of the record around this one; -1 if there is none
+    words: frozenset[str]  # the values in ``own``, as they would appear in a text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -22,17 +22,11 @@ _MAX_TRIALS = 200
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """A moment of a recorded conversation, with the calls that should be predicted.
-
-    Args:
-        task: The task of the conversation.
-        index: The index of the conversation up to the moment. It changes when the next example is made.
-        right: The calls to predict; ``None`` stands for a message to the user.
-    """
+    """A moment of a recorded conversation, with the calls that should be predicted."""
 
     task: str
-    index: Index
-    right: tuple[ToolCall | None, ...]
+    index: Index  # up to the moment; it changes when the next example is made
+    right: tuple[ToolCall | None, ...]  # the calls to predict; ``None`` stands for a message to the user
 
 
 def examples(model: WindowModel, memory: Memory, trajectory: Trajectory) -> Iterator[Example]:

@@ -21,12 +21,7 @@ _FILLERS = texts.COMMON - frozenset("yes no not please thank thanks sure ok okay
 
 
 class ToolModel:
-    """Estimates the probability of each tool, and of a message to the user.
-
-    Args:
-        ranker: The weights. Default: a new, untrained ranker.
-        seen: Whether the user's last message is known, or still being written.
-    """
+    """Estimates the probability of each tool, and of a message to the user."""
 
     def __init__(self, ranker: Ranker | None = None, *, seen: bool = True) -> None:
         self.ranker = ranker or Ranker()
@@ -132,11 +127,7 @@ Lesson = tuple[Ranker, Rows, int]
 
 
 class WindowModel:
-    """Predicts calls in one window: while the agent thinks (``seen``), or while the user types.
-
-    Args:
-        seen: Whether the user's last message is known.
-    """
+    """Predicts calls in one window: while the agent thinks (``seen``), or while the user types."""
 
     def __init__(self, seen: bool) -> None:
         self.seen = seen

@@ -48,27 +48,16 @@ def give_up(why: str) -> NoReturn:
 
 @dataclasses.dataclass
 class Wish:
-    """One request of the customer, and how far the clerk has come with it.
+    """One request of the customer, and how far the clerk has come with it."""
 
-    Attributes:
-        text: The customer's message that made the request.
-        facts: The customer's answers by topic.
-        agreed: Whether the customer confirmed; ``None`` before the answer.
-        result: The result of the writing tool that was called for the request; ``None`` before.
-    """
-
-    text: str
-    facts: dict[str, str] = dataclasses.field(default_factory=dict)
-    agreed: bool | None = None
-    result: str | None = None
+    text: str  # the customer's message
+    facts: dict[str, str] = dataclasses.field(default_factory=dict)  # answers by topic
+    agreed: bool | None = None  # ``None`` before the answer
+    result: str | None = None  # of the writing tool; ``None`` before
 
 
 class Case:
-    """What a dialogue tells: who the customer is, the results of tools, and the customer's wishes.
-
-    Args:
-        messages: The dialogue as chat messages.
-    """
+    """What a dialogue tells: who the customer is, the results of tools, and the customer's wishes."""
 
     def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
         self.wishes: list[Wish] = []

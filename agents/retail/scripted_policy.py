@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from spec_envs import Effect, InvalidConfiguration
+from spec_envs import Effect
 from spec_envs.agents.retail.case import CONFIRM, MORE, Action, Case, Next, call, give_up
+from spec_envs.checks import number
 from spec_envs.draws import Draws
 from spec_envs.retail.tasks import Task
 
@@ -30,9 +31,7 @@ class ScriptedRetailPolicy:
     effect: ClassVar[Effect] = Effect.SAMPLE
 
     def __init__(self, error_rate: float = 0.0, seed: int = 0) -> None:
-        if not 0.0 <= error_rate <= 1.0:
-            raise InvalidConfiguration(f"error_rate must lie in [0, 1], not {error_rate!r}")
-        self._error_rate = error_rate
+        self._error_rate = number("error_rate", error_rate, least=0.0, most=1.0)
         self._seed = seed
 
     def __call__(self, observation: Mapping[str, str]) -> Action:

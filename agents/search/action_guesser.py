@@ -2,7 +2,6 @@
 
 import functools
 import json
-import threading
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -13,6 +12,7 @@ from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_model import ActionModel, Decision, PastActions, decide
 from spec_envs.agents.search.situation import Situation
+from spec_envs.pickling import Lock
 from spec_envs.search.actions import Act, read_action
 
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.
@@ -41,7 +41,7 @@ class SearchGuesser:
         self._calibration = LogOddsCalibration()
         self._past = PastActions()
         self._decisions: Recent[Decision] = Recent(capacity)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def guess(self, call: Call, k: int) -> list[Guess]:
         """Return at most ``k`` guesses of the policy's action as text, most likely first."""

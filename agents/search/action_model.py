@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Hashable, Iterator
-from typing import Any
 
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.log_linear import Ranker, Rows, rows_of, softmax
@@ -30,17 +29,13 @@ class Decision:
 
 def decide(situation: Situation) -> Decision:
     """Return the decision that the agent has to take in ``situation``."""
-    found = Candidates(situation)
+    rows = Candidates(situation).rows
     none = ("none", f"none {situation.phase}", f"none {situation.form}")
-    return Decision(situation, tuple(found.acts), (*map(tuple, found.features), none))
+    return Decision(situation, tuple(act for act, _ in rows), (*(features for _, features in rows), none))
 
 
 class ActionModel:
-    """Estimates P(action | situation); learns one action at a time.
-
-    Args:
-        ranker: The weights. Default: a new, untrained ranker.
-    """
+    """Estimates P(action | situation); learns one action at a time."""
 
     def __init__(self, ranker: Ranker | None = None) -> None:
         self.ranker = ranker or Ranker(rate=0.03, decay=0.1)
@@ -51,21 +46,17 @@ class ActionModel:
 
     def learn(self, decision: Decision, act: Act | None) -> None:
         """Learn that the agent took ``act``; ``None`` if its response was not an action."""
-        self.ranker.learn(self._rows(decision, new=True), decision.row_of(act))
+        self.ranker.learn(*self.lesson(decision, act))
 
-    def lesson(self, decision: Decision, act: Act | None) -> tuple[Ranker, Rows, int]:
-        """Return the same as a lesson, which can be learned later and several times."""
-        return self.ranker, self._rows(decision, new=True), decision.row_of(act)
+    def lesson(self, decision: Decision, act: Act | None) -> tuple[Rows, int]:
+        """Return what ``ranker`` learns from this, later and several times."""
+        return self._rows(decision, new=True), decision.row_of(act)
 
     def _rows(self, decision: Decision, *, new: bool) -> Rows:
         situation, phase = decision.situation, decision.situation.phase
         names = ("", phase, f"{phase} {situation.form}", f"{phase} after {min(len(situation.pages), 3)}")
         features = [[self.ranker.feature(name, new=new) for name in row] for row in decision.features]
         return rows_of(features, [self.ranker.context(name, new=new) for name in names])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the whole state as JSON data."""
-        return self.ranker.to_json()
 
 
 #: How reliable each kind of memory is at first: mean and strength of the prior.
@@ -76,9 +67,6 @@ class PastActions:
     """Remembers the action that came next in each situation, and how often the same action came again.
 
     There are two kinds of memory: the same question after the same actions, and any question after the same action.
-
-    Args:
-        capacity: The number of situations remembered. The situation not used for longest is forgotten first.
     """
 
     def __init__(self, capacity: int = 10_000) -> None:

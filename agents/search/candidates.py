@@ -39,11 +39,7 @@ _RELATIONS = frozenset(
 
 
 class Candidates:
-    """The possible actions in a situation, with the features of each.
-
-    Args:
-        situation: The observation, as read.
-    """
+    """The possible actions in a situation, with the features of each."""
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
@@ -55,14 +51,9 @@ class Candidates:
         self._yes_or_no()
 
     @property
-    def acts(self) -> list[Act]:
-        """The actions."""
-        return [act for act, _ in self._found.values()]
-
-    @property
-    def features(self) -> list[list[str]]:
-        """The features of each action."""
-        return [list(features) for _, features in self._found.values()]
+    def rows(self) -> list[tuple[Act, tuple[str, ...]]]:
+        """Each action with its features."""
+        return [(act, tuple(features)) for act, features in self._found.values()]
 
     def add(self, name: str, argument: str, *features: str) -> None:
         """Add an action, or add ``features`` to the action if it is there already."""

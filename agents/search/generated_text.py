@@ -100,36 +100,22 @@ def find_fact(relation: str, texts: Sequence[str]) -> Fact | None:
 
 @dataclasses.dataclass(slots=True)
 class PageNotes:
-    """The results of searches for a name, and of lookups on the page found.
+    """The results of searches for a name, and of lookups on the page found."""
 
-    Attributes:
-        texts: The parts of the page that were read.
-        similar: The similar titles that were offered instead of a page; ``None`` if there is a page.
-        exhausted: The keywords that have no further sentence.
-    """
-
-    texts: list[str] = dataclasses.field(default_factory=list)
-    similar: tuple[str, ...] | None = None
-    exhausted: set[str] = dataclasses.field(default_factory=set)
+    texts: list[str] = dataclasses.field(default_factory=list)  # the parts of the page that were read
+    similar: tuple[str, ...] | None = None  # titles that were offered instead; ``None`` if there is a page
+    exhausted: set[str] = dataclasses.field(default_factory=set)  # keywords that have no further sentence
 
 
 _RESULT = re.compile(r"\(Result (\d+) / (\d+)\)")
 
 
 class Notes:
-    """Notes on everything that was read.
-
-    Args:
-        transcript: The steps so far, each with ``action`` and ``observation``.
-
-    Attributes:
-        by_name: The notes by the name that was searched for.
-        current: The name that led to the page on which ``lookup`` searches; ``None`` before the first page.
-    """
+    """Notes on everything that was read."""
 
     def __init__(self, transcript: Sequence[Mapping[str, str]]) -> None:
-        self.by_name: dict[str, PageNotes] = {}
-        self.current: str | None = None
+        self.by_name: dict[str, PageNotes] = {}  # by the name that was searched for
+        self.current: str | None = None  # the name that led to the page on which ``lookup`` searches
         for entry in transcript:
             name, _, argument = entry["action"].removesuffix("]").partition("[")
             if name == "search":

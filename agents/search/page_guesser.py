@@ -1,5 +1,6 @@
 """``PageGuesser``: the content of a page, from its earlier content."""
 
+from collections.abc import Callable
 from typing import Any
 
 from spec_envs import Call, Guess
@@ -17,9 +18,12 @@ class PageGuesser:
 
     Args:
         capacity: The number of names remembered. The name not used for longest is forgotten first.
+        copy: A quick copy of the site, which may be out of date, such as a ``Corpus`` or an older cache. It is guessed
+            from where a name has not been searched for yet.
     """
 
-    def __init__(self, *, capacity: int = 10_000) -> None:
+    def __init__(self, *, capacity: int = 10_000, copy: Callable[[FetchQuery], Fetched] | None = None) -> None:
+        self._copy = copy
         self._found: Recent[Fetched] = Recent(capacity)
         self._calibration = RankCalibration(prior=(0.9,))
 
@@ -40,4 +44,7 @@ class PageGuesser:
             self._found.put(response.page.title, response)
 
     def _known(self, call: Call) -> Fetched | None:
-        return self._found.get(call.query.text) if isinstance(call.query, FetchQuery) else None
+        if not isinstance(call.query, FetchQuery):
+            return None
+        seen = self._found.get(call.query.text)
+        return self._copy(call.query) if seen is None and self._copy is not None else seen

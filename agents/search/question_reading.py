@@ -38,16 +38,10 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Compared:
-    """A comparison of two facts.
+    """A comparison of two facts."""
 
-    Attributes:
-        how: "same" (are they equal?), "least" (which one is less?) or "most" (which one is more?).
-        things: The two things that the answer may name.
-        facts: The fact about each thing.
-    """
-
-    how: str
-    things: tuple[Phrase, Phrase]
+    how: str  # are they the "same", or which is the "least" or the "most"
+    things: tuple[Phrase, Phrase]  # those that the answer may name
     facts: tuple[Wanted, Wanted]
 
 

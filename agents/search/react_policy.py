@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.chat_policy import ChatPolicy
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, bracketed
+from spec_envs.checks import integer_or_none
 from spec_envs.search.actions import ARGUMENTS, Act, read_action
 
 #: The system message.
@@ -25,6 +25,8 @@ _USAGE = "search[entity], lookup[keyword] or finish[answer]"
 _NAME = rf"({'|'.join(ARGUMENTS)})\s*\["
 _LABELLED = re.compile(rf"^\W*action\b[\s\d]*:\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
 _BARE = re.compile(rf"^\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
+#: What follows an action does not matter. Listening goes on where brackets are nested.
+_UNTIL = rf"(?im){_LABELLED.pattern}[^\[\]\n]*\]"
 _LABEL = re.compile(r"^\W*thought\b[\s\d]*:\s*", re.IGNORECASE)
 _MAX_THOUGHT = 800
 
@@ -57,20 +59,23 @@ class ReActPolicy(ChatPolicy):
         max_tokens: int | None = 300,
         temperature: float | None = None,
     ) -> None:
-        if max_tokens is not None and max_tokens < 1:
-            raise InvalidConfiguration(f"max_tokens must be None or at least 1, not {max_tokens!r}")
+        max_tokens = integer_or_none("max_tokens", max_tokens, least=1)
 
-        def request(observation: Mapping[str, Any]) -> ChatRequest:
-            messages = chat_messages(observation, instructions)
-            return ChatRequest(messages=messages, max_tokens=max_tokens, temperature=temperature)
+        self._keep_thoughts = keep_thoughts
+        self._instructions = instructions
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+        super().__init__(model, PolicyPrompt(request=self._request, read=self._action))
 
-        def read(completion: Completion, observation: Any) -> str | dict[str, Any]:
-            act = _read(completion.text)
-            if not keep_thoughts or not act.thought:
-                return str(act)
-            return {"name": act.name, "arguments": {ARGUMENTS[act.name]: act.argument}, "thought": act.thought}
+    def _request(self, observation: Mapping[str, Any]) -> ChatRequest:
+        messages = chat_messages(observation, self._instructions)
+        return ChatRequest(messages=messages, max_tokens=self._max_tokens, temperature=self._temperature, until=_UNTIL)
 
-        super().__init__(model, PolicyPrompt(request=request, read=read))
+    def _action(self, completion: Completion, observation: Any) -> str | dict[str, Any]:
+        act = _read(completion.text)
+        if not self._keep_thoughts or not act.thought:
+            return str(act)
+        return {"name": act.name, "arguments": {ARGUMENTS[act.name]: act.argument}, "thought": act.thought}
 
 
 def chat_messages(observation: Mapping[str, Any], instructions: str = INSTRUCTIONS) -> list[dict[str, str]]:

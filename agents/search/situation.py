@@ -51,9 +51,6 @@ class Step:
 class Situation:
     """What an observation tells of the episode.
 
-    Args:
-        observation: An observation of ``SpecSearch-v0``.
-
     Raises:
         KeyError, ValueError: ``observation`` is not a ``SpecSearch-v0`` observation.
     """

@@ -19,17 +19,11 @@ _INNER = 0.6
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Tried:
-    """A setting that was measured.
-
-    Attributes:
-        setting: The setting.
-        at: Its coordinates, from -1 to 1 along each knob's grid.
-        score: The median of the logarithm of its ``p95``; less is better.
-    """
+    """A setting that was measured."""
 
     setting: Setting
-    at: NDArray[np.float64]
-    score: float
+    at: NDArray[np.float64]  # its coordinates, from -1 to 1 along each knob's grid
+    score: float  # the median of the logarithm of its ``p95``; less is better
 
 
 def tried(trials: Trials, knobs: Knobs) -> list[Tried]:

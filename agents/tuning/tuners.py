@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from spec_envs import Call, Effect, Guess, InvalidConfiguration
+from spec_envs import Call, Effect, InvalidConfiguration
 from spec_envs.agents.callable import CallableGuesser
 from spec_envs.tuning.actions import read_action
 from spec_envs.tuning.knobs import Knob, Setting, Value
@@ -44,7 +44,7 @@ class TuningPolicy:
         return dict(self._strategy.propose(report.trials, self._knobs, 1)[0])
 
 
-class TuningGuesser:
+class TuningGuesser(CallableGuesser):
     """A strategy as a guesser of another tuner's next setting, as a mapping of knobs to values.
 
     Settings are compared by the query that they lead to, on the knobs' grids. So the guess is right in whichever format
@@ -58,17 +58,11 @@ class TuningGuesser:
     def __init__(self, strategy: Strategy, knobs: Knobs) -> None:
         self._strategy = strategy
         self._knobs = _checked(knobs)
-        self._inner = CallableGuesser(self._propose)
-
-    def guess(self, call: Call, k: int) -> list[Guess]:
-        """Return at most ``k`` guesses, most likely first; none for calls to other handlers than ``"policy"``."""
-        return self._inner.guess(call, k) if call.handler == "policy" else []
-
-    def observe(self, call: Call, response: Any) -> None:
-        """Learn which rank was right, if this call was guessed."""
-        self._inner.observe(call, response)
+        super().__init__(self._propose)
 
     def _propose(self, call: Call, k: int) -> list[dict[str, Value]]:
+        if call.handler != "policy":
+            return []
         report = Report.of(call.query, self._knobs)
         return [dict(setting) for setting in self._strategy.propose(report.trials, self._knobs, k)]
 

@@ -46,12 +46,7 @@ MOVE_MODEL_S = 0.02
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Replay(Speculated):
-    """The figures of one game; without speculation it takes the recorded thinking times, one after the other.
-
-    Args:
-        game: Name of the game.
-        plies: Half moves played.
-    """
+    """The figures of one game; without speculation it takes the recorded thinking times, one after the other."""
 
     game: str
     plies: int
@@ -60,13 +55,7 @@ class Replay(Speculated):
 class ChessBench(Closing):
     """Replays games with the same settings; each has a guesser of its own, which has learned from no other game.
 
-    What is known of handlers and guessers (``Estimates``) is kept from one game to the next.
-
     Use it in ``with``, or ``close`` it: it may own a chess engine.
-
-    Args:
-        games: The games to replay.
-        settings: How to replay them.
 
     Raises:
         InvalidConfiguration: A game is too short, or has no guesses recorded for ``settings.k``.
@@ -78,11 +67,13 @@ class ChessBench(Closing):
             _check(game, settings)
         self.games = tuple(games)
         self.settings = settings
-        self._estimates = Estimates()
+        self._estimates = settings.kept()
         self._pool: EnginePool | None = None
         self._choices: dict[str, list[Choice]] = {}
         if settings.fit == "leave-one-out" and len(games) < 2:
-            raise InvalidConfiguration("fit 'leave-one-out' needs at least two games, to fit to the others")
+            raise InvalidConfiguration(
+                "--fit leave-one-out fits the model to all other games, so --games must name at least two"
+            )
         if settings.guesses in ("stockfish", "union") or (
             settings.guesses == "move-model" and stockfish_is_installed()
         ):
@@ -103,7 +94,8 @@ class ChessBench(Closing):
         moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
         if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
             raise InvalidConfiguration(
-                f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {self.settings.plies}"
+                f"{game.name} is over by the rules after {len(moves)} half moves, and --plies is "
+                f"{self.settings.plies}: give --plies {len(moves)} or less"
             )
         figures = figures_of(
             env.statistics,
@@ -205,12 +197,18 @@ def game_name(game: RecordedGame) -> str:
 
 def _check(game: RecordedGame, settings: ChessSettings) -> None:
     if settings.plies > len(game.plies):
-        raise InvalidConfiguration(f"{game.name} has {len(game.plies)} plies, so plies cannot be {settings.plies}")
+        raise InvalidConfiguration(
+            f"{game.name} has {len(game.plies)} half moves, and --plies is {settings.plies}: give --plies "
+            f"{len(game.plies)} or less"
+        )
     if settings.guesses == "recorded":
         known = sorted({k for ply in game.plies for k in ply.guesses})
         if settings.k not in known:
-            others = f"only for k = {', '.join(map(str, known))}" if known else "nor for any other k"
-            raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, {others}")
+            way_out = f"give --k {' or '.join(map(str, known))}, or other guesses" if known else "give other guesses"
+            raise InvalidConfiguration(
+                f"{game.name} holds no recorded guesses for --k {settings.k}: {way_out} (--guesses stockfish or "
+                f"builtin)"
+            )
 
 
 #: How often the players choose the best move of the built-in engine, its second best, and so on.
@@ -225,10 +223,6 @@ def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
 
     Each move is among the five that the built-in engine ranks highest; better moves are more frequent. Thinking times
     are lognormal around 12 s, and tokens are proportional to the time.
-
-    Args:
-        plies: Half moves; fewer if the game is over sooner.
-        seed: Seed of the moves and the times.
     """
     rng = random.Random(seed)
     board = chess.Board()
@@ -254,18 +248,21 @@ _COLUMNS = {
 }
 
 
-def run(settings: ChessSettings, games: Sequence[Path], json_file: Path | None) -> dict[str, Any]:
-    """Replay the recorded games in the files ``games``, and report.
+def run(
+    settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None
+) -> dict[str, Any]:
+    """Replay the recorded games in the files, and report.
 
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
     """
-    records = [RecordedGame.load(file) for file in games]
+    files = [*games, *more_games]
+    records = [RecordedGame.load(file) for file in files]
     steps = len(records) * (settings.plies + 1)  # with the reset of each game
     with ChessBench(records, settings) as bench, progress("replaying", steps, json_file is None) as advance:
         replays = [bench.replay(game, advance) for game in records]
     report = {
-        "config": config_of(settings, files=[str(file) for file in games]),
+        "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }

@@ -29,35 +29,20 @@ _WATCH_S = 0.05
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CrowdResult:
-    """The figures of all episodes together.
+    """The figures of all episodes together."""
 
-    Args:
-        seconds: From the first reset to the last close.
-        waited_s: How long an episode waited for its calls, in the mean.
-        peak_tasks: The most asyncio tasks at once in the whole process; each episode runs in one of them.
-        max_tasks: The limit of ``peak_tasks``: for each episode its own task, its calls and its guesses.
-        most_inflight: The most calls in flight at once in one episode, the authoritative call included.
-        fewest_inflight: The same for the episode that had the fewest.
-        mb_per_episode: The most by which the process grew, in MB for each episode.
-        slowest_turn_s: The most by which the event loop was late.
-        tasks_left: Tasks left after all episodes were closed.
-        threads_left: Threads left after all episodes were closed.
-        hit_rate: Share of the calls whose response was guessed.
-        observations: A digest of the last observations of all episodes.
-    """
-
-    seconds: float
-    waited_s: float
-    peak_tasks: int
-    max_tasks: int
-    most_inflight: int
-    fewest_inflight: int
-    mb_per_episode: float
-    slowest_turn_s: float
-    tasks_left: int
-    threads_left: int
-    hit_rate: float
-    observations: str
+    seconds: float  # from the first reset to the last close
+    waited_s: float  # how long an episode waited for its calls, in the mean
+    peak_tasks: int  # the most asyncio tasks at once in the process; each episode runs in one of them
+    max_tasks: int  # the limit of ``peak_tasks``: for each episode its own task, its calls and its guesses
+    most_inflight: int  # the most calls in flight at once in one episode, the authoritative call included
+    fewest_inflight: int  # the same for the episode that had the fewest
+    mb_per_episode: float  # the most by which the process grew, in MB for each episode
+    slowest_turn_s: float  # the most by which the event loop was late
+    tasks_left: int  # after all episodes were closed
+    threads_left: int  # after all episodes were closed
+    hit_rate: float  # share of the calls whose response was guessed
+    observations: str  # a digest of the last observations of all episodes
 
 
 class _Slow:

@@ -10,6 +10,7 @@ either all learned from or all predicted.
 import dataclasses
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,21 +32,13 @@ READS = frozenset("calculate check find get list look lookup query read retrieve
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Trial:
-    """One moment at which the agent acted.
+    """One moment at which the agent acted."""
 
-    Args:
-        tool: The tool that the agent called; ``None``: the agent answered the user.
-        rank: Rank of the call among the guesses, from 0; ``None`` if it was not among them.
-        claims: Probabilities of the guesses.
-        first: Whether the first guess had the right tool.
-        seconds: How long the guesser took.
-    """
-
-    tool: str | None
-    rank: int | None
-    claims: tuple[float, ...]
-    first: bool
-    seconds: float
+    tool: str | None  # which the agent called; ``None``: it answered the user
+    rank: int | None  # of the call among the guesses, from 0; ``None`` if it was not among them
+    claims: tuple[float, ...]  # probabilities of the guesses
+    first: bool  # whether the first guess had the right tool
+    seconds: float  # how long the guesser took
 
 
 def measure(
@@ -58,12 +51,7 @@ def measure(
 ) -> tuple[list[Trial], float]:
     """Predict every act in ``trajectories``; also returns the seconds that learning took.
 
-    Args:
-        trajectories: The conversations to predict.
-        train: The conversations to learn from; ``None``: those of the other tasks, in ``folds`` parts.
-        folds: Number of those parts. Every ``folds``-th task, in the order of the file, is in the same part.
-        seed: Seed of the guesser.
-        advance: Called after each conversation.
+    Learns from ``train``, or else from the conversations of the other tasks, in ``folds`` parts.
 
     Raises:
         InvalidConfiguration: There are fewer tasks than folds.
@@ -114,6 +102,13 @@ def tops(trials: Sequence[Trial]) -> dict[str, float | None]:
     return {f"top{k}": share_of([trial.rank is not None and trial.rank < k for trial in trials]) for k in RANKS}
 
 
+def next_call(trials: Sequence[Trial], is_read: Callable[[str], bool]) -> dict[str, Any]:
+    """How often the next call was among the first guesses: all, reads and writes."""
+    calls = [(trial, is_read(trial.tool)) for trial in trials if trial.tool is not None]
+    reads, writes = ([trial for trial, read in calls if read is kind] for kind in (True, False))
+    return {**tops([trial for trial, _ in calls]), "reads": tops(reads), "writes": tops(writes)}
+
+
 def share_of(values: Sequence[bool]) -> float | None:
     """The share of ``values`` that are true; ``None`` without any."""
     return sum(values) / len(values) if values else None
@@ -147,25 +142,22 @@ def run(settings: GuessSettings, json_file: Path | None) -> None:
 def summary(trials: Sequence[Trial]) -> dict[str, Any]:
     """The figures of the report. All shares are between 0 and 1."""
     calls = [trial for trial in trials if trial.tool is not None]
-    reads = [trial for trial in calls if is_read(str(trial.tool))]
-    writes = [trial for trial in calls if not is_read(str(trial.tool))]
-    tools = sorted({str(trial.tool) for trial in calls}, key=lambda tool: (-_count(calls, tool), tool))
+    made = Counter(str(trial.tool) for trial in calls)
+    reads = sum(count for tool, count in made.items() if is_read(tool))
     millis = sorted(1000 * trial.seconds for trial in trials)
     return {
         "counts": {
             "calls": len(calls),
-            "reads": len(reads),
-            "writes": len(writes),
+            "reads": reads,
+            "writes": len(calls) - reads,
             "messages": len(trials) - len(calls),
         },
         "next_call": {
-            **tops(calls),
+            **next_call(trials, is_read),
             "tool_top1": share_of([trial.first for trial in calls]),
-            "reads": tops(reads),
-            "writes": tops(writes),
             "by_tool": {
-                tool: {"calls": _count(calls, tool), **tops([trial for trial in calls if trial.tool == tool])}
-                for tool in tools
+                tool: {"calls": made[tool], **tops([trial for trial in calls if trial.tool == tool])}
+                for tool in sorted(made, key=lambda tool: (-made[tool], tool))
             },
         },
         "calibration": {
@@ -181,14 +173,7 @@ def summary(trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def calibration(claims: Sequence[tuple[float, bool]]) -> dict[str, Any]:
-    """How well the probabilities of guesses agree with how often they were right.
-
-    Args:
-        claims: For each guess its probability, and whether it was right.
-
-    Returns:
-        Brier score, expected calibration error, and the two shares bin by bin.
-    """
+    """How often guesses were right, each given with its probability: Brier score, calibration error, and bin by bin."""
     bins: list[list[tuple[float, bool]]] = [[] for _ in range(_BINS)]
     for p, right in claims:
         bins[min(_BINS - 1, int(p * _BINS))].append((p, right))
@@ -212,10 +197,6 @@ def calibration(claims: Sequence[tuple[float, bool]]) -> dict[str, Any]:
         else None,
         "reliability": rows,
     }
-
-
-def _count(trials: Sequence[Trial], tool: str) -> int:
-    return sum(trial.tool == tool for trial in trials)
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -28,14 +28,7 @@ PATTERN_S, REPLY_S = 0.005, 0.001
 
 
 class Person:
-    """Somebody who answers as ``answer`` does, and takes time for it; the time to compute the answer counts.
-
-    Args:
-        answer: Returns the answer to a query.
-        effect: ``WRITE`` for a customer, since no person answers a message that was not sent.
-        seconds_of: How long an answer takes.
-        usage_of: What an answer to a query costs.
-    """
+    """Somebody who answers as ``answer`` does, and takes time for it; the time to compute the answer counts."""
 
     def __init__(
         self,
@@ -84,22 +77,16 @@ def tells_all(query: CustomerQuery) -> str:
 
 def in_first_person(instruction: str) -> str:
     """An instruction for somebody who plays a customer, roughly as the customer would say it."""
-    for words, spoken in _SPOKEN:
-        instruction = re.sub(rf"\b{words}\b", spoken, instruction)
-    return instruction
+
+    def spoken(words: re.Match[str]) -> str:
+        said = _SPOKEN[words[0].lower()]
+        return said[0].upper() + said[1:] if words[0][0] == "Y" else said
+
+    return _ADDRESSED.sub(spoken, instruction)
 
 
-_SPOKEN = (
-    ("You are", "I am"),
-    ("you are", "I am"),
-    ("You're", "I'm"),
-    ("you're", "I'm"),
-    ("Your", "My"),
-    ("your", "my"),
-    ("yourself", "myself"),
-    ("You", "I"),
-    ("you", "I"),
-)
+_SPOKEN = {"you are": "I am", "you're": "I'm", "your": "my", "yourself": "myself", "you": "I"}
+_ADDRESSED = re.compile(rf"\b[Yy](?:{'|'.join(words[1:] for words in _SPOKEN)})\b")
 
 
 def typing_seconds(message: str, settings: RetailSettings) -> float:
@@ -170,9 +157,10 @@ def tasks_of(settings: RetailSettings, split: str | None = None) -> tuple[Task, 
         return load_tasks(settings.task_file, split)
     files = sorted(settings.data.glob("tasks*.json"))
     if len(files) != 1:
-        found = ", ".join(each.name for each in files) or "none"
+        found = f"several: {', '.join(each.name for each in files)}" if files else "none"
         raise InvalidConfiguration(
-            f"{settings.data} should hold exactly one file tasks*.json, and holds {found}; give --task-file"
+            f"the tasks are read from the file tasks*.json in {settings.data}, which holds {found}; name the file with "
+            f"--task-file"
         )
     return load_tasks(files[0], split)
 

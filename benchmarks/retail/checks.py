@@ -21,13 +21,7 @@ from spec_envs.wrappers import Certificate, certify
 
 
 def run(data: str, tasks: str, target: Path) -> None:
-    """Replay the tasks' gold actions and write a JSON list of ``{split, index, outputs, data_hash}``.
-
-    Args:
-        data: The argument of ``SpecRetail-v0``.
-        tasks: The argument of ``SpecRetail-v0``.
-        target: A file, or ``-`` for the standard output.
-    """
+    """Replay the tasks' gold actions and write a JSON list of ``{split, index, outputs, data_hash}``."""
     options: dict[str, Any] = {"data": data, "tasks": tasks, "split": None, "max_steps": None}
     with gym.make("SpecRetail-v0", customer=_silent, **options) as env:
         num_tasks = len(env.unwrapped.tasks)  # type: ignore[attr-defined]
@@ -61,12 +55,7 @@ def _silent(query: object) -> str:
 
 
 def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
-    """Compare episodes of the generated shop; each seed draws a task.
-
-    Args:
-        seeds: Seeds of the episodes.
-        learn: How many tasks of the split "train" the guessers learn from beforehand; they go on learning.
-    """
+    """Compare an episode for each seed, with guessers that have learned from ``learn`` tasks and go on learning."""
     settings = RetailSettings(learn=learn)
     guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
     guessers.learn([run_plainly(task, settings) for task in tasks_of(settings, "train")[:learn]])

@@ -1,10 +1,10 @@
-"""How much of a conversation can be predicted: the agent's next call, and the calls of the next turn."""
+"""How much of a conversation can be predicted: the calls of the next turn, and the customer's messages."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
-from spec_envs.benchmarks.guess.run import RANKS, Trial, tops
+from spec_envs.benchmarks.guess.run import RANKS
 from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.queries import GREETING, CustomerQuery
@@ -13,14 +13,6 @@ from spec_envs.retail.tools.table import READS, run_tool
 
 #: How many calls the guesser predicts at once.
 _WIDTH = 8
-
-
-def next_call(trials: Sequence[Trial]) -> dict[str, Any]:
-    """How often the next call was among the first guesses: all, reads and writes."""
-    calls = [trial for trial in trials if trial.tool is not None]
-    reads = [trial for trial in calls if trial.tool in READS]
-    writes = [trial for trial in calls if trial.tool not in READS]
-    return {**tops(calls), "reads": tops(reads), "writes": tops(writes)}
 
 
 def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot, count: int) -> set[str]:

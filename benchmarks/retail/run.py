@@ -14,7 +14,7 @@ from typing import Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
-from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, trials_of
+from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of_rows, percent, publish, table_of
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
@@ -29,7 +29,7 @@ from spec_envs.benchmarks.retail.cast import (
     tools_of,
     typing_seconds,
 )
-from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_call, next_message
+from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
 from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
@@ -71,19 +71,12 @@ class TaskRun(Speculated):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plain:
-    """A task run without delay and without speculation.
-
-    Attributes:
-        trajectory: The conversation, with the reward.
-        steps: Actions of the agent.
-        query: The first query to the customer.
-        start: The data at the beginning of the episode.
-    """
+    """A task run without delay and without speculation."""
 
     trajectory: Trajectory
     steps: int
-    query: CustomerQuery
-    start: StoreSnapshot
+    query: CustomerQuery  # the first one to the customer
+    start: StoreSnapshot  # the data at the beginning of the episode
 
 
 @dataclasses.dataclass(slots=True)
@@ -118,14 +111,9 @@ class Guessers:
 class RetailBench:
     """Runs tasks with the same settings; guessers learn nothing from one to the next.
 
-    What is known of handlers and guessers (``Estimates``) is kept.
-
     Attributes:
         trials: Predictions of the agent's next call at every act of the plain runs so far.
         message_ranks: Rank of every customer's message among the guesses, ``None`` if it was not among them.
-
-    Args:
-        settings: How to run the tasks.
 
     Raises:
         InvalidConfiguration: There are no such tasks.
@@ -136,7 +124,7 @@ class RetailBench:
         self.folds = folds_of(settings)
         self.trials: list[Trial] = []
         self.message_ranks: list[int | None] = []
-        self._estimates = Estimates()
+        self._estimates = settings.kept()
 
     @property
     def num_tasks(self) -> int:
@@ -291,7 +279,7 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
         "config": config_of(bench.settings),
         "tasks": rows,
         "mean": mean_of_rows(rows),
-        "next_call": next_call(bench.trials) if bench.trials else None,
+        "next_call": next_call(bench.trials, READS.__contains__) if bench.trials else None,
         "next_message": {f"top{k}": statistics.fmean(r is not None and r < k for r in ranks) for k in RANKS}
         if ranks
         else None,

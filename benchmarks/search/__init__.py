@@ -8,6 +8,9 @@ from spec_envs.benchmarks.options import ScaledSettings, setting
 from spec_envs.wrappers import Limits
 
 Guesses = Literal["recorded", "free", "union"]
+Pages = Literal["none", "seen", "copy"]
+#: The median time of a page in recorded episodes.
+PAGE_S = 0.35
 
 #: Branches less probable than this are not followed; low enough that ``max_inflight`` is the limit that binds.
 _MIN_PROBABILITY = 0.003
@@ -30,6 +33,15 @@ class SearchSettings(ScaledSettings):
     max_inflight: int | None = options.max_inflight(8)
     agent_seconds: float = setting(
         8.0, "Median of the agent's thinking time, which is lognormal; it is not recorded.", gt=0
+    )
+
+    page_seconds: float = setting(
+        PAGE_S, "Median time of a page. Recorded times are kept by default, and stretched otherwise.", gt=0
+    )
+    pages: Pages = setting(
+        "seen",
+        "With free guesses, what a page is guessed to hold: nothing, what was seen in earlier episodes, or what a copy "
+        "of the site holds.",
     )
 
     @property

@@ -42,8 +42,8 @@ def fit(decisions: Iterable[Decision], *, rounds: int = _ROUNDS, seed: int = 0) 
         lessons.append(model.lesson(decide(Situation(observation)), act if isinstance(act, Act) else None))
     for _ in range(rounds):
         rng.shuffle(lessons)
-        for ranker, rows, right in lessons:
-            ranker.learn(rows, right)
+        for rows, right in lessons:
+            model.ranker.learn(rows, right)
     return model
 
 
@@ -60,7 +60,7 @@ def generated_decisions(count: int, seed: int) -> list[Decision]:
 
 def compact(model: ActionModel) -> dict[str, Any]:
     """The model as JSON data, without features of hardly any weight."""
-    data = model.to_json()
+    data = model.ranker.to_json()
     return data | {"contexts": {name: _rounded(entry) for name, entry in data["contexts"].items()}}
 
 

@@ -15,7 +15,7 @@ from typing import Any, Self, assert_never
 import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
-from spec_envs.agents import UnionGuesser
+from spec_envs.agents import CallableGuesser, UnionGuesser
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
 from spec_envs.agents.search.action_guesser import SearchGuesser
@@ -24,13 +24,14 @@ from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
 from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, publish, table_of
-from spec_envs.benchmarks.search import SearchSettings
+from spec_envs.benchmarks.search import PAGE_S, SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
 from spec_envs.handling import CancelToken, Handler, as_guess
 from spec_envs.search.actions import read_action
 from spec_envs.search.loading import embedded_corpus, load_questions
+from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.questions import Question
 from spec_envs.search.recordings import RecordedEpisode, load_episodes
 from spec_envs.search.replay import RecordedAgent, RecordedSite
@@ -76,22 +77,20 @@ class SearchRun(Speculated):
 class SearchBench:
     """Runs episodes one after the other with the same settings; guessers keep what they learned in earlier ones.
 
-    Args:
-        cases: The episodes to run.
-        settings: How to run them.
-        free: The free guesser of actions. Default: a new ``SearchGuesser``.
-
     Raises:
         InvalidConfiguration: ``settings`` want recorded guesses, and an episode has none.
     """
 
     def __init__(self, cases: Sequence[Case], settings: SearchSettings, free: SearchGuesser | None = None) -> None:
         if settings.guesses != "free" and any(case.record is None for case in cases):
-            raise InvalidConfiguration(f"guesses {settings.guesses!r} need recorded episodes; use guesses 'free'")
+            raise InvalidConfiguration(
+                f"--guesses {settings.guesses} needs recorded guesses: give --episodes FILE, a file with recorded "
+                f"episodes, or --guesses free"
+            )
         self.cases = tuple(cases)
         self.settings = settings
         self._free = SearchGuesser() if free is None else free
-        self._free_pages = PageGuesser()
+        self._seen_pages = PageGuesser()
         self._estimates = Estimates()
         self._ranks = RankCalibration()
         self._ranks_of_pages = RankCalibration(prior=(0.02,))
@@ -143,7 +142,7 @@ class SearchBench:
 
     def _guessers(self, case: Case) -> tuple[Guesser, Guesser]:
         """The guesser of the agent's actions, and the guesser of the pages that the site returns."""
-        free, free_pages = self._charged(self._free), self._charged(self._free_pages)
+        free, free_pages = self._charged(self._free), self._charged(self._pages(case))
         if case.record is None:
             return free, free_pages
         recorded = RecordedSearchGuesser(
@@ -156,6 +155,17 @@ class SearchBench:
                 return free, free_pages
             case "union":
                 return UnionGuesser([free, recorded]), free_pages
+            case unknown:
+                assert_never(unknown)
+
+    def _pages(self, case: Case) -> Guesser:
+        match self.settings.pages:
+            case "none":
+                return CallableGuesser(lambda call, k: [])
+            case "seen":
+                return self._seen_pages
+            case "copy":
+                return PageGuesser(copy=case.copy)
             case unknown:
                 assert_never(unknown)
 
@@ -216,7 +226,9 @@ def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
     else:
         cases = Case.recorded(load_episodes(settings.episodes), settings)
     if not cases:
-        raise InvalidConfiguration(f"{settings.episodes} holds no episode")
+        raise InvalidConfiguration(
+            f"{settings.episodes} holds no episode to run; give --episodes a file with recorded episodes, or 'embedded'"
+        )
     bench = SearchBench(cases, settings)
     runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
     report = {
@@ -230,7 +242,9 @@ def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
 
 def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:
     """The mean of every figure over the episodes; ``top1`` and ``top3`` are shares of all actions after the first."""
-    return mean_of(runs) | _tops(runs)
+    later = sum(each.steps - 1 for each in runs)
+    hits = {name: sum((getattr(each, name) or 0.0) * (each.steps - 1) for each in runs) for name in ("top1", "top3")}
+    return mean_of(runs) | {name: count / later if later else None for name, count in hits.items()}
 
 
 def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
@@ -238,21 +252,12 @@ def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, int], list[SearchRun]] = {}
     for each in runs:
         groups.setdefault((each.agent, each.guesser, each.k), []).append(each)
-    return [
-        {"agent": agent, "guesser": guesser, "k": k, "episodes": len(group), **_figures(group)}
-        for (agent, guesser, k), group in sorted(groups.items())
-    ]
-
-
-def _figures(group: Sequence[SearchRun]) -> dict[str, Any]:
-    figures = mean(group)
-    return {name: figures[name] for name in (*_SHARES, "lossless")}
-
-
-def _tops(runs: Sequence[SearchRun]) -> dict[str, float | None]:
-    later = sum(each.steps - 1 for each in runs)
-    hits = {name: sum((getattr(each, name) or 0.0) * (each.steps - 1) for each in runs) for name in ("top1", "top3")}
-    return {name: count / later if later else None for name, count in hits.items()}
+    rows = []
+    for (agent, guesser, k), group in sorted(groups.items()):
+        figures = mean(group)
+        shares = {name: figures[name] for name in (*_SHARES, "lossless")}
+        rows.append({"agent": agent, "guesser": guesser, "k": k, "episodes": len(group), **shares})
+    return rows
 
 
 def _show(report: dict[str, Any], settings: SearchSettings) -> None:
@@ -272,48 +277,43 @@ def _show(report: dict[str, Any], settings: SearchSettings) -> None:
     )
 
 
-#: For episodes that are not recorded: the median time of a page, as in the recorded ones, and the spread of all times.
-_FETCH_S = 0.35
+#: For episodes that are not recorded: the spread of all times.
 _SPREAD = 0.4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Case:
-    """An episode to run: a question, the agent, and the site that answers searches; both take their time.
-
-    Args:
-        name: Name of the episode.
-        question: The question that the agent answers.
-        agent: Name of the agent.
-        policy: The agent.
-        site: The site.
-        max_steps: Actions after which the episode is truncated.
-        record: The record that the agent's actions and the guesses come from, if there is one.
-    """
+    """An episode to run: a question, the agent, and the site that answers searches; both take their time."""
 
     name: str
     question: Question
     agent: str
     policy: Handler
     site: Handler
+    copy: Callable[[FetchQuery], Fetched]  # what the site holds, at once
     max_steps: int
-    record: RecordedEpisode | None = None
+    record: RecordedEpisode | None = None  # which the agent's actions come from
 
     @classmethod
     def recorded(cls, episodes: Sequence[RecordedEpisode], settings: SearchSettings) -> list[Self]:
         """One case for each recorded episode; a search that one record lacks is answered from the other records."""
         speed, seed = settings.time_scale, settings.seed
+        sites = [
+            RecordedSite(episode, episodes, speed=speed * PAGE_S / settings.page_seconds, seed=seed)
+            for episode in episodes
+        ]
         return [
             cls(
                 episode.name,
                 episode.question,
                 episode.agent,
                 RecordedAgent(episode, median_s=settings.agent_seconds, speed=speed, seed=seed),
-                RecordedSite(episode, episodes, speed=speed, seed=seed),
+                site,
+                site.found,
                 episode.max_steps,
                 episode,
             )
-            for episode in episodes
+            for episode, site in zip(episodes, sites, strict=True)
         ]
 
     @classmethod
@@ -321,9 +321,11 @@ class Case:
         """One case for each question of the split of the embedded wiki, with the scripted agent."""
         speed, seed = settings.time_scale, settings.seed
         thinking = lognormal(settings.agent_seconds / speed, _SPREAD, seed)
-        site = with_latency(embedded_corpus(), lognormal(_FETCH_S / speed, _SPREAD, seed))
+        corpus = embedded_corpus()
+        site = with_latency(corpus, lognormal(settings.page_seconds / speed, _SPREAD, seed))
         policy = with_latency(ScriptedSearchPolicy(), thinking)
-        return [cls(each.id, each, "scripted", policy, site, 10) for each in load_questions("embedded", settings.split)]
+        questions = load_questions("embedded", settings.split)
+        return [cls(each.id, each, "scripted", policy, site, corpus, 10) for each in questions]
 
     def env(self) -> gym.Env[Any, Any]:
         """A new environment of the episode."""

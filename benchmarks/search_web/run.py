@@ -50,29 +50,17 @@ _SETTINGS = WebSettings(requests_per_s=math.inf)
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class WebRun:
-    """One question, answered twice.
+    """One question, answered twice."""
 
-    Attributes:
-        question: Id of the question.
-        steps: Actions taken.
-        plain_seconds: Time of the plain loop, on the wall clock.
-        seconds: Time of the speculative loop.
-        saved: Share of ``plain_seconds`` that was saved.
-        hit_rate: Share of the guessed calls whose response was among the guesses.
-        tokens_full: Tokens used, relative to the plain loop, with every cancelled call charged in full.
-        tokens_partial: The same with every cancelled call charged for the part that ran.
-        lossless: 1 if actions and observations are those of the plain loop, else 0.
-    """
-
-    question: str
-    steps: int
-    plain_seconds: float
-    seconds: float
-    saved: float
-    hit_rate: float
-    tokens_full: float
-    tokens_partial: float
-    lossless: int
+    question: str  # its id
+    steps: int  # actions taken
+    plain_seconds: float  # time of the plain loop, on the wall clock
+    seconds: float  # time of the speculative loop
+    saved: float  # share of ``plain_seconds``
+    hit_rate: float  # share of the guessed calls whose response was among the guesses
+    tokens_full: float  # relative to the plain loop, with every cancelled call charged in full
+    tokens_partial: float  # with every cancelled call charged for the part that ran
+    lossless: int  # 1 if actions and observations are those of the plain loop, else 0
 
 
 def run(settings: SearchWebSettings, json_file: Path | None) -> dict[str, Any]:

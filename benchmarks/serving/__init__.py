@@ -11,6 +11,7 @@ from spec_envs.benchmarks.serving.models import served_model
 from spec_envs.closing import Closing
 from spec_envs.extras import require
 from spec_envs.handling import as_handler
+from spec_envs.pickling import NotPicklable
 
 __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 
@@ -19,7 +20,7 @@ __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 _THINKERS = 64
 
 
-class ModelServer(Closing):
+class ModelServer(NotPicklable, Closing):
     """A real HTTP server that speaks OpenAI's protocol, so that the whole path can be run without a paid model.
 
     It answers ``POST /v1/chat/completions`` (also streamed, with tools and log-probabilities), ``GET /v1/models`` and

@@ -32,16 +32,7 @@ if TYPE_CHECKING:
 
 
 class ModelApp:
-    """Answers requests for chat completions with the answers of ``model``, at the speed of ``pace``.
-
-    Args:
-        model: A handler of ``ChatRequest`` that returns a ``Completion``, or the text of one.
-        name: The model's name.
-        pace: How fast it writes.
-        rate_limit: ``None``: none.
-        executor: Runs the model if it is not a coroutine function; each request occupies one thread until its answer
-            begins.
-    """
+    """Answers requests for chat completions with the answers of ``model``, at the speed of ``pace``."""
 
     def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
         self.counter = Counter()
@@ -51,7 +42,7 @@ class ModelApp:
         self._name = name
         self._pace = pace
         self._rate_limit = rate_limit
-        self._executor = executor
+        self._executor = executor  # of models that are no coroutine functions: a thread for each answer not yet begun
         self._created = int(time.time())
         routes = [
             Route("/v1/chat/completions", self._complete, methods=["POST"]),
@@ -175,7 +166,8 @@ class Answering:
                     return "done"
                 written.append(token)
                 if streams:
-                    await _event(send, wire.chunk(self._head, token, logprobs))
+                    told = wire.logprobs_of([token], logprobs)
+                    await _event(send, wire.chunk(self._head, token.delta, logprobs=told))
         except Exception as error:  # the model's: nothing was sent yet
             await _refusal(error)(scope, receive, send)
             return "failed"
@@ -187,11 +179,12 @@ class Answering:
 
     async def _begin_stream(self, send: Send) -> None:
         await _begin(send, b"text/event-stream; charset=utf-8")
-        await _event(send, wire.first_chunk(self._head))
+        await _event(send, wire.chunk(self._head, {"role": "assistant", "content": ""}))
 
     async def _end_stream(self, send: Send, reason: str, usage: Mapping[str, Any] | None) -> None:
-        for event in wire.last_chunks(self._head, reason, usage):
-            await _event(send, event)
+        await _event(send, wire.chunk(self._head, {}, reason))
+        if usage is not None:
+            await _event(send, wire.chunk(self._head, {}) | {"choices": [], "usage": usage})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 

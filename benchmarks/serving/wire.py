@@ -70,24 +70,12 @@ def written(request: ChatRequest, answer: Completion, reasoning_tokens: int) -> 
     return tokens, "tool_calls" if answer.tool_calls else answer.finish_reason
 
 
-def first_chunk(head: Mapping[str, Any]) -> dict[str, Any]:
-    """The chunk before the first token, which holds the role of the message."""
-    choice = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
+def chunk(
+    head: Mapping[str, Any], delta: Mapping[str, Any], reason: str | None = None, logprobs: Any = None
+) -> dict[str, Any]:
+    """A chunk of a streamed answer: the first one holds the role of the message, the last one the finish reason."""
+    choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
     return {**head, "object": "chat.completion.chunk", "choices": [choice]}
-
-
-def chunk(head: Mapping[str, Any], token: Token, logprobs: bool) -> dict[str, Any]:
-    """The chunk that carries a token."""
-    choice = {"index": 0, "delta": token.delta, "finish_reason": None, "logprobs": _logprobs([token], logprobs)}
-    return {**head, "object": "chat.completion.chunk", "choices": [choice]}
-
-
-def last_chunks(head: Mapping[str, Any], reason: str, usage: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """The chunks after the last token."""
-    head = {**head, "object": "chat.completion.chunk"}
-    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason, "logprobs": None}]}
-    if usage is not None:
-        yield {**head, "choices": [], "usage": usage}
 
 
 def whole(
@@ -107,7 +95,7 @@ def whole(
                 calls[call["index"]]["function"]["arguments"] += token.text
     if calls:
         message["tool_calls"] = [calls[index] for index in sorted(calls)]
-    choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": _logprobs(tokens, logprobs)}
+    choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": logprobs_of(tokens, logprobs)}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}
 
 
@@ -123,7 +111,8 @@ def usage_of(read: int, tokens: Sequence[Token]) -> dict[str, Any]:
     }
 
 
-def _logprobs(tokens: Sequence[Token], wanted: bool) -> dict[str, Any] | None:
+def logprobs_of(tokens: Sequence[Token], wanted: bool) -> dict[str, Any] | None:
+    """The log-probabilities of tokens in OpenAI's form, if they are wanted."""
     if not wanted:
         return None
     known = [(token.text, token.logprob) for token in tokens if token.logprob is not None]
@@ -155,14 +144,7 @@ class BadRequest(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request, and how to answer it.
-
-    Args:
-        request: The request to the model.
-        stop: Texts before which the answer ends.
-        stream: Whether the answer is sent token by token.
-        with_usage: Whether a stream reports its usage at the end.
-    """
+    """A request, and how to answer it; with ``with_usage``, a stream reports its usage at the end."""
 
     request: ChatRequest
     stop: tuple[str, ...]

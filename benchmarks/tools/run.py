@@ -35,14 +35,7 @@ _TICKET = re.compile(r"Report on ticket (T-\w+), (by the book|at random)\.")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """The run of one agent over all its tasks.
-
-    Args:
-        answers: The agent's answer to each task.
-        steps: The calls of each task, and their results.
-        seconds: How long each task took.
-        statistics: The statistics of ``SpeculativeTools``; ``None`` without it.
-    """
+    """The run of one agent over all its tasks: for each the answer, the calls with their results, and the time."""
 
     answers: list[str]
     steps: list[Any]

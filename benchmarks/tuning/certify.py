@@ -24,7 +24,12 @@ def certify_tuning(workload: Workload, seeds: Iterable[int]) -> Certificate:
     plain = SimulatedBackend(workload, carry_over=0.3)
 
     def policy(observation: str) -> dict[str, Any]:
-        return _choose(observation, workload)
+        """Choose a setting that depends on every digit of the observation, and on nothing else."""
+        trials = Report.of(observation, workload.knobs).trials
+        drawn = zlib.crc32(repr(trials).encode())
+        best = min(trials, key=lambda trial: trial.metrics.p95)
+        knob = workload.knobs[drawn % len(workload.knobs)]
+        return {**dict(best.knobs), knob.name: knob.grid[drawn // 7 % len(knob.grid)]}
 
     return certify(
         lambda: gym.make("SpecTuning-v0", backend=backend, windows=_WINDOWS, observation="text"),
@@ -36,15 +41,6 @@ def certify_tuning(workload: Workload, seeds: Iterable[int]) -> Certificate:
         seeds,
         runtime="simulation",
     )
-
-
-def _choose(observation: str, workload: Workload) -> dict[str, Any]:
-    """A setting that depends on every digit of the observation, and on nothing else."""
-    trials = Report.of(observation, workload.knobs).trials
-    drawn = zlib.crc32(repr(trials).encode())
-    best = min(trials, key=lambda trial: trial.metrics.p95)
-    knob = workload.knobs[drawn % len(workload.knobs)]
-    return {**dict(best.knobs), knob.name: knob.grid[drawn // 7 % len(knob.grid)]}
 
 
 class _Halfway:

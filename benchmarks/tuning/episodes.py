@@ -38,6 +38,8 @@ from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.runtimes.base import Runtime
 
+Env = gym.Env[Any, Any]
+
 #: The reaction time of the paper: latencies are averaged over this many seconds from the start.
 REACTION_S = 20.0
 #: What a guess costs on the virtual clock, where computing takes no time: measured for a Gaussian process, rounded up.
@@ -48,65 +50,37 @@ _GOOD = 1.1
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Point:
-    """A window.
+    """A window."""
 
-    Args:
-        time_s: When its setting came into force.
-        setting: The values of the knobs.
-        p95: Measured, in ms.
-        expected: ``p95`` without noise where a model tells it, otherwise the measured one.
-    """
-
-    time_s: float
+    time_s: float  # when its setting came into force
     setting: tuple[Any, ...]
-    p95: float
-    expected: float
+    p95: float  # measured, in ms
+    expected: float  # ``p95`` without noise where a model tells it, otherwise the measured one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TuningRun:
-    """The figures of one episode. Times are seconds of the run's clock.
-
-    Args:
-        mode: How the episode was run.
-        seed: Seed of the episode.
-        p95_20s: Mean ``p95`` in ms over the first 20 s.
-        windows_to_10pct: Windows until ``p95`` stays within 10 % of the best; the number of all windows if it never
-            does. ``p95`` is without noise where a model tells it. Where the best is not known, the best of the run is
-            taken.
-        seconds_to_10pct: The same in seconds.
-        regret: How far ``p95`` lay above the best in ms, in the mean over the first 20 s.
-        settings_tried: Number of different settings.
-        windows: Windows of the episode.
-        guessed: Windows whose setting the guesser chose.
-        seconds: How long the episode took.
-        saved: Share of the time without speculation that was saved; only with mode "lossless".
-        hit_rate: Share of the tuner's answers that were guessed; only with mode "lossless".
-        curve: ``p95`` in ms, window by window.
-    """
+    """The figures of one episode. Times are seconds of the run's clock."""
 
     mode: str
     seed: int
-    p95_20s: float
+    p95_20s: float  # mean ``p95`` in ms over the first 20 s
+    # Windows until ``p95`` (without noise, where a model tells it) stays within 10 % of the best, or of the best of the
+    # run where the best is not known; the number of all windows if it never does.
     windows_to_10pct: int
-    seconds_to_10pct: float
-    regret: float
-    settings_tried: int
-    windows: int
-    guessed: int
-    seconds: float
-    saved: float | None
-    hit_rate: float | None
-    curve: list[float]
+    seconds_to_10pct: float  # the same in seconds
+    regret: float  # how far ``p95`` lay above the best in ms, in the mean over the first 20 s
+    settings_tried: int  # number of different settings
+    windows: int  # windows of the episode
+    guessed: int  # windows whose setting the guesser chose
+    seconds: float  # how long the episode took
+    saved: float | None  # share of the time without speculation; only with mode "lossless"
+    hit_rate: float | None  # share of the tuner's answers that were guessed; only with mode "lossless"
+    curve: list[float]  # ``p95`` in ms, window by window
 
 
 class TuningBench:
-    """Runs episodes one after the other on one backend.
-
-    Args:
-        settings: How to run them.
-        backend: The backend; the caller closes it.
-    """
+    """Runs episodes one after the other on one backend, which the caller closes."""
 
     def __init__(self, settings: TuningSettings, backend: Backend) -> None:
         self.settings = settings
@@ -114,11 +88,28 @@ class TuningBench:
 
     def run(self, seed: int) -> TuningRun:
         """Run one episode."""
-        return self._lossless(seed) if self.settings.mode == "lossless" else self._live(seed)
+        workload = workload_of(self.settings, seed) or self._backend.workload
+        env = gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **arguments_of(self.settings))
+        played = self._lossless if self.settings.mode == "lossless" else self._live
+        points, figures = played(env, workload, seed)
+        known = self._backend.best(workload)
+        best = min(point.expected for point in points) if known is None else known
+        windows = _windows_to(points, _GOOD * best)
+        return TuningRun(
+            mode=self.settings.mode,
+            seed=seed,
+            p95_20s=_mean_over(points, lambda point: point.p95),
+            windows_to_10pct=windows,
+            seconds_to_10pct=points[windows].time_s if windows < len(points) else figures["seconds"],
+            regret=_mean_over(points, lambda point: point.expected) - best,
+            settings_tried=len({point.setting for point in points}),
+            windows=len(points),
+            curve=[point.p95 for point in points],
+            **figures,
+        )
 
-    def _live(self, seed: int) -> TuningRun:
+    def _live(self, env: Env, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
         """The live system goes on while the tuner thinks."""
-        env, workload = self._env(seed)
         guesser = None
         if self.settings.mode == "speculator":  # the guesser takes the place of the tuner, and does not take long
             policy = _policy(self._strategy(workload, seed), workload.knobs)
@@ -132,12 +123,11 @@ class TuningBench:
         with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
             play(loop, loop.act, seed=seed)
             seconds = runtime.now() - noted.begun
-        return self._row(seed, noted.points, workload, seconds=seconds, guessed=loop.statistics.guesses)
+        return noted.points, {"seconds": seconds, "guessed": loop.statistics.guesses, "saved": None, "hit_rate": None}
 
-    def _lossless(self, seed: int) -> TuningRun:
+    def _lossless(self, env: Env, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
         """The tuner's answers are predicted, and measured ahead of time."""
         runtime = runtime_of(self.settings.clock)
-        env, workload = self._env(seed)
         wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
             env,
             with_latency(self._actor(workload, seed), self.settings.actor_seconds),
@@ -147,48 +137,9 @@ class TuningBench:
             runtime=runtime,
         )
         with _Noted(wrapper, runtime) as noted:
-            played = play(noted, wrapper.act, seed=seed, now=runtime.now)
+            seconds = play(noted, wrapper.act, seed=seed, now=runtime.now).seconds
         figures = wrapper.statistics
-        saved, hit_rate = figures.saved, figures.hit_rate
-        return self._row(
-            seed, noted.points, workload, seconds=played.seconds, guessed=0, saved=saved, hit_rate=hit_rate
-        )
-
-    def _row(
-        self,
-        seed: int,
-        points: list[Point],
-        workload: Workload,
-        *,
-        saved: float | None = None,
-        hit_rate: float | None = None,
-        guessed: int,
-        seconds: float,
-    ) -> TuningRun:
-        known = self._backend.best(workload)
-        best = min(point.expected for point in points) if known is None else known
-        windows = _windows_to(points, _GOOD * best)
-        mean_p95 = _mean_over(points, lambda point: point.p95)
-        return TuningRun(
-            mode=self.settings.mode,
-            seed=seed,
-            p95_20s=mean_p95,
-            windows_to_10pct=windows,
-            seconds_to_10pct=points[windows].time_s if windows < len(points) else seconds,
-            regret=_mean_over(points, lambda point: point.expected) - best,
-            settings_tried=len({point.setting for point in points}),
-            windows=len(points),
-            guessed=guessed,
-            seconds=seconds,
-            saved=saved,
-            hit_rate=hit_rate,
-            curve=[point.p95 for point in points],
-        )
-
-    def _env(self, seed: int) -> tuple[gym.Env[Any, Any], Workload]:
-        workload = workload_of(self.settings, seed) or self._backend.workload
-        env = gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **arguments_of(self.settings))
-        return env, workload
+        return noted.points, {"seconds": seconds, "guessed": 0, "saved": figures.saved, "hit_rate": figures.hit_rate}
 
     def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
         return _policy(_strategy(self.settings.actor, workload, seed), workload.knobs)

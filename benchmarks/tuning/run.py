@@ -144,7 +144,9 @@ def _check_picture(target: Path) -> None:
     """Fail before the episodes are run rather than after them."""
     known = _new_figure().canvas.get_supported_filetypes()
     if target.suffix[1:].lower() not in known:
-        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or the like, not {str(target)!r}")
+        raise InvalidConfiguration(
+            f"--plot draws a picture, whose name must end with .png, .svg or the like, not {str(target)!r}"
+        )
 
 
 def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:

@@ -21,6 +21,7 @@ from spec_envs.chess.uci import Engine, EngineDied, Line, Query, command_of
 from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import MadeAnew
 from spec_envs.slots import Slots
 
 #: Environment variable with the path of the engine to use instead of an installed Stockfish.
@@ -61,7 +62,7 @@ def stockfish_is_installed() -> bool:
     return True
 
 
-class EnginePool(Closing):
+class EnginePool(MadeAnew, Closing):
     """UCI engines behind one blocking method, ``analyse``, that any number of threads may call.
 
     The constructor starts nothing. ``close`` stops every engine; so do ``with``, the garbage collector and the end of

@@ -115,6 +115,10 @@ class RecordedSite:
         """
         cancel = cancel or CancelToken()
         cancel.sleep(self.seconds(query.text) / self.speed)
+        return self.found(query)
+
+    def found(self, query: FetchQuery) -> Fetched:
+        """The result of a search for ``query.text``, at once."""
         recorded = self.episode.fetched.get(query.text)
         return self._others.get(query.text, Fetched(None)) if recorded is None else recorded[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,7 +25,11 @@ from tests.players import needs_stockfish
 
 def says(text: str) -> Callable[[ChatRequest], Completion]:
     """A model that always gives the same answer, and takes no token."""
-    return lambda request: Completion(text=text)
+    return functools.partial(_say, text)
+
+
+def _say(text: str, request: ChatRequest) -> Completion:
+    return Completion(text=text)
 
 
 class Case(NamedTuple):

@@ -418,7 +418,7 @@ class TestKeys:
     def test_are_not_in_traces(self, echo, tmp_path):
         policy = ChatPolicy(echo, "chess")
         env = gym.make("SpecChess-v0", opponent="builtin", max_plies=4)
-        with SpeculativeWrapper(env, policy, guessers={"policy": BuiltinChessGuesser()}) as env:
+        with SpeculativeWrapper(env, policy, guessers={"policy": BuiltinChessGuesser()}, guard=False) as env:
             observation, _ = env.reset(seed=0)
             with pytest.raises(HandlerFailed):
                 env.act(observation)

@@ -154,7 +154,7 @@ def test_a_shared_pool_is_left_to_its_owner():
 def test_arguments_are_checked():
     with pytest.raises(InvalidConfiguration, match="action_format must be 'uci' or 'index', not 'san'"):
         BuiltinChessGuesser(action_format="san")  # type: ignore[arg-type]  # what is tested
-    with pytest.raises(InvalidConfiguration, match="must be at least 1, not 0"):
+    with pytest.raises(InvalidConfiguration, match="must be an integer of at least 1, not 0"):
         StockfishGuesser(multipv=0)
     with pytest.raises(InvalidConfiguration, match=r"k_recorded must be one of \[3\] for record, not 2"):
         RecordedChessGuesser(GAME, 2)
@@ -216,5 +216,5 @@ def test_a_free_guesser_names_most_moves_of_a_language_model(make, closing):
     ("guesser", "option"), [(BuiltinChessGuesser, "depth"), (StockfishGuesser, "depth"), (StockfishGuesser, "nodes")]
 )
 def test_an_impossible_limit_is_refused_at_once(guesser, option):
-    with pytest.raises(InvalidConfiguration, match=f"{option} must be at least 1, not 0"):
+    with pytest.raises(InvalidConfiguration, match=f"{option} must be .*at least 1, not 0"):
         guesser(**{option: 0})

@@ -236,7 +236,7 @@ class TestNearestGuesser:
         assert responses(guesser.guess(call(901.2), 1)) == [901]
 
     def test_arguments_are_checked(self):
-        with pytest.raises(InvalidConfiguration, match="neighbours must be at least 1, not 0"):
+        with pytest.raises(InvalidConfiguration, match="neighbours must be an integer of at least 1, not 0"):
             NearestGuesser(neighbours=0)
 
 

@@ -65,7 +65,7 @@ def test_memory_is_bounded_and_saved(tmp_path):
             NGramGuesser.load(tmp_path / "other.json")
         with pytest.raises(InvalidConfiguration, match="PatternGuesser"):
             PatternGuesser.load(tmp_path / "other.json")
-    with pytest.raises(InvalidConfiguration, match="order must be at least 0"):
+    with pytest.raises(InvalidConfiguration, match="order must be an integer of at least 0"):
         NGramGuesser(order=-1)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import warnings
 from typing import Any
 
 import gymnasium as gym
@@ -453,14 +452,12 @@ def test_more_room_is_more_than_the_models_own_limit():
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_a_guesser_has_no_guesses_then_and_says_so_once(reason):
+def test_a_guesser_fails_then_and_says_why(reason):
     script = Script(cut("e2e4", reason))
     guesser = ChatGuesser(script, "chess")
-    with pytest.warns(UserWarning, match=f"no guesses for 'policy'.*cut twice .{reason}"):
-        assert guesser.guess(Call("policy", CHESS), 3) == []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert guesser.guess(Call("policy", CHESS), 3) == []
+    for each in (guesser, UnionGuesser([guesser])):
+        with pytest.raises(HandlerFailed, match=f"cut twice .{reason}"):
+            each.guess(Call("policy", CHESS), 3)
     assert len(script.asked) == 4 and guesser.logprobs
     script.answers[:] = ["e2e4"]
     assert [guess.response for guess in guesser.guess(Call("policy", CHESS), 3)] == ["e2e4"]

@@ -381,7 +381,7 @@ class TestGuess:
         assert modes == {"full", "half"}
 
     def test_rounds_must_be_positive(self):
-        with pytest.raises(InvalidConfiguration, match="rounds must be at least 1, not 0"):
+        with pytest.raises(InvalidConfiguration, match="rounds must be an integer of at least 1, not 0"):
             PatternGuesser(rounds=0)
 
 

@@ -178,6 +178,17 @@ class TestPageGuesser:
             guesser.observe(self.call("A"), Fetched(None, (str(number),)))
         assert guesser.guess(self.call("A"), 1)[0].probability < 0.5 < sure
 
+    def test_guesses_from_a_copy_what_was_not_seen_yet(self):
+        guesser = PageGuesser(copy=lambda query: Fetched(None, (f"copy of {query.text}",)))
+        assert guesses(guesser, self.call("Fenwick")) == [Fetched(None, ("copy of Fenwick",))]
+        guesser.observe(self.call("Fenwick"), self.PAGE)  # the copy was out of date
+        assert guesses(guesser, self.call("Fenwick")) == [self.PAGE]
+        before = PageGuesser().guess(self.call("Other"), 1)
+        assert before == [] != guesser.guess(self.call("Other"), 1)
+        for number in range(20):
+            guesser.observe(self.call(f"page {number}"), self.PAGE)
+        assert guesser.guess(self.call("Other"), 1)[0].probability < 0.5
+
     def test_forgets_what_is_not_needed(self):
         guesser = PageGuesser(capacity=2)
         for text in "abc":

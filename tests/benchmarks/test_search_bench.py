@@ -56,6 +56,16 @@ class TestCommand:
         assert report["config"]["guesses"] == guesses and report["config"]["agent_seconds"] == 8.0
         assert len(report["pairs"]) == (2 if guesses != "free" else 1)
 
+    def test_slow_pages_are_guessed_from_a_copy(self, file):
+        def saved(*args):
+            result = bench("--episodes", file, "--page-seconds", 5, "--agent-seconds", 2, "--json", "-", *args)
+            mean = json.loads(result.stdout)["mean"]
+            assert mean["lossless"] == 1
+            return mean["saved"], mean["sequential_seconds"]
+
+        (without, seconds), (with_copy, same) = saved("--pages", "none"), saved("--pages", "copy")
+        assert with_copy > without and same == seconds
+
     def test_counts_the_recorded_guesses(self, file):
         report = json.loads(bench("--episodes", file, "--guesses", "recorded", "--json", "-").stdout)
         one = report["episodes"][0]
@@ -86,7 +96,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "what"),
         [
-            (["--episodes", "embedded", "--guesses", "union"], "need recorded episodes"),
+            (
+                ["--episodes", "embedded", "--guesses", "union"],
+                "--guesses union needs recorded guesses: give --episodes FILE",
+            ),
             (["--episodes", "nowhere.json"], "nowhere.json"),
             (["--episodes", "embedded", "--agent-seconds", 0], "agent-seconds"),
         ],

@@ -64,7 +64,13 @@ class TestOneWriteOnce:
             for seed in range(5):
                 plain = made(tools)
                 wrapped = SpeculativeWrapper(
-                    made(tools), policy=policy, guessers=GUESSERS, k=2, max_inflight=6, runtime=runtime
+                    made(tools),
+                    policy=policy,
+                    guessers=GUESSERS,
+                    k=2,
+                    max_inflight=6,
+                    runtime=runtime,
+                    guard=False,
                 )
                 with plain, wrapped:
                     for kind, env, act in (("plain", plain, policy), ("speculative", wrapped, wrapped.act)):
@@ -103,7 +109,7 @@ class TestOneWriteOnce:
         guessers: dict[str, Any] = {"policy": CallableGuesser(lambda call, k: [policy(call.query)])}
         with serving(database) as served, HttpTools(served.address) as tools:
             env = SpeculativeWrapper(
-                made(watched, task_index=CANCEL), policy=with_latency(policy, 0.02), guessers=guessers, k=1
+                made(watched, task_index=CANCEL), with_latency(policy, 0.02), guessers=guessers, k=1, guard=False
             )
             with env:
                 assert play(env, env.act, 0) == 1.0

@@ -64,7 +64,7 @@ def make(env: gym.Env | None = None, policy: Any = choose, **options: Any) -> Sp
         del options["runtime"]
         on_loop: Any = OnLoop(env, policy, **options)
         return on_loop  # it has the same methods
-    return SpeculativeWrapper(env, policy, **options)
+    return SpeculativeWrapper(env, policy, **{"guard": False} | options)  # from the first step on, also on threads
 
 
 class OnLoop(gym.Env[Any, Any]):

@@ -19,7 +19,8 @@ from spec_envs import Call, CallEnv, CancelToken, EnvClosed, Guess, InvalidConfi
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify_async
-from tests.virtual_time import run
+from spec_envs.wrappers.handlers import rate_limited, retry, with_latency
+from tests.virtual_time import VirtualLoop, run
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, plain, play
 
 
@@ -236,14 +237,21 @@ def test_two_tasks_take_turns():
     run(main)
 
 
-def test_a_loop_that_ends_before_close_takes_its_tasks_along():
+@pytest.mark.parametrize("turns", range(0, 60, 3))
+def test_a_loop_that_ends_before_close_takes_its_tasks_along(turns):
+    acting: list[asyncio.Task[Any]] = []
+
     async def main() -> AsyncSpeculativeWrapper[Any, Any]:
         env = make(guessers={"policy": Guesses(choose), "world": Guesses(pure_response)}, max_inflight=8)
         observation, _ = await env.reset(seed=0)
-        await asyncio.wait([asyncio.create_task(env.act(observation))], timeout=0.01)
-        return env  # not closed; a pending task would be a warning, and that an error
+        acting.append(asyncio.create_task(env.act(observation)))
+        for _ in range(turns):  # so the loop ends before, while and after guesses arrive and branches start
+            await asyncio.sleep(0)
+        return env  # not closed
 
-    env = asyncio.run(main())
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        env, loop = runner.run(main()), runner.get_loop()
+    assert not asyncio.all_tasks(loop)
     with pytest.raises(InvalidConfiguration, match="belongs to another event loop"):
         asyncio.run(env.step(0))
 
@@ -694,3 +702,30 @@ def test_certificates():
 
 def test_plain_handlers_are_certified_on_the_loop_too():
     assert asyncio.run(certify_async(FakeEnv, Counter(), PERFECT, range(2)))
+
+
+class Unreliable:
+    """Fails on the first call of each query."""
+
+    def __init__(self) -> None:
+        self._seen: set[Any] = set()
+
+    def __call__(self, query: Any) -> Any:
+        if query not in self._seen:
+            self._seen.add(query)
+            raise ValueError("once")
+        return pure_response(query)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        lambda: with_latency(pure_response, 0.001),
+        lambda: rate_limited(pure_response, 1, 0.002),
+        lambda: retry(Unreliable(), attempts=3, backoff_s=0.001),
+        lambda: with_latency(rate_limited(retry(Unreliable(), attempts=3, backoff_s=0.001), 1, 0.001), 0.001),
+    ],
+    ids=["with_latency", "rate_limited", "retry", "all"],
+)
+def test_a_decorated_plain_handler_waits_on_its_worker_thread(world):
+    assert asyncio.run(certify_async(lambda: FakeEnv({"world": world()}), choose, PERFECT, range(2)))

@@ -76,7 +76,7 @@ def test_on_threads_a_call_begins_while_its_guesser_goes_on() -> None:
             begun.set()
         return choose(observation)
 
-    env = SpeculativeWrapper(FakeEnv({"world": world}), policy, guessers={"world": Stuck()})
+    env = SpeculativeWrapper(FakeEnv({"world": world}), policy, guessers={"world": Stuck()}, guard=False)
     with env:
         observation, _ = env.reset(seed=0)
         env.step(env.act(observation))

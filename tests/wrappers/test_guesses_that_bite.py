@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +13,14 @@ import numpy as np
 import pytest
 
 from spec_envs import Call, Guess
+from spec_envs.agents import ChatGuesser
+from spec_envs.agents.llm import Completion
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
-from tests.wrappers.loops import RUNTIMES, choose, make, play, slow_fake
+from tests.virtual_time import AsyncGuesser
+from tests.wrappers.loops import RUNTIMES, choose, make, plain, play, slow_fake
 
 
 class _Hashed:
@@ -153,7 +158,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_broken_guesser_is_told_once_with_its_message(name: str, runtime: str) -> None:
     give, message = BROKEN[name]
-    seconds = 0.001 if runtime == "threads" else 1.0
+    seconds = 0.02 if runtime == "threads" else 1.0
     env = make(slow_fake(seconds), guessers={"world": Gives(give)}, runtime=runtime)
     with pytest.warns(RuntimeWarning, match=message) as told:
         assert play(env, env.act, 3) == play(FakeEnv(), choose, 3)
@@ -166,13 +171,16 @@ def test_a_broken_guesser_is_told_once_with_its_message(name: str, runtime: str)
 
 
 class Prefetches:
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
     def prefetch(self, situation: Any, k: int) -> Any:
-        raise SystemExit(6)
+        raise self._error
 
 
 @pytest.mark.parametrize("runtime", ["simulation", "threads"])  # virtual time does not wait for a plain function
 def test_a_prefetcher_that_exits_is_told_too(runtime: str) -> None:
-    env = make(slow_fake(0.02), prefetchers={"world": Prefetches()}, runtime=runtime)
+    env = make(slow_fake(0.02), prefetchers={"world": Prefetches(SystemExit(6))}, runtime=runtime)
     with pytest.warns(RuntimeWarning, match="'prefetch world' failed.*SystemExit"):
         assert play(env, env.act, 3) == play(FakeEnv(), choose, 3)
         env.close()
@@ -233,6 +241,7 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         choose,
         guessers={"world": guesser, "policy": guesser},
         runtime=runtime,  # type: ignore[arg-type]
+        guard=False,
     )
     try:
         play(env, env.act, 3)
@@ -240,8 +249,51 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         pass
     assert play(env, env.act, 4) == play(FakeEnv(), choose, 4)
     env.close()
-    if runtime == "simulation":
-        assert env.statistics.calls["open"] == 0
+    assert env.statistics.calls["open"] == env.statistics.guesses["open"] == 0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("speculation-")]
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), ValueError("no idea")], ids=repr
+)
+@pytest.mark.parametrize("kind", ["guesser", "awaited guesser", "prefetcher"])
+def test_whatever_exits_on_an_event_loop_is_told_and_ends_nothing(kind: str, error: BaseException) -> None:
+    async def episode() -> Any:
+        options: dict[str, Any] = {
+            "guesser": {"guessers": {"world": Gives(_raising(error))}},
+            "awaited guesser": {"guessers": {"world": AsyncGuesser(Gives(_raising(error)))}},
+            "prefetcher": {"prefetchers": {"world": Prefetches(error)}},
+        }[kind]
+        env: Any = AsyncSpeculativeWrapper(slow_fake(0.02), choose, **options)
+        observation, info = await env.reset(seed=3)
+        seen = [key_of((observation, plain(info)))]
+        terminated = False
+        while not terminated:
+            action = await env.act(observation)
+            observation, reward, terminated, truncated, info = await env.step(action)
+            seen.append(key_of((action, observation, float(reward), terminated, truncated, plain(info))))
+        await env.close()
+        return seen, env.statistics
+
+    with pytest.warns(RuntimeWarning, match="failed") as told:
+        seen, statistics = asyncio.run(episode())
+    assert len(told) == 1
+    assert seen == play(FakeEnv(), choose, 3)
+    assert statistics.guesses["failed"] > 0 == statistics.guesses["open"]
+    assert repr(error).strip("()") in str(statistics)
+
+
+def test_a_cut_answer_of_a_guesser_counts_as_a_failure_with_its_reason() -> None:
+    def model(request: Any) -> Completion:
+        return Completion(text="1\n2", finish_reason="content_filter")
+
+    env = make(guessers={"world": ChatGuesser(model, "generic")}, runtime="simulation")
+    with pytest.warns(RuntimeWarning, match=r"cut twice \(content_filter\)"):
+        assert play(env, env.act, 3) == play(FakeEnv(), choose, 3)
+        env.close()
+    statistics = env.statistics
+    assert statistics.guesses["failed"] > 0 == statistics.guesses.get("done", 0)
+    assert "cut twice (content_filter)" in statistics.guess_errors["world"]
 
 
 def test_after_an_interrupted_event_the_way_out_is_named() -> None:
@@ -263,7 +315,7 @@ def test_after_an_interrupted_event_the_way_out_is_named() -> None:
 
 
 def test_a_forked_process_is_told_to_make_its_own_wrapper() -> None:
-    env = SpeculativeWrapper(slow_fake(0.01), choose, guessers={"world": Gives(lambda: [Guess(1, 0.5)])})
+    env = SpeculativeWrapper(slow_fake(0.01), choose, guessers={"world": Gives(lambda: [Guess(1, 0.5)])}, guard=False)
     observation, _ = env.reset(seed=0)
     observation = env.step(env.act(observation))[0]
     reading, writing = os.pipe()

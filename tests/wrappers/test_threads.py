@@ -105,7 +105,7 @@ def test_a_guessed_branch_runs_while_the_authoritative_call_is_blocked():
         return pure_response(query)
 
     guessers = {"policy": Answers(choose)}
-    with SpeculativeWrapper(FakeEnv({"world": world}), policy, guessers=guessers) as env:
+    with SpeculativeWrapper(FakeEnv({"world": world}), policy, guessers=guessers, guard=False) as env:
         observation, _ = env.reset(seed=0)
         env.act(observation)
         assert env.statistics.hits == 0  # counted when the step is made
@@ -129,7 +129,9 @@ def test_a_call_that_ignores_its_token_delays_nobody_and_its_response_is_dropped
             wait_for(ignoring)  # the branch on the wrong action is under way
         return right
 
-    env = SpeculativeWrapper(FakeEnv({"world": world}), policy, guessers={"policy": Answers(lambda query: right ^ 1)})
+    env = SpeculativeWrapper(
+        FakeEnv({"world": world}), policy, guessers={"policy": Answers(lambda query: right ^ 1)}, guard=False
+    )
     assert play(env, env.act) == play(FakeEnv(), lambda observation: right)  # although it still runs
     assert not ended.is_set()
     release.set()
@@ -142,7 +144,7 @@ def test_a_call_that_ignores_its_token_delays_nobody_and_its_response_is_dropped
 def test_close_warns_about_a_call_that_still_runs(monkeypatch):
     monkeypatch.setattr("spec_envs.wrappers.runtimes.threads._CLOSE_S", 0.0)
     world = Gated()
-    env = SpeculativeWrapper(FakeEnv({"world": world}), guessers={"policy": Answers(choose)})
+    env = SpeculativeWrapper(FakeEnv({"world": world}), guessers={"policy": Answers(choose)}, guard=False)
     env.reset(seed=0)
     world.wait_until_inside(1)
     with pytest.warns(
@@ -163,7 +165,7 @@ def test_a_warning_turned_into_an_error_leaves_nothing_open(monkeypatch):
             closed.set()
 
     world = Gated()
-    env = SpeculativeWrapper(Env({"world": world}), guessers={"policy": Answers(choose)})
+    env = SpeculativeWrapper(Env({"world": world}), guessers={"policy": Answers(choose)}, guard=False)
     env.reset(seed=0)
     closed.clear()  # forks were closed
     world.wait_until_inside(1)
@@ -187,7 +189,7 @@ def test_a_hanging_guesser_delays_nobody(cooperates):
             wait_for(release)
             return []
 
-    env = SpeculativeWrapper(FakeEnv(), choose, guessers={"world": Hanging(), "policy": Hanging()})
+    env = SpeculativeWrapper(FakeEnv(), choose, guessers={"world": Hanging(), "policy": Hanging()}, guard=False)
     assert play(env, env.act) == play(FakeEnv(), choose)
     wait_for(asked)
     release.set()
@@ -198,7 +200,9 @@ def test_a_hanging_guesser_delays_nobody(cooperates):
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_max_inflight_is_honoured_and_the_authoritative_call_has_its_own_place(limit):
     world = Gated()
-    env = SpeculativeWrapper(FakeEnv({"world": world}), guessers={"policy": Any4()}, k=4, max_inflight=limit)
+    env = SpeculativeWrapper(
+        FakeEnv({"world": world}), guessers={"policy": Any4()}, k=4, max_inflight=limit, guard=False
+    )
     env.reset(seed=0)
     world.wait_until_inside(limit)  # all places are taken, and blocked
     done = threading.Event()
@@ -218,7 +222,7 @@ def test_max_inflight_is_honoured_and_the_authoritative_call_has_its_own_place(l
 def test_a_limit_of_one_handler_keeps_a_place_for_the_authoritative_call():
     world = Gated()
     limits = Limits(max_inflight=10, per_handler={"world": HandlerLimit(max_inflight=3)})
-    env = SpeculativeWrapper(FakeEnv({"world": world}), guessers={"policy": Any4()}, k=4, limits=limits)
+    env = SpeculativeWrapper(FakeEnv({"world": world}), guessers={"policy": Any4()}, k=4, limits=limits, guard=False)
     env.reset(seed=0)
     world.wait_until_inside(2)
     stepper = threading.Thread(target=env.step, args=[3])
@@ -277,7 +281,7 @@ def test_two_wrappers_at_once():
                 both.wait(SAFETY_S)  # each waits for the other one's policy
             return choose(observation)
 
-        with SpeculativeWrapper(FakeEnv(), policy, guessers={"world": Answers(pure_response)}) as env:
+        with SpeculativeWrapper(FakeEnv(), policy, guessers={"world": Answers(pure_response)}, guard=False) as env:
             seen[seed] = play(env, env.act, seed)
 
     threads = [threading.Thread(target=episode, args=[seed]) for seed in (1, 2)]
@@ -297,7 +301,7 @@ def test_learning_that_fails_or_takes_long_disturbs_nobody():
             wait_for(release)
             raise RuntimeError("and it learns nothing")
 
-    env = SpeculativeWrapper(FakeEnv(), choose, guessers={"world": Slow()}, k=4)
+    env = SpeculativeWrapper(FakeEnv(), choose, guessers={"world": Slow()}, k=4, guard=False)
     assert play(env, env.act) == play(FakeEnv(), choose)
     wait_for(taught)
     assert not release.is_set()
@@ -313,7 +317,7 @@ def test_a_guesser_is_taught_in_order():
         def observe(self, call: Call, response: Any) -> None:
             learned.append((call.query, response))
 
-    with SpeculativeWrapper(FakeEnv(), choose, guessers={"world": Learner()}, k=4) as env:
+    with SpeculativeWrapper(FakeEnv(), choose, guessers={"world": Learner()}, k=4, guard=False) as env:
         play(env, env.act)
     assert [query[0].count(":") for query, _ in learned] == list(range(10))
     assert all(pure_response(query) == response for query, response in learned)
@@ -321,7 +325,7 @@ def test_a_guesser_is_taught_in_order():
 
 def test_threads_are_bounded_and_end_with_close():
     runtime = ThreadRuntime()
-    env = SpeculativeWrapper(FakeEnv(), choose, guessers=PERFECT, max_inflight=2, runtime=runtime)
+    env = SpeculativeWrapper(FakeEnv(), choose, guessers=PERFECT, max_inflight=2, runtime=runtime, guard=False)
     for seed in range(5):
         play(env, env.act, seed)
         # Two calls, three guessers, one that teaches; a worker that has just delivered may not be idle again yet.

@@ -9,18 +9,20 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of, warn_of_stuck
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
 
 
-class AsyncioRuntime:
+class AsyncioRuntime(NotPicklable):
     """Runs an episode on the event loop in which it is first used."""
 
     def __init__(self) -> None:
@@ -50,6 +52,10 @@ class AsyncioRuntime:
     def now(self) -> float:
         """Seconds on the loop's clock."""
         return self.own_loop().time()
+
+    def cpu_s(self) -> float:
+        """Seconds that this process has computed, on any CPU."""
+        return time.process_time()
 
     def token(self) -> TaskToken:
         """Return a new token on the loop's clock."""
@@ -188,10 +194,11 @@ class AsyncioRuntime:
             coroutine.close()  # it may not have begun
         if not task.cancelled():
             self._deliver(job, *task.result())
-            return
-        if not job.token.cancelled and _is_ending(self.own_loop()):
-            self.is_closed = True
-        self._deliver(job, None, CallCancelled() if job.token.cancelled else asyncio.CancelledError())
+        elif job.token.cancelled:
+            self._deliver(job, None, CallCancelled())
+        else:
+            self.is_closed = self.is_closed or not asyncio.all_tasks(self.own_loop())  # the last one, in a shutdown
+            self._deliver(job, None, asyncio.CancelledError())
 
     def _from_thread(self, job: Job) -> Callable[[Any, BaseException | None], None]:
         """Return a function that a worker delivers with: it delivers on the loop, if the loop still runs."""
@@ -209,9 +216,18 @@ class AsyncioRuntime:
             self._deliver(job, value, error)
 
     def _deliver(self, job: Job, value: Any, error: BaseException | None) -> None:
+        # What is delivered while the loop shuts down must start nothing: nobody would cancel or await that task.
+        self.is_closed = self.is_closed or self._is_shutting_down()
         self._open.discard(job)
         job.deliver(value, error)
         self.wake()
+
+    def _is_shutting_down(self) -> bool:
+        """Whether all tasks that are left on the loop have been cancelled, as ``asyncio.run`` does at its end."""
+        if any(not waiter.done() for waiter in self._waiters):
+            return False  # somebody waits, and was not cancelled; this spares most looks at all tasks
+        left = asyncio.all_tasks(self.own_loop())
+        return bool(left) and all(task.cancelling() for task in left)
 
 
 async def _contained(coroutine: Awaitable[Any]) -> tuple[Any, BaseException | None]:
@@ -224,8 +240,3 @@ async def _contained(coroutine: Awaitable[Any]) -> tuple[Any, BaseException | No
         if is_interrupt(error):
             raise
         return None, error
-
-
-def _is_ending(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether all tasks that are left on the loop have been cancelled, as ``asyncio.run`` does at its end."""
-    return all(task.cancelling() for task in asyncio.all_tasks(loop))

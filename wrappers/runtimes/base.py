@@ -91,6 +91,10 @@ class Runtime(Protocol):
         """Seconds on this runtime's clock."""
         ...
 
+    def cpu_s(self) -> float:
+        """Seconds that this process has computed, on any CPU."""
+        ...
+
     def token(self) -> CancelToken:
         """Return a new token on this runtime's clock."""
         ...

@@ -17,6 +17,7 @@ from typing import Any
 
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken, Usage
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of
 
 
@@ -39,7 +40,7 @@ class VirtualToken(CancelToken):
         return super().usage(self._runtime.now() if at is None else at)
 
 
-class SimulationRuntime:
+class SimulationRuntime(NotPicklable):
     """Runs an episode in virtual time. Wrappers that are used one after the other may share it."""
 
     def __init__(self) -> None:
@@ -51,6 +52,10 @@ class SimulationRuntime:
     def now(self) -> float:
         """Seconds of virtual time since the runtime was made."""
         return self._clock
+
+    def cpu_s(self) -> float:
+        """0: computing takes no virtual time."""
+        return 0.0
 
     def token(self) -> VirtualToken:
         """Return a new token on the virtual clock."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
 
 _IDLE_S = 10.0
@@ -20,7 +21,7 @@ _CLOSE_S = 10.0
 _PREFIX = "speculation-"
 
 
-class ThreadRuntime:
+class ThreadRuntime(NotPicklable):
     """Runs an episode on the wall clock, with worker threads that end when they are idle or closed."""
 
     def __init__(self) -> None:
@@ -38,6 +39,10 @@ class ThreadRuntime:
     def now(self) -> float:
         """Seconds on the monotonic clock."""
         return time.monotonic()
+
+    def cpu_s(self) -> float:
+        """Seconds that this process has computed, on any CPU."""
+        return time.process_time()
 
     def token(self) -> CancelToken:
         """Return a new token on the wall clock."""

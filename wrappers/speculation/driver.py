@@ -44,6 +44,10 @@ class Driver:
         guessers: The guessers, by the name of the handler whose responses they guess.
         k: The greatest number of guesses that a guesser may return.
         ledger: Trace and statistics.
+
+    Attributes:
+        guessing: The guessers.
+        interrupted: Whether Ctrl-C has left an event half done.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class Driver:
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
-        self._guessing = Guessing(guessers, k, runtime, ledger, self._deliver)
+        self.guessing = Guessing(guessers, k, runtime, ledger, self._deliver)
         self._awaited: dict[str, tuple[Handler, bool]] = {}
         self._tokens: dict[Run, CancelToken] = {}
         self._authoritative: Job | None = None
@@ -94,9 +98,9 @@ class Driver:
         Raises:
             Exception: Whatever the call's handler raised.
         """
+        self._apply(self._tree.demand)
         self._ledger.wait_begins(self._runtime.now())
         try:
-            self._apply(self._tree.demand)
             return self._await_root()
         finally:
             self._ledger.wait_ends(self._runtime.now())
@@ -110,9 +114,9 @@ class Driver:
 
         When the task that awaits this is cancelled, the call goes on; the next ``obtain_async`` returns its response.
         """
+        self._apply(self._tree.demand)
         self._ledger.wait_begins(self._runtime.now())
         try:
-            self._apply(self._tree.demand)
             while True:
                 job, run = self._look()
                 if run is not None:
@@ -139,10 +143,19 @@ class Driver:
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
-    def stop_speculating(self) -> None:
-        """From now on, start and predict nothing ahead of time."""
+    def withdraw(self) -> None:
+        """Discard the tree with all that is shared in it: the episode goes on without it, until the next ``rebase``."""
+        self._apply(self._tree.close)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call and no guesser is under way."""
+        return not self._tokens and self.guessing.is_idle
+
+    def pause(self, paused: bool) -> None:
+        """Start and predict nothing ahead of time while ``paused``."""
         with self._runtime.lock:
-            self._tree.stop_speculating()
+            self._tree.pause(paused)
 
     def close(self) -> None:
         """Cancel everything in flight and end the runtime's threads; whoever still waits gets ``EnvClosed``."""
@@ -226,7 +239,7 @@ class Driver:
         for run in self._tokens:
             run.nodes, run.state = [], RunState.CANCELLED
         self._tree = self._make_tree(tuple(self._tokens))
-        self._to_cancel = [*self._tokens.values(), *self._guessing.give_up()]
+        self._to_cancel = [*self._tokens.values(), *self.guessing.give_up()]
 
     def begin_anew(self) -> None:
         """Discard the whole episode, also one that was interrupted."""
@@ -258,12 +271,12 @@ class Driver:
                 if (job := self._authoritative) is not None and job.token is self._tokens[run]:
                     job.deliver(None, CallCancelled())  # it has not begun
             case Predict(node):
-                self._guessing.predict(node, self._tree)
+                self.guessing.predict(node, self._tree)
             case StopPredicting(node):
-                self._to_cancel.append(self._guessing.token_of(node))
+                self._to_cancel.append(self.guessing.token_of(node))
             case Committed(node=node, response=response):
                 self._ledger.committed(now, command)
-                self._guessing.observe(node, response)
+                self.guessing.observe(node, response)
             case Discarded(node):
                 self._ledger.discarded(now, node)
             case _:

@@ -76,6 +76,15 @@ class Deciding:
         return SideBranch(Situation(self.call, observation, None, observation), self)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where an episode stood between two steps, so that a begun step can be taken back."""
+
+    agent: Agent
+    acted: Any = None
+    root: Deciding | None = None
+
+
 def _forked(policy: Any) -> Handler:
     """Return a handler that decides by a fork of ``policy``; the fork becomes part of the decision."""
 

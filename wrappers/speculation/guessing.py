@@ -3,11 +3,13 @@
 Whom to predict, and when, is decided by the tree; calls of handlers are carried out by ``driver``.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from spec_envs.guesses import AsyncGuesser, Guess, Guesser, owned_guesses
+from spec_envs.calls import Call
+from spec_envs.guesses import AsyncGuesser, Guess, Guesser, Prefetcher, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.base import Job, Runtime, contained
@@ -17,6 +19,8 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import Command
 from spec_envs.wrappers.speculation.tree.nodes import Node
 
+#: So many responses are kept for guessers to learn, while nothing is predicted.
+_LESSONS = 1000
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]
 
@@ -59,6 +63,8 @@ class Guessing:
         self._ledger = ledger
         self._deliver = deliver
         self._tokens: dict[Node, CancelToken] = {}
+        self._lessons: collections.deque[tuple[Call, Any]] = collections.deque(maxlen=_LESSONS)
+        self._num_warming = 0
 
     def predict(self, node: Node, tree: SpeculationTree) -> None:
         """Have the guesser of the node's handler predict the response to its call, and tell ``tree``."""
@@ -109,13 +115,60 @@ class Guessing:
         self._tokens.clear()
         return tokens
 
+    # -- getting ready -------------------------------------------------------------------------------------------
+
+    def keep(self, call: Call, response: Any) -> None:
+        """The episode has ``response`` to ``call`` while nothing is predicted: a lesson for when that begins again."""
+        if call.handler in self._guessers:
+            self._lessons.append((call, own_copy(response)))
+
+    def warm(self) -> None:
+        """Have guessers learn what was kept, and have each predict a call that is over, beside the episode.
+
+        So the first real prediction finds engines started, models loaded and threads made.
+        """
+        lessons, self._lessons = tuple(self._lessons), collections.deque(maxlen=_LESSONS)
+        last = {call.handler: call for call, _ in lessons}
+        for call, response in lessons:
+            self._learn(call, response)
+        for name, call in last.items():
+            called = self._guessers[name]
+            if not called.is_async:
+                self._begin_warming(called, call)
+
+    def _begin_warming(self, called: _Called, call: Call) -> None:
+        token = self._runtime.token()
+        self._num_warming += 1
+
+        def function(cancel: CancelToken) -> None:
+            with contained():
+                called.guess(call.owned(), self._k, cancel)
+
+        def deliver(value: Any, error: BaseException | None) -> None:
+            with self._runtime.lock:
+                self._num_warming -= 1
+                self._ledger.warmed(token, error)
+
+        self._runtime.spawn(Job(f"warm-{call.handler}", function, deliver, token))
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether no guesser is still getting ready."""
+        return not self._num_warming
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no guesser is at work."""
+        return not self._tokens and not self._num_warming
+
     # -- learning ------------------------------------------------------------------------------------------------
 
     def observe(self, node: Node, response: Any) -> None:
         """``response`` is the final response to the node's call: the guesser may learn from it."""
-        call = node.call
-        if call is None or call.handler not in self._guessers:
-            return
+        if node.call is not None and node.call.handler in self._guessers:
+            self._learn(node.call, response)
+
+    def _learn(self, call: Call, response: Any) -> None:
         called = self._guessers[call.handler]
         observe = getattr(called.guesser, "observe", None)
         if observe is None:
@@ -133,3 +186,15 @@ class Guessing:
             # A guesser that cannot learn still guesses; the episode must not notice.
             with self._runtime.lock:
                 self._ledger.not_learned()
+
+
+class AsGuesser:
+    """A prefetcher as the guesser of the action that a side branch waits for."""
+
+    def __init__(self, prefetcher: Prefetcher) -> None:
+        self._prefetch = as_guess(prefetcher.prefetch)
+
+    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+        """Return the actions that the prefetcher names."""
+        named: Sequence[Guess] = self._prefetch(call.query, k, cancel)
+        return named

@@ -18,7 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 class Ledger:
-    """Counts calls, times and costs of one wrapper, and writes its trace."""
+    """Counts calls, times and costs of one wrapper, and writes its trace.
+
+    Attributes:
+        sequential_s: How long the calls took whose responses the episode has used.
+        waited_s: How long the episode waited for responses.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
@@ -28,9 +33,13 @@ class Ledger:
         self._guess_errors: dict[str, str] = {}  # the first of each guesser
         self._told: set[str] = set()
         self._usage: dict[str, Usage] = collections.defaultdict(Usage)
-        self._sequential_s = 0.0
-        self._waited_s = 0.0
+        self.sequential_s = 0.0
+        self.waited_s = 0.0
         self._waiting_since: float | None = None
+
+    def reset(self, now: float) -> None:
+        """Record that an episode begins."""
+        self.trace.add_reset(now)
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -75,10 +84,10 @@ class Ledger:
         self._counts["hits"] += node.hit
         self._counts["loose_matches"] += command.child.lossy
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
-        self.trace.add(now, "commit", node=node, outcome=outcome)
+        self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank)
         if run is None:
             return
-        self._sequential_s += run.ended_at - run.started_at
+        self.sequential_s += run.ended_at - run.started_at
         if command.shared:
             self._counts["shared"] += 1
         else:
@@ -91,11 +100,11 @@ class Ledger:
     ) -> None:
         """Record a call that was made without the tree: it has failed with ``error``, or the episode uses it."""
         seconds = ended_at - started_at
-        self._waited_s += seconds
+        self.waited_s += seconds
         if error is None:
             self._calls[RunState.DONE] += 1
             self._counts["committed"] += 1
-            self._sequential_s += seconds
+            self.sequential_s += seconds
         else:
             self._calls[RunState.FAILED] += 1
         if usage:
@@ -140,6 +149,13 @@ class Ledger:
             self._guess_errors.setdefault(node.call.handler, text)
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 
+    def warmed(self, token: CancelToken, error: BaseException | None) -> None:
+        """Record that a guesser was asked only to get it ready."""
+        self._guesses["done" if error is None else "failed"] += 1
+        partial, full = token.usage()
+        self._usage["guessing"] += partial
+        self._usage["guessing_full"] += full
+
     def not_learned(self) -> None:
         """Record that a guesser raised when it was shown a response."""
         self._guesses["not_learned"] += 1
@@ -171,7 +187,7 @@ class Ledger:
     def wait_ends(self, now: float) -> None:
         """Record that the episode has the response that it waited for."""
         if self._waiting_since is not None:
-            self._waited_s += now - self._waiting_since
+            self.waited_s += now - self._waiting_since
             self._waiting_since = None
 
     # -- figures -------------------------------------------------------------------------------------------------
@@ -213,8 +229,8 @@ class Ledger:
             guess_errors=dict(self._guess_errors),
             not_predicted=num_not_predicted,
             divergences=counts["divergences"],
-            sequential_s=self._sequential_s,
-            waited_s=self._waited_s,
+            sequential_s=self.sequential_s,
+            waited_s=self.waited_s,
             committed=usage["committed"],
             wasted=self.wasted,
             wasted_full=usage["all_full"] + usage["committed"] * -1,

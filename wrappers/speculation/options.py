@@ -13,6 +13,9 @@ from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.threads import ThreadRuntime
+from spec_envs.wrappers.speculation.episode import prefetch_of
+from spec_envs.wrappers.speculation.guessing import AsGuesser
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent
 from spec_envs.wrappers.speculation.tree.limits import Limits
 
@@ -38,6 +41,7 @@ class SessionOptions:
     rehearse: bool = True
     prove_every: int = 100
     max_trace_events: int = 100_000
+    guard: bool | None = None
     estimates: Estimates | None = None
 
     def __post_init__(self) -> None:
@@ -49,12 +53,29 @@ class SessionOptions:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
         for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
             object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
+        if self.guard not in (None, False, True):
+            raise InvalidConfiguration(f"guard must be True, False or None, not {self.guard!r}")
         _check_methods("guessers", self.guessers, "guess", plain="observe")
         _check_methods("prefetchers", self.prefetchers, "prefetch", plain="prefetch")
 
     def as_arguments(self) -> dict[str, Any]:
         """Return the options as keyword arguments of ``SpeculativeWrapper``, each as the user gave it."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def as_tree_arguments(self) -> dict[str, Any]:
+        """Return what the speculation tree is told of these options, as keyword arguments."""
+        return {
+            "guessable": frozenset(self.guessers or ()),
+            "prefetching": frozenset(self.prefetchers or ()),
+            "external": frozenset({POLICY}) if self.policy is None else frozenset(),
+            "canonical": self.canonical,
+            "shadow_every": self.shadow_every,
+        }
+
+    def all_guessers(self) -> dict[str, Guesser | AsyncGuesser]:
+        """Return the guessers and prefetchers, by the name of the handler whose responses they predict."""
+        prefetchers = {prefetch_of(name): AsGuesser(each) for name, each in (self.prefetchers or {}).items()}
+        return {**(self.guessers or {}), **prefetchers}
 
     def check_names(self, handlers: Mapping[str, Handler]) -> None:
         """Check that every guesser and prefetcher is for the policy or for one of the environment's ``handlers``.
@@ -67,6 +88,18 @@ class SessionOptions:
             for name in given or ():
                 if name not in known:
                     raise UnknownHandler(f"{what} has {name!r}, but the calls here are: {', '.join(known)}")
+
+    def guards(self, limits: Limits) -> bool:
+        """Whether a guard decides when to run ahead; one cannot judge by time what waits for a limit by time.
+
+        In virtual time computing takes no time, so there is nothing to guard against.
+        """
+        wanted = self.guard if self.guard is not None else self._is_on_the_wall_clock
+        return wanted and limits.max_inflight > 0 and not limits.paces
+
+    @property
+    def _is_on_the_wall_clock(self) -> bool:
+        return self.runtime == "threads" or isinstance(self.runtime, ThreadRuntime)
 
     def agent(self) -> Agent:
         """Return how actions are chosen: by ``policy``, or from outside if there is none."""

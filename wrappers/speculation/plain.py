@@ -14,7 +14,7 @@ from spec_envs.handling import CancelToken, Handler, answered
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of
 
 
 class PlainLoop:
@@ -24,16 +24,20 @@ class PlainLoop:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
+        keep: Told of each call and its response.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
     """
 
-    def __init__(self, runtime: Runtime, handler: Callable[[str], Handler], ledger: Ledger) -> None:
+    def __init__(
+        self, runtime: Runtime, handler: Callable[[str], Handler], ledger: Ledger, keep: Callable[[Call, Any], None]
+    ) -> None:
         self.place: Deciding | None = None
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
+        self._keep = keep
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
         self._closed = False
@@ -47,10 +51,17 @@ class PlainLoop:
             self._decided = place, self._run(call.handler, lambda cancel: answered(handler, call.query, cancel))
         return self._decided[1]
 
+    def decided(self, place: Deciding, response: Any) -> None:
+        """The episode goes on from ``place`` with ``response``."""
+        if place.call is not None:
+            self._keep(place.call, action_of(response))
+        self._ledger.moved_on(self._runtime.now(), POLICY)
+
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
         handler = self._handler(call.handler)
         response = self._run(call.handler, lambda cancel: answered(handler, call.query, cancel))
+        self._keep(call, response)
         self._ledger.moved_on(self._runtime.now(), call.handler)
         return response
 

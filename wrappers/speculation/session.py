@@ -9,45 +9,38 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from spec_envs.call_env import CallEnv
+from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
-from spec_envs.guesses import Guess, Prefetcher
-from spec_envs.handling import CancelToken, Handler, Usage, as_guess, greatest_usage
+from spec_envs.handling import Handler, Usage, greatest_usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import Acting, Deciding, Stepped, Stepping, attempt, prefetch_of
+from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
+from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.options import SessionOptions
+from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainLoop
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
-    Agent,
     AnyEnv,
     Decision,
     Method,
+    TimedCount,
     Transition,
     action_of,
     private_copy,
+    run_answered,
     same_action,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.speculation.trust import Trust
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Where an episode stood between two steps, so that a begun step can be taken back."""
-
-    agent: Agent
-    acted: Any = None
-    root: Deciding | None = None
 
 
 class Session:
@@ -81,7 +74,6 @@ class Session:
         self._owner = owner
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
-        guessers, prefetchers = options.guessers or {}, options.prefetchers or {}
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
@@ -91,11 +83,7 @@ class Session:
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
                 limits,
-                guessable=frozenset(guessers),
-                prefetching=frozenset(prefetchers),
-                external=frozenset() if options.policy is not None else frozenset({POLICY}),
-                canonical=options.canonical,
-                shadow_every=options.shadow_every,
+                **options.as_tree_arguments(),
                 inflight=inflight,
                 wasted=self._ledger.wasted,
                 estimates=estimates,
@@ -103,21 +91,18 @@ class Session:
                 greatest_usage=self._greatest_usage,
             )
             if self.trust.is_withdrawn:
-                tree.stop_speculating()
+                tree.pause(True)
             return tree
 
         runtime = make_runtime(options.runtime)
-        self.plain = PlainLoop(runtime, self.handler, self._ledger)
         self._awaited = on_forks
         self._ahead = limits.max_inflight > 0 or limits.paces
-        self.driver = Driver(
-            make_tree,
-            runtime,
-            self.handler,
-            {**guessers, **{prefetch_of(name): _AsGuesser(each) for name, each in prefetchers.items()}},
-            options.k,
-            self._ledger,
-        )
+        guard = Guard() if options.guards(limits) and not self.trust.is_plain else None
+        self.pacing = Pacing(runtime, self._ledger, guard)
+        self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
+        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep)
+        if guard is not None:
+            self._ahead = guard.mode is Mode.AHEAD or on_forks
         self._last: Transition | None = None
         self._acted: Any = None
         self._counted = (0, 0, 0)
@@ -132,6 +117,7 @@ class Session:
         self.check_process()
         self.tell()
         statistics = self.trust.add_to(self.driver.statistics())
+        statistics = self.pacing.add_to(statistics)
         return dataclasses.replace(statistics, over_budget=self._limits.excess(statistics.wasted))
 
     def handler(self, name: str) -> Handler:
@@ -201,7 +187,12 @@ class Session:
     def discard_episode(self) -> None:
         """Discard the whole tree and the policy's last decision."""
         self.driver.begin_anew()
+        self._ledger.reset(self.driver.now())
         self._acted = self.plain.place = None
+
+    def run(self, method: Method, answer: Answer) -> Transition:
+        """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
+        return run_answered(self.env, self.pacing.timed(method), self.pacing.asking(answer))
 
     def begin(self, transition: Transition) -> Transition:
         """Begin an episode whose reset was made without forks and has returned ``transition``.
@@ -291,7 +282,7 @@ class Session:
             answer = Decision(action, root.agent.stateful if acted is None else acted.policy)
         self._agent = root.agent.after(answer)
         if self.is_plain:
-            self._ledger.moved_on(self.driver.now(), POLICY)
+            self.plain.decided(root, answer)
             return
         if self.asks and self.trust.is_plain:
             return  # the tree would fork
@@ -347,10 +338,47 @@ class Session:
         self._go_on_from(Deciding(env, self._agent, self._last))
         return transition
 
+    def _run_ahead(self, ahead: bool) -> None:
+        """From now on make calls ahead of time, or play plainly, as the guard wants it."""
+        place = self._place
+        self._ahead = ahead or self._awaited
+        if self._awaited:
+            self.driver.pause(not ahead)
+            self.driver.rebase(self.driver.root)
+        elif place is not None:
+            self._put(place, ahead)
+
+    def _put(self, place: Deciding, ahead: bool) -> None:
+        """Go on from ``place`` in the tree, or plainly."""
+        try:
+            # Calls that were given up may still look at a snapshot, so no snapshot is ever stepped.
+            env = fork(self.env) if ahead or not self.asks else self.env
+        except NotForkable as error:
+            self._ahead, self.plain.place = False, dataclasses.replace(place, env=self.env)
+            self.stop_speculating(str(error), failed=True)
+            return
+        if ahead:
+            self.driver.rebase(dataclasses.replace(place, env=env))
+            return
+        self.driver.withdraw()
+        self.env = env
+        self.plain.place = dataclasses.replace(place, env=env)
+
+    def _end_cycle(self, guard: Guard) -> None:
+        """A step has ended: have the guard look at it, and do what the guard wants of the next one."""
+        before, pacing, guessing = guard.mode, self.pacing, self.driver.guessing
+        pacing.end_cycle(is_warm=guessing.is_warm, is_late=False)
+        if guard.mode is Mode.WARMING and before is not Mode.WARMING:
+            guessing.warm()
+        changes = (guard.mode is Mode.AHEAD) != (before is Mode.AHEAD)
+        pacing.begin_cycle(is_leftover=changes or (before is not Mode.AHEAD and not self.driver.is_idle))
+        if changes:
+            self._run_ahead(guard.mode is Mode.AHEAD)
+
     def stop_speculating(self, reason: str, *, failed: bool) -> None:
         """From now on the environment makes its steps itself, and warn of it; see ``Trust.withdraw``."""
         place = self._place
-        self.driver.stop_speculating()
+        self.driver.pause(True)
         self.trust.withdraw(reason, failed=failed)
         if self.is_plain:
             self.driver.rebase(None)
@@ -384,7 +412,16 @@ class Session:
 
     def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Return what ``step`` returns."""
-        return (*transition[:4], self.info_of(transition))
+        result = (*transition[:4], self.info_of(transition))
+        guard = self.pacing.guard
+        if guard is not None and not self.trust.is_plain:
+            self._end_cycle(guard)
+        return result
+
+    def reset_result(self, transition: Transition) -> tuple[Any, dict[str, Any]]:
+        """Return what ``reset`` returns."""
+        self.pacing.end_reset(is_leftover=not self.driver.is_idle)
+        return transition.observation, self.info_of(transition)
 
     def info_of(self, transition: Transition) -> dict[str, Any]:
         """Return the environment's info, and beside it what speculation did since the last step."""
@@ -396,28 +433,3 @@ class Session:
             "hits": TimedCount(hits - before[2]),
         }
         return {**(transition.info or {}), "speculation": figures}
-
-
-class TimedCount(int):
-    """A count in an info that depends on timing; an ``int`` in all but one respect.
-
-    It equals every other ``TimedCount``, whatever their numbers: infos of equal seeds and actions have to compare equal
-    (Gymnasium's ``check_env``), and timing is the one thing that speculation changes. Compare with a plain ``int``.
-    """
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TimedCount) or int(self) == other
-
-    __hash__ = int.__hash__
-
-
-class _AsGuesser:
-    """A prefetcher as the guesser of the action that a side branch waits for."""
-
-    def __init__(self, prefetcher: Prefetcher) -> None:
-        self._prefetch = as_guess(prefetcher.prefetch)
-
-    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
-        """Return the actions that the prefetcher names."""
-        named: Sequence[Guess] = self._prefetch(call.query, k, cancel)
-        return named

@@ -4,6 +4,8 @@ import dataclasses
 from typing import Any
 
 from spec_envs.handling import Usage
+from spec_envs.wrappers.speculation.control import Control
+from spec_envs.wrappers.speculation.figure import sentence_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Statistics:
         divergences: Branches dropped because the real environment did not do what they predicted.
         sequential_s: How long the committed calls took, summed up.
         waited_s: How long the episode really waited for their responses.
+        inside_s: How long ``reset``, ``act`` and ``step`` took.
+        environment_s: How long of that the real environment's own code ran.
+        control: What steps that were run plainly say about the others; ``None`` where there were too few of them.
+        guard: ``"ahead"``, ``"plain"``, ``"warming"`` or ``"control"``: what the guard has the next step be. ``"none"``
+            where there is no guard.
         committed: Usage of the committed calls.
         wasted: Usage of all other calls, until each was stopped.
         wasted_full: Usage of all other calls, if none had been stopped.
@@ -54,6 +61,10 @@ class Statistics:
     divergences: int = 0
     sequential_s: float = 0.0
     waited_s: float = 0.0
+    inside_s: float = 0.0
+    environment_s: float = 0.0
+    control: Control | None = None
+    guard: str = "none"
     over_budget: Usage = Usage()
     committed: Usage = Usage()
     wasted: Usage = Usage()
@@ -74,14 +85,41 @@ class Statistics:
         return self.hits / self.windows if self.windows else 0.0
 
     @property
-    def saved_s(self) -> float:
-        """Seconds of waiting that speculation saved."""
-        return self.sequential_s - self.waited_s
+    def machinery_s(self) -> float:
+        """How long speculation's own work held the episode up: neither waiting nor the environment's work."""
+        return max(0.0, self.inside_s - self.waited_s - self.environment_s)
+
+    @property
+    def saved_by(self) -> str:
+        """What ``saved`` is measured against: ``"control"`` or ``"sequential"``."""
+        return "control" if self.control is not None and not self.control.is_noisy else "sequential"
 
     @property
     def saved(self) -> float:
-        """Seconds that speculation saved, as a share of the sequential time."""
-        return self.saved_s / self.sequential_s if self.sequential_s > 0 else 0.0
+        """Share of the plain loop's time that was saved; negative where the episode got slower.
+
+        Measured against steps that were run plainly among the others (``control``). Without a guard, and where such
+        steps are few or vary too much because calls are long: against the committed calls' own durations.
+        """
+        if self.control is not None and self.saved_by == "control":
+            return self.control.saved
+        plain_s = self.sequential_s + self.environment_s
+        return 1 - self.inside_s / plain_s if plain_s > 0 else 0.0
+
+    @property
+    def saved_s(self) -> float:
+        """``saved``, in seconds."""
+        if self.control is not None and self.saved_by == "control":
+            return self.control.plain_s * self.control.cycles * self.control.saved
+        return self.sequential_s + self.environment_s - self.inside_s
+
+    @property
+    def claimed_saved(self) -> float:
+        """Share of the committed calls' durations that was not waited for.
+
+        It is too high wherever speculation makes the calls themselves slower; see ``saved``.
+        """
+        return 1 - self.waited_s / self.sequential_s if self.sequential_s > 0 else 0.0
 
     @property
     def tokens_partial(self) -> float:
@@ -100,14 +138,26 @@ class Statistics:
     def as_dict(self) -> dict[str, Any]:
         """All fields and figures, as values that JSON can hold."""
         figures = {
-            name: getattr(self, name) for name in ("hit_rate", "saved_s", "saved", "tokens_partial", "tokens_full")
+            name: getattr(self, name)
+            for name in (
+                "hit_rate",
+                "saved_s",
+                "saved",
+                "saved_by",
+                "claimed_saved",
+                "machinery_s",
+                "tokens_partial",
+                "tokens_full",
+            )
         }
         return dataclasses.asdict(self) | figures
 
     def __str__(self) -> str:
         calls = ", ".join(f"{count} {outcome}" for outcome, count in self.calls.items() if count) or "none"
+        took = f"{self.waited_s:.3g} s for {self.sequential_s:.3g} s of calls; machinery {self.machinery_s:.3g} s"
         lines = [
-            f"time      {self.waited_s:.3g} s waited instead of {self.sequential_s:.3g} s: {self.saved:.1%} saved",
+            f"time      {self.inside_s:.3g} s: {sentence_of(self.control, self.saved, has_guard=self.guard != 'none')}",
+            f"waits     {took}",
             f"guesses   {self.hits} of {self.windows} responses guessed ({self.hit_rate:.1%})",
             f"calls     {calls}",
         ]

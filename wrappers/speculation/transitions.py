@@ -153,3 +153,16 @@ def plain(value: Any) -> Any:
 def same_action(one: Any, other: Any) -> bool:
     """Whether two actions or observations are equal, be they numpy's or Python's integers."""
     return same(plain(one), plain(other))
+
+
+class TimedCount(int):
+    """A count in an info that depends on timing; an ``int`` in all but one respect.
+
+    It equals every other ``TimedCount``, whatever their numbers: infos of equal seeds and actions have to compare equal
+    (Gymnasium's ``check_env``), and timing is the one thing that speculation changes. Compare with a plain ``int``.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TimedCount) or int(self) == other
+
+    __hash__ = int.__hash__

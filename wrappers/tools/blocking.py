@@ -11,6 +11,7 @@ from spec_envs.background_loop import BackgroundLoop
 from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
@@ -19,7 +20,7 @@ from spec_envs.wrappers.tools.rules import ToolRule
 __all__ = ["BlockingTools"]
 
 
-class BlockingTools(Closing):
+class BlockingTools(NotPicklable, Closing):
     """The bridge from a program without an event loop to ``SpeculativeTools``.
 
     Predictions, and calls ahead of time, go on in the thread of the loop while the program blocks, for example while

@@ -15,6 +15,7 @@ from spec_envs.calls import Effect
 from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, UserMessage
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
+from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
@@ -32,7 +33,7 @@ _current: contextvars.ContextVar[Mapping[SpeculativeTools, ToolRun]] = contextva
 )
 
 
-class ToolRun:
+class ToolRun(NotPicklable):
     """What an agent does from start to end of a task. Made by ``SpeculativeTools.run``.
 
     Attributes:
@@ -61,7 +62,7 @@ class ToolRun:
         self.tools._record(self, AssistantMessage(text))
 
 
-class SpeculativeTools:
+class SpeculativeTools(NotPicklable):
     """Executes an agent's next tool calls while its model thinks, so that results are ready when the agent calls.
 
     This is for agents whose loop belongs to another package: only their tool calls are seen.

@@ -5,9 +5,9 @@ from typing import Any
 
 import chess
 
-from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
-from spec_envs.chess.notation import looks_like_move, move_in, plain
+from spec_envs.chess.notation import TOKEN, looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
 
 _SYSTEM = "You are a strong chess player."
@@ -15,7 +15,6 @@ _SAID = re.compile(r"\bmove[*_`]*:", re.IGNORECASE)
 _MARKS = " \t*_`'\"“”‘’>#-•"
 #: What may stand before a move on its line: marks, bullets, and the move's number.
 _START = re.compile(rf"^[{re.escape(_MARKS)}(\[]*(?:\d+\s*(?:\.+|…|\))\s*)?[{re.escape(_MARKS)}]*")
-_TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
 _UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
 _SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
 #: After these words a square is the move of a pawn.
@@ -41,7 +40,14 @@ def _situation(query: Any) -> str:
 
 def _request(observation: Any) -> ChatRequest:
     text = f'{_situation(observation)}\n\nChoose a move. End your answer with a line such as "Move: e2e4".'
-    return ChatRequest(messages=({"role": "system", "content": _SYSTEM}, user_message(text)))
+    until = _settled(Position.of(observation).board())
+    return ChatRequest(messages=({"role": "system", "content": _SYSTEM}, user_message(text)), until=until)
+
+
+def _settled(board: chess.Board) -> str:
+    """Return a regular expression for a line that settles the move, whatever follows: "Move: " and a legal move."""
+    moves = "|".join(sorted(move.uci() for move in board.legal_moves))
+    return rf"(?im)^[{re.escape(_MARKS)}]*move[{re.escape(_MARKS)}]*:[{re.escape(_MARKS)}]*({moves})(?=[\s.,;:!?()*_`])"
 
 
 def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
@@ -50,12 +56,14 @@ def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
 
 
 def _move(text: str, query: Any) -> str:
-    """Return the move that ``text`` chooses: the one that stands at its last "Move:", or else the only one it names.
+    """Return the move that ``text`` chooses: on the first line "Move: …" in UCI, at the last "Move:", or the only one.
 
     Raises:
         ValueError: There is no such move, or it is not legal, or several moves may be meant.
     """
     board = Position.of(query).board()
+    if settled := re.search(_settled(board), text):
+        return settled[1].lower()
     *_, said = _SAID.split(plain(text))
     lines = [line for line in said.splitlines() if line.strip(_MARKS)] or [""]
     chosen = _stated(board, lines[0]) if _SAID.search(plain(text)) else _named(board, lines)
@@ -83,7 +91,7 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
     named: set[str | None] = set()
     for line in lines:
         line = _START.sub("", line)
-        for found in _TOKEN.finditer(line):
+        for found in TOKEN.finditer(line):
             token, before = found[0], line[: found.start()]
             if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
                 continue
@@ -103,11 +111,15 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
 
 
 def _tokens(text: str) -> list[str]:
-    return [str(token) for token in _TOKEN.findall(text)]
+    return [str(token) for token in TOKEN.findall(text)]
+
+
+def _read(completion: Completion, observation: Any) -> Any:
+    return _move(completion.text, observation)
 
 
 #: For ``ChatPolicy``: the agent's move, in UCI notation. It also answers the ``Position`` that an opponent gets.
-CHESS = PolicyPrompt(request=_request, read=lambda completion, observation: _move(completion.text, observation))
+CHESS = PolicyPrompt(request=_request, read=_read)
 
 _MOVES = GuessPrompt(request=_guesses_request, read=_move)
 #: For ``ChatGuesser``: the moves of both sides.

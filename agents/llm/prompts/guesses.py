@@ -113,5 +113,9 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
+def _json(line: str, query: Any) -> Any:
+    return json_line(line)
+
+
 #: For handlers whose responses are JSON data: text, numbers, lists, objects.
-GENERIC = GuessPrompt(request=_generic_request, read=lambda line, query: json_line(line))
+GENERIC = GuessPrompt(request=_generic_request, read=_json)

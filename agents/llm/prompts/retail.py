@@ -23,7 +23,7 @@ def _request(observation: Mapping[str, str]) -> ChatRequest:
         {key: value for key, value in message.items() if key != "name"}
         for message in json.loads(observation["dialogue"])
     ]
-    return ChatRequest(messages=[policy, *dialogue], tools=json.loads(observation["tools"]))
+    return ChatRequest(messages=[policy, *dialogue], tools=json.loads(observation["tools"]), one_call=True)
 
 
 def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
 
 _SYSTEM = "You tune the settings of computers. You change them in large steps first, and keep what has done best."
@@ -85,11 +85,7 @@ def _last_object(text: str) -> dict[str, Any] | None:
     return None
 
 
-def _read(completion: Completion, observation: Any) -> str:
-    return _setting(completion.text, observation)
-
-
 #: For ``ChatPolicy``: the next setting, as JSON text.
-TUNING = PolicyPrompt(request=_request, read=_read)
+TUNING = PolicyPrompt(request=_request, read=lambda completion, observation: _setting(completion.text, observation))
 #: For ``ChatGuesser``: the tuner's next setting. Guesses are compared by the queries that follow, on the knobs' grids.
 TUNING_GUESSES = {"policy": GuessPrompt(request=_guesses_request, read=_setting)}

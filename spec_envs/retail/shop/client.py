@@ -14,6 +14,7 @@ from spec_envs.checks import integer
 from spec_envs.closing import Closing
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import MadeAnew
 from spec_envs.retail.queries import ToolQuery
 from spec_envs.retail.store.data import TABLES
 from spec_envs.retail.store.snapshot import Change
@@ -21,7 +22,7 @@ from spec_envs.retail.tools.table import effect_of
 from spec_envs.retail.tools.tool import ToolResponse
 
 
-class HttpTools(Closing):
+class HttpTools(MadeAnew, Closing):
     """Calls the tools of a shop on the network (``spec-envs shop``); give it to ``SpecRetail-v0`` as ``tools``.
 
     The shop keeps each episode's data apart, under the episode's name. Reads may be made ahead of time. A write changes

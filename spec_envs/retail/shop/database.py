@@ -17,6 +17,7 @@ from typing import Any
 from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.pickling import NotPicklable
 from spec_envs.retail.store.data import RetailData
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import effect_of, run_tool
@@ -60,7 +61,7 @@ class Write:
     output: str
 
 
-class ShopDatabase(Closing):
+class ShopDatabase(NotPicklable, Closing):
     """The data of many episodes. Thread-safe: one call at a time.
 
     All episodes begin with the same data, which stay in memory. SQLite holds the changes of the episodes, the answers

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from spec_envs.asgi_server import Served
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.pickling import NotPicklable
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.local_wiki import page_html
 from spec_envs.search.web.mediawiki import title_path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
-class WikiSite(Closing):
+class WikiSite(NotPicklable, Closing):
     """Serves ``corpus`` over HTTP from a background thread, between ``start`` and ``close`` or in a ``with`` block.
 
     Args:

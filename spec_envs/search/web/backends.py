@@ -12,6 +12,7 @@ from spec_envs.checks import integer
 from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import MadeAnew
 from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.web.browser_pool import BrowserPool
 from spec_envs.search.web.chromium import Browser, BrowserDied
@@ -19,7 +20,7 @@ from spec_envs.search.web.client import WebClient, WebSettings, origin_of
 from spec_envs.search.web.mediawiki import check_number_of_tags, parse, search_path
 
 
-class SiteBackend(Closing):
+class SiteBackend(MadeAnew, Closing):
     """What the backends that read a MediaWiki site share: its address, and the client with the sites it may contact."""
 
     effect: ClassVar[Effect] = Effect.READ

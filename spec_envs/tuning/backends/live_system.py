@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import NotPicklable
 from spec_envs.tuning.backends.protocol import check_read_back, closed
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.load import watch
@@ -26,7 +27,7 @@ class LiveWorkload(Workload, Protocol):
 WorkloadT = TypeVar("WorkloadT", bound=LiveWorkload)
 
 
-class KnobBackend(Generic[WorkloadT]):
+class KnobBackend(NotPicklable, Generic[WorkloadT]):
     """Applies a setting knob by knob, reads each knob back, and runs the workload. One measurement at a time.
 
     Args:

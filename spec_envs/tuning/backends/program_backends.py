@@ -15,6 +15,7 @@ from spec_envs.calls import Effect
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import NotPicklable
 from spec_envs.slots import Slots
 from spec_envs.tuning.backends.protocol import LEAST_SHARE, check_read_back, closed, undisturbed, workload_for
 from spec_envs.tuning.cores import CoreSet, core_sets
@@ -64,7 +65,7 @@ class ProgramSlot:
                 self.program.close()
 
 
-class ProgramBackend(Generic[WorkloadT]):
+class ProgramBackend(NotPicklable, Generic[WorkloadT]):
     """Measures with a program on each set of cores. Subclasses say which program, and with which orders.
 
     Args:

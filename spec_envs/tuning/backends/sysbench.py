@@ -14,6 +14,7 @@ from spec_envs.calls import Effect
 from spec_envs.checks import integer
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import NotPicklable
 from spec_envs.slots import Slots
 from spec_envs.tuning.backends.protocol import LEAST_SHARE, closed, undisturbed, workload_for
 from spec_envs.tuning.cores import CoreSet, core_sets
@@ -56,6 +57,7 @@ class SysbenchCpu:
 #: Pins itself to cores and then becomes the command, whose threads inherit the cores. Ends with process argv[1].
 _PINNED = """
 import ctypes, os, signal, sys
+from spec_envs.pickling import NotPicklable
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 if os.getppid() == int(sys.argv[1]):  # otherwise that process has ended before prctl
     os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
@@ -69,7 +71,7 @@ _WATCHED = 0.9
 _ROW = re.compile(r"^\s*(\d+(?:\.\d+)?) \|[* ]*\s(\d+)\s*$", re.MULTILINE)
 
 
-class SysbenchBackend:
+class SysbenchBackend(NotPicklable):
     """Measures ``SysbenchCpu``: a fresh run for each window, pinned to its cores, with the slice set on each thread.
 
     sysbench counts whole seconds from its start. So a window is rounded to seconds, and all of it counts: a fresh run

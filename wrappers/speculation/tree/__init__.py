@@ -185,10 +185,10 @@ class SpeculationTree:
         predicted = self._predicting.was_predicted(root)
         change = self._branches.commit(response, key)
         child = self._root()
-        self._claims.learn(root, child.key)
+        rank = self._claims.learn(root, child.key)
         self._dial.committed(None if shared else run, child)
         commands = self._leave(root)
-        commands.append(Committed(root, child, response, run, shared, predicted))
+        commands.append(Committed(root, child, response, run, shared, predicted, rank))
         commands += self._take(change)
         self._queue.reconsider()
         self._queue.forget(child)  # it is started by ``demand`` alone
@@ -198,10 +198,10 @@ class SpeculationTree:
         """Time has passed; see ``wake_at``."""
         return self._settle(now)
 
-    def stop_speculating(self) -> None:
-        """From now on, start and predict nothing ahead of time."""
-        self._places.stop_speculating()
-        self._predicting.stop_speculating()
+    def pause(self, paused: bool) -> None:
+        """Start and predict nothing ahead of time while ``paused``."""
+        self._places.pause(paused)
+        self._predicting.pause(paused)
 
     def close(self, now: float) -> list[Command]:
         """Discard everything and cancel every call that is in flight."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import InvalidConfiguration
@@ -50,7 +49,7 @@ class Limits:
     max_nodes: int = 1000
     max_depth: int | None = None
     min_probability: float = 0.01
-    per_handler: Mapping[str, HandlerLimit] = dataclasses.field(default_factory=lambda: MappingProxyType({}))
+    per_handler: Mapping[str, HandlerLimit] = dataclasses.field(default_factory=dict)
     max_tokens: float | None = None
     max_money: float | None = None
     selectivity: float = 0.1

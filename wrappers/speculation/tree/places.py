@@ -49,9 +49,9 @@ class Places:
         """Slots for speculative calls that are free."""
         return self._max_inflight - self.num_speculative
 
-    def stop_speculating(self) -> None:
-        """Have no slots for speculative calls any more."""
-        self._max_inflight = 0
+    def pause(self, paused: bool) -> None:
+        """Have no slots for speculative calls while ``paused``."""
+        self._max_inflight = 0 if paused else self._limits.max_inflight
 
     def has_room(self, handler: str, now: float) -> bool:
         """Whether the limit of ``handler`` has room for a speculative call."""

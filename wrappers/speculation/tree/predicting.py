@@ -69,7 +69,7 @@ class Predicting:
     def __init__(self, limits: Limits, estimates: Estimates, dial: Dial) -> None:
         self.num_not_predicted = 0
         self._limits = limits
-        self._num_slots = limits.max_inflight + 1 if limits.max_inflight else 0
+        self._num_slots = _num_slots(limits)
         self._calls = estimates.calls
         self._guessers = estimates.guessers
         self._dial = dial
@@ -78,9 +78,9 @@ class Predicting:
         self._at_work: dict[Node, _Prediction] = {}
         self._num_left_out: dict[str, int] = collections.Counter()
 
-    def stop_speculating(self) -> None:
-        """Have no slots for guessers any more."""
-        self._num_slots = 0
+    def pause(self, paused: bool) -> None:
+        """Have no slots for guessers while ``paused``."""
+        self._num_slots = 0 if paused else _num_slots(self._limits)
 
     # -- who is predicted ----------------------------------------------------------------------------------------
 
@@ -208,3 +208,7 @@ class Predicting:
                 count += 1
                 until = min(until, end)
         return count, until
+
+
+def _num_slots(limits: Limits) -> int:
+    return limits.max_inflight + 1 if limits.max_inflight else 0
