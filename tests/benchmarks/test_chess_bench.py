@@ -123,7 +123,7 @@ class TestSettings:
         limits = ChessSettings(rules="paper", k=5).limits
         assert (limits.max_depth, limits.max_inflight, limits.windows_ahead) == (1, 5, False)
         assert ChessSettings(rules="paper", k=5, max_inflight=2).limits.max_inflight == 2
-        with pytest.raises(InvalidConfiguration, match="max_depth"):
+        with pytest.raises(InvalidConfiguration, match="max-depth"):
             ChessSettings(rules="paper", max_depth=3)
 
     @pytest.mark.parametrize(
