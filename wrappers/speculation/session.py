@@ -101,7 +101,7 @@ class Session:
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
-        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep, self._made)
+        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep, self._made, quotas)
         if guard is not None:
             self._ahead = guard.mode is Mode.AHEAD or on_forks
         self._last: Transition | None = None
