@@ -13,6 +13,7 @@ from spec_envs.benchmarks import options
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guess import GuessSettings
+from spec_envs.benchmarks.listening import ListeningSettings
 from spec_envs.benchmarks.options import Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
@@ -46,6 +47,7 @@ _add(ChessSettings, *options.games("Recorded games."))
 for each in (
     CrowdSettings,
     GuessSettings,
+    ListeningSettings,
     OverheadSettings,
     RetailSettings,
     SearchSettings,

@@ -161,12 +161,7 @@ class ChatModel(MadeAnew, Closing):
         try:
             stream = await self._parameters.send(client.chat.completions.create, query)
             async with stream:
-                async for chunk in stream:
-                    answer.add(chunk, cancel.now())
-                    if listener.may_leave(answer):
-                        answer.leave()
-                        break
-                else:
+                if await listener.hear(stream, answer, cancel):
                     self._endings.heard_out(answer)
             if answer.unstreamed and not answer.is_complete:
                 answer.add(json.loads(answer.unstreamed), cancel.now())
