@@ -13,6 +13,7 @@ from typing import Literal
 
 from spec_envs.handling import Usage
 from spec_envs.wrappers.calibration import Calibration
+from spec_envs.wrappers.crowding import Crowd
 
 #: What costs are counted in.
 Unit = Literal["tokens", "money"]
@@ -173,6 +174,7 @@ class Estimates:
         calls: The calls of each handler, once one has been answered.
         guessers: The guesser of each handler.
         accounts: Of the controllers of cost, by unit.
+        crowds: How many calls each handler can take at once.
     """
 
     calls: dict[str, CallEstimate] = dataclasses.field(default_factory=dict)
@@ -181,4 +183,7 @@ class Estimates:
     )
     accounts: collections.defaultdict[Unit, Account] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Account)
+    )
+    crowds: collections.defaultdict[str, Crowd] = dataclasses.field(
+        default_factory=lambda: collections.defaultdict(Crowd)
     )
