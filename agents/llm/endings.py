@@ -1,18 +1,12 @@
 """Where an answer says all that matters, so that nobody need listen any longer."""
 
-import asyncio
 import math
 import re
 import threading
-from collections.abc import AsyncIterable
 
-from spec_envs import CancelToken
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.reasoning import lacks_opening_mark, settled_answer
 from spec_envs.agents.llm.streamed_answer import Answer
-
-#: For how long a server may be silent behind all that matters, in seconds.
-_PATIENCE_S = 0.1
 
 
 class Endings:
@@ -52,26 +46,13 @@ class Listener:
         self._pieces = self._next = 0
         self._said: str | None = None
 
-    async def hear(self, stream: AsyncIterable[object], answer: Answer, cancel: CancelToken) -> bool:
-        """Add the pieces of ``stream`` to ``answer``; return whether the answer was heard to its end."""
-        try:
-            async with asyncio.timeout(None) as patience:
-                async for chunk in stream:
-                    answer.add(chunk, cancel.now())
-                    if self._goes_on(answer):
-                        break
-                    if self._said is not None and patience.when() is None:
-                        patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE_S)
-                else:
-                    return True
-        except TimeoutError:
-            if self._said is None:
-                raise
-        answer.leave()
-        return False
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether the answer has said all that the request wants."""
+        return self._said is not None
 
-    def _goes_on(self, answer: Answer) -> bool:
-        """Whether the answer has gone on after it has said all that the request wants."""
+    def goes_on(self, answer: Answer) -> bool:
+        """Look at the answer after a new piece; return whether it has gone on after it had said all."""
         if not self._waits or answer.pieces == self._pieces:
             return False
         self._pieces = answer.pieces

@@ -38,16 +38,13 @@ POLICIES = {
 def heard(request: ChatRequest, chunks, *, to_its_end: bool) -> Completion:
     """The answer that a model gives that sends ``chunks``, as ``ChatModel`` hears it."""
 
-    async def stream():
-        for chunk in chunks:
-            yield chunk
-
-    async def hear():
-        answer = Answer(request)
-        await Listener(request, may_leave=not to_its_end).hear(stream(), answer, CancelToken())
-        return answer.completion(Usage())
-
-    return asyncio.run(hear())
+    answer, listener = Answer(request), Listener(request, may_leave=not to_its_end)
+    for chunk in chunks:
+        answer.add(chunk, 0.0)
+        if listener.goes_on(answer):
+            answer.leave()
+            break
+    return answer.completion(Usage())
 
 
 def decided(name, chunks, *, to_its_end=False):
