@@ -101,7 +101,9 @@ class Session:
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
-        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep, self._made)
+        self.plain = PlainLoop(
+            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled
+        )
         if guard is not None:
             self._ahead = guard.mode is Mode.AHEAD or on_forks
         self._last: Transition | None = None
@@ -339,15 +341,12 @@ class Session:
         self._go_on_from(Deciding(env, self._agent, self._last))
         return transition
 
-    def _made(self, handler: str, seconds: float, usage: Usage) -> None:
-        """A call was made plainly: what it took is worth remembering, unless something else was under way."""
-        if self.pacing.guard is not None and self.pacing.is_settled:
-            self.driver.made(handler, seconds, usage)
-
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
         place = self._place
         self._ahead = ahead or self._awaited
+        while self.plain.made:
+            self.driver.made(*self.plain.made.popleft())
         if self._awaited:
             self.driver.pause(not ahead)
             self.driver.rebase(self.driver.root)
@@ -377,7 +376,7 @@ class Session:
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
             guessing.warm()
         changes = (guard.mode is Mode.AHEAD) != (before is Mode.AHEAD)
-        pacing.begin_cycle(is_leftover=changes or (before is not Mode.AHEAD and not self.driver.is_idle))
+        pacing.is_settled = not changes and (before is Mode.AHEAD or self.driver.is_idle)
         if changes:
             self._run_ahead(guard.mode is Mode.AHEAD)
 
