@@ -15,7 +15,6 @@ from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, Reset
 from spec_envs.forking import fork
 from spec_envs.handling import Handler, Usage, greatest_usage
 from spec_envs.values import own_copy
-from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
@@ -77,9 +76,11 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
-        estimates = Estimates() if options.estimates is None else options.estimates
         quotas = limits.quotas()
-        guard = Guard() if options.guards(limits) and not self.trust.is_plain else None
+        is_guarded = options.guards(limits) and not self.trust.is_plain
+        estimates = self._estimates = options.known(env, guarded=is_guarded)
+        guard = Guard(record=estimates.guard) if is_guarded else None
+        self._options = options
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -157,6 +158,13 @@ class Session:
         if self.closed:
             raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
         self.tell()
+
+    def keep(self) -> None:
+        """Keep what is known of handlers for later wrappers."""
+        guard = self.pacing.guard
+        if guard is not None:
+            self._estimates.guard = guard.record()
+        self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def tell(self) -> None:
         """Warn of each guesser that has failed, once."""
