@@ -1,6 +1,7 @@
 """``AsyncSpeculativeWrapper``: the same episode in less time, on an event loop."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
@@ -98,7 +99,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
-        estimates: Estimates | None = None,
+        estimates: Estimates | str | os.PathLike[str] | None = None,
     ) -> None:
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
@@ -216,6 +217,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         if not self._session.closed:
             self._session.closed = True
             self._session.driver.close()
+            self._session.keep()
         try:
             await self._runtime.ended()
         finally:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,9 @@ from spec_envs.wrappers.speculation.episode import STEP, Deciding
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of
 
+#: So many calls are remembered, for the tree to know what calls take that are alone.
+_MADE = 32
+
 
 class PlainLoop:
     """Makes the calls of an episode in the caller's thread, one after the other.
@@ -27,11 +31,12 @@ class PlainLoop:
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
         keep: Told of each call and its response.
-        made: Told of the name of each handler that was called, how long that took, and what it cost.
+        is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
+        made: The last calls: the name of the handler, how long it took, and what it cost.
     """
 
     def __init__(
@@ -40,15 +45,16 @@ class PlainLoop:
         handler: Callable[[str], Handler],
         ledger: Ledger,
         keep: Callable[[Call, Any], None],
-        made: Callable[[str, float, Usage], None],
+        is_settled: Callable[[], bool],
         quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
+        self.made: collections.deque[tuple[str, float, Usage]] = collections.deque(maxlen=_MADE)
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
         self._keep = keep
-        self._made = made
+        self._is_settled = is_settled
         self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
@@ -108,7 +114,8 @@ class PlainLoop:
                     quota.end(token)
         ended_at, usage = self._runtime.now(), token.usage()[1]
         self._ledger.played(name, started_at, ended_at, usage, None)
-        self._made(name, ended_at - started_at, usage)
+        if self._is_settled():
+            self.made.append((name, ended_at - started_at, usage))
         return response
 
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
