@@ -102,7 +102,7 @@ class Session:
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         self.plain = PlainLoop(
-            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled
+            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
         )
         if guard is not None:
             self._ahead = guard.mode is Mode.AHEAD
