@@ -14,6 +14,7 @@ from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guess import GuessSettings
+from spec_envs.benchmarks.listening import ListeningSettings
 from spec_envs.benchmarks.options import DialSettings, Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
@@ -57,6 +58,7 @@ for each in (
     CrowdSettings,
     GuardSettings,
     GuessSettings,
+    ListeningSettings,
     OverheadSettings,
     RetailSettings,
     SearchSettings,

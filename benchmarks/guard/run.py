@@ -4,7 +4,6 @@ The plain loop has no wrapper at all. The two plain runs are one before and one 
 that slows down is noticed. A guarded run begins with nothing known, so it pays for its own cold start.
 """
 
-import contextlib
 import dataclasses
 import os
 import time
@@ -25,6 +24,7 @@ from spec_envs.errors import HandlerFailed
 from spec_envs.extras import require
 from spec_envs.handling import CancelToken, as_handler
 from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
 
 _MILLISECONDS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 #: What the guard promises: no slower than by this share, or by this time a step, whichever is more.
@@ -144,8 +144,12 @@ def _plain_seconds(setup: Setup, steps: int) -> float:
 
 
 def _wrapped_seconds(setup: Setup, steps: int, *, guard: bool) -> tuple[float, Any]:
-    with SpeculativeWrapper(setup.env, setup.policy, guessers=setup.guessers, guard=guard) as env:
+    # New estimates: what a policy is like is known after its first wrapper.
+    env = SpeculativeWrapper(setup.env, setup.policy, guessers=setup.guessers, guard=guard, estimates=Estimates())
+    try:
         return _steps(env, env.act, steps), env.statistics
+    finally:
+        env.close()
 
 
 def _unguarded_seconds(setup: Setup, steps: int) -> float | None:
@@ -160,18 +164,20 @@ def _served(queue: Literal["fifo", "drop"], settings: GuardSettings) -> GuardRow
     require("bench guard --environment served", "servers")
     pace = Pace(first_token_s=settings.served_seconds)
     steps = (settings.served_plies + 1) // 2
-    with contextlib.ExitStack() as stack:
-        model = stack.enter_context(contextlib.closing(ChessModel()))
-        server = stack.enter_context(ModelServer(model, name="chess", pace=pace, slots=1, queue=queue))
-        chat = stack.enter_context(ChatModel("chess", base_url=server.base_url, max_retries=0))
-        player, guesser = ChatPolicy(chat, "chess"), BuiltinChessGuesser()
+    model = ChessModel()
+    server = ModelServer(model, name="chess", pace=pace, slots=1, queue=queue)
+    chat = ChatModel("chess", base_url=server.base_url, max_retries=0)
+    player, guesser = ChatPolicy(chat, "chess"), BuiltinChessGuesser()
 
-        def make() -> Setup:
-            env = gym.make("SpecChess-v0", opponent=player, max_plies=settings.served_plies, claim_draw=False)
-            return Setup(env, player, {"policy": guesser, "opponent": guesser})
+    def make() -> Setup:
+        env = gym.make("SpecChess-v0", opponent=player, max_plies=settings.served_plies, claim_draw=False)
+        return Setup(env, player, {"policy": guesser, "opponent": guesser})
 
-        row = _measure(f"one slot, {queue}", 1e3 * settings.served_seconds, make, steps)
-    return row
+    try:
+        return _measure(f"one slot, {queue}", 1e3 * settings.served_seconds, make, steps)
+    finally:
+        for each in (chat, server, model):
+            each.close()
 
 
 def _show(report: dict[str, Any]) -> None:
