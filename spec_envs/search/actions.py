@@ -30,17 +30,11 @@ _SHOWN = 200
 
 
 class Act(NamedTuple):
-    """A well-formed action.
+    """A well-formed action."""
 
-    Attributes:
-        name: "search", "lookup" or "finish".
-        argument: The argument, with runs of white space replaced by single spaces.
-        thought: The agent's reasoning, kept in the transcript; "" if the agent gave none.
-    """
-
-    name: str
-    argument: str
-    thought: str = ""
+    name: str  # "search", "lookup" or "finish"
+    argument: str  # the argument, with runs of white space replaced by single spaces
+    thought: str = ""  # the agent's reasoning, kept in the transcript; "" if the agent gave none
 
     def __str__(self) -> str:
         return f"{self.name}[{self.argument}]"

@@ -19,19 +19,12 @@ from spec_envs.tuning.report import Observation, Report, Trial, observation_spac
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """The complete state of an episode, as an immutable value.
+    """The complete state of an episode, as an immutable value."""
 
-    Attributes:
-        seed: Seed of the random parts of the measurements.
-        trials: The last windows, oldest first.
-        measured: The last measurement.
-        reference: The rewarded figure of the first valid window; ``None`` as long as no window was valid.
-    """
-
-    seed: int
-    trials: tuple[Trial, ...]
-    measured: Measurement
-    reference: float | None = None
+    seed: int  # seed of the random parts of the measurements
+    trials: tuple[Trial, ...]  # the last windows, oldest first
+    measured: Measurement  # the last measurement
+    reference: float | None = None  # the rewarded figure of the first valid window, if any
 
     @property
     def last(self) -> Trial:

@@ -57,17 +57,11 @@ METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Machine:
-    """The state of the machine during a window; all zero if the window was simulated.
+    """The state of the machine during a window; all zero if the window was simulated."""
 
-    Attributes:
-        load: Load average of the last minute, per core.
-        memory: Share of the memory in use, from 0 to 1.
-        context_switches: Context switches of all processes per second.
-    """
-
-    load: float = 0.0
-    memory: float = 0.0
-    context_switches: float = 0.0
+    load: float = 0.0  # load average of the last minute, per core
+    memory: float = 0.0  # share of the memory in use, from 0 to 1
+    context_switches: float = 0.0  # context switches of all processes per second
 
 
 class Workload(Protocol):

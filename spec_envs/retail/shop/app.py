@@ -15,14 +15,13 @@ database cannot be used now: nothing was carried out).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import itertools
 import json
 import random
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.asgi_server import Served
@@ -230,11 +229,8 @@ def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return Response(json.dumps(value), status, headers, media_type="application/json")
 
 
-@contextlib.contextmanager
-def serving(
-    database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0
-) -> Iterator[Served]:
-    """Serve the shop while the ``with`` block runs. Yields a value whose ``address`` is the shop's URL.
+def serving(database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0) -> Served:
+    """Serve the shop at an ``address`` until the returned value is closed, as at the end of a ``with`` block.
 
     Args:
         database: The shop's data.
@@ -246,5 +242,4 @@ def serving(
         InvalidConfiguration: The server cannot listen at the port.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
-    with Served(shop_app(database, faults), host=host, port=port) as served:
-        yield served
+    return Served(shop_app(database, faults), host=host, port=port)

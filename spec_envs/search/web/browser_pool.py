@@ -11,12 +11,7 @@ from spec_envs.search.web.chromium import Browser, BrowserDied
 
 
 class BrowserPool:
-    """Browsers for many threads. A thread of the pool starts the browsers one after the other, and replaces them.
-
-    Args:
-        start: Starts a browser.
-        size: How many browsers may run at once.
-    """
+    """Browsers for many threads: at most ``size``, which a thread of the pool ``start``s one by one, and replaces."""
 
     def __init__(self, start: Callable[[], Browser], size: int) -> None:
         self._start = start
@@ -30,11 +25,7 @@ class BrowserPool:
         self._closed = False
 
     def prepare(self) -> None:
-        """Start browsers in the background until ``size`` of them run.
-
-        Raises:
-            EnvClosed: The pool was closed.
-        """
+        """Start browsers in the background until ``size`` of them run; ``EnvClosed`` if the pool was closed."""
         with self._changed:
             if self._closed:
                 raise _closed()

@@ -70,11 +70,7 @@ def title_path(title: str) -> str:
 
 
 def check_number_of_tags(url: str, html: str) -> None:
-    """Check that a page is not too large to be parsed.
-
-    Raises:
-        HandlerFailed: The page has too many tags.
-    """
+    """Raise ``HandlerFailed`` if a page has too many tags to be parsed."""
     if html.count("<") > _MAX_TAGS:
         raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
 
