@@ -39,11 +39,7 @@ class BackgroundLoop:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop.
-
-        Raises:
-            EnvClosed: The loop was closed.
-        """
+        """The event loop; ``EnvClosed`` once it was closed."""
         with self._lock:
             return self._started()
 

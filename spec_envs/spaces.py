@@ -102,12 +102,7 @@ def _(space: PlainText, index: int, value: str, shared_memory: Any) -> None:
 
 
 class ActionText(AnyText):
-    """All values that an environment can read as an action. ``sample()`` draws one of ``samples``.
-
-    Args:
-        read: Reads an action; raises ``InvalidAction`` for a value that is not an action.
-        samples: Actions to draw from.
-    """
+    """All values that ``read`` can read as an action (no ``InvalidAction``). ``sample()`` draws one of ``samples``."""
 
     def __init__(self, read: Callable[[Any], object], samples: Sequence[str]) -> None:
         super().__init__()

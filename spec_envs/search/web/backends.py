@@ -176,8 +176,8 @@ class BrowserBackend(SiteBackend):
     def _interruptible(self, browser: Browser, cancel: CancelToken) -> Iterator[Callable[[], None]]:
         """Within the ``with`` block, cancelling the call stops the load of ``browser``; afterwards it does nothing.
 
-        Yields a callback for the moment when the browser has received the page. From then on the block has ``timeout_s``,
-        and then ends with ``TimeoutError``.
+        Yields a callback for the moment when the browser has received the page. If the block takes longer than
+        ``timeout_s`` from then on, it ends with ``TimeoutError``.
         """
         lock, loading, expired = threading.Lock(), [True], list[bool]()
 

@@ -28,13 +28,7 @@ WorkloadT = TypeVar("WorkloadT", bound=LiveWorkload)
 
 
 class KnobBackend(NotPicklable, Generic[WorkloadT]):
-    """Applies a setting knob by knob, reads each knob back, and runs the workload. One measurement at a time.
-
-    Args:
-        workload: The workload that runs.
-        knobs: The workload's knobs, with ``apply`` and ``read``.
-        effect: The effect of a measurement.
-    """
+    """Applies a setting knob by knob, reads each knob back, and runs the workload. One measurement at a time."""
 
     max_inflight = 1
     carries_over = False

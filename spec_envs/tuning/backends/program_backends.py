@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer, integer_or_none
+from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.pickling import NotPicklable
@@ -66,11 +66,9 @@ class ProgramSlot:
 
 
 class ProgramBackend(NotPicklable, Generic[WorkloadT]):
-    """Measures with a program on each set of cores. Subclasses say which program, and with which orders.
+    """Measures with a program on each of several sets of cores. Subclasses say which program, and with which orders.
 
-    Args:
-        workload: The workload that runs if the user does not choose one.
-        cores: The sets of cores. Each is a slot for one measurement at a time.
+    Each set of cores is a slot for one measurement at a time. ``workload`` runs if the user does not choose one.
     """
 
     effect = Effect.SAMPLE
@@ -279,8 +277,7 @@ class SqliteMix:
 
     def __post_init__(self) -> None:
         integer("rows", self.rows, least=1)
-        if not 0.0 <= self.reads <= 1.0:
-            raise InvalidConfiguration(f"reads must lie between 0 and 1, not {self.reads!r}")
+        number("reads", self.reads, least=0, most=1)
 
     @property
     def name(self) -> str:

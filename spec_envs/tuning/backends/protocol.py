@@ -56,22 +56,14 @@ class Backend(Protocol):
 
 
 def workload_for(backend: str, kind: type[WorkloadT], workload: Workload) -> WorkloadT:
-    """``workload``, which must be of the ``kind`` that the backend of this name runs.
-
-    Raises:
-        InvalidConfiguration: ``workload`` is of another kind.
-    """
+    """``workload``, or ``InvalidConfiguration`` if it is not of the ``kind`` that the backend of this name runs."""
     if not isinstance(workload, kind):
         raise InvalidConfiguration(f"the {backend} backend runs a {kind.__name__}, not {workload!r}")
     return workload
 
 
 def check_read_back(wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
-    """Check that each setting in ``found`` has the value that was set.
-
-    Raises:
-        HandlerFailed: A setting has another value.
-    """
+    """Raise ``HandlerFailed`` unless each setting in ``found`` has the value that was set."""
     for name, value in found.items():
         if value != wanted[name]:
             raise HandlerFailed(f"{name} was set to {wanted[name]!r}, but reads {value!r}")

@@ -57,7 +57,6 @@ class SysbenchCpu:
 #: Pins itself to cores and then becomes the command, whose threads inherit the cores. Ends with process argv[1].
 _PINNED = """
 import ctypes, os, signal, sys
-from spec_envs.pickling import NotPicklable
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 if os.getppid() == int(sys.argv[1]):  # otherwise that process has ended before prctl
     os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
@@ -187,11 +186,7 @@ def _ends(process: subprocess.Popen[str], within_s: float) -> bool:
 
 
 def read_output(output: str) -> Metrics:
-    """The figures that ``sysbench --histogram=on`` prints.
-
-    Raises:
-        HandlerFailed: A figure is missing in ``output``.
-    """
+    """The figures that ``sysbench --histogram=on`` prints; ``HandlerFailed`` if one is missing in ``output``."""
     rows = [(float(value), int(count)) for value, count in _ROW.findall(output)]
     mean, longest = (_figure(output, rf"^\s*{name}:\s*(\d+(?:\.\d+)?)\s*$") for name in ("avg", "max"))
     seconds = _figure(output, r"^\s*total time:\s*(\d+(?:\.\d+)?)s\s*$")
