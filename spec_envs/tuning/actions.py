@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spec_envs.errors import InvalidAction
 from spec_envs.json_files import parsed
+from spec_envs.spaces import AnyText
 from spec_envs.tuning.knobs import Knob, Setting, Value, defaults, setting_of
 
 Action = Mapping[str, Any] | str | NDArray[np.floating[Any]]
@@ -65,12 +66,12 @@ def action_space(knobs: tuple[Knob, ...], kind: str) -> spaces.Space[Any]:
     return spaces.Dict({knob.name: _space_of(knob) for knob in knobs})
 
 
-class SettingText(spaces.Text):
+class SettingText(AnyText):
     """Settings as JSON text. ``sample()`` draws a value for every knob."""
 
     def __init__(self, knobs: tuple[Knob, ...]) -> None:
+        super().__init__()
         self._knobs = knobs
-        super().__init__(1 << 20, min_length=2)
 
     def contains(self, x: Any) -> bool:
         """Whether ``x`` can be read as an action."""
@@ -79,10 +80,7 @@ class SettingText(spaces.Text):
         except InvalidAction:
             return False
 
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A random setting; with ``mask`` or ``probability``, as ``Text.sample``."""
-        if mask is not None or probability is not None:
-            return super().sample(mask, probability)
+    def _draw(self) -> str:
         return json.dumps({knob.name: knob.grid[self.np_random.integers(len(knob.grid))] for knob in self._knobs})
 
 

@@ -25,6 +25,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.asgi_server import Served
+from spec_envs.checks import number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
@@ -66,8 +67,7 @@ class Faults:
 
     def __post_init__(self) -> None:
         for kind, share in self._shares():
-            if not 0 <= share <= 1:
-                raise InvalidConfiguration(f"{kind} must lie in [0, 1], not {share!r}")
+            number(kind, share, least=0, most=1)
         if (total := sum(share for _, share in self._shares())) > 1:
             raise InvalidConfiguration(f"the shares of all faults add up to {total:g}, which is more than 1")
         if not 0 <= self.slow_s < float("inf"):

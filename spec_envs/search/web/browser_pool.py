@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed
+from spec_envs.closing import closed
+from spec_envs.errors import CallCancelled, HandlerFailed
 from spec_envs.handling import CancelToken
 from spec_envs.search.web.chromium import Browser, BrowserDied
 
@@ -28,7 +29,7 @@ class BrowserPool:
         """Start browsers in the background until ``size`` of them run; ``EnvClosed`` if the pool was closed."""
         with self._changed:
             if self._closed:
-                raise _closed()
+                raise closed("the backend")
             if self._starter is None:
                 self._starter = ThreadPoolExecutor(1, thread_name_prefix="browser-starter")
             while len(self._running) + self._num_starting < self._size:
@@ -98,7 +99,7 @@ class BrowserPool:
             while True:
                 cancel.raise_if_cancelled()
                 if self._closed:
-                    raise _closed()
+                    raise closed("the backend")
                 if self._idle:
                     return self._idle.pop()
                 if self._failure is not None and not self._running and not self._num_starting:
@@ -126,7 +127,3 @@ class BrowserPool:
                 self._running.add(browser)
                 self._idle.append(browser)
             self._changed.notify_all()
-
-
-def _closed() -> EnvClosed:
-    return EnvClosed("the browsers were closed; make a new backend")

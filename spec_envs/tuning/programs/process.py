@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from spec_envs.closing import closed
 from spec_envs.errors import EnvClosed, HandlerFailed
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.measurement import MeasureQuery
@@ -79,7 +80,7 @@ class Program:
             self._current = None
         cancel.raise_if_cancelled()
         if self._closed:  # then the answer is that of a window that was cut short
-            raise _closed()
+            raise closed("the backend")
         return answer
 
     @property
@@ -105,7 +106,7 @@ class Program:
     def _say(self, line: str) -> None:
         with self._lock:
             if self._closed:
-                raise _closed()
+                raise closed("the backend")
             try:
                 self._orders.write(line + "\n")
                 self._orders.flush()
@@ -118,7 +119,7 @@ class Program:
         except ValueError:  # the pipe was closed meanwhile
             line = ""
         if not line:
-            raise _closed() if self._closed else self._ended()
+            raise closed("the backend") if self._closed else self._ended()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise HandlerFailed(f"{self._name}: {answer['error']}")
@@ -127,7 +128,3 @@ class Program:
     def _ended(self) -> HandlerFailed:
         self.close()
         return HandlerFailed(f"the program {self._name} has ended with code {self._process.returncode}")
-
-
-def _closed() -> EnvClosed:
-    return EnvClosed("the backend was closed; make a new one")
