@@ -23,8 +23,10 @@ class _BadInput(click.ClickException):
     exit_code = 2
 
 
-class Commands(click.Group):
+class Commands(options.Group):
     """A group that shows errors without a traceback, except those that are bugs of this package."""
+
+    group_class = options.Group
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

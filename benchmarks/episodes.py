@@ -91,7 +91,9 @@ def folds_by(items: Sequence[T], group_of: Callable[[T], Any], count: int, noun:
     """
     groups = list(dict.fromkeys(map(group_of, items)))
     if len(groups) < count:
-        raise InvalidConfiguration(f"{count} folds need at least as many {noun}, and there are {len(groups)}: {groups}")
+        raise InvalidConfiguration(
+            f"--folds {count} needs at least {count} {noun}, and there are {len(groups)}: give fewer folds"
+        )
     folds = []
     for held_out in (set(groups[part::count]) for part in range(count)):
         known = [each for each in items if group_of(each) not in held_out]

@@ -242,6 +242,7 @@ def read_trajectories(path: Path | str) -> list[Trajectory]:
         return [_from_json(json.loads(line)) for line in text.split("\n") if line.strip()]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         wrong = f"an entry has no key {error}" if isinstance(error, KeyError) else str(error)
+        wrong = "an entry is not an object" if isinstance(error, AttributeError) else wrong
         raise InvalidConfiguration(
             f"{path} holds no trajectories: {wrong}. It must be a JSON list from tau-bench (of {{task_id, reward, "
             "traj}), or hold one JSON object a line ({task, reward, tools, events})"

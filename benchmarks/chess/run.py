@@ -35,6 +35,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.handling import Usage
 from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
@@ -52,7 +53,7 @@ class Replay(Speculated):
 
 
 class ChessBench(Closing):
-    """Replays games with the same settings; each has a guesser of its own, so that no game learns from another.
+    """Replays games with the same settings; each has a guesser of its own, which has learned from no other game.
 
     Use it in ``with``, or ``close`` it: it may own a chess engine.
 
@@ -66,10 +67,13 @@ class ChessBench(Closing):
             _check(game, settings)
         self.games = tuple(games)
         self.settings = settings
+        self._estimates = settings.kept()
         self._pool: EnginePool | None = None
         self._choices: dict[str, list[Choice]] = {}
         if settings.fit == "leave-one-out" and len(games) < 2:
-            raise InvalidConfiguration("fit 'leave-one-out' needs at least two games, to fit to the others")
+            raise InvalidConfiguration(
+                "--fit leave-one-out fits the model to all other games, so --games must name at least two"
+            )
         if settings.guesses in ("stockfish", "union") or (
             settings.guesses == "move-model" and stockfish_is_installed()
         ):
@@ -84,12 +88,14 @@ class ChessBench(Closing):
             InvalidConfiguration: The game is over by the rules before the plies asked for.
         """
         runtime = runtime_of(self.settings.clock)
-        with speculative_env(game, self.settings, self.guesser(game), runtime) as env:
+        guesser = self.guesser(game)
+        with speculative_env(game, self.settings, guesser, runtime, self._estimates) as env:
             episode = play(env, env.act, seed=self.settings.seed, now=runtime.now, on_step=on_step)
         moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
         if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
             raise InvalidConfiguration(
-                f"{game.name} is over by the rules after {len(moves)} plies, so plies cannot be {self.settings.plies}"
+                f"{game.name} is over by the rules after {len(moves)} half moves, and --plies is "
+                f"{self.settings.plies}: give --plies {len(moves)} or less"
             )
         figures = figures_of(
             env.statistics,
@@ -151,7 +157,11 @@ def plain_env(game: RecordedGame, settings: ChessSettings) -> gym.Env[Any, Any]:
 
 
 def speculative_env(
-    game: RecordedGame, settings: ChessSettings, guesser: Guesser, runtime: Runtime
+    game: RecordedGame,
+    settings: ChessSettings,
+    guesser: Guesser,
+    runtime: Runtime,
+    estimates: Estimates | None = None,
 ) -> SpeculativeWrapper[Any, Any]:
     """The environment of a replay with speculation; the record plays both sides."""
     return SpeculativeWrapper(
@@ -161,6 +171,8 @@ def speculative_env(
         k=settings.k,
         limits=settings.limits,
         runtime=runtime,
+        estimates=estimates,
+        guard=False,
     )
 
 
@@ -186,12 +198,18 @@ def game_name(game: RecordedGame) -> str:
 
 def _check(game: RecordedGame, settings: ChessSettings) -> None:
     if settings.plies > len(game.plies):
-        raise InvalidConfiguration(f"{game.name} has {len(game.plies)} plies, so plies cannot be {settings.plies}")
+        raise InvalidConfiguration(
+            f"{game.name} has {len(game.plies)} half moves, and --plies is {settings.plies}: give --plies "
+            f"{len(game.plies)} or less"
+        )
     if settings.guesses == "recorded":
         known = sorted({k for ply in game.plies for k in ply.guesses})
         if settings.k not in known:
-            others = f"only for k = {', '.join(map(str, known))}" if known else "nor for any other k"
-            raise InvalidConfiguration(f"{game.name} holds no recorded guesses for k = {settings.k}, {others}")
+            way_out = f"give --k {' or '.join(map(str, known))}, or other guesses" if known else "give other guesses"
+            raise InvalidConfiguration(
+                f"{game.name} holds no recorded guesses for --k {settings.k}: {way_out} (--guesses stockfish or "
+                f"builtin)"
+            )
 
 
 #: How often the players choose the best move of the built-in engine, its second best, and so on.
@@ -231,7 +249,9 @@ _COLUMNS = {
 }
 
 
-def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None) -> None:
+def run(
+    settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None
+) -> dict[str, Any]:
     """Replay the recorded games in the files, and report.
 
     Raises:
@@ -247,7 +267,7 @@ def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Pat
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
-    publish(report, json_file, lambda found: _show(found, settings))
+    return publish(report, json_file, lambda found: _show(found, settings))
 
 
 def _show(report: dict[str, Any], settings: ChessSettings) -> None:

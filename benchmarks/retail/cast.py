@@ -157,9 +157,10 @@ def tasks_of(settings: RetailSettings, split: str | None = None) -> tuple[Task, 
         return load_tasks(settings.task_file, split)
     files = sorted(settings.data.glob("tasks*.json"))
     if len(files) != 1:
-        found = ", ".join(each.name for each in files) or "none"
+        found = f"several: {', '.join(each.name for each in files)}" if files else "none"
         raise InvalidConfiguration(
-            f"{settings.data} should hold exactly one file tasks*.json, and holds {found}; give --task-file"
+            f"the tasks are read from the file tasks*.json in {settings.data}, which holds {found}; name the file with "
+            f"--task-file"
         )
     return load_tasks(files[0], split)
 

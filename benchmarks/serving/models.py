@@ -47,11 +47,13 @@ def served_model(name: str) -> Callable[..., Any]:
         return known[name]()
     module, _, attribute = name.partition(":")
     if not attribute:
-        raise InvalidConfiguration(f"a policy to serve is one of {', '.join(known)} or MODULE:NAME, not {name!r}")
+        raise InvalidConfiguration(
+            f"--policy must be {', '.join(known)}, or a function of yours as MODULE:NAME, not {name!r}"
+        )
     try:
         found = functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
     except Exception as error:  # the module is the user's, and may raise anything
-        raise InvalidConfiguration(f"there is no {name!r} to serve: {type(error).__name__}: {error}") from error
+        raise InvalidConfiguration(f"--policy {name} cannot be imported: {type(error).__name__}: {error}") from error
     if not callable(found) or isinstance(found, type):
         raise InvalidConfiguration(f"{name!r} must be a handler of ChatRequest, such as a function, not {found!r:.200}")
     return found

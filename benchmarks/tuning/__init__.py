@@ -59,13 +59,20 @@ class TuningSettings(ClockSettings):
     def check(self) -> None:
         """Check that backend, clock, knobs and actor go together."""
         if self.beside == self.mode:
-            raise InvalidConfiguration(f"beside must be another mode than mode, which is {self.mode!r} already")
+            raise InvalidConfiguration(
+                f"--mode and --beside are both {self.mode}: name two modes to compare, or leave out --beside"
+            )
         if self.clock == "virtual" and self.backend != "simulated":
-            raise InvalidConfiguration(f"the backend {self.backend!r} is real; give --clock wall")
+            raise InvalidConfiguration(
+                f"--backend {self.backend} measures this machine, on which waiting takes real time: give --clock wall"
+            )
         if self.knobs > 1 and self.backend != "simulated":
-            raise InvalidConfiguration(f"--knobs {self.knobs} are those of a made-up machine; give --backend simulated")
+            raise InvalidConfiguration(
+                f"--knobs {self.knobs} is for a made-up machine, and --backend {self.backend} is a real one: give "
+                f"--backend simulated, or leave out --knobs"
+            )
         if self.actor == "best" and self.backend not in ROUND_ROBIN:
             raise InvalidConfiguration(
-                f"the best setting of {self.backend!r} is not known; give an actor that searches for it: "
-                f"--actor gp, climb or random"
+                f"--actor best knows the best setting, and nobody knows that of --backend {self.backend}: give a "
+                f"tuner that searches for it, --actor gp, climb or random"
             )

@@ -36,7 +36,7 @@ _COLUMNS = {
 }
 
 
-def run(settings: TuningSettings, json_file: Path | None) -> None:
+def run(settings: TuningSettings, json_file: Path | None) -> dict[str, Any]:
     """Run the episodes and report.
 
     Raises:
@@ -57,7 +57,7 @@ def run(settings: TuningSettings, json_file: Path | None) -> None:
     if beside is not None:
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
-    publish(report, json_file, lambda _: _show(runs, settings))
+    return publish(report, json_file, lambda _: _show(runs, settings))
 
 
 def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
@@ -144,7 +144,9 @@ def _check_picture(target: Path) -> None:
     """Fail before the episodes are run rather than after them."""
     known = _new_figure().canvas.get_supported_filetypes()
     if target.suffix[1:].lower() not in known:
-        raise InvalidConfiguration(f"the name of a picture must end with .png, .svg or the like, not {str(target)!r}")
+        raise InvalidConfiguration(
+            f"--plot draws a picture, whose name must end with .png, .svg or the like, not {str(target)!r}"
+        )
 
 
 def plot(runs: dict[str, list[TuningRun]], settings: TuningSettings, target: Path) -> None:

@@ -123,7 +123,7 @@ class TestSettings:
         limits = ChessSettings(rules="paper", k=5).limits
         assert (limits.max_depth, limits.max_inflight, limits.windows_ahead) == (1, 5, False)
         assert ChessSettings(rules="paper", k=5, max_inflight=2).limits.max_inflight == 2
-        with pytest.raises(InvalidConfiguration, match="max_depth"):
+        with pytest.raises(InvalidConfiguration, match="max-depth"):
             ChessSettings(rules="paper", max_depth=3)
 
     @pytest.mark.parametrize(
@@ -164,14 +164,14 @@ class TestBadInput:
         [
             (["--k", 0], "--k"),
             (["--plies", 0], "--plies"),
-            (["--plies", 9], "has 8 plies"),
+            (["--plies", 9], "has 8 half moves, and --plies is 9: give --plies 8 or less"),
             (["--speed", 0], "--speed"),
             (["--speed", -1], "--speed"),
             (["--speed", "nan", "--clock", "wall"], "speed"),
             (["--guesses", "nobody"], "--guesses"),
-            (["--guesses", "recorded", "--k", 3], "k = 3"),
-            (["--rules", "paper", "--max-depth", 2], "max_depth"),
-            (["--guesses", "move-model", "--fit", "leave-one-out"], "at least two games"),
+            (["--guesses", "recorded", "--k", 3], "no recorded guesses for --k 3: give "),
+            (["--rules", "paper", "--max-depth", 2], "--max-depth cannot be 2: leave it out, or give --rules tree"),
+            (["--guesses", "move-model", "--fit", "leave-one-out"], "--games must name at least two"),
             (["--fit", "leave-one-out"], "move-model"),
             (["--json", "no/such/folder/result.json"], "no/such/folder"),
         ],
@@ -216,6 +216,6 @@ class TestRecordedGames:
 
     def test_a_tree_saves_twice_as_much(self):
         games = [RecordedGame.load(path) for path in sorted(RECORDS.glob("*.json"))]
-        mean = mean_of(replay_all(games, guesses="recorded", max_inflight=8))
+        mean = mean_of(replay_all(games, guesses="recorded", max_inflight=8, selectivity=0.02))
         assert mean["saved"] >= 0.39
         assert mean["lossless"] == 1

@@ -225,3 +225,27 @@ class TestCrowd:
         assert report["checks"] == {"same_observations": True, "limits_kept": True, "nothing_left": True}
         assert report["config"]["episodes"] == 3
         assert report["speculative"]["hit_rate"] > 0
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, command in group.commands.items():
+        here = (*path, name)
+        found += commands(command, here) if isinstance(command, click.Group) else [here]
+    return found
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_every_help_is_in_whole_sentences(path: tuple[str, ...]) -> None:
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert "..." not in result.output.replace("[ARGS]...", "").replace("FILE...", "")
+    assert "None" not in result.output
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+    assert command.help and command.help.strip().endswith((".", ").")) and command.help[0].isupper()
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help and option.help.partition("  [default")[0].endswith("."), option.name

@@ -118,7 +118,7 @@ class TestCommand:
     def test_too_few_tasks_for_the_folds(self, file):
         result = run("--trajectories", file, "--folds", 50)
         assert result.exit_code == 2
-        assert "50 folds need at least as many tasks, and there are 12" in result.output
+        assert "--folds 50 needs at least 50 tasks, and there are 12" in result.output
 
     def test_a_file_without_calls(self, tmp_path):
         path = tmp_path / "empty.jsonl"

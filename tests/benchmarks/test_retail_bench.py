@@ -102,10 +102,10 @@ class TestReport:
             (("--data", "."), "give --tasks tau-bench, or leave out --data"),
             (("--split", "train"), "give --folds to learn from a part of them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
-            (("--tasks", "tau-bench", "--data", "."), "should hold exactly one file tasks*.json, and holds none"),
+            (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with --task-file"),
             (("--guesses", "llm"), "--guesses llm needs --model NAME"),
             (("--model", "x"), "--guesses union has no chat model: give --guesses llm, or leave out --model"),
-            (("--num-tasks", 2, "--folds", 9), "9 folds need at least as many customers"),
+            (("--num-tasks", 2, "--folds", 9), "--folds 9 needs at least 9 customers, and there are 2"),
         ],
     )
     def test_refuses_what_makes_no_sense(self, args, message, tmp_path, monkeypatch):

@@ -96,7 +96,10 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "what"),
         [
-            (["--episodes", "embedded", "--guesses", "union"], "need recorded episodes"),
+            (
+                ["--episodes", "embedded", "--guesses", "union"],
+                "--guesses union needs recorded guesses: give --episodes FILE",
+            ),
             (["--episodes", "nowhere.json"], "nowhere.json"),
             (["--episodes", "embedded", "--agent-seconds", 0], "agent-seconds"),
         ],

@@ -424,8 +424,8 @@ class TestCommand:
         ("source", "message"),
         [
             ("def f(request): return 'Hello!'", None),
-            ("def f(:", r"there is no 'my_model:f' to serve: SyntaxError: .*my_model.py, line 1"),
-            ("raise RuntimeError('no weights')", "there is no 'my_model:f' to serve: RuntimeError: no weights"),
+            ("def f(:", r"--policy my_model:f cannot be imported: SyntaxError: .*my_model.py, line 1"),
+            ("raise RuntimeError('no weights')", "--policy my_model:f cannot be imported: RuntimeError: no weights"),
         ],
     )
     def test_a_module_where_the_command_is_run(self, tmp_path, source, message):

@@ -67,13 +67,16 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("args", "wrong"),
         [
-            (["--backend", "eevdf"], "the backend 'eevdf' is real; give --clock wall"),
+            (["--backend", "eevdf"], "on which waiting takes real time: give --clock wall"),
             (["--backend", "eevdf", "--clock", "wall", "--knobs", 3], "give --backend simulated"),
-            (["--backend", "sqlite", "--clock", "wall"], "the best setting of 'sqlite' is not known"),
+            (
+                ["--backend", "sqlite", "--clock", "wall"],
+                "nobody knows that of --backend sqlite: give a tuner that searches",
+            ),
             (["--start", 1000], "start: slice_ms must be a number from 0.1 to 100 ms"),
-            (["--mode", "actor", "--beside", "actor"], "beside must be another mode than mode, which is 'actor'"),
-            (["--plot", "curves.docx"], "the name of a picture must end with .png"),
-            (["--plot", "-"], "the name of a picture must end with .png"),
+            (["--mode", "actor", "--beside", "actor"], "--mode and --beside are both actor: name two modes to compare"),
+            (["--plot", "curves.docx"], "--plot draws a picture, whose name must end with .png"),
+            (["--plot", "-"], "--plot draws a picture, whose name must end with .png"),
         ],
     )
     def test_says_what_does_not_go_together(self, args, wrong):

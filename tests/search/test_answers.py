@@ -363,6 +363,27 @@ def test_what_leads_nowhere_is_given_up_alike(make):
                 site.asked.clear()
 
 
+@pytest.mark.parametrize("make", BACKENDS)
+def test_an_encoding_that_was_not_asked_for_is_refused_alike(make):
+    """A browser alone would announce "br" and "zstd" too; the requests of both backends announce gzip, and no other."""
+    announced: set[str] = set()
+
+    def encoded(name: str) -> Any:
+        def answer(request: Any) -> None:
+            announced.add(request.headers["Accept-Encoding"])
+            send(request, article("x"), Content_Encoding=name)
+
+        return answer
+
+    names = ["br", "zstd", "compress", "gzip, br", "exi"]
+    answers = {search_path(name): encoded(name) for name in names}
+    with HostileSite(answers) as site, make(site.url, settings=QUICK) as backend:
+        for name in names:
+            with pytest.raises(HandlerFailed, match=f"answered in the encoding '{name}', which was not asked for"):
+                ask(backend, name)
+    assert announced == {"gzip"}
+
+
 WAITS = [
     "100000",
     "61",

@@ -12,7 +12,7 @@ import pytest
 
 from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import SpeculativeWrapper, Trace
+from spec_envs.wrappers import Limits, SpeculativeWrapper, Trace
 from spec_envs.wrappers.handlers import with_latency
 from tests.wrappers.loops import RUNTIMES, Answers, choose, make, play, virtual  # noqa: F401  (a fixture)
 
@@ -91,6 +91,24 @@ def test_lineage_leads_back_to_a_node_that_was_the_root():
     assert len(set(committed)) == len(committed)
     assert not discarded & set(committed)
     assert any(event.parent is not None and event.probability < 1 for event in events if event.probability)
+
+
+def test_episodes_effects_and_the_ranks_of_right_guesses_are_in_the_trace():
+    trace = list(busy().trace)
+    assert trace[0].kind == "reset"
+    assert sum(event.kind == "reset" for event in trace) == 3
+    assert {(event.handler, event.effect) for event in trace if event.kind == "start"} == {
+        ("world", "sample"),
+        ("policy", "sample"),
+    }
+    # Half guesses 0 first and then 1, of which one is always right
+    assert {(event.outcome, event.rank) for event in trace if event.kind == "commit"} >= {("hit", 0), ("hit", 1)}
+    assert all(event.rank is None for event in trace if event.outcome == "miss")
+
+
+def test_ranks_are_in_the_trace_also_without_calibration():
+    trace = busy(limits=Limits(calibrate=False)).trace
+    assert {event.rank for event in trace if event.kind == "commit"} >= {0, 1}
 
 
 def test_costs_of_calls_are_in_the_trace_and_add_up():

@@ -37,6 +37,10 @@ class Ledger:
         self.waited_s = 0.0
         self._waiting_since: float | None = None
 
+    def reset(self, now: float) -> None:
+        """Record that an episode begins."""
+        self.trace.add_reset(now)
+
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def started(self, now: float, run: Run, root: Node | None) -> None:
@@ -80,7 +84,7 @@ class Ledger:
         self._counts["hits"] += node.hit
         self._counts["loose_matches"] += command.child.lossy
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
-        self.trace.add(now, "commit", node=node, outcome=outcome)
+        self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank)
         if run is None:
             return
         self.sequential_s += run.ended_at - run.started_at

@@ -18,9 +18,10 @@ class TraceEvent:
 
     Args:
         time_s: When it happened, on the runtime's clock.
-        kind: ``start`` and ``end`` of a call, ``cancel`` (its handler was told to stop), ``commit`` (the episode moved
-            on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the real environment did not do
-            what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a loose match was checked).
+        kind: ``reset`` (an episode begins), ``start`` and ``end`` of a call, ``cancel`` (its handler was told to stop),
+            ``commit`` (the episode moved on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the
+            real environment did not do what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a
+            loose match was checked).
         handler: Name of the handler.
         node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
             episode's first node.
@@ -32,6 +33,9 @@ class TraceEvent:
         tokens_in, tokens_out, money: Spent by the call until it ended.
         error: Text of the exception that was raised.
         prefetch: For ``start``: true for a read that a prefetcher has guessed.
+        effect: For ``start``: the effect of the call.
+        rank: For ``commit``: how many guesses its guesser held for likelier than the one that was right; ``None`` if
+            none was.
     """
 
     time_s: float
@@ -49,6 +53,8 @@ class TraceEvent:
     money: float = 0.0
     error: str | None = None
     prefetch: bool | None = None
+    effect: str | None = None
+    rank: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""
@@ -81,6 +87,7 @@ class Trace:
         probability: float | None = None,
         error: str | None = None,
         prefetch: bool | None = None,
+        rank: int | None = None,
     ) -> None:
         """Add an event that concerns ``node`` and ``run``."""
         if node is None and run is not None and run.nodes:
@@ -108,8 +115,14 @@ class Trace:
                 usage.money,
                 error,
                 prefetch,
+                call.effect.value if call is not None and kind == "start" else None,
+                rank,
             )
         )
+
+    def add_reset(self, time_s: float) -> None:
+        """Add that an episode begins."""
+        self._events.append((time_s, "reset", ""))
 
     def add_played(
         self, handler: str, started_at: float, ended_at: float, usage: Usage, error: BaseException | None

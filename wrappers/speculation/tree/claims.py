@@ -36,21 +36,30 @@ class Claims:
                 guess if known is None else Guess(known.response, min(1.0, known.probability + guess.probability))
             )
         merged = _best_first(merged)
-        if not self._calibrate or node.side_branch is not None or node.call is None:
+        if node.side_branch is not None or node.call is None:
             return merged
         claims = [guess.probability for guess in merged.values()]
         if claims and node.alive and not node.answered:
             self._claims[node] = dict(zip(merged, claims, strict=True))
+        if not self._calibrate:
+            return merged
         corrected = self._guessers[node.call.handler].calibration.corrected(claims)
         pairs = zip(merged.items(), corrected, strict=True)
         return _best_first({key: Guess(guess.response, probability) for (key, guess), probability in pairs})
 
-    def learn(self, node: Node, key: Hashable) -> None:
-        """The response to ``node`` is final, and is the one that was guessed under ``key``, if any was."""
+    def learn(self, node: Node, key: Hashable) -> int | None:
+        """The response to ``node`` is final, and is the one that was guessed under ``key``, if any was.
+
+        Returns:
+            How many guesses were claimed to be likelier than the right one; ``None`` if none was right.
+        """
         claims = self._claims.get(node)
-        if claims and node.call is not None:
-            right = list(claims).index(key) if key in claims else None
+        if not claims or node.call is None:
+            return None
+        right = list(claims).index(key) if key in claims else None
+        if self._calibrate:
             self._guessers[node.call.handler].calibration.observe(list(claims.values()), right)
+        return right
 
     def forget(self, node: Node) -> None:
         """``node`` is no longer part of the tree."""

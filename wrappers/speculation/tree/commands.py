@@ -45,6 +45,7 @@ class Committed:
         run: The execution that gave the response; ``None`` where the user chose it instead (an action of their own).
         shared: Whether a response of that execution was committed before (a ``READ``).
         predicted: Whether a guesser was to predict the response.
+        rank: How many guesses were claimed to be likelier than the one that was right; ``None`` if none was right.
     """
 
     node: Node
@@ -53,6 +54,7 @@ class Committed:
     run: Run | None
     shared: bool
     predicted: bool
+    rank: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
