@@ -73,7 +73,8 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             ``observe``.
 
     All other options mean what they mean for ``SpeculativeWrapper``; prefetchers are plain functions. With
-    ``max_inflight=0`` and no guessers, this is the plain loop.
+    ``max_inflight=0`` and no guessers, this is the plain loop. The guard also gives way where the event loop is late.
+    Its plain steps go through the tree too, which then starts and guesses nothing, so that a cancelled step can go on.
 
     Info:
         ``info["speculation"]``: as for ``SpeculativeWrapper``.
@@ -99,6 +100,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
+        guard: bool | None = None,
         estimates: Estimates | str | os.PathLike[str] | None = None,
     ) -> None:
         self._runtime = AsyncioRuntime()
@@ -115,6 +117,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             rehearse=rehearse,
             prove_every=prove_every,
             max_trace_events=max_trace_events,
+            guard=guard,
             estimates=estimates,
         )
         self._session = Session(env, options, type(self).__name__, on_forks=True)

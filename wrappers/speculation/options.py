@@ -15,6 +15,7 @@ from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.kept_estimates import load, recall, remember, save
 from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.episode import prefetch_of
@@ -104,7 +105,7 @@ class SessionOptions:
 
     @property
     def _is_on_the_wall_clock(self) -> bool:
-        return self.runtime == "threads" or isinstance(self.runtime, ThreadRuntime)
+        return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
 
     def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:
         """Return what is known beforehand of the handlers of ``env``."""

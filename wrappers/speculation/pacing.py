@@ -89,7 +89,7 @@ class Pacing:
         self._before, self._began = self._sums(), (self._runtime.now(), self._runtime.cpu_s())
         self.is_settled = not is_leftover or guard.mode is Mode.AHEAD
 
-    def end_cycle(self, *, is_warm: bool, is_late: bool) -> None:
+    def end_cycle(self, *, is_warm: bool) -> None:
         """A cycle has ended; the guard's mode is that of the next one."""
         guard = self.guard
         assert guard is not None
@@ -106,7 +106,7 @@ class Pacing:
         )
         self._before, self._began = after, began
         self.controls.add(cycle)
-        guard.ended(cycle, is_warm=is_warm, is_late=is_late)
+        guard.ended(cycle, is_warm=is_warm, is_late=self._runtime.is_late)
 
     def add_to(self, statistics: Statistics) -> Statistics:
         """``statistics`` with the times of this object."""

@@ -93,8 +93,7 @@ class Session:
                 greatest_usage=self._greatest_usage,
                 watches_crowds=guard is not None,
             )
-            if self.trust.is_withdrawn:
-                tree.pause(True)
+            tree.pause(self.trust.is_withdrawn or (guard is not None and guard.mode is not Mode.AHEAD))
             return tree
 
         runtime = make_runtime(options.runtime)
@@ -103,10 +102,10 @@ class Session:
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         self.plain = PlainLoop(
-            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled
+            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
         )
         if guard is not None:
-            self._ahead = guard.mode is Mode.AHEAD or on_forks
+            self._ahead = guard.mode is Mode.AHEAD
         self._last: Transition | None = None
         self._acted: Any = None
         self._counted = (0, 0, 0)
@@ -352,11 +351,11 @@ class Session:
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
         place = self._place
-        self._ahead = ahead or self._awaited
+        self._ahead = ahead
+        self.driver.pause(not ahead)
         while self.plain.made:
             self.driver.made(*self.plain.made.popleft())
         if self._awaited:
-            self.driver.pause(not ahead)
             self.driver.rebase(self.driver.root)
         elif place is not None:
             self._put(place, ahead)
@@ -380,7 +379,7 @@ class Session:
     def _end_cycle(self, guard: Guard) -> None:
         """A step has ended: have the guard look at it, and do what the guard wants of the next one."""
         before, pacing, guessing = guard.mode, self.pacing, self.driver.guessing
-        pacing.end_cycle(is_warm=guessing.is_warm, is_late=False)
+        pacing.end_cycle(is_warm=guessing.is_warm)
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
             guessing.warm()
         changes = (guard.mode is Mode.AHEAD) != (before is Mode.AHEAD)
