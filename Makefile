@@ -29,8 +29,14 @@ check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and 
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest -q -m docs
 
-conformance: $(VENV)/.installed-test ## Play 2,000 episodes of random reads and writes: no read may be stale (minutes)
-	$(BIN)/python -m tests.wrappers.store --episodes 2000
+# CI plays a short form: a few episodes, in one of every so many environments.
+STORE_EPISODES ?= 2000
+EPISODES ?= 10000
+EVERY ?= 1
+
+conformance: $(VENV)/.installed-conformance ## Play 10,000 episodes in environments of others, 2,000 of reads and writes (minutes)
+	$(BIN)/python -m tests.wrappers.store --episodes $(STORE_EPISODES)
+	$(BIN)/python -m tests.conformance --episodes $(EPISODES) --every $(EVERY)
 
 docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs/design.svg anew
 	$(BIN)/python scripts/api_page.py
@@ -44,7 +50,8 @@ clean: ## Remove what the targets above made
 $(VENV)/.installed-base: EXTRA =
 $(VENV)/.installed-test: EXTRA = [test]
 $(VENV)/.installed-dev: EXTRA = [dev]
-$(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-conformance: EXTRA = [conformance]
+$(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.installed-conformance: pyproject.toml | $(BIN)/python
 	@echo "installing spec-envs$(EXTRA) into $(VENV) ..."
 	@$(PIP) install --editable '.$(EXTRA)'
 	@touch $@

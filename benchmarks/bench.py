@@ -13,7 +13,7 @@ from spec_envs.benchmarks import options
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guess import GuessSettings
-from spec_envs.benchmarks.options import Group, Settings, options_of
+from spec_envs.benchmarks.options import DialSettings, Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.search import SearchSettings
@@ -35,10 +35,19 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
         # Late, so that --help and completion are quick.
         module = importlib.import_module(f"{settings.__module__}.run")
         names = [field.name for field in dataclasses.fields(settings)]
-        module.run(settings(**{each: given.pop(each) for each in names}), **given)
+        chosen = settings(**{each: given.pop(each) for each in names})
+        if given.pop("swept", False) and isinstance(chosen, DialSettings):
+            from spec_envs.benchmarks.sweep import sweep
+
+            sweep(module.run, chosen, **given)
+        else:
+            module.run(chosen, **given)
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
-    command = options_of(settings)(options.json_file(command))
+    command = options.json_file(command)
+    if issubclass(settings, DialSettings):
+        command = options.with_sweep(command)
+    command = options_of(settings)(command)
     bench.command(name, help=settings.__doc__, params=list(more))(command)
 
 

@@ -18,6 +18,7 @@ import click
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
+from spec_envs.wrappers.estimates import Estimates
 
 Clock = Literal["virtual", "wall"]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -133,8 +134,67 @@ class SpeculationSettings(Settings):
         return f"k={self.k}, up to {self.limits.max_inflight} speculative calls in flight"
 
 
+def selectivity(default: float) -> Any:
+    """How sure speculation has to be."""
+    return setting(
+        default,
+        "How sure speculation has to be: the least odds of a call, times the share of it that fits in before its "
+        "response is needed. 0: start everything.",
+        ge=0,
+    )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClockSettings(SpeculationSettings):
+class DialSettings(Settings):
+    """Base of the settings of experiments that show what speculation costs: how much it may cost."""
+
+    selectivity: float = selectivity(0.1)
+    money_per_s: float | None = setting(
+        None,
+        "In place of --selectivity: what a second of waiting is worth, in money. 0: only calls that are certain start.",
+        ge=0,
+        default_text="--selectivity",
+    )
+    token_ratio: float | None = setting(
+        None,
+        "In place of --selectivity: the wanted tokens, relative to no speculation, cancelled calls charged in full.",
+        ge=1,
+        default_text="--selectivity",
+    )
+
+    def kept(self) -> Estimates | None:
+        """What is known of handlers and guessers, where it is kept from one episode to the next.
+
+        It is kept for a ratio alone, which is held over many episodes; else every episode begins with nothing known.
+        """
+        return None if self.token_ratio is None else Estimates()
+
+    def dialled(self, limits: Limits) -> Limits:
+        """``limits`` with the dial of these settings."""
+        return dataclasses.replace(
+            limits, selectivity=self.selectivity, money_per_s=self.money_per_s, token_ratio=self.token_ratio
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchSettings(SpeculationSettings, DialSettings):
+    """Base of the settings of experiments with a ``SpeculativeWrapper``."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the speculation; subclasses add their own."""
+        return self.dialled(super().limits)
+
+    @property
+    def title(self) -> str:
+        """What titles say of ``k``, ``limits`` and the dial."""
+        dials = ("money_per_s", "token_ratio", "selectivity")
+        dial = next(name for name in dials if getattr(self, name) is not None)
+        return f"{super().title}, {dial}={getattr(self, dial):g}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClockSettings(BenchSettings):
     """Base of the settings of experiments that run on a virtual clock or on the wall clock."""
 
     clock: Clock = setting(
@@ -239,6 +299,13 @@ def games(help: str) -> list[click.Parameter]:
     ]
 
 
+#: The option ``--sweep`` of experiments with a dial.
+with_sweep = click.option(
+    "--sweep",
+    "swept",
+    is_flag=True,
+    help="Run at one selectivity after the other, and show what is saved at which cost; in JSON: sweep.",
+)
 #: The option ``--json`` of every experiment.
 json_file = click.option(
     "--json",

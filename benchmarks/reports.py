@@ -171,12 +171,17 @@ def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
-def publish(report: dict[str, Any], json_file: Path | None, show: Callable[[dict[str, Any]], None]) -> None:
-    """Write a report to a file as JSON (``-``: to standard output), or ``show`` it to a person if there is no file."""
+def publish(report: dict[str, Any], json_file: Path | None, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Write a report to a file as JSON (``-``: to standard output), or ``show`` it to a person if there is no file.
+
+    Returns:
+        The report.
+    """
     if json_file is None:
         show(report)
     else:
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
+    return report
 
 
 def write_text(text: str, target: Path) -> None:

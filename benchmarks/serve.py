@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -37,6 +37,10 @@ class _ModelSettings(Pace):
         default_text="no limit",
     )
     per_s: float = setting(60.0, "The time of --max-calls, in seconds.", gt=0)
+    slots: int | None = setting(None, "Answer this many requests at once.", ge=1, default_text="all")
+    queue: Literal["fifo", "drop"] = setting(
+        "fifo", "What a request does that finds no free slot: wait for its turn, or drop the oldest request (drop)."
+    )
 
 
 @click.command("serve-model")
@@ -64,7 +68,16 @@ def serve_model(policy: str, host: str, port: int, name: str | None, **given: An
     limit = None if pace.max_calls is None else (pace.max_calls, pace.per_s)
     with (
         contextlib.suppress(KeyboardInterrupt),
-        ModelServer(policy, name=name, host=host, port=port, pace=pace, rate_limit=limit) as server,
+        ModelServer(
+            policy,
+            name=name,
+            host=host,
+            port=port,
+            pace=pace,
+            rate_limit=limit,
+            slots=pace.slots,
+            queue=pace.queue,
+        ) as server,
     ):
         click.echo(server.base_url)
         click.echo(f"model {server.name}; statistics at {server.address}/stats; Ctrl-C ends it", err=True)

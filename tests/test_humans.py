@@ -256,7 +256,7 @@ class TestCommands:
         )
         assert code == 0, shown
         assert shown.count("The agent plays") == 2 and shown.count("s after you; it has thought for 0.1 s]") == 2
-        assert "'x' is not a legal move here" in shown
+        assert "'x' is not one legal move here" in shown
         assert "You waited" in shown and "The game ends: that was the last move." in shown
 
     def test_retail(self):

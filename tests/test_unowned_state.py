@@ -81,7 +81,7 @@ def test_a_simulation_that_is_known_by_a_number_is_not_copied(monkeypatch, name)
     monkeypatch.setitem(sys.modules, name, simulation)
     monkeypatch.setitem(sys.modules, "someones_robots", module)
     robot = type("Robot", (), {"__module__": "someones_robots"})()
-    with pytest.raises(NotForkable, match=rf"env\.robot is a Robot, defined in a module that uses {name}"):
+    with pytest.raises(NotForkable, match=rf"env\.robot is a Robot, whose code uses {name}"):
         fork(foreign(robot=robot))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,11 @@ _RANKS = 8
 #: How firmly the prior holds: the precision of the slope around 1, and of each offset around 0.
 _SLOPE_PRECISION, _OFFSET_PRECISION = 8.0, 2.0
 _MAX_LOG_ODDS = 9.0
+_IDENTITY = (1.0, *[0.0] * _RANKS)
+#: How much evidence, in nats, it takes to trust the line and the claims alike, and how much is kept.
+_DOUBT, _MOST_EVIDENCE = 2.0, 30.0
+#: What is left of the evidence after one more response.
+_FORGETTING = 0.995
 
 
 class Calibration:
@@ -29,18 +34,26 @@ class Calibration:
     One slope for all ranks keeps what the guesser knows of the single call, where a count of hits for each rank would
     not. The line starts as the identity, is the most likely one given a normal prior around the identity, and is fitted
     to the last 900 claims, so that a guesser that learns is followed.
+
+    A line that is fitted to few claims is worse than the claims of a good guesser. So line and claims are mixed by how
+    well each has predicted what came next, and the claims are believed at first.
     """
 
     def __init__(self) -> None:
         self._pairs: collections.deque[tuple[int, float, bool]] = collections.deque(maxlen=_MEMORY)
         self._num_since = 0
         self._line: tuple[float, ...] | None = None  # slope, then offsets; None: the identity
+        self._evidence = 0.0  # for the line against the claims, in nats
 
     def corrected(self, claims: Sequence[float]) -> list[float]:
         """Return the corrected probabilities of guesses with ``claims`` in [0, 1], given and returned by rank."""
-        line = self._line
-        if line is None:
+        if self._line is None:
             return list(claims)
+        trust = _from_log_odds(self._evidence - _DOUBT)
+        return [claim + trust * (p - claim) for claim, p in zip(claims, self._on_line(claims), strict=True)]
+
+    def _on_line(self, claims: Sequence[float]) -> list[float]:
+        line = self._line or _IDENTITY
         return [
             _from_log_odds(line[0] * _log_odds(claim) + line[1 + _row(rank)]) if claim > 0 else 0.0
             for rank, claim in enumerate(claims)
@@ -53,21 +66,25 @@ class Calibration:
             claims: What the guesser claimed for each of its guesses, by rank.
             right: The rank of the guess that was right; ``None`` where none was.
         """
+        gain = _log_likelihood(self._on_line(claims), right) - _log_likelihood(claims, right)
+        self._evidence = max(-_DOUBT, min(_MOST_EVIDENCE, _FORGETTING * self._evidence + gain))
         self._pairs.extend((_row(rank), _log_odds(claim), rank == right) for rank, claim in enumerate(claims))
         self._num_since += 1
         if self._num_since >= _REFIT_EVERY and self._pairs:
             self._num_since = 0
             self._line = _fit(self._pairs)
 
-    def to_json(self) -> list[list[Any]]:
+    def to_json(self) -> dict[str, Any]:
         """Return what is remembered as JSON data."""
-        return [[row, round(log_odds, 4), int(hit)] for row, log_odds, hit in self._pairs]
+        pairs = [[row, round(log_odds, 4), int(hit)] for row, log_odds, hit in self._pairs]
+        return {"evidence": self._evidence, "pairs": pairs}
 
     @classmethod
-    def from_json(cls, data: Sequence[Sequence[Any]]) -> Calibration:
+    def from_json(cls, data: Mapping[str, Any]) -> Calibration:
         """Return a calibration that remembers what ``to_json`` returned."""
         calibration = cls()
-        calibration._pairs.extend((int(row), float(log_odds), bool(hit)) for row, log_odds, hit in data)
+        calibration._evidence = float(data["evidence"])
+        calibration._pairs.extend((int(row), float(log_odds), bool(hit)) for row, log_odds, hit in data["pairs"])
         if calibration._pairs:
             calibration._line = _fit(calibration._pairs)
         return calibration
@@ -94,6 +111,11 @@ def _fit(pairs: Iterable[tuple[int, float, bool]]) -> tuple[float, ...]:
             break
     offsets = [*map(float, line[1:]), *[0.0] * (_RANKS - count)]
     return max(0.0, float(line[0])), *offsets
+
+
+def _log_likelihood(probabilities: Sequence[float], right: int | None) -> float:
+    """Of the outcomes of all guesses; each is right or not on its own."""
+    return sum(math.log(max(1e-3, p if rank == right else 1 - p)) for rank, p in enumerate(probabilities))
 
 
 def _row(rank: int) -> int:

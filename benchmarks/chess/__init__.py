@@ -63,17 +63,24 @@ class ChessSettings(ScaledSettings):
                 f"--rules paper looks one response ahead, so --max-depth cannot be {self.max_depth}: leave it out, or "
                 f"give --rules tree"
             )
+        if self.rules == "paper" and (self.money_per_s, self.token_ratio) != (None, None):
+            raise InvalidConfiguration(
+                "--rules paper starts every guess: leave out --money-per-s and --token-ratio, or give --rules tree"
+            )
 
     @property
     def limits(self) -> Limits:
         """The limits of the speculation."""
         paper = self.rules == "paper"
         default = self.k if paper else 4
-        return Limits(
+        return dataclasses.replace(
+            super().limits,
             max_inflight=default if self.max_inflight is None else self.max_inflight,
             max_nodes=_MAX_NODES,
             max_depth=1 if paper else self.max_depth,
-            # The paper's rules start every guess, however improbable.
+            # The paper's rules start every guess, however improbable, and take guessers at their word.
             min_probability=0.0 if paper else self.min_probability,
+            selectivity=0.0 if paper else self.selectivity,
+            calibrate=not paper,
             windows_ahead=not paper,
         )

@@ -35,6 +35,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.handling import Usage
 from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 
 #: What a guess of an engine costs on the virtual clock, where computing takes no time of its own: measured, rounded up.
@@ -52,7 +53,7 @@ class Replay(Speculated):
 
 
 class ChessBench(Closing):
-    """Replays games with the same settings; each has a guesser of its own, so that no game learns from another.
+    """Replays games with the same settings; each has a guesser of its own, which has learned from no other game.
 
     Use it in ``with``, or ``close`` it: it may own a chess engine.
 
@@ -66,6 +67,7 @@ class ChessBench(Closing):
             _check(game, settings)
         self.games = tuple(games)
         self.settings = settings
+        self._estimates = settings.kept()
         self._pool: EnginePool | None = None
         self._choices: dict[str, list[Choice]] = {}
         if settings.fit == "leave-one-out" and len(games) < 2:
@@ -86,7 +88,8 @@ class ChessBench(Closing):
             InvalidConfiguration: The game is over by the rules before the plies asked for.
         """
         runtime = runtime_of(self.settings.clock)
-        with speculative_env(game, self.settings, self.guesser(game), runtime) as env:
+        guesser = self.guesser(game)
+        with speculative_env(game, self.settings, guesser, runtime, self._estimates) as env:
             episode = play(env, env.act, seed=self.settings.seed, now=runtime.now, on_step=on_step)
         moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
         if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
@@ -154,7 +157,11 @@ def plain_env(game: RecordedGame, settings: ChessSettings) -> gym.Env[Any, Any]:
 
 
 def speculative_env(
-    game: RecordedGame, settings: ChessSettings, guesser: Guesser, runtime: Runtime
+    game: RecordedGame,
+    settings: ChessSettings,
+    guesser: Guesser,
+    runtime: Runtime,
+    estimates: Estimates | None = None,
 ) -> SpeculativeWrapper[Any, Any]:
     """The environment of a replay with speculation; the record plays both sides."""
     return SpeculativeWrapper(
@@ -164,6 +171,7 @@ def speculative_env(
         k=settings.k,
         limits=settings.limits,
         runtime=runtime,
+        estimates=estimates,
     )
 
 
@@ -240,7 +248,9 @@ _COLUMNS = {
 }
 
 
-def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None) -> None:
+def run(
+    settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None
+) -> dict[str, Any]:
     """Replay the recorded games in the files, and report.
 
     Raises:
@@ -256,7 +266,7 @@ def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Pat
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
-    publish(report, json_file, lambda found: _show(found, settings))
+    return publish(report, json_file, lambda found: _show(found, settings))
 
 
 def _show(report: dict[str, Any], settings: ChessSettings) -> None:

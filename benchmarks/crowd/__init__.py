@@ -3,11 +3,11 @@
 import dataclasses
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import Settings, setting
+from spec_envs.benchmarks.options import DialSettings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class CrowdSettings(Settings):
+class CrowdSettings(DialSettings):
     """Run many episodes at once on one event loop, without and with speculation (about two minutes)."""
 
     episodes: int = setting(1000, "Episodes at once.", ge=1)
@@ -16,3 +16,4 @@ class CrowdSettings(Settings):
         8.0, "Mean time of a call, in seconds; single calls take from half of it to 1.5 times it.", gt=0
     )
     max_inflight: int = options.max_inflight(4)
+    selectivity: float = options.selectivity(0.0)

@@ -129,7 +129,8 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
 async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -> tuple[str, Any]:
     env = FakeEnv({"world": handler}, num_actions=_WAYS, length=settings.steps, random=False)
     guessers = {"policy": _Uniform(), "world": _Uniform()} if speculative else {}
-    limits = Limits(max_inflight=settings.max_inflight if speculative else 0, min_probability=0.0)
+    slots = settings.max_inflight if speculative else 0
+    limits = settings.dialled(Limits(max_inflight=slots, min_probability=0.0))
     async with AsyncSpeculativeWrapper(env, handler, guessers=guessers, k=_WAYS, limits=limits) as wrapper:
         observation, _ = await wrapper.reset(seed=0)
         done = False
@@ -139,7 +140,7 @@ async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -
     return observation, wrapper.statistics
 
 
-def run(settings: CrowdSettings, json_file: Path | None) -> None:
+def run(settings: CrowdSettings, json_file: Path | None) -> dict[str, Any]:
     """Run the crowd without speculation and with it, and report both."""
     results: dict[str, CrowdResult] = {}
     with progress("running", 2, shown=json_file is None) as advance:
@@ -161,7 +162,7 @@ def run(settings: CrowdSettings, json_file: Path | None) -> None:
         "saved": 1 - ahead.seconds / plain.seconds,
         "checks": checks,
     }
-    publish(report, json_file, lambda found: _show(found, settings))
+    return publish(report, json_file, lambda found: _show(found, settings))
 
 
 def _show(report: dict[str, Any], settings: CrowdSettings) -> None:

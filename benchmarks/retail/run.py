@@ -37,6 +37,7 @@ from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import READS, SCHEMAS
 from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers.estimates import Estimates
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +109,7 @@ class Guessers:
 
 
 class RetailBench:
-    """Runs tasks with the same settings; nothing is learned from one to the next.
+    """Runs tasks with the same settings; guessers learn nothing from one to the next.
 
     Attributes:
         trials: Predictions of the agent's next call at every act of the plain runs so far.
@@ -123,6 +124,7 @@ class RetailBench:
         self.folds = folds_of(settings)
         self.trials: list[Trial] = []
         self.message_ranks: list[int | None] = []
+        self._estimates = settings.kept()
 
     @property
     def num_tasks(self) -> int:
@@ -158,7 +160,7 @@ class RetailBench:
         frozen = guessers.frozen()
         if self.settings.clock == "wall":  # make all guesses beforehand, in virtual time; see ``Frozen``
             run_speculatively(task, dataclasses.replace(self.settings, clock="virtual"), frozen, plain)
-        return run_speculatively(task, self.settings, frozen, plain, rate)
+        return run_speculatively(task, self.settings, frozen, plain, rate, self._estimates)
 
 
 def run_plainly(task: Task, settings: RetailSettings) -> Plain:
@@ -173,7 +175,12 @@ def run_plainly(task: Task, settings: RetailSettings) -> Plain:
 
 
 def run_speculatively(
-    task: Task, settings: RetailSettings, guessers: Mapping[str, Frozen], plain: Plain, rate: float | None = None
+    task: Task,
+    settings: RetailSettings,
+    guessers: Mapping[str, Frozen],
+    plain: Plain,
+    rate: float | None = None,
+    estimates: Estimates | None = None,
 ) -> TaskRun:
     """Run a task with delays through ``SpeculativeWrapper``, and compare with the plain run."""
     env = timed_env(task, settings)
@@ -187,6 +194,7 @@ def run_speculatively(
         k=settings.k,
         limits=settings.limits,
         runtime=runtime,
+        estimates=estimates,
     )
     with wrapper:
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
@@ -242,7 +250,8 @@ _COLUMNS = {
     "wait saved": "{wait_saved:.1%}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.1%}",
-    "tokens": "x{tokens_full:.2f}",
+    "tokens full": "x{tokens_full:.2f}",
+    "partial": "x{tokens_partial:.2f}",
     **{outcome: f"{{calls[{outcome}]:.3g}}" for outcome in ("committed", "wasted", "cancelled")},
     "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
     "API rate": "{api_correct_rate:.1%}",
@@ -250,7 +259,7 @@ _COLUMNS = {
 }
 
 
-def run(settings: RetailSettings, json_file: Path | None) -> None:
+def run(settings: RetailSettings, json_file: Path | None) -> dict[str, Any]:
     """Run the tasks and report.
 
     Raises:
@@ -258,7 +267,7 @@ def run(settings: RetailSettings, json_file: Path | None) -> None:
     """
     bench = RetailBench(settings)
     runs = collected(bench.run(), "serving", bench.num_tasks, json_file is None)
-    publish(report_of(bench, runs), json_file, lambda report: _show(report, settings))
+    return publish(report_of(bench, runs), json_file, lambda report: _show(report, settings))
 
 
 def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
@@ -289,9 +298,9 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     out.print(
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
-        f"{mean['sequential_seconds']:,.1f} s. Tokens are relative to a run without speculation, and cancelled calls "
-        'are charged in full. "committed" to "cancelled" count calls by outcome. "prefetch": prefetched reads that '
-        "were used, of those that were made.\n"
+        f"{mean['sequential_seconds']:,.1f} s. Tokens are relative to a run without speculation, with cancelled calls "
+        'charged in full, or for the part that ran (partial). "committed" to "cancelled" count calls by outcome. '
+        '"prefetch": prefetched reads that were used, of those that were made.\n'
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."
     )
     if failed := mean["guesses"].get("failed"):

@@ -36,6 +36,7 @@ from spec_envs.search.questions import Question
 from spec_envs.search.recordings import RecordedEpisode, load_episodes
 from spec_envs.search.replay import RecordedAgent, RecordedSite
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
 from spec_envs.wrappers.runtimes.base import Runtime
@@ -90,18 +91,20 @@ class SearchBench:
         self.settings = settings
         self._free = SearchGuesser() if free is None else free
         self._seen_pages = PageGuesser()
+        self._estimates = Estimates()
         self._ranks = RankCalibration()
         self._ranks_of_pages = RankCalibration(prior=(0.02,))
 
     def run(self, case: Case) -> SearchRun:
         """Run one episode twice: without speculation in virtual time, and with speculation."""
         virtual = SimulationRuntime()
-        with self._wrapped(case, {}, Limits(max_inflight=0), virtual) as env:
+        with self._wrapped(case, {}, Limits(max_inflight=0), virtual, Estimates()) as env:
             plain = play(env, env.act, now=virtual.now)
         actions, pages = self._guessers(case)
         scored = ScoredGuesser(actions)
         runtime = runtime_of(self.settings.clock)
-        with self._wrapped(case, {"policy": scored, "fetch": pages}, self.settings.limits, runtime) as env:
+        guessers = {"policy": scored, "fetch": pages}
+        with self._wrapped(case, guessers, self.settings.limits, runtime, self._estimates) as env:
             ahead = play(env, env.act, now=runtime.now)
         figures = figures_of(
             env.statistics,
@@ -125,10 +128,16 @@ class SearchBench:
         )
 
     def _wrapped(
-        self, case: Case, guessers: Mapping[str, Guesser], limits: Limits, runtime: Runtime
+        self, case: Case, guessers: Mapping[str, Guesser], limits: Limits, runtime: Runtime, estimates: Estimates
     ) -> SpeculativeWrapper[Any, Any]:
         return SpeculativeWrapper(
-            case.env(), policy=case.policy, guessers=guessers, k=self.settings.k, limits=limits, runtime=runtime
+            case.env(),
+            policy=case.policy,
+            guessers=guessers,
+            k=self.settings.k,
+            limits=limits,
+            runtime=runtime,
+            estimates=estimates,
         )
 
     def _guessers(self, case: Case) -> tuple[Guesser, Guesser]:
@@ -206,7 +215,7 @@ _COLUMNS = {
 }
 
 
-def run(settings: SearchSettings, json_file: Path | None) -> None:
+def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
     """Run the episodes and report.
 
     Raises:
@@ -228,7 +237,7 @@ def run(settings: SearchSettings, json_file: Path | None) -> None:
         "mean": mean(runs),
         "pairs": pairs(runs),
     }
-    publish(report, json_file, lambda found: _show(found, settings))
+    return publish(report, json_file, lambda found: _show(found, settings))
 
 
 def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import dataclasses
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import SpeculationSettings, setting
+from spec_envs.benchmarks.options import BenchSettings, setting
 from spec_envs.wrappers import HandlerLimit, Limits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchWebSettings(SpeculationSettings):
+class SearchWebSettings(BenchSettings):
     """Answer questions from a local wiki with slow pages, with and without speculation, on the wall clock."""
 
     backend: Literal["http", "browser"] = setting(

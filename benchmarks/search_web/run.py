@@ -39,6 +39,8 @@ _COLUMNS = {
     "s": "{seconds:.2f}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.0%}",
+    "tokens full": "x{tokens_full:.2f}",
+    "partial": "x{tokens_partial:.2f}",
     "lossless": "{lossless:g}",
 }
 
@@ -56,10 +58,12 @@ class WebRun:
     seconds: float  # time of the speculative loop
     saved: float  # share of ``plain_seconds``
     hit_rate: float  # share of the guessed calls whose response was among the guesses
+    tokens_full: float  # relative to the plain loop, with every cancelled call charged in full
+    tokens_partial: float  # with every cancelled call charged for the part that ran
     lossless: int  # 1 if actions and observations are those of the plain loop, else 0
 
 
-def run(settings: SearchWebSettings, json_file: Path | None) -> None:
+def run(settings: SearchWebSettings, json_file: Path | None) -> dict[str, Any]:
     """Run both parts and report.
 
     Raises:
@@ -74,7 +78,7 @@ def run(settings: SearchWebSettings, json_file: Path | None) -> None:
         "mean": mean_of(runs) if runs else {},
         "certify": {"verdict": certificate.verdict.value, "seeds": certificate.seeds},
     }
-    publish(report, json_file, lambda found: _show(found, settings, certificate))
+    return publish(report, json_file, lambda found: _show(found, settings, certificate))
 
 
 def _show(report: dict[str, Any], settings: SearchWebSettings, certificate: Certificate) -> None:
@@ -117,6 +121,8 @@ def _compare(
         seconds=played.seconds,
         saved=1 - played.seconds / expected.seconds,
         hit_rate=env.statistics.hit_rate,
+        tokens_full=env.statistics.tokens_full,
+        tokens_partial=env.statistics.tokens_partial,
         lossless=int(played.seen == expected.seen),
     )
 

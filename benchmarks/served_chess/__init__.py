@@ -4,11 +4,11 @@ import dataclasses
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import SpeculationSettings, setting
+from spec_envs.benchmarks.options import BenchSettings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ServedChessSettings(SpeculationSettings):
+class ServedChessSettings(BenchSettings):
     """Play chess against a model server over HTTP, with and without speculation side by side (about a minute)."""
 
     plies: int = setting(30, "Half moves, after an opening drawn by the seed.", ge=1)

@@ -43,7 +43,7 @@ class Run:
     server: ServerStatistics
 
 
-def run(settings: ServedChessSettings, json_file: Path | None) -> None:
+def run(settings: ServedChessSettings, json_file: Path | None) -> dict[str, Any]:
     """Play both games and report.
 
     Raises:
@@ -61,7 +61,7 @@ def run(settings: ServedChessSettings, json_file: Path | None) -> None:
             plain = plain_run.result()
     finally:
         model.close()
-    publish(report_of(plain, ahead, settings), json_file, lambda report: _show(report, settings))
+    return publish(report_of(plain, ahead, settings), json_file, lambda report: _show(report, settings))
 
 
 def pace_of(settings: ServedChessSettings) -> Pace:
@@ -111,6 +111,10 @@ def report_of(plain: Run, ahead: Run, settings: ServedChessSettings) -> dict[str
         "plain": _figures(plain),
         "speculative": _figures(ahead) | {"hit_rate": ahead.statistics.hit_rate, "calls": ahead.statistics.calls},
         "saved": 1 - ahead.seconds / plain.seconds,
+        "mean": {
+            "saved": 1 - ahead.seconds / plain.seconds,
+            **{name: getattr(ahead.statistics, name) for name in ("hit_rate", "tokens_full", "tokens_partial")},
+        },
         "same_game": plain.moves == ahead.moves,
         "tokens": {"produced": produced, "reported": reported, "difference": _difference(reported, produced)},
         "cancelled": {
@@ -160,7 +164,8 @@ def _show(report: dict[str, Any], settings: ServedChessSettings) -> None:
     out.print(
         f"{percent(report['saved'])} saved, {percent(report['speculative']['hit_rate'])} of the responses guessed; "
         f"the same game: {'yes' if report['same_game'] else 'NO'}\n"
-        f"Calls: {outcomes(report['speculative']['calls'])}.\n"
+        f"Calls: {outcomes(report['speculative']['calls'])}; tokens x{report['mean']['tokens_partial']:.2f}, or "
+        f"x{report['mean']['tokens_full']:.2f} with cancelled calls charged in full.\n"
         f"Tokens reported against produced: {report['tokens']['difference']:+.1%}. Tokens of cancelled calls: "
         f"{cancelled['reported']:,.0f} reported against {cancelled['produced']:,.0f} produced, "
         f"{cancelled['difference']:+.1%}; the server saw {cancelled['hung_up']} clients hang up."

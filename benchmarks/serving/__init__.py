@@ -8,6 +8,7 @@ from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.serving.behaviour import Fault, RateLimit, ServerStatistics
 from spec_envs.benchmarks.serving.models import served_model
+from spec_envs.benchmarks.serving.slots import QueueRule, Slots
 from spec_envs.closing import Closing
 from spec_envs.extras import require
 from spec_envs.handling import as_handler
@@ -35,6 +36,9 @@ class ModelServer(NotPicklable, Closing):
         port: 0 takes a free one.
         pace: How fast the model writes.
         rate_limit: (calls, seconds): more requests in that time are refused with status 429.
+        slots: How many requests are answered at once; ``None``: all.
+        queue: "fifo": other requests wait for their turn. "drop": a request that finds no free slot takes the oldest
+            one, and the connection of the request that had that slot is dropped.
 
     Raises:
         InvalidConfiguration: There is no such model, or the port cannot be had.
@@ -50,6 +54,8 @@ class ModelServer(NotPicklable, Closing):
         port: int = 0,
         pace: Pace | None = None,
         rate_limit: tuple[int, float] | None = None,
+        slots: int | None = None,
+        queue: QueueRule = "fifo",
     ) -> None:
         require("ModelServer", "servers")
         from spec_envs.benchmarks.serving.app import ModelApp  # late: starlette is an extra
@@ -59,7 +65,8 @@ class ModelServer(NotPicklable, Closing):
         self._owns_model = isinstance(model, str)
         self._executor = ThreadPoolExecutor(_THINKERS, "model-server")
         limit = None if rate_limit is None else RateLimit(*rate_limit)
-        self._app = ModelApp(as_handler(self._model), self.name, pace or Pace(), limit, self._executor)
+        taken = Slots(slots, queue)
+        self._app = ModelApp(as_handler(self._model), self.name, pace or Pace(), limit, taken, self._executor)
         self._served = Served(self._app.asgi, host=host, port=port)
 
     @property

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from spec_envs.agents.llm import Completion
 from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.serving import wire
 from spec_envs.benchmarks.serving.behaviour import AnsweredRequest, Counter, Fault, RateLimit
+from spec_envs.benchmarks.serving.slots import Slots
 from spec_envs.benchmarks.serving.wire import Asked, BadRequest, read_request
 from spec_envs.handling import CancelToken, Handler, is_async
 
@@ -34,7 +35,15 @@ if TYPE_CHECKING:
 class ModelApp:
     """Answers requests for chat completions with the answers of ``model``, at the speed of ``pace``."""
 
-    def __init__(self, model: Handler, name: str, pace: Pace, rate_limit: RateLimit | None, executor: Executor) -> None:
+    def __init__(
+        self,
+        model: Handler,
+        name: str,
+        pace: Pace,
+        rate_limit: RateLimit | None,
+        slots: Slots,
+        executor: Executor,
+    ) -> None:
         self.counter = Counter()
         #: The faults of the next requests, one for each.
         self.faults: collections.deque[Fault] = collections.deque()
@@ -42,6 +51,7 @@ class ModelApp:
         self._name = name
         self._pace = pace
         self._rate_limit = rate_limit
+        self._slots = slots
         self._executor = executor  # of models that are no coroutine functions: a thread for each answer not yet begun
         self._created = int(time.time())
         routes = [
@@ -92,12 +102,19 @@ class ModelApp:
         """The fields that every chunk of an answer has."""
         return {"id": f"chatcmpl-{served.number}", "created": int(time.time()), "model": self._name}
 
-    async def tokens(self, asked: Asked, fault: Fault, served: AnsweredRequest) -> AsyncIterator[wire.Token | str]:
+    async def tokens(self, asked: Asked, fault: Fault, served: AnsweredRequest) -> AsyncGenerator[wire.Token | str]:
         """Yield each token of the answer when its time has come, and at the end the finish reason.
 
         Raises:
             Exception: Whatever the model raises.
         """
+        async with self._slots.taken() as dropped:
+            async for token in self._paced_tokens(asked, fault, served, dropped):
+                yield token
+
+    async def _paced_tokens(
+        self, asked: Asked, fault: Fault, served: AnsweredRequest, dropped: asyncio.Event
+    ) -> AsyncGenerator[wire.Token | str]:
         loop = asyncio.get_running_loop()
         start, (first_s, next_s) = loop.time(), self._pace.times(asked.request)
         self.counter.read(served, wire.tokens_in(asked.request))
@@ -106,7 +123,7 @@ class ModelApp:
         for number, token in enumerate(tokens):
             if number == fault.stall_after:
                 await asyncio.Event().wait()
-            if number == fault.drop_after:
+            if number == fault.drop_after or dropped.is_set():
                 return
             await asyncio.sleep(max(0.0, start + first_s + number * next_s - loop.time()))
             self.counter.produced(served)
@@ -147,6 +164,7 @@ class Answering:
             with contextlib.suppress(_HungUp):
                 outcome = await _until_hang_up(lambda: self._answer(scope, receive, send), receive)
         finally:
+            await self._tokens.aclose()  # gives back its slot
             self._app.counter.end(self._served, outcome)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> str:

@@ -36,7 +36,7 @@ _COLUMNS = {
 }
 
 
-def run(settings: TuningSettings, json_file: Path | None) -> None:
+def run(settings: TuningSettings, json_file: Path | None) -> dict[str, Any]:
     """Run the episodes and report.
 
     Raises:
@@ -57,7 +57,7 @@ def run(settings: TuningSettings, json_file: Path | None) -> None:
     if beside is not None:
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
-    publish(report, json_file, lambda _: _show(runs, settings))
+    return publish(report, json_file, lambda _: _show(runs, settings))
 
 
 def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:

@@ -32,6 +32,12 @@ _FULL = re.compile(rf"([KQRBNP]?)({_SQUARE})[x:-]?({_SQUARE})(?:=?([qrbnQRBN]))?
 _SHORT = re.compile(rf"[KQRBN]?[a-h]?[1-8]?[x:-]?{_SQUARE}(?:=?[QRBN])?|O-O(?:-O)?")
 #: What looks like a move, also one that does not exist or has the letter of another language.
 _LOOKS = re.compile(r"(?:[^\W\d_]?[a-i]?\d?[x:-]?[a-i]\d|[^\W\d_]?[a-i]\d[x:-]?[a-i]\d)(?:=?[^\W\d_])?|O-O(?:-O)?")
+#: What may be a move in a text: all between blanks, brackets and quotation marks.
+TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
+#: What people write before a move.
+_BEFORE = re.compile(
+    r"^\W*(?:(?:i|my) )?(?:(?:move|play|choose|pick)(?: is)?\b\W*)?(?:the )?(?:\d+\s*(?:\.+|…|\))\s*)?", re.IGNORECASE
+)
 _ANNOTATION = re.compile(r"(?:[!?+#†‡.:]|e\.p)+$")
 
 
@@ -61,6 +67,24 @@ def move_in(board: chess.Board, token: str) -> str | None:
     except ValueError:
         pass
     return None
+
+
+def only_move(board: chess.Board, text: str) -> str | None:
+    """The legal move, in UCI notation, that ``text`` is, whole; ``None`` if it says more, or may be two moves."""
+    tokens = TOKEN.findall(_BEFORE.sub("", plain(text)))
+    if len(tokens) != 1:
+        return None
+    token = _bare(tokens[0])
+    readings = {move_in(board, token)}
+    if re.match("b[ac]", token):  # of the bishop or of the pawn
+        pawn = token if "x" in token else f"b{token[1:]}"
+        for each in (f"B{token[1:]}", pawn):
+            try:
+                readings.add(board.parse_san(each).uci())
+            except ValueError:
+                continue
+    readings.discard(None)
+    return readings.pop() if len(readings) == 1 else None
 
 
 def looks_like_move(token: str) -> bool:

@@ -16,6 +16,7 @@ from spec_envs.calls import Effect
 from spec_envs.checks import integer, integer_or_none
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool
+from spec_envs.chess.notation import only_move
 from spec_envs.chess.position import Position
 from spec_envs.chess.uci import Line
 from spec_envs.closing import Closing
@@ -153,7 +154,7 @@ class HumanOpponent:
         self._terminal = Terminal(input, output)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
-        """The move that the person types, as UCI (``g1f3``) or in the usual notation (``Nf3``).
+        """The move that the person types, as UCI (``g1f3``), in the usual notation (``Nf3``), or in words.
 
         Raises:
             HandlerFailed: The input ended.
@@ -175,16 +176,14 @@ class HumanOpponent:
             legal = " ".join(f"{board.san(move)} ({move.uci()})" for move in board.legal_moves)
             self._terminal.say(f"Legal: {legal}")
             return None
-        for parse in (board.parse_uci, board.parse_san):
-            try:
-                move = parse(text)
-            except ValueError:
-                continue
-            if move:  # not the null move
-                return move.uci()
-        example = next(iter(board.legal_moves)).uci()
-        self._terminal.say(f"{text!r:.80} is not a legal move here. Type a move such as {example}.")
-        return None
+        move = only_move(board, text)
+        if move is None:
+            example = next(iter(board.legal_moves))
+            self._terminal.say(
+                f"{text!r:.80} is not one legal move here. Type the move alone, such as {example.uci()} or "
+                f"{board.san(example)}; ? lists all."
+            )
+        return move
 
 
 _OPPONENTS: dict[str, type[Opponent]] = {

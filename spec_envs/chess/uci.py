@@ -18,11 +18,13 @@ from spec_envs.handling import CancelToken
 #: Seconds until an engine that should stop searching is killed.
 _PATIENCE_S = 2.0
 _OPTION = re.compile(r"\s*option name (.+?) type \w+(.*)")
-_BOUND = re.compile(r" (min|max) (-?\d+)")
+#: A longer number is none: Python refuses to read the longest.
+_NUMBER = "-?[0-9]{1,15}(?![0-9])"
+_BOUND = re.compile(rf" (min|max) ({_NUMBER})")
 # In the line of an analysis: the score, the first move of its line, and its rank.
-_SCORE = re.compile(r"^info (?!string).*\bscore (cp|mate) (-?\d+)( lowerbound| upperbound)?")
+_SCORE = re.compile(rf"^info (?!string).*\bscore (cp|mate) ({_NUMBER})( lowerbound| upperbound)?")
 _FIRST = re.compile(r"\bpv (\S+)")
-_RANK = re.compile(r"\bmultipv (\d+)")
+_RANK = re.compile(rf"\bmultipv ({_NUMBER})")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

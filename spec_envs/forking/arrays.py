@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.forking.kinds import Copying, Uncopyable, guarded
+from spec_envs.forking.kinds import Copying, Uncopyable, full_name, guarded
 
 CTYPES = (ctypes.Array, ctypes.Structure, ctypes.Union, ctypes._SimpleCData)
 _OWNERS = (bytearray, array.array, *CTYPES)
@@ -53,8 +53,7 @@ def _view(copier: Copying, value: np.ndarray[Any, Any], owner: Any) -> np.ndarra
     elif isinstance(owner, _OWNERS) and not value.dtype.hasobject:
         memory, flat = (np.frombuffer(memoryview(each), np.uint8) for each in (owner, copier.part(owner, "")))
     else:
-        kind = type(owner)
-        raise Uncopyable(f"is an array over memory of a {kind.__module__}.{kind.__qualname__}, which is not copied")
+        raise Uncopyable(f"is an array over memory of a {full_name(type(owner))}, which is not copied")
     if value.flags.writeable and not flat.flags.writeable:
         raise Uncopyable("is an array that can be written to over one that cannot")
     offset = _address(value) - _address(memory)

@@ -6,6 +6,7 @@ the copy as well. So this finds copies that tear shared state apart, and copies 
 
 import collections
 import functools
+import pickle
 import random
 import struct
 import types
@@ -28,6 +29,7 @@ from spec_envs.forking.kinds import (
     is_atomic,
     is_constant,
     is_global,
+    never_changes,
     rebinds,
     reduced,
     slot_names,
@@ -102,6 +104,10 @@ class _Walk:
         if kind in ATOMS or is_atomic(a):
             if a is not b and not _equal_atoms(a, b):
                 _differ(path, f"is {a!r:.80}, and its copy {b!r:.80}")
+            return
+        if never_changes(kind):  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+            if a is not b and pickle.dumps(a) != pickle.dumps(b):
+                _differ(path, f"is a {kind.__name__} that differs from its copy")
             return
         if (id(a), id(b)) in self._seen:
             return
@@ -214,6 +220,8 @@ class _Walk:
             _differ(path, "is a random generator in another state than its copy")
 
     def _random(self, a: random.Random, b: random.Random, path: _Path) -> None:
+        if a is random._inst:
+            _differ(path, "is a global random generator, which all of the program shares; use self.np_random")
         self.objects.pair(a, b, path)
         if a.getstate() != b.getstate():
             _differ(path, "is a random generator in another state than its copy")

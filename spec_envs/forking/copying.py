@@ -27,6 +27,7 @@ from spec_envs.forking.kinds import (
     is_atomic,
     is_global,
     loses_state,
+    never_changes,
     reduced,
     refuse_unowned,
 )
@@ -72,7 +73,7 @@ class Copier:
         special = _SPECIAL.get(kind)
         if special is not None:
             return special(self, value)
-        if is_atomic(value):
+        if is_atomic(value) or never_changes(kind):
             return value
         if isinstance(value, gym.Space):
             return self._space(value)
@@ -145,7 +146,7 @@ class Copier:
             made, hooked = len(self.memo), len(self.hooked)
             try:
                 copies[name] = self.copy(item)
-            except Uncopyable as error:
+            except Exception as error:
                 self._forget(made, hooked)
                 if isinstance(error, _RefersBack) and error.holder is not value:
                     self._begun.discard(id(value))

@@ -32,6 +32,8 @@ def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any) -> np.r
     else:
         # 0 spares the operating system's entropy; the state is overwritten below.
         bits = kind(0 if seeds is None else copy.deepcopy(seeds))
+        if seeds is None and isinstance(bits, np.random.MT19937):
+            bits._legacy_seeding(0)  # as RandomState does, and has no SeedSequence then
     bits.state = state
     return bits
 

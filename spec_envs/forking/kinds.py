@@ -22,6 +22,12 @@ _ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
 
 #: Modules that keep a simulation of their own, and know it by a number or a name: a copy of the number is no copy.
 _SIMULATIONS = ("pybullet", "libsumo", "traci")
+#: Classes of libraries whose objects never change once they are made (their code was read), with their subclasses. By
+#: name: who does not use these libraries need not have them.
+_NEVER_CHANGED = frozenset(
+    {"chess._BoardState", "pandas.Index", "pandas.core.indexes.base.Index"}
+    | {"pandas.api.extensions.ExtensionDtype", "pandas.core.dtypes.base.ExtensionDtype"}
+)
 
 
 class Uncopyable(Exception):
@@ -64,8 +70,12 @@ def guarded(value: Any, do: Callable[[], Any]) -> Any:
     except Uncopyable:
         raise
     except Exception as error:
-        kind = type(value)
-        raise Uncopyable(f"is a {kind.__module__}.{kind.__qualname__}, which cannot be copied ({error})") from error
+        raise Uncopyable(f"is a {full_name(type(value))}, which cannot be copied ({error})") from error
+
+
+def full_name(kind: type) -> str:
+    """The name of a class with its module, which some classes of C libraries do not have."""
+    return ".".join((*filter(None, (getattr(kind, "__module__", None),)), kind.__qualname__))
 
 
 def is_atomic(value: Any) -> bool:
@@ -84,6 +94,12 @@ def is_atomic_kind(kind: type) -> bool:
     return kind in ATOMS or issubclass(kind, _ATOMIC_FAMILIES)
 
 
+@functools.lru_cache(maxsize=1024)
+def never_changes(kind: Any) -> bool:
+    """Whether a class is known for that its objects never change."""
+    return not _NEVER_CHANGED.isdisjoint(map(full_name, kind.__mro__))
+
+
 def is_constant(value: Any) -> bool:
     """Whether ``value`` is atomic, or a tuple or frozenset of constants."""
     return all(map(is_constant, value)) if type(value) in (tuple, frozenset) else is_atomic(value)
@@ -97,7 +113,7 @@ def is_made_of_python(ufunc: np.ufunc) -> bool:
 def is_global(value: Any, name: str) -> bool:
     """Whether ``value`` is what its module has under ``name``, which may be a path with dots."""
     module = getattr(value, "__module__", None)
-    found: Any = sys.modules.get(module if isinstance(module, str) else type(value).__module__)
+    found: Any = sys.modules.get(module if isinstance(module, str) else getattr(type(value), "__module__", ""))
     for part in name.split("."):
         found = getattr(found, part, None)
     return found is value
@@ -109,7 +125,7 @@ def reduced(value: Any) -> Any:
     reduce = copyreg.dispatch_table.get(kind)
     if reduce is not None:
         return reduce(value)
-    if kind.__module__ != "itertools":
+    if getattr(kind, "__module__", None) != "itertools":
         return value.__reduce_ex__(4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 does without: that is an error, and refused
@@ -160,10 +176,16 @@ def refuse_unowned(value: Any) -> None:
 def _unowned(kind: Any) -> str | None:
     if isinstance(getattr(kind, "__del__", None), types.FunctionType) and not hasattr(kind, "__deepcopy__"):
         return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
-    names = vars(sys.modules.get(kind.__module__, types.ModuleType(""))).values()
+    module = sys.modules.get(getattr(kind, "__module__", ""))
+    held = () if module is None else (*vars(module).values(),)
+    functions = [each for each in vars(kind).values() if isinstance(each, types.FunctionType)]
     for name in _SIMULATIONS:
-        if name in sys.modules and any(each is sys.modules[name] for each in names):
-            return f"is a {kind.__name__}, defined in a module that uses {name}: its state is in {name}, not in Python"
+        simulation = sys.modules.get(name)
+        if simulation is not None and (
+            any(each is simulation or getattr(each, "__self__", None) is simulation for each in held)
+            or any(name in each.__code__.co_names for each in functions)
+        ):
+            return f"is a {kind.__name__}, whose code uses {name}: its state is in {name}, not in Python"
     return None
 
 

@@ -123,7 +123,7 @@ class TestSettings:
         limits = ChessSettings(rules="paper", k=5).limits
         assert (limits.max_depth, limits.max_inflight, limits.windows_ahead) == (1, 5, False)
         assert ChessSettings(rules="paper", k=5, max_inflight=2).limits.max_inflight == 2
-        with pytest.raises(InvalidConfiguration, match="max_depth"):
+        with pytest.raises(InvalidConfiguration, match="max-depth"):
             ChessSettings(rules="paper", max_depth=3)
 
     @pytest.mark.parametrize(
@@ -216,6 +216,6 @@ class TestRecordedGames:
 
     def test_a_tree_saves_twice_as_much(self):
         games = [RecordedGame.load(path) for path in sorted(RECORDS.glob("*.json"))]
-        mean = mean_of(replay_all(games, guesses="recorded", max_inflight=8))
+        mean = mean_of(replay_all(games, guesses="recorded", max_inflight=8, selectivity=0.02))
         assert mean["saved"] >= 0.39
         assert mean["lossless"] == 1

@@ -3,8 +3,11 @@ import io
 
 import chess
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration
+from spec_envs.chess.notation import only_move
 from spec_envs.chess.opponents import (
     BuiltinOpponent,
     HumanOpponent,
@@ -102,20 +105,84 @@ def ask_human(typed, position=OPENING):
     return HumanOpponent(io.StringIO(typed), output)(position, CancelToken()), output.getvalue()
 
 
-@pytest.mark.parametrize("typed", ["g1f3\n", "Nf3\n", "  g1f3  \n", "Nf3"])
-def test_a_person_may_type_either_notation(typed):
-    move, shown = ask_human(typed)
-    assert move == "g1f3"
-    assert "White to move" in shown
-    assert str(OPENING.board()) in shown
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "g1f3", "Nf3", "  g1f3  ", "♘f3", "Ng1-f3", "g1->f3", "g1-f3", "Knight to f3", "knight f3", "Move: Nf3",
+        "1. Nf3",
+        "1.Nf3", "Nf3!", "Nf3!?", "**Nf3**", "(Nf3)", "'Nf3'", "I play Nf3", "my move is Nf3.", "from g1 to f3", "N-f3",
+        "G1F3", "the knight on g1 moves to f3",
+    ],
+)  # fmt: skip
+def test_a_person_may_type_a_move_in_any_way(typed):
+    for end in ("\n", ""):
+        move, shown = ask_human(typed + end)
+        assert move == "g1f3"
+        assert "White to move" in shown
+        assert str(OPENING.board()) in shown
+
+
+NOT_ONE = [
+    "e4 or d4",
+    "e2 e4",
+    "Is e4 good?",
+    "not e4",
+    "no",
+    "e4, then d4",
+    "Nf3 e4",
+    "Sf3",
+    "f3f4",
+    "O-O",
+    "e9",
+    "♛",
+    "\0",
+]
+
+
+@pytest.mark.parametrize("typed", NOT_ONE, ids=repr)
+def test_what_may_be_meant_otherwise_is_asked_again(typed):
+    move, shown = ask_human(f"{typed}\nd2d4\n")
+    assert move == "d2d4"
+    assert "is not one legal move here. Type the move alone, such as g1h3 or Nh3; ? lists all." in shown
+
+
+@pytest.mark.parametrize(
+    ("fen", "typed", "move"),
+    [
+        ("4k3/8/8/8/2p5/1P6/8/4KB2 w - - 0 1", "bc4", None),  # the pawn, or the bishop
+        ("4k3/8/8/8/2p5/1P6/8/4KB2 w - - 0 1", "Bc4", "f1c4"),
+        ("4k3/8/8/8/2p5/1P6/8/4KB2 w - - 0 1", "bxc4", "b3c4"),
+        ("4k3/8/8/8/2p5/8/8/4KB2 w - - 0 1", "bc4", "f1c4"),
+        ("4k3/8/8/8/2p5/1P6/8/4K3 w - - 0 1", "bc4", "b3c4"),
+        ("4k3/P7/8/8/8/8/8/4K2R w K - 0 1", "a8=Q", "a7a8q"),
+        ("4k3/P7/8/8/8/8/8/4K2R w K - 0 1", "a8 queen", "a7a8q"),
+        ("4k3/P7/8/8/8/8/8/4K2R w K - 0 1", "a8", None),
+        ("4k3/P7/8/8/8/8/8/4K2R w K - 0 1", "castle kingside", "e1g1"),
+        ("4k3/P7/8/8/8/8/8/4K2R w K - 0 1", "0-0", "e1g1"),
+        ("4k3/8/8/8/8/8/8/1N2K1N1 w - - 0 1", "Nd2", "b1d2"),
+        ("4k3/8/8/8/8/5n2/8/1N2K1N1 w - - 0 1", "Nxf3", "g1f3"),
+        ("4k3/8/8/8/8/8/8/N3K1N1 w - - 0 1", "Knight to e2", "g1e2"),
+        ("4k3/8/8/8/2N3N1/8/8/4K3 w - - 0 1", "Ne5", None),  # two knights may go there
+    ],
+    ids=lambda value: str(value),
+)
+def test_moves_are_read_by_what_is_on_the_board(fen, typed, move):
+    assert only_move(chess.Board(fen), typed) == move
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[KQRBNkqrbn]?[a-h]?[1-8]?x?[a-h][1-8](=[QRBN])?[+#!?]*", fullmatch=True))
+def test_whatever_is_typed_is_a_legal_move_or_asked_again(typed):
+    board = OPENING.board()
+    move = only_move(board, typed)
+    assert move is None or chess.Move.from_uci(move) in board.legal_moves
 
 
 def test_a_person_is_asked_again_until_the_move_is_legal():
     move, shown = ask_human("hello\ne2e4\n0000\n--\n?\nd2d4\nf1c4\n")
     assert move == "d2d4"
     assert shown.count("Your move") == 6
-    assert "'hello' is not a legal move here" in shown
-    assert "'0000' is not a legal move here" in shown
+    assert "'hello' is not one legal move here" in shown
+    assert "'0000' is not one legal move here" in shown
     assert "Nf3 (g1f3)" in shown
 
 

@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from spec_envs.errors import CallCancelled, EnvClosed, ResetNeeded, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser
-from spec_envs.handling import CancelToken, Handler, answered, is_async
+from spec_envs.handling import CancelToken, Handler, Usage, answered, is_async
 from spec_envs.wrappers.runtimes.base import Job, Runtime, is_interrupt
 from spec_envs.wrappers.speculation.guessing import Guessing
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -142,6 +142,11 @@ class Driver:
         """Record that the real environment did not do what the branch predicted."""
         with self._runtime.lock:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
+
+    def made(self, handler: str, seconds: float, usage: Usage) -> None:
+        """A call of ``handler`` was made without the tree."""
+        with self._runtime.lock:
+            self._tree.made(handler, seconds, usage)
 
     def withdraw(self) -> None:
         """Discard the tree with all that is shared in it: the episode goes on without it, until the next ``rebase``."""

@@ -60,7 +60,9 @@ def _modules_of(env: gym.Env[Any, Any]) -> Iterator[str]:
             seen.add(id(value))
             kinds.update(type(value).__mro__)
             todo += _parts(value)
-    return (name for name in {kind.__module__ for kind in kinds} if name.partition(".")[0] not in _FOREIGN)
+    return (
+        name for name in {getattr(kind, "__module__", "") for kind in kinds} if name.partition(".")[0] not in _FOREIGN
+    )
 
 
 def _parts(value: Any) -> Iterable[Any]:

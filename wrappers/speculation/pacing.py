@@ -27,6 +27,7 @@ class Pacing:
 
     Attributes:
         inside_s: Seconds inside the wrapper.
+        is_settled: Whether nothing of a cycle before is left over in this one.
         environment_s: Seconds of it in the code of the real environment, without what the environment waited for.
     """
 
@@ -40,7 +41,7 @@ class Pacing:
         self._since: float | None = None
         self._before = (0.0, 0.0, 0.0, 0.0, 0)
         self._began = (0.0, 0.0)
-        self._is_leftover = True
+        self.is_settled = False
 
     def __enter__(self) -> None:
         self._since = self._runtime.now()
@@ -91,7 +92,7 @@ class Pacing:
         """A cycle begins here. ``is_leftover``: something of an earlier cycle is still under way."""
         self._before = self._sums()
         self._began = self._runtime.now(), self._runtime.cpu_s()
-        self._is_leftover = is_leftover
+        self.is_settled = not is_leftover
 
     def end_cycle(self, *, is_warm: bool, is_late: bool) -> None:
         """A cycle has ended; the guard's mode is that of the next one."""
@@ -106,7 +107,7 @@ class Pacing:
             max(0.0, inside - waited - environment),
             (cpu_s - self._began[1]) / max(1e-9, now - self._began[0]),
             guard.mode is Mode.AHEAD,
-            not self._is_leftover,
+            self.is_settled,
         )
         self.controls.add(cycle)
         guard.ended(cycle, is_warm=is_warm, is_late=is_late)

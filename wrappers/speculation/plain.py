@@ -10,7 +10,7 @@ from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed
-from spec_envs.handling import CancelToken, Handler, answered
+from spec_envs.handling import CancelToken, Handler, Usage, answered
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding
 from spec_envs.wrappers.speculation.ledger import Ledger
@@ -25,19 +25,26 @@ class PlainLoop:
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
         keep: Told of each call and its response.
+        made: Told of the name of each handler that was called, how long that took, and what it cost.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
     """
 
     def __init__(
-        self, runtime: Runtime, handler: Callable[[str], Handler], ledger: Ledger, keep: Callable[[Call, Any], None]
+        self,
+        runtime: Runtime,
+        handler: Callable[[str], Handler],
+        ledger: Ledger,
+        keep: Callable[[Call, Any], None],
+        made: Callable[[str, float, Usage], None],
     ) -> None:
         self.place: Deciding | None = None
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
         self._keep = keep
+        self._made = made
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
         self._closed = False
@@ -87,5 +94,7 @@ class PlainLoop:
             if self._closed:
                 raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
             raise
-        self._ledger.played(name, started_at, self._runtime.now(), token.usage()[1], None)
+        ended_at, usage = self._runtime.now(), token.usage()[1]
+        self._ledger.played(name, started_at, ended_at, usage, None)
+        self._made(name, ended_at - started_at, usage)
         return response

@@ -79,6 +79,7 @@ class Session:
         limits = self._limits = options.limits_for(handlers)
         estimates = Estimates() if options.estimates is None else options.estimates
         quotas = limits.quotas()
+        guard = Guard() if options.guards(limits) and not self.trust.is_plain else None
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -89,6 +90,7 @@ class Session:
                 estimates=estimates,
                 quotas=quotas,
                 greatest_usage=self._greatest_usage,
+                watches_crowds=guard is not None,
             )
             if self.trust.is_withdrawn:
                 tree.pause(True)
@@ -97,10 +99,9 @@ class Session:
         runtime = make_runtime(options.runtime)
         self._awaited = on_forks
         self._ahead = limits.max_inflight > 0 or limits.paces
-        guard = Guard() if options.guards(limits) and not self.trust.is_plain else None
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
-        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep)
+        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep, self._made)
         if guard is not None:
             self._ahead = guard.mode is Mode.AHEAD or on_forks
         self._last: Transition | None = None
@@ -337,6 +338,11 @@ class Session:
                 self.stop_speculating(str(error), failed=True)
         self._go_on_from(Deciding(env, self._agent, self._last))
         return transition
+
+    def _made(self, handler: str, seconds: float, usage: Usage) -> None:
+        """A call was made plainly: what it took is worth remembering, unless something else was under way."""
+        if self.pacing.guard is not None and self.pacing.is_settled:
+            self.driver.made(handler, seconds, usage)
 
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""

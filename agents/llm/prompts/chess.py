@@ -7,7 +7,7 @@ import chess
 
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
-from spec_envs.chess.notation import looks_like_move, move_in, plain
+from spec_envs.chess.notation import TOKEN, looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
 
 _SYSTEM = "You are a strong chess player."
@@ -15,7 +15,6 @@ _SAID = re.compile(r"\bmove[*_`]*:", re.IGNORECASE)
 _MARKS = " \t*_`'\"“”‘’>#-•"
 #: What may stand before a move on its line: marks, bullets, and the move's number.
 _START = re.compile(rf"^[{re.escape(_MARKS)}(\[]*(?:\d+\s*(?:\.+|…|\))\s*)?[{re.escape(_MARKS)}]*")
-_TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
 _UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
 _SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
 #: After these words a square is the move of a pawn.
@@ -92,7 +91,7 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
     named: set[str | None] = set()
     for line in lines:
         line = _START.sub("", line)
-        for found in _TOKEN.finditer(line):
+        for found in TOKEN.finditer(line):
             token, before = found[0], line[: found.start()]
             if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
                 continue
@@ -112,7 +111,7 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
 
 
 def _tokens(text: str) -> list[str]:
-    return [str(token) for token in _TOKEN.findall(text)]
+    return [str(token) for token in TOKEN.findall(text)]
 
 
 def _read(completion: Completion, observation: Any) -> Any:

@@ -38,6 +38,7 @@ from spec_envs.wrappers.speculation.tree.branches import Branches, Canonical, Ch
 from spec_envs.wrappers.speculation.tree.budget import GreatestUsage
 from spec_envs.wrappers.speculation.tree.claims import Claims
 from spec_envs.wrappers.speculation.tree.commands import Command, Committed, Discarded
+from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.dial import Dial
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Node, Process, Run, RunState, response_key
@@ -64,6 +65,7 @@ class SpeculationTree:
         wasted: What speculation has wasted before.
         estimates: What is known of handlers and guessers, and will be; ``None``: nothing yet.
         greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
+        watches_crowds: Whether a handler gets fewer calls at once where that makes its calls slower.
         quotas: The calls of an earlier tree, held against the limits of their handlers; ``None``: there were none.
     """
 
@@ -81,6 +83,7 @@ class SpeculationTree:
         estimates: Estimates | None = None,
         quotas: Mapping[str, Quota] | None = None,
         greatest_usage: GreatestUsage = lambda call: None,
+        watches_crowds: bool = False,
     ) -> None:
         self._limits = limits
         self._guessable = guessable
@@ -90,8 +93,9 @@ class SpeculationTree:
         self._held_until = math.inf
         estimates = Estimates() if estimates is None else estimates
         inflight = tuple(inflight)
+        crowding = Crowding(estimates.crowds) if watches_crowds else None
         self._branches = Branches(limits, dict(canonical or {}))
-        self._places = Places(limits, estimates.calls, wasted, quotas, inflight, greatest_usage)
+        self._places = Places(limits, estimates.calls, wasted, quotas, inflight, greatest_usage, crowding)
         self._runs = Runs(limits, self._places, shadow_every=shadow_every, inflight=inflight)
         self._queue = Queue()
         self._claims = Claims(estimates.guessers, limits.calibrate)
@@ -150,10 +154,22 @@ class SpeculationTree:
         return commands + self._settle(now)
 
     def failed(self, run: Run, error: BaseException, usage: Usage, now: float) -> list[Command]:
-        """The handler of ``run`` has raised. If the call was speculative, it is made again once it is authoritative."""
+        """The handler of ``run`` has raised.
+
+        If the call was speculative, it is made again once it is authoritative. If others were in flight beside the
+        authoritative call, it is made again alone, unless it is a ``WRITE``.
+        """
+        blames = self._is_authoritative(run) and self._places.blames_others(run, now)
         self._runs.failed(run, error, usage, now)
         self._dial.spent(usage)
-        return self._settle(now)
+        # All draws ahead go, also those that are done: to drop only what is in flight would favour quick ones.
+        commands = self._take(self._branches.plant(self._root().process)) if blames else []
+        return commands + self._settle(now)
+
+    def _is_authoritative(self, run: Run) -> bool:
+        """Whether an error of ``run`` would reach the user."""
+        is_root = self.root is not None and self.root.run is run and self._demanded
+        return is_root and not run.early and run.call.effect is not Effect.WRITE
 
     def stopped(self, run: Run, usage: Usage, now: float, *, full: Usage | None = None) -> list[Command]:
         """The handler of the cancelled ``run`` has returned without a response.
@@ -197,6 +213,10 @@ class SpeculationTree:
     def tick(self, now: float) -> list[Command]:
         """Time has passed; see ``wake_at``."""
         return self._settle(now)
+
+    def made(self, handler: str, seconds: float, usage: Usage) -> None:
+        """A call of ``handler`` was made without the tree, and alone."""
+        self._places.made(handler, seconds, usage)
 
     def pause(self, paused: bool) -> None:
         """Start and predict nothing ahead of time while ``paused``."""

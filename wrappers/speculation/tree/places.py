@@ -12,6 +12,7 @@ from spec_envs.handling import NOTHING, Usage
 from spec_envs.wrappers.estimates import CallEstimate
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.speculation.tree.budget import Budget, GreatestUsage
+from spec_envs.wrappers.speculation.tree.crowding import Crowding
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
@@ -32,6 +33,7 @@ class Places:
         quotas: Mapping[str, Quota] | None = None,
         inflight: Container[Run] = (),
         greatest_usage: GreatestUsage = lambda call: None,
+        crowding: Crowding | None = None,
     ) -> None:
         self.calls = calls
         self.num_speculative = 0
@@ -41,6 +43,9 @@ class Places:
         for quota in self._quotas.values():
             quota.end_all_but(inflight)
         self._budget = Budget(limits, self.calls, wasted, greatest_usage)
+        self._crowding = crowding
+        self._alone_until: dict[str, float] = {}
+        self._made_again: set[str] = set()  # handlers whose authoritative call is made a second time
 
     # -- whether there is room -----------------------------------------------------------------------------------
 
@@ -54,14 +59,36 @@ class Places:
         self._max_inflight = 0 if paused else self._limits.max_inflight
 
     def has_room(self, handler: str, now: float) -> bool:
-        """Whether the limit of ``handler`` has room for a speculative call."""
+        """Whether the limit of ``handler`` has room for a speculative call, and the call would slow no other down."""
         quota = self._quotas.get(handler)
-        return quota is None or quota.has_room(now)
+        if quota is not None and not quota.has_room(now):
+            return False
+        return self._crowding is None or self._crowding.has_room(handler)
 
     def authoritative_from(self, handler: str, now: float) -> float | None:
         """When the authoritative call may start, as a time on the clock; ``None``: now."""
+        until = self._alone_until.get(handler)
+        if until is not None and self._crowding is not None and self._crowding.num_inflight and now < until:
+            return until
         quota = self._quotas.get(handler)
         return None if quota is None else quota.authoritative_from(now)
+
+    def blames_others(self, run: Run, now: float) -> bool:
+        """Whether ``run``, which fails now, may do so because other calls were in flight beside it.
+
+        If so, its handler gets its calls one by one from now on.
+        """
+        handler = run.call.handler
+        if self._crowding is None or not self._crowding.was_beside(run) or handler in self._made_again:
+            return False
+        self._made_again.add(handler)
+        self._crowding.fails_beside(handler)
+        self._alone_until[handler] = now + self._usual_s(handler)
+        return True
+
+    def _usual_s(self, handler: str) -> float:
+        estimate = self.calls.get(handler)
+        return 1.0 if estimate is None else estimate.seconds.mean(1.0)
 
     def has_budget(self, call: Call) -> bool:
         """Whether the budgets hold the usage of ``call``."""
@@ -72,6 +99,10 @@ class Places:
     def begin(self, run: Run) -> None:
         """``run`` begins, and takes a slot if it is speculative."""
         handler = run.call.handler
+        if self._crowding is not None:
+            self._crowding.begin(run, run.started_at)
+        if not run.speculative:
+            self._alone_until.pop(handler, None)
         quota = self._quotas.get(handler)
         if quota is not None:
             quota.let(run, speculative=run.speculative)
@@ -79,6 +110,12 @@ class Places:
             return
         self.num_speculative += 1
         self._budget.charge(run)
+
+    def made(self, handler: str, seconds: float, usage: Usage) -> None:
+        """A call was made without a run, alone."""
+        self.calls.setdefault(handler, CallEstimate()).add(seconds, usage)
+        if self._crowding is not None:
+            self._crowding.made(handler, seconds)
 
     def counts_begins(self, handler: str) -> bool:
         """Whether ``began`` has to be told of each call of ``handler``."""
@@ -101,6 +138,10 @@ class Places:
     def end(self, run: Run) -> None:
         """``run`` has returned."""
         handler = run.call.handler
+        if run.state is RunState.DONE:
+            self._made_again.discard(handler)
+        if self._crowding is not None:
+            self._crowding.end(run, self._usual_s(handler))
         quota = self._quotas.get(handler)
         if quota is not None:
             quota.end(run)

@@ -1,0 +1,98 @@
+"""``spec-envs bench … --sweep``: what is saved at which cost, from the dearest dial to the cheapest that is of use.
+
+An experiment is run at one selectivity after the other. A point is on the *front* if no other point saves as much for
+fewer tokens, or more for as many.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from spec_envs.benchmarks.options import DialSettings
+from spec_envs.benchmarks.reports import collected, console, publish, table_of
+from spec_envs.errors import InvalidConfiguration
+
+#: From starting everything to starting what is nearly certain.
+SELECTIVITIES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
+#: Where the reports of the single runs go.
+_NOWHERE = Path(os.devnull)
+_WIDTH, _HEIGHT = 60, 16
+_COLUMNS = {
+    "selectivity": "{selectivity:g}",
+    "saved": "{saved:.1%}",
+    "tokens full": "x{tokens_full:.2f}",
+    "tokens partial": "x{tokens_partial:.2f}",
+    "front": "{front}",
+}
+
+
+def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, json_file: Path | None, **more: Any) -> None:
+    """Run an experiment at many selectivities, and report.
+
+    Args:
+        run: The experiment.
+        settings: Its settings; their selectivity is one of those tried, and the report is of that run.
+        json_file: Where to write JSON; ``None``: print a table and a plot.
+        **more: What else ``run`` is given.
+
+    Raises:
+        InvalidConfiguration: The settings have another dial.
+    """
+    if settings.money_per_s is not None or settings.token_ratio is not None:
+        raise InvalidConfiguration("--sweep tries selectivities: leave out --money-per-s and --token-ratio")
+    tried = sorted({*SELECTIVITIES, settings.selectivity})
+    runs = (run(dataclasses.replace(settings, selectivity=each), json_file=_NOWHERE, **more) for each in tried)
+    reports = dict(zip(tried, collected(runs, "sweeping", len(tried), json_file is None), strict=True))
+    points = [
+        {"selectivity": each, "mean": report.get("mean", {"saved": report.get("saved")})}
+        for each, report in reports.items()
+    ]
+    publish(reports[settings.selectivity] | {"sweep": points}, json_file, lambda report: _show(report["sweep"]))
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Whether each point, a cost and what is saved, is on the Pareto front."""
+    return [
+        not any(
+            cost <= own_cost and saved >= own_saved and (cost, saved) != (own_cost, own_saved) for cost, saved in points
+        )
+        for own_cost, own_saved in points
+    ]
+
+
+def _show(points: Sequence[dict[str, Any]]) -> None:
+    # Of a customer, what counts is the wait.
+    rows = [
+        {"selectivity": point["selectivity"], "tokens_full": None, "tokens_partial": None}
+        | point["mean"]
+        | {"saved": _saved(point["mean"])}
+        for point in points
+    ]
+    pairs = [(row["tokens_full"] or 1.0, row["saved"]) for row in rows]
+    for row, best in zip(rows, front(pairs), strict=True):
+        row["front"] = "*" if best else ""
+    out = console()
+    out.print(table_of("What is saved at which cost", _COLUMNS, rows))
+    out.print(plot(pairs), markup=False)
+
+
+def _saved(mean: dict[str, Any]) -> float:
+    saved: float = mean.get("wait_saved", mean["saved"])
+    return saved
+
+
+def plot(points: Sequence[tuple[float, float]]) -> str:
+    """The points as text: tokens to the right, what is saved upwards; ``*`` on the front, ``o`` elsewhere."""
+    costs, gains = zip(*points, strict=True)
+    most_cost, most_gain = max(*costs, 1.01), max(*gains, 0.01)
+    least_gain = min(*gains, 0.0)
+    cells = [[" "] * _WIDTH for _ in range(_HEIGHT)]
+    for (cost, gain), best in sorted(zip(points, front(points), strict=True), key=lambda each: each[1]):
+        column = round((cost - 1) / (most_cost - 1) * (_WIDTH - 1))
+        row = round((gain - least_gain) / (most_gain - least_gain) * (_HEIGHT - 1))
+        cells[_HEIGHT - 1 - row][max(0, column)] = "*" if best else "o"
+    labels = [f"{most_gain:.0%}", *[""] * (_HEIGHT - 2), f"{least_gain:.0%}"]
+    lines = [f"{label:>6} |{''.join(line)}" for label, line in zip(labels, cells, strict=True)]
+    return "\n".join([*lines, f"{'':6} +{'-' * _WIDTH}", f"{'':8}x1{f'x{most_cost:.1f} tokens':>{_WIDTH - 2}}"])

@@ -1,0 +1,121 @@
+"""``make conformance`` in small: what is installed for the tests, a few episodes each."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+from tests.conformance import report
+from tests.conformance.catalog import FAMILIES, Family, Subject, subjects
+from tests.conformance.examining import examine
+
+INSTALLED = [each for each in subjects() if not each.of.modules]
+
+
+@pytest.mark.parametrize("number", range(len(INSTALLED)), ids=[each.name for each in INSTALLED])
+def test_an_environment_of_others_forks_faithfully(number: int) -> None:
+    outcome = examine(INSTALLED[number], 3, number)
+    assert report.unexpected(outcome) == []
+    assert (outcome.verdict, outcome.episodes, outcome.on_threads) == ("forks", 3, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Alone:
+    """A subject that is not in the catalog."""
+
+    make: Any
+    name: str = "alone"
+    of: Family = Family("alone", (), dict, 4, 20)
+
+
+class Counts(gym.Env[Any, Any]):
+    observation_space, action_space = gym.spaces.Box(-1e9, 1e9, (2,)), gym.spaces.Discrete(3)
+
+    def __init__(self) -> None:
+        self.held: list[int] = [0]
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t, self.held = 0, [0]
+        return self.look(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        self.count(int(action))
+        return self.look(), float(self.held[0]), self.t >= 20, False, {}
+
+    def count(self, action: int) -> None:
+        self.held[0] += action
+
+    def look(self) -> Any:
+        return np.array([self.held[0], self.t], np.float64)
+
+
+class SharesLate(Counts):
+    """Its forks share the count, which shows only after the rehearsal."""
+
+    shared: dict[int, int] = {}
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.shared.clear()
+        return super().reset(seed=seed)
+
+    def count(self, action: int) -> None:
+        if self.t > 6:
+            self.shared[self.t] = self.shared.get(self.t, 0) + 1
+            self.held[0] += self.shared[self.t]
+
+
+class Loses(list):
+    """Empties the original where it is to be copied."""
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        self.clear()
+        raise TypeError("no copies")
+
+
+class Harmed(Counts):
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        result = super().reset(seed=seed)
+        self.held = Loses(self.held)
+        return result
+
+    def look(self) -> Any:
+        return np.array([sum(self.held), self.t], np.float64)
+
+    def count(self, action: int) -> None:
+        self.held.append(action)
+
+
+def test_a_difference_is_reported() -> None:
+    subject: Any = Alone(SharesLate)
+    assert any("diverged" in each for each in report.unexpected(examine(subject, 4, 0)))
+
+
+def test_harm_is_reported() -> None:
+    subject: Any = Alone(Harmed)
+    outcome = examine(subject, 4, 0)
+    assert outcome.verdict == "refused"
+    assert any("harmed" in each for each in report.unexpected(outcome))
+    assert any("refused, and should fork" in each for each in report.unexpected(outcome))
+
+
+def test_what_cannot_be_made_is_left_out_with_the_reason() -> None:
+    def fails() -> gym.Env[Any, Any]:
+        raise LookupError("needs\nwords")
+
+    subject: Any = Alone(fails)
+    outcome = examine(subject, 4, 0)
+    assert (outcome.verdict, outcome.reason, report.unexpected(outcome)) == ("left out", "LookupError: needs words", [])
+
+
+def test_the_tables_have_every_environment() -> None:
+    subject = Subject(0, "FrozenLake-v1")
+    outcome = examine(subject, 1, 0)
+    assert "| Gymnasium toy text | 1 | 1 | 0 | 0 |" in report.summary([outcome])
+    assert "| FrozenLake-v1 | forks faithfully | 0." in report.details([outcome])
+    assert all(family.name in report.summary([outcome]) for family in FAMILIES if family.missing())

@@ -1,0 +1,151 @@
+"""Handlers that cannot take more calls at once: seen by how long calls take, and by calls that fail beside others."""
+
+from __future__ import annotations
+
+import random
+import threading
+from typing import Any
+
+import pytest
+
+from spec_envs import Effect
+from spec_envs.errors import HandlerFailed
+from spec_envs.handling import CancelToken
+from spec_envs.testing import FakeEnv, pure_response
+from spec_envs.wrappers import SimulationRuntime
+from spec_envs.wrappers.crowding import Crowd
+from tests.wrappers.loops import Answers, choose, make, play
+
+
+def fed(crowd: Crowd, calls: int, seconds: Any, *, seed: int = 0) -> list[int]:
+    """Feed ``crowd`` with calls at the level that it allows, a tenth of them alone; return what it allowed."""
+    draw = random.Random(seed)
+    allowed = []
+    for number in range(calls):
+        beside = 0 if number < 2 or number % 10 == 0 else min(4, crowd.allowed)
+        crowd.took(seconds(beside, draw), own=beside, others=0)
+        allowed.append(crowd.allowed)
+    return allowed
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_the_number_of_slots_is_found(slots: int) -> None:
+    allowed = fed(Crowd(), 400, lambda beside, draw: draw.lognormvariate(0, 0.1) * max(1.0, (beside + 1) / slots))
+    too_many = sum(each >= 2 * slots for each in allowed)
+    assert too_many < 0.1 * len(allowed)
+    assert max(allowed[5:45]) >= slots - 1
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.3, 0.7])
+def test_a_handler_without_a_limit_gets_none(sigma: float) -> None:
+    ends = [fed(Crowd(), 300, lambda beside, draw: draw.lognormvariate(0, sigma), seed=seed)[-1] for seed in range(30)]
+    assert sum(end >= 4 for end in ends) >= 25
+
+
+def test_more_is_tried_again_more_and_more_rarely() -> None:
+    allowed = fed(Crowd(), 2000, lambda beside, draw: 1.0 + beside)
+    tries = [n for n in range(1, 2000) if allowed[n] > allowed[n - 1] == 0]
+    assert 2 <= len(tries) <= 8
+    assert tries[-1] - tries[-2] > tries[1] - tries[0]
+
+
+def test_calls_that_are_short_are_left_to_the_guard() -> None:
+    crowd = Crowd()
+    for _ in range(5):
+        crowd.took(0.001, own=0, others=0)
+        crowd.took(0.1, own=1, others=0)
+    assert crowd.has_room(10)
+
+
+def test_other_handlers_stop_counting_once_they_do_no_harm() -> None:
+    crowd = Crowd()
+    crowd.took(1.0, own=0, others=0)
+    for _ in range(4):
+        crowd.took(1.0, own=0, others=1)
+    assert crowd.own_only
+
+
+class OneAtATime:
+    """A server with one slot, in virtual time: a call waits until the ones before it have been served."""
+
+    def __init__(self, runtime: SimulationRuntime) -> None:
+        self.runtime = runtime
+        self.free_at = 0.0
+        self.served = 0
+
+    def __call__(self, query: Any, cancel: CancelToken) -> int:
+        begins = max(self.runtime.now(), self.free_at)
+        self.free_at = begins + 1.0
+        self.served += 1
+        cancel.sleep(self.free_at - self.runtime.now())
+        return pure_response(query)
+
+
+def test_a_server_with_one_slot_is_hardly_kept_busy_for_nothing() -> None:
+    def seconds(**options: Any) -> float:
+        runtime = SimulationRuntime()
+        server = OneAtATime(runtime)
+        wrong = Answers(lambda query: 7)  # every guess is wrong, and what it starts holds the server up
+        with make(
+            FakeEnv({"world": server}, length=200),
+            lambda observation, cancel: choose(observation),
+            guessers={"world": wrong, "policy": wrong},
+            runtime=runtime,
+            **options,
+        ) as env:
+            play(env, env.act)
+            return runtime.now()
+
+    plain, guarded = seconds(max_inflight=0), seconds(guard=True)
+    assert guarded <= 1.05 * plain
+    assert guarded < seconds(guard=False)
+
+
+class DropsWhenAnotherComes:
+    """Fails a call while which another one came."""
+
+    def __init__(self, entered: threading.Event) -> None:
+        self.current = 0
+        self.lock = threading.Lock()
+        self.entered = entered
+        self.failed = self.calls = 0
+
+    def __call__(self, query: Any, cancel: CancelToken) -> int:
+        with self.lock:
+            self.current += 1
+            self.calls += 1
+            mine = self.current
+            if self.calls > 20:
+                self.entered.set()
+        cancel.sleep(0.12)
+        if mine != self.current:
+            self.failed += 1
+            raise HandlerFailed("another request came")
+        return pure_response(query)
+
+
+@pytest.mark.parametrize("effect", [Effect.SAMPLE, Effect.READ])
+def test_a_call_that_fails_beside_others_is_made_again_alone(effect: Effect) -> None:
+    server = DropsWhenAnotherComes(threading.Event())
+    env = FakeEnv({"world": server}, length=12, effects=[effect])
+    guessers = {"world": Answers(pure_response), "policy": Answers(choose)}
+    plain = play(FakeEnv(length=12, effects=[effect]), choose)
+    with make(env, guessers=guessers, runtime="threads", guard=True) as wrapped:
+        assert play(wrapped, wrapped.act) == plain
+    assert 0 < server.failed <= 4
+
+
+def test_an_error_that_comes_again_alone_reaches_the_user() -> None:
+    failing: list[int] = []
+
+    def world(query: Any, cancel: CancelToken) -> int:
+        cancel.sleep(1.0)
+        failing.append(1)
+        if len(failing) > 30:
+            raise HandlerFailed("it is broken")
+        return pure_response(query)
+
+    guessers = {"world": Answers(pure_response), "policy": Answers(choose)}
+    with make(FakeEnv({"world": world}, length=100), guessers=guessers, guard=True) as env:
+        with pytest.raises(HandlerFailed, match="it is broken"):
+            play(env, env.act)

@@ -1,0 +1,124 @@
+"""How many calls a handler can take at once: found out from how long its calls take beside others.
+
+A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative ones are
+compared with calls that ran *alone*: where the former take longer, fewer calls are made at once, and where they do not,
+more; starting with one. Two handlers may share one server, so at first all calls count. Once calls beside those of
+other handlers have turned out to be as quick as ever, only the handler's own calls count.
+
+Pure: no clock; times are given in seconds.
+"""
+
+import collections
+import dataclasses
+import math
+import statistics
+from collections.abc import Iterable
+
+#: Only calls that take this long alone are looked at: of shorter ones, machinery is the greater part.
+_LONG_S = 0.05
+#: So many durations of each kind are remembered.
+_MEMORY = 16
+#: Calls beside others are slower if they take this much longer, and the difference is so many standard errors.
+_SLOWER, _ERRORS = math.log(1.25), 3.0
+#: The standard deviation of a logarithm of a duration that is assumed beforehand, and how many values that counts for.
+_SIGMA, _WEIGHT = 0.2, 2
+#: Durations beside others that must be no longer before more calls are made at once.
+_ENOUGH = 2
+#: From so many calls at once on there is no limit.
+_MANY = 64
+#: Calls after which more is tried again; twice as many after each time that it did not work.
+_RETRY, _MOST_RETRY = 100, 5_000
+
+
+@dataclasses.dataclass(slots=True)
+class Crowd:
+    """What is known of one handler.
+
+    Attributes:
+        allowed: Speculative calls that may be in flight beside a call of the handler.
+        own_only: Whether only calls of the handler itself slow its calls down.
+        retry_in: After how many more calls another one is tried.
+        failures: How often more was tried in vain.
+    """
+
+    allowed: int = 1
+    own_only: bool = False
+    retry_in: int = _RETRY
+    failures: int = 0
+    _alone: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
+    _beside: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
+    _strangers: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
+
+    def has_room(self, beside: int) -> bool:
+        """Whether a call may begin beside calls of the handler where ``beside`` speculative ones are in flight."""
+        return beside < self.allowed or not self._alone or statistics.fmean(self._alone) < math.log(_LONG_S)
+
+    def took(self, seconds: float, *, own: int, others: int) -> None:
+        """A call took ``seconds``, beside at most ``own`` other calls of the handler and ``others`` of other ones."""
+        value = math.log(max(seconds, 1e-6))
+        level = own if self.own_only else own + others
+        if not level:
+            self._alone.append(value)
+            self._retry()
+            return
+        if not own:
+            self._strangers.append(value)
+            self._see_strangers()
+        if level > self.allowed // 2:
+            self._beside.append(value)
+            self._judge()
+        self._retry()
+
+    def is_single(self) -> None:
+        """A call failed beside others: from now on the handler gets its calls one by one."""
+        self._be_careful(0)
+
+    def _judge(self) -> None:
+        if not self._alone:
+            return
+        if _are_slower(self._beside, self._alone):
+            self._be_careful(self.allowed // 2)
+        elif len(self._beside) >= _ENOUGH and self.allowed < _MANY and not _may_be_slower(self._beside, self._alone):
+            self.allowed *= 2
+            self._beside.clear()
+
+    def _see_strangers(self) -> None:
+        enough = 2 * _ENOUGH
+        if len(self._strangers) >= enough and len(self._alone) >= 1 and not self.own_only:
+            self.own_only = not _may_be_slower(self._strangers, self._alone)
+
+    def _be_careful(self, allowed: int) -> None:
+        self.allowed = allowed
+        self.retry_in = min(_MOST_RETRY, _RETRY * 2 ** min(20, self.failures))
+        self.failures += 1
+        self.own_only = False
+        self._beside.clear()
+        self._strangers.clear()
+
+    def _retry(self) -> None:
+        if not self.failures:
+            return
+        self.retry_in -= 1
+        if self.retry_in <= 0:
+            self.allowed = max(1, 2 * self.allowed)
+            self.retry_in = min(_MOST_RETRY, _RETRY * 2 ** min(20, self.failures))
+            self._beside.clear()
+
+
+def _are_slower(beside: Iterable[float], alone: Iterable[float]) -> bool:
+    """Whether calls take longer beside others, beyond chance."""
+    difference, error = _compare(beside, alone)
+    return difference > _SLOWER and difference > _ERRORS * error
+
+
+def _may_be_slower(beside: Iterable[float], alone: Iterable[float]) -> bool:
+    return _compare(beside, alone)[0] > _SLOWER
+
+
+def _compare(beside: Iterable[float], alone: Iterable[float]) -> tuple[float, float]:
+    """The difference of the means of two samples, and its standard error."""
+    one, other = list(beside), list(alone)
+    means = statistics.fmean(one), statistics.fmean(other)
+    squares = sum((value - mean) ** 2 for values, mean in zip((one, other), means, strict=True) for value in values)
+    variance = (_WEIGHT * _SIGMA**2 + squares) / (_WEIGHT + len(one) + len(other) - 2)
+    return means[0] - means[1], math.sqrt(variance * (1 / len(one) + 1 / len(other)))

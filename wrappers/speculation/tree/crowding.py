@@ -1,0 +1,84 @@
+"""Which calls ran beside which: counts the calls in flight for ``Crowd``, and holds new ones against what it allows.
+
+Pure, like the tree that owns it.
+"""
+
+import collections
+import dataclasses
+
+from spec_envs.wrappers.crowding import Crowd
+from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
+
+
+@dataclasses.dataclass(slots=True)
+class _Beside:
+    """The calls that were in flight when one began: of its handler, and of other ones; and whether more came later."""
+
+    own: int
+    others: int
+    joined: bool = False
+
+
+class Crowding:
+    """The calls in flight, and how many each handler allows beside its own.
+
+    Args:
+        crowds: What is known of each handler; may outlive the tree.
+    """
+
+    def __init__(self, crowds: collections.defaultdict[str, Crowd]) -> None:
+        self._crowds = crowds
+        self._beside: dict[Run, _Beside] = {}
+        self._gone: dict[str, float] = {}  # until when a server may still be busy with calls that were cancelled
+
+    def has_room(self, handler: str) -> bool:
+        """Whether another speculative call of ``handler`` would slow no call down."""
+        ahead = collections.Counter(run.call.handler for run in self._beside if run.speculative)
+        total = sum(ahead.values())
+        for name in {handler, *(run.call.handler for run in self._beside)}:
+            crowd = self._crowds[name]
+            if crowd.own_only and name != handler:
+                continue
+            if not crowd.has_room(ahead[name] if crowd.own_only else total):
+                return False
+        return True
+
+    def begin(self, run: Run, now: float) -> None:
+        """``run`` begins."""
+        handler = run.call.handler
+        for beside in self._beside.values():
+            beside.joined = True
+        inflight = [each.call.handler for each in self._beside]
+        inflight += [name for name, until in self._gone.items() if until > now]
+        own = inflight.count(handler)
+        self._beside[run] = _Beside(own, len(inflight) - own)
+
+    def end(self, run: Run, usual_s: float) -> None:
+        """``run`` has returned; a call of its handler usually takes ``usual_s``."""
+        beside, handler = self._beside.pop(run, None), run.call.handler
+        if beside is None:
+            return
+        alone_at_first = beside.joined and not beside.own and not beside.others  # a queue would not have held it up
+        if run.state is RunState.DONE and not alone_at_first:
+            self._crowds[handler].took(run.ended_at - run.started_at, own=beside.own, others=beside.others)
+        elif run.state is not RunState.DONE:
+            until = run.ended_at + usual_s
+            self._gone[handler] = max(self._gone.get(handler, 0.0), until)
+
+    def made(self, handler: str, seconds: float) -> None:
+        """A call was made alone, without a run."""
+        self._crowds[handler].took(seconds, own=0, others=0)
+
+    def was_beside(self, run: Run) -> bool:
+        """Whether other calls were in flight beside ``run``, which has not ended yet."""
+        beside = self._beside.get(run)
+        return beside is not None and bool(beside.own or beside.others or beside.joined)
+
+    def fails_beside(self, handler: str) -> None:
+        """A call of ``handler`` has failed, maybe because others were in flight beside it."""
+        self._crowds[handler].is_single()
+
+    @property
+    def num_inflight(self) -> int:
+        """Calls in flight."""
+        return len(self._beside)
