@@ -93,6 +93,7 @@ def play(
         k=k,
         limits=limits,
         runtime=runtime,
+        guard=False,  # it is to run ahead always; where that does not pay, the plan says so
         estimates=estimates,
     )
     with env:
