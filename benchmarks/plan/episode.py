@@ -1,10 +1,11 @@
 """An episode made of planned calls, for ``SpeculativeWrapper``: nothing happens in it but calls.
 
 The right response to every call is ``RIGHT``, and wrong guesses are other numbers. As long as all responses are right,
-the episode makes the planned calls. Behind a wrong response calls go to the same handlers, with seconds and costs drawn
-from all calls of the handler. Everything drawn depends on the seed and the place in the tree of episodes alone.
+the episode makes the planned calls. Behind a wrong response calls go to the same handlers, and take and cost what the
+workload says. Everything drawn depends on the seed and the place in the tree of episodes alone.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -84,6 +85,7 @@ class Players:
     def __init__(self, episode: Sequence[PlannedCall], workload: Workload, seed: int) -> None:
         self._episode = episode
         self._guessing = workload.guessing
+        self._spread = workload.spread
         self._seed = seed
         self._others = {
             name: [call for call in workload.calls if call.handler == name]
@@ -94,9 +96,15 @@ class Players:
         """Respond, after the planned or drawn time."""
         number, path = query
         call = self._episode[number]
+        seconds = call.seconds
         if path != _ON_PATH:
-            call = self._rng(query, "call").choice(self._others[call.handler])
-        cancel.sleep(call.seconds, call.usage)
+            rng = self._rng(query, "call")
+            if self._spread is None:
+                call = rng.choice(self._others[call.handler])
+                seconds = call.seconds
+            else:
+                seconds *= math.exp(rng.gauss(0.0, self._spread))
+        cancel.sleep(seconds, call.usage)
         return RIGHT
 
     def policy(self) -> "PlannedPolicy":

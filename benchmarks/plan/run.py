@@ -20,7 +20,7 @@ from spec_envs.benchmarks.sweep import front, plot
 from spec_envs.wrappers import Limits
 
 _KS = (1, 2, 3, 5, 8)
-_SELECTIVITIES = (0.0, 0.03, 0.1, 0.3, 1.0)
+_SELECTIVITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)
 #: With fewer episodes than this behind it, a prediction comes with a warning.
 _FEW_EPISODES = 20
 Point = dict[str, Any]
@@ -80,7 +80,7 @@ def _points(
         yield {
             "k": k,
             "selectivity": selectivity,
-            "saved": found.saved.mean,
+            "saved": round(found.saved.mean, 4) + 0.0,  # no "-0.0"
             "saved_half": found.saved.half,
             "cost": cost.mean,
             "cost_half": cost.half,
@@ -144,8 +144,8 @@ def _show(report: dict[str, Any]) -> None:
         'cancelled\ncalls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
         "as much for less."
     )
-    microseconds = ", ".join(f"{seconds * 1e6:,.0f} us at k={k}" for k, seconds in report["machinery_s"].items())
-    out.print(f"Machinery, measured on this machine and taken off what is saved: {microseconds} for each call.")
+    machinery = ", ".join(f"{seconds * 1e3:.2g} ms at k={k}" for k, seconds in report["machinery_s"].items())
+    out.print(f"Taken off what is saved, as measured here and now: machinery of {machinery} a call.")
     for wanted, point in report["choices"].items():
         out.print(f"The {wanted}: {_named(point)}.")
     for warning in report["warnings"]:

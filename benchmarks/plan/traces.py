@@ -15,6 +15,8 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import NOTHING, Usage
 
 _EFFECTS = {effect.value: effect for effect in Effect}
+#: How much calls at the same place of an episode differ, as the standard deviation of the logarithm of their seconds.
+_SPREAD = 0.4
 Event = Mapping[str, Any]
 
 
@@ -129,7 +131,7 @@ class _Reading:
         if not episodes:
             raise InvalidConfiguration(f"{', '.join(map(str, files))}: no episode with at least two calls")
         guessing = {name: self._guessing(name, windows) for name, windows in self._windows.items()}
-        return Workload(episodes, guessing, num_known=len(episodes))
+        return Workload(episodes, guessing, num_known=len(episodes), spread=_SPREAD)
 
     def _guessing(self, handler: str, windows: Sequence[Window]) -> Guessing:
         ranks = [window.rank for window in windows]

@@ -75,12 +75,15 @@ class Workload:
         episodes: The calls of each episode, in order. At least one episode, with at least two calls.
         guessing: The guessers, by the name of their handler.
         num_known: Of how many episodes' worth of calls all this was learned; infinite for given distributions.
+        spread: Behind a wrong guess, a call is like the one that was recorded at its place, and takes as long times
+            ``exp(N(0, spread²))``; ``None`` if places mean nothing: it is like any call of its handler.
         note: What was assumed to fill gaps; empty if there were none.
     """
 
     episodes: Sequence[Sequence[PlannedCall]]
     guessing: Mapping[str, Guessing]
     num_known: float
+    spread: float | None = None
     note: str = ""
 
     @property

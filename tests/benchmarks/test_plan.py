@@ -23,6 +23,7 @@ from spec_envs.benchmarks.plan.simulation import simulate
 from spec_envs.benchmarks.plan.traces import read
 from spec_envs.benchmarks.plan.workload import PlannedCall, Workload
 from spec_envs.calls import Effect
+from spec_envs.chess.engine import stockfish_is_installed
 from spec_envs.chess.games import RecordedGame
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import Limits, SpeculativeWrapper
@@ -60,10 +61,12 @@ def bench(request, tmp_path_factory):
     if request.param == "recorded":
         if not RECORDS.is_dir():
             pytest.skip("the recorded games of gpt-5 are not here")
+        if not stockfish_is_installed():
+            pytest.skip("Stockfish is not installed")
         games = [RecordedGame.load(path) for path in sorted(RECORDS.glob("*.json"))]
     else:
         games = [made_up_game(seed=seed) for seed in range(3)]
-    settings = ChessSettings(guesses="builtin")
+    settings = ChessSettings(guesses="stockfish" if request.param == "recorded" else "builtin")
     return games, settings, read(traces_of(games, settings, tmp_path_factory.mktemp("traces")), calls=30)
 
 
@@ -75,18 +78,29 @@ class TestPredictionsOfTheChessBench:
         {"k": 3, "max_inflight": 1},
         {"k": 3, "max_inflight": 2},
         {"k": 3, "max_inflight": 4, "selectivity": 0.3},
-        {"k": 2, "max_inflight": 8, "selectivity": 0.05},
     )
+    #: Tokens of many calls behind wrong guesses. There an engine plays in the bench, which engines guess better than a
+    #: model's moves, so that fewer calls are in vain; a trace of the real episode cannot tell.
+    DEEP = ({"k": 2, "max_inflight": 8, "selectivity": 0.05},)
 
     @pytest.mark.parametrize("other", OTHERS, ids=str)
     def test_agree_with_runs(self, bench, other):
+        self.compare(bench, other, tokens=0.12)
+
+    @pytest.mark.parametrize("other", DEEP, ids=str)
+    def test_agree_in_time_but_less_in_tokens_with_deep_runs(self, bench, other):
+        self.compare(bench, other, tokens=0.20)
+
+    def compare(self, bench, other, tokens):
         games, settings, known = bench
         settings = dataclasses.replace(settings, **other)
         with ChessBench(games, settings) as chess_bench:
             replays = [chess_bench.replay(game) for game in games]
         found = simulate(known, settings.k, settings.limits, episodes=len(games))
         assert found.saved.mean == pytest.approx(statistics.fmean(each.saved for each in replays), abs=0.03)
-        assert found.tokens_full.mean == pytest.approx(statistics.fmean(each.tokens_full for each in replays), rel=0.12)
+        assert found.tokens_full.mean == pytest.approx(
+            statistics.fmean(each.tokens_full for each in replays), rel=tokens
+        )
 
 
 def traces_of(games: list[RecordedGame], settings: ChessSettings, folder: Path) -> list[Path]:
