@@ -14,6 +14,7 @@ from typing import Literal
 from spec_envs.handling import Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
+from spec_envs.wrappers.speculation.guard import Record
 
 #: What costs are counted in.
 Unit = Literal["tokens", "money"]
@@ -184,6 +185,7 @@ class Estimates:
         guessers: The guesser of each handler.
         accounts: Of the controllers of cost, by unit.
         crowds: How many calls each handler can take at once.
+        guard: How running ahead went.
     """
 
     calls: dict[str, CallEstimate] = dataclasses.field(default_factory=dict)
@@ -196,3 +198,4 @@ class Estimates:
     crowds: collections.defaultdict[str, Crowd] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Crowd)
     )
+    guard: Record | None = None
