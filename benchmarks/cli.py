@@ -211,7 +211,7 @@ def certify_tuning(seeds: int) -> None:
 
 
 @main.command(help=PlanSettings.__doc__)
-@click.argument("traces", nargs=-1, type=options.FILE)
+@click.argument("traces", nargs=-1, type=options.FILE, metavar="[TRACES]")
 @options_of(PlanSettings)
 @options.json_file
 def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
