@@ -1,8 +1,9 @@
 """Policies and guessers: for each environment, for any domain, and with chat models.
 
 Each environment has a folder: ``chess``, ``retail``, ``search`` and ``tuning``. Guessers for any domain are in
-``callable``, ``frequency``, ``nearest``, ``ngram``, ``union``, ``replies`` (messages of users) and ``pattern`` (tool
-calls). All guessers share ``calibration`` (probabilities), ``log_linear`` (ranking) and ``recent`` (bounded memory).
+``callable``, ``frequency``, ``nearest``, ``ngram``, ``union``, ``result_guesser`` (what a read returned before),
+``replies`` (messages of users) and ``pattern`` (tool calls). All guessers share ``calibration`` (probabilities),
+``log_linear`` (ranking) and ``recent`` (bounded memory).
 ``llm`` has chat models, and the policies and guessers that prompt them.
 
 ``spec_envs.agents.llm`` and ``spec_envs.agents.tuning`` are public modules of their own.
@@ -21,6 +22,7 @@ from spec_envs.agents.nearest import NearestGuesser
 from spec_envs.agents.ngram import NGramGuesser
 from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.agents.replies import ReplyGuesser
+from spec_envs.agents.result_guesser import ResultGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ __all__ = [
     "ReActPolicy",
     "RecordedChessGuesser",
     "ReplyGuesser",
+    "ResultGuesser",
     "ScriptedRetailPolicy",
     "ScriptedSearchPolicy",
     "SearchGuesser",

@@ -12,7 +12,9 @@ import click
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
+from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guess import GuessSettings
+from spec_envs.benchmarks.listening import ListeningSettings
 from spec_envs.benchmarks.options import DialSettings, Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
@@ -54,7 +56,9 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
 _add(ChessSettings, *options.games("Recorded games."))
 for each in (
     CrowdSettings,
+    GuardSettings,
     GuessSettings,
+    ListeningSettings,
     OverheadSettings,
     RetailSettings,
     SearchSettings,

@@ -22,7 +22,7 @@ def play_chess(plies: int | None, agent_seconds: float, k: int, max_inflight: in
     env = gym.make("SpecChess-v0", opponent="human", max_plies=plies, render_mode="ansi")
     policy = with_latency(BuiltinChessPolicy(depth=2), agent_seconds)
     guessers: dict[str, Guesser] = {"opponent": BuiltinChessGuesser(depth=2)}
-    with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight) as wrapped:
+    with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight, guard=False) as wrapped:
         info = _play(wrapped, agent_seconds, lambda move: f"\nThe agent plays {move}.")
         click.echo(f"\n{env.render()}\n\nThe game ends: {info['outcome'] or 'that was the last move'}.")
 
@@ -32,7 +32,7 @@ def play_retail(task: str, agent_seconds: float, k: int, max_inflight: int) -> N
     env = gym.make("SpecRetail-v0", customer="human", split=None)
     policy = with_latency(ScriptedRetailPolicy(), agent_seconds)
     guessers: dict[str, Guesser] = {"user": CallableGuesser(likely_replies)}
-    with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight) as wrapped:
+    with SpeculativeWrapper(env, policy, guessers=guessers, k=k, max_inflight=max_inflight, guard=False) as wrapped:
         info = _play(wrapped, agent_seconds, _spoken, options={"task": task})
     data = "as they should be" if info.get("database") else "not as they should be"
     told = "" if all(info.get("outputs", {}).values()) else ", and you were not told what you wanted to know"

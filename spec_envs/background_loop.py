@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from spec_envs.closing import closed
 from spec_envs.errors import EnvClosed
 from spec_envs.handling import CancelToken
 
@@ -39,11 +40,7 @@ class BackgroundLoop:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop.
-
-        Raises:
-            EnvClosed: The loop was closed.
-        """
+        """The event loop; ``EnvClosed`` once it was closed."""
         with self._lock:
             return self._started()
 
@@ -82,7 +79,7 @@ class BackgroundLoop:
         except concurrent.futures.CancelledError:
             if cancel is not None:
                 cancel.raise_if_cancelled()
-            raise self._gone() from None
+            raise closed(self._name) from None
         except BaseException:
             if not done.done():  # Ctrl-C in the waiting thread
                 interrupt()
@@ -112,16 +109,13 @@ class BackgroundLoop:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._closed or (self._loop is not None and self._loop.is_closed()):  # by the end of the program
-            raise self._gone()
+            raise closed(self._name)
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
             self._thread.start()
             weakref.finalize(self, _end, self._loop, self._thread, self._last)
         return self._loop
-
-    def _gone(self) -> EnvClosed:
-        return EnvClosed(f"{self._name} was closed; make a new one")
 
 
 def _settle(done: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:

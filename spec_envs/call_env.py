@@ -20,6 +20,7 @@ import numpy as np
 
 from spec_envs.calls import Call
 from spec_envs.checks import integer_or_none
+from spec_envs.closing import closed
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
 from spec_envs.forking import copy_attributes
 from spec_envs.forking.generators import Snapshot, restored, snapshot
@@ -191,7 +192,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise EnvClosed(f"{type(self).__name__} was closed; make a new one")
+            raise closed(type(self).__name__)
 
 
 class _Shared:

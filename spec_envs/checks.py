@@ -37,20 +37,12 @@ def as_integer(value: object) -> int | None:
 
 
 def integer(name: str, value: object, *, least: int) -> int:
-    """The argument ``name`` as an ``int``.
-
-    Raises:
-        InvalidConfiguration: ``value`` is not an integer, or is below ``least``.
-    """
+    """The argument ``name`` as an ``int``; ``InvalidConfiguration`` if it is none, or is below ``least``."""
     return _integer(name, value, least, "an integer")
 
 
 def integer_or_none(name: str, value: object, *, least: int) -> int | None:
-    """The argument ``name`` as an ``int``, or ``None``.
-
-    Raises:
-        InvalidConfiguration: ``value`` is neither ``None`` nor an integer of at least ``least``.
-    """
+    """The argument ``name`` as an ``int`` of at least ``least``, or ``None``; or ``InvalidConfiguration``."""
     return None if value is None else _integer(name, value, least, "None or an integer")
 
 
@@ -62,11 +54,7 @@ def _integer(name: str, value: object, least: int, expected: str) -> int:
 
 
 def number(name: str, value: Any, *, least: float, most: float = math.inf) -> float:
-    """The argument ``name``, if it is a number (no bool, no NaN) from ``least`` to ``most``, as a ``float``.
-
-    Raises:
-        InvalidConfiguration: ``value`` is something else.
-    """
+    """The argument ``name`` as a ``float``, no NaN, from ``least`` to ``most``; or ``InvalidConfiguration``."""
     try:
         if not isinstance(value, (bool, str, bytes)) and least <= float(value) <= most:
             return float(value)
@@ -77,11 +65,7 @@ def number(name: str, value: Any, *, least: float, most: float = math.inf) -> fl
 
 
 def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
-    """The argument ``name``, if it is one of ``choices``.
-
-    Raises:
-        InvalidConfiguration: ``value`` is none of ``choices``; the message lists them.
-    """
+    """The argument ``name``; ``InvalidConfiguration``, which lists the ``choices``, if it is none of them."""
     if not (value is None or isinstance(value, str)) or value not in choices:
         *others, last = map(repr, choices)
         known = f"{', '.join(others)} or {last}" if others else last
@@ -90,11 +74,7 @@ def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
 
 
 def index_in(items: Sequence[object], index: object, *, noun: str) -> int:
-    """``index`` as an ``int``, if it is the index of one of ``items``, each of which is a ``noun``.
-
-    Raises:
-        InvalidConfiguration: ``index`` is not an integer from 0 to ``len(items) - 1``.
-    """
+    """The index of one of ``items``, each of which is a ``noun``, as an ``int``; or ``InvalidConfiguration``."""
     number = as_integer(index)
     if number is None or not 0 <= number < len(items):
         raise InvalidConfiguration(f"a {noun}'s index is an integer from 0 to {len(items) - 1}, not {index!r}")
@@ -102,11 +82,7 @@ def index_in(items: Sequence[object], index: object, *, noun: str) -> int:
 
 
 def chosen(items: Sequence[ItemType], wanted: object, *, noun: str, name: str) -> ItemType:
-    """The item whose attribute ``name`` is the text ``wanted``, or whose index is the integer ``wanted``.
-
-    Raises:
-        InvalidConfiguration: There is no such item.
-    """
+    """The item whose attribute ``name`` is the text ``wanted``, or whose index is it; or ``InvalidConfiguration``."""
     if not isinstance(wanted, str):
         return items[index_in(items, wanted, noun=noun)]
     names = [getattr(item, name) for item in items]
@@ -130,35 +106,20 @@ def read_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> dic
 
 
 def begun(episode: EpisodeType | None) -> EpisodeType:
-    """``episode``, which an environment has from its first ``reset`` on.
-
-    Raises:
-        ResetNeeded: It is ``None``.
-    """
+    """``episode``, which an environment has from its first ``reset`` on; ``ResetNeeded`` before."""
     if episode is None:
         raise ResetNeeded("no episode has begun yet; call reset() first")
     return episode
 
 
 def check_under_way(outcome: str | None) -> None:
-    """See that the episode goes on.
-
-    Args:
-        outcome: How the episode has ended; ``None`` as long as it has not.
-
-    Raises:
-        ResetNeeded: The episode has ended.
-    """
+    """Raise ``ResetNeeded`` if the episode has ended, by ``outcome``, which is ``None`` as long as it goes on."""
     if outcome is not None:
         raise ResetNeeded(f"the episode is over ({outcome}); call reset() for a new one")
 
 
 def render_mode_of(env: gym.Env[Any, Any], render_mode: str | None) -> str | None:
-    """``render_mode``, if it is ``None`` or one of those in the environment's ``metadata``.
-
-    Raises:
-        InvalidConfiguration: It is neither.
-    """
+    """``render_mode``, or ``InvalidConfiguration`` if it is neither ``None`` nor in the environment's ``metadata``."""
     known: str | None = choice("render_mode", render_mode, (None, *env.metadata["render_modes"]))
     return known
 

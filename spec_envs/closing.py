@@ -1,8 +1,15 @@
-"""`Closing`: what everything that can be closed has in common, so that it works in a `with` statement."""
+"""What everything that can be closed has in common: it works in a `with` statement, and says when it is used later."""
 
 from __future__ import annotations
 
 from typing import Self
+
+from spec_envs.errors import EnvClosed
+
+
+def closed(what: str) -> EnvClosed:
+    """The error of whoever uses ``what`` after it was closed."""
+    return EnvClosed(f"{what} was closed; make a new one")
 
 
 class Closing:

@@ -110,8 +110,7 @@ class Trajectory:
 
 def canonical(value: Any) -> str:
     """Return JSON text that is equal for equal data: sorted keys, and ``60`` for ``60.0``. Lists keep their order."""
-    kind = type(value)
-    if kind is str:
+    if type(value) is str:
         return json.dumps(value)
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
 

@@ -25,15 +25,7 @@ _MODULES = {"openai-agents": "agents", "scikit-learn": "sklearn"}
 
 
 def require(what: str, *extras: str) -> None:
-    """Check that all packages of these extras of spec-envs are installed.
-
-    Args:
-        what: What needs them, for the message.
-        extras: Names of the extras.
-
-    Raises:
-        DependencyNotInstalled: A package is missing; the message names all that are.
-    """
+    """Raise ``DependencyNotInstalled`` if ``what`` lacks packages of these extras; the message names all of them."""
     missing = [name for extra in extras for name in PACKAGES[extra] if not _is_installed(name)]
     if missing:
         raise _failure(what, extras, ", ".join(missing))
@@ -41,12 +33,9 @@ def require(what: str, *extras: str) -> None:
 
 @contextlib.contextmanager
 def needed(what: str, *extras: str, script: bool = False) -> Iterator[None]:
-    """Begin a ``with`` block that imports packages of these extras.
+    """Begin a ``with`` block in which ``what`` imports packages of these extras.
 
-    Args:
-        what: What needs the packages, for the message.
-        extras: Names of the extras.
-        script: Whether this is a script, which prints the message and ends. All packages are checked at once.
+    A ``script`` checks all packages at once, and where one is missing prints the message and ends.
 
     Raises:
         DependencyNotInstalled: A package cannot be imported.

@@ -271,13 +271,8 @@ def answered(
 ) -> Any:
     """The response of ``handler``, to be awaited if the handler is awaited; handler and caller share no value.
 
-    Whoever receives a query or a response may change it, and whoever returned it may go on using it.
-
-    Args:
-        handler: The handler.
-        query: What it is asked.
-        cancel: The token of the call.
-        begins: Called when the handler really begins: a coroutine begins when it is first awaited.
+    Whoever receives a query or a response may change it, and whoever returned it may go on using it. ``begins`` is
+    called when the handler really begins: a coroutine begins when it is first awaited.
 
     Raises:
         NotCopyable: The query or the response can change and cannot be copied.
@@ -388,11 +383,7 @@ def _guessed(
 
 
 def declared_effect(what: str, handler: object) -> Effect | None:
-    """The attribute ``effect`` of ``handler``, which is the argument ``what``; ``None`` if it has no such attribute.
-
-    Raises:
-        InvalidConfiguration: The attribute is not an ``Effect``.
-    """
+    """The ``effect`` of ``handler``, the argument ``what``, if it has one; or ``InvalidConfiguration``."""
     effect = getattr(handler, "effect", None)
     if effect is not None and not isinstance(effect, Effect):
         raise InvalidConfiguration(f"effect of {what}={handler!r} must be an Effect, not {effect!r}")
@@ -426,8 +417,7 @@ def declared(function: object, name: str) -> Any:
 def is_async(function: Any) -> bool:
     """Whether calling ``function`` gives a coroutine, which an event loop has to run.
 
-    True for coroutine functions, for objects whose ``__call__`` is one, and for objects with a true attribute
-    ``is_async``.
+    Its ``is_async`` says so, if that is a bool; otherwise it is, or its ``__call__`` is, a coroutine function.
     """
     declared = getattr(function, "is_async", None)
     if isinstance(declared, bool):

@@ -42,11 +42,7 @@ def parsed(text: str) -> Any:
 
 @contextlib.contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Turn the errors that reading a wrong value raises into ``InvalidConfiguration``.
-
-    Raises:
-        InvalidConfiguration: The ``with`` block raised; the message begins with ``where``.
-    """
+    """Turn the errors that reading a wrong value raises into ``InvalidConfiguration``, which begins with ``where``."""
     try:
         yield
     except KeyError as error:
@@ -56,44 +52,28 @@ def naming(where: str) -> Iterator[None]:
 
 
 def text_of(value: object, name: str) -> str:
-    """``value``, which must be text; ``name`` names it in the error.
-
-    Raises:
-        TypeError: ``value`` is not text.
-    """
+    """``value``, which must be text, or ``TypeError``, which names it ``name``."""
     if not isinstance(value, str):
         raise TypeError(f"'{name}' must be text, not {value!r:.200}")
     return value
 
 
 def list_of(value: object, name: str) -> list[Any]:
-    """``value``, which must be a list: a text would be iterated letter by letter, and an object key by key.
-
-    Raises:
-        TypeError: ``value`` is not a list.
-    """
+    """``value``, which must be a list, or ``TypeError``: a text would be iterated letter by letter."""
     if not isinstance(value, list):
         raise TypeError(f"'{name}' must be a list, not {value!r:.200}")
     return value
 
 
 def texts_of(value: object, name: str) -> tuple[str, ...]:
-    """``value``, which must be a list of texts.
-
-    Raises:
-        TypeError: ``value`` is not a list of texts.
-    """
+    """``value``, which must be a list of texts, or ``TypeError``."""
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise TypeError(f"'{name}' must be a list of texts, not {value!r:.200}")
     return tuple(value)
 
 
 def number_of(value: object, name: str) -> float:
-    """``value``, which must be a finite number of at least 0.
-
-    Raises:
-        ValueError: ``value`` is something else.
-    """
+    """``value``, which must be a finite number of at least 0, or ``ValueError``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"'{name}' must be a number of at least 0, not {value!r}")
     return value

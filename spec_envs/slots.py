@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
-from spec_envs.errors import EnvClosed
+from spec_envs.closing import closed
 from spec_envs.handling import CancelToken
 
 SlotT = TypeVar("SlotT")
@@ -52,7 +52,7 @@ class Slots(Generic[SlotT]):
     def check_open(self) -> None:
         """Raise ``EnvClosed`` once ``close()`` was called."""
         if self._closed:
-            raise EnvClosed(f"{self._owner} was closed; make a new one")
+            raise closed(self._owner)
 
     def close(self) -> None:
         """Lend no slot from now on; calls that wait raise ``EnvClosed``. Idempotent."""

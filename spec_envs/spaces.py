@@ -38,9 +38,11 @@ class AnyText(PlainText):
         return isinstance(x, str)
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A few letters and digits; with ``mask`` or ``probability``, as ``Text.sample``."""
-        if mask is not None or probability is not None:
-            return super().sample(mask, probability)
+        """A text of this space; with ``mask`` or ``probability``, as ``Text.sample``."""
+        return self._draw() if mask is None and probability is None else super().sample(mask, probability)
+
+    def _draw(self) -> str:
+        """A few letters and digits."""
         picks = self.np_random.integers(len(self.character_list), size=self.np_random.integers(_SAMPLE_LENGTH + 1))
         return "".join(self.character_list[pick] for pick in picks)
 
@@ -102,12 +104,7 @@ def _(space: PlainText, index: int, value: str, shared_memory: Any) -> None:
 
 
 class ActionText(AnyText):
-    """All values that an environment can read as an action. ``sample()`` draws one of ``samples``.
-
-    Args:
-        read: Reads an action; raises ``InvalidAction`` for a value that is not an action.
-        samples: Actions to draw from.
-    """
+    """All values that ``read`` can read as an action (no ``InvalidAction``). ``sample()`` draws one of ``samples``."""
 
     def __init__(self, read: Callable[[Any], object], samples: Sequence[str]) -> None:
         super().__init__()
@@ -122,8 +119,5 @@ class ActionText(AnyText):
             return False
         return True
 
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """One of the samples; with ``mask`` or ``probability``, as ``Text.sample``."""
-        if mask is not None or probability is not None:
-            return super().sample(mask, probability)
+    def _draw(self) -> str:
         return self._samples[int(self.np_random.integers(len(self._samples)))]

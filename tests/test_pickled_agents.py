@@ -18,7 +18,7 @@ import gymnasium as gym
 import pytest
 
 import spec_envs
-from spec_envs import Call, CancelToken, Guess, Usage, agents, wrappers
+from spec_envs import Call, CancelToken, Effect, Guess, Usage, agents, wrappers
 from spec_envs.agents.llm import ChatModel
 from spec_envs.agents.tuning import HillClimb, TuningGuesser
 from spec_envs.chess import HumanOpponent, RecordedGame, RecordedPlayer, StockfishOpponent
@@ -116,6 +116,7 @@ GUESSERS: dict[str, tuple[Callable[[], Any], Callable[[], Call], Any]] = {
     "PageGuesser": (agents.PageGuesser, lambda: Call("fetch", FetchQuery("Ann")), None),
     "PatternGuesser": (agents.PatternGuesser, lambda: TOLD, {"name": "find", "arguments": {"n": "Ann"}}),
     "ReplyGuesser": (agents.ReplyGuesser, lambda: query_call("SpecRetail-v0", "user"), "Thanks"),
+    "ResultGuesser": (agents.ResultGuesser, lambda: Call("tool", "Ann", Effect.READ), 2),
     "SearchGuesser": (agents.SearchGuesser, lambda: query_call("SpecSearch-v0", "policy"), "search[Tallow]"),
     "UnionGuesser": (
         lambda: agents.UnionGuesser([agents.FrequencyGuesser(), agents.CallableGuesser(same)]),

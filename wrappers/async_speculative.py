@@ -1,6 +1,7 @@
 """``AsyncSpeculativeWrapper``: the same episode in less time, on an event loop."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, Self, SupportsFloat, TypeVar
 
@@ -72,7 +73,8 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             ``observe``.
 
     All other options mean what they mean for ``SpeculativeWrapper``; prefetchers are plain functions. With
-    ``max_inflight=0`` and no guessers, this is the plain loop.
+    ``max_inflight=0`` and no guessers, this is the plain loop. The guard also gives way where the event loop is late.
+    Its plain steps go through the tree too, which then starts and guesses nothing, so that a cancelled step can go on.
 
     Info:
         ``info["speculation"]``: as for ``SpeculativeWrapper``.
@@ -98,7 +100,8 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         rehearse: bool = True,
         prove_every: int = 100,
         max_trace_events: int = 100_000,
-        estimates: Estimates | None = None,
+        guard: bool | None = None,
+        estimates: Estimates | str | os.PathLike[str] | None = None,
     ) -> None:
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
@@ -114,6 +117,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             rehearse=rehearse,
             prove_every=prove_every,
             max_trace_events=max_trace_events,
+            guard=guard,
             estimates=estimates,
         )
         self._session = Session(env, options, type(self).__name__, on_forks=True)
@@ -216,6 +220,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         if not self._session.closed:
             self._session.closed = True
             self._session.driver.close()
+            self._session.keep()
         try:
             await self._runtime.ended()
         finally:

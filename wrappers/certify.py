@@ -99,7 +99,7 @@ async def certify_async(
         return _PlainAsyncLoop(env_factory(), _fresh(policy))
 
     def speculative() -> AsyncSpeculativeWrapper[Any, Any]:
-        return AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **options)
+        return AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **{"guard": False, **options})
 
     return await _compare(plain, speculative, seeds, max_steps)
 

@@ -13,6 +13,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterable
+from typing import Any
 
 #: Only calls that take this long alone are looked at: of shorter ones, machinery is the greater part.
 _LONG_S = 0.05
@@ -72,6 +73,17 @@ class Crowd:
     def is_single(self) -> None:
         """A call failed beside others: from now on the handler gets its calls one by one."""
         self._be_careful(0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What ``restore`` takes, as values that JSON can hold."""
+        fields = ("allowed", "own_only", "retry_in", "failures")
+        return {name: getattr(self, name) for name in fields} | {"alone": list(self._alone)}
+
+    def restore(self, held: dict[str, Any]) -> None:
+        """Know again what ``as_dict`` has returned."""
+        self.allowed, self.own_only = int(held["allowed"]), bool(held["own_only"])
+        self.retry_in, self.failures = int(held["retry_in"]), int(held["failures"])
+        self._alone.extend(float(value) for value in held["alone"])
 
     def _judge(self) -> None:
         if not self._alone:

@@ -14,6 +14,7 @@ from typing import Literal
 from spec_envs.handling import Usage
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.crowding import Crowd
+from spec_envs.wrappers.speculation.guard import Record
 
 #: What costs are counted in.
 Unit = Literal["tokens", "money"]
@@ -23,6 +24,15 @@ MEMORY = 8
 _USUAL_BEST = 0.5
 #: How much an imagined guess that comes at once counts, relative to a real one: so one late guess decides nothing.
 _HOPE = 0.3
+
+
+def beyond(usage: Usage, max_tokens: float | None, max_money: float | None) -> Usage:
+    """What ``usage`` holds beyond these budgets, but for the rounding of sums; its tokens count as written."""
+    over = [
+        used - most if most is not None and used - most > 1e-9 * (1 + most) else 0.0
+        for used, most in ((usage.tokens, max_tokens), (usage.money, max_money))
+    ]
+    return Usage(0, *over)
 
 
 class Recent:
@@ -175,6 +185,7 @@ class Estimates:
         guessers: The guesser of each handler.
         accounts: Of the controllers of cost, by unit.
         crowds: How many calls each handler can take at once.
+        guard: How running ahead went.
     """
 
     calls: dict[str, CallEstimate] = dataclasses.field(default_factory=dict)
@@ -187,3 +198,4 @@ class Estimates:
     crowds: collections.defaultdict[str, Crowd] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Crowd)
     )
+    guard: Record | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, Literal, NoReturn, SupportsFloat, TypeVar
 
@@ -70,7 +71,9 @@ class SpeculativeWrapper(
         guard: Run ahead only where that pays, measured against steps that are run plainly: never more than 5 % or
             0.1 ms a step slower than the plain loop. Default: yes on the wall clock, no in virtual time. ``False``: run
             ahead from the first step on, and always.
-        estimates: What is known of handlers and guessers, where several wrappers are to share it.
+        estimates: What is known of handlers and guessers, where several wrappers are to share it; or the path of a file
+            in which what is known of handlers is kept: it is read here, if it is there, and written by ``close``.
+            Without it, a later wrapper of the same policy in this process knows the handlers already.
 
     Info:
         ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
@@ -102,7 +105,7 @@ class SpeculativeWrapper(
         prove_every: int = 100,
         max_trace_events: int = 100_000,
         guard: bool | None = None,
-        estimates: Estimates | None = None,
+        estimates: Estimates | str | os.PathLike[str] | None = None,
     ) -> None:
         options = SessionOptions(
             policy=policy,
@@ -183,6 +186,7 @@ class SpeculativeWrapper(
             try:
                 self._session.plain.close()
                 self._session.driver.close()
+                self._session.keep()
             finally:
                 self.env.close()
             self._session.tell()

@@ -10,7 +10,7 @@ import re
 import threading
 import urllib.parse
 import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +39,8 @@ _NO_KEY = "no-key-given"
 _KEY_LENGTH = 8
 #: Tokens that a server may add to a request: its template's own words.
 _TEMPLATE = 256
+#: For how long a server may be silent behind all that matters, in seconds.
+_PATIENCE_S = 0.1
 #: Parameters that every request sets itself.
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
 #: The answer that the running task waits for, and its token.
@@ -161,12 +163,7 @@ class ChatModel(MadeAnew, Closing):
         try:
             stream = await self._parameters.send(client.chat.completions.create, query)
             async with stream:
-                async for chunk in stream:
-                    answer.add(chunk, cancel.now())
-                    if listener.may_leave(answer):
-                        answer.leave()
-                        break
-                else:
+                if await _heard_out(stream, answer, listener, cancel):
                     self._endings.heard_out(answer)
             if answer.unstreamed and not answer.is_complete:
                 answer.add(json.loads(answer.unstreamed), cancel.now())
@@ -243,6 +240,25 @@ def _is_url(text: str) -> bool:
 def _public(url: str) -> str:
     """Return ``url`` without its password and parameters, which may hold a key."""
     return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
+
+
+async def _heard_out(stream: AsyncIterable[object], answer: Answer, listener: Listener, cancel: CancelToken) -> bool:
+    """Add the pieces of ``stream`` to ``answer``; return whether the answer was heard to its end, or else left."""
+    try:
+        async with asyncio.timeout(None) as patience:
+            async for chunk in stream:
+                answer.add(chunk, cancel.now())
+                if listener.goes_on(answer):
+                    break
+                if listener.has_heard_all and patience.when() is None:
+                    patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE_S)
+            else:
+                return True
+    except TimeoutError:
+        if not listener.has_heard_all:
+            raise
+    answer.leave()
+    return False
 
 
 async def _sent(_: object) -> None:

@@ -1,10 +1,11 @@
 """Where an answer says all that matters, so that nobody need listen any longer."""
 
+import math
 import re
 import threading
 
-from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.agents.llm.reasoning import lacks_opening_mark, without_reasoning
+from spec_envs.agents.llm.messages import ChatRequest
+from spec_envs.agents.llm.reasoning import lacks_opening_mark, settled_answer
 from spec_envs.agents.llm.streamed_answer import Answer
 
 
@@ -36,29 +37,44 @@ class Listener:
     """Listens to one answer.
 
     A model that has said all usually ends with the next piece. Then the server reports the usage, and the connection
-    can be used again. So the answer is left only when more is written.
-
-    Args:
-        request: The request.
-        may_leave: Whether the answer may be left.
+    can be used again. So the answer is left only when more is written than white space, or nothing for a while.
     """
 
     def __init__(self, request: ChatRequest, may_leave: bool) -> None:
         self._request = request
         self._waits = may_leave and (request.until is not None or request.one_call)
-        self._pieces = 0
-        self._said_all = False
+        self._pieces = self._next = 0
+        self._said: str | None = None
 
-    def may_leave(self, answer: Answer) -> bool:
-        """Return whether the answer has gone on after it has said all that the request wants."""
+    @property
+    def has_heard_all(self) -> bool:
+        """Whether the answer has said all that the request wants."""
+        return self._said is not None
+
+    def goes_on(self, answer: Answer) -> bool:
+        """Look at the answer after a new piece; return whether it has gone on after it had said all."""
         if not self._waits or answer.pieces == self._pieces:
             return False
-        self._pieces, before = answer.pieces, self._said_all
-        self._said_all = before or self._says_all(answer)
-        return before
+        self._pieces = answer.pieces
+        if self._said is not None:
+            more = answer.text[len(self._said) :]
+            return not more or bool(more.strip())  # more text, or more than text
+        if answer.has_call or len(answer.text) >= self._next:
+            # In a long text, of reasoning perhaps, not every piece is worth a look at all of the text.
+            self._next = math.floor(len(answer.text) * 1.01) + 1
+            if says_all(self._request, answer.text, has_call=answer.has_call):
+                self._said = answer.text
+        return False
 
-    def _says_all(self, answer: Answer) -> bool:
-        if self._request.one_call and answer.has_call:
-            return True
-        until = self._request.until
-        return until is not None and bool(re.search(until, without_reasoning(Completion(text=answer.text)).text))
+
+def says_all(request: ChatRequest, text: str, *, has_call: bool) -> bool:
+    """Return whether an answer with ``text`` says all that matters, however it goes on.
+
+    Args:
+        request: The request.
+        text: The text so far, with reasoning.
+        has_call: Whether the first tool call is complete.
+    """
+    if request.one_call and has_call:
+        return True
+    return request.until is not None and re.search(request.until, settled_answer(text)) is not None

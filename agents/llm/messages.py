@@ -52,6 +52,8 @@ class Completion:
         text: The message; empty if there are only tool calls.
         tool_calls: The tool calls. They have no ids, so that equal answers lead to equal dialogues.
         usage: The cost of the answer. A model that was called with a token has already reported it by ``cancel.spend``.
+        usage_is_estimate: Whether ``usage`` was estimated from what had arrived, because the server reported none, as
+            when the answer was left before its end.
         finish_reason: The reason that the server gave: "stop", "length", "tool_calls", …
         logprobs: The text and log-probability of each token of ``text``; empty if not requested or not given.
     """
@@ -59,6 +61,7 @@ class Completion:
     text: str = ""
     tool_calls: tuple[ToolRequest, ...] = ()
     usage: Usage = dataclasses.field(default=Usage(), compare=False)
+    usage_is_estimate: bool = dataclasses.field(default=False, compare=False)
     finish_reason: str = "stop"
     logprobs: tuple[tuple[str, float], ...] = dataclasses.field(default=(), compare=False)
 

@@ -6,8 +6,10 @@ from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration, Usage
+from spec_envs.agents.llm.endings import says_all
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.reasoning import without_reasoning
+from spec_envs.agents.llm.streamed_calls import is_whole
 from spec_envs.handling import as_handler, greatest_usage, is_async, unpriced_model
 
 Result = TypeVar("Result")
@@ -164,6 +166,8 @@ def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
 
 def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
     completion = _checked((yield request))
+    if _is_cut(completion) and _went_on(request, completion):  # only what does not matter was cut off
+        return without_reasoning(completion)
     if _is_cut(completion, _TOO_LONG):
         request = dataclasses.replace(request, max_tokens=_longer(request, completion.usage))
     if _is_cut(completion):
@@ -174,6 +178,13 @@ def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
             f"{completion.text or completion.tool_calls!r:.200}"
         )
     return without_reasoning(completion)
+
+
+def _went_on(request: ChatRequest, completion: Completion) -> bool:
+    """Whether the answer went on after it had said all that matters."""
+    before = completion.text.rstrip()[:-1]
+    calls = completion.tool_calls
+    return says_all(request, before, has_call=len(calls) > 1 and is_whole(calls[0].arguments))
 
 
 def _longer(request: ChatRequest, usage: Usage) -> int:

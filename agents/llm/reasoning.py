@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import NamedTuple
 
 from spec_envs.agents.llm.messages import Completion
 
@@ -22,6 +23,8 @@ _MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
 _FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?<\|message\|>")
 _HARMONY = re.compile(r"\s*(?:<\|start\|>assistant)?\s*<\|channel\|>")
 _HARMONY_END = re.compile(r"<\|(?:return|end)\|>\s*$")
+#: What may become a mark when the text goes on.
+_UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|\|[^<>]*)\Z", re.IGNORECASE)
 
 
 def without_reasoning(completion: Completion) -> Completion:
@@ -31,7 +34,7 @@ def without_reasoning(completion: Completion) -> Completion:
     leave it out, everything before the closing mark is reasoning. If the closing mark is missing, everything after an
     opening mark at the start of a line is reasoning.
     """
-    kept = _answer_spans(completion.text)
+    kept = _parts(completion.text).kept
     text = "".join(completion.text[start:end] for start, end in kept)
     if len(text) == len(completion.text):
         return completion
@@ -53,28 +56,47 @@ def without_reasoning(completion: Completion) -> Completion:
 
 def lacks_opening_mark(text: str) -> bool:
     """Return whether ``text`` closes reasoning that it has not opened: until then, it looks like an answer."""
-    first = _MARK.search(text)
-    return first is not None and first["close"] is not None and not _HARMONY.match(text)
+    return _parts(text).lacks_opening_mark
 
 
-def _answer_spans(text: str) -> list[tuple[int, int]]:
-    """Return the start and the end of each piece of ``text`` that is not reasoning."""
+def settled_answer(text: str) -> str:
+    """Return the answer in the ``text`` so far, as far as it stays the beginning of the answer when the text goes on.
+
+    That holds unless the text goes on with a closing mark that lacks its opening mark.
+    """
+    if unfinished := _UNFINISHED.search(text):
+        text = text[: unfinished.start()]
+    return "".join(text[start:end] for start, end in _parts(text).settled).lstrip()
+
+
+class _Parts(NamedTuple):
+    """Starts and ends of the pieces of a text that are not reasoning, and of those that more text does not change."""
+
+    kept: list[tuple[int, int]]
+    settled: list[tuple[int, int]]
+    lacks_opening_mark: bool
+
+
+def _parts(text: str) -> _Parts:
     if _HARMONY.match(text):
         final = list(_FINAL.finditer(text))
         ending = _HARMONY_END.search(text)
-        return [(final[-1].end(), ending.start() if ending else len(text))] if final else []
+        return _Parts([(final[-1].end(), ending.start() if ending else len(text))] if final else [], [], False)
     kept: list[tuple[int, int]] = []
-    start, opened = 0, None
+    start, opened, lacks = 0, None, False
     for mark in _MARK.finditer(text):
         if mark["close"]:
             if opened is None:  # everything before was reasoning
                 kept.clear()
+                lacks = True
             start, opened = mark.end(), None
         elif opened is None:  # reasoning may speak of such marks, too
             kept.append((start, mark.start()))
             opened = mark.start()
+    settled = list(kept)
     if opened is None:
+        settled.append((start, len(text)))
         kept.append((start, len(text)))
     elif "".join(text[a:b] for a, b in kept).rpartition("\n")[2].strip():  # in the middle of a line: a word
         kept.append((opened, len(text)))
-    return kept
+    return _Parts(kept, settled, lacks)

@@ -64,7 +64,7 @@ class Answer:
         self.unstreamed = ""  # the body of a response that is no stream
         self._sent: float | None = None
         self._reported: float | None = None
-        self._text: list[str] = []
+        self.text = ""  # so far
         self._calls = StreamedCalls(request.tools)
         self._logprobs: list[tuple[str, float]] = []
         self._finish_reason = ""
@@ -118,7 +118,7 @@ class Answer:
         refusal = message.get("refusal")
         thought = thought or next((str(message[name]) for name in _REASONING if message.get(name)), "")
         written = [text, refusal if isinstance(refusal, str) else "", thought]
-        self._text += written[:2]
+        self.text += "".join(written[:2])
         self._reasoned += bool(thought)
         calls = message.get("tool_calls") or []
         for piece in calls if isinstance(calls, list) else [calls]:
@@ -136,11 +136,6 @@ class Answer:
     def is_complete(self) -> bool:
         """Whether the server has given the reason why the answer ended, or nobody listens any longer."""
         return bool(self._finish_reason)
-
-    @property
-    def text(self) -> str:
-        """The text so far."""
-        return "".join(self._text)
 
     @property
     def has_call(self) -> bool:
@@ -176,6 +171,7 @@ class Answer:
             text=self.text,
             tool_calls=self._calls.requests(),
             usage=usage,
+            usage_is_estimate=self._reported is None,
             finish_reason=self._finish_reason,
             logprobs=tuple(self._logprobs),
         )

@@ -22,9 +22,14 @@ class _Call:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the arguments are a whole JSON object. ``{}`` may be a placeholder for arguments to come."""
-        text = self.arguments.strip()
-        return text != "{}" and text.endswith("}") and isinstance(parsed(text), dict)
+        """Whether nothing is missing."""
+        return is_whole(self.arguments)
+
+
+def is_whole(arguments: str) -> bool:
+    """Return whether the arguments are a whole JSON object. ``{}`` may be a placeholder for arguments to come."""
+    text = arguments.strip()
+    return text != "{}" and text.endswith("}") and isinstance(parsed(text), dict)
 
 
 class StreamedCalls:
@@ -50,6 +55,8 @@ class StreamedCalls:
         name, arguments = _text(function.get("name")), _text(function.get("arguments"))
         index = index if isinstance(index, int | str) else None
         call = self._call_of(index, "" if call_id is None else str(call_id), name, arguments)
+        if call.name and call.is_complete:  # what follows, such as the whole once more, changes nothing
+            return name, arguments
         if name:
             call.name = self._joined(call.name, name)
         if arguments and call.arguments.strip() == "{}":
@@ -59,8 +66,9 @@ class StreamedCalls:
 
     @property
     def has_first(self) -> bool:
-        """Whether the first call is complete."""
-        return bool(self._calls) and self._calls[0].index in (None, 0) and self._calls[0].is_complete
+        """Whether the call that ``requests`` returns first is complete, whatever pieces follow."""
+        first = next(iter(self._calls), None)
+        return first is not None and first.name in self._known and first.index in (None, 0) and first.is_complete
 
     def requests(self) -> tuple[ToolRequest, ...]:
         """Return the calls by their index, or in the order of their first pieces if the indexes do not tell."""
@@ -76,7 +84,7 @@ class StreamedCalls:
         if call is None or (not call_id and self._begins(call, name, arguments)):
             call = _Call(index, call_id)
             self._calls.append(call)
-        if call.index is None:
+        if call.index is None and not call.is_complete:
             call.index = index
         call.id = call.id or call_id
         return call

@@ -172,6 +172,7 @@ def speculative_env(
         limits=settings.limits,
         runtime=runtime,
         estimates=estimates,
+        guard=False,
     )
 
 

@@ -196,7 +196,7 @@ def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[floa
         return _step_times_async(case, guessed)
     guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
     env = case.make()
-    with SpeculativeWrapper(env, policy=case.policy, guessers=guessers, k=1, runtime=runtime) as wrapper:
+    with SpeculativeWrapper(env, policy=case.policy, guessers=guessers, k=1, runtime=runtime, guard=False) as wrapper:
         times = _beside_plain(case, functools.partial(_step_ms, wrapper, wrapper.act))
     return times
 
@@ -208,7 +208,7 @@ def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
     unwrapped = env.unwrapped
     assert isinstance(unwrapped, CallEnv)
     unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
-    wrapper = AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1)
+    wrapper = AsyncSpeculativeWrapper(env, policy=_coroutine_of(case.policy), guessers=guessers, k=1, guard=False)
     with asyncio.Runner() as loop:
         times = _beside_plain(case, lambda: loop.run(_step_ms_async(wrapper)))
         loop.run(wrapper.close())
@@ -273,7 +273,7 @@ async def _cancel_times() -> list[float]:
 
     env = FakeEnv({"world": world}, length=_CANCELS)
     guessers = {"policy": _PerfectAsync(lambda query: 1)}
-    async with AsyncSpeculativeWrapper(env, guessers=guessers) as wrapper:
+    async with AsyncSpeculativeWrapper(env, guessers=guessers, guard=False) as wrapper:
         await wrapper.reset(seed=0)
         for _ in range(_CANCELS):
             await asyncio.sleep(0.001)  # meanwhile the guessed action's call begins

@@ -195,6 +195,7 @@ def run_speculatively(
         limits=settings.limits,
         runtime=runtime,
         estimates=estimates,
+        guard=False,
     )
     with wrapper:
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)

@@ -138,6 +138,7 @@ class SearchBench:
             limits=limits,
             runtime=runtime,
             estimates=estimates,
+            guard=False,
         )
 
     def _guessers(self, case: Case) -> tuple[Guesser, Guesser]:

@@ -92,7 +92,7 @@ def _play(model: ChessModel, settings: ServedChessSettings, guesser: Guesser | N
         env = gym.make("SpecChess-v0", opponent=player, max_plies=settings.plies, opening="random", claim_draw=False)
         guessers = {} if guesser is None else {"policy": guesser, "opponent": guesser}
         limits = Limits(max_inflight=0) if guesser is None else settings.limits
-        with SpeculativeWrapper(env, player, guessers=guessers, k=settings.k, limits=limits) as wrapped:
+        with SpeculativeWrapper(env, player, guessers=guessers, k=settings.k, limits=limits, guard=False) as wrapped:
             played = play(wrapped, wrapped.act, seed=settings.seed)
         # After close: only then has every cancelled call ended, and is charged.
         return Run(moves_of(played), played.seconds, wrapped.statistics, wrapped.trace, server.settle())

@@ -123,9 +123,11 @@ class ModelApp:
         for number, token in enumerate(tokens):
             if number == fault.stall_after:
                 await asyncio.Event().wait()
-            if number == fault.drop_after or dropped.is_set():
+            if number == fault.drop_after:
                 return
             await asyncio.sleep(max(0.0, start + first_s + number * next_s - loop.time()))
+            if dropped.is_set():
+                return
             self.counter.produced(served)
             yield token
         yield reason

@@ -135,6 +135,7 @@ class TuningBench:
             k=self.settings.k,
             limits=self.settings.limits,
             runtime=runtime,
+            guard=False,
         )
         with _Noted(wrapper, runtime) as noted:
             seconds = play(noted, wrapper.act, seed=seed, now=runtime.now).seconds

@@ -53,11 +53,7 @@ def best_move(board: chess.Board, depth: int = 1) -> chess.Move:
 
 
 def rank_moves(board: chess.Board, k: int, depth: int = 1) -> list[tuple[chess.Move, int]]:
-    """The ``k`` best legal moves, best first, each with its score in centipawns for the side to move.
-
-    Raises:
-        InvalidConfiguration: ``depth`` is below 1.
-    """
+    """The ``k`` best legal moves, best first, with their scores in centipawns for the side to move; ``depth`` >= 1."""
     if depth < 1:
         raise InvalidConfiguration(f"depth must be at least 1, not {depth!r}")
     search = _Search(board.copy(stack=_HISTORY))

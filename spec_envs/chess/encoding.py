@@ -70,11 +70,7 @@ def possible_moves() -> tuple[str, ...]:
 
 
 def encode_move(move: chess.Move, turn: chess.Color) -> int:
-    """The action (0 to 4671) for ``move`` by the player ``turn``.
-
-    Raises:
-        ValueError: No piece moves like that.
-    """
+    """The action (0 to 4671) for ``move`` by the player ``turn``; ``ValueError`` if no piece moves like that."""
     flip = 0 if turn == chess.WHITE else 56
     promotion = None if move.promotion == chess.QUEEN else move.promotion
     try:
@@ -84,12 +80,9 @@ def encode_move(move: chess.Move, turn: chess.Color) -> int:
 
 
 def decode_action(action: int, board: chess.Board) -> chess.Move:
-    """The move that ``action`` is for the player to move. It need not be legal.
+    """The move that ``action`` is for the player to move; ``ValueError`` if there is none. It need not be legal.
 
     A pawn that reaches the last rank becomes a queen, unless the action is one of the underpromotions.
-
-    Raises:
-        ValueError: ``action`` is outside 0 to 4671, or leads off the board.
     """
     try:
         source, target, promotion = _tables()[1][action]

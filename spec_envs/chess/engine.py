@@ -123,10 +123,7 @@ class EnginePool(MadeAnew, Closing):
         """
         if depth is None and nodes is None:
             raise InvalidConfiguration("give depth or nodes: a search without limit has no end")
-        limits = {
-            "depth": integer_or_none("depth", depth, least=1),
-            "nodes": integer_or_none("nodes", nodes, least=1),
-        }
+        limits = {"depth": integer_or_none("depth", depth, least=1), "nodes": integer_or_none("nodes", nodes, least=1)}
         go = " ".join(["go", *(f"{name} {value}" for name, value in limits.items() if value is not None)])
         multipv = integer("multipv", multipv, least=1)
         board = position.board() if isinstance(position, Position) else position.copy()

@@ -21,24 +21,16 @@ _Key = tuple[int | bool | None, ...]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Game:
-    """A start position, the moves since, and what they led to.
+    """A start position, the moves since, and what they led to."""
 
-    Args:
-        start_fen: FEN of the start position, with all six fields.
-        moves: Moves since the start in UCI notation.
-        board: The position, without a move stack. Read it, or copy it; never play on it.
-        outcome: How the game ended, or ``None``. A draw that can be claimed is one, if ``claim_draw``.
-        claim_draw: Whether the player to move always claims the draw that there is to claim.
-        seen: The positions since the last irreversible move, this one last. None before that can come again.
-        frames: The last positions (at most ``MAX_FRAMES``, newest first), each with whether it is a repetition.
-    """
-
-    start_fen: str
-    moves: tuple[str, ...]
-    board: chess.Board
-    outcome: chess.Outcome | None
-    claim_draw: bool
+    start_fen: str  # FEN of the start position, with all six fields
+    moves: tuple[str, ...]  # moves since the start in UCI notation
+    board: chess.Board  # the position, without a move stack. Read it, or copy it; never play on it
+    outcome: chess.Outcome | None  # how the game ended; with ``claim_draw``, a draw that can be claimed is one
+    claim_draw: bool  # whether the player to move always claims the draw that there is to claim
+    #: The positions since the last irreversible move, this one last. None before that can come again.
     seen: tuple[_Key, ...]
+    #: The last positions (at most ``MAX_FRAMES``, newest first), each with whether it is a repetition.
     frames: tuple[tuple[chess.Board, bool], ...]
     #: The games one move on that somebody still holds: branches and the real episode make the same moves.
     _after: weakref.WeakValueDictionary[str, Self] = dataclasses.field(
@@ -83,11 +75,7 @@ class Game:
         return type(self)(self.start_fen, moves, board, outcome, self.claim_draw, seen, frames)
 
     def read(self, uci: object) -> str:
-        """``uci`` as a legal move of the player to move, in UCI notation.
-
-        Raises:
-            ValueError: It is not a string, not a move, or not a legal one; the message says which, and where.
-        """
+        """``uci`` as a legal move in UCI notation; ``ValueError`` says what is wrong with it, and where."""
         if not isinstance(uci, str):
             raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {repr(uci)[:200]}")
         try:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TextIO
 import chess
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer, integer_or_none
+from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.notation import only_move
@@ -108,13 +108,11 @@ class StockfishOpponent(Closing):
     ) -> None:
         if skill is not None and elo is not None:
             raise InvalidConfiguration(f"give skill or elo, not both (skill={skill!r}, elo={elo!r})")
-        if skill is not None and not 0 <= skill <= 20:
-            raise InvalidConfiguration(f"skill must lie in [0, 20], not {skill!r}")
-        if elo is not None and not 1350 <= elo <= 2850:
-            raise InvalidConfiguration(f"elo must lie in [1350, 2850], not {elo!r}")
+        if elo is not None:
+            skill = ((number("elo", elo, least=1350, most=2850) - 1346.6) / 143.4) ** (1 / 0.806)
+        self.skill = 20.0 if skill is None else number("skill", skill, least=0, most=20)
         self.nodes = integer_or_none("nodes", nodes, least=1)
         self.depth = integer_or_none("depth", 8 if depth is None and nodes is None else depth, least=1)
-        self.skill = ((elo - 1346.6) / 143.4) ** (1 / 0.806) if elo is not None else (20.0 if skill is None else skill)
         self._pool = pool or EnginePool()
         self._owns_pool = pool is None
 

@@ -21,10 +21,7 @@ _PICTURE_SIZE = 480  # pixels
 def board_as_text(game: Game, color: chess.Color, *, forfeited: bool = False) -> str:
     """The board from the side of ``color`` in Unicode, the last move in brackets, below a line with the game's state.
 
-    Args:
-        game: The game to show.
-        color: The agent's side, which is shown at the bottom.
-        forfeited: Whether the agent has lost by an illegal move, which is not in the game.
+    With ``forfeited``, ``color`` has lost by an illegal move, which is not in the game.
     """
     board, last = game.board, _last_move(game)
     marked = {last.from_square, last.to_square} if last else set()
@@ -51,11 +48,7 @@ def _headline(game: Game) -> str:
 
 
 def board_as_picture(game: Game, color: chess.Color) -> NDArray[np.uint8]:
-    """The board from the side of ``color`` as an RGB array, with the last move and a check marked.
-
-    Raises:
-        DependencyNotInstalled: cairosvg, or the cairo library that it needs, is missing.
-    """
+    """The board from the side of ``color`` as an RGB array, with the last move and a check marked."""
     cairosvg, image = _import_cairosvg()
     board = game.board
     svg = chess.svg.board(

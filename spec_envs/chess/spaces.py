@@ -62,27 +62,38 @@ class Playing(Protocol):
         ...
 
 
-class _Legal:
-    """The moves that a space samples from: those that are legal in the environment to which the space belongs.
+class _Moves(_Space):
+    """A space of moves, whose samples are legal in the environment that the space belongs to.
 
     A caller who samples right after ``seed`` is about to reset: ``check_env`` calls ``seed``, ``sample``, ``reset`` and
     ``step`` in this order. So until the position changes, the moves drawn are those that are legal after a reset, too.
     """
 
-    def __init__(self, env: Playing | None) -> None:
+    def __init__(self, env: Playing | None, *size: Any, **limits: Any) -> None:
         # Weak, so that a dropped fork goes at once instead of with the next garbage collection.
         self._env = None if env is None else weakref.ref(env)
         self._seeded_at: Game | None = None
+        super().__init__(*size, **limits)
 
-    def __reduce__(self) -> tuple[type[_Legal], tuple[None]]:
-        return _Legal, (None,)  # the copy of a space belongs to no environment
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_env": None, "_seeded_at": None}  # the copy of a space belongs to no environment
 
-    def seeded(self) -> None:
-        env = self._env() if self._env else None
-        self._seeded_at = env.game if env else None
+    def seed(self, seed: int | None = None) -> Any:
+        """Seed this space's generator; see ``gymnasium.Space.seed``."""
+        env = self._playing()
+        if seed is not None:
+            self._seeded_at = env.game if env else None
+        return super().seed(seed)
 
-    def moves(self) -> tuple[str, ...]:
-        env = self._env() if self._env else None
+    def _playing(self) -> Playing | None:
+        return self._env() if self._env else None
+
+    def _draw(self) -> str:
+        moves = self._legal()
+        return moves[int(self.np_random.integers(len(moves)))]
+
+    def _legal(self) -> tuple[str, ...]:
+        env = self._playing()
         if env is None:
             return possible_moves()
         now = () if env.game is None else env.game.legal_moves
@@ -91,51 +102,28 @@ class _Legal:
         first = env.first_moves()
         return tuple(move for move in now if move in first) or now or first or possible_moves()
 
-    def color(self) -> chess.Color:
-        env = self._env() if self._env else None
-        return chess.WHITE if env is None else env.color
-
-    def draw(self, rng: np.random.Generator) -> str:
-        moves = self.moves()
-        return moves[int(rng.integers(len(moves)))]
-
-
-class _Moves(_Space):
-    """What the two spaces of moves share: each has a ``_Legal``, which is told of the seed."""
-
-    _legal: _Legal
-
-    def seed(self, seed: int | None = None) -> Any:
-        """Seed this space's generator; see ``gymnasium.Space.seed``."""
-        if seed is not None:
-            self._legal.seeded()
-        return super().seed(seed)
-
 
 class MoveText(_Moves, spaces.Text):
     """Moves in UCI notation. ``sample()`` draws a legal move; a copy of the space draws any move a piece could make."""
 
     def __init__(self, env: Playing | None = None) -> None:
-        self._legal = _Legal(env)
-        super().__init__(5, min_length=4, charset=_MOVE_CHARS)
+        super().__init__(env, 5, min_length=4, charset=_MOVE_CHARS)
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         """A legal move; with ``mask`` or ``probability``, text as ``Text.sample`` draws it."""
-        if mask is not None or probability is not None:
-            return super().sample(mask, probability)
-        return self._legal.draw(self.np_random)
+        return self._draw() if mask is None and probability is None else super().sample(mask, probability)
 
 
 class MoveIndex(_Moves, _Discrete):
     """Moves in AlphaZero's 8x8x73 encoding. ``sample()`` draws a legal move, as ``MoveText`` does."""
 
     def __init__(self, env: Playing | None = None) -> None:
-        self._legal = _Legal(env)
-        super().__init__(NUM_ACTIONS)
+        super().__init__(env, NUM_ACTIONS)
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
         """A legal move; with ``mask`` or ``probability``, an index as ``Discrete.sample`` draws it."""
         if mask is not None or probability is not None:
             return super().sample(mask, probability)
-        move = chess.Move.from_uci(self._legal.draw(self.np_random))
-        return np.int64(encode_move(move, self._legal.color()))
+        env = self._playing()
+        color = chess.WHITE if env is None else env.color
+        return np.int64(encode_move(chess.Move.from_uci(self._draw()), color))

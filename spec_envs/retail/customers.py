@@ -33,23 +33,14 @@ _TOPICS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Message:
-    """A message of the agent, as every customer understands it.
+    """A message of the agent, as every customer understands it."""
 
-    Attributes:
-        question: The message's questions and requests.
-        wants: What it wants to hear first of all: "yes", who the customer is ("identity"), or neither ("").
-        topics: The topics that the question is about, as far as customers have facts about them.
-        is_done: Whether it says that something was done.
-        offers_more: Whether the question is whether there is anything else.
-        refuses: Whether it says that something is not possible.
-    """
-
-    question: str
-    wants: str
-    topics: tuple[str, ...]
-    is_done: bool
-    offers_more: bool
-    refuses: bool
+    question: str  # the message's questions and requests
+    wants: str  # what it wants to hear first of all: "yes", who the customer is ("identity"), or neither ("")
+    topics: tuple[str, ...]  # the topics that the question is about, as far as customers have facts about them
+    is_done: bool  # whether it says that something was done
+    offers_more: bool  # whether the question is whether there is anything else
+    refuses: bool  # whether it says that something is not possible
 
 
 @functools.lru_cache(maxsize=1024)  # a customer listens to the whole dialogue again for each answer

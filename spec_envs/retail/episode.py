@@ -17,29 +17,17 @@ from spec_envs.retail.tools.tool import ToolResponse
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """The whole state of an episode.
+    """The whole state of an episode."""
 
-    Attributes:
-        task: What the customer wants.
-        seed: The seed for a customer that draws.
-        name: A name that no other episode has; a shop keeps the episode's data under it.
-        start: The data at the beginning.
-        store: The data now.
-        said: What agent and customer said, in turns, beginning with ``GREETING``.
-        messages: The dialogue as the agent sees it: chat messages, each as JSON text.
-        steps: The number of actions taken.
-        outcome: How the episode ended: "stop", "transfer" or "max_steps"; ``None`` while it goes on.
-    """
-
-    task: Task
-    seed: int
-    name: str
-    start: StoreSnapshot
-    store: StoreSnapshot
-    said: tuple[str, ...] = (GREETING,)
-    messages: tuple[str, ...] = ()
-    steps: int = 0
-    outcome: str | None = None
+    task: Task  # what the customer wants
+    seed: int  # the seed for a customer that draws
+    name: str  # a name that no other episode has; a shop keeps the episode's data under it
+    start: StoreSnapshot  # the data at the beginning
+    store: StoreSnapshot  # the data now
+    said: tuple[str, ...] = (GREETING,)  # what agent and customer said, in turns, beginning with ``GREETING``
+    messages: tuple[str, ...] = ()  # the dialogue as the agent sees it: chat messages, each as JSON text
+    steps: int = 0  # the number of actions taken
+    outcome: str | None = None  # how the episode ended: "stop", "transfer" or "max_steps"; ``None`` while it goes on
 
     def query(self, text: str) -> CustomerQuery:
         """Return the query of the call that asks the customer for an answer to ``text``."""
@@ -51,11 +39,7 @@ class Episode:
         return self._continued(*new, said=(*self.said, text, reply), outcome="stop" if STOP in reply else None)
 
     def called(self, call: CallAction, result: ToolResponse) -> Episode:
-        """Return the episode after a tool call.
-
-        Raises:
-            HandlerFailed: The tool changed a record that does not exist.
-        """
+        """Return the episode after a tool call; ``HandlerFailed`` if the tool changed a record that does not exist."""
         try:
             store = self.store.patched(result.patch) if result.patch else self.store
         except KeyError as error:

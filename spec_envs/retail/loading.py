@@ -85,11 +85,7 @@ def load_tasks(tasks: str | os.PathLike[str] = "embedded", split: str | None = N
 
 
 def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
-    """Check that the tasks can belong to the data in ``store``.
-
-    Raises:
-        InvalidConfiguration: A value in ``tasks`` is no ``Task``, or none of the customers is a user of this shop.
-    """
+    """Raise ``InvalidConfiguration`` unless all ``tasks`` are tasks, and some customer is a user of this shop."""
     tasks = tuple(tasks)
     for task in tasks:
         if not isinstance(task, Task):

@@ -24,45 +24,28 @@ class Action:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Identity:
-    """Who the customer is, and what the customer answers when the agent asks for it.
+    """Who the customer is, and what the customer answers when the agent asks for it."""
 
-    Attributes:
-        user_id: The customer's id, which the customer does not tell.
-        first_name: First name.
-        last_name: Last name.
-        zip: Zip code.
-        email: E-mail address.
-        knows_email: Whether the customer remembers the e-mail address. The customer always knows name and zip code.
-    """
-
-    user_id: str
+    user_id: str  # the customer's id, which the customer does not tell
     first_name: str
     last_name: str
     zip: str
     email: str
-    knows_email: bool
+    knows_email: bool  # whether the customer remembers the e-mail address. The customer always knows name and zip code
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """One thing that the customer wants; facts and arguments become ``FrozenDict``.
+    """One thing that the customer wants; facts and arguments become ``FrozenDict``."""
 
-    Attributes:
-        kind: The name of the tool that fulfils the request, or "information".
-        goal: What the customer wants, in words that follow "I would like to".
-        facts: What the customer answers when asked, by topic, each a phrase: "order", "items", "new items", "payment",
-            "reason", "address". The customer has nothing to say about a missing topic.
-        arguments: The arguments that the tool needs; empty for "information".
-        confirms: Whether the customer says yes when asked to confirm. A customer who says no wants nothing changed.
-        outputs: What the customer wants to hear before the request is fulfilled, as in ``Task.outputs``.
-    """
-
-    kind: str
-    goal: str
+    kind: str  # the name of the tool that fulfils the request, or "information"
+    goal: str  # what the customer wants, in words that follow "I would like to"
+    #: What the customer answers when asked, a phrase by topic: "order", "items", "new items", "payment", "reason",
+    #: "address". The customer has nothing to say about a missing topic.
     facts: Mapping[str, str]
-    arguments: Mapping[str, Any]
-    confirms: bool = True
-    outputs: tuple[str, ...] = ()
+    arguments: Mapping[str, Any]  # the arguments that the tool needs; empty for "information"
+    confirms: bool = True  # whether the customer says yes when asked to confirm; if not, nothing is to change
+    outputs: tuple[str, ...] = ()  # what the customer wants to hear before it is fulfilled, as in ``Task.outputs``
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "facts", frozen(self.facts))

@@ -30,17 +30,11 @@ _SHOWN = 200
 
 
 class Act(NamedTuple):
-    """A well-formed action.
+    """A well-formed action."""
 
-    Attributes:
-        name: "search", "lookup" or "finish".
-        argument: The argument, with runs of white space replaced by single spaces.
-        thought: The agent's reasoning, kept in the transcript; "" if the agent gave none.
-    """
-
-    name: str
-    argument: str
-    thought: str = ""
+    name: str  # "search", "lookup" or "finish"
+    argument: str  # the argument, with runs of white space replaced by single spaces
+    thought: str = ""  # the agent's reasoning, kept in the transcript; "" if the agent gave none
 
     def __str__(self) -> str:
         return f"{self.name}[{self.argument}]"
@@ -68,7 +62,10 @@ def read_action(action: object) -> Act | Mistake:
     if isinstance(action, str):
         _check_length(action)
         called = parsed(action) if action.lstrip()[:1] == "{" else None
-        return _read_call(called, action) if isinstance(called, dict) else _read_text(action)
+        if isinstance(called, dict):
+            return _read_call(called, action)
+        match = _FORM.fullmatch(action)
+        return _mistake(action, _USAGE) if match is None else _act(match[1], match[2], action)
     if isinstance(action, Mapping):
         try:
             text = json.dumps(dict(action), ensure_ascii=False)
@@ -85,13 +82,6 @@ def read_action(action: object) -> Act | Mistake:
 def _check_length(text: str) -> None:
     if len(text) > MAX_LENGTH:
         raise InvalidAction(f"an action has at most {MAX_LENGTH} characters, not {len(text)}: {text[:_SHOWN]!r}…")
-
-
-def _read_text(text: str) -> Act | Mistake:
-    match = _FORM.fullmatch(text)
-    if match is None:
-        return _mistake(text, _USAGE)
-    return _act(match[1], match[2], text)
 
 
 def _read_call(call: Mapping[str, Any], text: str) -> Act | Mistake:

@@ -137,7 +137,7 @@ class SearchEnv(CallEnv[Observation, Action]):
         self.render_mode = render_mode_of(self, render_mode)
         handler, is_new = make_backend(backend, corpus=corpus, site=site)
         super().__init__({"fetch": handler}, owned=["fetch"] if is_new else [])
-        self._prepare: Callable[[], None] = getattr(handler, "prepare", _nothing)
+        self._prepare: Callable[[], None] | None = getattr(handler, "prepare", None)
         #: The questions that ``reset`` draws from.
         self.questions: tuple[Question, ...] = _questions(questions, split)
         self._question_index = (
@@ -161,7 +161,8 @@ class SearchEnv(CallEnv[Observation, Action]):
         self._check_open()
         fixed = self._find(read_options(options, ("question",)).get("question"))
         super().reset(seed=seed)
-        self._prepare()
+        if self._prepare is not None:
+            self._prepare()
         question = fixed or self.questions[int(self.np_random.integers(len(self.questions)))]
         self.episode = Episode(question, START)
         return self._observation(self.episode), _info(self.episode)
@@ -213,9 +214,9 @@ class SearchEnv(CallEnv[Observation, Action]):
     def _find(self, question: int | str | Question | None) -> Question | None:
         if question is None:
             return None if self._question_index is None else self.questions[self._question_index]
-        return (
-            question if isinstance(question, Question) else chosen(self.questions, question, noun="question", name="id")
-        )
+        if isinstance(question, Question):
+            return question
+        return chosen(self.questions, question, noun="question", name="id")
 
     def _observation(self, episode: Episode) -> Observation:
         # The JSON of an entry is made once. The whole text is not stored, since each of many forks would hold a copy.
@@ -225,10 +226,6 @@ class SearchEnv(CallEnv[Observation, Action]):
             "observation": episode.observation,
             "steps_left": self._max_steps - episode.steps,
         }
-
-
-def _nothing() -> None:
-    """Stand in for ``prepare`` of backends that have no such method."""
 
 
 def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:

@@ -57,29 +57,17 @@ def not_found(text: str, similar: Sequence[str]) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """The complete state of an episode.
+    """The complete state of an episode."""
 
-    Attributes:
-        question: The question to answer.
-        page: The page that was found last, which ``lookup`` reads; ``None`` if no page was found yet.
-        keyword: The keyword of the last ``lookup`` on this page; ``None`` if there was none.
-        position: How many sentences with this keyword were shown.
-        transcript: The actions and their results; each pair is one JSON text.
-        observation: The result of the last action.
-        steps: Number of actions taken.
-        answer: The answer of the agent; ``None`` if the agent has not finished.
-        outcome: "finish" or "max_steps" at the end; ``None`` before.
-    """
-
-    question: Question
-    observation: str
-    page: Page | None = None
-    keyword: str | None = None
-    position: int = 0
-    transcript: tuple[str, ...] = ()
-    steps: int = 0
-    answer: str | None = None
-    outcome: str | None = None
+    question: Question  # the question to answer
+    observation: str  # the result of the last action
+    page: Page | None = None  # the page that was found last, which ``lookup`` reads; ``None`` if no page was found yet
+    keyword: str | None = None  # the keyword of the last ``lookup`` on this page; ``None`` if there was none
+    position: int = 0  # how many sentences with this keyword were shown
+    transcript: tuple[str, ...] = ()  # the actions and their results; each pair is one JSON text
+    steps: int = 0  # number of actions taken
+    answer: str | None = None  # the answer of the agent; ``None`` if the agent has not finished
+    outcome: str | None = None  # "finish" or "max_steps" at the end; ``None`` before
 
     def mistaken(self, mistake: Mistake) -> Episode:
         """The episode after a malformed action."""

@@ -17,11 +17,7 @@ PageOrRedirect = Page | tuple[str, str]
 
 
 def read_folder(folder: Path) -> Iterator[PageOrRedirect]:
-    """A page or redirect from each ``.txt`` file; the file's name, percent-decoded, is the title.
-
-    Raises:
-        InvalidConfiguration: A file cannot be read as UTF-8 text.
-    """
+    """A page or redirect from each ``.txt`` file, whose name, percent-decoded, is the title."""
     for file in sorted(folder.glob("*.txt")):
         try:
             text = file.read_text(encoding="utf-8")
@@ -31,11 +27,7 @@ def read_folder(folder: Path) -> Iterator[PageOrRedirect]:
 
 
 def read_lines(path: Path) -> Iterator[PageOrRedirect]:
-    """A page or redirect from each line of JSON.
-
-    Raises:
-        InvalidConfiguration: A line is not an object that describes a page or a redirect; the message quotes the line.
-    """
+    """A page or redirect from each line of JSON; ``InvalidConfiguration`` quotes a line that describes neither."""
     with path.open("rb") as lines:  # as bytes, so that the message can also quote a line that is not UTF-8
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -66,11 +58,7 @@ def _page_or_redirect(entry: Any) -> PageOrRedirect:
 
 
 def read_questions(path: Path) -> tuple[Question, ...]:
-    """The questions of a file of HotpotQA: objects with ``question``, ``answer`` and ``type``.
-
-    Raises:
-        InvalidConfiguration: The file has another form, or no question; the message names the entry.
-    """
+    """The questions of a file of HotpotQA; ``InvalidConfiguration`` names an entry of another form."""
     questions = []
     for number, entry in enumerate(_entries(path)):
         with naming(f'question {number} of {path} must be an object with "question", "answer" and "type"'):
@@ -85,11 +73,7 @@ def read_questions(path: Path) -> tuple[Question, ...]:
 
 
 def read_context_pages(path: Path) -> Iterator[Page]:
-    """The pages that the questions of a file have as context, each once.
-
-    Raises:
-        InvalidConfiguration: The file is not a list of questions with contexts; the message names the entry.
-    """
+    """The pages that a file's questions have as context, each once; ``InvalidConfiguration`` names a wrong entry."""
     seen: set[str] = set()
     for number, entry in enumerate(_entries(path)):
         with naming(f'question {number} of {path} must have "context", a list of [title, [sentence, …]]'):

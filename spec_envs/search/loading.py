@@ -122,12 +122,7 @@ def _corpus(path: Path, entries: Iterable[PageOrRedirect]) -> Corpus:
 def make_backend(
     backend: str | Callable[..., Any], *, corpus: str | os.PathLike[str] | Corpus, site: str | None
 ) -> tuple[Callable[..., Any], bool]:
-    """Return the handler for ``backend``, and whether the caller has to close it because it was made here.
-
-    Args:
-        backend: "corpus", "http", "browser", or a handler.
-        corpus: The pages of the backend "corpus"; see ``load_corpus``.
-        site: The address of the MediaWiki site that the backends "http" and "browser" read.
+    """The handler that ``backend`` names or is, and whether the caller has to close it because it was made here.
 
     Raises:
         InvalidConfiguration: There is no such backend, or an argument belongs to another backend.

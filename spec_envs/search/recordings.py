@@ -35,16 +35,11 @@ def fetched_of(text: str, observation: str) -> Fetched:
     """A result of a search for ``text`` of which ``SearchEnv`` shows ``observation``."""
     missing = _MISSING.fullmatch(observation)
     if missing is None:
-        return Fetched(_page(text, observation))
+        return Fetched(Page(text, (observation.removesuffix("."),)))  # ``excerpt`` adds the last full stop again
     similar = _list(missing[2])
     if missing[1]:  # "Could not find [text]": a disambiguation page
         return Fetched(Page(text, ("",), similar, disambiguation=True))
     return Fetched(None, similar)
-
-
-def _page(text: str, observation: str) -> Page:
-    """A page whose first sentences are ``observation``, to which ``excerpt`` adds the last full stop again."""
-    return Page(text, (observation.removesuffix("."),))
 
 
 def with_lookup_result(page: Page, keyword: str, observation: str) -> Page:
@@ -52,12 +47,10 @@ def with_lookup_result(page: Page, keyword: str, observation: str) -> Page:
     result = _RESULT.fullmatch(observation)
     if result is None:
         return page
-    longer = page
+    longer, before = page, len(sentences_with(page, keyword))
     while len(sentences_with(longer, keyword)) < int(result[2]):
         longer = dataclasses.replace(longer, paragraphs=(*longer.paragraphs, result[3].strip().removesuffix(".")))
-        if excerpt(longer) != excerpt(page) or len(sentences_with(longer, keyword)) == len(
-            sentences_with(page, keyword)
-        ):
+        if excerpt(longer) != excerpt(page) or len(sentences_with(longer, keyword)) == before:
             return page  # the sentence would be shown by a search, or would not be found
     return longer
 
@@ -100,23 +93,14 @@ class RecordedStep:
 
 @dataclasses.dataclass(frozen=True)
 class RecordedEpisode:
-    """A recorded episode.
+    """A recorded episode."""
 
-    Attributes:
-        name: The episode's name in tables and errors.
-        question: The question with its answer.
-        agent: The model that acted.
-        guesser: The model that guessed.
-        k: How many guesses the guesser was to return at most.
-        steps: One or more steps; ``finish`` can only be the last.
-    """
-
-    name: str
-    question: Question
-    agent: str
-    guesser: str
-    k: int
-    steps: tuple[RecordedStep, ...]
+    name: str  # the episode's name in tables and errors
+    question: Question  # the question with its answer
+    agent: str  # the model that acted
+    guesser: str  # the model that guessed
+    k: int  # how many guesses the guesser was to return at most
+    steps: tuple[RecordedStep, ...]  # one or more steps; ``finish`` can only be the last
 
     @property
     def finished(self) -> bool:

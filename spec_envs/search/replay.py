@@ -50,15 +50,11 @@ class RecordedAgent:
         self.seed = seed
 
     def __call__(self, query: Mapping[str, Any], cancel: CancelToken | None = None) -> str:
-        """The action on an observation of ``SpecSearch-v0``.
-
-        Raises:
-            CallCancelled: The call was cancelled meanwhile.
-        """
+        """The action on an observation of ``SpecSearch-v0``; ``CallCancelled`` if the call was cancelled meanwhile."""
         cancel = cancel or CancelToken()
         step = self._step(query)
-        read = len(query["question"]) + len(query["transcript"])
-        usage = _usage(read, len(step.thought) + len(step.action))
+        read, written = len(query["question"]) + len(query["transcript"]), len(step.thought) + len(step.action)
+        usage = Usage(tokens_in=read / _CHARACTERS_PER_TOKEN, tokens_out=written / _CHARACTERS_PER_TOKEN)
         cancel.sleep(self.seconds(query) / self.speed, spending=usage)
         return str(read_action(step.action))
 
@@ -108,11 +104,7 @@ class RecordedSite:
         self._median = statistics.median([seconds for _, seconds in episode.fetched.values()] or [0.0])
 
     def __call__(self, query: FetchQuery, cancel: CancelToken | None = None) -> Fetched:
-        """The result of a search for ``query.text``.
-
-        Raises:
-            CallCancelled: The call was cancelled meanwhile.
-        """
+        """The result of a search for ``query.text``; ``CallCancelled`` if the call was cancelled meanwhile."""
         cancel = cancel or CancelToken()
         cancel.sleep(self.seconds(query.text) / self.speed)
         return self.found(query)
@@ -130,10 +122,6 @@ class RecordedSite:
 
 def _factor(seed: int, *texts: str) -> float:
     return math.exp(random.Random("|".join((str(seed), *texts))).gauss(0.0, _SPREAD))
-
-
-def _usage(read: int, written: int) -> Usage:
-    return Usage(tokens_in=read / _CHARACTERS_PER_TOKEN, tokens_out=written / _CHARACTERS_PER_TOKEN)
 
 
 def _check(**values: float) -> None:

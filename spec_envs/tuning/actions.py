@@ -9,7 +9,9 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from spec_envs.errors import InvalidAction
-from spec_envs.tuning.knobs import Knob, Setting, Value, setting_of
+from spec_envs.json_files import parsed
+from spec_envs.spaces import AnyText
+from spec_envs.tuning.knobs import Knob, Setting, Value, defaults, setting_of
 
 Action = Mapping[str, Any] | str | NDArray[np.floating[Any]]
 
@@ -22,19 +24,17 @@ _SLACK = 1e-6
 def read_action(knobs: tuple[Knob, ...], action: object, current: Setting) -> Setting:
     """The setting that an action describes, with each value moved to its knob's grid.
 
-    A mapping, or a JSON object as text, has values by the names of knobs; other knobs keep their values. A choice is
-    given by name, in a mapping also by number. Anything else is read as coordinates from -1 to 1, one for each knob.
-
-    Args:
-        knobs: The knobs.
-        action: The action.
-        current: The current setting.
+    A mapping, or a JSON object as text, has values by the names of knobs; other knobs keep their ``current`` values. A
+    choice is given by name, in a mapping also by number. Anything else is read as coordinates from -1 to 1, one a knob.
 
     Raises:
         InvalidAction: ``action`` has another form, names an unknown knob, or has a value out of bounds.
     """
     if isinstance(action, str):
-        return _updated(knobs, _parsed(action), current)
+        called = parsed(action)
+        if not isinstance(called, dict):
+            raise InvalidAction(f"an action as text must be a JSON object of knobs and values, not {action[:200]!r}")
+        return _updated(knobs, called, current)
     if isinstance(action, Mapping):
         return _updated(knobs, {name: _plain(value) for name, value in action.items()}, current, numbered=True)
     try:
@@ -66,24 +66,21 @@ def action_space(knobs: tuple[Knob, ...], kind: str) -> spaces.Space[Any]:
     return spaces.Dict({knob.name: _space_of(knob) for knob in knobs})
 
 
-class SettingText(spaces.Text):
+class SettingText(AnyText):
     """Settings as JSON text. ``sample()`` draws a value for every knob."""
 
     def __init__(self, knobs: tuple[Knob, ...]) -> None:
+        super().__init__()
         self._knobs = knobs
-        super().__init__(1 << 20, min_length=2)
 
     def contains(self, x: Any) -> bool:
         """Whether ``x`` can be read as an action."""
         try:
-            return isinstance(x, str) and bool(read_action(self._knobs, x, _defaults(self._knobs)))
+            return isinstance(x, str) and bool(read_action(self._knobs, x, defaults(self._knobs)))
         except InvalidAction:
             return False
 
-    def sample(self, mask: Any = None, probability: Any = None) -> str:
-        """A random setting; with ``mask`` or ``probability``, as ``Text.sample``."""
-        if mask is not None or probability is not None:
-            return super().sample(mask, probability)
+    def _draw(self) -> str:
         return json.dumps({knob.name: knob.grid[self.np_random.integers(len(knob.grid))] for knob in self._knobs})
 
 
@@ -93,20 +90,6 @@ def _space_of(knob: Knob) -> spaces.Space[Any]:
     if knob.kind == "int":
         return spaces.Discrete(round(knob.high - knob.low) + 1, start=round(knob.low))
     return spaces.Box(knob.low, knob.high, (), np.float64)
-
-
-def _defaults(knobs: tuple[Knob, ...]) -> Setting:
-    return tuple((knob.name, knob.start) for knob in knobs)
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise InvalidAction(f"an action as text must be a JSON object of knobs and values, not {text[:200]!r}")
-    return parsed
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,7 @@ from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.tuning.actions import ACTION_FORMATS, Action, action_space, read_action
 from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
-from spec_envs.tuning.knobs import Knob, Setting, finite
+from spec_envs.tuning.knobs import Knob, Setting, defaults, finite
 from spec_envs.tuning.measurement import METRICS, Measurement, MeasureQuery, Reward, Workload
 from spec_envs.tuning.pictures import as_curves, as_lines
 from spec_envs.tuning.report import Observation, Report, Trial, observation_space
@@ -19,19 +19,12 @@ from spec_envs.tuning.report import Observation, Report, Trial, observation_spac
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Episode:
-    """The complete state of an episode, as an immutable value.
+    """The complete state of an episode, as an immutable value."""
 
-    Attributes:
-        seed: Seed of the random parts of the measurements.
-        trials: The last windows, oldest first.
-        measured: The last measurement.
-        reference: The rewarded figure of the first valid window; ``None`` as long as no window was valid.
-    """
-
-    seed: int
-    trials: tuple[Trial, ...]
-    measured: Measurement
-    reference: float | None = None
+    seed: int  # seed of the random parts of the measurements
+    trials: tuple[Trial, ...]  # the last windows, oldest first
+    measured: Measurement  # the last measurement
+    reference: float | None = None  # the rewarded figure of the first valid window, if any
 
     @property
     def last(self) -> Trial:
@@ -250,9 +243,8 @@ class TuningEnv(CallEnv[Observation, Action]):
             return None
         if start is not None and not isinstance(start, Mapping):
             raise InvalidConfiguration(f"start must be None, 'random' or a mapping of knobs to values, not {start!r}")
-        defaults: Setting = tuple((knob.name, knob.start) for knob in self.knobs)
         try:
-            return read_action(self.knobs, start or {}, defaults)
+            return read_action(self.knobs, start or {}, defaults(self.knobs))
         except InvalidAction as error:
             raise InvalidConfiguration(f"start: {error}") from None
 

@@ -239,11 +239,7 @@ def _on_sigterm(cleanup: Callable[[], None]) -> Callable[[], None]:
 
 
 def read_file(path: str) -> str:
-    """The value of a setting: the content of its file, or the word in brackets if the file lists choices.
-
-    Raises:
-        HandlerFailed: The file cannot be read.
-    """
+    """The value in a setting's file, which is the word in brackets if the file lists choices; or ``HandlerFailed``."""
     try:
         text = Path(path).read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError as error:

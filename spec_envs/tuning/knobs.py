@@ -133,6 +133,11 @@ class Knob:
         return math.log(number) if self.log else number
 
 
+def defaults(knobs: Iterable[Knob]) -> Setting:
+    """The setting in which each knob has its default."""
+    return tuple((knob.name, knob.start) for knob in knobs)
+
+
 def setting_of(knobs: Iterable[Knob], values: dict[str, Value]) -> Setting:
     """The setting with these values, in the order of the knobs."""
     return tuple((knob.name, values[knob.name]) for knob in knobs)

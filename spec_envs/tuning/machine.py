@@ -45,15 +45,7 @@ class _Attributes(ctypes.Structure):
 
 
 def check_kernel(release: str | None = None, machine: str | None = None) -> None:
-    """Check that slices can be set on this machine.
-
-    Args:
-        release: The release of the kernel; default: the running kernel's.
-        machine: The architecture; default: this machine's.
-
-    Raises:
-        InvalidConfiguration: Slices cannot be set; the message says why, and what can be used instead.
-    """
+    """Raise ``InvalidConfiguration``, with what can be used instead, unless slices can be set here (by default)."""
     if sys.platform != "linux":
         raise InvalidConfiguration(f"scheduler slices need Linux, and this is {sys.platform}; {_INSTEAD}")
     release, machine = release or platform.release(), machine or platform.machine()
@@ -65,11 +57,7 @@ def check_kernel(release: str | None = None, machine: str | None = None) -> None
 
 
 def set_slice(tid: int, slice_ns: int) -> None:
-    """Set the slice of a task of this user, and read it back.
-
-    Raises:
-        HandlerFailed: The kernel refused to set the slice, or has set another value.
-    """
+    """Set the slice of a task of this user; ``HandlerFailed`` if the kernel refuses, or has set another value."""
     attributes = _get(tid)
     attributes.runtime = slice_ns
     _call(0, tid, ctypes.byref(attributes), 0)
@@ -78,20 +66,12 @@ def set_slice(tid: int, slice_ns: int) -> None:
 
 
 def get_slice(tid: int) -> int:
-    """The slice of a task in ns.
-
-    Raises:
-        HandlerFailed: There is no such task.
-    """
+    """The slice of a task in ns; ``HandlerFailed`` if there is no such task."""
     return int(_get(tid).runtime)
 
 
 def tids_of(pid: int) -> list[int]:
-    """The tasks (threads) of a process.
-
-    Raises:
-        HandlerFailed: There is no such process.
-    """
+    """The tasks (threads) of a process; ``HandlerFailed`` if it has ended."""
     try:
         return sorted(map(int, os.listdir(f"/proc/{pid}/task")))
     except FileNotFoundError:

@@ -57,17 +57,11 @@ METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Machine:
-    """The state of the machine during a window; all zero if the window was simulated.
+    """The state of the machine during a window; all zero if the window was simulated."""
 
-    Attributes:
-        load: Load average of the last minute, per core.
-        memory: Share of the memory in use, from 0 to 1.
-        context_switches: Context switches of all processes per second.
-    """
-
-    load: float = 0.0
-    memory: float = 0.0
-    context_switches: float = 0.0
+    load: float = 0.0  # load average of the last minute, per core
+    memory: float = 0.0  # share of the memory in use, from 0 to 1
+    context_switches: float = 0.0  # context switches of all processes per second
 
 
 class Workload(Protocol):
@@ -130,11 +124,7 @@ _CAPPED = _REWARDED[:-1]
 
 
 class Reward:
-    """The rule by which windows are rewarded.
-
-    Args:
-        metric: The name of the rewarded metric.
-        caps: For some of the latencies: the value in ms above which the reward is reduced.
+    """The rule by which windows are rewarded: by one metric, and less if a latency exceeds its cap in ms.
 
     Raises:
         InvalidConfiguration: There is no such metric, or ``caps`` is not a mapping of latencies to limits above 0.
@@ -152,11 +142,7 @@ class Reward:
         return f"{'lower' if self._sign > 0 else 'raise'} {self._metric}{limits}"
 
     def check(self, metrics: Metrics) -> None:
-        """Check that the reward is defined, and that the observation will be in its space.
-
-        Raises:
-            HandlerFailed: A figure is negative or not finite, or the rewarded figure of a valid window is not positive.
-        """
+        """Raise ``HandlerFailed`` unless ``metrics`` have a reward, and fit into the space of observations."""
         figures = [finite(float(getattr(metrics, name))) for name in METRICS]
         if any(figure is None or figure < 0 for figure in figures) or (metrics.valid and self.figure(metrics) <= 0):
             raise HandlerFailed(
@@ -169,12 +155,7 @@ class Reward:
         return float(getattr(metrics, self._metric))
 
     def of(self, metrics: Metrics, reference: float | None) -> float:
-        """The reward of a window; 0 if the window is not valid, or no window has been valid so far.
-
-        Args:
-            metrics: The figures of the window.
-            reference: The rewarded figure of the first valid window; ``None`` if there is none.
-        """
+        """The reward of a window; 0 if it is not valid, or no window was, so that there is no ``reference`` figure."""
         if reference is None or not metrics.valid:
             return 0.0
         gain = math.log(reference / self.figure(metrics)) * self._sign

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from spec_envs.extras import needed
 from spec_envs.tuning.knobs import Knob
-from spec_envs.tuning.report import _DPI, _LEGEND, _SIZE, Trial
+from spec_envs.tuning.report import Trial
+
+#: The legend is outside, above the curves, since the curves may be anywhere.
+_LEGEND: dict[str, Any] = {
+    "fontsize": "small",
+    "loc": "lower left",
+    "bbox_to_anchor": (0, 1),
+    "borderaxespad": 0,
+    "frameon": False,
+}
 
 
 def as_lines(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) -> str:
@@ -26,12 +35,13 @@ def as_lines(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None)
 
 
 def as_curves(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None) -> NDArray[np.uint8]:
-    """A picture of shape (480, 640, 3): above the latencies, below the position of each knob on its grid, by window.
-
-    Raises:
-        DependencyNotInstalled: matplotlib is missing.
-    """
-    figure = _new_figure()
+    """A picture of shape (480, 640, 3): above the latencies, below the position of each knob on its grid, by window."""
+    with needed('render_mode "rgb_array" of SpecTuning-v0', "plot"):
+        agg = importlib.import_module("matplotlib.backends.backend_agg")
+        figures = importlib.import_module("matplotlib.figure")
+    # pyplot is not used, since it has global state and may need a display.
+    figure = figures.Figure(figsize=(6.4, 4.8), dpi=100, layout="constrained")
+    agg.FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     windows = [trial.window for trial in trials]
     for name, style in (("p50", ":"), ("p95", "-"), ("p99", "--")):
@@ -57,13 +67,3 @@ def as_curves(trials: Sequence[Trial], knobs: Sequence[Knob], best: float | None
     below.legend(ncols=3, **_LEGEND)
     figure.canvas.draw()
     return np.asarray(figure.canvas.buffer_rgba(), np.uint8)[..., :3].copy()
-
-
-def _new_figure() -> Any:
-    with needed('render_mode "rgb_array" of SpecTuning-v0', "plot"):
-        agg = importlib.import_module("matplotlib.backends.backend_agg")
-        figures = importlib.import_module("matplotlib.figure")
-    # pyplot is not used, since it has global state and may need a display.
-    figure = figures.Figure(figsize=(_SIZE[0] / _DPI, _SIZE[1] / _DPI), dpi=_DPI, layout="constrained")
-    agg.FigureCanvasAgg(figure)
-    return figure

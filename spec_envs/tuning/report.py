@@ -139,14 +139,3 @@ def _described(knob: Knob) -> dict[str, Any]:
         return {"choices": list(knob.choices)}
     scale = {"kind": knob.kind, "low": knob.low, "high": knob.high, "scale": "log" if knob.log else "linear"}
     return scale | ({"unit": knob.unit} if knob.unit else {})
-
-
-#: The legend is outside, above the curves, since the curves may be anywhere.
-_LEGEND: dict[str, Any] = {
-    "fontsize": "small",
-    "loc": "lower left",
-    "bbox_to_anchor": (0, 1),
-    "borderaxespad": 0,
-    "frameon": False,
-}
-_SIZE, _DPI = (640, 480), 100  # pixels

@@ -243,7 +243,7 @@ class TestOverHTTP:
                 )
                 env = gym.make("SpecChess-v0", opponent=player.acall, max_plies=6, opening="random")
                 guessers = {"policy": guesser.on_loop()}
-                async with AsyncSpeculativeWrapper(env, player.acall, guessers=guessers) as wrapped:
+                async with AsyncSpeculativeWrapper(env, player.acall, guessers=guessers, guard=False) as wrapped:
                     moves = await _moves(wrapped.reset(seed=0), wrapped.act, wrapped.step)
                 await model.aclose()
                 return certificate, moves

@@ -88,8 +88,8 @@ def test_a_cancelled_call_does_no_work():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"skill": 21}, r"skill must lie in \[0, 20\], not 21"),
-        ({"elo": 5000}, r"elo must lie in \[1350, 2850\], not 5000"),
+        ({"skill": 21}, r"skill must be a number in \[0, 20\], not 21"),
+        ({"elo": 5000}, r"elo must be a number in \[1350, 2850\], not 5000"),
         ({"skill": 3, "elo": 1500}, "give skill or elo, not both"),
         ({"depth": 0}, "depth must be None or an integer of at least 1, not 0"),
         ({"nodes": 0}, "nodes must be None or an integer of at least 1, not 0"),

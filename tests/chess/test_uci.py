@@ -8,6 +8,8 @@ import sys
 import time
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spec_envs import HandlerFailed, InvalidConfiguration
 from spec_envs.chess.builtin import MATE
@@ -32,7 +34,10 @@ for line in sys.stdin:
     elif word == "go":
         if script["answer"] == "die":
             sys.exit(3)
-        print(*(["bestmove e2e4"] if "depth 99" in line else script["answer"]), sep="\\n")
+        if script["answer"] == "by file":
+            with open(script["log"] + ".answer", encoding="utf-8") as lines:
+                script["lines"] = json.load(lines)
+        print(*(["bestmove e2e4"] if "depth 99" in line else script.get("lines") or script["answer"]), sep="\\n")
     sys.stdout.flush()
 """
 
@@ -47,6 +52,10 @@ class Fake:
     def pool(self, answer, options=(), **arguments):
         script = json.dumps({"answer": answer, "options": list(options), "log": str(self._log)})
         return EnginePool(f"{sys.executable} -I -S {self._program} '{script}'", max_engines=1, **arguments)
+
+    def answers(self, lines):
+        """What a pool whose answer is "by file" answers from now on."""
+        self._log.with_name(f"{self._log.name}.answer").write_text(json.dumps(lines), encoding="utf-8")
 
     def heard(self):
         return self._log.read_text(encoding="utf-8").splitlines()
@@ -222,3 +231,44 @@ def test_engines_of_debian_play(engine, moves, capfd):
         answers = [pool.analyse(position, depth=3) for _ in range(2)]
     assert answers[0] == answers[1] and position.board().parse_uci(answers[0][0].move)
     assert capfd.readouterr() == ("", "")
+
+
+NUMBERS = st.integers(-40000, 40000).map(str) | st.sampled_from(["", "x", "9" * 30, "9" * 5000, "-", "+3", "³", "1.5"])
+INFO = st.lists(
+    st.sampled_from(
+        ["info", "depth", "score", "cp", "mate", "pv", "multipv", "string", "lowerbound", "upperbound", "nodes"]
+    )
+    | st.sampled_from(["e2e4", "d2d4", "g1f3", "e2e5", "0000", "(none)", "Nf3"])
+    | NUMBERS,
+    max_size=12,
+).map(" ".join)
+LAST = st.sampled_from(
+    ["bestmove e2e4", "bestmove d2d4 ponder e7e5", "bestmove", "bestmove  g1f3\t", "bestmove (none)"]
+)
+
+
+@pytest.fixture(scope="module")
+def babbling(tmp_path_factory):
+    fake = Fake(tmp_path_factory.mktemp("engine"))
+    options = ["MultiPV type spin default 1 min 1 max 500", f"Hash type spin min {'9' * 5000} max 1", "Odd type \0 min"]
+    with fake.pool("by file", options) as pool:
+        yield fake, pool
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines=st.lists(INFO | st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=40), max_size=6),
+    last=LAST,
+)
+def test_whatever_an_engine_prints_is_ranked_moves_or_an_error(babbling, lines, last):
+    fake, pool = babbling
+    fake.answers([*(line for line in lines if not line.startswith("bestmove")), last])
+    try:
+        ranked = pool.analyse(Position(), depth=1, multipv=3)
+    except HandlerFailed as error:
+        assert "which is not a legal move" in str(error)
+        return
+    legal = {move.uci() for move in Position().board().legal_moves}
+    assert ranked[0].move == last.split()[1]
+    assert {line.move for line in ranked} <= legal and len({line.move for line in ranked}) == len(ranked)
+    assert all(isinstance(line.score, int) for line in ranked)

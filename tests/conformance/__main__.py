@@ -46,7 +46,7 @@ def main() -> None:
     outcomes.sort(key=lambda each: chosen.index(each.subject))
     sys.stdout.write(f"{report.summary(outcomes)}\n{len(wrong)} wrong, {time.monotonic() - begun:.0f} s\n")
     if options.write:
-        report.write(outcomes, _DOCS, "python -m tests.conformance --write")
+        report.write(outcomes, _DOCS, " ".join(["python -m tests.conformance", *sys.argv[1:]]))
     raise SystemExit(bool(wrong))
 
 

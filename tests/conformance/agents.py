@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 import re
+import threading
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,15 +48,16 @@ class Choices:
     def __init__(self, env: gym.Env[Any, Any], seed: int) -> None:
         self._space, self._seed = sampling_copy(env.action_space), seed
         self._is_text = isinstance(self._space, gym.spaces.Text)
+        self._lock = threading.Lock()  # on threads, the policy and its guesser draw at once
 
     def __call__(self, observation: Any, number: int = 0) -> Any:
         seed = zlib.crc32(repr((self._seed, number, key_of(observation))).encode())
         if self._is_text:
             return _said(observation, random.Random(seed))
-        self._space.seed(seed)
-        if isinstance(observation, dict) and "action_mask" in observation:
-            return self._space.sample(observation["action_mask"])
-        return self._space.sample()
+        mask = observation.get("action_mask") if isinstance(observation, dict) else None
+        with self._lock:
+            self._space.seed(seed)
+            return self._space.sample(mask)
 
 
 def _said(observation: str, draw: random.Random) -> str:

@@ -100,8 +100,7 @@ def _examine(outcome: Outcome, episodes: int, offset: int) -> None:
         outcome.problems += _unfaithful(outcome.subject)
     for number in range(episodes):
         _compare(outcome, _COMBINATIONS[(offset + number) * _STRIDE % len(_COMBINATIONS)], number)
-    if episodes:
-        _compare(outcome, (*_COMBINATIONS[offset % len(_COMBINATIONS)][:2], "threads"), episodes)
+    _compare(outcome, (*_COMBINATIONS[offset % len(_COMBINATIONS)][:2], "threads"), offset)
 
 
 def _compare(outcome: Outcome, combination: tuple[str, str, str], seed: int) -> None:
@@ -118,6 +117,7 @@ def _compare(outcome: Outcome, combination: tuple[str, str, str], seed: int) -> 
         max_steps=subject.of.steps,
         k=1 + seed % 3,
         max_inflight=1 + seed % 5,
+        **({"guard": bool(seed % 2)} if runtime == "threads" else {}),
     )
     if certificate.verdict is Verdict.NONDETERMINISTIC_CONTROL:
         outcome.verdict, outcome.reason = "random", str(certificate)

@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import re
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -101,12 +102,10 @@ def write(outcomes: Sequence[Outcome], docs: Path, command: str) -> None:
     before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
     page.write_text(f"{before}{_BEGIN}\n{summary(outcomes)}\n{_END}{after}", encoding="utf-8")
-    text = (
-        "# Environments that others wrote\n\n"
-        "What [lossless.md](lossless.md#environments-that-others-wrote) sums up, environment by environment. "
-        f"{told}\n\n{details(outcomes)}"
-    )
-    (docs / "conformance.md").write_text(text, encoding="utf-8")
+    begin = "What [lossless.md](lossless.md#environments-that-others-wrote) sums up, environment by environment."
+    text = textwrap.fill(f"{begin} {told}", 120, break_long_words=False, break_on_hyphens=False)
+    page = docs / "conformance.md"
+    page.write_text(f"# Environments that others wrote\n\n{text}\n\n{details(outcomes)}", encoding="utf-8")
 
 
 def _versions() -> Iterable[str]:

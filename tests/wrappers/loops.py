@@ -74,6 +74,7 @@ class OnLoop(gym.Env[Any, Any]):
     """
 
     def __init__(self, env: gym.Env, policy: Any, **options: Any) -> None:
+        options = {"guard": False} | options
         options["guessers"] = _asynchronous_guessers(options.get("guessers") or {})
         self.wrapper: AsyncSpeculativeWrapper[Any, Any] = AsyncSpeculativeWrapper(
             _asynchronous_env(env), _asynchronous_policy(policy), **options

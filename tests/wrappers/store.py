@@ -116,12 +116,12 @@ LIMITS = (
 )
 
 
-def compare(runtime: str, seeds: Iterable[int]) -> list[Certificate]:
-    """Certify one episode for each seed, on ``runtime``; the seed also chooses the options."""
-    return [_certify(runtime, seed) for seed in seeds]
+def compare(runtime: str, seeds: Iterable[int], **options: Any) -> list[Certificate]:
+    """Certify one episode for each seed, on ``runtime``; the seed also chooses the options that are not given."""
+    return [_certify(runtime, seed, **options) for seed in seeds]
 
 
-def _certify(runtime: str, seed: int) -> Certificate:
+def _certify(runtime: str, seed: int, **options: Any) -> Certificate:
     return certify_on(
         runtime,
         lambda: StoreEnv(touches=bool(seed % 2)),
@@ -130,6 +130,7 @@ def _certify(runtime: str, seed: int) -> Certificate:
         [seed],
         limits=LIMITS[seed // 2 % len(LIMITS)],
         k=1 + seed % 4,
+        **options,
     )
 
 

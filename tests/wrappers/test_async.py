@@ -60,7 +60,7 @@ class Guesses:
 
 def make(env: gym.Env | None = None, policy: Any = None, **options: Any) -> AsyncSpeculativeWrapper[Any, Any]:
     return AsyncSpeculativeWrapper(
-        FakeEnv({"world": Slow()}) if env is None else env, policy or Slow(choose, 3.0), **options
+        FakeEnv({"world": Slow()}) if env is None else env, policy or Slow(choose, 3.0), **{"guard": False} | options
     )
 
 

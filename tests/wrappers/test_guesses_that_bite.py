@@ -264,7 +264,7 @@ def test_whatever_exits_on_an_event_loop_is_told_and_ends_nothing(kind: str, err
             "awaited guesser": {"guessers": {"world": AsyncGuesser(Gives(_raising(error)))}},
             "prefetcher": {"prefetchers": {"world": Prefetches(error)}},
         }[kind]
-        env: Any = AsyncSpeculativeWrapper(slow_fake(0.02), choose, **options)
+        env: Any = AsyncSpeculativeWrapper(slow_fake(0.02), choose, **{"guard": False} | options)
         observation, info = await env.reset(seed=3)
         seen = [key_of((observation, plain(info)))]
         terminated = False

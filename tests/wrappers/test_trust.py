@@ -403,7 +403,7 @@ def test_where_forks_fail_the_episode_goes_on_plainly(runtime):
 
 def test_where_forks_fail_the_awaited_episode_goes_on_plainly():
     async def episode() -> list[Any]:
-        async with AsyncSpeculativeWrapper(Late(), act, guessers={"policy": Both()}) as env:
+        async with AsyncSpeculativeWrapper(Late(), act, guessers={"policy": Both()}, guard=False) as env:
             observation, done, seen = (await env.reset(seed=0))[0], False, []
             while not done:
                 observation, reward, done, _, _ = await env.step(await env.act(observation))
@@ -450,7 +450,7 @@ def test_where_forks_fail_an_environment_that_asks_goes_on_plainly(runtime):
 
 def test_where_forks_fail_an_awaited_environment_that_asks_goes_on_plainly():
     async def episode() -> list[Any]:
-        async with AsyncSpeculativeWrapper(LateDesk(), act, **DESK) as env:
+        async with AsyncSpeculativeWrapper(LateDesk(), act, **DESK, guard=False) as env:
             for _ in range(2):
                 observation, done, seen = (await env.reset(seed=0))[0], False, []
                 while not done:

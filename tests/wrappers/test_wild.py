@@ -183,3 +183,26 @@ class OneAtATime:
 def test_a_handler_without_a_token_keeps_its_own_limit() -> None:
     handler: Any = FakeEnv({"world": OneAtATime()}).handlers["world"]
     assert (handler.effect, handler.max_inflight) == (Effect.READ, 1)
+
+
+class Vector(CallEnv[int, int]):
+    """Returns an array for the reward, as environments with several aims do, and no info, which Gymnasium asks for."""
+
+    observation_space, action_space = gym.spaces.Discrete(99), gym.spaces.Discrete(4)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        return 0, {}
+
+    def step(self, action: int) -> Any:
+        return self.ask(Call("world", action)), np.array([1.0, 0.5]), False, False, None
+
+
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_rewards_that_are_arrays_and_infos_that_are_missing_are_passed_on(runtime: str) -> None:
+    guessers = {"world": kinds.perfect(lambda call: pure_response(call.query))}
+    assert certify_on(runtime, lambda: Vector({"world": slow_world}), choose, guessers, range(2), max_steps=4)
+    with SpeculativeWrapper(Vector({"world": slow_world}), choose, guessers=guessers, runtime="simulation") as env:
+        env.reset(seed=0)
+        _, reward, *_, info = env.step(1)
+        assert np.array_equal(np.asarray(reward), [1.0, 0.5]) and set(info) == {"speculation"}

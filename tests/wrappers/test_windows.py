@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import gymnasium as gym
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import CallCancelled, CancelToken, Effect, Guess
+from spec_envs import CallCancelled, CancelToken, Effect, Guess, NotForkable
 from spec_envs.conversation import ToolCall
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import (
@@ -279,3 +281,38 @@ def test_calls_of_tools_ahead_of_time_keep_the_windows_of_the_tool(
 
     virtual_time.run(episode)
     assert_windows_hold(ahead, limit)
+
+
+@settings(max_examples=30, deadline=None)
+@given(limit=LIMITS, seconds=st.sampled_from([0.0, 1.0, 7.0]), refuses_after=st.integers(0, 6))
+def test_windows_hold_where_the_episode_is_played_plainly_from_some_step_on(
+    limit: HandlerLimit, seconds: float, refuses_after: int
+) -> None:
+    class Refuses(FakeEnv):
+        """Cannot be forked any more after some steps."""
+
+        def fork(self) -> Any:
+            if self._steps > refuses_after:
+                raise NotForkable("no more")
+            return super().fork()
+
+    world, policy = Begins(seconds), Begins(seconds)
+    options: Any = {"limits": Limits(per_handler={"world": limit, "policy": limit}), "guessers": GUESSERS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        with SpeculativeWrapper(Refuses({"world": world}, length=6), policy, runtime="simulation", **options) as env:
+            assert play(env, env.act, 3) == play(FakeEnv(length=6), lambda seen: pure_response(seen), 3)
+    assert_windows_hold(world.at, limit)
+    assert_windows_hold(policy.at, limit)
+
+
+def test_the_policy_of_a_plain_environment_keeps_its_window() -> None:
+    policy = Begins(0.5)
+    limits = Limits(per_handler={"policy": HandlerLimit(max_calls=2, per_s=5.0)})
+    with SpeculativeWrapper(gym.make("FrozenLake-v1"), policy, limits=limits, runtime="simulation") as env:
+        observation, _ = env.reset(seed=0)
+        done = False
+        while not done:
+            observation, _, terminated, truncated, _ = env.step(env.act(observation))
+            done = terminated or truncated
+    assert_windows_hold(policy.at, HandlerLimit(max_calls=2, per_s=5.0))

@@ -20,6 +20,8 @@ from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of, warn
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
+#: A loop is late that lately took longer than this to go on with who was woken; and how much the last time counts.
+_LATE_S, _NEW = 5e-3, 0.2
 
 
 class AsyncioRuntime(NotPicklable):
@@ -34,6 +36,7 @@ class AsyncioRuntime(NotPicklable):
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._waiters: set[asyncio.Future[None]] = set()
+        self._woken_at = self._lateness_s = 0.0
         #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
         self.is_closed = False
 
@@ -52,6 +55,11 @@ class AsyncioRuntime(NotPicklable):
     def now(self) -> float:
         """Seconds on the loop's clock."""
         return self.own_loop().time()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether those who were woken had to wait for the loop, since it has too much to do."""
+        return self._lateness_s > _LATE_S
 
     def cpu_s(self) -> float:
         """Seconds that this process has computed, on any CPU."""
@@ -136,6 +144,7 @@ class AsyncioRuntime(NotPicklable):
         alarm = None if until is None else loop.call_at(until, self.wake)
         try:
             await waiter
+            self._lateness_s += _NEW * (loop.time() - self._woken_at - self._lateness_s)
         finally:
             self._waiters.discard(waiter)
             if alarm is not None:
@@ -143,6 +152,8 @@ class AsyncioRuntime(NotPicklable):
 
     def wake(self) -> None:
         """Wake all waiters."""
+        if self._waiters:
+            self._woken_at = self.own_loop().time()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -91,6 +91,11 @@ class Runtime(Protocol):
         """Seconds on this runtime's clock."""
         ...
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the event loop, if there is one, comes late to what is due."""
+        ...
+
     def cpu_s(self) -> float:
         """Seconds that this process has computed, on any CPU."""
         ...

@@ -53,6 +53,11 @@ class SimulationRuntime(NotPicklable):
         """Seconds of virtual time since the runtime was made."""
         return self._clock
 
+    @property
+    def is_late(self) -> bool:
+        """Never: there is no event loop."""
+        return False
+
     def cpu_s(self) -> float:
         """0: computing takes no virtual time."""
         return 0.0

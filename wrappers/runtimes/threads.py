@@ -40,6 +40,11 @@ class ThreadRuntime(NotPicklable):
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
+    @property
+    def is_late(self) -> bool:
+        """Never: there is no event loop."""
+        return False
+
     def cpu_s(self) -> float:
         """Seconds that this process has computed, on any CPU."""
         return time.process_time()

@@ -53,7 +53,8 @@ class Controls:
 
     def __init__(self) -> None:
         self._plain, self._ahead = Mean(), Mean()
-        self._calls, self._cpu = Mean(), Mean()
+        self._calls_s = self._cpu = 0.0  # of the plain ones
+        self._num_calls = 0
         self._count, self._total_s = 0, 0.0
 
     def add(self, cycle: Cycle) -> None:
@@ -64,8 +65,9 @@ class Controls:
             self._ahead.add(cycle.seconds)
         elif cycle.settled:
             self._plain.add(cycle.seconds)
-            self._cpu.add(cycle.cpu)
-            self._calls.add(cycle.calls_s / max(1, cycle.num_calls))
+            self._cpu += cycle.cpu
+            self._calls_s += cycle.calls_s
+            self._num_calls += cycle.num_calls
 
     @property
     def num_ahead(self) -> int:
@@ -88,7 +90,7 @@ class Controls:
             ahead_cycles=ahead.count,
             control_cycles=plain.count,
             plain_s=plain.mean,
-            waits=self._calls.mean >= LONG_CALL_S and self._cpu.mean <= IDLE_CPU,
+            waits=self._calls_s >= LONG_CALL_S * self._num_calls and self._cpu <= IDLE_CPU * plain.count,
         )
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import inspect
+import os
 from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 from spec_envs.calls import Effect
@@ -11,12 +13,14 @@ from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
 from spec_envs.wrappers.estimates import Estimates
+from spec_envs.wrappers.kept_estimates import load, recall, remember, save
 from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.episode import prefetch_of
 from spec_envs.wrappers.speculation.guessing import AsGuesser
-from spec_envs.wrappers.speculation.transitions import POLICY, Agent
+from spec_envs.wrappers.speculation.transitions import POLICY, Agent, AnyEnv
 from spec_envs.wrappers.speculation.tree.limits import Limits
 
 
@@ -42,7 +46,7 @@ class SessionOptions:
     prove_every: int = 100
     max_trace_events: int = 100_000
     guard: bool | None = None
-    estimates: Estimates | None = None
+    estimates: Estimates | str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
@@ -53,6 +57,8 @@ class SessionOptions:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
         for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
             object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
+        if self.estimates is not None and not isinstance(self.estimates, (Estimates, str, os.PathLike)):
+            raise InvalidConfiguration(f"estimates must be Estimates or the path of a file, not {self.estimates!r}")
         if self.guard not in (None, False, True):
             raise InvalidConfiguration(f"guard must be True, False or None, not {self.guard!r}")
         _check_methods("guessers", self.guessers, "guess", plain="observe")
@@ -99,7 +105,28 @@ class SessionOptions:
 
     @property
     def _is_on_the_wall_clock(self) -> bool:
-        return self.runtime == "threads" or isinstance(self.runtime, ThreadRuntime)
+        return self.runtime == "threads" or isinstance(self.runtime, (ThreadRuntime, AsyncioRuntime))
+
+    def known(self, env: AnyEnv, *, guarded: bool) -> Estimates:
+        """Return what is known beforehand of the handlers of ``env``."""
+        if isinstance(self.estimates, Estimates):
+            return self.estimates
+        if self.estimates is not None:
+            return load(Path(self.estimates))
+        return recall(self.policy, self._use_of(env)) if guarded else Estimates()
+
+    def keep(self, env: AnyEnv, estimates: Estimates, *, guarded: bool) -> None:
+        """Keep ``estimates`` for later wrappers, where that is wanted."""
+        if self.estimates is None and guarded:
+            remember(self.policy, self._use_of(env), estimates)
+        elif self.estimates is not None and not isinstance(self.estimates, Estimates):
+            save(estimates, Path(self.estimates))
+
+    def _use_of(self, env: AnyEnv) -> str:
+        """What tells one use of a policy from another: the environment, and the guessers."""
+        kind = type(env.unwrapped)
+        guessers = sorted(f"{name}={type(each).__qualname__}" for name, each in (self.guessers or {}).items())
+        return f"{kind.__module__}.{kind.__qualname__} {' '.join(guessers)}"
 
     def agent(self) -> Agent:
         """Return how actions are chosen: by ``policy``, or from outside if there is none."""

@@ -86,31 +86,27 @@ class Pacing:
         inside, waited, _, environment, _ = (new - old for new, old in zip(self._sums(), self._before, strict=True))
         if guard.mode is Mode.AHEAD:
             guard.lost(max(0.0, inside - waited - environment))
-        self.begin_cycle(is_leftover=is_leftover and guard.mode is not Mode.AHEAD)
+        self._before, self._began = self._sums(), (self._runtime.now(), self._runtime.cpu_s())
+        self.is_settled = not is_leftover or guard.mode is Mode.AHEAD
 
-    def begin_cycle(self, *, is_leftover: bool) -> None:
-        """A cycle begins here. ``is_leftover``: something of an earlier cycle is still under way."""
-        self._before = self._sums()
-        self._began = self._runtime.now(), self._runtime.cpu_s()
-        self.is_settled = not is_leftover
-
-    def end_cycle(self, *, is_warm: bool, is_late: bool) -> None:
+    def end_cycle(self, *, is_warm: bool) -> None:
         """A cycle has ended; the guard's mode is that of the next one."""
         guard = self.guard
         assert guard is not None
-        after, now, cpu_s = self._sums(), self._runtime.now(), self._runtime.cpu_s()
+        after, began = self._sums(), (self._runtime.now(), self._runtime.cpu_s())
         inside, waited, calls, environment, commits = (new - old for new, old in zip(after, self._before, strict=True))
         cycle = Cycle(
             inside,
             calls,
             int(commits),
             max(0.0, inside - waited - environment),
-            (cpu_s - self._began[1]) / max(1e-9, now - self._began[0]),
+            (began[1] - self._began[1]) / max(1e-9, began[0] - self._began[0]),
             guard.mode is Mode.AHEAD,
             self.is_settled,
         )
+        self._before, self._began = after, began
         self.controls.add(cycle)
-        guard.ended(cycle, is_warm=is_warm, is_late=is_late)
+        guard.ended(cycle, is_warm=is_warm, is_late=self._runtime.is_late)
 
     def add_to(self, statistics: Statistics) -> Statistics:
         """``statistics`` with the times of this object."""

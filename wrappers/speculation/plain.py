@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import collections
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed
 from spec_envs.handling import CancelToken, Handler, Usage, answered
+from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of
+
+#: So many calls are remembered, for the tree to know what calls take that are alone.
+_MADE = 32
 
 
 class PlainLoop:
@@ -25,10 +31,12 @@ class PlainLoop:
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
         keep: Told of each call and its response.
-        made: Told of the name of each handler that was called, how long that took, and what it cost.
+        is_settled: Whether nothing else is under way, so that it means something how long a call takes.
+        quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
+        made: The last calls: the name of the handler, how long it took, and what it cost.
     """
 
     def __init__(
@@ -37,14 +45,17 @@ class PlainLoop:
         handler: Callable[[str], Handler],
         ledger: Ledger,
         keep: Callable[[Call, Any], None],
-        made: Callable[[str, float, Usage], None],
+        is_settled: Callable[[], bool],
+        quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
+        self.made: collections.deque[tuple[str, float, Usage]] = collections.deque(maxlen=_MADE)
         self._runtime = runtime
         self._handler = handler
         self._ledger = ledger
         self._keep = keep
-        self._made = made
+        self._is_settled = is_settled
+        self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
         self._closed = False
@@ -86,6 +97,9 @@ class PlainLoop:
 
     def _run(self, name: str, function: Callable[[CancelToken], Any]) -> Any:
         token = self._token = self._runtime.token()
+        quota = self._quotas.get(name)
+        if quota is not None:
+            self._take_turn(quota, token)
         started_at = self._runtime.now()
         try:
             response = self._runtime.run_here(function, token)
@@ -94,7 +108,22 @@ class PlainLoop:
             if self._closed:
                 raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
             raise
+        finally:
+            if quota is not None:
+                with self._runtime.lock:
+                    quota.end(token)
         ended_at, usage = self._runtime.now(), token.usage()[1]
         self._ledger.played(name, started_at, ended_at, usage, None)
-        self._made(name, ended_at - started_at, usage)
+        if self._is_settled():
+            self.made.append((name, ended_at - started_at, usage))
         return response
+
+    def _take_turn(self, quota: Quota, call: CancelToken) -> None:
+        """Wait until the limit of the handler lets ``call`` begin, and count it."""
+        with self._runtime.lock:
+            while (begins_at := quota.authoritative_from(self._runtime.now())) is not None:
+                self._runtime.wait(None if math.isinf(begins_at) else begins_at)
+                if self._closed:
+                    raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
+            quota.let(call, speculative=False)
+            quota.began(call, self._runtime.now())

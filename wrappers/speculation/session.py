@@ -15,7 +15,6 @@ from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, Reset
 from spec_envs.forking import fork
 from spec_envs.handling import Handler, Usage, greatest_usage
 from spec_envs.values import own_copy
-from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
@@ -77,9 +76,11 @@ class Session:
         self._agent = options.agent()
         self._ledger = Ledger(Trace(options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
-        estimates = Estimates() if options.estimates is None else options.estimates
         quotas = limits.quotas()
-        guard = Guard() if options.guards(limits) and not self.trust.is_plain else None
+        is_guarded = options.guards(limits) and not self.trust.is_plain
+        estimates = self._estimates = options.known(env, guarded=is_guarded)
+        guard = Guard(record=estimates.guard) if is_guarded else None
+        self._options = options
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
             tree = SpeculationTree(
@@ -92,8 +93,7 @@ class Session:
                 greatest_usage=self._greatest_usage,
                 watches_crowds=guard is not None,
             )
-            if self.trust.is_withdrawn:
-                tree.pause(True)
+            tree.pause(self.trust.is_withdrawn or (guard is not None and guard.mode is not Mode.AHEAD))
             return tree
 
         runtime = make_runtime(options.runtime)
@@ -101,9 +101,11 @@ class Session:
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
-        self.plain = PlainLoop(runtime, self.handler, self._ledger, self.driver.guessing.keep, self._made)
+        self.plain = PlainLoop(
+            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
+        )
         if guard is not None:
-            self._ahead = guard.mode is Mode.AHEAD or on_forks
+            self._ahead = guard.mode is Mode.AHEAD
         self._last: Transition | None = None
         self._acted: Any = None
         self._counted = (0, 0, 0)
@@ -155,6 +157,13 @@ class Session:
         if self.closed:
             raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
         self.tell()
+
+    def keep(self) -> None:
+        """Keep what is known of handlers for later wrappers."""
+        guard = self.pacing.guard
+        if guard is not None:
+            self._estimates.guard = guard.record()
+        self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def tell(self) -> None:
         """Warn of each guesser that has failed, once."""
@@ -339,17 +348,14 @@ class Session:
         self._go_on_from(Deciding(env, self._agent, self._last))
         return transition
 
-    def _made(self, handler: str, seconds: float, usage: Usage) -> None:
-        """A call was made plainly: what it took is worth remembering, unless something else was under way."""
-        if self.pacing.guard is not None and self.pacing.is_settled:
-            self.driver.made(handler, seconds, usage)
-
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
         place = self._place
-        self._ahead = ahead or self._awaited
+        self._ahead = ahead
+        self.driver.pause(not ahead)
+        while self.plain.made:
+            self.driver.made(*self.plain.made.popleft())
         if self._awaited:
-            self.driver.pause(not ahead)
             self.driver.rebase(self.driver.root)
         elif place is not None:
             self._put(place, ahead)
@@ -373,11 +379,11 @@ class Session:
     def _end_cycle(self, guard: Guard) -> None:
         """A step has ended: have the guard look at it, and do what the guard wants of the next one."""
         before, pacing, guessing = guard.mode, self.pacing, self.driver.guessing
-        pacing.end_cycle(is_warm=guessing.is_warm, is_late=False)
+        pacing.end_cycle(is_warm=guessing.is_warm)
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
             guessing.warm()
         changes = (guard.mode is Mode.AHEAD) != (before is Mode.AHEAD)
-        pacing.begin_cycle(is_leftover=changes or (before is not Mode.AHEAD and not self.driver.is_idle))
+        pacing.is_settled = not changes and (before is Mode.AHEAD or self.driver.is_idle)
         if changes:
             self._run_ahead(guard.mode is Mode.AHEAD)
 

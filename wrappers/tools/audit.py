@@ -118,6 +118,7 @@ class ToolStatistics:
         guess_error: What the guesser raised first, or what was wrong with what it returned.
         guessing: What guessing has cost, if the guesser tells its usage, as ``ChatGuesser`` does. A cancelled guess
             costs as much as was used until then.
+        over_budget: What guessing has used beyond ``ToolLimits.max_tokens`` and ``max_money``.
         held_back: Predicted calls that were not made ahead of time, or not at once, by the reason: ``not allowed`` (a
             ``WRITE``, undeclared or private), ``failing`` (the last three calls of the tool failed, or the
             last two with these arguments), ``quick`` (the tool
@@ -136,6 +137,7 @@ class ToolStatistics:
     not_learned: int = 0
     guess_error: str | None = None
     guessing: Usage = Usage()
+    over_budget: Usage = Usage()
     held_back: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
@@ -161,4 +163,8 @@ class ToolStatistics:
             lines.append(f"guesser   {self.failed_guesses} of {self.guesses} guesses failed: {self.guess_error}")
         if self.guessing:
             lines.append(f"guessing  {self.guessing.tokens:,.0f} tokens, {self.guessing.money:.4g} money")
+        if self.over_budget:
+            lines.append(
+                f"budget    passed by {self.over_budget.tokens:,.0f} tokens, {self.over_budget.money:.4g} money"
+            )
         return "\n".join(lines)

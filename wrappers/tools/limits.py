@@ -23,7 +23,8 @@ class ToolLimits:
             not kept.
         max_tokens: Tokens that the guesser may use, over the life of the proxy (>= 0); ``None``: any number. Each
             prediction under way is charged at the greatest usage seen so far, and the first prediction runs alone; so
-            the sum can only be exceeded by a prediction that is dearer than all before it.
+            the sum can only be exceeded by a prediction that is dearer than all before it, and
+            ``statistics.over_budget`` says by how much.
         max_money: Money that the guesser may use, as for ``max_tokens``.
 
     Raises:

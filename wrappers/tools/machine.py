@@ -12,6 +12,7 @@ from typing import Any
 from spec_envs.calls import Effect
 from spec_envs.conversation import Event, ToolCall, ToolResult
 from spec_envs.handling import Usage
+from spec_envs.wrappers.estimates import beyond
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.executions import Executions
@@ -64,6 +65,7 @@ class Machine:
         return ToolStatistics(
             saved_s=self._saved_s,
             guessing=self._guessing,
+            over_budget=beyond(self._guessing, self._limits.max_tokens, self._limits.max_money),
             guess_error=self._guess_error,
             held_back=dict(+self._held_back),
             **self._counts,

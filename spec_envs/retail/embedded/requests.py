@@ -18,19 +18,12 @@ from spec_envs.retail.tools.arguments import REASONS
 
 @dataclasses.dataclass
 class Situation:
-    """The customer and the shop for which a request is drawn.
+    """The customer and the shop for which a request is drawn."""
 
-    Attributes:
-        store: The data as the customer's earlier requests leave them.
-        user_id: The customer's id.
-        draws: Makes the random choices.
-        used: Orders that an earlier request of the same customer is about.
-    """
-
-    store: StoreSnapshot
+    store: StoreSnapshot  # the data as the customer's earlier requests leave them
     user_id: str
-    draws: Draws
-    used: set[str] = dataclasses.field(default_factory=set)
+    draws: Draws  # makes the random choices
+    used: set[str] = dataclasses.field(default_factory=set)  # orders that earlier requests are about
 
     @property
     def user(self) -> Any:
@@ -42,11 +35,6 @@ class Situation:
         orders: list[Any] = [self.store.get("orders", order_id) for order_id in self.user["orders"]]
         fresh = [order for order in orders if order["order_id"] not in self.used and order["status"] in statuses]
         return self.draws.shuffled(fresh)
-
-    def variants(self, item: Record) -> list[Any]:
-        """Return all variants of the item's product."""
-        product: Any = self.store.get("products", item["product_id"])
-        return list(product["variants"].values())
 
     @property
     def methods(self) -> list[Any]:
@@ -86,14 +74,9 @@ def described(item: Record) -> str:
     return f"the {item['name']} ({options})"
 
 
-def listed(phrases: Sequence[str]) -> str:
-    """Return several phrases as one."""
-    return " and ".join(phrases)
-
-
 def names(items: Sequence[Record]) -> str:
     """Return the items' names, without their options."""
-    return listed([f"the {item['name']}" for item in items])
+    return " and ".join(f"the {item['name']}" for item in items)
 
 
 def which_order(situation: Situation, order: Any) -> str:
@@ -188,11 +171,10 @@ def send_back(situation: Situation) -> Plan | None:
         if method is None:
             continue
         which = which_order(situation, order)
-        facts = {"items": listed(list(map(described, items))), "payment": phrase_of(method)}
+        facts = {"items": " and ".join(map(described, items)), "payment": phrase_of(method)}
         arguments = {"item_ids": [item["item_id"] for item in items], "payment_method_id": method["id"]}
-        plan = _plan(
-            order, which, "return_delivered_order_items", f"return {names(items)} from {which}", facts, arguments
-        )
+        goal = f"return {names(items)} from {which}"
+        plan = _plan(order, which, "return_delivered_order_items", goal, facts, arguments)
         return _with_sum(plan, [item["price"] for item in items]) if situation.draws.chance(0.4) else plan
     return None
 
@@ -208,10 +190,8 @@ def ask_total(situation: Situation) -> Plan | None:
 def ask_tracking(situation: Situation) -> Plan | None:
     """Ask for the tracking number of an order."""
     for order in situation.orders("processed", "delivered"):
-        which = which_order(situation, order)
-        return _question(
-            order, which, f"have the tracking number of {which}", order["fulfillments"][0]["tracking_id"][0]
-        )
+        which, number = which_order(situation, order), order["fulfillments"][0]["tracking_id"][0]
+        return _question(order, which, f"have the tracking number of {which}", number)
     return None
 
 
@@ -296,8 +276,8 @@ def _replacement(situation: Situation, status: str, kind: str, goal: str) -> Pla
             "payment_method_id": method["id"],
         }
         facts = {
-            "items": listed([described(item) for item in items]),
-            "new items": listed([words for _, (_, words) in pairs]),
+            "items": " and ".join(map(described, items)),
+            "new items": " and ".join(words for _, (_, words) in pairs),
             "payment": phrase_of(method),
         }
         return _plan(order, which, kind, goal.format(names(items), "another version", which), facts, arguments, items)
@@ -306,7 +286,9 @@ def _replacement(situation: Situation, status: str, kind: str, goal: str) -> Pla
 
 def _other_variant(situation: Situation, item: Any) -> tuple[Any, str] | None:
     """Return another available variant of the item's product, and a phrase that identifies it."""
-    others = [v for v in situation.variants(item) if v["available"] and v["item_id"] != item["item_id"]]
+    product: Any = situation.store.get("products", item["product_id"])
+    variants = product["variants"].values()
+    others = [each for each in variants if each["available"] and each["item_id"] != item["item_id"]]
     prices = sorted(variant["price"] for variant in others)
     cheapest = [variant for variant in others if variant["price"] == prices[0]]
     if len(prices) > 1 and len(cheapest) == 1 and situation.draws.chance(0.25):

@@ -46,12 +46,7 @@ _MIX: tuple[tuple[Kind, ...], ...] = (
 
 
 def generate_tasks(name: str, store: StoreSnapshot) -> tuple[Task, ...]:
-    """Return all tasks of a generated shop, split after split.
-
-    Args:
-        name: The name of the data ("embedded:7"), which seeds the draws.
-        store: The data of this name.
-    """
+    """Return all tasks, split after split, of the generated shop whose data have this name, which seeds the draws."""
     users: dict[str, list[str]] = {split: [] for split in SIZES}
     # Of twelve users in a row, 7 are for train, 1 for dev and 4 for test.
     for place, (user_id, _) in enumerate(store.items("users")):

@@ -15,17 +15,17 @@ database cannot be used now: nothing was carried out).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import itertools
 import json
 import random
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.asgi_server import Served
+from spec_envs.checks import number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 from spec_envs.retail.shop.database import Refused, ShopDatabase, Write
@@ -67,8 +67,7 @@ class Faults:
 
     def __post_init__(self) -> None:
         for kind, share in self._shares():
-            if not 0 <= share <= 1:
-                raise InvalidConfiguration(f"{kind} must lie in [0, 1], not {share!r}")
+            number(kind, share, least=0, most=1)
         if (total := sum(share for _, share in self._shares())) > 1:
             raise InvalidConfiguration(f"the shares of all faults add up to {total:g}, which is more than 1")
         if not 0 <= self.slow_s < float("inf"):
@@ -230,11 +229,8 @@ def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
     return Response(json.dumps(value), status, headers, media_type="application/json")
 
 
-@contextlib.contextmanager
-def serving(
-    database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0
-) -> Iterator[Served]:
-    """Serve the shop while the ``with`` block runs. Yields a value whose ``address`` is the shop's URL.
+def serving(database: ShopDatabase, *, faults: Faults | None = None, host: str = "127.0.0.1", port: int = 0) -> Served:
+    """Serve the shop at an ``address`` until the returned value is closed, as at the end of a ``with`` block.
 
     Args:
         database: The shop's data.
@@ -246,5 +242,4 @@ def serving(
         InvalidConfiguration: The server cannot listen at the port.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
-    with Served(shop_app(database, faults), host=host, port=port) as served:
-        yield served
+    return Served(shop_app(database, faults), host=host, port=port)

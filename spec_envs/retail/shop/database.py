@@ -44,21 +44,13 @@ class Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Write:
-    """A write that was carried out, as a line of the log.
+    """A write that was carried out, as a line of the log."""
 
-    Attributes:
-        number: The position in the log of all episodes.
-        key: The key of the write.
-        name: The tool.
-        arguments: The tool's arguments.
-        output: What the tool answered. A tool that refused has changed nothing.
-    """
-
-    number: int
+    number: int  # the position in the log of all episodes
     key: str
-    name: str
+    name: str  # of the tool
     arguments: Any
-    output: str
+    output: str  # what the tool answered; a tool that refused has changed nothing
 
 
 class ShopDatabase(NotPicklable, Closing):

@@ -25,11 +25,6 @@ def record_digest(table: str, key: str, record: Any) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "little")
 
 
-def order_digest(table: str, keys: tuple[str, ...]) -> int:
-    """Return our digest of the order of a table's records; a search by name depends on this order."""
-    return record_digest("order", table, keys)
-
-
 def tau_notation(value: Any) -> str:
     """Return the text that tau-bench hashes: tuples, where a mapping becomes its pairs, sorted by key."""
     return repr(_as_tuples(value))
@@ -61,6 +56,8 @@ Record = Mapping[str, Any]
 TABLES: tuple[Table, ...] = ("orders", "products", "users")
 
 
+#: A function and its argument, which load the data in another process.
+_Source = tuple[Callable[[str], "RetailData"], str]
 #: A user's e-mail address, or first and last name.
 UserKey = str | tuple[str, str]
 
@@ -86,21 +83,13 @@ class RetailData:
             the data; ``None`` where no function does.
     """
 
-    def __init__(
-        self,
-        tables: Mapping[Table, Mapping[str, Record]],
-        source: tuple[Callable[[str], RetailData], str] | None = None,
-    ) -> None:
+    def __init__(self, tables: Mapping[Table, Mapping[str, Record]], source: _Source | None = None) -> None:
         self.tables: dict[Table, Mapping[str, Record]] = {table: frozen(tables[table]) for table in TABLES}
         self._source = source
         self._digests: dict[tuple[Table, str], int] = {}
 
     def digest_of(self, table: Table, key: str) -> int:
-        """Return the digest of a record.
-
-        Raises:
-            KeyError: There is no such record.
-        """
+        """Return the digest of a record; ``KeyError`` if there is none."""
         known = self._digests.get((table, key))
         if known is None:
             known = self._digests[table, key] = record_digest(table, key, self.tables[table][key])
@@ -108,11 +97,12 @@ class RetailData:
 
     @functools.cached_property
     def table_digests(self) -> dict[Table, int]:
-        """The digest of each table: the sum of the digests of its records and of their order."""
-        return {
-            table: (order_digest(table, tuple(records)) + sum(self.digest_of(table, key) for key in records)) % MODULUS
-            for table, records in self.tables.items()
-        }
+        """The digest of each table: the sum of those of its records and of their order, which a search depends on."""
+        digests = {}
+        for table, records in self.tables.items():
+            order = record_digest("order", table, tuple(records))
+            digests[table] = (order + sum(self.digest_of(table, key) for key in records)) % MODULUS
+        return digests
 
     @functools.cached_property
     def digest(self) -> int:
@@ -139,11 +129,7 @@ class RetailData:
         }
 
     def tau_notation_with(self, changed: Mapping[tuple[Table, str], str]) -> str:
-        """Return all data in tau-bench's notation, with the ``changed`` records in place of the loaded ones.
-
-        Args:
-            changed: The changed records by table and key, each already in tau-bench's notation.
-        """
+        """Return all data in tau-bench's notation, with the ``changed`` records, already in it, for the loaded ones."""
         tables = {table: dict(pairs) for table, pairs in self._tau_pairs.items()}
         for (table, key), text in changed.items():
             tables[table][key] = tau_pair(key, text)
@@ -164,12 +150,8 @@ _KNOWN: weakref.WeakValueDictionary[int, RetailData] = weakref.WeakValueDictiona
 _FINDING = threading.Lock()
 
 
-def find_data(digest: int, source: tuple[Callable[[str], RetailData], str] | bytes) -> RetailData:
+def find_data(digest: int, source: _Source | bytes) -> RetailData:
     """Return the data with this digest: those that this process already has, or data made from ``source``.
-
-    Args:
-        digest: The digest of the data.
-        source: A function that loads the data and its argument, or the data themselves as compressed JSON.
 
     Raises:
         InvalidConfiguration: The source holds other data in this process than in the one that pickled them.

@@ -27,11 +27,7 @@ from spec_envs.retail.store.data import (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Change:
-    """The new value of one record, which becomes a ``FrozenDict``.
-
-    Raises:
-        TypeError: ``record`` is not JSON data.
-    """
+    """The new value of one record, which becomes a ``FrozenDict``; ``TypeError`` if it is not JSON data."""
 
     table: Table
     key: str
@@ -53,9 +49,6 @@ class StoreSnapshot:
     Two snapshots are equal exactly if they hold equal records in equal order. The order of a record's fields and the
     types of its numbers count, since tools show both. A snapshot hashes by a digest that each change updates, and its
     pickle contains little more than the changed records.
-
-    Args:
-        initial: The data that this snapshot starts from.
     """
 
     __slots__ = ("_changed", "_shift", "initial")
@@ -78,11 +71,7 @@ class StoreSnapshot:
             yield key, record if changed is None else changed[0]
 
     def patched(self, patch: Iterable[Change]) -> StoreSnapshot:
-        """Return a snapshot with the changes made; this snapshot stays as it is.
-
-        Raises:
-            KeyError: A changed record does not exist. Tools change records, but neither add nor remove any.
-        """
+        """Return a snapshot with the changes; ``KeyError`` if a record does not exist, since tools add none."""
         changed, shift = dict(self._changed), self._shift
         for change in patch:
             address = (change.table, change.key)
@@ -121,12 +110,7 @@ class StoreSnapshot:
         return tuple(Change(table, key, record) for (table, key), (record, _) in self._changed.items())
 
     def find_user(self, key: UserKey, zip: str | None = None) -> str | None:
-        """Return the id of the first user with this e-mail address or name, or ``None``.
-
-        Args:
-            key: The e-mail address, or first and last name. Upper and lower case are the same.
-            zip: The user's zip code; ``None`` for any.
-        """
+        """Return the id of the first user with this e-mail address or name (in any case), and zip code, or ``None``."""
         key = lower_key(key)
         # The index is of the initial data, so each changed user is a candidate as well.
         candidates = set(self.initial.users_by_key.get(key, ()))

@@ -6,8 +6,8 @@ each change and the price difference of an exchange to cents, the payment for ch
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from spec_envs.calls import Effect
 from spec_envs.retail.store.data import Record, Table
@@ -15,6 +15,8 @@ from spec_envs.retail.store.snapshot import Change, Patch, StoreSnapshot
 from spec_envs.retail.tools import arguments as args
 from spec_envs.retail.tools.calculator import value_of
 from spec_envs.retail.tools.tool import ToolError, ToolResponse, tool
+
+T = TypeVar("T")
 
 
 @tool(args.Calculate, Effect.READ)
@@ -72,7 +74,7 @@ def list_all_product_types(store: StoreSnapshot, given: args.NoArguments) -> Too
     return ToolResponse(json.dumps(names, sort_keys=True))
 
 
-def found(what: str, value: Any) -> Any:
+def found(what: str, value: T | None) -> T:
     """Return ``value``, or raise ``ToolError`` if it is ``None``."""
     if value is None:
         raise ToolError(f"{what} not found")
@@ -81,14 +83,12 @@ def found(what: str, value: Any) -> Any:
 
 def user_record(store: StoreSnapshot, user_id: str) -> Record:
     """Return a user's record, or raise ``ToolError``."""
-    user: Record = found("user", store.get("users", user_id))
-    return user
+    return found("user", store.get("users", user_id))
 
 
 def order_record(store: StoreSnapshot, order_id: str) -> Record:
     """Return an order's record, or raise ``ToolError``."""
-    order: Record = found("order", store.get("orders", order_id))
-    return order
+    return found("order", store.get("orders", order_id))
 
 
 @tool(args.Transfer, Effect.WRITE)
@@ -231,8 +231,8 @@ def _order_to_change(store: StoreSnapshot, order_id: str, status: str, to_be: st
 
 
 def _method(store: StoreSnapshot, user_id: str, method_id: str) -> Record:
-    method: Record = found("payment method", user_record(store, user_id)["payment_methods"].get(method_id))
-    return method
+    methods: Mapping[str, Record] = user_record(store, user_id)["payment_methods"]
+    return found("payment method", methods.get(method_id))
 
 
 def _not_in(order: Record, item_ids: Sequence[str]) -> str | None:

@@ -28,18 +28,10 @@ def effect_of(name: str) -> Effect:
 
 
 def run_tool(store: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> ToolResponse:
-    """Return what a tool answers and what it would change; a pure function that never raises.
+    """Return what a tool answers to ``arguments``, and what it would change; a pure function that never raises.
 
-    A tool can therefore run in any thread or process and on any branch, and its changes can be made later.
-
-    Args:
-        store: The data of the shop.
-        name: The tool.
-        arguments: The tool's arguments, not checked yet.
-
-    Returns:
-        The result. The answer to a wrong call begins with "Error: " (or "Unknown action " for a tool that does not
-        exist), and its patch is empty.
+    A tool can therefore run in any thread or process and on any branch, and its changes can be made later. The answer
+    to a wrong call begins with "Error: " (or "Unknown action " for a tool that does not exist), and changes nothing.
     """
     tool = TOOLS.get(name) if isinstance(name, str) else None
     return ToolResponse(f"Unknown action {name}") if tool is None else tool.run(store, arguments)

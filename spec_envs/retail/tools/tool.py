@@ -28,21 +28,13 @@ class ToolResponse(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Tool:
-    """A tool of the agent.
-
-    Attributes:
-        name: The tool's name.
-        description: What the agent is told about the tool.
-        arguments: The model that checks the arguments.
-        effect: ``WRITE`` if the tool changes the shop or has a person take over, else ``READ``.
-        function: Returns the result for the shop's data and checked arguments, or raises ``ToolError``.
-    """
+    """A tool of the agent."""
 
     name: str
-    description: str
-    arguments: type[Arguments]
-    effect: Effect
-    function: Callable[[StoreSnapshot, Any], ToolResponse]
+    description: str  # what the agent is told about the tool
+    arguments: type[Arguments]  # the model that checks the arguments
+    effect: Effect  # ``WRITE`` if the tool changes the shop or has a person take over, else ``READ``
+    function: Callable[[StoreSnapshot, Any], ToolResponse]  # for data and checked arguments; may raise ``ToolError``
 
     def schema(self) -> dict[str, Any]:
         """Return the description of the tool that OpenAI's chat models expect."""
@@ -65,12 +57,8 @@ def tool(
 ) -> Callable[[Callable[[StoreSnapshot, ArgumentsType], ToolResponse]], Tool]:
     """Make a ``Tool`` from a function of the data and the arguments.
 
-    The function's name is the tool's name, and its docstring is the description for the agent.
-
-    Args:
-        arguments: The model of the arguments.
-        effect: The effect of calling the tool.
-        confirmed: Whether the description tells the agent to have the user confirm the change first.
+    The function's name is the tool's name, and its docstring is the description for the agent. With ``confirmed``, the
+    description also tells the agent to have the user confirm the change first.
     """
 
     def made(function: Callable[[StoreSnapshot, ArgumentsType], ToolResponse]) -> Tool:

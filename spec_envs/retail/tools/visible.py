@@ -24,15 +24,10 @@ _WHOLE_TABLES: Mapping[str, Table] = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoreView:
-    """A snapshot for the query of one tool call: two views are equal if the parts that the call sees are equal.
+    """A snapshot for the query of one tool call: two views are equal if the parts that the call sees are equal."""
 
-    Attributes:
-        snapshot: All data, for the handler.
-        part: The digests of what the call sees, and where it stands; all that is compared.
-    """
-
-    snapshot: StoreSnapshot = dataclasses.field(compare=False, repr=False)
-    part: tuple[str | int | None, ...]
+    snapshot: StoreSnapshot = dataclasses.field(compare=False, repr=False)  # all data, for the handler
+    part: tuple[str | int | None, ...]  # the digests of what the call sees, and where it stands; all that is compared
 
 
 def view_of(snapshot: StoreSnapshot, name: str, arguments: Mapping[str, Any]) -> StoreView:

@@ -1,6 +1,7 @@
 """The pages of the local wiki in HTML, with MediaWiki's markup. All text is escaped here."""
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import urlencode
@@ -141,8 +142,7 @@ def _link(title: str, shown: str | None = None) -> str:
 
 
 def _snippet(page: Page) -> str:
-    text = " ".join(page.paragraphs)
-    return text if len(text) <= _SNIPPET else text[:_SNIPPET].rsplit(" ", 1)[0] + " …"
+    return textwrap.shorten(" ".join(page.paragraphs), _SNIPPET, placeholder=" …")
 
 
 def _document(

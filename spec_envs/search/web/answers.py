@@ -62,11 +62,9 @@ class Inflater:
     """Uncompresses a body piece by piece. The pieces of a body of several gzip members are read as one.
 
     Args:
-        encoding: The header ``Content-Encoding``, with several encodings in the order in which they were applied.
+        encoding: The header ``Content-Encoding``, with several encodings in the order in which they were applied;
+            ``HandlerFailed`` if it was not asked for.
         most: How many bytes are of interest; uncompressing stops soon after them.
-
-    Raises:
-        HandlerFailed: There is no such encoding, or it is not supported.
     """
 
     def __init__(self, encoding: str, most: int) -> None:
@@ -78,11 +76,7 @@ class Inflater:
         self._num_read = self._num_written = 0
 
     def feed(self, chunk: bytes) -> bytes:
-        """The next part of the body, uncompressed. It is at most one byte longer than is of interest in all.
-
-        Raises:
-            BrokenBody: The body is not what its encoding says.
-        """
+        """The next part of the body, uncompressed, at most one byte longer than is of interest; or ``BrokenBody``."""
         self._num_read += len(chunk)
         for stage in self._stages:
             chunk = stage.feed(chunk, self._most + 1 - self._num_written)
@@ -95,11 +89,7 @@ class Inflater:
         return self._num_written > self._most or self._num_read > self._most + self._most // 100 + 4096
 
     def end(self) -> None:
-        """Note that the body has ended.
-
-        Raises:
-            BrokenBody: A part of the body is missing.
-        """
+        """Note that the body has ended; ``BrokenBody`` if a part of it is missing."""
         if not all(stage.is_complete for stage in self._stages):
             raise BrokenBody("sent an incomplete gzip stream")
 
@@ -193,19 +183,12 @@ def _codec_of(label: str) -> str | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """The response of a site to one request.
+    """The response of a site to one request."""
 
-    Attributes:
-        url: The address that was requested.
-        status: The HTTP status.
-        headers: The headers, with names in lower case, and each byte of a value as one character.
-        body: The body, uncompressed.
-    """
-
-    url: str
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    url: str  # the address that was requested
+    status: int  # the HTTP status
+    headers: Mapping[str, str]  # the headers, with names in lower case, and each byte of a value as one character
+    body: bytes  # the body, uncompressed
 
     @property
     def location(self) -> str | None:
@@ -228,11 +211,7 @@ class Answer:
         return None
 
     def check_page(self) -> None:
-        """Check that the answer is an HTML page. The "no such article" page, with status 404, is one too.
-
-        Raises:
-            HandlerFailed: The answer is an error, or is not HTML.
-        """
+        """Raise ``HandlerFailed`` unless this is an HTML page, as the "no such article" page, with status 404, is."""
         if self.status not in (200, 404):
             raise HandlerFailed(f"{self.url} answered with status {self.status}")
         kind = re.split("[;,]", self.headers.get("content-type") or "text/html")[0].strip().lower()

@@ -34,11 +34,7 @@ class SiteBackend(MadeAnew, Closing):
 
 
 def read_page(url: str, html: str) -> Fetched:
-    """The content of a page that was loaded from ``url``; see ``mediawiki.parse``.
-
-    Raises:
-        HandlerFailed: ``html`` is not a page of a MediaWiki site, or has too many tags.
-    """
+    """The content of a page that was loaded from ``url``, as ``mediawiki.parse`` reads it; its errors name the page."""
     check_number_of_tags(url, html)
     try:
         return parse(html)
@@ -180,10 +176,8 @@ class BrowserBackend(SiteBackend):
     def _interruptible(self, browser: Browser, cancel: CancelToken) -> Iterator[Callable[[], None]]:
         """Within the ``with`` block, cancelling the call stops the load of ``browser``; afterwards it does nothing.
 
-        Yields a callback for the moment when the browser has received the page. From then on it has ``timeout_s``.
-
-        Raises:
-            TimeoutError: The browser took longer.
+        Yields a callback for the moment when the browser has received the page. If the block takes longer than
+        ``timeout_s`` from then on, it ends with ``TimeoutError``.
         """
         lock, loading, expired = threading.Lock(), [True], list[bool]()
 

@@ -5,18 +5,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed
+from spec_envs.closing import closed
+from spec_envs.errors import CallCancelled, HandlerFailed
 from spec_envs.handling import CancelToken
 from spec_envs.search.web.chromium import Browser, BrowserDied
 
 
 class BrowserPool:
-    """Browsers for many threads. A thread of the pool starts the browsers one after the other, and replaces them.
-
-    Args:
-        start: Starts a browser.
-        size: How many browsers may run at once.
-    """
+    """Browsers for many threads: at most ``size``, which a thread of the pool ``start``s one by one, and replaces."""
 
     def __init__(self, start: Callable[[], Browser], size: int) -> None:
         self._start = start
@@ -30,14 +26,10 @@ class BrowserPool:
         self._closed = False
 
     def prepare(self) -> None:
-        """Start browsers in the background until ``size`` of them run.
-
-        Raises:
-            EnvClosed: The pool was closed.
-        """
+        """Start browsers in the background until ``size`` of them run; ``EnvClosed`` if the pool was closed."""
         with self._changed:
             if self._closed:
-                raise _closed()
+                raise closed("the backend")
             if self._starter is None:
                 self._starter = ThreadPoolExecutor(1, thread_name_prefix="browser-starter")
             while len(self._running) + self._num_starting < self._size:
@@ -107,7 +99,7 @@ class BrowserPool:
             while True:
                 cancel.raise_if_cancelled()
                 if self._closed:
-                    raise _closed()
+                    raise closed("the backend")
                 if self._idle:
                     return self._idle.pop()
                 if self._failure is not None and not self._running and not self._num_starting:
@@ -135,7 +127,3 @@ class BrowserPool:
                 self._running.add(browser)
                 self._idle.append(browser)
             self._changed.notify_all()
-
-
-def _closed() -> EnvClosed:
-    return EnvClosed("the browsers were closed; make a new backend")

@@ -60,11 +60,7 @@ class BrowserDied(Exception):
 
 
 def find_chromium() -> tuple[str, str]:
-    """The paths of Chromium and of its driver.
-
-    Raises:
-        DependencyNotInstalled: One of them is missing; the message says how to install them.
-    """
+    """The paths of Chromium and of its driver; ``DependencyNotInstalled`` says how to install what is missing."""
     browser = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:
@@ -78,11 +74,7 @@ def find_chromium() -> tuple[str, str]:
 class Browser:
     """A running Chromium. The constructor starts it, which takes about a second, with a temporary folder of its own.
 
-    Scripts of pages do not run, and pictures are not loaded.
-
-    Args:
-        loop: The event loop that the gate runs on.
-        client: The client that makes the gate's requests.
+    Scripts of pages do not run, and pictures are not loaded. The gate runs on ``loop``; ``client`` makes its requests.
 
     Raises:
         DependencyNotInstalled: Chromium or its driver is missing.
@@ -123,7 +115,7 @@ class Browser:
         before = self._shown()
         self._loop.call(lambda: self._gate.open(on_page))
         try:
-            self._get(url)
+            self._command(lambda driver: driver.get(url), url, self._load_s + _COMMAND_S)
             address, html = self._document()
         except HandlerFailed as error:
             raise self._gate.failure_of(url) or error from None
@@ -192,17 +184,10 @@ class Browser:
             driver = psutil.Process(service.process.pid)
             self._processes = [driver, *driver.children(recursive=True)]
 
-    def _get(self, url: str) -> None:
-        self._command(lambda driver: driver.get(url), url, self._load_s + _COMMAND_S)
-
-    def _shown(self) -> str:
+    def _shown(self) -> object:
         """The id of the load that produced the document that is shown now."""
-
-        def loader_id(driver: Chrome) -> str:
-            loader: str = driver.execute_cdp_cmd("Page.getFrameTree", {})["frameTree"]["frame"]["loaderId"]
-            return loader
-
-        return self._command(loader_id, "the document", _COMMAND_S)
+        tree = self._command(lambda driver: driver.execute_cdp_cmd("Page.getFrameTree", {}), "the document", _COMMAND_S)
+        return tree["frameTree"]["frame"]["loaderId"]
 
     def _document(self) -> tuple[str, str]:
         """Address and HTML of the document that is shown now.

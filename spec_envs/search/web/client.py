@@ -94,12 +94,7 @@ def origin_of(url: str) -> str:
 
 
 class WebClient:
-    """Requests pages of allowed sites. All coroutines of a client must run on one event loop.
-
-    Args:
-        sites: Addresses of the sites that may be contacted. Scheme, host and port must match.
-        settings: The bounds.
-    """
+    """Requests pages of ``sites``, whose scheme, host and port must match. All its coroutines run on one event loop."""
 
     def __init__(self, sites: Iterable[str], settings: WebSettings) -> None:
         self.origins = frozenset(map(origin_of, sites))
@@ -108,11 +103,7 @@ class WebClient:
         self._next_turn = 0.0
 
     def check(self, url: str) -> None:
-        """Check that an address belongs to one of the allowed sites.
-
-        Raises:
-            HandlerFailed: The address belongs to another site.
-        """
+        """Raise ``HandlerFailed`` if an address does not belong to one of the allowed sites."""
         try:
             allowed = origin_of(url) in self.origins
         except InvalidConfiguration:
@@ -212,11 +203,7 @@ class WebClient:
         return bytes(body)
 
     def _wait_as_told(self, url: str, response: httpx2.Response) -> None:
-        """Have the next request wait as long as the site demands.
-
-        Raises:
-            HandlerFailed: That is longer than a call may wait.
-        """
+        """Have the next request wait as long as the site demands; ``HandlerFailed`` if that is too long for a call."""
         demand = response.headers.get("retry-after", "").strip()
         seconds = seconds_to_wait(demand)
         if seconds > _MAX_RETRY_AFTER_S:

@@ -25,10 +25,6 @@ _PAGES_IN_A_TUNNEL = 4
 _CHUNK = 65536
 
 
-def _nothing() -> None:
-    """Stand in for a callback that nobody needs."""
-
-
 class Gate:
     """A proxy for one browser. Its coroutines and methods must run on the client's event loop."""
 
@@ -39,7 +35,7 @@ class Gate:
         self._connections: set[asyncio.Task[None]] = set()
         self._requests_left = 0
         self._bytes_left = 0
-        self._on_page: Callable[[], None] = _nothing
+        self._on_page: Callable[[], None] | None = None
 
     async def start(self) -> int:
         """Start to listen, and return the port."""
@@ -47,12 +43,8 @@ class Gate:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def open(self, on_page: Callable[[], None] = _nothing) -> None:
-        """Allow the requests of one load.
-
-        Args:
-            on_page: Called when the browser has the page, or an encrypted connection to load the page by.
-        """
+    def open(self, on_page: Callable[[], None] | None = None) -> None:
+        """Allow the requests of one load; ``on_page`` is called when the browser has the page, or a tunnel to it."""
         self._on_page = on_page
         self._failures.clear()
         self._requests_left = _MAX_REQUESTS
@@ -65,8 +57,9 @@ class Gate:
         return next((self._failures[name] for name in names if name in self._failures), None)
 
     def _delivered(self) -> None:
-        on_page, self._on_page = self._on_page, _nothing
-        on_page()
+        on_page, self._on_page = self._on_page, None
+        if on_page is not None:
+            on_page()
 
     def shut(self) -> None:
         """End the connections, and refuse all requests until the gate is opened again."""

@@ -70,11 +70,7 @@ def title_path(title: str) -> str:
 
 
 def check_number_of_tags(url: str, html: str) -> None:
-    """Check that a page is not too large to be parsed.
-
-    Raises:
-        HandlerFailed: The page has too many tags.
-    """
+    """Raise ``HandlerFailed`` if a page has too many tags to be parsed."""
     if html.count("<") > _MAX_TAGS:
         raise HandlerFailed(f"{url} has more than {_MAX_TAGS:,} tags")
 
@@ -94,7 +90,7 @@ def parse(html: str) -> Fetched:
     if any(name in marks for name in _RESULTS):
         return Fetched(None, tuple(dict.fromkeys(_found(soup))))
     if "firstHeading" not in marks:
-        raise HandlerFailed(f"this is not a page of a MediaWiki site: {_excerpt(soup)!r}")
+        raise HandlerFailed(f"this is not a page of a MediaWiki site: {_text(soup)!r:.80}")
     content = marks.get("mw-parser-output", marks.get("mw-content-text"))
     if content is None or "noarticletext" in marks:
         return Fetched(None)
@@ -222,8 +218,3 @@ def _title_of(link: Tag) -> str | None:
 
 def _text(tag: Tag) -> str:
     return " ".join("".join(text for text, _ in _pieces(tag)).split())
-
-
-def _excerpt(soup: BeautifulSoup) -> str:
-    text = _text(soup)
-    return text if len(text) <= 80 else text[:77] + "..."

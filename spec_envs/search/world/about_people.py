@@ -127,13 +127,10 @@ def _fame(person: Entity, writer: Writer, verb: str) -> list[str]:
         return [f"In {company['founded']} {she['she']} founded {name}"]
     if person["works"]:
         work = person["works"][-1]
-        noun = {"film": "the film", "opera": "the opera", "painting": "the painting", "novel": "the novel"}.get(
-            work.kind
-        )
-        name = f"{noun} {full_name(work)}" if noun else writer.the(work)
-        return [
-            f"{she['She']} {verb} {writer.pick('best known for', 'chiefly remembered for')} {name} ({work['year']})"
-        ]
+        is_titled = work.kind in ("film", "opera", "painting", "novel")
+        name = f"the {work.kind} {full_name(work)}" if is_titled else writer.the(work)
+        known = writer.pick("best known for", "chiefly remembered for")
+        return [f"{she['She']} {verb} {known} {name} ({work['year']})"]
     return []
 
 

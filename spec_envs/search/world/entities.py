@@ -6,23 +6,14 @@ from typing import Any
 
 @dataclasses.dataclass(eq=False)
 class Entity:
-    """A place, person, organisation or work.
+    """A place, person, organisation or work."""
 
-    Attributes:
-        kind: The kind: "town", "novelist", "film", …; for people it is the occupation.
-        name: The name.
-        facts: By relation: a number, a text, another entity, or a list of entities.
-        article: Whether the name takes "the".
-        title: The title of the page: the name, with the kind in brackets if another entity has the same name.
-        aliases: Other names, which redirect to the page.
-    """
-
-    kind: str
-    name: str
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
-    article: bool = False
-    title: str = ""
-    aliases: list[str] = dataclasses.field(default_factory=list)
+    kind: str  # the kind: "town", "novelist", "film", …; for people it is the occupation
+    name: str  # the name
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)  # by relation: number, text, entity or entities
+    article: bool = False  # whether the name takes "the"
+    title: str = ""  # the title of the page: the name, with the kind in brackets if another entity has the same name
+    aliases: list[str] = dataclasses.field(default_factory=list)  # other names, which redirect to the page
 
     def __getitem__(self, relation: str) -> Any:
         return self.facts[relation]

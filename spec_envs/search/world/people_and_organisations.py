@@ -155,7 +155,8 @@ def _prize(world: World, draws: Draws, occupation: str, field: str) -> None:
     """Add a prize that is named after a dead person of the occupation, with at most one winner per year."""
     people = world.of(occupation)
     taken = {prize["namesake"].name.split()[-1] for prize in world.of("prize")}
-    namesake = draws.pick([each for each in people if _is_classic(each) and each.name.split()[-1] not in taken])
+    classics = [each for each in people if each["born"][2] < 1915 and "died" in each.facts]
+    namesake = draws.pick([each for each in classics if each.name.split()[-1] not in taken])
     first, winners = namesake["died"][2] + draws.between(1, 6), list[Entity]()
     facts = {"field": field, "occupation": occupation, "namesake": namesake, "first": first, "winners": winners}
     facts["giver"] = draws.pick(world.of("university", "newspaper"))
@@ -169,7 +170,3 @@ def _prize(world: World, draws: Draws, occupation: str, field: str) -> None:
             person.facts |= {"prize": prize, "won": year}
             winners.append(person)
     winners.sort(key=lambda winner: winner["won"])
-
-
-def _is_classic(person: Entity) -> bool:
-    return person["born"][2] < 1915 and "died" in person.facts

@@ -20,17 +20,15 @@ def make_places(world: World, draws: Draws) -> None:
     for number, names in enumerate(COUNTRIES):
         facts = {"demonym": names.demonym, "language": names.language, "currency": names.currency, "towns": []}
         country = world.add(Entity("country", names.name, {**facts, "sea": seas[number % len(seas)]}))
-        mountains = [_mountain(world, draws, country, name) for name in names.mountains.split()]
+        mountains = [
+            world.add(Entity("mountain", f"Mount {name}", {"country": country, "height": draws.between(1_400, 4_900)}))
+            for name in names.mountains.split()
+        ]
         rivers = [
             _river(world, draws, country, name, mountain)
             for name, mountain in zip(names.rivers.split(), mountains, strict=True)
         ]
         _towns(world, draws, country, rivers)
-
-
-def _mountain(world: World, draws: Draws, country: Entity, name: str) -> Entity:
-    facts = {"country": country, "height": draws.between(1_400, 4_900)}
-    return world.add(Entity("mountain", f"Mount {name}", facts))
 
 
 def _river(world: World, draws: Draws, country: Entity, name: str, source: Entity) -> Entity:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from spec_envs.draws import Draws
@@ -131,51 +131,37 @@ _ENDS = tuple(
 _YEARS = {"film": "released", "novel": "published"}
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Draft:
-    """A question without its id."""
-
-    text: str
-    answer: str
-    type: str
-    supporting: tuple[str, ...]
-
-
 def make_questions(world: World, seed: int) -> tuple[Question, ...]:
     """All questions about the world, split by split."""
     asker = _Asker(world, Draws("questions", seed))
-    makers: dict[str, Callable[[], _Draft | None]] = {
+    makers: dict[str, Callable[[], Question | None]] = {
         "two hops": lambda: asker.chain(2),
         "three hops": lambda: asker.chain(3),
         "comparison": asker.comparison,
     }
     ids = [f"{split}-{number}" for split, count in _SPLITS.items() for number in range(count)]
-    drafts: dict[str, _Draft] = {}
+    drafts: dict[str, Question] = {}
     for kind in itertools.cycle(_MIXTURE):
         if len(drafts) == len(ids):
             break
-        made: _Draft | None = None
+        made: Question | None = None
         while made is None or made.text in drafts:
             made = makers[kind]()
         drafts[made.text] = made
-    return tuple(
-        Question(name, made.text, made.answer, made.type, made.supporting)
-        for name, made in zip(ids, drafts.values(), strict=True)
-    )
+    return tuple(dataclasses.replace(made, id=name) for name, made in zip(ids, drafts.values(), strict=True))
 
 
 class _Asker:
-    """Draws questions. The methods return ``None`` if the draw does not make a question."""
+    """Draws questions, without ids. The methods return ``None`` if the draw does not make a question."""
 
     def __init__(self, world: World, draws: Draws) -> None:
         self._world = world
         self._draws = draws
         self._starts = {kind: [entity for entity in world.entities if _is_a(entity, kind)] for kind in _CHAINS}
-        self._chains = {
-            hops: [(kind, path.split()) for kind, path in _all_chains() if len(path.split()) == hops] for hops in (2, 3)
-        }
+        chains = [(kind, path.split()) for kind, paths in _CHAINS.items() for path in paths.split(";")]
+        self._chains = {hops: [chain for chain in chains if len(chain[1]) == hops] for hops in (2, 3)}
 
-    def chain(self, hops: int) -> _Draft | None:
+    def chain(self, hops: int) -> Question | None:
         """A question for a fact about the last entity of a chain."""
         kind, path = self._draws.pick(self._chains[hops])
         entity: Any = self._draws.pick(self._starts[kind])
@@ -189,7 +175,9 @@ class _Asker:
         answer = _answer(entity, path[-1])
         if answer is None or len(set(along)) < len(along):
             return None
-        return _Draft(self._phrase(ASKED[path[-1]], phrase), answer, "bridge", tuple(each.title for each in along))
+        return Question(
+            "", self._phrase(ASKED[path[-1]], phrase), answer, "bridge", tuple(each.title for each in along)
+        )
 
     def _phrase(self, forms: tuple[str, ...], phrase: str) -> str:
         """Put ``phrase`` into one of the forms. At most one form in a question may go on after its gap."""
@@ -197,9 +185,9 @@ class _Asker:
         nested = any(end in phrase for end in _ENDS)
         return self._draws.pick(open_ended if nested and open_ended else forms).format(phrase)
 
-    def comparison(self) -> _Draft:
+    def comparison(self) -> Question:
         """A question that compares two entities of the same kind."""
-        make: Callable[[], _Draft | None] = self._draws.pick(
+        make: Callable[[], Question | None] = self._draws.pick(
             (self.births, self.nationalities, self.years, self.makers_births, self.makers_universities, self.numbers)
         )
         made = None
@@ -207,12 +195,12 @@ class _Asker:
             made = make()
         return made
 
-    def births(self) -> _Draft | None:
+    def births(self) -> Question | None:
         one, other = self._two(self._world.people)
         form = self._draws.pick(("Who was born first, {} or {}?", "Which of the two was born earlier, {} or {}?"))
         return self._first(form, one, other, lambda entity: entity["born"][2])
 
-    def years(self) -> _Draft | None:
+    def years(self) -> Question | None:
         kind = self._draws.pick(("film", "novel"))
         one, other = self._two(self._world.of(kind))
         form = self._draws.pick(
@@ -220,13 +208,13 @@ class _Asker:
         )
         return self._first(form, one, other, lambda entity: entity["year"])
 
-    def makers_births(self) -> _Draft | None:
+    def makers_births(self) -> Question | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("opera", "composer")))
         one, other = self._two(self._world.of(kind))
         form = f"Which {kind} has the {role} who was born first, {{}} or {{}}?"
         return self._first(form, one, other, lambda entity: entity[role]["born"][2], role)
 
-    def numbers(self) -> _Draft | None:
+    def numbers(self) -> Question | None:
         kind, form, relation, sign = self._draws.pick(
             (
                 ("river", "Which river is longer, {} or {}?", "length", -1),
@@ -239,7 +227,7 @@ class _Asker:
         one, other = self._two(self._world.of(kind))
         return self._first(form, one, other, lambda entity: sign * entity[relation])
 
-    def nationalities(self) -> _Draft | None:
+    def nationalities(self) -> Question | None:
         one, other = self._two(self._world.people)
         form = self._draws.pick(("Are {} and {} of the same nationality?", "Do {} and {} have the same nationality?"))
         same = one["country"] is other["country"]
@@ -247,7 +235,7 @@ class _Asker:
             return None
         return self._compared(form, one, other, "yes" if same else "no")
 
-    def makers_universities(self) -> _Draft | None:
+    def makers_universities(self) -> Question | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("painting", "painter")))
         one, other = self._two(self._world.of(kind))
         makers = one[role], other[role]
@@ -264,30 +252,24 @@ class _Asker:
 
     def _first(
         self, form: str, one: Entity, other: Entity, key: Callable[[Entity], int], role: str | None = None
-    ) -> _Draft | None:
+    ) -> Question | None:
         if key(one) == key(other):
             return None
         return self._compared(form, one, other, min(one, other, key=key).name, role)
 
-    def _compared(self, form: str, one: Entity, other: Entity, answer: str, role: str | None = None) -> _Draft | None:
+    def _compared(self, form: str, one: Entity, other: Entity, answer: str, role: str | None = None) -> Question | None:
         """A question about the two entities; with ``role``, about the people who have this role in them."""
         along = (one, other) if role is None else (one, one[role], other, other[role])
         titles = tuple(entity.title for entity in along)
         if one.name == other.name or len(set(titles)) < len(titles):
             return None
-        return _Draft(form.format(self._named(one), self._named(other)), answer, "comparison", titles)
+        return Question("", form.format(self._named(one), self._named(other)), answer, "comparison", titles)
 
     def _named(self, entity: Entity) -> str:
         if entity.is_person and entity.title != entity.name:
             return f"the {entity.kind} {entity.name}"
         name = f"the {entity.name}" if entity.article else entity.name
         return _NAMED.get(entity.kind, "{}").format(name)
-
-
-def _all_chains() -> Iterator[tuple[str, str]]:
-    for kind, paths in _CHAINS.items():
-        for path in paths.split(";"):
-            yield kind, path
 
 
 def _is_a(entity: Entity, kind: str) -> bool:

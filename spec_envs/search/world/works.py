@@ -5,10 +5,7 @@ from typing import Any
 from spec_envs.draws import Draws
 from spec_envs.search.world.entities import Entity, World
 from spec_envs.search.world.names import Namer
-from spec_envs.search.world.people_and_organisations import (
-    NOW,
-    was_alive,
-)
+from spec_envs.search.world.people_and_organisations import NOW, was_alive
 
 _GENRES = ("drama", "comedy", "thriller", "war film", "crime film", "romance")
 

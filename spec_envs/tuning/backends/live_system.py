@@ -7,10 +7,10 @@ import threading
 from typing import Generic, Protocol, TypeVar
 
 from spec_envs.calls import Effect
+from spec_envs.closing import closed
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
-from spec_envs.pickling import NotPicklable
-from spec_envs.tuning.backends.protocol import check_read_back, closed
+from spec_envs.tuning.backends.protocol import MachineBackend, check_read_back
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.load import watch
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
@@ -27,17 +27,10 @@ class LiveWorkload(Workload, Protocol):
 WorkloadT = TypeVar("WorkloadT", bound=LiveWorkload)
 
 
-class KnobBackend(NotPicklable, Generic[WorkloadT]):
-    """Applies a setting knob by knob, reads each knob back, and runs the workload. One measurement at a time.
-
-    Args:
-        workload: The workload that runs.
-        knobs: The workload's knobs, with ``apply`` and ``read``.
-        effect: The effect of a measurement.
-    """
+class KnobBackend(MachineBackend, Generic[WorkloadT]):
+    """Applies a setting knob by knob, reads each knob back, and runs the workload. One measurement at a time."""
 
     max_inflight = 1
-    carries_over = False
 
     def __init__(self, workload: WorkloadT, knobs: tuple[Knob, ...], effect: Effect) -> None:
         self.workload = workload
@@ -58,7 +51,7 @@ class KnobBackend(NotPicklable, Generic[WorkloadT]):
         cancel = cancel or CancelToken()
         with self._mutex:
             if self._closed:
-                raise closed()
+                raise closed("the backend")
             cancel.raise_if_cancelled()
             if query.workload != self.workload:
                 raise InvalidConfiguration(f"this backend runs {self.workload!r}, not {query.workload!r}")
@@ -67,10 +60,6 @@ class KnobBackend(NotPicklable, Generic[WorkloadT]):
                 self._set(knob, values[knob.name])
             seen = watch()
             return Measurement(self.workload.run(query, cancel), seen())
-
-    def best(self, workload: Workload) -> float | None:
-        """``None``: the best ``p95`` is not known."""
-        return None
 
     def _set(self, knob: Knob, value: Value) -> None:
         """Apply ``value`` and check that the system has it."""

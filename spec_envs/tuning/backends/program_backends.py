@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer, integer_or_none
+from spec_envs.checks import integer, integer_or_none, number
+from spec_envs.closing import closed
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
-from spec_envs.pickling import NotPicklable
 from spec_envs.slots import Slots
-from spec_envs.tuning.backends.protocol import LEAST_SHARE, check_read_back, closed, undisturbed, workload_for
+from spec_envs.tuning.backends.protocol import LEAST_SHARE, MachineBackend, check_read_back, undisturbed, workload_for
 from spec_envs.tuning.cores import CoreSet, core_sets
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.load import watch
@@ -50,7 +50,7 @@ class ProgramSlot:
         """
         with self._lock:
             if self._closed:
-                raise closed()
+                raise closed("the backend")
             if self.program is None or not self.program.alive or self._arguments != arguments:
                 if self.program is not None:
                     self.program.close()
@@ -65,16 +65,13 @@ class ProgramSlot:
                 self.program.close()
 
 
-class ProgramBackend(NotPicklable, Generic[WorkloadT]):
-    """Measures with a program on each set of cores. Subclasses say which program, and with which orders.
+class ProgramBackend(MachineBackend, Generic[WorkloadT]):
+    """Measures with a program on each of several sets of cores. Subclasses say which program, and with which orders.
 
-    Args:
-        workload: The workload that runs if the user does not choose one.
-        cores: The sets of cores. Each is a slot for one measurement at a time.
+    Each set of cores is a slot for one measurement at a time. ``workload`` runs if the user does not choose one.
     """
 
     effect = Effect.SAMPLE
-    carries_over = False
 
     #: Name of the backend in errors.
     name: ClassVar[str]
@@ -105,10 +102,6 @@ class ProgramBackend(NotPicklable, Generic[WorkloadT]):
             program = slot.start(self._arguments(workload, slot.cores))
             metrics, attempts = self._measure(program, workload, query, cancel)
             return Measurement(metrics, seen(), attempts)
-
-    def best(self, workload: Workload) -> float | None:
-        """``None``: the best ``p95`` is not known."""
-        return None
 
     def close(self) -> None:
         """End the programs. Idempotent."""
@@ -279,8 +272,7 @@ class SqliteMix:
 
     def __post_init__(self) -> None:
         integer("rows", self.rows, least=1)
-        if not 0.0 <= self.reads <= 1.0:
-            raise InvalidConfiguration(f"reads must lie between 0 and 1, not {self.reads!r}")
+        number("reads", self.reads, least=0, most=1)
 
     @property
     def name(self) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from spec_envs.calls import Effect
-from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
+from spec_envs.pickling import NotPicklable
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
 
 WorkloadT = TypeVar("WorkloadT")
@@ -55,23 +56,25 @@ class Backend(Protocol):
         """End what runs, and restore what was set. Idempotent."""
 
 
-def workload_for(backend: str, kind: type[WorkloadT], workload: Workload) -> WorkloadT:
-    """``workload``, which must be of the ``kind`` that the backend of this name runs.
+class MachineBackend(NotPicklable):
+    """What backends of a real machine share: no setting has an effect on later windows, and the best one is unknown."""
 
-    Raises:
-        InvalidConfiguration: ``workload`` is of another kind.
-    """
+    carries_over = False
+
+    def best(self, workload: Workload) -> float | None:
+        """``None``: the best ``p95`` is not known."""
+        return None
+
+
+def workload_for(backend: str, kind: type[WorkloadT], workload: Workload) -> WorkloadT:
+    """``workload``, or ``InvalidConfiguration`` if it is not of the ``kind`` that the backend of this name runs."""
     if not isinstance(workload, kind):
         raise InvalidConfiguration(f"the {backend} backend runs a {kind.__name__}, not {workload!r}")
     return workload
 
 
 def check_read_back(wanted: Mapping[str, object], found: Mapping[str, object]) -> None:
-    """Check that each setting in ``found`` has the value that was set.
-
-    Raises:
-        HandlerFailed: A setting has another value.
-    """
+    """Raise ``HandlerFailed`` unless each setting in ``found`` has the value that was set."""
     for name, value in found.items():
         if value != wanted[name]:
             raise HandlerFailed(f"{name} was set to {wanted[name]!r}, but reads {value!r}")
@@ -83,8 +86,3 @@ def undisturbed(measure: Callable[[], Metrics]) -> tuple[Metrics, int]:
     while not metrics.valid and attempts < _ATTEMPTS:
         metrics, attempts = measure(), attempts + 1
     return metrics, attempts
-
-
-def closed() -> EnvClosed:
-    """The error of a call to a backend that was closed."""
-    return EnvClosed("the backend was closed; make a new one")

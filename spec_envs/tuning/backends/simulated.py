@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from spec_envs.calls import Effect
+from spec_envs.checks import number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.knobs import Setting, Value
@@ -60,8 +61,7 @@ class SimulatedBackend:
         paced: bool = False,
     ) -> None:
         for name, value in (("noise", noise), ("outliers", outliers), ("carry_over", carry_over)):
-            if not 0.0 <= value <= 1.0:
-                raise InvalidConfiguration(f"{name} must lie between 0 and 1, not {value!r}")
+            number(name, value, least=0, most=1)
         self.workload: ModelledWorkload = _modelled(workload or RoundRobin())
         self.carries_over = carry_over > 0
         self._noise = noise

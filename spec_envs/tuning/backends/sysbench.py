@@ -12,11 +12,11 @@ from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.calls import Effect
 from spec_envs.checks import integer
+from spec_envs.closing import closed
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
-from spec_envs.pickling import NotPicklable
 from spec_envs.slots import Slots
-from spec_envs.tuning.backends.protocol import LEAST_SHARE, closed, undisturbed, workload_for
+from spec_envs.tuning.backends.protocol import LEAST_SHARE, MachineBackend, undisturbed, workload_for
 from spec_envs.tuning.cores import CoreSet, core_sets
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.load import watch
@@ -57,7 +57,6 @@ class SysbenchCpu:
 #: Pins itself to cores and then becomes the command, whose threads inherit the cores. Ends with process argv[1].
 _PINNED = """
 import ctypes, os, signal, sys
-from spec_envs.pickling import NotPicklable
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 if os.getppid() == int(sys.argv[1]):  # otherwise that process has ended before prctl
     os.sched_setaffinity(0, map(int, sys.argv[2].split(",")))
@@ -71,7 +70,7 @@ _WATCHED = 0.9
 _ROW = re.compile(r"^\s*(\d+(?:\.\d+)?) \|[* ]*\s(\d+)\s*$", re.MULTILINE)
 
 
-class SysbenchBackend(NotPicklable):
+class SysbenchBackend(MachineBackend):
     """Measures ``SysbenchCpu``: a fresh run for each window, pinned to its cores, with the slice set on each thread.
 
     sysbench counts whole seconds from its start. So a window is rounded to seconds, and all of it counts: a fresh run
@@ -87,7 +86,6 @@ class SysbenchBackend(NotPicklable):
     """
 
     effect = Effect.SAMPLE
-    carries_over = False
 
     def __init__(self, workload: Workload | None = None, *, cores: int = 1) -> None:
         check_kernel()
@@ -121,10 +119,6 @@ class SysbenchBackend(NotPicklable):
             metrics, attempts = undisturbed(lambda: self._run(workload, cores, slice_length, seconds, cancel))
             return Measurement(metrics, seen(), attempts)
 
-    def best(self, workload: Workload) -> float | None:
-        """``None``: the best ``p95`` is not known."""
-        return None
-
     def close(self) -> None:
         """End all runs, and start no further ones. Idempotent."""
         self._closed = True
@@ -157,7 +151,7 @@ class SysbenchBackend(NotPicklable):
                 process.kill()
         cancel.raise_if_cancelled()
         if self._closed:
-            raise closed()
+            raise closed("the backend")
         if process.returncode != 0:
             raise HandlerFailed(f"sysbench ended with code {process.returncode}: {output[-500:]}")
         share = min(1.0, used_ns / (seconds * 1e9) / len(cores))
@@ -187,11 +181,7 @@ def _ends(process: subprocess.Popen[str], within_s: float) -> bool:
 
 
 def read_output(output: str) -> Metrics:
-    """The figures that ``sysbench --histogram=on`` prints.
-
-    Raises:
-        HandlerFailed: A figure is missing in ``output``.
-    """
+    """The figures that ``sysbench --histogram=on`` prints; ``HandlerFailed`` if one is missing in ``output``."""
     rows = [(float(value), int(count)) for value, count in _ROW.findall(output)]
     mean, longest = (_figure(output, rf"^\s*{name}:\s*(\d+(?:\.\d+)?)\s*$") for name in ("avg", "max"))
     seconds = _figure(output, r"^\s*total time:\s*(\d+(?:\.\d+)?)s\s*$")

@@ -7,8 +7,9 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from spec_envs.closing import closed
 from spec_envs.errors import EnvClosed, HandlerFailed
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.measurement import MeasureQuery
@@ -35,11 +36,8 @@ class Program:
 
     The program prints a line of JSON when it is ready, and another for each line that it reads. An empty line tells it
     to finish early. The program ends when its input ends: on ``close()``, and when this process ends in any way. One
-    thread at a time may measure; any thread may close the program.
-
-    Args:
-        script: Name of the module, which may import nothing but the standard library and ``wire``.
-        arguments: The command line of the module.
+    thread at a time may measure; any thread may close the program. Its ``script`` may import nothing but the standard
+    library and ``wire``.
 
     Raises:
         HandlerFailed: The program does not start, or reports that it cannot work here.
@@ -50,6 +48,8 @@ class Program:
         command = [sys.executable, "-I", "-S", "-c", _BOOT, *map(str, given)]
         self._name = script
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._orders, self._answers = self._process.stdin, self._process.stdout
         self._lock = threading.Lock()
         self._current: object = None
         self._closed = False
@@ -80,7 +80,7 @@ class Program:
             self._current = None
         cancel.raise_if_cancelled()
         if self._closed:  # then the answer is that of a window that was cut short
-            raise _closed()
+            raise closed("the backend")
         return answer
 
     @property
@@ -95,31 +95,31 @@ class Program:
                 return
             self._closed = True
             with contextlib.suppress(BrokenPipeError):
-                _pipe(self._process.stdin).close()
+                self._orders.close()
         try:
             self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        _pipe(self._process.stdout).close()
+        self._answers.close()
 
     def _say(self, line: str) -> None:
         with self._lock:
             if self._closed:
-                raise _closed()
+                raise closed("the backend")
             try:
-                _pipe(self._process.stdin).write(line + "\n")
-                _pipe(self._process.stdin).flush()
+                self._orders.write(line + "\n")
+                self._orders.flush()
             except OSError as error:
                 raise self._ended() from error
 
     def _hear(self) -> dict[str, Any]:
         try:
-            line = _pipe(self._process.stdout).readline()
+            line = self._answers.readline()
         except ValueError:  # the pipe was closed meanwhile
             line = ""
         if not line:
-            raise _closed() if self._closed else self._ended()
+            raise closed("the backend") if self._closed else self._ended()
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise HandlerFailed(f"{self._name}: {answer['error']}")
@@ -128,12 +128,3 @@ class Program:
     def _ended(self) -> HandlerFailed:
         self.close()
         return HandlerFailed(f"the program {self._name} has ended with code {self._process.returncode}")
-
-
-def _pipe(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
-
-
-def _closed() -> EnvClosed:
-    return EnvClosed("the backend was closed; make a new one")

@@ -357,6 +357,9 @@ def test_the_guesser_keeps_to_its_budget(limit, most):
             used = spent.tokens if limit == "max_tokens" else spent.money
             assert used <= max(most, 4)  # the first prediction tells what a prediction costs
             assert used > most - 4 or most == 1000
+            over = tools.statistics.over_budget
+            assert (over.tokens if limit == "max_tokens" else over.money) == max(0, used - most)
+            assert ("budget    passed by" in str(tools.statistics)) == (used > most)
 
     run(main)
 

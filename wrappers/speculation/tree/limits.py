@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from spec_envs.checks import integer, integer_or_none, number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
+from spec_envs.wrappers.estimates import beyond
 from spec_envs.wrappers.quota import HandlerLimit, Quota
 
 
@@ -95,15 +96,8 @@ class Limits:
 
     def excess(self, wasted: Usage) -> Usage:
         """What ``wasted`` holds beyond the budgets; its tokens count as written."""
-        return Usage(0, _beyond(wasted.tokens, self.max_tokens), _beyond(wasted.money, self.max_money))
+        return beyond(wasted, self.max_tokens, self.max_money)
 
     def reach(self, depth: int, probability: float) -> bool:
         """Whether a call may be started ``depth`` responses ahead, on a branch of that ``probability``."""
         return (self.max_depth is None or depth <= self.max_depth) and probability >= self.min_probability
-
-
-def _beyond(used: float, budget: float | None) -> float:
-    """What ``used`` holds beyond ``budget``, but for the rounding of sums."""
-    if budget is None or used - budget <= 1e-9 * (1 + budget):
-        return 0.0
-    return used - budget

@@ -1,0 +1,68 @@
+"""``ResultGuesser``: what a ``READ`` returned before."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
+
+from spec_envs import Call, Effect, Guess
+from spec_envs.agents.calibration import RankCalibration
+from spec_envs.agents.recent import Recent
+from spec_envs.values import same
+
+#: How likely a result is to come again, and a copy to be right, before any was observed.
+_SEEN, _COPIED = 0.9, 0.5
+_STRENGTH = 5.0
+#: The number of tools whose results are judged apart.
+_TOOLS = 1_000
+
+
+class ResultGuesser:
+    """Guesses that a ``READ``, of a tool or a page say, returns what an equal ``READ`` returned the last time.
+
+    So the agent's next call can start before a slow result is there. This helps with reads that come again in later
+    episodes, after earlier results have become too old to be shared (``Limits.read_ttl_s``). How often results come
+    again is learned online, for each handler and, where its queries have a ``name``, for each tool. Thread-safe; a
+    pickled one keeps what it knows.
+
+    Args:
+        capacity: The number of results remembered. The result not used for longest is forgotten first.
+        copy: ``copy(query)`` returns what a quick copy, which may be out of date, says, or ``None`` if it says nothing:
+            a dump of a site, or an older cache. It is guessed from where there was no equal ``READ`` yet.
+    """
+
+    def __init__(self, *, capacity: int = 10_000, copy: Callable[[Any], Any] | None = None) -> None:
+        self._copy = copy
+        self._seen: Recent[Any] = Recent(capacity)
+        self._comes_again: Recent[RankCalibration] = Recent(_TOOLS)
+        self._copy_is_right = RankCalibration(prior=(_COPIED,), strength=_STRENGTH)
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        """Return one guess if there was an equal ``READ``, or the copy says something; otherwise none."""
+        if call.effect is not Effect.READ:
+            return []
+        known, calibration = self._known(call)
+        return [] if known is None else [Guess(known, calibration.probability(0))][:k]
+
+    def observe(self, call: Call, response: Any) -> None:
+        """Remember the result of a ``READ``, and learn whether it was known."""
+        if call.effect is not Effect.READ:
+            return
+        known, calibration = self._known(call)
+        if known is not None:
+            calibration.observe(0 if same(known, response) else None, 1)
+        for key in self._keys(call, response):
+            self._seen.put(key, response)
+
+    def _keys(self, call: Call, response: Any) -> Iterable[Hashable]:
+        """The keys of the calls that would have the same response."""
+        return (call.key,)
+
+    def _known(self, call: Call) -> tuple[Any, RankCalibration]:
+        seen = self._seen.get(call.key)
+        if seen is None and self._copy is not None:
+            return self._copy(call.query), self._copy_is_right
+        tool = call.handler, str(getattr(call.query, "name", ""))
+        return seen, self._comes_again.get_or_make(tool, _new_calibration)
+
+
+def _new_calibration() -> RankCalibration:
+    return RankCalibration(prior=(_SEEN,), strength=_STRENGTH)

@@ -1,0 +1,210 @@
+"""Runs of equal steps, one after the other: plainly, with the guard, plainly again, and without a guard.
+
+The plain loop has no wrapper at all. The two plain runs are one before and one after the guarded run, so that a machine
+that slows down is noticed. A guarded run begins with nothing known, so it pays for its own cold start.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import gymnasium as gym
+
+from spec_envs.agents import BuiltinChessGuesser
+from spec_envs.agents.llm import ChatModel, ChatPolicy
+from spec_envs.benchmarks.guard import GuardSettings
+from spec_envs.benchmarks.guard.players import Setup, Work, cartpole, chess
+from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table_of
+from spec_envs.benchmarks.serving import ModelServer, Pace
+from spec_envs.benchmarks.serving.models import ChessModel
+from spec_envs.errors import HandlerFailed
+from spec_envs.extras import require
+from spec_envs.handling import CancelToken, as_handler
+from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
+
+_MILLISECONDS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+#: What the guard promises: no slower than by this share, or by this time a step, whichever is more.
+_SHARE, _STEP_S = 0.05, 0.1e-3
+_BUSY_LOAD = 0.5
+_SETUPS: dict[str, Callable[[float, Work], Setup]] = {"cartpole": cartpole, "chess": chess}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuardRow:
+    """The figures of one policy; ``setup`` names environment and work, or the queue of the model server."""
+
+    setup: str
+    milliseconds: float
+    steps: int
+    plain_seconds: float  # the mean of the two runs
+    plain_spread: float  # how far they are apart, as a share of the mean
+    guarded_seconds: float
+    unguarded_seconds: float | None  # None where that run failed
+    slower: float  # by which share the guarded run is slower than the plain ones; negative: faster
+    step_milliseconds: float  # the same in milliseconds a step
+    held: bool  # whether the promise was held
+    kept: float | None  # share of what the unguarded run saves that the guarded run saves; None where nothing is saved
+    printed: float  # what ``statistics.saved`` says of the guarded run
+    printed_low: float | None  # the interval of it
+    printed_high: float | None
+    claimed: float  # what ``statistics.claimed_saved`` says
+    ahead: float  # share of the steps with calls made ahead
+
+
+def run(settings: GuardSettings, json_file: Path | None) -> None:
+    """Measure and report.
+
+    Raises:
+        DependencyNotInstalled: A game over HTTP is wanted, and the extra ``servers`` is missing.
+    """
+    load = os.getloadavg()[0]
+    if load > _BUSY_LOAD:
+        console(stderr=True).print(
+            f"This machine is busy (load {load:.1f}). These figures need an idle one: end other programs first."
+        )
+    cases = list(_cases(settings))
+    rows = []
+    with progress("runs", len(cases), json_file is None) as advance:
+        for case in cases:
+            rows.append(case())
+            advance()
+    report = {
+        "config": config_of(settings, load=load),
+        "runs": [dataclasses.asdict(row) for row in rows],
+        "held": all(row.held for row in rows),
+    }
+    publish(report, json_file, _show)
+
+
+def _cases(settings: GuardSettings) -> Iterator[Callable[[], GuardRow]]:
+    works: tuple[Work, ...] = ("sleep", "cpu") if settings.work == "both" else (settings.work,)
+    for name, make in _SETUPS.items():
+        if settings.environment not in ("all", name):
+            continue
+        for work in works:
+            for milliseconds in _MILLISECONDS:
+                if milliseconds <= settings.longest_ms and not (work == "cpu" and not milliseconds):
+                    yield lambda make=make, work=work, name=name, ms=milliseconds: _measure(  # type: ignore[misc]
+                        f"{name} {work}", ms, lambda: make(ms / 1e3, work), settings.steps
+                    )
+    if settings.environment in ("all", "served"):
+        yield lambda: _served("fifo", settings)
+        yield lambda: _served("drop", settings)
+
+
+def _measure(name: str, milliseconds: float, make: Callable[[], Setup], steps: int) -> GuardRow:
+    """The figures of one policy."""
+    before = _plain_seconds(make(), steps)
+    guarded, statistics = _wrapped_seconds(make(), steps, guard=True)
+    after = _plain_seconds(make(), steps)
+    unguarded = _unguarded_seconds(make(), steps)
+    plain = (before + after) / 2
+    lost, control = guarded - plain, statistics.control
+    return GuardRow(
+        setup=name,
+        milliseconds=milliseconds,
+        steps=steps,
+        plain_seconds=plain,
+        plain_spread=abs(before - after) / plain,
+        guarded_seconds=guarded,
+        unguarded_seconds=unguarded,
+        slower=lost / plain,
+        step_milliseconds=1e3 * lost / steps,
+        held=lost <= max(_SHARE * plain, _STEP_S * steps),
+        kept=(plain - guarded) / (plain - unguarded) if unguarded and unguarded < 0.95 * plain else None,
+        printed=statistics.saved,
+        printed_low=None if control is None else control.low,
+        printed_high=None if control is None else control.high,
+        claimed=statistics.claimed_saved,
+        ahead=0.0 if control is None else control.ahead_cycles / control.cycles,
+    )
+
+
+def _steps(env: gym.Env[Any, Any], act: Callable[[Any], Any], steps: int) -> float:
+    """How long so many steps take, with the resets between episodes."""
+    start = time.perf_counter()
+    observation, _ = env.reset(seed=0)
+    for _ in range(steps):
+        observation, _, terminated, truncated, _ = env.step(act(observation))
+        if terminated or truncated:
+            observation, _ = env.reset()
+    return time.perf_counter() - start
+
+
+def _plain_seconds(setup: Setup, steps: int) -> float:
+    policy = as_handler(setup.policy)
+    try:
+        return _steps(setup.env, lambda observation: policy(observation, CancelToken()), steps)
+    finally:
+        setup.env.close()
+
+
+def _wrapped_seconds(setup: Setup, steps: int, *, guard: bool) -> tuple[float, Any]:
+    # New estimates: what a policy is like is known after its first wrapper.
+    env = SpeculativeWrapper(setup.env, setup.policy, guessers=setup.guessers, guard=guard, estimates=Estimates())
+    try:
+        return _steps(env, env.act, steps), env.statistics
+    finally:
+        env.close()
+
+
+def _unguarded_seconds(setup: Setup, steps: int) -> float | None:
+    try:
+        return _wrapped_seconds(setup, steps, guard=False)[0]
+    except HandlerFailed:  # as a server does that drops one request for another
+        return None
+
+
+def _served(queue: Literal["fifo", "drop"], settings: GuardSettings) -> GuardRow:
+    """Chess whose players call a model server with one slot."""
+    require("bench guard --environment served", "servers")
+    pace = Pace(first_token_s=settings.served_seconds)
+    steps = (settings.served_plies + 1) // 2
+    model = ChessModel()
+    server = ModelServer(model, name="chess", pace=pace, slots=1, queue=queue)
+    chat = ChatModel("chess", base_url=server.base_url, max_retries=0)
+    player, guesser = ChatPolicy(chat, "chess"), BuiltinChessGuesser()
+
+    def make() -> Setup:
+        env = gym.make("SpecChess-v0", opponent=player, max_plies=settings.served_plies, claim_draw=False)
+        return Setup(env, player, {"policy": guesser, "opponent": guesser})
+
+    try:
+        return _measure(f"one slot, {queue}", 1e3 * settings.served_seconds, make, steps)
+    finally:
+        for each in (chat, server, model):
+            each.close()
+
+
+def _show(report: dict[str, Any]) -> None:
+    columns = {
+        "setup": "{setup}",
+        "ms": "{milliseconds:g}",
+        "plain s": "{plain_seconds:.3g}",
+        "guarded": "{guarded_seconds:.3g}",
+        "unguarded": "{unguarded}",
+        "slower": "{slower:+.1%}",
+        "ms a step": "{step_milliseconds:+.3f}",
+        "printed": "{printed:+.1%}",
+        "claimed": "{claimed:+.1%}",
+        "ahead": "{ahead:.0%}",
+        "held": "{held}",
+    }
+    rows = [
+        {
+            **row,
+            "held": "yes" if row["held"] else "NO",
+            "unguarded": "failed" if row["unguarded_seconds"] is None else f"{row['unguarded_seconds']:.3g}",
+        }
+        for row in report["runs"]
+    ]
+    out = console()
+    out.print(table_of("Plainly, with the guard, and without it", columns, rows))
+    kept = [row["kept"] for row in report["runs"] if row["kept"] is not None and row["milliseconds"] >= 100]
+    least = f", and keeps at least {percent(min(kept))} of what is saved without it from 100 ms on" if kept else ""
+    held = "was never" if report["held"] else "WAS SOMETIMES"
+    out.print(f"The guard {held} more than 5 % or 0.1 ms a step slower than the plain loop{least}.")

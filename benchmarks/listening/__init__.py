@@ -1,0 +1,23 @@
+"""``spec-envs bench listening``: what does it save to stop listening to an answer when nothing more of it counts?"""
+
+import dataclasses
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import SpeculationSettings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ListeningSettings(SpeculationSettings):
+    """Let an agent search by a model over HTTP whose answers go on behind the action, and listen to them or not.
+
+    Four runs side by side (about a minute): with and without speculation, and each with whole answers and with answers
+    that are left when the action is said.
+    """
+
+    questions: int = setting(6, "Questions of the embedded wiki that are answered.", ge=1)
+    tail: float = setting(0.1, "Share of an answer's time that passes behind the action.", ge=0, le=0.9)
+    seconds: float = setting(2.0, "Median time of a whole answer, in seconds.", ge=0.01)
+    tokens_per_s: float = setting(100.0, "How many tokens the model writes in a second; most are reasoning.", ge=1)
+    page_seconds: float = setting(0.35, "Median time of a page, in seconds.", ge=0)
+    spread: float = setting(0.3, "Sigma of the lognormal distributions of all times.", ge=0)
+    seed: int = options.seed("Seed of the times.")

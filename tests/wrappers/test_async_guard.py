@@ -1,0 +1,49 @@
+"""The guard on an event loop, in virtual time: ahead where calls are long, and not where the loop is late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from spec_envs.testing import FakeEnv
+from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
+from tests import virtual_time
+from tests.wrappers.loops import PERFECT, choose, make, play, slow_fake
+
+
+def test_it_runs_ahead_after_the_first_step() -> None:
+    plain = play(FakeEnv(length=20), choose)
+    with make(slow_fake(length=20), guessers=PERFECT, runtime="asyncio", guard=True) as env:
+        assert play(env, env.act) == plain
+        statistics = env.statistics
+        assert statistics.guard == "ahead"
+        assert statistics.waited_s < 0.5 * statistics.sequential_s
+        assert statistics.control is None  # one plain step is not enough to tell
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_it_gives_way_where_the_loop_is_late(late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AsyncioRuntime, "is_late", late)
+    with make(slow_fake(length=20), guessers=PERFECT, runtime="asyncio", guard=True) as env:
+        play(env, env.act)
+        ahead = [event for event in env.trace if event.kind == "start" and event.speculative]
+        assert bool(ahead) != late
+
+
+def test_a_loop_is_late_that_makes_those_wait_who_were_woken() -> None:
+    async def lateness(busy_s: float) -> Any:
+        loop = asyncio.get_running_loop()
+        runtime = AsyncioRuntime()
+
+        def pass_time() -> None:
+            loop.clock += busy_s  # type: ignore[attr-defined]
+
+        loop.call_later(1.0, runtime.wake)
+        loop.call_later(1.0, pass_time)
+        await runtime.changed(None)
+        return runtime.is_late
+
+    for busy_s, expected in ((0.0, False), (1.0, True)):
+        assert virtual_time.run(lambda busy_s=busy_s: lateness(busy_s)) is expected

@@ -1,0 +1,104 @@
+"""What is known of handlers outlives a wrapper: in the process, and in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import CancelToken, Usage
+from spec_envs.wrappers.estimates import CallEstimate, Estimates
+from spec_envs.wrappers.kept_estimates import load, save
+from spec_envs.wrappers.speculation.guard import Guard, Mode, Record
+from tests.wrappers.loops import PERFECT, make, play, slow_fake
+
+RECORD = Record(plain_s=0.5, calls_s=0.4, call_s=0.2, cpu=0.1, machinery_s=0.001, pays=True, failures=0)
+
+
+def known() -> Estimates:
+    estimates = Estimates(guard=RECORD)
+    for seconds in (1.0, 2.0):
+        estimates.crowds["world"].took(seconds, own=0, others=0)
+    for _ in range(3):
+        estimates.crowds["policy"].took(1.0, own=0, others=0)
+    estimates.crowds["policy"].is_single()
+    estimates.accounts["tokens"].spent = 5.0
+    estimates.calls["world"] = CallEstimate()
+    estimates.calls["world"].add(2.0, Usage(3, 4, 0.5))
+    return estimates
+
+
+def test_a_file_holds_what_is_known(tmp_path: Path) -> None:
+    save(known(), tmp_path / "deep" / "known.json")
+    read = load(tmp_path / "deep" / "known.json")
+    assert read.guard == RECORD
+    assert list(read.calls["world"].seconds) == [2.0] and read.calls["world"].most == Usage(3, 4, 0.5)
+    assert {name: each.as_dict() for name, each in read.crowds.items()} == {
+        name: each.as_dict() for name, each in known().crowds.items()
+    }
+    assert read.accounts["tokens"].spent == 5.0
+    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "known.json"]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 99}', '{"format": 1, "guard": {"plain_s": 1}}'])
+def test_a_file_with_something_else_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    path.write_text(text)
+    with pytest.raises(InvalidConfiguration, match="holds no estimates of this version"):
+        make(guessers=PERFECT, estimates=path)
+    assert path.read_text() == text
+
+
+def policy(observation: Any, cancel: CancelToken) -> int:
+    cancel.sleep(1.0)
+    return 0
+
+
+class Policy:
+    """A policy that can be forgotten."""
+
+    def __call__(self, observation: Any, cancel: CancelToken) -> int:
+        return policy(observation, cancel)
+
+
+def cycles_until_ahead(**options: Any) -> int:
+    with make(slow_fake(length=6), guessers=PERFECT, guard=True, **options) as env:
+        play(env, env.act)
+    starts = [event for event in env.trace if event.kind == "start" and event.handler == "policy"]
+    return next((number for number, event in enumerate(starts) if event.call is not None and event.call >= 0), -1)
+
+
+def test_a_later_wrapper_of_a_policy_runs_ahead_at_once() -> None:
+    thinker = Policy()
+    assert cycles_until_ahead(policy=thinker) == 1
+    assert cycles_until_ahead(policy=thinker) == 0
+    assert cycles_until_ahead(policy=Policy()) == 1  # nothing is known of another one
+
+
+def test_a_file_spares_the_start_in_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    assert cycles_until_ahead(policy=Policy(), estimates=path) == 1
+    assert json.loads(path.read_text())["guard"]["pays"]
+    assert cycles_until_ahead(policy=Policy(), estimates=str(path)) == 0
+
+
+def test_what_a_later_wrapper_learns_does_not_change_an_earlier_one() -> None:
+    thinker = Policy()
+    with make(slow_fake(length=6), thinker, guessers=PERFECT, guard=True) as first:
+        play(first, first.act)
+        with make(slow_fake(length=6), thinker, guessers=PERFECT, guard=True) as second:
+            play(second, second.act)
+            play(first, first.act)
+
+
+@pytest.mark.parametrize("wrong", [1, [], object])
+def test_estimates_are_estimates_or_a_path(wrong: Any) -> None:
+    with pytest.raises(InvalidConfiguration, match="estimates must be"):
+        make(estimates=wrong)
+
+
+def test_a_guard_that_has_failed_before_begins_plainly() -> None:
+    assert Guard(record=Record(0.03, 0.02, 0.02, 0.0, 0.002, pays=False, failures=2)).mode is Mode.PLAIN

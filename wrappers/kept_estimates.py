@@ -1,0 +1,110 @@
+"""Estimates that outlive a wrapper: for the next wrapper of the same policy in this process, and in a file.
+
+In this process a later wrapper starts from copies, since wrappers may run at the same time.
+"""
+
+import copy
+import dataclasses
+import json
+import weakref
+from pathlib import Path
+from typing import Any, get_args
+
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.handling import Usage
+from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit
+from spec_envs.wrappers.speculation.guard import Record
+
+_FORMAT = 1
+_known: weakref.WeakKeyDictionary[Any, dict[str, Estimates]] = weakref.WeakKeyDictionary()
+
+
+def remember(owner: Any, key: str, estimates: Estimates) -> None:
+    """Keep what is known of the handlers with which ``owner`` is used, for as long as ``owner`` lives.
+
+    Args:
+        owner: A policy, or a method of one.
+        key: What it is used with.
+        estimates: What is known; what says how good guesses are is not kept.
+    """
+    try:
+        known = _known.setdefault(getattr(owner, "__self__", owner), {})
+    except TypeError:  # it has no hash, or no weak references
+        return
+    known[key] = _of_handlers(estimates)
+
+
+def recall(owner: Any, key: str) -> Estimates:
+    """Return what was kept by ``remember``, or new estimates."""
+    try:
+        known = _known.get(getattr(owner, "__self__", owner), {}).get(key)
+    except TypeError:
+        known = None
+    return Estimates() if known is None else _of_handlers(known)
+
+
+def _of_handlers(estimates: Estimates) -> Estimates:
+    return Estimates(
+        calls=copy.deepcopy(estimates.calls), crowds=copy.deepcopy(estimates.crowds), guard=estimates.guard
+    )
+
+
+def load(path: Path) -> Estimates:
+    """Read the estimates in a file; new ones where there is no such file yet.
+
+    Raises:
+        InvalidConfiguration: The file holds something else.
+    """
+    if not path.exists():
+        return Estimates()
+    try:
+        return _from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidConfiguration(
+            f"{path} holds no estimates of this version ({error!r}); remove it, and it is made anew"
+        ) from error
+
+
+def save(estimates: Estimates, path: Path) -> None:
+    """Write what is known of handlers, and what calls have cost, to a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(_as_json(estimates), indent=1)
+    beside = path.with_name(f".{path.name}.new")  # so that nobody reads half a file
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def _as_json(estimates: Estimates) -> dict[str, Any]:
+    return {
+        "format": _FORMAT,
+        "calls": {
+            name: {
+                "seconds": list(each.seconds),
+                "tokens": list(each.tokens),
+                "money": list(each.money),
+                "most": dataclasses.astuple(each.most),
+            }
+            for name, each in estimates.calls.items()
+        },
+        "crowds": {name: each.as_dict() for name, each in estimates.crowds.items()},
+        "accounts": {unit: dataclasses.asdict(each) for unit, each in estimates.accounts.items()},
+        "guard": None if estimates.guard is None else dataclasses.asdict(estimates.guard),
+    }
+
+
+def _from_json(held: dict[str, Any]) -> Estimates:
+    if held["format"] != _FORMAT:
+        raise ValueError(f"its format is {held['format']!r}")
+    estimates = Estimates(guard=None if held["guard"] is None else Record(**held["guard"]))
+    for name, values in held["calls"].items():
+        call = estimates.calls[name] = CallEstimate()
+        for kind in ("seconds", "tokens", "money"):
+            for value in values[kind]:
+                getattr(call, kind).add(float(value))
+        call.most = Usage(*values["most"])
+    for name, values in held["crowds"].items():
+        estimates.crowds[name].restore(values)
+    for unit in get_args(Unit):
+        if unit in held["accounts"]:
+            estimates.accounts[unit] = Account(**held["accounts"][unit])
+    return estimates
