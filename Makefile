@@ -17,7 +17,7 @@ GAME ?= $(firstword $(sort $(wildcard ../shared/data/chess_gpt5/*.json)))
 demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapper; no key, browser, Stockfish or root
 	@$(BIN)/spec-envs demo $(if $(GAME),--game '$(GAME)')
 
-test: $(VENV)/.installed-test ## Run the tests; installs Debian's stockfish, sysbench, libcairo2 and chromium first, where it can
+test: $(VENV)/.installed-test ## Run the tests; installs Debian's chess engines, sysbench, libcairo2 and chromium first, where it can
 	@scripts/system-packages
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not docs"
 

@@ -14,6 +14,7 @@ from gymnasium.error import DependencyNotInstalled
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.bench import bench
 from spec_envs.benchmarks.options import SpeculationSettings, options_of, setting
+from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.benchmarks.serve import serve_model, shop, wiki
 from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 from spec_envs.wrappers import Certificate
@@ -207,6 +208,17 @@ def certify_tuning(seeds: int) -> None:
 
     for workload in (RoundRobin(), Surface(6)):
         _tell(certify_tuning(workload, range(seeds)), f"{workload.name}: ")
+
+
+@main.command(help=PlanSettings.__doc__)
+@click.argument("traces", nargs=-1, type=options.FILE, metavar="[TRACES]")
+@options_of(PlanSettings)
+@options.json_file
+def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
+    """Predict; the help is that of the settings."""
+    from spec_envs.benchmarks.plan.run import run
+
+    run(PlanSettings(**settings), traces, json_file)
 
 
 for command in (bench, serve_model, shop, wiki):

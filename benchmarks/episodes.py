@@ -7,13 +7,15 @@ from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
 
+from spec_envs.agents.llm.prices import PRICES
 from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, as_guess
+from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.wrappers import SimulationRuntime, Statistics, ThreadRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.simulation import VirtualToken
 
 T = TypeVar("T")
 
@@ -101,9 +103,45 @@ def folds_by(items: Sequence[T], group_of: Callable[[T], Any], count: int, noun:
     return folds
 
 
-def runtime_of(clock: Clock) -> Runtime:
-    """A new runtime for ``--clock``: "virtual" simulates on one thread, "wall" runs threads that really wait."""
+def runtime_of(clock: Clock, *, priced: bool = False) -> Runtime:
+    """A new runtime for ``--clock``: "virtual" simulates on one thread, "wall" runs threads that really wait.
+
+    Args:
+        clock: Which of the two.
+        priced: Whether tokens cost money, which the experiments count none of: then as much as those of gpt-5.
+    """
+    if priced:
+        return _PricedSimulation() if clock == "virtual" else _PricedThreads()
     return SimulationRuntime() if clock == "virtual" else ThreadRuntime()
+
+
+class _Priced(CancelToken):
+    """A token of a call whose tokens have a price."""
+
+    def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
+        """The cost of the call so far and in full, as ``CancelToken.usage``."""
+        partial, full = super().usage(at)
+        return _with_price(partial), _with_price(full)
+
+
+class _PricedVirtualToken(_Priced, VirtualToken):
+    pass
+
+
+class _PricedSimulation(SimulationRuntime):
+    def token(self) -> VirtualToken:
+        """Return a new token on the virtual clock."""
+        return _PricedVirtualToken(self)
+
+
+class _PricedThreads(ThreadRuntime):
+    def token(self) -> CancelToken:
+        """Return a new token on the wall clock."""
+        return _Priced()
+
+
+def _with_price(usage: Usage) -> Usage:
+    return PRICES["gpt-5"].usage(usage.tokens_in, usage.tokens_out)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

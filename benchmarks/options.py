@@ -151,7 +151,8 @@ class DialSettings(Settings):
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
         None,
-        "In place of --selectivity: what a second of waiting is worth, in money. 0: only calls that are certain start.",
+        "In place of --selectivity: what a second of waiting is worth, where recorded tokens cost what those of gpt-5 "
+        "cost, in dollars. 0: only calls that are certain start.",
         ge=0,
         default_text="--selectivity",
     )

@@ -17,22 +17,23 @@ def balance(observation: list[float]) -> int:
     return int(angle + 0.3 * speed > 0)
 
 
-def main() -> None:
-    """Play one episode and show what speculation saved."""
+def play(max_inflight: int) -> float:
+    """Play one episode with up to ``max_inflight`` calls ahead of time (0: plainly), and show how long it took."""
     with SpeculativeWrapper(
         gym.make("CartPole-v1", max_episode_steps=120),
         policy=with_latency(balance, 0.02),
         guessers={"policy": NearestGuesser()},
         k=2,
+        max_inflight=max_inflight,
     ) as env:
         observation, _ = env.reset(seed=0)
         done, total = False, 0.0
         while not done:
             observation, reward, terminated, truncated, _ = env.step(env.act(observation))
             done, total = terminated or truncated, total + float(reward)
-        print(f"return {total:.0f}")
-        print(env.statistics)
+        print(f"max_inflight={max_inflight}: return {total:.0f}\n{env.statistics}\n")
+    return total
 
 
 if __name__ == "__main__":
-    main()
+    assert play(max_inflight=0) == play(max_inflight=4)

@@ -247,6 +247,7 @@ def _with_calls(function: Any) -> Any:
     return function
 
 
+@pytest.mark.filterwarnings("ignore:Pickle, copy, and deepcopy support will be removed from itertools")  # from 3.12 on
 @pytest.mark.parametrize("kind", FAITHFUL)
 def test_a_fork_goes_on_as_its_original_does(kind):
     goes_on_alike(*FAITHFUL[kind])

@@ -176,7 +176,7 @@ def lossy(original, **changes):
         (collections.deque([1], 2), collections.deque([1], 3), "has 1 items, and its copy 1"),
         (collections.defaultdict(list), collections.defaultdict(set), r"value\.default_factory is <class 'list'>"),
         (spaces.Discrete(2), spaces.Discrete(3), r"is Discrete\(2\), and its copy Discrete\(3\)"),
-        (lambda: 1, lambda: 1, "is another function than its copy"),
+        (lambda: 1, lambda: 2, "is another function than its copy"),
         ([].append, [1].append, r"value\.__self__ has 0 items, and its copy 1"),
         ([].append, [].pop, "is another method than its copy"),
         (functools.partial(int, 1), functools.partial(int, 2), r"value\.args\[0\] is 1"),

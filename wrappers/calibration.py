@@ -22,8 +22,8 @@ _RANKS = 8
 _SLOPE_PRECISION, _OFFSET_PRECISION = 8.0, 2.0
 _MAX_LOG_ODDS = 9.0
 _IDENTITY = (1.0, *[0.0] * _RANKS)
-#: How much evidence, in nats, it takes to trust the line and the claims alike, and how much is kept.
-_DOUBT, _MOST_EVIDENCE = 2.0, 30.0
+#: The bounds of the evidence, so that a guesser that changes is noticed soon.
+_LEAST_EVIDENCE, _MOST_EVIDENCE = -3.0, 10.0
 #: What is left of the evidence after one more response.
 _FORGETTING = 0.995
 
@@ -36,7 +36,7 @@ class Calibration:
     to the last 900 claims, so that a guesser that learns is followed.
 
     A line that is fitted to few claims is worse than the claims of a good guesser. So line and claims are mixed by how
-    well each has predicted what came next, and the claims are believed at first.
+    well each has predicted what came next, half and half at first.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Calibration:
         """Return the corrected probabilities of guesses with ``claims`` in [0, 1], given and returned by rank."""
         if self._line is None:
             return list(claims)
-        trust = _from_log_odds(self._evidence - _DOUBT)
+        trust = _from_log_odds(self._evidence)
         return [claim + trust * (p - claim) for claim, p in zip(claims, self._on_line(claims), strict=True)]
 
     def _on_line(self, claims: Sequence[float]) -> list[float]:
@@ -67,7 +67,7 @@ class Calibration:
             right: The rank of the guess that was right; ``None`` where none was.
         """
         gain = _log_likelihood(self._on_line(claims), right) - _log_likelihood(claims, right)
-        self._evidence = max(-_DOUBT, min(_MOST_EVIDENCE, _FORGETTING * self._evidence + gain))
+        self._evidence = max(_LEAST_EVIDENCE, min(_MOST_EVIDENCE, _FORGETTING * self._evidence + gain))
         self._pairs.extend((_row(rank), _log_odds(claim), rank == right) for rank, claim in enumerate(claims))
         self._num_since += 1
         if self._num_since >= _REFIT_EVERY and self._pairs:

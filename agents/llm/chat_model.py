@@ -39,7 +39,7 @@ _NO_KEY = "no-key-given"
 _KEY_LENGTH = 8
 #: Tokens that a server may add to a request: its template's own words.
 _TEMPLATE = 256
-#: For how long a server may be silent behind all that matters, in seconds.
+#: For how long any server may be silent behind all that matters, in seconds; a slow one for the time of two pieces.
 _PATIENCE_S = 0.1
 #: Parameters that every request sets itself.
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
@@ -244,14 +244,18 @@ def _public(url: str) -> str:
 
 async def _heard_out(stream: AsyncIterable[object], answer: Answer, listener: Listener, cancel: CancelToken) -> bool:
     """Add the pieces of ``stream`` to ``answer``; return whether the answer was heard to its end, or else left."""
+    begun: float | None = None
     try:
         async with asyncio.timeout(None) as patience:
             async for chunk in stream:
-                answer.add(chunk, cancel.now())
+                now = cancel.now()
+                begun = now if begun is None else begun
+                answer.add(chunk, now)
                 if listener.goes_on(answer):
                     break
                 if listener.has_heard_all and patience.when() is None:
-                    patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE_S)
+                    piece_s = (now - begun) / max(answer.pieces, 1)
+                    patience.reschedule(asyncio.get_running_loop().time() + max(_PATIENCE_S, 2 * piece_s))
             else:
                 return True
     except TimeoutError:

@@ -87,7 +87,7 @@ class ChessBench(Closing):
         Raises:
             InvalidConfiguration: The game is over by the rules before the plies asked for.
         """
-        runtime = runtime_of(self.settings.clock)
+        runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         guesser = self.guesser(game)
         with speculative_env(game, self.settings, guesser, runtime, self._estimates) as env:
             episode = play(env, env.act, seed=self.settings.seed, now=runtime.now, on_step=on_step)

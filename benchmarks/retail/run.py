@@ -184,7 +184,7 @@ def run_speculatively(
 ) -> TaskRun:
     """Run a task with delays through ``SpeculativeWrapper``, and compare with the plain run."""
     env = timed_env(task, settings)
-    runtime = runtime_of(settings.clock)
+    runtime = runtime_of(settings.clock, priced=settings.money_per_s is not None)
     guessers = {name: each.faster(settings.time_scale) for name, each in guessers.items()}
     wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
         env,

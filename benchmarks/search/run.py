@@ -102,7 +102,7 @@ class SearchBench:
             plain = play(env, env.act, now=virtual.now)
         actions, pages = self._guessers(case)
         scored = ScoredGuesser(actions)
-        runtime = runtime_of(self.settings.clock)
+        runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         guessers = {"policy": scored, "fetch": pages}
         with self._wrapped(case, guessers, self.settings.limits, runtime, self._estimates) as env:
             ahead = play(env, env.act, now=runtime.now)

@@ -349,7 +349,7 @@ class TestModels:
     @pytest.mark.parametrize(
         "name, message",
         [
-            ("poker", "one of chess, retail"),
+            ("poker", "must be chess, retail"),
             ("no.such.module:x", "No module named"),
             ("json:nothing", "no attribute 'nothing'"),
             ("string:digits", "must be a handler of ChatRequest"),

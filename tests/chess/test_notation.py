@@ -36,7 +36,7 @@ ANSWERS = [
         "g1 to f3", "Knight to f3", "knight f3", "Knight from g1 to f3", "the knight on g1 moves to f3", "G1F3", "Nf3!",
         "Nf3!?", "Nf3+", "**Nf3**", "`g1f3`", '"Nf3"', "(Nf3)", "1. Nf3", "1.Nf3", "Nf3, planning e4 next",
         "Nf3 (not e4)", "Nf3; then e4 and d4", "Nf3 - better than e2e4", "Ｎｆ３", "I play Nf3", "\n\nNf3\nthen e2e4",
-        "e2e4\nMove: Nf3", "[g1f3]", "Nf3.", b"\\u200bNf3".decode("unicode_escape"),
+        "?\nMove: Nf3", "[g1f3]", "Nf3.", b"\\u200bNf3".decode("unicode_escape"),
     )),
     *((f"Move: {text}", START, None) for text in (
         "Sf3", "Cf3", "Кf3", "Pf3", "nf3", "Ng1", "f3 with the knight", "f3 (knight)", "e2e5, or e2e4", "Nf9, else e4",
@@ -64,7 +64,8 @@ ANSWERS = [
     ("e2e4 or d2d4", START, None),
     ("The knight belongs on f3.", START, None),
     ("e2e4\nd2d4", START, None),
-    ("Move: e2e4\nOn second thought:\nMove: d2d4", START, "d2d4"),
+    ("Move: e2e4\nOn second thought:\nMove: d2d4", START, "e2e4"),  # a client may have stopped listening
+    ("Move: ?\nOn second thought:\nMove: d2d4", START, "d2d4"),
 ]  # fmt: skip
 
 

@@ -249,7 +249,8 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         pass
     assert play(env, env.act, 4) == play(FakeEnv(), choose, 4)
     env.close()
-    assert env.statistics.calls["open"] == env.statistics.guesses["open"] == 0
+    if runtime == "simulation":  # on threads Ctrl-C may come between a start and the count of it
+        assert env.statistics.calls["open"] == env.statistics.guesses["open"] == 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("speculation-")]
 
 

@@ -12,8 +12,9 @@ import pytest
 from spec_envs import Effect
 from spec_envs.errors import EnvClosed
 from spec_envs.handling import CancelToken
+from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import SpeculativeWrapper
-from tests.wrappers.loops import PERFECT, FakeEnv, make, play
+from tests.wrappers.loops import PERFECT, make, play
 
 
 def count(env: gym.Env[Any, Any], name: str, counts: dict[str, int]) -> None:
@@ -38,7 +39,7 @@ def test_no_fork_is_made():
 
 
 def test_the_books_are_those_of_the_tree():
-    played = []
+    played: list[Any] = []
     for max_inflight in (0, 4):
         with make(guessers={}, max_inflight=max_inflight) as wrapped:
             played.append(play(wrapped, wrapped.act))

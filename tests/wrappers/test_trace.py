@@ -104,6 +104,7 @@ def test_episodes_effects_and_the_ranks_of_right_guesses_are_in_the_trace():
     # Half guesses 0 first and then 1, of which one is always right
     assert {(event.outcome, event.rank) for event in trace if event.kind == "commit"} >= {("hit", 0), ("hit", 1)}
     assert all(event.rank is None for event in trace if event.outcome == "miss")
+    assert {event.claims for event in trace if event.rank is not None} == {(0.5, 0.25)}
 
 
 def test_ranks_are_in_the_trace_also_without_calibration():

@@ -84,7 +84,8 @@ class Ledger:
         self._counts["hits"] += node.hit
         self._counts["loose_matches"] += command.child.lossy
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
-        self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank)
+        claims = command.claims or None
+        self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank, claims=claims)
         if run is None:
             return
         self.sequential_s += run.ended_at - run.started_at

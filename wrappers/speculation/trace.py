@@ -34,8 +34,8 @@ class TraceEvent:
         error: Text of the exception that was raised.
         prefetch: For ``start``: true for a read that a prefetcher has guessed.
         effect: For ``start``: the effect of the call.
-        rank: For ``commit``: how many guesses its guesser held for likelier than the one that was right; ``None`` if
-            none was.
+        claims: For ``commit``: the probabilities that the guesser had claimed for its guesses, the greatest first.
+        rank: For ``commit``: the place in ``claims`` of the guess that was right; ``None`` if none was.
     """
 
     time_s: float
@@ -55,6 +55,7 @@ class TraceEvent:
     prefetch: bool | None = None
     effect: str | None = None
     rank: int | None = None
+    claims: tuple[float, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""
@@ -88,6 +89,7 @@ class Trace:
         error: str | None = None,
         prefetch: bool | None = None,
         rank: int | None = None,
+        claims: tuple[float, ...] | None = None,
     ) -> None:
         """Add an event that concerns ``node`` and ``run``."""
         if node is None and run is not None and run.nodes:
@@ -117,6 +119,7 @@ class Trace:
                 prefetch,
                 call.effect.value if call is not None and kind == "start" else None,
                 rank,
+                claims,
             )
         )
 

@@ -134,13 +134,14 @@ def test_a_late_event_loop_gets_room() -> None:
         guard.ended(cycle(1.0, ahead=guard.mode is Mode.AHEAD))
     assert guard.mode is Mode.AHEAD
     guard.ended(cycle(0.5, call_s=1.0, ahead=True), is_late=True)
-    assert guard.mode is Mode.PLAIN
+    modes = [guard.mode]
     for _ in range(10):
         guard.ended(cycle(1.0), is_late=True)
-        assert guard.mode is Mode.PLAIN
+        modes.append(guard.mode)
+    assert set(modes) == {Mode.PLAIN}
     for _ in range(2):
         guard.ended(cycle(1.0))
-    assert guard.mode is Mode.AHEAD
+    assert guard.mode.value == "ahead"
 
 
 def test_the_place_of_controls_does_not_depend_on_what_cycles_take() -> None:

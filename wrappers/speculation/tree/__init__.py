@@ -201,10 +201,10 @@ class SpeculationTree:
         predicted = self._predicting.was_predicted(root)
         change = self._branches.commit(response, key)
         child = self._root()
-        rank = self._claims.learn(root, child.key)
+        claims, rank = self._claims.learn(root, child.key)
         self._dial.committed(None if shared else run, child)
         commands = self._leave(root)
-        commands.append(Committed(root, child, response, run, shared, predicted, rank))
+        commands.append(Committed(root, child, response, run, shared, predicted, claims, rank))
         commands += self._take(change)
         self._queue.reconsider()
         self._queue.forget(child)  # it is started by ``demand`` alone

@@ -47,19 +47,19 @@ class Claims:
         pairs = zip(merged.items(), corrected, strict=True)
         return _best_first({key: Guess(guess.response, probability) for (key, guess), probability in pairs})
 
-    def learn(self, node: Node, key: Hashable) -> int | None:
+    def learn(self, node: Node, key: Hashable) -> tuple[tuple[float, ...], int | None]:
         """The response to ``node`` is final, and is the one that was guessed under ``key``, if any was.
 
         Returns:
-            How many guesses were claimed to be likelier than the right one; ``None`` if none was right.
+            The claims, the greatest first, and the place in them of the right guess; ``None`` if none was right.
         """
         claims = self._claims.get(node)
         if not claims or node.call is None:
-            return None
+            return (), None
         right = list(claims).index(key) if key in claims else None
         if self._calibrate:
             self._guessers[node.call.handler].calibration.observe(list(claims.values()), right)
-        return right
+        return tuple(claims.values()), right
 
     def forget(self, node: Node) -> None:
         """``node`` is no longer part of the tree."""

@@ -45,7 +45,8 @@ class Committed:
         run: The execution that gave the response; ``None`` where the user chose it instead (an action of their own).
         shared: Whether a response of that execution was committed before (a ``READ``).
         predicted: Whether a guesser was to predict the response.
-        rank: How many guesses were claimed to be likelier than the one that was right; ``None`` if none was right.
+        claims: The probabilities that its guesser had claimed for its guesses, the greatest first.
+        rank: The place in ``claims`` of the guess that was right; ``None`` if none was.
     """
 
     node: Node
@@ -54,6 +55,7 @@ class Committed:
     run: Run | None
     shared: bool
     predicted: bool
+    claims: tuple[float, ...] = ()
     rank: int | None = None
 
 

@@ -1,0 +1,161 @@
+"""The grid of settings, what each is predicted to do, and which of them to choose."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from spec_envs.benchmarks.plan import PlanSettings
+from spec_envs.benchmarks.plan.closed_form import closed_form
+from spec_envs.benchmarks.plan.distributions import completed, drawn
+from spec_envs.benchmarks.plan.machinery import measured
+from spec_envs.benchmarks.plan.simulation import simulate
+from spec_envs.benchmarks.plan.traces import read
+from spec_envs.benchmarks.plan.workload import Workload
+from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.benchmarks.sweep import front, plot
+from spec_envs.wrappers import Limits
+
+_KS = (1, 2, 3, 5, 8)
+_SELECTIVITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)
+#: With fewer episodes than this behind it, a prediction comes with a warning.
+_FEW_EPISODES = 20
+Point = dict[str, Any]
+
+_COLUMNS = {
+    "k": "{k}",
+    "selectivity": "{selectivity:g}",
+    "saved": "{saved:.1%}",
+    "±": "{saved_half:.1%}",
+    "depth 1": "{saved_at_depth_1:.1%}",
+    "no limit": "{saved_without_limits:.1%}",
+    "cost": "x{cost:.2f}",
+    "± ": "{cost_half:.2f}",
+    "depth 1 ": "x{tokens_at_depth_1:.2f}",
+    "front": "{front}",
+}
+
+
+def run(settings: PlanSettings, traces: Sequence[Path], json_file: Path | None) -> None:
+    """Predict, and report.
+
+    Raises:
+        InvalidConfiguration: The settings and the files do not say enough, or a file cannot be read.
+    """
+    workload = completed(read(traces, settings.calls) if traces else drawn(settings), settings)
+    grid = [(k, selectivity) for k in _ks(workload) for selectivity in _SELECTIVITIES]
+    machinery = {k: measured(k, settings.max_inflight) for k in _ks(workload)}
+    with progress("planning", len(grid), json_file is None) as advance:
+        points = list(_points(workload, settings, grid, machinery, advance))
+    report = {
+        "config": config_of(settings, files=[str(file) for file in traces]),
+        "workload": _summary(workload),
+        "machinery_s": machinery,
+        "plan": points,
+        "choices": _choices(points, settings),
+        "warnings": _warnings(workload),
+    }
+    publish(report, json_file, _show)
+
+
+def _ks(workload: Workload) -> list[int]:
+    most = workload.most_guesses
+    return [k for k in _KS if k <= most]
+
+
+def _points(
+    workload: Workload,
+    settings: PlanSettings,
+    grid: Sequence[tuple[int, float]],
+    machinery: dict[int, float],
+    advance: Callable[[], None],
+) -> Iterator[Point]:
+    for k, selectivity in grid:
+        limits = Limits(max_inflight=settings.max_inflight, selectivity=selectivity)
+        found = simulate(workload, k, limits, episodes=settings.episodes, seed=settings.seed, machinery_s=machinery[k])
+        cost = found.tokens_full if found.money is None else found.money
+        yield {
+            "k": k,
+            "selectivity": selectivity,
+            "saved": round(found.saved.mean, 3) + 0.0,  # no "-0.0"
+            "saved_half": found.saved.half,
+            "cost": cost.mean,
+            "cost_half": cost.half,
+            "tokens_full": found.tokens_full.mean,
+            "tokens_partial": found.tokens_partial.mean,
+            "money": None if found.money is None else found.money.mean,
+            "hit_rate": found.hit_rate,
+            **dataclasses.asdict(closed_form(workload, k, selectivity)),
+        }
+        advance()
+
+
+def _choices(points: Sequence[Point], settings: PlanSettings) -> dict[str, Point | None]:
+    """The settings to choose, by what is wanted; ``None`` where no setting does it."""
+    choices: dict[str, Point | None] = {}
+    if settings.wanted_saving is not None:
+        enough = [point for point in points if point["saved"] >= settings.wanted_saving]
+        choices["cheapest for the wanted saving"] = min(enough, key=lambda point: point["cost"], default=None)
+    if settings.wanted_cost is not None:
+        cheap = [point for point in points if point["cost"] <= settings.wanted_cost]
+        choices["best saving for the wanted cost"] = max(cheap, key=lambda point: point["saved"], default=None)
+    return choices
+
+
+def _summary(workload: Workload) -> dict[str, Any]:
+    calls = workload.calls
+    return {
+        "episodes": None if math.isinf(workload.num_known) else workload.num_known,
+        "calls": len(calls) / len(workload.episodes),
+        "seconds": sum(call.seconds for call in calls) / len(workload.episodes),
+        "tokens": sum(call.usage.tokens for call in calls) / len(workload.episodes),
+        "money": sum(call.usage.money for call in calls) / len(workload.episodes),
+        "guess_rates": {name: list(guessing.rates) for name, guessing in workload.guessing.items()},
+        "guess_s": {name: guessing.seconds for name, guessing in workload.guessing.items()},
+    }
+
+
+def _warnings(workload: Workload) -> list[str]:
+    warnings = [workload.note] if workload.note else []
+    if workload.num_known < _FEW_EPISODES:
+        warnings.append(
+            f"all this was learned from {workload.num_known:.3g} episodes: with fewer than {_FEW_EPISODES}, what was "
+            "recorded may be far from what is usual, and the intervals are too narrow"
+        )
+    return warnings
+
+
+def _show(report: dict[str, Any]) -> None:
+    points, known = report["plan"], report["workload"]
+    pairs = [(point["cost"], point["saved"]) for point in points]
+    rows = [point | {"front": "*" if best else ""} for point, best in zip(points, front(pairs), strict=True)]
+    title = (
+        f"Predicted for episodes of {known['calls']:.3g} calls that take {known['seconds']:,.3g} s and "
+        f"{known['tokens']:,.0f} tokens, with up to {report['config']['max_inflight']} speculative calls in flight"
+    )
+    out = console()
+    out.print(table_of(title, _COLUMNS, rows))
+    out.print(plot(pairs), markup=False)
+    out.print(
+        '"saved", "cost" and their 95 % intervals (±) are simulated; the cost is relative to the plain loop, with '
+        'cancelled\ncalls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
+        "as much for less."
+    )
+    machinery = ", ".join(f"{seconds * 1e3:.2g} ms at k={k}" for k, seconds in report["machinery_s"].items())
+    out.print(f"Taken off what is saved, as measured here and now: machinery of {machinery} a call.")
+    for wanted, point in report["choices"].items():
+        out.print(f"The {wanted}: {_named(point)}.")
+    for warning in report["warnings"]:
+        click.echo(f"Warning: {warning}.", err=True)
+
+
+def _named(point: Point | None) -> str:
+    if point is None:
+        return "no setting does it"
+    return (
+        f"k={point['k']}, Limits(selectivity={point['selectivity']:g}), which saves {point['saved']:.1%} "
+        f"at x{point['cost']:.2f}"
+    )
