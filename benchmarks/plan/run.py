@@ -80,7 +80,7 @@ def _points(
         yield {
             "k": k,
             "selectivity": selectivity,
-            "saved": round(found.saved.mean, 4) + 0.0,  # no "-0.0"
+            "saved": round(found.saved.mean, 3) + 0.0,  # no "-0.0"
             "saved_half": found.saved.half,
             "cost": cost.mean,
             "cost_half": cost.half,

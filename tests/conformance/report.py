@@ -101,7 +101,9 @@ def write(outcomes: Sequence[Outcome], docs: Path, command: str) -> None:
     page = docs / "lossless.md"
     before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
     after = rest.partition(_END)[2]
-    page.write_text(f"{before}{_BEGIN}\n{summary(outcomes)}\n{_END}{after}", encoding="utf-8")
+    page.write_text(
+        f"{before}{_BEGIN}\n{summary(outcomes)}\n`{command}` printed this.\n\n{_END}{after}", encoding="utf-8"
+    )
     begin = "What [lossless.md](lossless.md#environments-that-others-wrote) sums up, environment by environment."
     text = textwrap.fill(f"{begin} {told}", 120, break_long_words=False, break_on_hyphens=False)
     page = docs / "conformance.md"
