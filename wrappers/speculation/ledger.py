@@ -160,7 +160,7 @@ class Ledger:
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 
     def not_begun(self, token: CancelToken) -> None:
-        """Record that the guesser with ``token`` was kept from beginning; what it returns, if it does, is not counted."""
+        """Record that the guesser with ``token`` was kept from beginning."""
         if token in self._guessing:
             self._guesses["cancelled"] += 1
             self._guessing.remove(token)
