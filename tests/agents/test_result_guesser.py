@@ -70,7 +70,8 @@ class Shop(CallEnv[dict[str, Any], Any]):
 
     def __init__(self, prices) -> None:
         super().__init__({"tool": prices})
-        self.observation_space, self.action_space = spaces.Discrete(1_000), spaces.Discrete(10)
+        self.observation_space: Any = spaces.Discrete(1_000)
+        self.action_space: Any = spaces.Discrete(10)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
