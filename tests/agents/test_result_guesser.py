@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pickle
 from typing import Any
@@ -92,7 +93,7 @@ def test_the_next_call_starts_before_a_slow_result_is_there(change):
 
     def episode(guessers):
         runtime = SimulationRuntime()
-        with SpeculativeWrapper(Shop(prices), policy, guessers=guessers, runtime=runtime) as env:
+        with contextlib.closing(SpeculativeWrapper(Shop(prices), policy, guessers=guessers, runtime=runtime)) as env:
             observation, _ = env.reset(seed=0)
             start, seen, done = runtime.now(), [observation], False
             while not done:

@@ -141,7 +141,7 @@ class Chain(CallEnv[int, int]):
         return 0, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        responses: tuple[int, ...] = ()
+        responses = tuple[int, ...]()
         for name in self.names:
             responses += (self.ask(Call(name, (self._episode, responses), Effect.SAMPLE)),)
         return responses[-1], 0.0, True, False, {}
