@@ -303,7 +303,7 @@ def test_whatever_ctrl_c_cuts_has_ended_when_the_wrapper_is_closed(kind: type[An
 @pytest.mark.parametrize("kind", ["guesser", "awaited guesser", "prefetcher"])
 def test_whatever_exits_on_an_event_loop_is_told_and_ends_nothing(kind: str, error: BaseException) -> None:
     async def episode() -> Any:
-        options: dict[str, Any] = {
+        options: Any = {
             "guesser": {"guessers": {"world": Gives(_raising(error))}},
             "awaited guesser": {"guessers": {"world": AsyncGuesser(Gives(_raising(error)))}},
             "prefetcher": {"prefetchers": {"world": Prefetches(error)}},

@@ -55,7 +55,8 @@ def act(observation: Any) -> int:
 
 
 def wrapped(env: gym.Env, **options: Any) -> Any:
-    options = {"guessers": {"policy": Both()}, "runtime": "simulation", "guard": False} | options
+    default: dict[str, Any] = {"guessers": {"policy": Both()}, "runtime": "simulation", "guard": False}
+    options = default | options
     seconds = 1.0 if options["runtime"] == "simulation" else 0.0
     return SpeculativeWrapper(env, with_latency(act, seconds), **options)
 
