@@ -92,13 +92,11 @@ def same(call: Call, k: int) -> list[Guess]:
 
 
 def knobs() -> Any:
-    with gym.make("SpecTuning-v0") as env:
-        return env.get_wrapper_attr("knobs")
+    return gym.make("SpecTuning-v0").get_wrapper_attr("knobs")
 
 
 def tuning_call() -> Call:
-    with gym.make("SpecTuning-v0") as env:
-        return Call("policy", env.reset(seed=0)[0])
+    return Call("policy", gym.make("SpecTuning-v0").reset(seed=0)[0])
 
 
 #: Each guesser, and what it learns from: a call and its response.
@@ -297,7 +295,7 @@ ELSEWHERE = {
     "SimulatedBackend",
 }
 #: Made in the tables by other names, or data with parts that the user gives.
-WITHIN = {
+WITHIN: dict[str, Callable[[], Any]] = {
     "HumanOpponent": HumanOpponent,
     "HumanCustomer": HumanCustomer,
     "RecordedPlayer": lambda: RecordedPlayer(GAME),

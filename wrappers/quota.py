@@ -10,6 +10,7 @@ import dataclasses
 import math
 from collections.abc import Container, Hashable
 from numbers import Real
+from typing import Any
 
 from spec_envs.checks import integer_or_none
 from spec_envs.errors import InvalidConfiguration
@@ -87,7 +88,7 @@ class Quota:
         else:
             self._calls[call].in_flight = False
 
-    def end_all_but(self, calls: Container[Hashable]) -> None:
+    def end_all_but(self, calls: Container[Any]) -> None:
         """Only ``calls`` are still in flight: an interrupt has kept the ends of others from being told."""
         for call in [each for each, known in self._calls.items() if known.in_flight and each not in calls]:
             self.end(call)

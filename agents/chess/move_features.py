@@ -47,7 +47,7 @@ def move_features(
     return found
 
 
-def _add_ranking(found: Mapping[str, Features], engine: str, scores: Mapping[str, int]) -> None:
+def _add_ranking(found: dict[str, Features], engine: str, scores: Mapping[str, int]) -> None:
     """Add the features of an engine's ranking; a move that the engine has not ranked counts as lost."""
     best = max(scores.values(), default=0)
     gaps = {move: min(best - scores[move], _LOST) if move in scores else _LOST for move in found}

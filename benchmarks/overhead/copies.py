@@ -4,6 +4,7 @@ All times are of the processor.
 """
 
 import collections
+import contextlib
 import statistics
 import sys
 import time
@@ -143,7 +144,8 @@ def _proof_ms(name: str, policy: Callable[[Any], Any]) -> _Times:
 def _step_ms(name: str, policy: Callable[[Any], Any], prove_every: int) -> float:
     guessers = {"policy": _Right(policy)}
     env = gym.make(name, max_episode_steps=_STEPS)
-    with SpeculativeWrapper(env, policy, guessers=guessers, runtime="simulation", prove_every=prove_every) as wrapper:
+    made = SpeculativeWrapper(env, policy, guessers=guessers, runtime="simulation", prove_every=prove_every)
+    with contextlib.closing(made) as wrapper:
         steps = steps_of(wrapper, wrapper.act)
         next(steps)
         start = time.process_time_ns()

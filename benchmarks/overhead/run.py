@@ -1,6 +1,7 @@
 """What speculation costs where it saves nothing: forks, steps, windows, cancelling, and whole runs."""
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -176,7 +177,7 @@ def _live_windows(case: _Case) -> Iterator[Measured]:
     """The same in ``LastWriteWins``, whose tuner answers at once."""
     runtimes: tuple[Literal["threads", "simulation"], ...] = ("threads", "simulation")
     for runtime in runtimes:
-        with LastWriteWins(case.make(), case.policy, runtime=runtime) as live:
+        with contextlib.closing(LastWriteWins(case.make(), case.policy, runtime=runtime)) as live:
             plain, wrapped = _beside_plain(case, functools.partial(_step_ms, live, live.act))
         name = f"LastWriteWins per window, {runtime}, {case.name} (plain: {plain:.3f} ms)"
         yield Measured(name, "ms", wrapped - plain, 2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pickle
 from typing import Any
@@ -70,7 +71,8 @@ class Shop(CallEnv[dict[str, Any], Any]):
 
     def __init__(self, prices) -> None:
         super().__init__({"tool": prices})
-        self.observation_space, self.action_space = spaces.Discrete(1_000), spaces.Discrete(10)
+        self.observation_space: Any = spaces.Discrete(1_000)
+        self.action_space: Any = spaces.Discrete(10)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -91,7 +93,7 @@ def test_the_next_call_starts_before_a_slow_result_is_there(change):
 
     def episode(guessers):
         runtime = SimulationRuntime()
-        with SpeculativeWrapper(Shop(prices), policy, guessers=guessers, runtime=runtime) as env:
+        with contextlib.closing(SpeculativeWrapper(Shop(prices), policy, guessers=guessers, runtime=runtime)) as env:
             observation, _ = env.reset(seed=0)
             start, seen, done = runtime.now(), [observation], False
             while not done:

@@ -58,13 +58,13 @@ _open: list[OnLoop] = []
 
 
 def make(env: gym.Env | None = None, policy: Any = choose, **options: Any) -> SpeculativeWrapper[Any, Any]:
-    options = _default | options
+    options = {"guard": False} | _default | options  # speculates from the first step on, also on threads
     env = slow_fake() if env is None else env
     if options["runtime"] == "asyncio":
         del options["runtime"]
         on_loop: Any = OnLoop(env, policy, **options)
         return on_loop  # it has the same methods
-    return SpeculativeWrapper(env, policy, **{"guard": False} | options)  # from the first step on, also on threads
+    return SpeculativeWrapper(env, policy, **options)
 
 
 class OnLoop(gym.Env[Any, Any]):

@@ -59,8 +59,9 @@ class Guesses:
 
 
 def make(env: gym.Env | None = None, policy: Any = None, **options: Any) -> AsyncSpeculativeWrapper[Any, Any]:
+    options.setdefault("guard", False)
     return AsyncSpeculativeWrapper(
-        FakeEnv({"world": Slow()}) if env is None else env, policy or Slow(choose, 3.0), **{"guard": False} | options
+        FakeEnv({"world": Slow()}) if env is None else env, policy or Slow(choose, 3.0), **options
     )
 
 

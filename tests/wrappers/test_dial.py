@@ -113,14 +113,14 @@ class TestRule:
     @pytest.mark.parametrize(
         "dials", [{"money_per_s": 1.0, "token_ratio": 2.0}, {"token_ratio": 2.0, "money_ratio": 2.0}], ids=str
     )
-    def test_there_is_one_dial(self, dials):
+    def test_there_is_one_dial(self, dials: Any):
         with pytest.raises(InvalidConfiguration, match="give one of them"):
             Limits(**dials)
 
     @pytest.mark.parametrize("name", ["token_ratio", "money_ratio"])
     def test_a_ratio_is_at_least_1(self, name):
         with pytest.raises(InvalidConfiguration, match=name):
-            Limits(**{name: 0.99})
+            Limits(**dict[str, Any]({name: 0.99}))
 
 
 class Chain(CallEnv[int, int]):
@@ -141,7 +141,7 @@ class Chain(CallEnv[int, int]):
         return 0, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        responses: tuple[int, ...] = ()
+        responses = tuple[int, ...]()
         for name in self.names:
             responses += (self.ask(Call(name, (self._episode, responses), Effect.SAMPLE)),)
         return responses[-1], 0.0, True, False, {}

@@ -188,7 +188,8 @@ def test_a_handler_without_a_token_keeps_its_own_limit() -> None:
 class Vector(CallEnv[int, int]):
     """Returns an array for the reward, as environments with several aims do, and no info, which Gymnasium asks for."""
 
-    observation_space, action_space = gym.spaces.Discrete(99), gym.spaces.Discrete(4)
+    observation_space: Any = gym.spaces.Discrete(99)
+    action_space: Any = gym.spaces.Discrete(4)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         super().reset(seed=seed)

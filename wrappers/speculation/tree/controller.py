@@ -37,7 +37,7 @@ class Controller:
     """
 
     def __init__(self, unit: Unit, ratio: float, selectivity: float, estimates: Estimates) -> None:
-        self.unit = unit
+        self.unit: Unit = unit
         self._ratio = ratio
         self._calls = estimates.calls
         self._account = estimates.accounts[unit]
