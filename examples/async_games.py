@@ -46,7 +46,7 @@ class Guesser:
 
 async def game(seed: int, max_inflight: int) -> str:
     """Play one game, and return its moves."""
-    env = gym.make("SpecChess-v0", opponent=opponent, max_plies=12, opening="random")
+    env = gym.make("SpecChess-v0", opponent=opponent, max_plies=24, opening="random")
     guessers = {"policy": Guesser(), "opponent": Guesser()}
     async with AsyncSpeculativeWrapper(env, model, guessers=guessers, max_inflight=max_inflight) as wrapper:
         observation, _ = await wrapper.reset(seed=seed)

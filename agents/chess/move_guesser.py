@@ -15,8 +15,8 @@ class MoveModelGuesser(Closing):
     """Guesses the moves that language models play: sound moves, but also natural and tempting ones.
 
     A model gives a probability to every legal move. It goes by the rankings of two quick engines, and by what a move
-    does: takes, checks, castles, attacks, hangs, … Fit a model of other players with ``spec-envs fit-moves``. A guess
-    takes 10 to 20 ms, as both engines rank all moves. Positions are remembered, so that a repeated position costs
+    does: takes, checks, castles, attacks, hangs, … Fit a model of other players with ``spec-envs chess fit-moves``. A
+    guess takes 10 to 20 ms, as both engines rank all moves. Positions are remembered, so that a repeated position costs
     nothing.
 
     Args:

@@ -51,7 +51,7 @@ class MoveModel:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> MoveModel:
-        """Return the model in a file that ``spec-envs fit-moves`` has written.
+        """Return the model in a file that ``spec-envs chess fit-moves`` has written.
 
         Raises:
             InvalidConfiguration: The file holds no such model; the message says what is wrong.
