@@ -19,6 +19,8 @@ from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency
+from spec_envs.wrappers.runtimes.simulation import SimulationRuntime
+from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from tests.virtual_time import AsyncGuesser
 from tests.wrappers.loops import RUNTIMES, choose, make, plain, play, slow_fake
 
@@ -249,9 +251,50 @@ def test_ctrl_c_inside_an_event_asks_for_a_reset_or_goes_on(after: int, runtime:
         pass
     assert play(env, env.act, 4) == play(FakeEnv(), choose, 4)
     env.close()
-    if runtime == "simulation":  # on threads Ctrl-C may come between a start and the count of it
-        assert env.statistics.calls["open"] == env.statistics.guesses["open"] == 0
+    assert env.statistics.calls["open"] == env.statistics.guesses["open"] == 0
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("speculation-")]
+
+
+class _PressesCtrlC:
+    """A part of a runtime: Ctrl-C comes when its clock is read in the main thread for the n-th time."""
+
+    left = 0
+
+    def now(self) -> float:
+        if threading.current_thread() is threading.main_thread():
+            self.left -= 1
+            if not self.left:
+                signal.raise_signal(signal.SIGINT)
+        now: float = super().now()  # type: ignore[misc]
+        return now
+
+
+class _Threads(_PressesCtrlC, ThreadRuntime):
+    pass
+
+
+class _Simulation(_PressesCtrlC, SimulationRuntime):
+    pass
+
+
+@pytest.mark.parametrize("kind", [_Simulation, _Threads], ids=["simulation", "threads"])
+def test_whatever_ctrl_c_cuts_has_ended_when_the_wrapper_is_closed(kind: type[Any]) -> None:
+    presses, pressed = 0, True
+    while pressed:  # the clock is read at the beginning of every event, between its commands, and around each wait
+        presses += 1
+        runtime = kind()
+        guesser = Gives(lambda: [Guess(1, 0.5), Guess(2, 0.4)])
+        guessers = {"world": guesser, "policy": guesser}
+        env = make(slow_fake(0.001, length=2), guessers=guessers, runtime=runtime)
+        runtime.left, pressed = presses, False
+        try:
+            play(env, env.act, 3)
+        except KeyboardInterrupt:
+            pressed = True
+        runtime.left = 0
+        assert play(env, env.act, 4) == play(FakeEnv(length=2), choose, 4), presses
+        env.close()
+        assert env.statistics.calls["open"] == env.statistics.guesses["open"] == 0, presses
 
 
 @pytest.mark.parametrize(

@@ -482,4 +482,30 @@ def test_a_later_episode_may_be_refused_in_reset():
 def test_proofs_that_agree_change_nothing():
     with wrapped(Walk(), prove_every=2) as env:
         assert speculative_episode(env) == plain_episode(Walk())
-        assert env.statistics.proofs == 15 and env.statistics.proof_differences == 0
+        assert env.statistics.proofs == 16 and env.statistics.proof_differences == 0
+
+
+@pytest.mark.parametrize(("prove_every", "proofs"), [(0, 0), (1, 30), (3, 2 + 10), (10, 4 + 3), (30, 5 + 1), (100, 5)])
+def test_proofs_come_soon_and_then_each_so_many_steps(prove_every, proofs):
+    with wrapped(Walk(), prove_every=prove_every) as env:
+        speculative_episode(env)  # 30 steps
+        assert env.statistics.proofs == proofs
+
+
+def test_class_state_that_changes_only_after_the_rehearsal_is_found_by_an_early_proof():
+    class Late(Walk):
+        drawn = 0
+
+        def draw(self):
+            if self.t < 10:
+                return 0.0
+            type(self).drawn += 1
+            return self.drawn
+
+    with wrapped(Late()) as env:
+        observation, _ = env.reset(seed=0)
+        assert env.statistics.rehearsal == "passed"
+        with pytest.warns(RuntimeWarning, match="speculation on this environment ends here.*had another outcome"):
+            for _ in range(16):
+                observation = env.step(env.act(observation))[0]
+        assert env.statistics.proofs == 5 and env.statistics.proof_differences == 1

@@ -238,13 +238,19 @@ class Driver:
 
     def _interrupt(self) -> None:
         """Give up an event that Ctrl-C has left half done: go on with a new tree, and cancel all that is under way."""
-        self.interrupted, self._authoritative = True, None
+        self.interrupted, job, self._authoritative = True, self._authoritative, None
         self._broken = ResetNeeded("the episode was interrupted in the middle of an event; call reset()")
         self._commands.clear()
-        for run in self._tokens:
+        self._to_cancel += [*self._tokens.values(), *self.guessing.give_up()]
+        runs = self._ledger.open_runs
+        for run in runs:
             run.nodes, run.state = [], RunState.CANCELLED
-        self._tree = self._make_tree(tuple(self._tokens))
-        self._to_cancel = [*self._tokens.values(), *self.guessing.give_up()]
+        self._tree = self._make_tree(runs)
+        for run in runs:
+            if run not in self._tokens or (job is not None and self._tokens[run] is job.token):
+                # The event was to begin or to end this run, or the episode was to run it: nobody else ends it.
+                self._tokens.setdefault(run, self._runtime.token())
+                self._ended(run, None, CallCancelled(), self._runtime.now())
 
     def begin_anew(self) -> None:
         """Discard the whole episode, also one that was interrupted."""
@@ -262,6 +268,7 @@ class Driver:
                 self._runtime.wake()
         except BaseException as error:  # whoever waits is told to reset
             if is_interrupt(error):
+                self._deliver(event)  # Ctrl-C may have come before it; nothing ends twice
                 raise
 
     def _carry_out(self, command: Command) -> None:
@@ -314,7 +321,8 @@ class Driver:
         try:
             self._runtime.spawn(job)
         except BaseException:  # it may not have begun: what it delivers, if it does, is dropped
-            self._tokens.pop(run, None)
+            self._tokens.pop(run, token)
+            self._to_cancel.append(token)
             raise
 
     def _is_async(self, name: str, handler: Handler) -> bool:
@@ -338,7 +346,8 @@ class Driver:
                 return self._tree.failed(run, error, partial, now)
             return self._tree.responded(run, response, partial, now)
         finally:
-            self._ledger.ended(now, run, full)
+            if not run.in_flight:  # or else Ctrl-C has come first
+                self._ledger.ended(now, run, full)
 
 
 def _response_of(run: Run) -> Any:

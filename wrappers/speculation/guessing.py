@@ -100,10 +100,14 @@ class Guessing:
         def deliver(guesses: Any, error: BaseException | None) -> None:
             self._deliver(lambda now: guessed(guesses, error, now))
 
-        self._ledger.predicting()
-        self._tokens[node] = token
         run = function_async if called.is_async else function
-        self._runtime.spawn(Job(f"guess-{call.handler}", run, deliver, token, called.is_async))
+        try:
+            self._ledger.predicting(token)
+            self._tokens[node] = token
+            self._runtime.spawn(Job(f"guess-{call.handler}", run, deliver, token, called.is_async))
+        except BaseException:
+            self._ledger.not_begun(token)
+            raise
 
     def token_of(self, node: Node) -> CancelToken:
         """The token by which the guesser at work on ``node`` is told to stop."""

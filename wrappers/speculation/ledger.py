@@ -29,6 +29,8 @@ class Ledger:
         self.trace = trace
         self._counts: collections.Counter[str] = collections.Counter()
         self._calls: collections.Counter[RunState] = collections.Counter()
+        self._open: dict[Run, None] = {}
+        self._guessing: set[CancelToken] = set()
         self._guesses: collections.Counter[str] = collections.Counter()
         self._guess_errors: dict[str, str] = {}  # the first of each guesser
         self._told: set[str] = set()
@@ -45,7 +47,6 @@ class Ledger:
 
     def started(self, now: float, run: Run, root: Node | None) -> None:
         """Record that the call of ``run`` begins."""
-        self._calls[RunState.RUNNING] += 1
         self._counts["prefetched"] += run.prefetch
         probability = None
         if run.nodes and root is not None and run.speculative:
@@ -53,6 +54,12 @@ class Ledger:
         self.trace.add(
             now, "start", run=run, speculative=run.speculative, probability=probability, prefetch=run.prefetch or None
         )
+        self._open[run] = None
+
+    @property
+    def open_runs(self) -> tuple[Run, ...]:
+        """The runs that have begun and not ended."""
+        return tuple(self._open)
 
     def cancelled(self, now: float, run: Run) -> None:
         """Record that the handler of ``run`` was told to stop."""
@@ -60,8 +67,8 @@ class Ledger:
 
     def ended(self, now: float, run: Run, full: Usage) -> None:
         """Record that the call of ``run`` has ended; ``full`` is what it would have cost if it had not been stopped."""
-        self._calls[RunState.RUNNING] -= 1
         self._calls[run.state] += 1
+        del self._open[run]
         if full:
             self._usage["all"] += run.usage
             self._usage["all_full"] += full
@@ -132,15 +139,17 @@ class Ledger:
 
     # -- guessers ------------------------------------------------------------------------------------------------
 
-    def predicting(self) -> None:
-        """Record that a guesser begins."""
-        self._guesses["open"] += 1
+    def predicting(self, token: CancelToken) -> None:
+        """Record that a guesser begins with ``token``."""
+        self._guessing.add(token)
 
     def guessed(self, now: float, node: Node, token: CancelToken, error: BaseException | None) -> None:
-        """Record that the guesser at work on ``node`` has returned, or raised ``error``."""
+        """Record that the guesser at work on ``node`` has returned, or raised ``error``; counted once."""
+        if token not in self._guessing:
+            return
         outcome = "cancelled" if token.cancelled else "failed" if error is not None else "done"
-        self._guesses["open"] -= 1
         self._guesses[outcome] += 1
+        self._guessing.remove(token)
         partial, full = token.usage()
         if full:
             self._usage["guessing"] += partial
@@ -149,6 +158,12 @@ class Ledger:
         if outcome == "failed" and node.call is not None and text is not None:
             self._guess_errors.setdefault(node.call.handler, text)
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
+
+    def not_begun(self, token: CancelToken) -> None:
+        """Record that the guesser with ``token`` was kept from beginning."""
+        if token in self._guessing:
+            self._guesses["cancelled"] += 1
+            self._guessing.remove(token)
 
     def warmed(self, token: CancelToken, error: BaseException | None) -> None:
         """Record that a guesser was asked only to get it ready."""
@@ -221,12 +236,12 @@ class Ledger:
                 "wasted": max(0, unused - num_alive),
                 "cancelled": calls[RunState.STOPPED],
                 "failed": calls[RunState.FAILED],
-                "open": calls[RunState.RUNNING] + min(unused, num_alive),
+                "open": len(self._open) + min(unused, num_alive),
             },
             shared=counts["shared"],
             prefetched=counts["prefetched"],
             prefetch_used=counts["prefetch_used"],
-            guesses=dict(self._guesses),
+            guesses={"open": len(self._guessing), **self._guesses},
             guess_errors=dict(self._guess_errors),
             not_predicted=num_not_predicted,
             divergences=counts["divergences"],

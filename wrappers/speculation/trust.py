@@ -1,7 +1,8 @@
 """How far forks of an environment that is not ours are relied on.
 
-They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, every n-th is made again
-on another fork. Where the two differ, and where an environment cannot be forked any more, speculation on it ends.
+They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, some of the first and
+then every n-th are made again on another fork. Where the two differ, and where an environment cannot be forked any
+more, speculation on it ends.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Trust:
     def agrees(self, step: Stepping, stepped: Stepped) -> bool:
         """Make ``step`` again where it is the turn of a proof, and return whether the result is that of ``stepped``."""
         self._num_steps += 1
-        if not self._prove_every or self._num_steps % self._prove_every:
+        if not self._is_proofs_turn:
             return True
         self._proofs += 1
         with contextlib.suppress(Exception):  # the committed step raised none, so that is another outcome
@@ -77,6 +78,14 @@ class Trust:
                 return True
         self._differences += 1
         return False
+
+    @property
+    def _is_proofs_turn(self) -> bool:
+        """Soon and then ever less often, since state outside of the environment may be used only after a while."""
+        step, every = self._num_steps, self._prove_every
+        if step < every:
+            return step & (step - 1) == 0  # 1, 2, 4, 8, …
+        return every > 0 and step % every == 0
 
     def withdraw(self, reason: str, *, failed: bool) -> None:
         """Speculate no more, and warn of it.
