@@ -24,6 +24,7 @@ from typing import Any, Self
 import numpy as np
 
 from spec_envs.handling import Usage
+from spec_envs.immutable import FrozenDict, FrozenList
 from spec_envs.values import key_of
 
 __all__ = ["Codec", "Record", "Recording"]
@@ -135,11 +136,11 @@ class Codec:
         kind = type(value)
         if value is None or kind in (bool, int, float, str):
             return value
-        if kind is list:
+        if kind in (list, FrozenList):  # what is read can change, and is equal
             return [self.encode(item) for item in value]
         if kind is tuple:
             return {"$tuple": [self.encode(item) for item in value]}
-        if kind is dict:
+        if kind in (dict, FrozenDict):
             if all(type(key) is str and not key.startswith("$") for key in value):
                 return {key: self.encode(item) for key, item in value.items()}
             return {"$dict": [[self.encode(key), self.encode(item)] for key, item in value.items()]}
