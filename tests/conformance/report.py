@@ -104,7 +104,7 @@ def write(outcomes: Sequence[Outcome], docs: Path, command: str) -> None:
     page.write_text(
         f"{before}{_BEGIN}\n{summary(outcomes)}\n`{command}` printed this.\n\n{_END}{after}", encoding="utf-8"
     )
-    begin = "What [lossless.md](lossless.md#environments-that-others-wrote) sums up, environment by environment."
+    begin = "This page lists each environment that [lossless.md](lossless.md#environments-that-others-wrote) sums up."
     text = textwrap.fill(f"{begin} {told}", 120, break_long_words=False, break_on_hyphens=False)
     page = docs / "conformance.md"
     page.write_text(f"# Environments that others wrote\n\n{text}\n\n{details(outcomes)}", encoding="utf-8")
