@@ -42,13 +42,9 @@ class Handler(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Usage:
-    """The cost of a call.
+    """The cost of a call: tokens read, tokens written, and money (US dollars, or the currency of your own prices).
 
-    Args:
-        tokens_in: Tokens read.
-        tokens_out: Tokens written.
-        money: What is known of the cost in money, in the currency of the prices: US dollars, or that of your own.
-        unpriced: Those of the tokens whose price is unknown; they are not free.
+    ``unpriced`` are those of the tokens whose price is unknown: ``money`` lacks what they cost.
     """
 
     tokens_in: float = 0
