@@ -9,7 +9,6 @@ from gymnasium.error import DependencyNotInstalled
 
 #: The packages of each extra, as in pyproject.toml.
 PACKAGES = {
-    "cache": ("diskcache",),
     "plot": ("matplotlib",),
     "render": ("cairosvg",),
     "servers": ("starlette", "uvicorn"),

@@ -152,7 +152,7 @@ class SessionOptions:
             if names and (model := unpriced_model(each)) is not None:
                 raise InvalidConfiguration(
                     f"{names[0]} is set, but the price of the model {model!r} is unknown, so its money cannot be "
-                    f"counted; give ChatModel its price: prices=PRICES | {{{model!r}: Price(tokens_in, tokens_out)}} "
+                    f"counted; give ChatModel its price: prices={{{model!r}: Price(tokens_in, tokens_out)}} "
                     f"(of a million tokens; 0.0 where they are free)"
                 )
 
