@@ -64,12 +64,35 @@ class NGramGuesser:
             for context in _contexts(call.query, self._order):
                 self._counts.get_or_make(context, Counter)[symbol] += 1
 
+    def to_json(self) -> dict[str, Any]:
+        """Return everything learned as JSON data: for each context, the calls that followed and how often."""
+        with self._lock:
+            counts = [[list(context), dict(seen)] for context, seen in self._counts.items()]  # type: ignore[call-overload]
+        return {"version": _VERSION, "order": self._order, "capacity": self._capacity, "counts": counts}
+
     def save(self, path: Path | str) -> None:
         """Write everything learned to a file."""
-        with self._lock:
-            counts = [[context, seen] for context, seen in self._counts.items()]
-        data = {"version": _VERSION, "order": self._order, "capacity": self._capacity, "counts": counts}
-        Path(path).write_text(json.dumps(data), encoding="utf-8")
+        Path(path).write_text(json.dumps(self.to_json()), encoding="utf-8")
+
+    @classmethod
+    def from_json(cls, data: Any) -> NGramGuesser:
+        """Return a guesser that has learned what ``data`` says.
+
+        Args:
+            data: The result of ``to_json``.
+
+        Raises:
+            InvalidConfiguration: ``data`` was not made by ``to_json``, or by another version.
+        """
+        try:
+            if data["version"] != _VERSION:
+                raise ValueError(f"version {data['version']!r}")
+            guesser = cls(order=data["order"], capacity=data["capacity"])
+            for context, seen in data["counts"]:
+                guesser._counts.put(tuple(context), Counter(seen))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidConfiguration(f"data must hold an NGramGuesser of version {_VERSION}: {error!r}") from error
+        return guesser
 
     @classmethod
     def load(cls, path: Path | str) -> NGramGuesser:
@@ -80,15 +103,9 @@ class NGramGuesser:
             OSError: The file cannot be read.
         """
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            if data["version"] != _VERSION:
-                raise ValueError(f"version {data['version']!r}")
-            guesser = cls(order=data["order"], capacity=data["capacity"])
-            for context, seen in data["counts"]:
-                guesser._counts.put(tuple(context), Counter(seen))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InvalidConfiguration(f"{path} holds no NGramGuesser of version {_VERSION}: {error!r}") from error
-        return guesser
+            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise InvalidConfiguration(f"{path} holds no NGramGuesser of version {_VERSION}: {error}") from error
 
 
 def _contexts(conversation: Conversation, order: int) -> list[Hashable]:

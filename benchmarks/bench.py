@@ -15,6 +15,7 @@ from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guess import GuessSettings
 from spec_envs.benchmarks.listening import ListeningSettings
+from spec_envs.benchmarks.mcp_proxy import McpProxySettings
 from spec_envs.benchmarks.options import DialSettings, Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
@@ -59,6 +60,7 @@ for each in (
     GuardSettings,
     GuessSettings,
     ListeningSettings,
+    McpProxySettings,
     OverheadSettings,
     RetailSettings,
     SearchSettings,

@@ -15,6 +15,7 @@ from spec_envs.benchmarks import options
 from spec_envs.benchmarks.bench import bench
 from spec_envs.benchmarks.options import SpeculationSettings, options_of, setting
 from spec_envs.benchmarks.plan import PlanSettings
+from spec_envs.benchmarks.proxy import mcp_proxy
 from spec_envs.benchmarks.serve import serve_model, shop, wiki
 from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 from spec_envs.wrappers import Certificate
@@ -243,7 +244,7 @@ def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
     traces.follow(first)
 
 
-for command in (bench, serve_model, shop, wiki):
+for command in (bench, mcp_proxy, serve_model, shop, wiki):
     main.add_command(command)
 
 

@@ -88,7 +88,7 @@ class Executions:
     def find(self, run: Hashable, call: ToolCall, now: float) -> Execution | None:
         """Return an execution whose result may be given to ``run`` for ``call``."""
         execution = self._kept.get(self._key(run, call))
-        if execution is not None and now - execution.started_at > self._limits.ttl_s:
+        if execution is not None and now - execution.started_at > execution.rule.lifetime_s(self._limits.ttl_s):
             self.drop(execution, "expired")
             return None
         return execution

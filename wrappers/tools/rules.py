@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Set
 
 from spec_envs.calls import Effect, parts_named
+from spec_envs.checks import number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -25,6 +26,8 @@ class ToolRule:
         private: Whether the arguments must not be sent before the agent itself calls the tool. A private tool is never
             called ahead of time.
         shared: Whether all agent runs may use a result of a ``READ``, not only the run that has read it.
+        ttl_s: For how many seconds after the start of a call its result may be used (>= 0), if that is less than
+            ``ToolLimits.ttl_s``.
 
     Raises:
         InvalidConfiguration: Two of these contradict each other, or ``touches`` is no set of texts.
@@ -35,13 +38,20 @@ class ToolRule:
     metered: HandlerLimit | None = None
     private: bool = False
     shared: bool = False
+    ttl_s: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "touches", parts_named(self.touches))
+        if self.ttl_s is not None:
+            number("ttl_s", self.ttl_s, least=0)
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
         if self.metered is not None and self.metered.max_calls is None:
             raise InvalidConfiguration("a metered tool needs the max_calls of its quota, as HandlerLimit(max_calls=…)")
+
+    def lifetime_s(self, most: float) -> float:
+        """For how long a result may be used, where no result may be used for longer than ``most`` seconds."""
+        return most if self.ttl_s is None else min(self.ttl_s, most)
 
     @property
     def may_run_ahead(self) -> bool:

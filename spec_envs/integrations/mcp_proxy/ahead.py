@@ -1,0 +1,234 @@
+"""Calls ahead of time: what the client is likely to call next is called while its model thinks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
+from spec_envs.conversation import Conversation, Tool
+from spec_envs.integrations.mcp_proxy.channels import Message, note
+from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.memory import Memory
+from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
+from spec_envs.wrappers.tools import SpeculativeTools
+from spec_envs.wrappers.tools.ports import Port, qualified
+
+#: A conversation that is longer, or that has paused for longer, is continued as a new one.
+_MAX_EVENTS, _MAX_PAUSE_S = 200, 900.0
+#: What a call may have besides its name and its arguments without depending on it.
+_KNOWN_PARAMS = {"name", "arguments", "_meta"}
+#: What makes earlier results doubtful.
+_CHANGES = {
+    "notifications/tools/list_changed",
+    "notifications/resources/list_changed",
+    "notifications/resources/updated",
+}
+
+
+class Ahead:
+    """Makes calls ahead of time for one client; the client gets what it would get without that.
+
+    Args:
+        config: What is declared of the tools.
+        memory: Guesses, and learns.
+    """
+
+    def __init__(self, config: ProxyConfig, memory: Memory) -> None:
+        self._config = config
+        self._memory = memory
+        self._schemas: dict[str, Tool] = {}
+        self._hints: dict[str, bool] = {}  # of tools that their server has listed: whether it calls them read-only
+        self._meta: dict[str, dict[str, Any]] = {}  # of the last call to each server
+        self._barred: set[str] = set()
+        self._with_progress: set[str] = set()
+        self._running: dict[str, str] = {}  # calls ahead of time under way: the tool, by the id
+        self._spoiled: set[str] = set()
+        self._last_call = time.monotonic()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._begin()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._end()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    async def _begin(self) -> None:
+        self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=self._config.limits)
+        self._added: set[str] = set()
+        self._open_run = self._tools.run()
+        self._run = await self._open_run.__aenter__()
+        for tool, schema in self._schemas.items():
+            self._tools.describe(schema)
+            self._tools.trust(tool, read_only=self._hints[tool] and self._config.trust_annotations)
+
+    async def _end(self) -> None:
+        tools, run = self._tools, self._open_run
+        await run.__aexit__(None, None, None)
+        await tools.close()
+        self._memory.add_statistics(tools.statistics)
+
+    async def _renew(self) -> None:
+        """Go on with nothing known but what was learned: earlier results are not used any more."""
+        task = asyncio.create_task(self._end())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        await asyncio.sleep(0)  # it has taken down what it ends
+        await self._begin()
+
+    # -- what is seen ------------------------------------------------------------------------------------------------
+
+    def see_result(self, server: Server, message: Message, result: Any) -> None:
+        """A server has answered a request of the client."""
+        if message["method"] != "tools/list":
+            return
+        for each in result.get("tools", ()):
+            tool = qualified(server.config.name, each["name"])
+            hints = each.get("annotations") or {}
+            self._hints[tool] = hints.get("readOnlyHint") is True
+            self._schemas[tool] = Tool(tool, each.get("description") or "", each.get("inputSchema") or {})
+            self._tools.describe(self._schemas[tool])
+            self._tools.trust(tool, read_only=self._hints[tool] and self._config.trust_annotations)
+            self._add(server, each["name"])
+
+    def see_notification(self, server: Server, message: Message) -> None:
+        """A server has told something that it was not asked."""
+        if message["method"] in _CHANGES:
+            self.forget(server)
+
+    def forget(self, server: Server) -> None:
+        """What is known of the server's data may be out of date."""
+        self._last_call = -_MAX_PAUSE_S  # so that the next call begins anew
+
+    def asks_in_vain(self, server: Server, message: Message) -> bool:
+        """Whether a request of a server comes from a call ahead of time: the client must not see it.
+
+        Such a call is not used, and its tool is not called ahead of time again.
+        """
+        own = [number for number in self._running if number.startswith(f"{OWN_ID}{server.config.name}/")]
+        if not own or server.is_asked or message["method"] == "ping":
+            return False
+        self._spoiled.update(own)
+        self._barred.update(self._running[number] for number in own)
+        return True
+
+    def is_own_progress(self, message: Message) -> bool:
+        """Whether a notification tells the progress of a call ahead of time."""
+        token = str((message.get("params") or {}).get("progressToken"))
+        if not token.startswith(OWN_ID):
+            return False
+        if token in self._running:
+            self._with_progress.add(self._running[token])
+        return True
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    async def call(self, server: Server, message: Message) -> Any:
+        """The result of the client's ``tools/call``: that of the server, or one that is there already.
+
+        Raises:
+            RpcError: The server has answered with an error, or has ended.
+        """
+        params = message.get("params")
+        is_made, results = False, []
+
+        async def execute() -> Any:
+            nonlocal is_made
+            is_made = True
+            results.append(await server.request(message))
+            return results[0]
+
+        if not isinstance(params, dict) or not isinstance(params.get("name"), str):
+            return await server.request(message)
+        begin = time.monotonic()
+        try:
+            result = await self._call(server, params, execute)
+        except (RpcError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            note(f"calls ahead of time failed, and the call goes to the server: {error!r}")
+            return results[0] if is_made else await server.request(message)
+        tool = qualified(server.config.name, params["name"])
+        self._memory.count_call(tool, time.monotonic() - begin, ahead=not is_made)
+        return result
+
+    async def _call(self, server: Server, params: dict[str, Any], execute: Any) -> Any:
+        now = time.monotonic()
+        if now - self._last_call > _MAX_PAUSE_S or len(self._run.events) > _MAX_EVENTS:
+            await self._renew()
+        self._last_call = now
+        arguments = params.get("arguments") or {}
+        tool = self._add(server, params["name"])
+        meta = params.get("_meta") or {}
+        self._meta[server.config.name] = meta
+        is_told = "progressToken" in meta and tool in self._with_progress
+        before = Conversation(self._run.events, tuple(self._schemas.values()))
+        with self._tools.current(self._run):
+            self._memory.teach(before, tool, arguments, self._is_private)
+            is_fresh = is_told or bool(params.keys() - _KNOWN_PARAMS)
+            return await self._tools.call(tool, arguments, execute, fresh=is_fresh)
+
+    def _is_private(self, tool: str) -> bool:
+        rule = self._config.rules.get(tool) or self._config.rules.get(tool.rpartition(":")[2])
+        return rule is not None and rule.private
+
+    def _add(self, server: Server, name: str) -> str:
+        tool = qualified(server.config.name, name)
+        if tool in self._added and tool not in self._barred:
+            return tool
+
+        async def ahead(arguments: dict[str, Any], context: Any) -> Any:
+            return await self._call_ahead(server, tool, name, arguments)
+
+        port = Port(execute=ahead, content=_content, usable=_is_usable, source=server, takes_context=False)
+        self._tools.add(tool, port, ahead=tool not in self._barred)
+        self._added.add(tool)
+        return tool
+
+    async def _call_ahead(self, server: Server, tool: str, name: str, arguments: Mapping[str, Any]) -> Any:
+        number = server.new_id()
+        params: dict[str, Any] = {"name": name, "arguments": dict(arguments)}
+        if meta := self._meta.get(server.config.name):
+            params["_meta"] = {**meta, "progressToken": number} if "progressToken" in meta else meta
+        self._running[number] = tool
+        try:
+            result = await server.request({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+            if number in self._spoiled:
+                raise RpcError({"message": f"{tool} asks the client, and is not called ahead of time any more"})
+            return result
+        except asyncio.CancelledError:
+            cancelled = {"requestId": number, "reason": "not needed any more"}
+            note_ = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}
+            asyncio.ensure_future(_tell(server, note_))
+            raise
+        finally:
+            del self._running[number]
+            self._spoiled.discard(number)
+
+
+async def _tell(server: Server, message: Message) -> None:
+    try:
+        await server.send(message)
+    except RpcError as error:
+        note(f"a call ahead of time could not be cancelled: {error}")
+
+
+def _content(result: Any) -> Any:
+    """What guessers see of a result: its structured content, or its texts."""
+    structured = result.get("structuredContent")
+    if isinstance(structured, dict):
+        return structured["result"] if structured.keys() == {"result"} else structured
+    return "\n".join(part.get("text", "") for part in result.get("content", ()) if part.get("type") == "text")
+
+
+def _is_usable(result: Any) -> bool:
+    """Whether a result answers the call: it is neither an error nor a question to the client."""
+    return (
+        isinstance(result, dict)
+        and result.get("isError") is not True
+        and result.get("resultType", "complete") == "complete"
+        and "task" not in result
+    )

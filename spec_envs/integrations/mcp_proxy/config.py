@@ -1,0 +1,157 @@
+"""What the proxy is told: the servers behind it, what is declared of their tools, and what it may do ahead of time."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spec_envs.calls import Effect
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.tools import ToolLimits, ToolRule
+
+#: Programs that run another program, whose name is that of the server.
+_RUNNERS = {"npx", "uvx", "bunx", "node", "deno", "python", "python3", "uv", "pipx", "docker", "env", "bun"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """A server: a command to run, or an address to connect to.
+
+    Args:
+        name: What rules and reports call the server.
+        command: The program and its arguments.
+        env: Variables of the environment that are added for the command.
+        cwd: The folder in which the command runs.
+        url: The address of a server by streamable HTTP, in place of a command.
+        headers: With ``url``: headers of all requests.
+    """
+
+    name: str
+    command: Sequence[str] = ()
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    cwd: str | None = None
+    url: str | None = None
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """What tells this server from others, for what is kept of it."""
+        return self.url or shlex.join(self.command)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProxyConfig:
+    """All that the proxy is told.
+
+    Args:
+        servers: The servers behind the proxy, at least one.
+        rules: What is declared of tools, by ``"server:name"`` or by name; undeclared tools are never called ahead.
+        limits: What calls ahead of time may use.
+        trust_annotations: Whether tools that their server hints to be read-only may be called ahead, as ``SAMPLE``.
+        learns: Whether what is learned is kept in ``state``, and read from there.
+        state: The folder for what is learned and for figures; ``None``: that of the user.
+        record: A file for all messages, from which ``spec-envs mcp-proxy learn`` proposes rules.
+    """
+
+    servers: Sequence[ServerConfig]
+    rules: Mapping[str, ToolRule] = dataclasses.field(default_factory=dict)
+    limits: ToolLimits = ToolLimits()
+    trust_annotations: bool = False
+    learns: bool = True
+    state: Path | None = None
+    record: Path | None = None
+
+    def __post_init__(self) -> None:
+        names = [server.name for server in self.servers]
+        if not names:
+            raise InvalidConfiguration("the proxy needs a server: give its command after --, or --config FILE")
+        if len(set(names)) < len(names):
+            raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
+
+
+def server_name(command: Sequence[str]) -> str:
+    """A name for the server that ``command`` runs: that of its package, module or program."""
+    for word in command:
+        plain = Path(word).name.partition("@")[0] or Path(word).name
+        if word.startswith("-") or plain in _RUNNERS or plain in ("run", "tool", "x", "exec"):
+            continue
+        return plain.removesuffix(".py").removesuffix(".js")
+    return Path(command[0]).name
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The arguments of ``ProxyConfig`` in a TOML file.
+
+    Raises:
+        InvalidConfiguration: The file is not TOML, or says what the proxy does not know; the message names the place.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration(f"{path} is not TOML: {error}") from None
+    if unknown := set(data) - {"servers", "tools", "limits", "trust_annotations"}:
+        raise InvalidConfiguration(
+            f"{path}: {', '.join(sorted(unknown))} is unknown; known are [servers.NAME], [tools.NAME], [limits] and "
+            "trust_annotations"
+        )
+    try:
+        found: dict[str, Any] = {
+            "servers": [_server(name, each) for name, each in _tables(data, "servers").items()],
+            "rules": {name: _rule(name, each) for name, each in _tables(data, "tools").items()},
+            "limits": _made(ToolLimits, data.get("limits", {}), "limits"),
+        }
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(f"{path}: {error}") from None
+    if "trust_annotations" in data:
+        found["trust_annotations"] = data["trust_annotations"] is True
+    return found
+
+
+def _tables(data: Mapping[str, Any], name: str) -> Mapping[str, Mapping[str, Any]]:
+    tables = data.get(name, {})
+    if not isinstance(tables, dict) or not all(isinstance(each, dict) for each in tables.values()):
+        raise InvalidConfiguration(f"[{name}.NAME] must be tables, not {tables!r:.80}")
+    return tables
+
+
+def _server(name: str, given: Mapping[str, Any]) -> ServerConfig:
+    if ":" in name or not name:
+        raise InvalidConfiguration(f"servers: a name must not be empty or hold a colon, and this is {name!r}")
+    given = dict(given)
+    command = given.pop("command", ())
+    words = shlex.split(command) if isinstance(command, str) and "args" not in given else command
+    words = [words, *given.pop("args", ())] if isinstance(words, str) else list(words)
+    if bool(words) == ("url" in given) or not all(isinstance(word, str) for word in words):
+        raise InvalidConfiguration(f"servers.{name} needs either a command or a url")
+    made: ServerConfig = _made(ServerConfig, {"name": name, "command": tuple(words), **given}, f"servers.{name}")
+    return made
+
+
+def _rule(name: str, given: Mapping[str, Any]) -> ToolRule:
+    given = dict(given)
+    effects = {effect.value: effect for effect in Effect}
+    effect = given.pop("effect", Effect.WRITE.value)
+    if effect not in effects:
+        raise InvalidConfiguration(f"tools.{name}: effect must be one of {', '.join(effects)}, not {effect!r}")
+    quota = {key: given.pop(key) for key in ("max_inflight", "max_calls", "per_s") if key in given}
+    metered = _made(HandlerLimit, quota, f"tools.{name}") if quota else None
+    if isinstance(given.get("touches"), list):
+        given["touches"] = frozenset(given["touches"])
+    made: ToolRule = _made(ToolRule, {"effect": effects[effect], "metered": metered, **given}, f"tools.{name}")
+    return made
+
+
+def _made(kind: Any, given: Any, where: str) -> Any:
+    known = {field.name for field in dataclasses.fields(kind)}
+    if not isinstance(given, Mapping) or (unknown := set(given) - known):
+        strange = ", ".join(sorted(unknown)) if isinstance(given, Mapping) else repr(given)
+        raise InvalidConfiguration(f"{where}: {strange} is unknown; known are {', '.join(sorted(known))}")
+    try:
+        return kind(**given)
+    except InvalidConfiguration as error:
+        raise InvalidConfiguration(f"{where}: {error}") from None

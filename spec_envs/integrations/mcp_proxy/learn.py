@@ -1,0 +1,156 @@
+"""Rules for tools, proposed from recorded traffic: for a person to read, since only a person knows what a tool does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spec_envs.conversation import canonical
+from spec_envs.errors import InvalidConfiguration
+
+_READING = (
+    "get",
+    "list",
+    "read",
+    "search",
+    "find",
+    "fetch",
+    "show",
+    "query",
+    "describe",
+    "lookup",
+    "view",
+    "count",
+    "status",
+)
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What the traffic shows of one tool."""
+
+    hint: bool | None = None
+    calls: int = 0
+    failed: int = 0
+    seconds: list[float] = dataclasses.field(default_factory=list)
+    results: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)  # the last, and writes before it
+    same: int = 0
+    changed: int = 0
+    changed_by: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class _Traffic:
+    """Reads messages, and keeps what they show of tools."""
+
+    def __init__(self) -> None:
+        self.tools: dict[str, _Seen] = {}
+        self._open: dict[Any, tuple[float, dict[str, Any]]] = {}
+        self._others: list[str] = []  # calls of tools without the hint, in their order
+
+    def read(self, at: float, source: str, message: dict[str, Any]) -> None:
+        """Take in one message."""
+        number = message.get("id")
+        if source == "client" and "method" in message and number is not None:
+            self._open[number] = (at, message)
+        elif source == "server" and "method" not in message and number in self._open:
+            begun, request = self._open.pop(number)
+            result = message.get("result")
+            if request["method"] == "tools/list" and isinstance(result, dict):
+                for tool in result.get("tools", ()):
+                    self._of(tool["name"]).hint = (tool.get("annotations") or {}).get("readOnlyHint")
+            elif request["method"] == "tools/call":
+                self._called(request.get("params") or {}, at - begun, result)
+
+    def _of(self, tool: str) -> _Seen:
+        return self.tools.setdefault(tool, _Seen())
+
+    def _called(self, params: dict[str, Any], seconds: float, result: Any) -> None:
+        name = str(params.get("name"))
+        tool = self._of(name)
+        tool.calls += 1
+        tool.seconds.append(seconds)
+        if not isinstance(result, dict) or result.get("isError"):
+            tool.failed += 1
+            return
+        if tool.hint is not True:
+            self._others.append(name)
+        key, text = canonical(params.get("arguments") or {}), canonical(result)
+        known = tool.results.get(key)
+        if known is not None and known[0] == text:
+            tool.same += 1
+        elif known is not None:
+            between = [other for other in self._others[known[1] :] if other != name]
+            tool.changed += not between
+            for other in dict.fromkeys(between):
+                tool.changed_by[other] = tool.changed_by.get(other, 0) + 1
+        tool.results[key] = (text, len(self._others))
+
+
+def proposal(files: Sequence[Path]) -> str:
+    """Rules as TOML, with what speaks for them in comments.
+
+    Raises:
+        InvalidConfiguration: A file holds no recorded traffic.
+    """
+    traffic = _Traffic()
+    for file in files:
+        for at, source, message in _messages(file):
+            traffic.read(at, source, message)
+    if not traffic.tools:
+        raise InvalidConfiguration(f"{', '.join(map(str, files))}: no tool was listed or called in this traffic")
+    head = [
+        "# Proposed from recorded traffic by `spec-envs mcp-proxy learn`. Read every line before you use this file:",
+        "# a tool that is declared read or sample is called ahead of time, also when nobody asks for it.",
+        "# read: equal calls may share a result. sample: each result is used once. write (the default): never ahead.",
+        "",
+    ]
+    return "\n".join([*head, *(line for name in sorted(traffic.tools) for line in _rule(name, traffic))]).rstrip()
+
+
+def _rule(name: str, traffic: _Traffic) -> Iterator[str]:
+    tool = traffic.tools[name]
+    effect, why = _effect(name, tool)
+    median = f", about {sorted(tool.seconds)[len(tool.seconds) // 2]:.3g} s each" if tool.seconds else ""
+    failures = f", {tool.failed} failed" if tool.failed else ""
+    yield f"# {tool.calls} calls{median}{failures}. {why}"
+    table = f"[tools.{json.dumps(name)}]"
+    changed = sorted(other for other, seen in traffic.tools.items() if name in seen.changed_by)
+    if effect is None:
+        yield f"# {table}"
+        yield '# effect = "write"'
+    else:
+        yield table
+        yield f'effect = "{effect}"'
+    if effect is None and changed:
+        yield f"# Calls of it came between different results of equal calls of {', '.join(changed)}."
+        yield f"# touches = {json.dumps(changed)}"
+    yield ""
+
+
+def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
+    """The effect to propose, and why; ``None`` for a tool that stays a write."""
+    seen = f"equal calls: {tool.same} with equal results, {tool.changed} that changed by themselves."
+    if tool.hint is True:
+        if tool.changed:
+            return "sample", f"The server hints that it only reads; {seen}"
+        if tool.same >= 2:
+            return "read", f"The server hints that it only reads; {seen}"
+        return "sample", f"The server hints that it only reads; too few {seen}"
+    if name.lower().replace("-", "_").split("_")[0] in _READING and not tool.changed:
+        return None, f"The server gives no hint. Its name sounds like reading: is it? {seen.capitalize()}"
+    return None, f"The server gives no hint that it only reads. {seen.capitalize()}"
+
+
+def _messages(file: Path) -> Iterable[tuple[float, str, dict[str, Any]]]:
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+                yield float(entry["at"]), str(entry["from"]), dict(entry["message"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise InvalidConfiguration(
+                    f"{file}, line {number} is no recorded message ({error!r}); `spec-envs mcp-proxy --record` records"
+                ) from None

@@ -1,0 +1,274 @@
+"""What the proxy learns of a server, and its figures: kept in a file of the user's state folder for later sessions.
+
+The file is JSON for people to read: figures first, then the sequences of calls that were seen most, then what the
+guessers have learned. It is written whole and then put in place, so a crash leaves the old one.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import re
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spec_envs import Call, CancelToken
+from spec_envs.agents import NGramGuesser, PatternGuesser, UnionGuesser
+from spec_envs.conversation import Conversation, ToolCall, ToolResult
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.integrations.mcp_proxy.channels import note
+from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.wrappers.tools import ToolStatistics
+
+_VERSION = 1
+#: What is kept at most: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
+_MAX_CONTEXTS, _MAX_SECONDS, _MAX_SEQUENCES, _MAX_FILE = 5_000, 500, 20, 16_000_000
+#: Lessons that wait; more are left out.
+_MAX_LESSONS = 64
+_COUNTS = ("calls", "hits", "shared", "saved_s", "started", "failed")
+_SAVE_EVERY = 25  # calls
+#: Guesses wait for so long for the client's next call, and lessons for so long without one.
+_MOMENT_S, _QUIET_S = 0.01, 0.05
+
+
+def state_folder() -> Path:
+    """Where the figures and what was learned are kept, unless told otherwise."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "spec-envs" / "mcp-proxy"
+
+
+def file_of(config: ProxyConfig) -> Path:
+    """The file of the servers of ``config``."""
+    identity = "\n".join(server.identity for server in config.servers)
+    name = re.sub(r"[^\w.-]+", "-", "+".join(server.name for server in config.servers))[:60]
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return (config.state or state_folder()) / f"{name}-{digest}.json"
+
+
+@dataclasses.dataclass
+class Figures:
+    """Counts and sums over all sessions, and the last seconds of each tool's calls."""
+
+    counts: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    held_back: Counter[str] = dataclasses.field(default_factory=Counter)
+    tools: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
+
+    def add_call(self, tool: str, seconds: float, *, ahead: bool) -> None:
+        """Note how long the client waited for a call."""
+        lists = self.tools.setdefault(tool, {"called_s": [], "ready_s": []})
+        times = lists["ready_s" if ahead else "called_s"]
+        times.append(round(seconds, 6))
+        del times[:-_MAX_SECONDS]
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON data."""
+        return {**self.counts, "held_back": dict(self.held_back), "tools": self.tools}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Figures:
+        """The figures that ``to_json`` has written."""
+        tools = {
+            str(tool): {name: [float(each) for each in lists.get(name, ())] for name in ("called_s", "ready_s")}
+            for tool, lists in data.get("tools", {}).items()
+        }
+        return cls({name: float(data.get(name, 0)) for name in _COUNTS}, Counter(data.get("held_back", {})), tools)
+
+
+class Memory:
+    """Guesses, learns, counts, and keeps all that. Shared by all sessions of a proxy; thread-safe.
+
+    Args:
+        config: Says where the file is, and whether anything learned is kept.
+    """
+
+    def __init__(self, config: ProxyConfig) -> None:
+        self._config = config
+        self.file = file_of(config)
+        self._lock = threading.Lock()
+        self._ngrams = NGramGuesser(capacity=_MAX_CONTEXTS)
+        self._patterns = PatternGuesser()
+        self.figures = Figures()
+        self._read()
+        #: Guesses calls; learns by ``teach`` alone.
+        self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]), self._is_of_use())
+        self._teacher = concurrent.futures.ThreadPoolExecutor(1, "mcp-proxy-lessons")
+        self._waiting = threading.Semaphore(_MAX_LESSONS)
+        self._unsaved = 0
+        self._last_call = time.monotonic()
+
+    def _is_of_use(self) -> bool:
+        """Whether anything may be called ahead of time at all."""
+        return self._config.trust_annotations or any(rule.may_run_ahead for rule in self._config.rules.values())
+
+    def _read(self) -> None:
+        data = _read(self.file)
+        if data is None:
+            return
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            self.figures = Figures.from_json(data["figures"])
+        if not self._config.learns:
+            return
+        try:
+            self._ngrams = NGramGuesser.from_json(data["calls"])
+            self._patterns = PatternGuesser.from_json(data["patterns"])
+        except (InvalidConfiguration, KeyError, TypeError, ValueError, AttributeError) as error:
+            note(f"{self.file}: what was learned cannot be read, and is learned anew: {error}")
+
+    def teach(
+        self, before: Conversation, tool: str, arguments: Mapping[str, Any], is_private: Callable[[str], bool]
+    ) -> None:
+        """Learn that the client calls ``tool`` after ``before``; arguments of private tools are left out."""
+        if not self._config.learns or not self._waiting.acquire(blocking=False):
+            return
+        shown = _without_private(before, is_private)
+        response = {"name": tool, "arguments": {} if is_private(tool) else dict(arguments)}
+
+        self._last_call = time.monotonic()
+
+        def learn() -> None:
+            while time.monotonic() < self._last_call + _QUIET_S:  # lessons must not slow down calls
+                time.sleep(_QUIET_S)
+            try:
+                self.guesser.observe_now(Call("policy", shown), response)
+            except Exception as error:  # a lesson must not end the thread
+                note(f"a call could not be learned from: {error!r}")
+            finally:
+                self._waiting.release()
+
+        with contextlib.suppress(RuntimeError):  # the proxy is ending
+            self._teacher.submit(learn)
+
+    def count_call(self, tool: str, seconds: float, *, ahead: bool) -> None:
+        """Note how long the client waited for a call."""
+        with self._lock:
+            self.figures.add_call(tool, seconds, ahead=ahead)
+            self._unsaved += 1
+            due = self._unsaved % _SAVE_EVERY == 0
+        if due:
+            with contextlib.suppress(RuntimeError):
+                self._teacher.submit(self.save)
+
+    def add_statistics(self, statistics: ToolStatistics) -> None:
+        """Add the counts of one stretch of calls."""
+        with self._lock:
+            for name in _COUNTS:
+                self.figures.counts[name] += getattr(statistics, name)
+            self.figures.held_back.update(statistics.held_back)
+
+    def close(self) -> None:
+        """Finish the lessons, and write the file."""
+        self._teacher.shutdown()
+        self.save()
+
+    def save(self) -> None:
+        """Write the file. A failure is noted, and harms nobody."""
+        with self._lock:
+            data = {
+                "version": _VERSION,
+                "servers": [{"name": each.name, "server": each.identity} for each in self._config.servers],
+                "updated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                "figures": self.figures.to_json(),
+            }
+        if self._config.learns:
+            calls, patterns = self._ngrams.to_json(), self._patterns.to_json()
+            data |= {"sequences": list(_sequences(calls)), "calls": calls, "patterns": patterns}
+        elif (before := _read(self.file)) is not None:
+            data |= {name: before[name] for name in ("sequences", "calls", "patterns") if name in before}
+        try:
+            write_whole(self.file, _bounded(data))
+        except OSError as error:
+            note(f"{self.file} cannot be written: {error}")
+
+
+class _Guesses:
+    """A guesser that is taught by the proxy alone: ``SpeculativeTools`` finds no ``observe``.
+
+    It begins when the client has been quiet for a moment, so that calls in a quick row are not slowed down.
+    """
+
+    def __init__(self, inner: UnionGuesser, is_of_use: bool) -> None:
+        self._inner = inner
+        self._is_of_use = is_of_use
+        self.observe_now = inner.observe
+
+    def guess(self, call: Call, k: int, cancel: CancelToken, early: Any) -> Any:
+        """The inner guesses."""
+        if not self._is_of_use:
+            return []
+        cancel.sleep(_MOMENT_S)
+        return self._inner.guess(call, k, cancel, early)
+
+
+def _without_private(before: Conversation, is_private: Callable[[str], bool]) -> Conversation:
+    """The conversation without arguments and results of private tools."""
+    events = before.events
+    if not any(isinstance(event, ToolCall) and is_private(event.name) for event in events):
+        return before
+    hidden: set[str] = set()
+    shown: list[Any] = []
+    for event in events:
+        if isinstance(event, ToolCall) and is_private(event.name):
+            hidden.add(event.id)
+            shown.append(ToolCall(event.name, {}, event.id))
+        elif isinstance(event, ToolResult) and event.id in hidden:
+            shown.append(ToolResult("", event.error, event.id))
+        else:
+            shown.append(event)
+    return Conversation(tuple(shown), before.tools)
+
+
+def _sequences(calls: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The most frequent calls after a call, for people."""
+    seen = [
+        (count, context[0], following)
+        for context, followings in calls["counts"]
+        if len(context) == 1 and context[0]
+        for following, count in followings.items()
+        if following
+    ]
+    for count, before, following in sorted(seen, key=lambda each: -each[0])[:_MAX_SEQUENCES]:
+        yield {"after": json.loads(before), "then": json.loads(following), "times": count}
+
+
+def _bounded(data: dict[str, Any]) -> str:
+    """The data as text; where there is too much of it, the patterns are learned anew."""
+    text = json.dumps(data, ensure_ascii=False, indent=1)
+    if len(text) > _MAX_FILE:
+        note("too much was learned to keep; patterns are learned anew")
+        text = json.dumps(data | {"patterns": PatternGuesser().to_json()}, ensure_ascii=False, indent=1)
+    return text
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        note(f"{file} cannot be read, and is begun anew: {error}")
+        return None
+    return data if isinstance(data, dict) and data.get("version") == _VERSION else None
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Put a new file with ``text`` in the place of ``file``, for the user's eyes alone."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
+            stream.write(text)
+        os.replace(name, file)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

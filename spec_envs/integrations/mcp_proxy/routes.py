@@ -1,0 +1,255 @@
+"""Which server a message is for. With one server, messages go through as they are; with several, lists are joined.
+
+With several servers, tools and prompts are called ``SERVER__NAME``, so that no two have the same name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from spec_envs.integrations.mcp_proxy.channels import Message
+from spec_envs.integrations.mcp_proxy.server import RpcError, Server
+
+#: Told of each server's answer: the server, the request as the server got it, and the result.
+See = Callable[[Server, Message, Any], None]
+
+_INVALID_PARAMS = -32602
+
+
+class Routes(Protocol):
+    """The ways between a client and the servers."""
+
+    async def request(self, message: Message) -> Message:
+        """Make a request of the client; returns ``{"result": …}``.
+
+        Raises:
+            RpcError: A server has answered with an error.
+        """
+
+    def call(self, message: Message) -> tuple[Server, Message]:
+        """The server that has the tool of a ``tools/call``, and the request as the server knows it.
+
+        Raises:
+            RpcError: No server has such a tool.
+        """
+
+    def others(self, message: Message) -> list[tuple[Server, Message]]:
+        """Where a notification, or a response to a server's request, goes."""
+
+    def to_client(self, server: Server, message: Message) -> Message:
+        """A message of a server as the client may have it."""
+
+
+def route_of(servers: Sequence[Server], see: See) -> Routes:
+    """The routes for these servers."""
+    return OneServer(servers[0], see) if len(servers) == 1 else SeveralServers(servers, see)
+
+
+class OneServer:
+    """All goes to one server, and nothing is changed."""
+
+    def __init__(self, server: Server, see: See) -> None:
+        self._server = server
+        self._see = see
+
+    async def request(self, message: Message) -> Message:
+        """Make a request of the client."""
+        result = await self._server.request(message)
+        self._see(self._server, message, result)
+        return {"result": result}
+
+    def call(self, message: Message) -> tuple[Server, Message]:
+        """The server, and the request as it is."""
+        return self._server, message
+
+    def others(self, message: Message) -> list[tuple[Server, Message]]:
+        """The server."""
+        return [(self._server, message)]
+
+    def to_client(self, server: Server, message: Message) -> Message:
+        """The message as it is."""
+        return message
+
+
+_JOINT = "__"
+#: Lists that are joined: the method, the name of the list in its result, and whether its items are renamed.
+_LISTS = {
+    "tools/list": ("tools", True),
+    "prompts/list": ("prompts", True),
+    "resources/list": ("resources", False),
+    "resources/templates/list": ("resourceTemplates", False),
+}
+_GREETINGS = ("initialize", "server/discover")
+_BY_URI = ("resources/read", "resources/subscribe", "resources/unsubscribe")
+
+
+class SeveralServers:
+    """Joins what several servers have."""
+
+    def __init__(self, servers: Sequence[Server], see: See) -> None:
+        self._servers = {server.config.name: server for server in servers}
+        self._see = see
+        self._sites: dict[str, Server] = {}  # of resources
+        self._asked: dict[str, tuple[Server, Any]] = {}  # requests of servers, by the id that the client sees
+        self._places: dict[Any, Server] = {}  # of requests of the client under way
+
+    async def request(self, message: Message) -> Message:
+        """Make a request of the client, of one server or of all."""
+        method, params = message["method"], message.get("params") or {}
+        if method in _LISTS:
+            return {"result": await self._list(message, params)}
+        if method in _GREETINGS:
+            return {"result": self._greeted(await self._of_all(message))}
+        if method in _BY_URI:
+            return {"result": await self._of_first(message, self._sites.get(str(params.get("uri"))))}
+        if method == "prompts/get":
+            server, name = self._split(params.get("name"))
+            return {"result": await self._of(server, {**message, "params": {**params, "name": name}})}
+        if method == "completion/complete":
+            return {"result": await self._complete(message, params)}
+        if method in ("logging/setLevel", "ping"):
+            results = await self._of_all(message, needed=False)
+            return {"result": next(iter(results.values()), {})}
+        return {"result": await self._of_first(message, None)}
+
+    async def _of(self, server: Server, message: Message) -> Any:
+        self._places[message["id"]] = server
+        try:
+            result = await server.request(message)
+        finally:
+            self._places.pop(message["id"], None)
+        self._see(server, message, result)
+        return result
+
+    async def _of_all(self, message: Message, *, needed: bool = True) -> dict[str, Any]:
+        """The results of all servers, by their names; without those that refuse, unless all are ``needed``."""
+        servers = list(self._servers.values())
+        results = await asyncio.gather(*(each.request(message) for each in servers), return_exceptions=True)
+        found = {}
+        for server, result in zip(servers, results, strict=True):
+            if isinstance(result, RpcError) and not needed:
+                continue
+            if isinstance(result, BaseException):
+                raise result
+            self._see(server, message, result)
+            found[server.config.name] = result
+        return found
+
+    async def _of_first(self, message: Message, server: Server | None) -> Any:
+        """The result of ``server``, or else of the first one that does not refuse."""
+        if server is not None:
+            return await self._of(server, message)
+        refusal: RpcError | None = None
+        for each in self._servers.values():
+            try:
+                return await self._of(each, message)
+            except RpcError as error:
+                refusal = refusal or error
+        assert refusal is not None
+        raise refusal
+
+    async def _list(self, message: Message, params: dict[str, Any]) -> Any:
+        """One page of a list: a page of one server, with a cursor that leads to the next page."""
+        name, is_renamed = _LISTS[message["method"]]
+        place, cursor = _read_cursor(params.get("cursor"))
+        servers = list(self._servers.values())
+        items: list[Any] = []
+        meta: dict[str, Any] = {}
+        while place < len(servers):
+            own = {key: value for key, value in params.items() if key != "cursor"}
+            if cursor is not None:
+                own["cursor"] = cursor
+            try:
+                page = await self._of(servers[place], {**message, "params": own} if own else message)
+            except RpcError:
+                page = {}  # this server has no such list
+            items += self._named(servers[place], page.get(name, ()), is_renamed=is_renamed)
+            meta = {key: value for key, value in page.items() if key not in (name, "nextCursor")} | meta
+            if (cursor := page.get("nextCursor")) is not None:
+                return {**meta, name: items, "nextCursor": _cursor(place, cursor)}
+            place += 1
+        return {**meta, name: items}
+
+    def _named(self, server: Server, items: Any, *, is_renamed: bool) -> list[Any]:
+        if is_renamed:
+            return [{**item, "name": f"{server.config.name}{_JOINT}{item['name']}"} for item in items]
+        for item in items:
+            self._sites.setdefault(str(item.get("uri", "")), server)
+        return list(items)
+
+    def _greeted(self, results: dict[str, Any]) -> Any:
+        """The greetings of all servers as one: all that any of them can do."""
+        first = next(iter(results.values()))
+        capabilities: dict[str, Any] = {}
+        for result in results.values():
+            for name, value in (result.get("capabilities") or {}).items():
+                known = capabilities.get(name)
+                capabilities[name] = (
+                    {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+                )
+        instructions = [f"{name}: {each['instructions']}" for name, each in results.items() if each.get("instructions")]
+        merged = {**first, "capabilities": capabilities}
+        if instructions:
+            merged["instructions"] = "\n\n".join(instructions)
+        if "protocolVersion" in first:
+            merged["protocolVersion"] = min(each["protocolVersion"] for each in results.values())
+        if "serverInfo" in first:
+            merged["serverInfo"] = {**first["serverInfo"], "name": "+".join(results)}
+        if "supportedVersions" in first:
+            common = set.intersection(*(set(each["supportedVersions"]) for each in results.values()))
+            merged["supportedVersions"] = [each for each in first["supportedVersions"] if each in common]
+        return merged
+
+    async def _complete(self, message: Message, params: dict[str, Any]) -> Any:
+        ref = params.get("ref") or {}
+        if "name" in ref:
+            server, name = self._split(ref["name"])
+            return await self._of(server, {**message, "params": {**params, "ref": {**ref, "name": name}}})
+        return await self._of_first(message, self._sites.get(str(ref.get("uri"))))
+
+    def _split(self, name: Any) -> tuple[Server, str]:
+        server, joint, own = str(name).partition(_JOINT)
+        if not joint or server not in self._servers:
+            known = ", ".join(f"{each}{_JOINT}" for each in self._servers)
+            text = f"{name!r} is of no server; names begin with one of {known}"
+            raise RpcError({"code": _INVALID_PARAMS, "message": text})
+        return self._servers[server], own
+
+    def call(self, message: Message) -> tuple[Server, Message]:
+        """The server that has the tool, and the request with the tool's own name."""
+        params = message.get("params") or {}
+        server, name = self._split(params.get("name"))
+        return server, {**message, "params": {**params, "name": name}}
+
+    def others(self, message: Message) -> list[tuple[Server, Message]]:
+        """The server that has asked, or that works on what is cancelled; all servers for other notifications."""
+        if "method" not in message:
+            asked = self._asked.pop(str(message.get("id")), None)
+            return [] if asked is None else [(asked[0], {**message, "id": asked[1]})]
+        return [(server, message) for server in self._servers.values()]
+
+    def to_client(self, server: Server, message: Message) -> Message:
+        """The message; a request gets an id that no other server uses."""
+        if "method" in message and "id" in message:
+            number = f"{server.config.name}/{json.dumps(message['id'])}"
+            self._asked[number] = (server, message["id"])
+            return {**message, "id": number}
+        return message
+
+
+def _cursor(place: int, cursor: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([place, cursor]).encode()).decode()
+
+
+def _read_cursor(cursor: Any) -> tuple[int, str | None]:
+    if cursor is None:
+        return 0, None
+    try:
+        place, inner = json.loads(base64.urlsafe_b64decode(str(cursor)))
+        return int(place), inner
+    except (ValueError, TypeError) as error:
+        raise RpcError({"code": _INVALID_PARAMS, "message": f"{cursor!r} is no cursor of this proxy"}) from error

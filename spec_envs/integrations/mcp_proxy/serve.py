@@ -1,0 +1,129 @@
+"""Serving clients: one on standard input and output, or any number by streamable HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from spec_envs.extras import needed
+from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams, note
+from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.memory import Memory
+from spec_envs.integrations.mcp_proxy.session import Session
+
+
+def serve_stdio(config: ProxyConfig) -> None:
+    """Serve the client on standard input and output, until it is gone, or until Ctrl-C or SIGTERM.
+
+    Raises:
+        InvalidConfiguration: A server cannot be started.
+    """
+    memory = Memory(config)
+
+    async def serve() -> None:
+        session = asyncio.create_task(Session(config, StandardStreams(), memory).run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(NotImplementedError):
+                asyncio.get_running_loop().add_signal_handler(number, session.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await session
+
+    try:
+        asyncio.run(serve())
+    finally:
+        memory.close()
+
+
+def serve_http(config: ProxyConfig, host: str, port: int) -> None:
+    """Serve clients by streamable HTTP at ``http://host:port/mcp``, each with servers of its own, until Ctrl-C.
+
+    Raises:
+        DependencyNotInstalled: The extra ``mcp`` is missing.
+    """
+    with needed("`spec-envs mcp-proxy --http`", "mcp"):
+        import uvicorn
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+    memory = Memory(config)
+    door = Door(config, memory, host, port)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        note(f"serving {', '.join(each.name for each in config.servers)} at http://{host}:{port}/mcp")
+        yield
+        await door.close()
+        memory.close()  # here, since uvicorn lets a signal end the process afterwards
+
+    app = Starlette(routes=[Route("/mcp", endpoint=door)], lifespan=lifespan)
+    uvicorn.run(app, host=host, port=port, log_level="warning")
+
+
+class Door:
+    """Opens a session for each client that comes, and leads later requests to their sessions.
+
+    Clients of the protocol of 2026, which has no sessions, are told to shake hands as before.
+    """
+
+    def __init__(self, config: ProxyConfig, memory: Memory, host: str, port: int) -> None:
+        from mcp.server.transport_security import TransportSecuritySettings
+
+        self._config = config
+        self._memory = memory
+        names = [f"{name}:{port}" for name in {host, "127.0.0.1", "localhost"}]
+        self._security = TransportSecuritySettings(
+            enable_dns_rebinding_protection=True,
+            allowed_hosts=names,
+            allowed_origins=[f"http://{name}" for name in names],
+        )
+        self._transports: dict[str, Any] = {}
+        self._sessions: dict[str, asyncio.Task[None]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one HTTP request."""
+        from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+        from starlette.requests import Request
+        from starlette.responses import JSONResponse
+
+        session = Request(scope, receive).headers.get(MCP_SESSION_ID_HEADER)
+        if session is not None and session not in self._transports:
+            error = {"code": -32600, "message": "Session not found"}
+            await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 404)(scope, receive, send)
+            return
+        transport = self._transports[session] if session is not None else await self._open()
+        await transport.handle_request(scope, receive, send)
+
+    async def _open(self) -> Any:
+        from mcp.server.streamable_http import StreamableHTTPServerTransport
+
+        name = uuid.uuid4().hex
+        transport = StreamableHTTPServerTransport(mcp_session_id=name, security_settings=self._security)
+        ready = asyncio.Event()
+
+        async def run() -> None:
+            try:
+                async with transport.connect() as (received, sent):
+                    ready.set()
+                    await Session(self._config, Streams(received, sent), self._memory).run()
+            except Exception as error:
+                note(f"a session has failed: {error!r}")
+            finally:
+                ready.set()
+                self._transports.pop(name, None)
+                self._sessions.pop(name, None)
+
+        self._transports[name] = transport
+        self._sessions[name] = asyncio.create_task(run())
+        await ready.wait()
+        return transport
+
+    async def close(self) -> None:
+        """End all sessions."""
+        sessions = list(self._sessions.values())
+        for transport in list(self._transports.values()):
+            await transport.terminate()
+        await asyncio.gather(*sessions, return_exceptions=True)

@@ -1,0 +1,374 @@
+"""``spec-envs mcp-proxy`` between a client of the ``mcp`` package and real servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("mcp", reason="needs the extra mcp")
+
+from mcp import Client, MCPError
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.types import ListRootsResult, Root
+
+from spec_envs.benchmarks.cli import main
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.integrations.mcp_proxy import read_config, server_name
+from spec_envs.integrations.mcp_proxy.learn import proposal
+from tests import commands
+
+SERVER = [sys.executable, "-m", "tests.integrations.mcp_server"]
+ROOT = Path(__file__).parents[2]
+#: A call that is never made ahead of time fails the test after so long; a call that is made ends the wait at once.
+PATIENCE_S = 60.0
+
+RULES = """
+[tools.read_ticket]
+effect = "read"
+[tools.read_customer]
+effect = "read"
+[tools.clock]
+effect = "sample"
+[tools.ask_client]
+effect = "sample"
+[tools.write_note]
+touches = ["read_customer"]
+[limits]
+min_latency_s = 0
+"""
+
+
+class Bench:
+    """The files of one test, and ways to its server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "calls.log"
+        self.log.touch()
+        (folder / "rules.toml").write_text(RULES)
+
+    def lines(self) -> list[str]:
+        return self.log.read_text("utf-8").splitlines()
+
+    async def until(self, line: str, times: int = 1) -> None:
+        """Wait until the server has been called so."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.lines().count(line) < times:  # noqa: ASYNC110  (another process writes the lines)
+                await asyncio.sleep(0.01)
+
+    def plain(self) -> list[str]:
+        return SERVER
+
+    def proxied(self, *options: str, server: Sequence[str] = SERVER) -> list[str]:
+        begin = [sys.executable, "-m", "spec_envs.benchmarks.cli", "mcp-proxy", "--state", str(self.folder / "state")]
+        return [*begin, "--config", str(self.folder / "rules.toml"), *options, "--", *server]
+
+    @asynccontextmanager
+    async def client(self, command: Sequence[str], **options: Any) -> AsyncIterator[Client]:
+        start = StdioServerParameters(
+            command=command[0], args=list(command[1:]), env={"LOG": str(self.log)}, cwd=str(ROOT)
+        )
+        async with Client(stdio_client(start), **options) as client:
+            await client.list_tools()
+            yield client
+
+    def status(self) -> dict[str, Any]:
+        done = CliRunner().invoke(main, ["mcp-proxy", "status", "--state", str(self.folder / "state"), "--json", "-"])
+        assert done.exit_code == 0, done.output
+        [server] = json.loads(done.stdout)["servers"]
+        return server
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(main())  # type: ignore[arg-type]
+
+
+async def structured(client: Client, tool: str, **arguments: Any) -> Any:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result
+    return result.structured_content
+
+
+async def teach(client: Client, count: int, first: int = 0) -> None:
+    """Read tickets, and the customer of each."""
+    for number in range(first, first + count):
+        found = await structured(client, "read_ticket", ticket=f"T{number}")
+        await structured(client, "read_customer", customer=found["customer"])
+
+
+def test_the_next_read_is_made_while_the_client_thinks_and_later_sessions_know_it(bench):
+    async def main() -> None:
+        async with bench.client(bench.proxied()) as client:
+            await teach(client, 8)
+            await asyncio.sleep(1)  # lessons
+        async with bench.client(bench.proxied()) as client:
+            await structured(client, "read_ticket", ticket="T77")
+            await bench.until("read_customer C-T77")
+            found = await structured(client, "read_customer", customer="C-T77")
+            assert found == {"customer": "C-T77", "name": "name of C-T77", "note": ""}
+
+    run(main)
+    assert bench.lines().count("read_customer C-T77") == 1
+    figures = bench.status()
+    assert figures["hits"] >= 1
+    assert {"after", "then", "times"} <= figures["sequences"][0].keys()
+    assert any(each["tool"].endswith(":read_customer") and each["ready"] for each in figures["tools"])
+
+
+def test_every_answer_is_the_plain_one_and_every_write_is_made_once(bench, tmp_path):
+    async def play(client: Client) -> list[Any]:
+        seen: list[Any] = [client.server_info, client.server_capabilities, (await client.list_tools()).model_dump()]
+
+        async def call(tool: str, **arguments: Any) -> None:
+            try:
+                seen.append((await client.call_tool(tool, arguments)).model_dump())
+            except MCPError as error:
+                seen.append(error.error)
+
+        for number in range(4):
+            await call("read_ticket", ticket=f"T{number}")
+            await call("read_customer", customer=f"C-T{number}")
+            await call("clock")
+            await call("write_note", customer=f"C-T{number}", note=f"note {number}")
+            await call("read_customer", customer=f"C-T{number}")  # must see the note
+            await asyncio.sleep(0.1)  # thinks; calls are made ahead meanwhile
+        await call("read_ticket")  # an argument is missing
+        await call("no_such_tool")
+        await call("ask_client", question="q")
+        with pytest.raises(MCPError):
+            await client.read_resource("file:///none")
+        return seen
+
+    async def roots(*_: Any) -> ListRootsResult:
+        return ListRootsResult(roots=[Root(uri="file:///a"), Root(uri="file:///b")])  # type: ignore[arg-type]
+
+    async def main() -> None:
+        async with bench.client(bench.plain(), list_roots_callback=roots) as client:
+            plain = await play(client)
+        bench.log.write_text("")
+        async with bench.client(bench.proxied(), list_roots_callback=roots) as client:
+            proxied = await play(client)
+        for one, other in zip(plain, proxied, strict=True):
+            assert _without_ticks(one) == _without_ticks(other)
+        ticks = [each for each in map(_tick, proxied) if each is not None]
+        assert ticks == sorted(set(ticks))  # the clock moves, and no reading is used twice
+
+    run(main)
+    writes = [line for line in bench.lines() if line.startswith("write_note")]
+    assert writes == [f"write_note C-T{number} note {number}" for number in range(4)]
+
+
+def _tick(result: Any) -> int | None:
+    structured = result.get("structured_content") if isinstance(result, dict) else None
+    tick = (structured or {}).get("result")
+    return tick if isinstance(tick, int) else None
+
+
+def _without_ticks(result: Any) -> Any:
+    return "a tick" if _tick(result) is not None else result
+
+
+def test_a_server_that_asks_during_a_call_ahead_is_refused_and_the_client_is_not_asked(bench):
+    asked = []
+
+    async def roots(*_: Any) -> ListRootsResult:
+        asked.append(1)
+        return ListRootsResult(roots=[])
+
+    async def main() -> None:
+        # With the protocol of 2026 no server asks during a call: its answer is the question.
+        async with bench.client(bench.proxied(), list_roots_callback=roots, mode="legacy") as client:
+            async with asyncio.timeout(PATIENCE_S):
+                calls = 0
+                while bench.lines().count("ask_client which") == calls:  # until it is called ahead of time
+                    await client.call_tool("clock", {})
+                    await asyncio.sleep(0.2)
+                    result = await client.call_tool("ask_client", {"question": "which"})
+                    assert result.content[0].text == "which: 0 roots"  # type: ignore[union-attr]
+                    calls += 1
+            assert len(asked) == calls
+
+    run(main)
+
+
+def test_a_server_that_has_died_is_started_again(bench):
+    async def main() -> None:
+        async with bench.client(bench.proxied()) as client:
+            await structured(client, "write_note", customer="C", note="lost with the process")
+            with pytest.raises(MCPError, match="has ended"):
+                await client.call_tool("die", {})
+            assert (await structured(client, "read_customer", customer="C"))["note"] == ""
+            await structured(client, "read_ticket", ticket="T1")
+
+    run(main)
+
+
+def test_private_arguments_and_with_no_learn_anything_at_all_stay_out_of_the_file(bench):
+    rules = bench.folder / "rules.toml"
+    rules.write_text(RULES.replace('[tools.read_ticket]\neffect = "read"', "[tools.read_ticket]\nprivate = true"))
+
+    async def main(*options: str) -> None:
+        async with bench.client(bench.proxied(*options)) as client:
+            await teach(client, 3)
+            await structured(client, "write_note", customer="C-open", note="open")
+            await asyncio.sleep(0.5)
+
+    run(main)
+    [file] = (bench.folder / "state").glob("*.json")
+    assert "C-open" in file.read_text()
+    assert "read_ticket" in file.read_text()
+    assert not any(f'\\"T{number}' in file.read_text() or f'"T{number}' in file.read_text() for number in range(3))
+    file.unlink()
+    run(lambda: main("--no-learn"))
+    [file] = (bench.folder / "state").glob("*.json")
+    assert "C-open" not in file.read_text()
+    assert bench.status()["calls"] == 7
+
+
+def test_several_servers_are_joined(bench, tmp_path):
+    tables = "".join(f"[servers.{name}]\ncommand = {json.dumps(SERVER)}\n" for name in ("one", "two"))
+    (bench.folder / "rules.toml").write_text(tables + RULES)
+
+    async def main() -> None:
+        async with bench.client(bench.proxied()[: -len(SERVER) - 1]) as client:
+            names = [tool.name for tool in (await client.list_tools()).tools]
+            assert len(names) == 12 and {"one__clock", "two__clock"} <= set(names)
+            await structured(client, "one__write_note", customer="C", note="here")
+            assert (await structured(client, "one__read_customer", customer="C"))["note"] == "here"
+            assert (await structured(client, "two__read_customer", customer="C"))["note"] == ""
+            with pytest.raises(MCPError, match="names begin with one of one__, two__"):
+                await client.call_tool("clock", {})
+
+    run(main)
+
+
+def test_clients_by_http_have_servers_of_their_own(bench):
+    async def main() -> None:
+        port = free_port()
+        process = await asyncio.create_subprocess_exec(
+            *bench.proxied("--http", str(port)), cwd=ROOT, env=os.environ | {"LOG": str(bench.log)}
+        )
+        try:
+            address = f"http://127.0.0.1:{port}/mcp"
+            await reachable(port)
+            async with Client(address) as one, Client(address) as two:
+                await structured(one, "write_note", customer="C", note="of one")
+                assert (await structured(one, "read_customer", customer="C"))["note"] == "of one"
+                assert (await structured(two, "read_customer", customer="C"))["note"] == ""
+        finally:
+            process.terminate()
+            await process.wait()
+
+    run(main)
+    assert bench.status()["calls"] == 3
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def reachable(port: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                return
+
+
+def test_a_command_that_cannot_be_started_is_named(bench):
+    begin = bench.proxied(server=["no-such-program", "x"])
+    done = commands.run(*begin, cwd=ROOT)
+    assert done.returncode == 2
+    assert "no-such-program x" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[tools.x]\neffect = 'reads'", "effect must be one of"),
+        ("[tools.x]\nttl = 3", "ttl is unknown; known are"),
+        ("[limits]\nk = 0", "limits: k must be"),
+        ("[servers.a]\nenv = {}", "needs either a command or a url"),
+        ("[servers.'a:b']\ncommand = 'x'", "hold a colon"),
+        ("[tool.x]\n", "tool is unknown"),
+        ("= 3", "is not TOML"),
+    ],
+    ids=["effect", "option", "limit", "server", "name", "table", "syntax"],
+)
+def test_a_wrong_file_says_where_and_what_is_right(tmp_path, text, message):
+    (tmp_path / "proxy.toml").write_text(text)
+    with pytest.raises(InvalidConfiguration, match=message):
+        read_config(tmp_path / "proxy.toml")
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("npx -y @modelcontextprotocol/server-filesystem /tmp", "server-filesystem"),
+        ("npx -y @modelcontextprotocol/server-memory@latest", "server-memory"),
+        ("uvx mcp-server-git --repository .", "mcp-server-git"),
+        ("python -m mcp_server_time", "mcp_server_time"),
+        ("/usr/bin/env node build/index.js", "index"),
+        ("docker run -i --rm mcp/fetch", "fetch"),
+        ("./my-server.py", "my-server"),
+    ],
+    ids=lambda text: text.split()[-1].strip("./@").replace("/", "-"),
+)
+def test_a_server_is_named_after_its_package_or_program(command, name):
+    assert server_name(command.split()) == name
+
+
+def test_rules_are_proposed_from_recorded_traffic(bench):
+    record = bench.folder / "traffic.jsonl"
+
+    async def main() -> None:
+        async with bench.client(bench.proxied("--record", str(record))) as client:
+            for _ in range(3):
+                await structured(client, "read_customer", customer="C")
+                await structured(client, "clock")
+            await structured(client, "write_note", customer="C", note="n")
+            await structured(client, "read_customer", customer="C")
+
+    run(main)
+    text = proposal([record])
+    (bench.folder / "proposed.toml").write_text(text)
+    rules = read_config(bench.folder / "proposed.toml")["rules"]
+    assert {name: rule.effect.value for name, rule in rules.items()} == {
+        "read_customer": "read",
+        "clock": "sample",
+        "read_ticket": "sample",
+        "ask_client": "sample",
+    }
+    assert '# touches = ["read_customer"]' in text
+    other = bench.folder / "other.jsonl"
+    other.write_text("{}\n")
+    with pytest.raises(InvalidConfiguration, match="line 1 is no recorded message"):
+        proposal([other])
+
+
+@pytest.mark.parametrize("client", ["claude-code", "codex", "cursor", "vscode"])
+def test_what_to_add_to_the_settings_of_a_client(client):
+    done = CliRunner().invoke(main, ["mcp-proxy", "config", client, "--", "npx", "-y", "server-x", "--flag"])
+    assert done.exit_code == 0
+    assert "server-x" in done.stdout and '"--flag"' in done.stdout and '"mcp-proxy"' in done.stdout
