@@ -74,7 +74,7 @@ class Session:
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
         self._agent = options.agent()
-        self._ledger = Ledger(Trace(options.max_trace_events))
+        self._ledger = Ledger(Trace.of(env.unwrapped, options.max_trace_events))
         limits = self._limits = options.limits_for(handlers)
         quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
@@ -433,6 +433,7 @@ class Session:
     def reset_result(self, transition: Transition) -> tuple[Any, dict[str, Any]]:
         """Return what ``reset`` returns."""
         self.pacing.end_reset(is_leftover=not self.driver.is_idle)
+        self.trace.add_observation(self.driver.now(), transition.observation)
         return transition.observation, self.info_of(transition)
 
     def info_of(self, transition: Transition) -> dict[str, Any]:
