@@ -8,7 +8,7 @@ from mcp.types import ToolAnnotations
 try:
     from mcp.server.mcpserver import MCPServer
 except ImportError:  # mcp 1, which versions of openai-agents for openai 2 may bring
-    from mcp.server.fastmcp import FastMCP as MCPServer  # type: ignore[no-redef, import-not-found, unused-ignore]
+    from mcp.server.fastmcp import FastMCP as MCPServer  # type: ignore
 
 READ_ONLY = ToolAnnotations.model_validate({"readOnlyHint": True})
 
