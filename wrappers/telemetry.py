@@ -20,22 +20,34 @@ in the tree), and ``spec_envs.outcome``: ``committed`` for the branch that the e
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, Protocol
 
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.extras import needed
+from spec_envs.handling import Handler, declared
 from spec_envs.wrappers.speculation.trace import TraceEvent
+from spec_envs.wrappers.speculation.transitions import AnyEnv
 
-if TYPE_CHECKING:
-    from opentelemetry.trace import Span, TracerProvider
+__all__ = ["TracerProvider"]
 
 _log = logging.getLogger(__name__)
+Arguments = ParamSpec("Arguments")
 #: Handlers that are tools by their names; others are by their effects.
 _TOOLS = frozenset({"tool", "fetch", "measure"})
 _ENDS = {"stopped": "cancelled", "failed": "failed"}
+#: So many calls may wait for their outcome, which of older ones is "wasted"; and so many can be linked to.
+_MOST = 10_000
+
+
+class TracerProvider(Protocol):
+    """What ``otel`` may be: a tracer provider of OpenTelemetry."""
+
+    def get_tracer(self, instrumenting_module_name: str, /, *_: Any, **__: Any) -> Any:
+        """Return a tracer."""
 
 
 class Spans:
@@ -56,26 +68,25 @@ class Spans:
         if otel is not True and not callable(getattr(otel, "get_tracer", None)):
             raise InvalidConfiguration(f"otel must be True, False or a TracerProvider, not {otel!r}")
         self._api = trace
-        self._tracer = trace.get_tracer("spec_envs", tracer_provider=None if isinstance(otel, bool) else otel)
+        provider: Any = None if otel is True else otel
+        self._tracer = trace.get_tracer("spec_envs", tracer_provider=provider)
         self._agent = agent
         self._epoch_ns: int | None = None
-        self._episode: Span | None = None
-        self._moved_at = 0.0
-        self._calls: dict[int, Span] = {}
-        self._ended: dict[int, tuple[float, str]] = {}
-        self._contexts: dict[int, Any] = {}
+        self._episode: Any = None
+        self._contexts: dict[int | None, Any] = {}
+        self._calls: dict[int | None, Any] = {}
+        self._ended: dict[int | None, float] = {}
 
-    def begin(self, now: float, **attributes: Any) -> None:
+    def begin(self, now: float) -> None:
         """An episode begins, inside of the caller's current span; the one before ends."""
         self.end(now)
-        about = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": self._agent, **attributes}
-        self._episode = self._span(f"invoke_agent {self._agent}", now, about, context=None)
-        self._moved_at = now
+        about = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": self._agent}
+        self._episode = self._span(f"invoke_agent {self._agent}", now, about)
 
     def end(self, now: float) -> None:
         """The episode ends: what it has not used by now was in vain."""
-        for number, (ended_at, outcome) in list(self._ended.items()):
-            self._close(number, ended_at, outcome)
+        for number in list(self._ended):
+            self.settle(number, "wasted")
         if self._episode is not None:
             self._episode.end(self._ns(now))
         self._episode = None
@@ -84,11 +95,15 @@ class Spans:
         """Nothing more comes."""
         self.end(now)
         for number in list(self._calls):
-            self._close(number, now, "cancelled")
+            self._ended[number] = now
+            self.settle(number, "cancelled")
 
     def started(self, now: float, number: int, name: str, attributes: Mapping[str, Any]) -> None:
         """Call ``number`` begins."""
-        self._calls[number] = self._span(name, now, attributes)
+        span = self._calls[number] = self._span(name, now, attributes)
+        self._contexts[number] = span.get_span_context()
+        if len(self._contexts) > _MOST:
+            del self._contexts[next(iter(self._contexts))]
 
     def ended(self, now: float, number: int, outcome: str, attributes: Mapping[str, Any], error: str | None) -> None:
         """Call ``number`` has ended; ``outcome`` is ``wasted`` where it may still become ``committed``."""
@@ -99,41 +114,40 @@ class Spans:
         if error is not None:
             span.set_attribute("error.type", error.partition("(")[0])
             span.set_status(self._api.StatusCode.ERROR, error)
+        self._ended[number] = now
         if outcome == "wasted":
-            self._ended[number] = now, outcome
+            if len(self._ended) > _MOST:
+                self.settle(next(iter(self._ended)), outcome)
         else:
-            self._close(number, now, outcome)
+            self.settle(number, outcome)
 
-    def committed(self, now: float, number: int | None, handler: str, attributes: Mapping[str, Any]) -> None:
-        """The response of call ``number`` is final; ``None``: a response that came from elsewhere."""
-        links = self._links(number)
-        self._span(f"commit {handler}", self._moved_at, attributes, links).end(self._ns(now))
-        self._moved_at = now
+    def commit(
+        self, name: str, since: float, now: float, attributes: Mapping[str, Any], links: Sequence[Any] = ()
+    ) -> None:
+        """From ``since`` to ``now`` the episode waited for a response, which is final."""
+        self._span(f"commit {name}", since, attributes, links).end(self._ns(now))
+
+    def discard(self, name: str, now: float, links: Sequence[Any] = ()) -> None:
+        """A branch was given up; another one may still use the response of its call."""
+        self._span(f"discard {name}", now, {}, links).end(self._ns(now))
+
+    def links_to(self, number: int | None) -> list[Any]:
+        """Return the link to call ``number``, in a list, unless the call is long gone."""
+        found = self._contexts.get(number)
+        return [] if found is None else [self._api.Link(found)]
+
+    def settle(self, number: int | None, outcome: str) -> None:
+        """It is known what became of call ``number``, if it has ended and this was not known before."""
         if number in self._ended:
-            self._close(number, self._ended[number][0], "committed")
-
-    def discarded(self, now: float, number: int, handler: str, *, for_good: bool) -> None:
-        """Call ``number`` was given up; ``for_good``: nothing else can still use its response."""
-        self._span(f"discard {handler}", now, {}, self._links(number)).end(self._ns(now))
-        if for_good and number in self._ended:
-            self._close(number, *self._ended[number])
-
-    def _close(self, number: int, ended_at: float, outcome: str) -> None:
-        self._ended.pop(number, None)
-        span = self._calls.pop(number, None)
-        if span is not None:
+            span, ended_at = self._calls.pop(number), self._ended.pop(number)
             span.set_attribute("spec_envs.outcome", outcome)
             span.end(self._ns(ended_at))
 
-    def _links(self, number: int | None) -> list[Any]:
-        span = None if number is None else self._calls.get(number)
-        return [] if span is None else [self._api.Link(span.get_span_context())]
-
-    def _span(self, name: str, now: float, attributes: Mapping[str, Any], links: Any = (), context: Any = ...) -> Span:
-        if context is ...:
-            context = None if self._episode is None else self._api.set_span_in_context(self._episode)
+    def _span(self, name: str, now: float, attributes: Mapping[str, Any], links: Sequence[Any] = ()) -> Any:
+        context = None if self._episode is None else self._api.set_span_in_context(self._episode)
         known = {key: value for key, value in attributes.items() if value is not None}
-        return self._tracer.start_span(name, context, attributes=known, links=links, start_time=self._ns(now))
+        kind = self._api.SpanKind.CLIENT if "gen_ai.request.model" in known else self._api.SpanKind.INTERNAL
+        return self._tracer.start_span(name, context, kind, known, links, self._ns(now))
 
     def _ns(self, now: float) -> int:
         """The wall clock's time, in nanoseconds, of ``now`` on the runtime's clock."""
@@ -142,45 +156,45 @@ class Spans:
         return self._epoch_ns + round(now * 1e9)
 
 
+def harmless(method: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """``method``, but what fails in it does not hinder the episode: it is logged, with its traceback at level DEBUG."""
+
+    @functools.wraps(method)
+    def call(*args: Arguments.args, **options: Arguments.kwargs) -> None:
+        try:
+            method(*args, **options)
+        except Exception as error:
+            _log.warning("OpenTelemetry failed, and the episode goes on: %r", error)
+            _log.debug("", exc_info=True)
+
+    return call
+
+
 class EpisodeSpans:
     """Makes spans from the events of a trace.
 
     Args:
         otel: As for ``Spans``.
-        env: The name of the environment.
-        agent: The name of the agent.
-        model_of: The name of the model that a handler prompts, if it prompts one.
+        env: The environment.
+        handler: Gives the handler of a name.
     """
 
-    def __init__(
-        self, otel: bool | TracerProvider, env: str, agent: str, model_of: Callable[[str], str | None]
-    ) -> None:
-        self._spans = Spans(otel, agent)
-        self._env = env
-        self._model_of = model_of
-        self._is_told = False
+    def __init__(self, otel: bool | TracerProvider, env: AnyEnv, handler: Callable[[str], Handler]) -> None:
+        self._env = type(env.unwrapped).__name__ if env.spec is None else env.spec.id
+        self._spans = Spans(otel, self._env)
+        self._handler = handler
+        self._moved_at = 0.0
 
+    @harmless
     def take(self, event: TraceEvent) -> None:
-        """Send what ``event`` says. What fails here must not hinder the episode: it is logged, once."""
+        """Send what ``event`` says."""
         handle = getattr(self, f"_{event.kind}", None)
-        try:
-            if handle is not None:
-                handle(event)
-        except Exception:
-            if not self._is_told:
-                _log.warning("OpenTelemetry failed, and the episode goes on; this is told once", exc_info=True)
-            self._is_told = True
-
-    def end(self, now: float) -> None:
-        """The episode has ended."""
-        self.take(TraceEvent(now, "over", ""))
-
-    def close(self, now: float) -> None:
-        """Nothing more comes."""
-        self.take(TraceEvent(now, "closed", ""))
+        if handle is not None:
+            handle(event)
 
     def _reset(self, event: TraceEvent) -> None:
-        self._spans.begin(event.time_s, **{"spec_envs.env": self._env})
+        self._spans.begin(event.time_s)
+        self._moved_at = event.time_s
 
     def _over(self, event: TraceEvent) -> None:
         self._spans.end(event.time_s)
@@ -215,17 +229,26 @@ class EpisodeSpans:
 
     def _commit(self, event: TraceEvent) -> None:
         about = {"spec_envs.outcome": event.outcome, "spec_envs.node": event.node, "spec_envs.rank": event.rank}
-        self._spans.committed(event.time_s, event.call, event.handler, about)
+        links = self._spans.links_to(event.call)
+        self._spans.commit(event.handler, self._moved_at, event.time_s, about, links)
+        self._spans.settle(event.call, "committed")
+        self._moved_at = event.time_s
 
     def _discard(self, event: TraceEvent) -> None:
-        if event.call is not None:
-            self._spans.discarded(event.time_s, event.call, event.handler, for_good=event.effect != "read")
+        self._spans.discard(event.handler, event.time_s, self._spans.links_to(event.call))
 
     def _kind_of(self, handler: str, effect: str | None) -> tuple[str, dict[str, Any]]:
         """The name of a call's span, and its attributes by the conventions."""
-        model = self._model_of(handler)
+        try:
+            model = declared(self._handler(handler), "model_name")
+        except UnknownHandler:  # a step of an environment that does not ask
+            model = None
         if model is not None:
-            return f"chat {model}", {"gen_ai.operation.name": "chat", "gen_ai.request.model": model}
+            return f"chat {model}", {
+                "gen_ai.operation.name": "chat",
+                "gen_ai.provider.name": "openai",  # the protocol, whoever serves it
+                "gen_ai.request.model": model,
+            }
         if handler in _TOOLS or effect in ("read", "write"):
             return f"execute_tool {handler}", {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": handler}
         return f"call {handler}", {}

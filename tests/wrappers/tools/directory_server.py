@@ -8,7 +8,7 @@ from mcp.types import ToolAnnotations
 try:
     from mcp.server.mcpserver import MCPServer
 except ImportError:  # mcp 1, which versions of openai-agents for openai 2 may bring
-    from mcp.server.fastmcp import FastMCP as MCPServer  # type: ignore
+    from mcp.server.fastmcp import FastMCP as MCPServer  # type: ignore[attr-defined, import-not-found, no-redef, unused-ignore]
 
 READ_ONLY = ToolAnnotations.model_validate({"readOnlyHint": True})
 
