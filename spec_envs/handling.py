@@ -338,7 +338,7 @@ class _Adapted:
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
         self.greatest_usage = declared(origin, "greatest_usage")
-        for name in ("effect", "max_inflight"):
+        for name in ("effect", "max_inflight", "model_name"):
             if (value := getattr(origin, name, None)) is not None:
                 setattr(self, name, value)
 

@@ -68,6 +68,8 @@ EXAMPLES = [
     ("langchain_core,langgraph,langchain_openai,starlette", "examples", "tools_langgraph.py"),
 ]
 PROGRAMS = [
+    ("opentelemetry", "otel", CHESS + "from spec_envs.wrappers import *; SpeculativeWrapper(env, otel=True)"),
+    ("opentelemetry", "otel", "from spec_envs.wrappers import *; SpeculativeTools({}, 0, otel=True)"),
     ("cairosvg", "render", CHESS + "env.reset(); env.render()"),
     ("matplotlib", "plot", TUNING.format("render_mode='rgb_array'") + "env.reset(); env.render()"),
     ("sklearn", "tuning", "import numpy; from spec_envs.agents.tuning.gaussian_process import _Model; _Model(0, 0)"),

@@ -103,7 +103,7 @@ class ChatModel(MadeAnew, Closing):
             )
         if base_url is not None and not _is_url(base_url):
             raise InvalidConfiguration(f"base_url must be like http://localhost:8000/v1, not {_public(base_url)!r}")
-        self.name = name
+        self.name = self.model_name = name
         self.base_url = base_url
         self._prices = prices
         self._key_variable = key_variable

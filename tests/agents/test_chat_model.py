@@ -293,7 +293,7 @@ class TestFaults:
                 await model.aclose()
 
         assert asyncio.run(ask(Fault(status=429, retry_after_s=0.01), Fault(status=500, retry_after_s=0.01))) == TEXT
-        with pytest.raises(HandlerFailed, match="Connection error"):
+        with pytest.raises(HandlerFailed, match=r"Connection error|peer closed connection"):
             asyncio.run(ask(Fault(drop_after=3)))
 
     def test_and_given_up_after_so_many_retries(self, server, script):
@@ -315,7 +315,7 @@ class TestFaults:
         server.fail_next(Fault(stall_after=REASONING + 2))
         token = CancelToken()
         with ChatModel("m", base_url=server.base_url, timeout_s=1.0) as model:
-            with pytest.raises(HandlerFailed, match="timed out"):
+            with pytest.raises(HandlerFailed, match="timed out|ReadTimeout"):
                 model(asking(), token)
         assert spent(token).tokens_out == REASONING + 2
 
@@ -327,7 +327,7 @@ class TestFaults:
     def test_a_dropped_connection_is_an_error_and_is_charged_for_what_came(self, server, script, model):
         server.fail_next(Fault(drop_after=3))
         token = CancelToken()
-        with pytest.raises(HandlerFailed, match="Connection error"):
+        with pytest.raises(HandlerFailed, match=r"Connection error|peer closed connection"):
             model(asking(), token)
         assert spent(token).tokens_out == 3
 

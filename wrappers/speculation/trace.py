@@ -92,6 +92,7 @@ class Trace:
         self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
         self._num_played = 0
         self._file: IO[str] | None = None
+        self._listener: Callable[[TraceEvent], None] | None = None
 
     @classmethod
     def of(cls, env: AnyEnv, max_events: int) -> Trace:
@@ -200,6 +201,17 @@ class Trace:
         self._events.append(fields)
         if self._file is not None:
             self._file.write(_line(TraceEvent(*fields)))
+        if self._listener is not None:
+            self._listener(TraceEvent(*fields))
+
+    def listen(self, listener: Callable[[TraceEvent], None]) -> None:
+        """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
+        self._listener = listener
+
+    def tell_end(self, time_s: float, kind: str = "over") -> None:
+        """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
+        if self._listener is not None:
+            self._listener(TraceEvent(time_s, kind, ""))
 
     def stream(self, path: str | Path | None) -> None:
         """Write every event from now on to ``path`` at once, as ``to_jsonl`` does; ``None`` ends that.
