@@ -199,7 +199,7 @@ def test_a_server_that_asks_during_a_call_ahead_is_refused_and_the_client_is_not
                     await client.call_tool("clock", {})
                     await asyncio.sleep(0.2)
                     result = await client.call_tool("ask_client", {"question": "which"})
-                    assert result.content[0].text == "which: 0 roots"  # type: ignore[union-attr]
+                    assert result.content[0].text == "which: 0 roots"
                     calls += 1
             assert len(asked) == calls
 

@@ -36,12 +36,15 @@ class Routes(Protocol):
         Raises:
             RpcError: No server has such a tool.
         """
+        ...
 
     def others(self, message: Message) -> list[tuple[Server, Message]]:
         """Where a notification, or a response to a server's request, goes."""
+        ...
 
     def to_client(self, server: Server, message: Message) -> Message:
         """A message of a server as the client may have it."""
+        ...
 
 
 def route_of(servers: Sequence[Server], see: See) -> Routes:
