@@ -29,7 +29,7 @@ PYTEST = ("pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.130")
 CHATS = ("agents/test_chat_model.py", "agents/test_chat_guesser.py", "benchmarks/test_serving.py")
 AGENTS = ("wrappers/tools/test_openai_agents.py",)
 ENVIRONMENTS = ("chess/test_env.py", "retail/test_shop.py", "search/test_http_backend.py", "test_spaces.py")
-ADAPTERS = tuple(f"wrappers/tools/test_{name}.py" for name in ("openai_agents", "mcp", "langgraph", "blocking"))
+ADAPTERS = tuple(f"wrappers/tools/test_{name}.py" for name in ("mcp", "langgraph", "blocking"))
 
 
 def oldest(*extras: str) -> tuple[str, ...]:
@@ -42,13 +42,9 @@ def oldest(*extras: str) -> tuple[str, ...]:
 DEPENDENCIES = {
     "openai 2": ("servers,openai-agents", ("openai<3",), (*CHATS, *AGENTS)),
     "openai 3": ("servers,openai-agents", ("openai>=3",), (*CHATS, *AGENTS)),
-    "mcp 1": ("servers,openai-agents", ("mcp<2",), AGENTS),
+    "mcp 1": ("servers,openai-agents", ("mcp<2", *oldest("openai-agents")), AGENTS),
     "oldest": ("servers,otel", (*oldest(), *oldest("servers", "otel")), (*CHATS, *ENVIRONMENTS)),
-    "oldest adapters": (
-        "servers,openai-agents,mcp,langgraph",
-        (*oldest("mcp", "openai-agents", "langgraph"), "langchain-openai>=1"),
-        ADAPTERS,
-    ),
+    "oldest adapters": ("servers,mcp,langgraph", (*oldest("mcp", "langgraph"), "langchain-openai>=1"), ADAPTERS),
 }
 #: What resolves beside us, with which of our extras.
 OTHERS = {
