@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check conformance docs clean
+.PHONY: help demo test check conformance docs page clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -19,6 +19,7 @@ demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapp
 
 test: $(VENV)/.installed-test ## Run the tests; installs Debian's chess engines, sysbench, libcairo2 and chromium first, where it can
 	@scripts/system-packages
+	@scripts/node-packages
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not docs"
 
 check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and examples
@@ -42,8 +43,11 @@ docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs
 	$(BIN)/python scripts/api_page.py
 	$(BIN)/python scripts/design_picture.py
 
+page: ## Build the page of traces and reports (spec_envs/pages/built) anew; needs npm
+	cd frontend && npm ci --no-audit --no-fund && npm run build
+
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) frontend/node_modules build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a changed pyproject.toml installs again.

@@ -221,6 +221,28 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
     run(PlanSettings(**settings), traces, json_file)
 
 
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=options.FILE)
+@click.option(
+    "--out", type=options.OutputFile(), default="trace.html", show_default=True, help="Page to write (-: stdout)."
+)
+@click.option("--follow", is_flag=True, help="Show a running program live; FILE is what its `Trace.stream` writes.")
+def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
+    """Make a page of traces that opens from disk: timelines of what was called when, why, and what came of it.
+
+    FILES are written by `Trace.to_jsonl`.
+    """
+    from spec_envs.benchmarks import trace as traces
+
+    if not follow:
+        traces.run(files, out)
+        return
+    first, *others = files
+    if others:
+        raise InvalidConfiguration(f"--follow takes one file, not {len(files)}")
+    traces.follow(first)
+
+
 for command in (bench, serve_model, shop, wiki):
     main.add_command(command)
 

@@ -67,12 +67,12 @@ def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_i
             plain = play(env, lambda seen: player.policy(seen, CancelToken()), on_step=board.start("plain"))
         with speculative_env(record, settings, bench.guesser(record), runtime_of("wall")) as wrapped:
             ahead = play(wrapped, wrapped.act, on_step=board.start("speculative"))
-    wrapped.trace.to_chrome(out / "demo.trace.json")
+    wrapped.trace.to_html(out / "demo.html", "A game of chess, played ahead")
     wrapped.trace.to_jsonl(out / "demo.jsonl")
     same = moves_of(plain) == moves_of(ahead) == record.moves[:plies]
     _conclude(screen, board.elapsed, sequential_seconds(record, settings), wrapped.statistics, same)
     screen.print(
-        f"\nWritten: {out / 'demo.trace.json'}: open it at https://ui.perfetto.dev; calls are bars, commits are marks"
+        f"\nWritten: {out / 'demo.html'}: the timeline of the game; open it in a browser"
         f"\n         {out / 'demo.jsonl'}: the same events, one per line",
         soft_wrap=True,
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import gymnasium as gym
 
-from spec_envs.agents.llm.prices import PRICES
+from spec_envs.agents.llm.prices import ListPrice
 from spec_envs.benchmarks.options import Clock
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
@@ -141,7 +141,7 @@ class _PricedThreads(ThreadRuntime):
 
 
 def _with_price(usage: Usage) -> Usage:
-    return PRICES["gpt-5"].usage(usage.tokens_in, usage.tokens_out)
+    return ListPrice("gpt-5").usage(usage.tokens_in, usage.tokens_out)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

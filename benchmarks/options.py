@@ -37,7 +37,7 @@ def setting(
     gt: float | None = None,
     le: float | None = None,
     default_text: str | None = None,
-    type: click.ParamType[Any] | None = None,
+    type: "click.ParamType[Any] | None" = None,  # as text: click had no generic types before 8.4
     required: bool = False,
 ) -> Any:
     """A field of a ``Settings`` class, and an option of the command that is given these settings.
@@ -244,7 +244,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Com
     )
 
 
-def _type_of(hint: Any, bounds: Mapping[str, Any]) -> click.ParamType[Any]:
+def _type_of(hint: Any, bounds: Mapping[str, Any]) -> "click.ParamType[Any]":
     if choices := _choices_of(hint):
         return click.Choice(choices)
     least = bounds["ge"] if bounds["gt"] is None else bounds["gt"]

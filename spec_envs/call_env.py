@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.brief import brief
 from spec_envs.calls import Call
 from spec_envs.checks import integer_or_none
 from spec_envs.closing import closed
@@ -68,6 +69,13 @@ class CallEnv(gym.Env[ObsType, ActType]):
 
     #: Attributes that are never changed in place, so that a fork may share them.
     shared_on_fork: ClassVar[frozenset[str]] = frozenset()
+    #: How a page of a trace shows an episode: "transcript", "chess", "dialogue" or "curve".
+    trace_view: str = "transcript"
+
+    @staticmethod
+    def brief(value: Any) -> str:
+        """A query, a response or an observation as one short text, for traces."""
+        return brief(value)
 
     def __init__(self, handlers: Mapping[str, Handler], *, owned: Iterable[str] = ()) -> None:
         owned = tuple(owned)

@@ -9,7 +9,6 @@ from gymnasium.error import DependencyNotInstalled
 
 #: The packages of each extra, as in pyproject.toml.
 PACKAGES = {
-    "cache": ("diskcache",),
     "plot": ("matplotlib",),
     "render": ("cairosvg",),
     "servers": ("starlette", "uvicorn"),
@@ -18,10 +17,11 @@ PACKAGES = {
     "langgraph": ("langgraph",),
     "sb3": ("stable-baselines3",),
     "tuning": ("scikit-learn",),
+    "otel": ("opentelemetry-api",),
     "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),
 }
 #: The modules of packages whose names differ.
-_MODULES = {"openai-agents": "agents", "scikit-learn": "sklearn"}
+_MODULES = {"openai-agents": "agents", "opentelemetry-api": "opentelemetry.trace", "scikit-learn": "sklearn"}
 
 
 def require(what: str, *extras: str) -> None:

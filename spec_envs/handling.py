@@ -42,22 +42,38 @@ class Handler(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Usage:
-    """The cost of a call: tokens read, tokens written, and money (in the currency of your price table)."""
+    """The cost of a call: tokens read, tokens written, and money (US dollars, or the currency of your own prices).
+
+    ``unpriced`` are those of the tokens whose price is unknown: ``money`` lacks what they cost.
+    """
 
     tokens_in: float = 0
     tokens_out: float = 0
     money: float = 0.0
+    unpriced: float = 0
 
     @property
     def tokens(self) -> float:
         """Tokens read and written."""
         return self.tokens_in + self.tokens_out
 
+    @property
+    def money_text(self) -> str:
+        """What the money is, for people to read; it says so where the price of tokens is unknown."""
+        unknown = f"the unknown price of {self.unpriced:,.0f} tokens" if self.unpriced else ""
+        known = f"{self.money:.4g}" if self.money or not unknown else ""
+        return " and ".join(filter(None, (known, unknown)))
+
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.tokens_in + other.tokens_in, self.tokens_out + other.tokens_out, self.money + other.money)
+        return Usage(
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.money + other.money,
+            self.unpriced + other.unpriced,
+        )
 
     def __mul__(self, share: float) -> Usage:
-        return Usage(self.tokens_in * share, self.tokens_out * share, self.money * share)
+        return Usage(self.tokens_in * share, self.tokens_out * share, self.money * share, self.unpriced * share)
 
     def __bool__(self) -> bool:
         return bool(self.tokens_in or self.tokens_out or self.money)
@@ -327,7 +343,7 @@ class _Adapted:
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
         self.greatest_usage = declared(origin, "greatest_usage")
-        for name in ("effect", "max_inflight"):
+        for name in ("effect", "max_inflight", "model_name"):
             if (value := getattr(origin, name, None)) is not None:
                 setattr(self, name, value)
 

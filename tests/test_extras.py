@@ -68,7 +68,8 @@ EXAMPLES = [
     ("langchain_core,langgraph,langchain_openai,starlette", "examples", "tools_langgraph.py"),
 ]
 PROGRAMS = [
-    ("diskcache", "cache", "from spec_envs.wrappers.cache import cached; cached(len, 'folder')('x')"),
+    ("opentelemetry", "otel", CHESS + "from spec_envs.wrappers import *; SpeculativeWrapper(env, otel=True)"),
+    ("opentelemetry", "otel", "from spec_envs.wrappers import *; SpeculativeTools({}, 0, otel=True)"),
     ("cairosvg", "render", CHESS + "env.reset(); env.render()"),
     ("matplotlib", "plot", TUNING.format("render_mode='rgb_array'") + "env.reset(); env.render()"),
     ("sklearn", "tuning", "import numpy; from spec_envs.agents.tuning.gaussian_process import _Model; _Model(0, 0)"),
@@ -135,5 +136,5 @@ def test_the_extras_are_those_of_the_project():
 
 
 def test_a_bug_of_this_package_is_not_taken_for_a_missing_extra():
-    with pytest.raises(ImportError, match="nothing_such"), needed("a test", "cache"):
+    with pytest.raises(ImportError, match="nothing_such"), needed("a test", "plot"):
         from spec_envs.calls import nothing_such  # type: ignore[attr-defined]  # noqa: F401

@@ -29,6 +29,7 @@ from spec_envs.wrappers.speculation.transitions import (
     stepping,
 )
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.telemetry import TracerProvider
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -102,6 +103,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         max_trace_events: int = 100_000,
         guard: bool | None = None,
         estimates: Estimates | str | os.PathLike[str] | None = None,
+        otel: bool | TracerProvider = False,
     ) -> None:
         self._runtime = AsyncioRuntime()
         options = SessionOptions(
@@ -119,6 +121,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             max_trace_events=max_trace_events,
             guard=guard,
             estimates=estimates,
+            otel=otel,
         )
         self._session = Session(env, options, type(self).__name__, on_forks=True)
         self.action_space, self.observation_space = env.action_space, env.observation_space
@@ -221,6 +224,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             self._session.closed = True
             self._session.driver.close()
             self._session.keep()
+            self.trace.tell_end(self._session.driver.now(), "closed")
         try:
             await self._runtime.ended()
         finally:

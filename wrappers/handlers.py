@@ -76,7 +76,7 @@ class DecoratedHandler:
         self._handler = functools.partial(_awaited, handler) if is_async(around) and not self.is_async else handler
         self.unpriced = unpriced_model(inner)
         self.greatest_usage: Callable[[Any], Usage | None] | None = declared(inner, "greatest_usage")
-        for name in ("effect", "max_inflight"):
+        for name in ("effect", "max_inflight", "model_name"):
             if (value := getattr(inner, name, None)) is not None:
                 setattr(self, name, value)
 

@@ -25,6 +25,7 @@ from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import Method, Transition, resetting, stepping
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.telemetry import TracerProvider
 
 ObsType = TypeVar("ObsType")
 ActType = TypeVar("ActType")
@@ -75,6 +76,8 @@ class SpeculativeWrapper(
         estimates: What is known of handlers and guessers, where several wrappers are to share it; or the path of a file
             in which what is known of handlers is kept: it is read here, if it is there, and written by ``close``.
             Without it, a later wrapper of the same policy in this process knows the handlers already.
+        otel: Send episodes, calls, commits and discards to OpenTelemetry, as ``spec_envs.wrappers.telemetry`` says:
+            ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
 
     Info:
         ``info["speculation"]`` is a dict with what speculation did in this step, the policy's decision included:
@@ -107,6 +110,7 @@ class SpeculativeWrapper(
         max_trace_events: int = 100_000,
         guard: bool | None = None,
         estimates: Estimates | str | os.PathLike[str] | None = None,
+        otel: bool | TracerProvider = False,
     ) -> None:
         options = SessionOptions(
             policy=policy,
@@ -123,6 +127,7 @@ class SpeculativeWrapper(
             max_trace_events=max_trace_events,
             guard=guard,
             estimates=estimates,
+            otel=otel,
         )
         # Policies and guessers are shared, not copied: they hold locks, engines and models.
         RecordConstructorArgs.__init__(self, _disable_deepcopy=True, **options.as_arguments())
@@ -188,6 +193,7 @@ class SpeculativeWrapper(
                 self._session.plain.close()
                 self._session.driver.close()
                 self._session.keep()
+                self.trace.tell_end(self._session.driver.now(), "closed")
             finally:
                 self.env.close()
             self._session.tell()

@@ -8,11 +8,10 @@ from spec_envs.agents.llm.chat_guesser import ChatGuesser
 from spec_envs.agents.llm.chat_model import ChatModel
 from spec_envs.agents.llm.chat_policy import ChatPolicy
 from spec_envs.agents.llm.messages import ChatRequest, Completion, Model, ToolRequest
-from spec_envs.agents.llm.prices import PRICES, Price
+from spec_envs.agents.llm.prices import Price
 from spec_envs.agents.llm.prompts.base import GuessPrompt, PolicyPrompt
 
 __all__ = [
-    "PRICES",
     "ChatGuesser",
     "ChatModel",
     "ChatPolicy",

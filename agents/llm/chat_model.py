@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration, Usage
 from spec_envs.agents.llm.endings import Endings, Listener
 from spec_envs.agents.llm.parameters import Parameters
-from spec_envs.agents.llm.prices import PRICES, Price, price_of
+from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer
@@ -65,8 +66,9 @@ class ChatModel(MadeAnew, Closing):
         max_retries: The number of retries if a server cannot be reached, is busy, or fails before the answer begins.
             Before each retry the client waits for the time in ``Retry-After``, or for a growing time. An answer that
             breaks off later is an error; ``retry(model, attempts=2)`` of ``spec_envs.wrappers.handlers`` retries it.
-        prices: The price of tokens by model. The money that a model without a price costs is unknown and not counted;
-            limits on money refuse such a model.
+        prices: Your own prices, by the name of the model. Any other price is the provider's list price, by the package
+            ``genai-prices``. Of a server that it does not know, such as one of your own, the price is unknown: tokens
+            are counted as ``Usage.unpriced``, and limits on money refuse the model.
         options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``, but not ``messages``,
             ``model`` or ``stream``. The greater one of a limit of tokens here and the limit of a request counts.
 
@@ -88,7 +90,7 @@ class ChatModel(MadeAnew, Closing):
         key_variable: str = "OPENAI_API_KEY",
         timeout_s: float = 120.0,
         max_retries: int = 2,
-        prices: Mapping[str, Price] = PRICES,
+        prices: Mapping[str, Price] = MappingProxyType({}),
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         if not name:
@@ -101,9 +103,9 @@ class ChatModel(MadeAnew, Closing):
             )
         if base_url is not None and not _is_url(base_url):
             raise InvalidConfiguration(f"base_url must be like http://localhost:8000/v1, not {_public(base_url)!r}")
-        self.name = name
+        self.name = self.model_name = name
         self.base_url = base_url
-        self.price = price_of(name, prices)
+        self._prices = prices
         self._key_variable = key_variable
         self._timeout_s = timeout_s
         self._max_retries = integer("max_retries", max_retries, least=0)
@@ -115,6 +117,11 @@ class ChatModel(MadeAnew, Closing):
         clients: _Clients = weakref.WeakKeyDictionary()
         self._clients = clients
         self._background = BackgroundLoop(f"chat-model-{name}", last=lambda: _close_client(clients))
+
+    @functools.cached_property
+    def price(self) -> Price | ListPrice | None:
+        """The price of a million tokens; ``None`` if it is unknown."""
+        return price_of(self.name, self._prices, self.base_url or os.environ.get("OPENAI_BASE_URL"))
 
     @property
     def unpriced(self) -> str | None:
@@ -129,8 +136,7 @@ class ChatModel(MadeAnew, Closing):
         limit = self._parameters.limit(query)
         if not limit or not all(isinstance(each.get("content"), str | None) for each in query.messages):
             return None
-        price = self.price or Price(0.0, 0.0)
-        return price.usage(Answer(query, limit).characters_in + _TEMPLATE, limit)
+        return usage_of(self.price, Answer(query, limit).characters_in + _TEMPLATE, limit)
 
     def __call__(self, query: ChatRequest, cancel: CancelToken | None = None) -> Completion:
         """Return the answer to ``query``; blocks until the answer is complete.

@@ -1,6 +1,7 @@
-"""The prices of tokens by model. To extend the table: ``PRICES | {"my-model": Price(0.2, 0.8)}``."""
+"""The prices of tokens: the user's own, or else the list prices that the package ``genai-prices`` knows."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,6 +10,8 @@ from spec_envs import InvalidConfiguration, Usage
 
 #: The end of the name of a dated version, which costs as much as the model itself.
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+#: Where models are prompted unless a server is named.
+_OPENAI = "https://api.openai.com/v1"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,19 +41,63 @@ class Price:
         return Usage(tokens_in, tokens_out, money / 1e6)
 
 
-#: List prices of OpenAI's models in US dollars, as of June 2026. Prices change: pass current ones where money matters.
-PRICES: MappingProxyType[str, Price] = MappingProxyType(
-    {
-        "gpt-5": Price(1.25, 10.0, 0.125),
-        "gpt-5-mini": Price(0.25, 2.0, 0.025),
-        "gpt-5.4": Price(2.5, 15.0, 0.25),
-        "gpt-5.4-mini": Price(0.75, 4.5, 0.075),
-        "gpt-5.4-nano": Price(0.2, 1.25, 0.02),
-        "gpt-5.5": Price(5.0, 30.0, 0.5),
-    }
-)
+@dataclasses.dataclass(frozen=True, slots=True)
+class ListPrice:
+    """What a provider asks for a model, in US dollars, as ``genai-prices`` has it at the moment of the call.
+
+    It may depend on the length of the request and on the time of day. ``genai_prices.UpdatePrices`` keeps it current
+    in a program that runs for long.
+
+    Args:
+        model: The name of the model.
+        base_url: The address of the provider.
+    """
+
+    model: str
+    base_url: str = _OPENAI
+
+    def usage(self, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
+        """Return the usage with its cost; ``cached`` is the number of cached tokens among ``tokens_in``."""
+        import genai_prices  # late: the import takes half a second
+
+        tokens = genai_prices.Usage(
+            input_tokens=math.ceil(tokens_in), output_tokens=math.ceil(tokens_out), cache_read_tokens=math.floor(cached)
+        )
+        found = genai_prices.calc_price(tokens, self.model, provider_api_url=self.base_url)
+        return Usage(tokens_in, tokens_out, float(found.total_price))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are prices for tokens read and for tokens written."""
+        import genai_prices
+
+        try:
+            found = genai_prices.calc_price(genai_prices.Usage(), self.model, provider_api_url=self.base_url)
+        except LookupError:
+            return False
+        return found.model_price.input_mtok is not None and found.model_price.output_mtok is not None
 
 
-def price_of(model: str, prices: Mapping[str, Price] = PRICES) -> Price | None:
-    """Return the price of ``model``; for a dated version, the price of the model itself; ``None`` if it is unknown."""
-    return prices.get(model) or prices.get(_DATE.sub("", model))
+def price_of(
+    model: str, prices: Mapping[str, Price] = MappingProxyType({}), base_url: str | None = None
+) -> Price | ListPrice | None:
+    """Return the price of ``model``, or ``None`` if it is unknown.
+
+    Args:
+        model: The name of the model; a dated version costs as much as the model itself.
+        prices: The user's own prices, which come first.
+        base_url: The address of the server; default: OpenAI's. Of a server that ``genai-prices`` does not know, such as
+            one of your own, no price is known, whatever the name of the model.
+    """
+    own = prices.get(model) or prices.get(_DATE.sub("", model))
+    if own is not None:
+        return own
+    listed = ListPrice(model, base_url or _OPENAI)
+    return listed if listed.is_known else None
+
+
+def usage_of(price: Price | ListPrice | None, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
+    """Return the usage with its cost, which is unknown without a ``price``."""
+    if price is None:
+        return Usage(tokens_in, tokens_out, unpriced=tokens_in + tokens_out)
+    return price.usage(tokens_in, tokens_out, cached)

@@ -10,7 +10,7 @@ from spec_envs.agents.llm.endings import says_all
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.reasoning import without_reasoning
 from spec_envs.agents.llm.streamed_calls import is_whole
-from spec_envs.handling import as_handler, greatest_usage, is_async, unpriced_model
+from spec_envs.handling import as_handler, declared, greatest_usage, is_async, unpriced_model
 
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]
@@ -117,6 +117,7 @@ class Prompting(abc.ABC, Generic[Result]):
     def __init__(self, model: Any) -> None:
         self._prompter = Prompter(model)
         self.unpriced = self._prompter.unpriced
+        self.model_name = declared(model, "model_name")
 
     def greatest_usage(self, query: Any) -> Usage | None:
         """What a response to ``query`` uses at most; ``None`` if the model declares nothing for such requests."""

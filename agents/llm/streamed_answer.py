@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from spec_envs import Usage
 from spec_envs.agents.llm.messages import ChatRequest, Completion
-from spec_envs.agents.llm.prices import Price
+from spec_envs.agents.llm.prices import ListPrice, Price, usage_of
 from spec_envs.agents.llm.streamed_calls import StreamedCalls
 from spec_envs.pickling import Lock
 
@@ -146,21 +146,20 @@ class Answer:
         """Record that the rest does not matter."""
         self._finish_reason = "stop"
 
-    def usage(self, price: Price | None, rates: TokenRates, now: float) -> Usage:
-        """Return the cost by ``now``: the reported usage, or else an estimate. Without a price no money is counted.
+    def usage(self, price: Price | ListPrice | None, rates: TokenRates, now: float) -> Usage:
+        """Return the cost by ``now``: the reported usage, or else an estimate. Without a price the money is unknown.
 
         The estimate is the sum of one token for each piece, or for each four characters if that is more (some servers
         send several tokens at once), the tokens of the request, and the hidden tokens for the time without output.
         """
-        price = price or Price(0.0, 0.0)
         if self._reported is not None:
             rates.learn(self)
-            return price.usage(self.tokens_in, self._reported, self.cached)
+            return usage_of(price, self.tokens_in, self._reported, self.cached)
         if self._sent is None:  # the server does not work on the request
-            return price.usage(0, 0)
+            return Usage()
         seen = max(self.pieces, self._characters // _CHARACTERS)
         hidden = rates.hidden(self.silence_s or self._silence_s(now))
-        return price.usage(rates.read(self.characters_in), min(seen + hidden, self._limit or math.inf))
+        return usage_of(price, rates.read(self.characters_in), min(seen + hidden, self._limit or math.inf))
 
     def _silence_s(self, now: float) -> float:
         return 0.0 if self._sent is None else now - self._sent

@@ -8,6 +8,7 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
+from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -282,6 +283,18 @@ class ChessEnv(CallEnv[Observation, Action]):
             return game.read(decode_action(index, game.board).uci())
         except ValueError as error:
             raise InvalidAction(f"action {action}: {error}") from None
+
+    @property
+    def trace_view(self) -> str:  # type: ignore[override]
+        """A board, where moves are text."""
+        return "transcript" if self._by_index else "chess"
+
+    @staticmethod
+    def brief(value: Any) -> str:
+        """The last move, where ``value`` is an observation."""
+        if isinstance(value, dict) and {"history", "start_fen"} <= value.keys():
+            value = Position.of(value)
+        return brief(value)
 
     def _position(self, game: Game, episode_seed: int) -> Position:
         # From the episode's seed and the ply, so that every fork that comes to this ply asks with the same seed.

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import chess
 
+from spec_envs.brief import own_form
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Position:
@@ -39,6 +41,11 @@ class Position:
     def board(self) -> chess.Board:
         """The position on a new board, with its move stack."""
         return _replay(self.start_fen, self.moves).copy()
+
+
+@own_form.register
+def _(position: Position) -> str:
+    return f"after {position.moves[-1]}, ply {len(position.moves)}" if position.moves else position.start_fen
 
 
 _MAX_BOARDS = 1024

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
 
+from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -122,6 +123,7 @@ class RetailEnv(CallEnv[Observation, Action]):
     - v0: initial version.
     """
 
+    trace_view = "dialogue"
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
     shared_on_fork: ClassVar[frozenset[str]] = frozenset(
         {"episode", "tasks", "_start", "_customer_effect", "_tools_effect"}
@@ -246,6 +248,14 @@ class RetailEnv(CallEnv[Observation, Action]):
             check_tasks(self._start, [task])
             return task
         return chosen(self.tasks, task, noun="task", name="name")
+
+    @staticmethod
+    def brief(value: Any) -> str:
+        """The last message, where ``value`` is an observation."""
+        if isinstance(value, dict) and "dialogue" in value:
+            messages = value["dialogue"]
+            value = json.loads(messages[messages.rindex('{"role": ') : -1])["content"]
+        return brief(value)
 
     def _observation(self, episode: Episode) -> Observation:
         # Episodes keep the JSON text of each message, but not the joined text, of which each fork would hold its own.

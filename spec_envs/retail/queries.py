@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from spec_envs.brief import own_form
 from spec_envs.calls import Effect
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import run_tool
@@ -85,3 +86,18 @@ class _InstantTools:
 
 instant_tools = _InstantTools()
 """The handler that answers ``tool`` calls at once, from the data in the query. Nothing outside the episode changes."""
+
+
+@own_form.register
+def _(query: CustomerQuery) -> str:
+    return query.said[-1]
+
+
+@own_form.register
+def _(query: ToolQuery) -> str:
+    return f"{query.name} {query.text}"
+
+
+@own_form.register
+def _(response: ToolResponse) -> str:
+    return response.output

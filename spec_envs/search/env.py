@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
 
+from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -217,6 +218,13 @@ class SearchEnv(CallEnv[Observation, Action]):
         if isinstance(question, Question):
             return question
         return chosen(self.questions, question, noun="question", name="id")
+
+    @staticmethod
+    def brief(value: Any) -> str:
+        """The result of the last action, where ``value`` is an observation; at first, the question."""
+        if isinstance(value, dict) and {"question", "transcript"} <= value.keys():
+            value = value["question"] if value["transcript"] == "[]" else value["observation"]
+        return brief(value)
 
     def _observation(self, episode: Episode) -> Observation:
         # The JSON of an entry is made once. The whole text is not stored, since each of many forks would hold a copy.

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from spec_envs.brief import own_form
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Page:
@@ -38,3 +40,15 @@ class Fetched:
 
     page: Page | None
     similar: tuple[str, ...] = ()
+
+
+@own_form.register
+def _(fetched: Fetched) -> str:
+    if fetched.page is None:
+        return f"no such page; similar: {', '.join(fetched.similar[:5])}"
+    return f"{fetched.page.title}: {fetched.page.paragraphs[0] if fetched.page.paragraphs else ''}"
+
+
+@own_form.register
+def _(query: FetchQuery) -> str:
+    return query.text

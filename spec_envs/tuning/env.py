@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.checks import begun, can_render, check_under_way, choice, integer, read_options, render_mode_of
@@ -121,6 +122,7 @@ class TuningEnv(CallEnv[Observation, Action]):
     - v0: initial version.
     """
 
+    trace_view = "curve"
     metadata: dict[str, Any] = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}
     shared_on_fork: ClassVar[frozenset[str]] = frozenset(
         {"backend", "workload", "knobs", "episode", "_start", "_reward"}
@@ -252,6 +254,14 @@ class TuningEnv(CallEnv[Observation, Action]):
         if episode.reference is None and episode.last.metrics.valid:
             return self._reward.figure(episode.last.metrics)
         return episode.reference
+
+    @staticmethod
+    def brief(value: Any) -> str:
+        """The last window, where ``value`` is an observation of arrays."""
+        if isinstance(value, dict) and {"window", "metrics"} <= value.keys():
+            p95, throughput = (float(value["metrics"][place]) for place in (1, 5))
+            value = f"window {int(value['window'][0])}: {p95:.4g} ms (p95), {throughput:.4g} events/s"
+        return brief(value)
 
     def _observation(self, episode: Episode) -> Observation:
         report = _report(episode)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from spec_envs.brief import own_form
 from spec_envs.checks import choice
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.tuning.knobs import Knob, Setting, finite
@@ -116,6 +117,19 @@ class Measurement:
     machine: Machine = Machine()
     attempts: int = 1
     expected: float | None = None
+
+
+@own_form.register
+def _(query: MeasureQuery) -> str:
+    return ", ".join(f"{name}={value}" for name, value in query.knobs)
+
+
+@own_form.register
+def _(measured: Measurement) -> str:
+    metrics = measured.metrics
+    return (
+        f"value {metrics.p95:.4g} ms (p95), {metrics.throughput:.4g} events/s{'' if metrics.valid else ', not valid'}"
+    )
 
 
 #: The metrics that a reward can be about. Less is better, except for throughput.

@@ -19,7 +19,7 @@ import pytest
 import spec_envs  # noqa: F401
 from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents import BuiltinChessGuesser
-from spec_envs.agents.llm import PRICES, ChatModel, ChatPolicy, ChatRequest, Completion, Price, ToolRequest
+from spec_envs.agents.llm import ChatModel, ChatPolicy, ChatRequest, Completion, Price, ToolRequest
 from spec_envs.asgi_server import Served
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
@@ -293,7 +293,7 @@ class TestFaults:
                 await model.aclose()
 
         assert asyncio.run(ask(Fault(status=429, retry_after_s=0.01), Fault(status=500, retry_after_s=0.01))) == TEXT
-        with pytest.raises(HandlerFailed, match="Connection error"):
+        with pytest.raises(HandlerFailed, match=r"Connection error|peer closed connection"):
             asyncio.run(ask(Fault(drop_after=3)))
 
     def test_and_given_up_after_so_many_retries(self, server, script):
@@ -315,7 +315,7 @@ class TestFaults:
         server.fail_next(Fault(stall_after=REASONING + 2))
         token = CancelToken()
         with ChatModel("m", base_url=server.base_url, timeout_s=1.0) as model:
-            with pytest.raises(HandlerFailed, match="timed out"):
+            with pytest.raises(HandlerFailed, match="timed out|ReadTimeout"):
                 model(asking(), token)
         assert spent(token).tokens_out == REASONING + 2
 
@@ -327,7 +327,7 @@ class TestFaults:
     def test_a_dropped_connection_is_an_error_and_is_charged_for_what_came(self, server, script, model):
         server.fail_next(Fault(drop_after=3))
         token = CancelToken()
-        with pytest.raises(HandlerFailed, match="Connection error"):
+        with pytest.raises(HandlerFailed, match=r"Connection error|peer closed connection"):
             model(asking(), token)
         assert spent(token).tokens_out == 3
 
@@ -371,7 +371,7 @@ class TestFaults:
 
         with Served(app) as served, ChatModel("m", base_url=f"{served.address}/v1") as model:
             answer = model(asking(), CancelToken())
-        assert (answer.text, answer.usage) == ("Yes.", Usage(7, 2))
+        assert (answer.text, answer.usage) == ("Yes.", Usage(7, 2, unpriced=9))
 
     @pytest.mark.parametrize("body", [b"data: {nonsense\n\n", b"data: [DONE]\n\n", b""])
     def test_a_stream_that_is_none(self, body):
@@ -474,14 +474,16 @@ class TestPrices:
         assert Price(2.0, 8.0, 0.5).usage(1_000_000, 500_000, cached=200_000).money == pytest.approx(1.6 + 0.1 + 4.0)
         assert Price(2.0, 8.0).usage(1_000_000, 0, cached=200_000).money == pytest.approx(2.0)
 
-    def test_can_be_extended(self):
-        prices = PRICES | {"mine": Price(1.0, 2.0)}
+    def test_of_ones_own_come_first(self):
+        prices = {"mine": Price(1.0, 2.0)}
+        assert ChatModel("mine", prices=prices).price == ChatModel("mine-2026-01-31", prices=prices).price
         assert ChatModel("mine", prices=prices).price == Price(1.0, 2.0)
-        assert ChatModel("gpt-5", prices=prices).price == PRICES["gpt-5"]
+        assert ChatModel("gpt-5", prices=prices).price is not None
 
-    def test_of_a_dated_version_and_of_a_model_that_is_not_listed(self):
-        assert ChatModel("gpt-5-2025-08-07").price == PRICES["gpt-5"]
-        assert ChatModel("gpt-5-other").price is None
+    def test_an_answer_without_a_price_says_so(self, server, script):
+        with ChatModel("m", base_url=server.base_url) as model:
+            usage = model(asking(), CancelToken()).usage
+        assert usage.money == 0 and usage.unpriced == usage.tokens > 0
 
     def test_make_sense(self):
         with pytest.raises(InvalidConfiguration, match="tokens_out of a price must be finite and at least 0, not -1"):

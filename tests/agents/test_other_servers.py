@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spec_envs  # noqa: F401
-from spec_envs import Call, CancelToken
+from spec_envs import Call, CancelToken, Usage
 from spec_envs.agents import ChatCustomer, ChatGuesser, ChatPolicy, ReActPolicy, UnionGuesser
 from spec_envs.agents.llm import ChatModel, Completion, Price, ToolRequest
-from spec_envs.agents.llm.prices import PRICES, price_of
+from spec_envs.agents.llm.prices import ListPrice, price_of, usage_of
 from spec_envs.agents.llm.reasoning import without_reasoning
 from spec_envs.agents.llm.streamed_answer import Answer
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
@@ -554,7 +554,7 @@ def test_other_refusals_are_errors(answer, attempts):
 
 # -- prices --------------------------------------------------------------------------------------------------
 
-UNKNOWN = ["gpt-4o", "gpt-5-other", "llama3", "", "gpt-5-mini-x", "GPT-5", "openai/gpt-5", "qwen3", "gpt-5-2025", "m"]
+UNKNOWN = ["gpt-5-other", "llama3", "", "gpt-5-mini-x", "openai/gpt-5", "qwen3", "gpt-5-2025", "m"]
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -564,7 +564,41 @@ def test_the_price_of_a_model_that_is_not_listed_is_unknown(name):
 
 
 def test_the_price_of_a_listed_model():
-    assert all(price_of(name) == price_of(f"{name}-2026-01-31") == price for name, price in PRICES.items())
+    price, dated = price_of("gpt-5"), price_of("gpt-5-2025-08-07")
+    assert price is not None and dated is not None
+    asked = (100_000, 10_000, 50_000)
+    assert price.usage(*asked) == dated.usage(*asked) and price.usage(*asked).money > 0
+    assert price.usage(100_000, 10_000, 50_000).money < price.usage(100_000, 10_000).money  # what was cached costs less
+    assert price_of("gpt-5", {"gpt-5": Price(1.0, 2.0)}) == Price(1.0, 2.0)
+
+
+def test_a_long_request_may_cost_more_a_token():
+    price = ListPrice("gpt-5.4")
+    assert price.usage(1_000_000, 0).money > 10 * price.usage(100_000, 0).money
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_known"),
+    [
+        ("https://api.openai.com/v1", True),
+        ("http://127.0.0.1:9/v1", False),
+        ("https://gateway.example.org/v1", False),
+        ("https://api.anthropic.com/v1", False),
+    ],
+)
+def test_prices_are_those_of_the_server_that_is_asked(base_url, is_known, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", base_url)
+    for model in (ChatModel("gpt-5"), ChatModel("gpt-5", base_url=base_url)):
+        with model:
+            assert (model.price is not None) == is_known and (model.unpriced is None) == is_known
+
+
+def test_an_unknown_price_is_not_free():
+    usage = usage_of(None, 300, 200) + usage_of(Price(1000.0, 0.0), 100, 0)
+    assert (usage.tokens, usage.money, usage.unpriced) == (600, 0.1, 500)
+    assert usage.money_text == "0.1 and the unknown price of 500 tokens"
+    assert usage_of(None, 1000, 200).money_text == "the unknown price of 1,200 tokens"
+    assert Usage(3, 4).money_text == "0"
 
 
 MONEY = [Limits(max_money=1.0), Limits(money_per_s=0.1)]
@@ -583,7 +617,7 @@ MONEY = [Limits(max_money=1.0), Limits(money_per_s=0.1)]
 )
 def test_a_limit_on_money_with_an_unknown_price_is_refused(limits, decorate):
     with ChatModel("llama3", base_url="http://127.0.0.1:9/v1") as model:
-        with pytest.raises(InvalidConfiguration, match=r"price of the model 'llama3' is unknown.*prices=PRICES"):
+        with pytest.raises(InvalidConfiguration, match=r"price of the model 'llama3' is unknown.*prices=\{'llama3'"):
             SpeculativeWrapper(gym.make("SpecChess-v0", opponent="builtin"), decorate(model), limits=limits)
         SpeculativeWrapper(gym.make("SpecChess-v0", opponent="builtin"), ChatPolicy(model, "chess")).close()
     with ChatModel("llama3", base_url="http://127.0.0.1:9/v1", prices={"llama3": Price(0.0, 0.0)}) as free:

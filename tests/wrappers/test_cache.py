@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-import pickle
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,8 +16,6 @@ import pytest
 from spec_envs import CancelToken, Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.cache import cached
-
-diskcache = pytest.importorskip("diskcache")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,9 +42,9 @@ class Site:
 
 @pytest.fixture
 def clock(monkeypatch) -> Iterator[list[float]]:
-    """The time that diskcache sees."""
+    """The time that the cache sees."""
     now = [1_000_000.0]
-    monkeypatch.setattr(diskcache.core.time, "time", lambda: now[0])
+    monkeypatch.setattr("spec_envs.wrappers.cache.time.time", lambda: now[0])
     yield now
 
 
@@ -104,24 +103,58 @@ def test_a_temporary_folder_goes_with_the_handler():
     site = Site()
     handler = cached(site, types=[Query])
     ask(handler, "a")
-    folder = handler._cache.directory
+    folder = handler._responses._path.parent
     assert os.path.isdir(folder)
     handler.close()
     handler.close()
     assert not os.path.exists(folder) and site.closed == 2
 
 
-def test_pickles_are_not_loaded(tmp_path):
-    handler = cached(Site(), tmp_path, types=[Query])
+def test_what_was_used_least_recently_goes_first(tmp_path, clock):
+    site = Site()
+    handler = cached(site, tmp_path, types=[Query], max_bytes=60_000)
+    for number in range(60):
+        clock[0] += 1.0
+        ask(handler, str(number))
+        ask(handler, "0")
+    ask(handler, "0")
+    assert site.asked == list(map(str, range(60)))
+
+
+def test_a_response_larger_than_the_folder_is_returned_and_not_kept(tmp_path):
+    handler = cached(site := Site(), tmp_path, types=[Query], max_bytes=1)
+    assert ask(handler, "a") == ask(handler, "a") and site.asked == ["a", "a"]
+
+
+def test_a_file_that_is_something_else_is_refused_and_left_alone(tmp_path):
+    file = tmp_path / "responses-1.sqlite"
+    file.write_bytes(content := b"something else " * 100)
+    with pytest.raises(InvalidConfiguration, match=r"responses-1\.sqlite cannot keep responses: .*another folder"):
+        cached(Site(), tmp_path, types=[Query])
+    assert file.read_bytes() == content
+
+
+def test_what_an_earlier_version_kept_is_left_alone(tmp_path):
+    (tmp_path / "cache.db").write_bytes(b"diskcache's")
+    handler = cached(site := Site(), tmp_path, types=[Query])
+    assert ask(handler, "a") == ask(handler, "a") and site.asked == ["a"]
+    assert (tmp_path / "cache.db").read_bytes() == b"diskcache's"
+
+
+def test_a_folder_that_fails_later_loses_no_response(tmp_path, caplog):
+    handler = cached(site := Site(), tmp_path, types=[Query])
+    (tmp_path / "responses-1.sqlite").write_bytes(b"damaged " * 1000)
+    assert ask(handler, "a") == ask(handler, "a") == ("A", "x" * 2000)
+    assert site.asked == ["a", "a"] and "cannot be used" in caplog.text
+
+
+def test_waits_for_another_process_that_writes(tmp_path):
+    handler = cached(site := Site(), tmp_path, types=[Query])
     ask(handler, "a")
-    with sqlite3.connect(tmp_path / "cache.db") as database:
-        database.execute(
-            "UPDATE Cache SET mode = ?, value = ?, filename = NULL",
-            (diskcache.core.MODE_PICKLE, pickle.dumps("evil")),
-        )
-    database.close()
-    with pytest.raises(ValueError, match="holds a pickle"):
-        ask(handler, "a")
+    with contextlib.closing(sqlite3.connect(tmp_path / "responses-1.sqlite", check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(0.05, other.rollback).start()
+        assert ask(handler, "a")[0] == "A" and site.asked == ["a"]
 
 
 def test_only_what_reads_is_cached(tmp_path):

@@ -157,8 +157,6 @@ async def upper_async_with_token(query, cancel):
 
 @pytest.mark.parametrize("name", WITHOUT_A_TOKEN)
 def test_every_decorated_handler_may_be_called_with_the_query_alone(name):
-    if name == "cached":
-        pytest.importorskip("diskcache")
     decorate = WITHOUT_A_TOKEN[name]
     with contextlib.closing(decorate(upper)) as handler:
         assert handler("a") == "A" == handler("a", cancel=CancelToken())

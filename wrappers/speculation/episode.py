@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from spec_envs.brief import brief, own_form
 from spec_envs.call_env import CallEnv, Script
 from spec_envs.calls import Call, Effect
 from spec_envs.errors import CallPending
@@ -249,3 +250,8 @@ class Stepped(EqualToItselfAlone):
 
     env: AnyEnv
     transition: Transition
+
+
+@own_form.register
+def _(stepped: Stepped) -> str:
+    return brief(stepped.transition)

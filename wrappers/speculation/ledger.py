@@ -6,6 +6,7 @@ Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and com
 import collections
 import logging
 import warnings
+from typing import Any
 
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.values import key_of
@@ -104,7 +105,14 @@ class Ledger:
             self._usage["committed"] += run.usage
 
     def played(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, error: BaseException | None
+        self,
+        handler: str,
+        started_at: float,
+        ended_at: float,
+        usage: Usage,
+        error: BaseException | None,
+        query: Any = None,
+        response: Any = None,
     ) -> None:
         """Record a call that was made without the tree: it has failed with ``error``, or the episode uses it."""
         seconds = ended_at - started_at
@@ -120,7 +128,7 @@ class Ledger:
             self._usage["all_full"] += usage
             if error is None:
                 self._usage["committed"] += usage
-        self.trace.add_played(handler, started_at, ended_at, usage, error)
+        self.trace.add_played(handler, started_at, ended_at, usage, error, query, response)
 
     def moved_on(self, now: float, handler: str) -> None:
         """Record that the episode has moved on by a response of ``handler``, without the tree."""

@@ -21,8 +21,10 @@ from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 from spec_envs.wrappers.speculation.episode import prefetch_of
 from spec_envs.wrappers.speculation.guessing import AsGuesser
+from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent, AnyEnv
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.telemetry import EpisodeSpans, TracerProvider
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class SessionOptions:
     max_trace_events: int = 100_000
     guard: bool | None = None
     estimates: Estimates | str | os.PathLike[str] | None = None
+    otel: bool | TracerProvider = False
 
     def __post_init__(self) -> None:
         if self.policy is not None and not callable(getattr(self.policy, "predict", self.policy)):
@@ -138,6 +141,13 @@ class SessionOptions:
         guessers = sorted(f"{name}={type(each).__qualname__}" for name, each in (self.guessers or {}).items())
         return f"{kind.__module__}.{kind.__qualname__} {' '.join(guessers)}"
 
+    def trace(self, env: AnyEnv, handler: Callable[[str], Handler]) -> Trace:
+        """Return the trace of episodes of ``env``, which sends spans if that is wanted."""
+        trace = Trace.of(env.unwrapped, self.max_trace_events)
+        if self.otel is not False:
+            trace.listen(EpisodeSpans(self.otel, env, handler).take)
+        return trace
+
     def agent(self) -> Agent:
         """Return how actions are chosen: by ``policy``, or from outside if there is none."""
         if self.policy is None:
@@ -162,7 +172,7 @@ class SessionOptions:
             if names and (model := unpriced_model(each)) is not None:
                 raise InvalidConfiguration(
                     f"{names[0]} is set, but the price of the model {model!r} is unknown, so its money cannot be "
-                    f"counted; give ChatModel its price: prices=PRICES | {{{model!r}: Price(tokens_in, tokens_out)}} "
+                    f"counted; give ChatModel its price: prices={{{model!r}: Price(tokens_in, tokens_out)}} "
                     f"(of a million tokens; 0.0 where they are free)"
                 )
 

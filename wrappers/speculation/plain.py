@@ -66,7 +66,10 @@ class PlainLoop:
         assert call is not None
         if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(call.handler)
-            self._decided = place, self._run(call.handler, lambda cancel: answered(handler, call.query, cancel))
+            self._decided = (
+                place,
+                self._run(call.handler, lambda cancel: answered(handler, call.query, cancel), call.query),
+            )
         return self._decided[1]
 
     def decided(self, place: Deciding, response: Any) -> None:
@@ -78,14 +81,14 @@ class PlainLoop:
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
         handler = self._handler(call.handler)
-        response = self._run(call.handler, lambda cancel: answered(handler, call.query, cancel))
+        response = self._answered(handler, call)
         self._keep(call, response)
         self._ledger.moved_on(self._runtime.now(), call.handler)
         return response
 
     def step(self, env: AnyEnv, method: Method) -> Transition:
         """Make the step of an environment that does not ask for calls: the step itself is the call."""
-        transition: Transition = self._run(STEP, lambda cancel: method(env))
+        transition: Transition = self._run(STEP, lambda cancel: method(env), None)
         self._ledger.moved_on(self._runtime.now(), STEP)
         return transition
 
@@ -95,7 +98,10 @@ class PlainLoop:
         if (token := self._token) is not None:
             token.cancel()
 
-    def _run(self, name: str, function: Callable[[CancelToken], Any]) -> Any:
+    def _answered(self, handler: Handler, call: Call) -> Any:
+        return self._run(call.handler, lambda cancel: answered(handler, call.query, cancel), call.query)
+
+    def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
         token = self._token = self._runtime.token()
         quota = self._quotas.get(name)
         if quota is not None:
@@ -104,7 +110,7 @@ class PlainLoop:
         try:
             response = self._runtime.run_here(function, token)
         except BaseException as error:
-            self._ledger.played(name, started_at, self._runtime.now(), token.usage()[1], error)
+            self._ledger.played(name, started_at, self._runtime.now(), token.usage()[1], error, query)
             if self._closed:
                 raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
             raise
@@ -113,7 +119,7 @@ class PlainLoop:
                 with self._runtime.lock:
                     quota.end(token)
         ended_at, usage = self._runtime.now(), token.usage()[1]
-        self._ledger.played(name, started_at, ended_at, usage, None)
+        self._ledger.played(name, started_at, ended_at, usage, None, query, action_of(response))
         if self._is_settled():
             self.made.append((name, ended_at - started_at, usage))
         return response

@@ -74,7 +74,7 @@ class Session:
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
         self._agent = options.agent()
-        self._ledger = Ledger(Trace(options.max_trace_events))
+        self._ledger = Ledger(options.trace(env, self.handler))
         limits = self._limits = options.limits_for(handlers)
         quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
@@ -425,6 +425,8 @@ class Session:
     def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Return what ``step`` returns."""
         result = (*transition[:4], self.info_of(transition))
+        if transition.done:
+            self.trace.tell_end(self.driver.now())
         guard = self.pacing.guard
         if guard is not None and not self.trust.is_plain:
             self._end_cycle(guard)
@@ -433,6 +435,7 @@ class Session:
     def reset_result(self, transition: Transition) -> tuple[Any, dict[str, Any]]:
         """Return what ``reset`` returns."""
         self.pacing.end_reset(is_leftover=not self.driver.is_idle)
+        self.trace.add_observation(self.driver.now(), transition.observation)
         return transition.observation, self.info_of(transition)
 
     def info_of(self, transition: Transition) -> dict[str, Any]:

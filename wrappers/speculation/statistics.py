@@ -171,8 +171,9 @@ class Statistics:
                 f"tokens    {self.committed.tokens:,.0f} used; with speculation x{self.tokens_partial:.2f}"
                 f" (x{self.tokens_full:.2f} if cancelled calls are charged in full)"
             )
-        if self.committed.money or self.wasted.money:
-            lines.append(f"money     {self.committed.money:.4g} used, {(self.wasted + self.guessing).money:.4g} wasted")
+        extra = self.wasted + self.guessing
+        if any(usage.money or usage.unpriced for usage in (self.committed, extra)):
+            lines.append(f"money     {self.committed.money_text} used, {extra.money_text} wasted")
         if self.over_budget:
             over = self.over_budget
             lines.append(f"budget    passed by {over.tokens:,.0f} tokens and {over.money:.4g} of money")

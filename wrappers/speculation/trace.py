@@ -1,14 +1,21 @@
 """What happened, event by event: every call that was started, why, and what became of it."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 import heapq
+import html
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from spec_envs.brief import brief
+from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
+from spec_envs.pages import page, timelines
+from spec_envs.wrappers.speculation.transitions import AnyEnv, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
@@ -21,7 +28,7 @@ class TraceEvent:
         kind: ``reset`` (an episode begins), ``start`` and ``end`` of a call, ``cancel`` (its handler was told to stop),
             ``commit`` (the episode moved on), ``discard`` (the branch cannot be reached any more), ``divergence`` (the
             real environment did not do what the branch predicted), ``guess`` (a guesser has returned), ``shadow`` (a
-            loose match was checked).
+            loose match was checked), ``observe`` (the episode's first observation).
         handler: Name of the handler.
         node: Number of the node in the tree; ``parent`` is the node that it follows, ``level`` its distance from the
             episode's first node.
@@ -36,6 +43,10 @@ class TraceEvent:
         effect: For ``start``: the effect of the call.
         claims: For ``commit``: the probabilities that the guesser had claimed for its guesses, the greatest first.
         rank: For ``commit``: the place in ``claims`` of the guess that was right; ``None`` if none was.
+        query: For ``start``: what was asked, as short text (``CallEnv.brief``).
+        response: For ``end``: what came back, as short text. For ``observe``: the observation.
+        guess: For ``start`` of a call made ahead: the guess, as short text, at the call before, which leads here.
+        view: For ``observe``: how a page shows the episode (``CallEnv.trace_view``).
     """
 
     time_s: float
@@ -56,6 +67,10 @@ class TraceEvent:
     effect: str | None = None
     rank: int | None = None
     claims: tuple[float, ...] | None = None
+    query: str | None = None
+    response: str | None = None
+    guess: str | None = None
+    view: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""
@@ -63,11 +78,26 @@ class TraceEvent:
 
 
 class Trace:
-    """The last ``max_events`` events of a wrapper, oldest first."""
+    """The last ``max_events`` events of a wrapper, oldest first.
 
-    def __init__(self, max_events: int = 100_000) -> None:
+    Args:
+        max_events: How many events are kept.
+        text: Makes short texts of queries and responses.
+        view: How a page shows the episodes.
+    """
+
+    def __init__(self, max_events: int = 100_000, text: Callable[[Any], str] = brief, view: str = "transcript") -> None:
+        self._text = text if max_events else lambda value: ""  # of which no event is kept
+        self._view = view
         self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
         self._num_played = 0
+        self._file: IO[str] | None = None
+        self._listener: Callable[[TraceEvent], None] | None = None
+
+    @classmethod
+    def of(cls, env: AnyEnv, max_events: int) -> Trace:
+        """A trace of episodes of ``env``, with the texts that the environment makes."""
+        return cls(max_events, env.brief, env.trace_view) if isinstance(env, CallEnv) else cls(max_events)
 
     def __iter__(self) -> Iterator[TraceEvent]:
         return (TraceEvent(*fields) for fields in tuple(self._events))
@@ -98,11 +128,18 @@ class Trace:
             run = node.run
         call = run.call if run is not None else node.call if node is not None else None
         usage = usage or NOTHING
+        query = response = guess = None
+        if kind == "start" and call is not None:
+            query = self._text(call.query)
+            if node is not None and node.parent is not None:
+                guess = self._text(action_of(node.response))
+        elif kind == "end" and outcome == "done" and run is not None:
+            response = self._text(action_of(run.response))
         where: tuple[int | None, ...] = (None, None, None)
         if node is not None:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)
         # Plain tuples: most events are never looked at, and a run writes thousands of them.
-        self._events.append(
+        self._keep(
             (
                 time_s,
                 kind,
@@ -120,38 +157,95 @@ class Trace:
                 call.effect.value if call is not None and kind == "start" else None,
                 rank,
                 claims,
+                query,
+                response,
+                guess,
             )
         )
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""
-        self._events.append((time_s, "reset", ""))
+        self._keep((time_s, "reset", ""))
+
+    def add_observation(self, time_s: float, observation: Any) -> None:
+        """Add what an episode begins with."""
+        event = TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view)
+        self._keep(dataclasses.astuple(event))
 
     def add_played(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, error: BaseException | None
+        self,
+        handler: str,
+        started_at: float,
+        ended_at: float,
+        usage: Usage,
+        error: BaseException | None,
+        query: Any,
+        response: Any,
     ) -> None:
         """Add start and end of a call that was made without the tree; such calls have numbers below 0."""
         self._num_played += 1
-        head, number, nowhere = (handler, None, None, None), -self._num_played, (None, None)
+        head, number, nothing = (handler, None, None, None), -self._num_played, (None,) * 5
         outcome, text = ("done", None) if error is None else ("failed", repr(error))
-        self._events.append((started_at, "start", *head, number, None, False, None, 0, 0, 0.0, *nowhere))
+        asked = None if query is None else self._text(query)
+        self._keep((started_at, "start", *head, number, None, False, None, 0, 0, 0.0, *nothing, asked))
         spent = (usage.tokens_in, usage.tokens_out, usage.money)
-        self._events.append((ended_at, "end", *head, number, outcome, None, None, *spent, text, None))
+        answer = None if error is not None else self._text(response)
+        self._keep((ended_at, "end", *head, number, outcome, None, None, *spent, text, *nothing, answer))
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""
         where = (None, None, None, None)
-        self._events.append((time_s, "commit", handler, *where, "unguessed", None, None, 0, 0, 0.0, None, None))
+        self._keep((time_s, "commit", handler, *where, "unguessed", None, None, 0, 0, 0.0, None, None))
+
+    def _keep(self, fields: tuple[Any, ...]) -> None:
+        self._events.append(fields)
+        if self._file is not None:
+            self._file.write(_line(TraceEvent(*fields)))
+        if self._listener is not None:
+            self._listener(TraceEvent(*fields))
+
+    def listen(self, listener: Callable[[TraceEvent], None]) -> None:
+        """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
+        self._listener = listener
+
+    def tell_end(self, time_s: float, kind: str = "over") -> None:
+        """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
+        if self._listener is not None:
+            self._listener(TraceEvent(time_s, kind, ""))
+
+    def stream(self, path: str | Path | None) -> None:
+        """Write every event from now on to ``path`` at once, as ``to_jsonl`` does; ``None`` ends that.
+
+        ``spec-envs trace --follow PATH`` shows the program live.
+        """
+        if self._file is not None:
+            self._file.close()
+        self._file = None if path is None else open(path, "w", encoding="utf-8", buffering=1)
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the events to ``path``, one JSON object a line."""
         with open(path, "w", encoding="utf-8") as file:
-            for event in self:
-                file.write(json.dumps(event.as_dict()) + "\n")
+            file.writelines(map(_line, self))
+
+    def to_html(self, path: str | Path, title: str = "Trace") -> None:
+        """Write a page with the timeline of each episode to ``path``; the page opens from disk, without a network."""
+        Path(path).write_text(self._page(title), encoding="utf-8")
+
+    def _page(self, title: str) -> str:
+        return page(title, timelines(event.as_dict() for event in self))
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, for notebooks."""
+        style = "width:100%;height:46rem;border:0"
+        return f'<iframe title="Trace" style="{style}" srcdoc="{html.escape(self._page("Trace"))}"></iframe>'
 
     def to_chrome(self, path: str | Path) -> None:
         """Write a file for Perfetto or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
         Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
+
+
+def _line(event: TraceEvent) -> str:
+    return json.dumps(event.as_dict()) + "\n"
 
 
 _AUTHORITATIVE_LANE = 0

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import gymnasium as gym
 import numpy as np
 
+from spec_envs.brief import brief, own_form
 from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Effect
 from spec_envs.handling import Handler
@@ -138,6 +139,12 @@ class Decision(EqualToItselfAlone):
 
     action: Any
     policy: Any
+
+
+@own_form.register
+def _(transition: Transition) -> str:
+    end = " and the episode ends" if transition.done else ""
+    return f"{brief(transition.observation)}, reward {brief(transition.reward)}{end}"
 
 
 def action_of(response: Any) -> Any:

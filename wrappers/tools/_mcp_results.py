@@ -10,7 +10,7 @@ from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 def content(result: Any) -> Any:
     """Return what guessers see of a ``CallToolResult``: its structured content, or its texts."""
-    structured = result.structured_content
+    structured = _field(result, "structured_content")
     if isinstance(structured, dict):
         return structured["result"] if structured.keys() == {"result"} else structured
     return "\n".join(part.text for part in result.content if part.type == "text")
@@ -18,7 +18,13 @@ def content(result: Any) -> Any:
 
 def usable(result: Any) -> bool:
     """Whether ``result`` answers the call: it is neither an error nor a question of the server to the client."""
-    return getattr(result, "is_error", True) is False
+    return _field(result, "is_error", True) is False
+
+
+def _field(of: Any, name: str, default: Any = None) -> Any:
+    """Return the field ``name`` of an object of the MCP SDK, whose version 1 writes names in camel case."""
+    first, *rest = name.split("_")
+    return getattr(of, name, getattr(of, first + "".join(map(str.capitalize, rest)), default))
 
 
 class ServerTools:
@@ -65,8 +71,8 @@ class ServerTools:
         for tool in listed:
             self._names.add(tool.name)
             name = qualified(self._server, tool.name)
-            self._tools.describe(Tool(name, tool.description or "", tool.input_schema))
-            hint = tool.annotations is not None and tool.annotations.read_only_hint is True
+            self._tools.describe(Tool(name, tool.description or "", _field(tool, "input_schema")))
+            hint = _field(tool.annotations, "read_only_hint") is True
             self._tools.trust(name, read_only=hint and self._trust_annotations)
         self._is_complete = is_last and (is_first or self._was_begun)
         self._was_begun = (is_first or self._was_begun) and not is_last

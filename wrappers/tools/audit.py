@@ -162,7 +162,7 @@ class ToolStatistics:
         if self.guess_error is not None:
             lines.append(f"guesser   {self.failed_guesses} of {self.guesses} guesses failed: {self.guess_error}")
         if self.guessing:
-            lines.append(f"guessing  {self.guessing.tokens:,.0f} tokens, {self.guessing.money:.4g} money")
+            lines.append(f"guessing  {self.guessing.tokens:,.0f} tokens, {self.guessing.money_text} money")
         if self.over_budget:
             lines.append(
                 f"budget    passed by {self.over_budget.tokens:,.0f} tokens, {self.over_budget.money:.4g} money"

@@ -12,6 +12,7 @@ from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.pickling import NotPicklable
+from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.proxy import SpeculativeTools, ToolRun
@@ -30,6 +31,7 @@ class BlockingTools(NotPicklable, Closing):
         rules: As for ``SpeculativeTools``.
         guesser: As for ``SpeculativeTools``.
         limits: As for ``SpeculativeTools``.
+        otel: As for ``SpeculativeTools``.
 
     Attributes:
         tools: The proxy, for adding tools to it. Its coroutine functions belong to the loop of this bridge.
@@ -44,8 +46,9 @@ class BlockingTools(NotPicklable, Closing):
         guesser: Guesser | AsyncGuesser,
         *,
         limits: ToolLimits | None = None,
+        otel: bool | TracerProvider = False,
     ) -> None:
-        self.tools = SpeculativeTools(rules, guesser, limits=limits)
+        self.tools = SpeculativeTools(rules, guesser, limits=limits, otel=otel)
         self._loop = BackgroundLoop("BlockingTools", last=self.tools.close)
         self._closed = False
 

@@ -22,6 +22,7 @@ from spec_envs.wrappers.tools.calls import Execution, ExecutionState
 from spec_envs.wrappers.tools.machine import Machine, Stop
 from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.runs import PredictedCall
+from spec_envs.wrappers.tools.telemetry import ToolSpans
 
 
 class ToolDriver:
@@ -31,13 +32,14 @@ class ToolDriver:
         runtime: Runs the executions and the guesser.
         ports: How tools are called, by name.
         schemas: What guessers see of tools, by name.
+        spans: What OpenTelemetry is told; ``None``: nothing.
         contexts: Of each open agent run: the context that its tools get, and the context variables that they see.
 
     Raises:
         InvalidConfiguration: ``guesser`` has no ``guess``, or its ``observe`` is a coroutine function.
     """
 
-    def __init__(self, machine: Machine, guesser: Guesser | AsyncGuesser, k: int) -> None:
+    def __init__(self, machine: Machine, guesser: Guesser | AsyncGuesser, k: int, spans: ToolSpans | None) -> None:
         if not callable(getattr(guesser, "guess", None)):
             raise InvalidConfiguration(f"the guesser is {guesser!r}, which has no method guess(call, k)")
         self._observe: Callable[[Call, Any], None] | None = getattr(guesser, "observe", None)
@@ -48,6 +50,7 @@ class ToolDriver:
         self._guesser = guesser
         self._machine = machine
         self._k = k
+        self.spans = spans
         self.runtime = AsyncioRuntime()
         self.ports: dict[str, Port] = {}
         self.schemas: dict[str, Tool] = {}
@@ -70,6 +73,8 @@ class ToolDriver:
                 self._execute(job)
             else:
                 self._predict(job)
+        if self.spans is not None:
+            self.spans.sweep(self.runtime.now())
 
     def tell(self) -> None:
         """Warn of what has gone wrong ahead of time, of each kind once. To be called where the user's code waits."""
@@ -78,6 +83,13 @@ class ToolDriver:
             if kind not in self._told:
                 self._told.add(kind)
                 warnings.warn(f"{message}; this is told once", RuntimeWarning, stacklevel=4)
+
+    def began(self, execution: Execution) -> None:
+        """The tool of ``execution`` gets the call now."""
+        now = self.runtime.now()
+        self._machine.executions.began(execution, now)
+        if self.spans is not None:
+            self.spans.began(execution, now)
 
     # -- executions ----------------------------------------------------------------------------------------------
 
@@ -116,7 +128,7 @@ class ToolDriver:
         context, variables = self.contexts[execution.run]  # type: ignore[index]
 
         async def execute(cancel: CancelToken) -> Any:
-            self._machine.executions.began(execution, self.runtime.now())
+            self.began(execution)
             return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
 
         def deliver(value: Any, error: BaseException | None) -> None:
@@ -202,6 +214,8 @@ class ToolDriver:
             self.carry_out()
             self.runtime.close()
         await self.runtime.ended()
+        if self.spans is not None:
+            self.spans.close(self.runtime.now())
 
 
 def _calls(guesser: object, guesses: Any) -> list[tuple[ToolCall, float]]:

@@ -16,6 +16,7 @@ from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, User
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.pickling import NotPicklable
+from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
@@ -24,6 +25,7 @@ from spec_envs.wrappers.tools.machine import Machine
 from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
+from spec_envs.wrappers.tools.telemetry import ToolSpans
 
 __all__ = ["SpeculativeTools", "ToolRun"]
 
@@ -83,6 +85,8 @@ class SpeculativeTools(NotPicklable):
             guesser is up to you. A guesser that prompts a remote model shows that model the whole conversation,
             including the arguments of private tools.
         limits: What speculation may use.
+        otel: Send agent runs, executions, and what agents got to OpenTelemetry, as ``spec_envs.wrappers.telemetry``
+            says: ``True`` to the program's tracer provider, or give another provider. Needs the extra ``otel``.
 
     Raises:
         InvalidConfiguration: A rule is neither an ``Effect`` nor a ``ToolRule``, or the guesser has no ``guess``.
@@ -94,11 +98,12 @@ class SpeculativeTools(NotPicklable):
         guesser: Guesser | AsyncGuesser,
         *,
         limits: ToolLimits | None = None,
+        otel: bool | TracerProvider = False,
     ) -> None:
         limits = limits or ToolLimits()
         self._rules = ToolRules(rules)
         self._machine = Machine(self._rules, limits)
-        self._driver = ToolDriver(self._machine, guesser, limits.k)
+        self._driver = ToolDriver(self._machine, guesser, limits.k, ToolSpans(otel) if otel is not False else None)
         self._closed = False
 
     # -- tools ---------------------------------------------------------------------------------------------------
@@ -206,6 +211,8 @@ class SpeculativeTools(NotPicklable):
             value = await self._result(state, agent_call, port, execute)
             content, is_error = (None, False) if state is None else _seen(port, value)
             self._machine.end_call(state, agent_call, content, error=is_error)
+            if self._driver.spans is not None:
+                self._driver.spans.got(None if state is None else state.number, agent_call, self._driver.runtime.now())
             return value
         except Exception as error:
             self._machine.end_call(state, agent_call, str(error), error=True)
@@ -239,7 +246,7 @@ class SpeculativeTools(NotPicklable):
             self._driver.carry_out()
             execution = agent_call.execution
             assert execution is not None
-        self._machine.executions.began(execution, self._driver.runtime.now())
+        self._driver.began(execution)
         try:
             value = await execute()
         except BaseException as error:
@@ -272,6 +279,8 @@ class SpeculativeTools(NotPicklable):
         variables = contextvars.copy_context()
         variables.run(_current.set, {tools: each for tools, each in _current.get().items() if tools is not self})
         self._driver.contexts[state.number] = (context, variables)
+        if self._driver.spans is not None:
+            self._driver.spans.begin_run(state.number, self._driver.runtime.now())
         try:
             with self.current(run):
                 self._driver.carry_out()
@@ -281,6 +290,8 @@ class SpeculativeTools(NotPicklable):
             run.is_over = True
             self._machine.close_run(state)
             self._driver.carry_out()
+            if self._driver.spans is not None:
+                self._driver.spans.end_run(state.number, self._driver.runtime.now())
             del self._driver.contexts[state.number]
 
     @contextlib.contextmanager

@@ -3,10 +3,14 @@
 import asyncio
 import sys
 
-from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 
-READ_ONLY = ToolAnnotations(read_only_hint=True)
+try:
+    from mcp.server.mcpserver import MCPServer
+except ImportError:  # mcp 1, which versions of openai-agents for openai 2 may bring
+    from mcp.server.fastmcp import FastMCP as MCPServer  # type: ignore[attr-defined, import-not-found, no-redef, unused-ignore]
+
+READ_ONLY = ToolAnnotations.model_validate({"readOnlyHint": True})
 
 
 def make_server(delay_s: float = 0.0) -> MCPServer:

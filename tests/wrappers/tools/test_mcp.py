@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 
@@ -42,7 +43,7 @@ async def over_http():
 
 @contextlib.asynccontextmanager
 async def over_stdio():
-    yield StdioServerParameters(command=sys.executable, args=[str(PROGRAM), "0.0"])
+    yield stdio_client(StdioServerParameters(command=sys.executable, args=[str(PROGRAM), "0.0"]))
 
 
 @contextlib.asynccontextmanager
