@@ -105,14 +105,10 @@ class CancelToken(NotPicklable):
 
     A handler need not use it: one that never looks at its token is correct, only slower to stop. This class uses the
     wall clock; the simulation runtime has a token with the same methods on its virtual clock.
-
-    Attributes:
-        may_spend: Whether the call may cost anything. Of a guesser that is ``frugal``: ``False`` asks for the guesses
-            that cost nothing, where the others are not worth their cost.
     """
 
     def __init__(self) -> None:
-        self.may_spend = True
+        self.may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
         self._lock = threading.Lock()
         self._event: threading.Event | None = None
         self._cancelled = False
