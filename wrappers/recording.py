@@ -1,8 +1,8 @@
 """Recordings of calls, in memory and as JSON Lines: query, response, time and cost of each call.
 
-One line of a file is one call: ``{"query", "response", "seconds", "tokens_in", "tokens_out", "money"}``, and ``unpriced``
-tokens, if there are any. Values that JSON can hold are written unchanged; other values are written as an object with one
-key that starts with ``$``:
+One line of a file is one call: ``{"query", "response", "seconds", "tokens_in", "tokens_out", "money"}``, and the number
+of ``"unpriced"`` tokens, if there are any. Values that JSON can hold are written unchanged; other values are written as
+an object with one key that starts with ``$``:
 
     {"$tuple": [...]}                                a tuple
     {"$bytes": "<base64>"}                           bytes
