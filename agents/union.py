@@ -28,7 +28,8 @@ class UnionGuesser(Closing):
 
     The members predict one after the other, so list quick members first: their guesses are passed to ``early`` before
     the next member starts. A member that raises is left out of that guess, counted in ``failures`` and logged. The same
-    holds for a member whose ``observe`` raises.
+    holds for a member whose ``observe`` raises. Where nothing may be spent (``cancel.may_spend``), the first member
+    that is known to cost something is left out, and so are all after it.
 
     Args:
         guessers: The members, at least one. ``close`` closes those that have a ``close``.
@@ -37,6 +38,8 @@ class UnionGuesser(Closing):
     Raises:
         InvalidConfiguration: ``guessers`` is empty, or a member's ``guess`` is a coroutine function.
     """
+
+    frugal = True
 
     def __init__(self, guessers: Sequence[Guesser], *, capacity: int = 1024) -> None:
         if not guessers:
@@ -51,6 +54,7 @@ class UnionGuesser(Closing):
         self._offers: Recent[tuple[Sequence[_Offer], Sequence[_Offer]]] = Recent(capacity)
         self._lock = Lock()
         self._failures = [0] * len(self.guessers)
+        self._costs = [False] * len(self.guessers)
 
     @property
     def unpriced(self) -> str | None:
@@ -79,8 +83,11 @@ class UnionGuesser(Closing):
         values: dict[Hashable, Any] = {}
         offers: list[_Offer] = []
         merged: list[_Offer] = []
+        guesses: list[Guess] = []
         errors: list[Exception] = []
         for index in range(len(self.guessers)):
+            if self._costs[index] and not token.may_spend:
+                break
             offers.append(self._predict(index, call, k, token, values, errors))
             merged.append(self._merged(offers, k))
             self._offers.put(call.key, (tuple(offers), tuple(merged)))
@@ -131,8 +138,10 @@ class UnionGuesser(Closing):
     def _predict(
         self, index: int, call: Call, k: int, cancel: CancelToken, values: dict[Hashable, Any], errors: list[Exception]
     ) -> _Offer:
+        before = cancel.usage()[1]
         try:
             guesses = self._members[index](call, k, cancel)
+            self._costs[index] = self._costs[index] or cancel.usage()[1] != before
             offer: dict[Hashable, float] = {}
             for guess in sorted(guesses, key=lambda guess: -guess.probability)[:k]:
                 key = key_of(guess.response)

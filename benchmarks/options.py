@@ -166,9 +166,10 @@ class DialSettings(Settings):
     def kept(self) -> Estimates | None:
         """What is known of handlers and guessers, where it is kept from one episode to the next.
 
-        It is kept for a ratio alone, which is held over many episodes; else every episode begins with nothing known.
+        A ratio is held over many episodes, and with a price nothing is started before it is known what calls cost; with
+        a selectivity every episode begins with nothing known.
         """
-        return None if self.token_ratio is None else Estimates()
+        return None if (self.money_per_s, self.token_ratio) == (None, None) else Estimates()
 
     def dialled(self, limits: Limits) -> Limits:
         """``limits`` with the dial of these settings."""

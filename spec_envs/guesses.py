@@ -51,7 +51,8 @@ class Guesser(Protocol):
     """Predicts responses: fast, cheap, often free, and allowed to be wrong, slow or broken.
 
     ``guess`` runs beside the episode, on any thread. A guesser may also have ``observe(call, response)``, called in
-    order with what really happened, and learn from it.
+    order with what really happened, and learn from it. A guesser with the attribute ``frugal = True`` gives those
+    guesses that cost nothing where ``cancel.may_spend`` is ``False``; any other guesser is not asked there.
     """
 
     def guess(self, call: Call, k: int, /, *_: Any, **options: Any) -> Sequence[Guess]:

@@ -108,6 +108,7 @@ class CancelToken(NotPicklable):
     """
 
     def __init__(self) -> None:
+        self.may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
         self._lock = threading.Lock()
         self._event: threading.Event | None = None
         self._cancelled = False

@@ -108,25 +108,28 @@ class GuesserEstimate:
         first_s: After how many seconds its first guess came; infinite for a guess that came after the response.
         whole_s: After how many seconds it returned.
         best: The probability of the best guess that it returned; 0 where it returned none.
+        best_early: The same of the first guesses that it had before it returned.
         tokens: What guessing has cost in tokens.
         money: What guessing has cost in money.
         calibration: How far its probabilities can be relied on.
     """
 
-    __slots__ = ("best", "calibration", "first_s", "money", "tokens", "whole_s")
+    __slots__ = ("best", "best_early", "calibration", "first_s", "money", "tokens", "whole_s")
 
     def __init__(self) -> None:
         self.first_s = Recent()
         self.whole_s = Recent()
         self.best = Recent()
+        self.best_early = Recent()
         self.tokens = Recent()
         self.money = Recent()
         self.calibration = Calibration()
 
-    def add(self, seconds: float, best: float, usage: Usage) -> None:
-        """The guesser has returned after ``seconds``; ``best`` is the probability of its best guess."""
+    def add(self, seconds: float, best: float, best_early: float, usage: Usage) -> None:
+        """The guesser has returned after ``seconds``, with guesses as probable as ``best`` and ``best_early``."""
         self.whole_s.add(seconds)
         self.best.add(best)
+        self.best_early.add(best_early)
         self.tokens.add(usage.tokens)
         self.money.add(usage.money)
 
@@ -134,6 +137,11 @@ class GuesserEstimate:
     def usual_best(self) -> float:
         """The probability that its best guess is right."""
         return (sum(self.best) + _USUAL_BEST) / (len(self.best) + 1)
+
+    @property
+    def usual_gain(self) -> float:
+        """How much more probable its best guess is in the end than the best that it has early."""
+        return max(0.0, self.usual_best - sum(self.best_early) / (len(self.best_early) + 1))
 
     def time_left(self, calls: CallEstimate, delay_s: float) -> float:
         """The share of a call's time, in [0, 1], that is expected to be left when the first guess of it comes.
@@ -185,6 +193,7 @@ class Estimates:
         guessers: The guesser of each handler.
         accounts: Of the controllers of cost, by unit.
         crowds: How many calls each handler can take at once.
+        calibrations: How far the guessers of earlier wrappers could be relied on, by handler and kind of guesser.
         guard: How running ahead went.
     """
 
@@ -198,4 +207,5 @@ class Estimates:
     crowds: collections.defaultdict[str, Crowd] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Crowd)
     )
+    calibrations: dict[str, Calibration] = dataclasses.field(default_factory=dict)
     guard: Record | None = None

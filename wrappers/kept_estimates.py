@@ -12,10 +12,13 @@ from typing import Any, get_args
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
+from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit
 from spec_envs.wrappers.speculation.guard import Record
 
 _FORMAT = 1
+#: Of so many guessers it is kept how far they can be relied on: those that were used last.
+_CALIBRATIONS = 16
 _known: weakref.WeakKeyDictionary[Any, dict[str, Estimates]] = weakref.WeakKeyDictionary()
 
 
@@ -66,9 +69,9 @@ def load(path: Path) -> Estimates:
 
 
 def save(estimates: Estimates, path: Path) -> None:
-    """Write what is known of handlers, and what calls have cost, to a file."""
+    """Write what is known of handlers and guessers, and what calls have cost, to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_as_json(estimates), indent=1)
+    text = json.dumps(_as_json(estimates))
     beside = path.with_name(f".{path.name}.new")  # so that nobody reads half a file
     beside.write_text(text, encoding="utf-8")
     beside.replace(path)
@@ -88,6 +91,7 @@ def _as_json(estimates: Estimates) -> dict[str, Any]:
         },
         "crowds": {name: each.as_dict() for name, each in estimates.crowds.items()},
         "accounts": {unit: dataclasses.asdict(each) for unit, each in estimates.accounts.items()},
+        "calibrations": {name: each.to_json() for name, each in [*estimates.calibrations.items()][-_CALIBRATIONS:]},
         "guard": None if estimates.guard is None else dataclasses.asdict(estimates.guard),
     }
 
@@ -104,6 +108,8 @@ def _from_json(held: dict[str, Any]) -> Estimates:
         call.most = Usage(*values["most"])
     for name, values in held["crowds"].items():
         estimates.crowds[name].restore(values)
+    for name, values in held.get("calibrations", {}).items():
+        estimates.calibrations[name] = Calibration.from_json(values)
     for unit in get_args(Unit):
         if unit in held["accounts"]:
             estimates.accounts[unit] = Account(**held["accounts"][unit])

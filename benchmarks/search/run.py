@@ -187,6 +187,7 @@ class ScoredGuesser:
 
     def __init__(self, inner: Guesser) -> None:
         self.ranks: list[int] = []
+        self.frugal = getattr(inner, "frugal", False)
         self._inner: Any = inner
         self._guess = as_guess(inner.guess)
         self._made: Recent[Sequence[Guess]] = Recent(10_000)

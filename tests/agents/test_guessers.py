@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import Call, CallCancelled, CancelToken, Guess, InvalidConfiguration
+from spec_envs import Call, CallCancelled, CancelToken, Guess, InvalidConfiguration, Usage
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, NearestGuesser, UnionGuesser
 from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
 
@@ -240,7 +240,23 @@ class TestNearestGuesser:
             NearestGuesser(neighbours=0)
 
 
+class Pays:
+    """Its guess costs something."""
+
+    def guess(self, call, k, cancel):
+        cancel.spend(Usage(tokens_in=1))
+        return [Guess("b", 0.5)]
+
+
 class TestUnionGuesser:
+    def test_leaves_out_who_costs_something_and_all_after_where_nothing_may_be_spent(self):
+        union = UnionGuesser([Fixed(("a", 0.4)), Pays(), Fixed(("c", 0.1))])
+        wide, narrow = CancelToken(), CancelToken()
+        narrow.may_spend = False
+        assert set(responses(union.guess(call("q"), 3, wide))) == {"a", "b", "c"}
+        assert responses(union.guess(call("q"), 3, narrow)) == ["a"]
+        assert narrow.usage()[1] == Usage() != wide.usage()[1]
+
     def test_merges_equal_guesses(self):
         union = UnionGuesser([Fixed(("a", 0.4), ("b", 0.3)), Fixed(("b", 0.4), ("c", 0.1))])
         guesses = union.guess(call(0), 3)

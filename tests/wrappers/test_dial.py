@@ -33,9 +33,9 @@ def known(**handlers: tuple[float, float, float]) -> Estimates:
     return estimates
 
 
-def guesser(best: float, **cost: float) -> GuesserEstimate:
+def guesser(best: float, early: float = 0.0, **cost: float) -> GuesserEstimate:
     estimate = GuesserEstimate()
-    estimate.add(0.1, best, Usage(**cost))
+    estimate.add(0.1, best, early, Usage(**cost))
     return estimate
 
 
@@ -109,6 +109,11 @@ class TestRule:
         """A call of 1,000 tokens; the best guess is right in half of the cases and saves half of the call: 4 tenths."""
         dial = Dial(Limits(selectivity=0.6), known(model=(10.0, 1000.0, 0.0)))
         assert dial.is_worth_guessing("model", guesser(0.5, tokens_in=tokens), 1.0, 0.5, ROOT) == asked
+
+    @pytest.mark.parametrize(("early", "asked"), [(0.0, True), (0.3, False), (0.9, False)])
+    def test_a_guess_has_to_save_more_than_what_is_said_early(self, early, asked):
+        dial = Dial(Limits(selectivity=0.6), known(model=(10.0, 1000.0, 0.0)))
+        assert dial.is_worth_guessing("model", guesser(0.5, early, tokens_in=300.0), 1.0, 0.5, ROOT) == asked
 
     @pytest.mark.parametrize(
         "dials", [{"money_per_s": 1.0, "token_ratio": 2.0}, {"token_ratio": 2.0, "money_ratio": 2.0}], ids=str
@@ -224,7 +229,29 @@ class TestController:
         assert account.spent / account.committed == pytest.approx(2.0, rel=0.1)
 
 
+@dataclasses.dataclass
+class Frugal(Model):
+    """Its likeliest guess costs nothing, and the others cost ``guess_tokens``."""
+
+    frugal: bool = True
+
+    def guess(  # type: ignore[override]
+        self, call: Call, k: int, cancel: CancelToken, early: Callable[[list[Guess]], None]
+    ) -> list[Guess]:
+        free = [Guess(0, self.chances(call.query)[0])]
+        early(free)
+        return super().guess(call, k, cancel) if cancel.may_spend else free
+
+
 class TestWhatGuessersAreLike:
+    def test_of_a_frugal_guesser_the_guesses_that_cost_nothing_are_had_where_the_others_are_not_worth_it(self):
+        frugal, dear = (episodes(Limits(), model=Frugal((), 5000.0, frugal=each)) for each in (True, False))
+        assert frugal.windows > 4 * dear.windows
+        assert frugal.saved > dear.saved + 0.1
+        assert frugal.guessing.tokens < 2 * dear.guessing.tokens
+        cheap = episodes(Limits(), model=Frugal((), 10.0))
+        assert cheap.guessing.tokens > 10.0 * cheap.windows / 2
+
     def test_a_guesser_that_boasts_costs_little_more_than_an_honest_one(self):
         """Guesses are right in 40, 24 and 12 % of the cases."""
         boasting = Model(claims=(0.95, 0.03, 0.02))

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from spec_envs import Call, Guess
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
+from spec_envs.testing import pure_response
 from spec_envs.wrappers.estimates import CallEstimate, Estimates
 from spec_envs.wrappers.kept_estimates import load, save
 from spec_envs.wrappers.speculation.guard import Guard, Mode, Record
@@ -92,6 +94,34 @@ def test_what_a_later_wrapper_learns_does_not_change_an_earlier_one() -> None:
         with make(slow_fake(length=6), thinker, guessers=PERFECT, guard=True) as second:
             play(second, second.act)
             play(first, first.act)
+
+
+class Boaster:
+    """Is sure, and never right."""
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        return [Guess(pure_response(call.query) + 1, 0.9)]
+
+
+class OtherBoaster(Boaster):
+    pass
+
+
+def in_vain(guesser: Boaster, path: Path) -> int:
+    with make(slow_fake(length=40), guessers={"world": guesser}, estimates=path) as env:
+        play(env, env.act)
+    return env.statistics.calls["wasted"] + env.statistics.calls["cancelled"]
+
+
+def test_a_file_says_how_far_a_guesser_can_be_relied_on(tmp_path: Path) -> None:
+    path = tmp_path / "known.json"
+    at_first = in_vain(Boaster(), path)
+    assert in_vain(Boaster(), path) == 0 < at_first
+    assert in_vain(OtherBoaster(), path) == at_first  # nothing is known of another kind of guesser
+    for number in range(20):
+        in_vain(type(f"Boaster{number}", (Boaster,), {})(), path)
+    assert len(json.loads(path.read_text())["calibrations"]) == 16
+    assert in_vain(Boaster(), path) == at_first  # was used long ago
 
 
 @pytest.mark.parametrize("wrong", [1, [], object])

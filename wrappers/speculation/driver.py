@@ -282,8 +282,8 @@ class Driver:
                 self._to_cancel.append(self._tokens[run])
                 if (job := self._authoritative) is not None and job.token is self._tokens[run]:
                     job.deliver(None, CallCancelled())  # it has not begun
-            case Predict(node):
-                self.guessing.predict(node, self._tree)
+            case Predict(node, may_spend):
+                self.guessing.predict(node, self._tree, may_spend)
             case StopPredicting(node):
                 self._to_cancel.append(self.guessing.token_of(node))
             case Committed(node=node, response=response):

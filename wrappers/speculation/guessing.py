@@ -66,12 +66,13 @@ class Guessing:
         self._lessons: collections.deque[tuple[Call, Any]] = collections.deque(maxlen=_LESSONS)
         self._num_warming = 0
 
-    def predict(self, node: Node, tree: SpeculationTree) -> None:
+    def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
         """Have the guesser of the node's handler predict the response to its call, and tell ``tree``."""
         assert node.call is not None
         call = node.call
         called = self._guessers[call.handler]
         guesser, token = called.guesser, self._runtime.token()
+        token.may_spend = may_spend
 
         def early(guesses: Any) -> None:
             known = owned_guesses(guesser, guesses)[: self._k]

@@ -12,6 +12,7 @@ from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
+from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.kept_estimates import load, recall, remember, save
 from spec_envs.wrappers.quota import HandlerLimit
@@ -76,6 +77,7 @@ class SessionOptions:
         return {
             "guessable": frozenset(self.guessers or ()),
             "prefetching": frozenset(self.prefetchers or ()),
+            "frugal": frozenset(name for name, each in (self.guessers or {}).items() if getattr(each, "frugal", False)),
             "external": frozenset({POLICY}) if self.policy is None else frozenset(),
             "canonical": self.canonical,
             "shadow_every": self.shadow_every,
@@ -115,7 +117,7 @@ class SessionOptions:
         if isinstance(self.estimates, Estimates):
             return self.estimates
         if self.estimates is not None:
-            return load(Path(self.estimates))
+            return self._with_calibrations(load(Path(self.estimates)))
         return recall(self.policy, self._use_of(env)) if guarded else Estimates()
 
     def keep(self, env: AnyEnv, estimates: Estimates, *, guarded: bool) -> None:
@@ -124,6 +126,14 @@ class SessionOptions:
             remember(self.policy, self._use_of(env), estimates)
         elif self.estimates is not None and not isinstance(self.estimates, Estimates):
             save(estimates, Path(self.estimates))
+
+    def _with_calibrations(self, estimates: Estimates) -> Estimates:
+        """``estimates`` with what is known of how far these guessers can be relied on, used last of all."""
+        for name, guesser in (self.guessers or {}).items():
+            key = f"{name} by {type(guesser).__module__}.{type(guesser).__qualname__}"
+            known = estimates.calibrations.pop(key, None)
+            estimates.calibrations[key] = estimates.guessers[name].calibration = known or Calibration()
+        return estimates
 
     def _use_of(self, env: AnyEnv) -> str:
         """What tells one use of a policy from another: the environment, and the guessers."""

@@ -56,6 +56,7 @@ class SpeculationTree:
         guessable: Names of the handlers that have a guesser.
         prefetching: Names of the handlers with a prefetcher, which guesses actions for the side branches of their
             calls.
+        frugal: Names of the handlers whose guesser can be asked for those guesses alone that cost nothing.
         external: Names of the handlers that are not ours to call (a policy outside the wrapper): their responses may
             be guessed, and come with ``commit``.
         canonical: Looser matching, by handler: two responses with equal canonical forms count as the same one. Lossy.
@@ -75,6 +76,7 @@ class SpeculationTree:
         *,
         guessable: Container[str] = (),
         prefetching: Container[str] = (),
+        frugal: Container[str] = (),
         external: Container[str] = (),
         canonical: Mapping[str, Canonical] | None = None,
         shadow_every: int = 10,
@@ -100,7 +102,7 @@ class SpeculationTree:
         self._queue = Queue()
         self._claims = Claims(estimates.guessers, limits.calibrate)
         self._dial = Dial(limits, estimates)
-        self._predicting = Predicting(limits, estimates, self._dial)
+        self._predicting = Predicting(limits, estimates, self._dial, frugal)
 
     # -- events --------------------------------------------------------------------------------------------------
 

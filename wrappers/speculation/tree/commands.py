@@ -22,9 +22,15 @@ class Cancel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Predict:
-    """Have a guesser predict the response to the node's call; report with ``guessed``."""
+    """Have a guesser predict the response to the node's call; report with ``guessed``.
+
+    Attributes:
+        node: The node.
+        may_spend: Whether that may cost anything; without cost only a guesser that is frugal is asked.
+    """
 
     node: Node
+    may_spend: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ and T the cost that are expected of the call, and mu the worth of a second, a ca
     P s S mu >= (1 - P) T.
 
 A call on a certain path wastes nothing and is never refused. Guessing is paid for whether the guess is right or not, so
-a guesser that costs something is asked only if P q s S mu >= T, with q the usual probability of its best guess and T
-its own cost.
+a guesser that costs something is asked only if P q s S mu >= T, with T its own cost, and q the usual probability of its
+best guess beyond that of what it says early.
 
 The worth of a second is ``money_per_s``. Without it, the selectivity says what odds a call needs that costs as much a
 second as calls usually do (those that cost something): mu is the mean cost of a second divided by the selectivity.
@@ -65,7 +65,7 @@ class Dial:
         if guesser.tokens.mean(0.0) == guesser.money.mean(0.0) == 0:
             return self.may_probe
         needed = self._needed(guesser, self._calls.get(handler), root)
-        return probability * guesser.usual_best * share >= needed
+        return probability * guesser.usual_gain * share >= needed
 
     # -- what the controller is told -----------------------------------------------------------------------------
 

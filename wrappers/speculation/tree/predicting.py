@@ -17,6 +17,7 @@ enters as a number.
 import collections
 import dataclasses
 import math
+from collections.abc import Container
 
 from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import Estimates
@@ -42,15 +43,19 @@ class _Prediction:
         handler: Whose response is predicted.
         since: When the guesser began.
         probe: Whether its guesses were expected to come too late.
+        may_spend: Whether its guesses may cost anything.
         stopped: Whether it was told to stop, because nobody needs its guesses any more.
         has_guessed: Whether its first guess has arrived, or it has returned without one.
+        best_early: The probability of the best guess that it had before it returned; 0 where it had none.
     """
 
     handler: str
     since: float
     probe: bool
+    may_spend: bool = True
     stopped: bool = False
     has_guessed: bool = False
+    best_early: float = 0.0
 
 
 class Predicting:
@@ -60,19 +65,21 @@ class Predicting:
         limits: Bounds of the speculation.
         estimates: What the calls of each handler take, and what is known of its guesser.
         dial: Whether guesses are worth what guessing costs.
+        frugal: Names of the handlers whose guesser can be asked for those guesses alone that cost nothing.
 
     Attributes:
         num_not_predicted: Responses that were not predicted because the guess was expected to come after them, or to
             cost more than the time that it could save is worth.
     """
 
-    def __init__(self, limits: Limits, estimates: Estimates, dial: Dial) -> None:
+    def __init__(self, limits: Limits, estimates: Estimates, dial: Dial, frugal: Container[str] = ()) -> None:
         self.num_not_predicted = 0
         self._limits = limits
         self._num_slots = _num_slots(limits)
         self._calls = estimates.calls
         self._guessers = estimates.guessers
         self._dial = dial
+        self._frugal = frugal
         self._waiting: dict[Node, None] = {}
         self._decided: dict[Node, bool] = {}  # whether a guesser was put to work
         self._at_work: dict[Node, _Prediction] = {}
@@ -106,7 +113,7 @@ class Predicting:
             del self._waiting[node]
             if (prediction := self._decide(node, root, now)) is not None:
                 self._at_work[node] = prediction
-                commands.append(Predict(node))
+                commands.append(Predict(node, prediction.may_spend))
         return commands
 
     def _may_predict(self, node: Node, root: Node) -> bool:
@@ -119,15 +126,18 @@ class Predicting:
         handler = node.call.handler
         guesser, probability = self._guessers[handler], node.probability_from(root)
         worth = self._dial.is_worth_guessing(handler, guesser, probability, share_of(node, behind=1), root)
-        probe = not (worth and self._is_in_time(node, handler))
+        in_time, may_probe = self._is_in_time(node, handler), self._dial.may_probe
+        probe, may_spend = not (worth and in_time), True
         if probe:
             self._num_left_out[handler] += 1
-            if self._num_left_out[handler] % _PROBE_EVERY or not self._dial.may_probe:
-                self._decided[node] = False
-                self.num_not_predicted += 1
-                return None
+            if self._num_left_out[handler] % _PROBE_EVERY or not may_probe:
+                may_spend = False
+                if not (in_time and may_probe and handler in self._frugal):
+                    self._decided[node] = False
+                    self.num_not_predicted += 1
+                    return None
         self._decided[node] = True
-        return _Prediction(handler, now, probe)
+        return _Prediction(handler, now, probe and may_spend, may_spend)
 
     def _is_in_time(self, node: Node, handler: str) -> bool:
         calls = self._calls.get(handler)
@@ -171,9 +181,12 @@ class Predicting:
                 if prediction.probe:  # a guess is in time again: what was known no longer holds
                     guesser.first_s.clear()
                 guesser.first_s.add(seconds)
+            if early:
+                prediction.best_early = best or 0.0
         if not early:
             del self._at_work[node]
-            guesser.add(seconds, best or 0.0, usage)
+            if prediction.may_spend:
+                guesser.add(seconds, best or 0.0, prediction.best_early, usage)
 
     def stop(self, node: Node) -> list[Command]:
         """Guesses for ``node`` are of no use any more: it is answered, or has no call."""
