@@ -32,7 +32,7 @@ from spec_envs.forking.kinds import (
     refuse_unowned,
 )
 from spec_envs.forking.sets import alike, fill_alike
-from spec_envs.forking.tables import LEAST_OF_A_TABLE, copy_table
+from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
 from spec_envs.immutable import ATOMS
 
 
@@ -250,7 +250,10 @@ class Copier:
 
     def _set(self, value: set[Any]) -> Any:
         twin = self.remember(value, type(value).__new__(type(value)))
-        fill_alike(twin, value, [self.part(item, " member {!r:.40}", item) for item in set.__iter__(value)])
+        members = list(set.__iter__(value))
+        if not cannot_change(members):
+            members = [self.part(item, " member {!r:.40}", item) for item in members]
+        fill_alike(twin, value, members)
         for name, item in getattr(value, "__dict__", {}).items():
             twin.__dict__[name] = self.part(item, ".{}", name)
         return twin

@@ -7,19 +7,24 @@ members in the right order. What was built is looked at again. Where the memory 
 size are compared instead.
 """
 
+from __future__ import annotations
+
 import ctypes
+import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from spec_envs.forking.kinds import Uncopyable
 
-_UNUSED, _REMOVED = -1, -2
 _WORD = ctypes.sizeof(ctypes.c_ssize_t)
 _SMALLEST = 8
 _LINEAR_PROBES = 9
 _UNSIGNED = 2 ** (8 * _WORD)
-#: Added to the hashes of fillers; a multiple of every table size, and larger than the hash of common integers.
-_FAR = 1 << (8 * _WORD - 4)
+#: Fillers are numbers that take slots for a while. These are the ones of slot 0: multiples of the sizes of tables that
+#: are their own hashes, and that nobody would put into a set. Fillers of removed members are told apart from others.
+_REMOVED, _OTHER = (number << (8 * _WORD - 20) for number in (0xB5BD, 0xB5BF))
 
 #: Sizes of tables on the way to the right one, to be tried in turn.
 _DETOURS = range(1, 6)
@@ -29,24 +34,24 @@ class Table(NamedTuple):
     """How a set stores its members.
 
     Attributes:
-        slots: For each slot of the table the number of its member, in the order of iteration, or one of the marks.
+        size: How many slots there are.
+        slots: The slot of each member, in the order of iteration.
         hashes: The hash of each member.
+        removed: The slots of members that were removed.
         finger: Where ``pop`` looks next.
     """
 
-    slots: tuple[int, ...]
-    hashes: tuple[int, ...]
+    size: int
+    slots: np.ndarray[Any, Any]
+    hashes: np.ndarray[Any, Any]
+    removed: np.ndarray[Any, Any]
     finger: int
 
-
-class _Filler:
-    """Takes a slot for a while."""
-
-    def __init__(self, slot: int) -> None:
-        self._hash = slot + _FAR
-
-    def __hash__(self) -> int:
-        return self._hash
+    def equals(self, other: Table) -> bool:
+        """Whether members in the same order of iteration are stored alike."""
+        return (self.size, self.finger) == (other.size, other.finger) and all(
+            map(np.array_equal, self[1:4], other[1:4])
+        )
 
 
 def _memory_of(members: Any) -> tuple[int, int, bytes] | None:
@@ -67,24 +72,16 @@ def table_of(members: Any) -> Table | None:
     memory = _memory_of(members)
     if memory is None:
         return None
-    words = memoryview(memory[2]).cast("q" if _WORD == 8 else "l")
-    slots: list[int] = []
-    hashes: list[int] = []
+    words = np.frombuffer(memory[2], np.intp).reshape(-1, 2)
+    used = words[:, 0] != 0
+    (removed,) = np.nonzero(used & (words[:, 1] == -1))
+    (slots,) = np.nonzero(used & (words[:, 1] != -1))
     family: Any = set if isinstance(members, set) else frozenset
-    expected = map(id, family.__iter__(members))
-    for key, hash_ in zip(words[::2], words[1::2], strict=True):
-        if not key:
-            slots.append(_UNUSED)
-        elif hash_ == -1:
-            slots.append(_REMOVED)
-        elif next(expected, None) == key:
-            slots.append(len(hashes))
-            hashes.append(hash_)
-        else:
-            return None
-    if len(hashes) != len(members) or slots.count(_REMOVED) != memory[0] - len(members):
+    if not np.array_equal(words[slots, 0], np.fromiter(map(id, family.__iter__(members)), np.intp, len(members))):
         return None
-    return Table(tuple(slots), tuple(hashes), memory[1])
+    if len(removed) != memory[0] - len(members):
+        return None
+    return Table(len(words), slots, words[slots, 1], removed, memory[1])
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -92,7 +89,7 @@ def alike(one: Any, other: Any) -> bool:
     mine, table = table_of(one), table_of(other)
     if mine is None or table is None:
         return bool(one.__sizeof__() == other.__sizeof__())
-    return mine == table
+    return mine.equals(table)
 
 
 def fill_alike(twin: set[Any], original: set[Any], members: list[Any]) -> None:
@@ -101,63 +98,64 @@ def fill_alike(twin: set[Any], original: set[Any], members: list[Any]) -> None:
     Raises:
         Uncopyable: No set with these members is walked in the order of ``original``.
     """
-    shared = all(map(_is, members, set.__iter__(original)))
+    shared = all(map(operator.is_, members, set.__iter__(original)))
+    memory = _memory_of(original) if shared else None
+
+    def is_done() -> bool:
+        if memory is not None:  # the same members, so the same memory
+            return memory == _memory_of(twin)
+        in_order = len(twin) == len(members) and all(map(operator.is_, set.__iter__(twin), members))
+        return in_order and alike(twin, original)
+
     set.update(twin, original if shared else members)
-    if shared and (memory := _memory_of(original)) is not None and memory == _memory_of(twin):
+    if is_done():
         return
     table = table_of(original)
-    if _matches(twin, original, members):
-        return
-    if table is not None and table.hashes != tuple(map(hash, members)):
+    if table is not None and table.hashes.tolist() != list(map(hash, members)):
         raise Uncopyable("is a set of objects that hash by identity: its copy iterates in another order")
     if table is not None:
         for detour in _DETOURS:
             set.clear(twin)
             _build(twin, table, members, detour)
-            if _matches(twin, original, members):
+            if is_done():
                 return
     raise Uncopyable("is a set whose copy iterates in another order")
 
 
-def _is(one: Any, other: Any) -> bool:
-    return one is other
-
-
-def _matches(twin: set[Any], original: set[Any], members: list[Any]) -> bool:
-    return len(twin) == len(members) and all(map(_is, set.__iter__(twin), members)) and alike(twin, original)
-
-
 def _build(twin: set[Any], table: Table, members: list[Any], detour: int) -> None:
-    size = len(table.slots)
-    entries = {
-        slot: _Filler(slot) if number == _REMOVED else members[number]
-        for slot, number in enumerate(table.slots)
-        if number != _UNUSED
-    }
+    size = table.size
+    fillers = (table.removed + _REMOVED).tolist()
+    slots = [*table.slots.tolist(), *table.removed.tolist()]
+    hashes = [*table.hashes.tolist(), *fillers]
+    entries = dict(zip(slots, [*members, *fillers], strict=True))
     if table.finger:
         _point(twin, table.finger)
-    order = _order_of_adding({slot: set(_before(hash(entry), slot, size)) for slot, entry in entries.items()})
+    order = _order_of_adding(slots, hashes, size)
     if size > _SMALLEST or table.finger:
         placed = size // 8 if size > _SMALLEST else 0
         _resize(twin, [entries[slot] for slot in order[:placed]], detour)
         order = order[placed:]
     for slot in order:
         set.add(twin, entries[slot])
-    for entry in entries.values():
-        if type(entry) is _Filler:
-            set.discard(twin, entry)
+    for filler in fillers:
+        set.discard(twin, filler)
 
 
-def _order_of_adding(before: dict[int, set[int]]) -> list[int]:
+def _order_of_adding(slots: list[int], hashes: list[int], size: int) -> list[int]:
     """An order of slots in which each comes after the slots at which its member is tried before."""
-    order: list[int] = []
-    occupied: set[int] = set()
-    while len(order) < len(before):
-        ready = [slot for slot, tried in before.items() if slot not in occupied and tried <= occupied]
+    order = [slot for slot, hash_ in zip(slots, hashes, strict=True) if hash_ & (size - 1) == slot]
+    occupied = set(order)
+    before = {
+        slot: set(_before(hash_, slot, size)) for slot, hash_ in zip(slots, hashes, strict=True) if slot not in occupied
+    }
+    while before:
+        ready = [slot for slot, tried in before.items() if tried <= occupied]
         if not ready:
             break  # no order of adding leads to this table
         order += ready
         occupied.update(ready)
+        for slot in ready:
+            del before[slot]
     return order
 
 
@@ -181,15 +179,15 @@ def _resize(twin: set[Any], members: list[Any], detour: int) -> None:
     size of the old one, by ``detour``, decides the order in which members of equal hashes get to the new one.
     """
     power = 1 << (len(members) + 2).bit_length() + detour
-    fillers = [_Filler(slot) for slot in range(2 * power - 1 - len(members))]
+    fillers = range(_OTHER, _OTHER + 2 * power - 1 - len(members))
     set.update(twin, dict.fromkeys([*members, *fillers]))
     set.difference_update(twin, fillers)
 
 
 def _point(twin: set[Any], finger: int) -> None:
     """Have ``pop`` look at ``finger`` next: the slot behind that of the member that was popped last."""
-    last = _Filler(finger - 1)
-    fillers = [_Filler(slot) for slot in range(finger + _SMALLEST) if slot != finger - 1]
+    last = _OTHER + finger - 1
+    fillers = [_OTHER + slot for slot in range(finger + _SMALLEST) if slot != finger - 1]
     set.update(twin, dict.fromkeys([last, *fillers]))
     for filler in fillers:
         set.discard(twin, filler)

@@ -4,7 +4,7 @@ A table of transition probabilities has thousands of small lists. They are looke
 of one by one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -26,7 +26,7 @@ def copy_table(table: Any, memo: dict[int, Any]) -> Any:
         items = _items(levels[-1])
         if items is None:
             return None
-        if _cannot_change(items):
+        if cannot_change(items):
             break
         levels.append(items)
     originals = list(map(id, chain.from_iterable(levels)))
@@ -56,12 +56,15 @@ def _refilled(container: Any, items: Iterator[Any]) -> Any:
     return dict(zip(container, items))  # noqa: B905  # the items go on
 
 
-def _cannot_change(items: list[Any]) -> bool:
-    if tuple not in set(map(type, items)):
-        return _are_atomic(items)
-    tuples = [item for item in items if type(item) is tuple]
-    return _are_atomic(chain.from_iterable(tuples)) and _are_atomic(item for item in items if type(item) is not tuple)
+def cannot_change(items: Iterable[Any]) -> bool:
+    """Whether all the items are atomic, or tuples of such items, nested to any depth."""
+    while items:
+        kinds = set(map(type, items))
+        if not all(map(is_atomic_kind, kinds - {tuple})):
+            return False
+        items = tuple(chain.from_iterable(item for item in items if type(item) is tuple)) if tuple in kinds else ()
+    return True
 
 
-def _are_atomic(items: Any) -> bool:
+def _are_atomic(items: Iterable[Any]) -> bool:
     return all(map(is_atomic_kind, set(map(type, items))))

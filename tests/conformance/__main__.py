@@ -13,7 +13,9 @@ from pathlib import Path
 
 from tests.conformance import report
 from tests.conformance.catalog import subjects
+from tests.conformance.examining import Outcome
 from tests.conformance.processes import Task, examined
+from tests.conformance.progress import EVERY_S, Progress
 
 _DOCS = Path(__file__).parents[2] / "docs"
 #: How many episodes the catalog's numbers come to, about.
@@ -30,19 +32,24 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.monotonic()
     chosen = list(subjects(options.every, options.only))
-    outcomes, wrong = [], []
+    outcomes: list[Outcome] = []
+    wrong: list[str] = []
     share = options.episodes / _ALL
     tasks = [
         Task(subject, max(1, round(subject.of.episodes * share)) if subject.of.episodes else 4, number)
         for number, subject in enumerate(chosen)
     ]
-    for outcome in examined(tasks, options.workers):
-        outcomes.append(outcome)
-        new = report.unexpected(outcome)
-        wrong += new
-        for line in new:
-            sys.stdout.write(f"{line[:600]}\n")
-            sys.stdout.flush()
+    progress = Progress(len(tasks), sys.stderr)
+    for outcome in examined(tasks, options.workers, EVERY_S):
+        if outcome is not None:
+            outcomes.append(outcome)
+            if new := report.unexpected(outcome):
+                progress.clear()
+                sys.stdout.writelines(f"{line[:600]}\n" for line in new)
+                sys.stdout.flush()
+                wrong += new
+        progress.tell(outcomes)
+    progress.clear()
     outcomes.sort(key=lambda each: chosen.index(each.subject))
     sys.stdout.write(f"{report.summary(outcomes)}\n{len(wrong)} wrong, {time.monotonic() - begun:.0f} s\n")
     if options.write:

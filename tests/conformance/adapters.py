@@ -11,6 +11,8 @@ from typing import Any
 import gymnasium as gym
 
 _ANY_TEXT = 100_000
+#: The fewest players with which a game begins, by its name: some games take seconds to begin.
+_NUM_PLAYERS: dict[str, int] = {}
 
 
 class TextArenaGame(gym.Env[str, str]):
@@ -32,11 +34,18 @@ class TextArenaGame(gym.Env[str, str]):
         self.action_space = gym.spaces.Text(100)
         with contextlib.redirect_stdout(io.StringIO()):
             self.game = textarena.make(name)
-        for self.num_players in (1, 2, 3, 4, 5, 6, 7):
+        if name not in _NUM_PLAYERS:
+            _NUM_PLAYERS[name] = self._fewest_players()
+        self.num_players = _NUM_PLAYERS[name]
+
+    def _fewest_players(self) -> int:
+        for self.num_players in (1, 2, 3, 4, 5, 6):
             with contextlib.suppress(Exception):
                 self.reset(seed=0)
-                return
+                return self.num_players
+        self.num_players = 7
         self.reset(seed=0)
+        return self.num_players
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         super().reset(seed=seed)

@@ -89,8 +89,8 @@ def _pettingzoo() -> dict[str, Maker]:
 _ALE = _some(_of("ale_py", _registered("ale_py")), "ALE/Pong-v5", "ALE/Breakout-v5", "ALE/Tetris-v5")
 
 FAMILIES = (
-    Family("Gymnasium toy text", (), _registered("gymnasium.envs.toy_text"), 250, 25),
-    Family("Gymnasium classic control", (), _registered("gymnasium.envs.classic_control"), 250, 25),
+    Family("Gymnasium toy text", (), _registered("gymnasium.envs.toy_text"), 300, 25),
+    Family("Gymnasium classic control", (), _registered("gymnasium.envs.classic_control"), 300, 25),
     Family("MiniGrid", ("minigrid",), _of("minigrid", _registered("minigrid", but="BabyAI")), 20, 20),
     Family("BabyAI", ("minigrid",), _of("minigrid", _registered("minigrid", "BabyAI")), 20, 20),
     Family("highway-env", ("highway_env",), _highway, 4, 5),

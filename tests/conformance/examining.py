@@ -24,11 +24,14 @@ from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
 from tests.conformance.adapters import OwnObservations
 from tests.conformance.agents import GUESSERS, POLICIES, Choices
 from tests.conformance.catalog import Maker, Subject
+from tests.conformance.time_limit import TooLong, at_most
 from tests.wrappers.loops import VIRTUAL, certify_on
 
 #: For how long a policy thinks, in seconds: virtual ones, and on threads.
 _THINKING_S, _ON_THREADS_S = 1.0, 0.002
 _COMBINATIONS = tuple(itertools.product(GUESSERS, POLICIES, VIRTUAL))
+#: How long three steps of one environment may take, and its whole examination, in seconds: some games never begin.
+_BEGINNING_S, _ALL_S = 20.0, 1800.0
 #: A prime that shares no factor with their number, so that few episodes see many kinds.
 _STRIDE = 17
 
@@ -68,11 +71,20 @@ def examine(subject: Subject, episodes: int, offset: int) -> Outcome:
         offset: With which of the combinations of guesser, policy and runtime to begin.
     """
     outcome = Outcome(subject)
+    random.seed(offset)  # some games draw from it before they seed it
+    np.random.seed(offset)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            _examine(outcome, episodes, offset)
-        except Exception as error:
+            with at_most(_BEGINNING_S):
+                list(_played(subject.make(), 0, 3))
+        except (Exception, TooLong) as error:
+            outcome.verdict, outcome.reason = "left out", f"{type(error).__name__}: {' '.join(str(error).split())}"
+            return outcome
+        try:
+            with at_most(_ALL_S):
+                _examine(outcome, episodes, offset)
+        except (Exception, TooLong) as error:
             outcome.problems.append(f"{type(error).__name__}: {error}")
     ends = [str(each.message) for each in told if "ends here" in str(each.message)]
     if ends and outcome.verdict == "forks":
@@ -82,11 +94,6 @@ def examine(subject: Subject, episodes: int, offset: int) -> Outcome:
 
 def _examine(outcome: Outcome, episodes: int, offset: int) -> None:
     make = outcome.subject.make
-    try:
-        list(_played(make(), 0, 3))
-    except Exception as error:
-        outcome.verdict, outcome.reason = "left out", f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return
     outcome.reason = _refusal(make())
     if outcome.reason:
         outcome.verdict = "refused"

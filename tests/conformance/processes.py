@@ -22,16 +22,21 @@ class Task(NamedTuple):
     offset: int
 
 
-def examined(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
-    """The outcomes, as they come; a task that ends its process has one, too."""
+def examined(tasks: Sequence[Task], workers: int, every_s: float) -> Iterator[Outcome | None]:
+    """The outcomes, as they come; a task that ends its process has one, too. ``None`` where none came for a while."""
     broken = []
     with _pool(workers) as pool:
         futures = {pool.submit(examine, *task): task for task in tasks}
-        for future in concurrent.futures.as_completed(futures):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                broken.append(futures[future])
+        while futures:
+            done, _ = concurrent.futures.wait(futures, every_s, concurrent.futures.FIRST_COMPLETED)
+            if not done:
+                yield None
+            for future in done:
+                task = futures.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    broken.append(task)
     for task in broken:  # it was one of these, and the others are well
         with _pool(1) as pool:
             try:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import signal
+import time
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from tests.conformance import report
+from tests.conformance import examining, report
 from tests.conformance.catalog import FAMILIES, Family, Subject, subjects
-from tests.conformance.examining import examine
+from tests.conformance.examining import Outcome, examine
+from tests.conformance.progress import Progress
 
 INSTALLED = [each for each in subjects() if not each.of.modules]
 
@@ -119,3 +124,49 @@ def test_the_tables_have_every_environment() -> None:
     assert "| Gymnasium toy text | 1 | 1 | 0 | 0 |" in report.summary([outcome])
     assert "| FrozenLake-v1 | forks faithfully | 0." in report.details([outcome])
     assert all(family.name in report.summary([outcome]) for family in FAMILIES if family.missing())
+
+
+class Endless(Counts):
+    """Never begins, and catches what it can."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        while True:
+            with contextlib.suppress(Exception):
+                self.look()
+
+
+def test_what_never_begins_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)  # pytest's limit, which would be the one that holds
+    monkeypatch.setattr(examining, "_BEGINNING_S", 0.05)
+    subject: Any = Alone(Endless)
+    outcome = examine(subject, 4, 0)
+    assert (outcome.verdict, outcome.reason) == ("left out", "TooLong: no end within 0 s")
+
+
+def test_an_examination_without_end_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    monkeypatch.setattr(examining, "_ALL_S", 0.05)
+    subject: Any = Alone(Counts)
+    assert any("TooLong" in each for each in report.unexpected(examine(subject, 10**6, 0)))
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_progress_is_told(is_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 4.0, 10.0, 11.0, 25.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: is_terminal)
+    progress = Progress(4, stream)
+    done = Outcome(Subject(0, "FrozenLake-v1"), episodes=1999, on_threads=1)
+    for number in range(4):
+        progress.tell([done] * number)
+    progress.clear()
+    if is_terminal:
+        assert (
+            "[##########..............................] 1 of 4 environments, 2,000 episodes, 10 s" in stream.getvalue()
+        )
+    else:
+        assert stream.getvalue().splitlines() == [
+            "1 of 4 environments, 2,000 episodes, 10 s",
+            "3 of 4 environments, 6,000 episodes, 25 s",
+        ]
