@@ -59,10 +59,10 @@ def compare(folder: Path, server: Sequence[str | Path], play: Any, trusted: bool
 @needs_npm
 def test_everything(tmp_path):
     async def play(client: Client) -> Any:
-        progress: list[Any] = []
+        told: list[Any] = []
 
-        async def report(done: float, total: float | None, message: str | None) -> None:
-            progress.append((done, total, message))
+        async def report(progress: float, total: float | None, message: str | None) -> None:
+            told.append((progress, total, message))
 
         seen = [
             await call(client, "echo", message="hi"),
@@ -82,7 +82,7 @@ def test_everything(tmp_path):
         seen.append((await client.read_resource(seen[8]["resources"][0]["uri"])).model_dump())
         long = {"duration": 0.2, "steps": 2}
         await client.call_tool("trigger-long-running-operation", long, progress_callback=report)
-        return [*seen, progress]
+        return [*seen, told]
 
     plain, proxied = compare(tmp_path, [NODE / "mcp-server-everything", "stdio"], play)
     assert plain == proxied

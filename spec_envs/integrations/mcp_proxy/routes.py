@@ -29,6 +29,7 @@ class Routes(Protocol):
         Raises:
             RpcError: A server has answered with an error.
         """
+        ...
 
     def call(self, message: Message) -> tuple[Server, Message]:
         """The server that has the tool of a ``tools/call``, and the request as the server knows it.

@@ -123,9 +123,10 @@ def test_a_graph_that_a_person_interrupts_goes_on_with_the_answer():
         graph = agent_of(speculative_node(tools, [*TOOLS, ask_human]), script, checkpointer=InMemorySaver())
         for number in range(3):
             thread: Any = {"configurable": {"thread_id": str(number)}}
+            question: Any = {"messages": [("user", "Who lives where?")]}
             with tools.run("Who lives where?"):
                 tools.settle()
-                asked = graph.invoke({"messages": [("user", "Who lives where?")]}, thread)
+                asked = graph.invoke(question, thread)
                 assert [each.value for each in asked["__interrupt__"]] == ["Sure?"]
                 state = graph.invoke(Command(resume="yes"), thread)
             tools.settle()
