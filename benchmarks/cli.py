@@ -222,7 +222,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=options.FILE)
+@click.argument("files", nargs=-1, required=True, type=options.FILE, metavar="FILE...")
 @click.option(
     "--out", type=options.OutputFile(), default="trace.html", show_default=True, help="Page to write (-: stdout)."
 )
@@ -230,7 +230,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
 def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
     """Make a page of traces that opens from disk: timelines of what was called when, why, and what came of it.
 
-    FILES are written by `Trace.to_jsonl`.
+    Each FILE was written by `Trace.to_jsonl`.
     """
     from spec_envs.benchmarks import trace as traces
 

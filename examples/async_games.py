@@ -3,6 +3,8 @@
 The model is the built-in engine after an ``asyncio.sleep``; a client such as ``AsyncOpenAI`` can take its place. While
 the model thinks, its move is guessed, and the opponent is called for its reply to the guess. Calls that turn out to be
 useless are cancelled.
+
+Needs: pip install spec-envs
 """
 
 import asyncio

@@ -2,6 +2,8 @@
 
 CartPole knows nothing of this library, so it is forked by copying. No observation occurs twice, so the guesser looks at
 the policy's actions in the most similar situations so far.
+
+Needs: pip install spec-envs
 """
 
 import gymnasium as gym

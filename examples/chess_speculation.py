@@ -2,6 +2,8 @@
 
 The agent and its opponent each think for a while (here, the built-in engine after a wait). While one of them thinks,
 the built-in engine guesses the move, and the other player starts to think about each guess. The moves are the same.
+
+Needs: pip install spec-envs
 """
 
 import gymnasium as gym

@@ -2,6 +2,8 @@
 
 Observations are field numbers that occur again and again, so it is enough to count the policy's actions for each. The
 ice is slippery, but a fork slips as the episode does: it has a copy of the random generator.
+
+Needs: pip install spec-envs
 """
 
 import time

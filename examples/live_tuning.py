@@ -1,6 +1,8 @@
 """A tuner that thinks for ten seconds, and a guesser that meanwhile sets the live system: lossy, in virtual time.
 
 The tuner of this example knows the best slice; a real one would be a chat model: ``ChatPolicy(model, "tuning")``.
+
+Needs: pip install spec-envs
 """
 
 import gymnasium as gym

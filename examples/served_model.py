@@ -1,6 +1,8 @@
 """Two chat models play chess over HTTP, made faster by speculation: no key, paid model or Stockfish needed.
 
 The server stands in for a real one. With ``ChatModel("gpt-5.4")`` and a key in OPENAI_API_KEY, the rest is the same.
+
+Needs: pip install "spec-envs[servers]"
 """
 
 import gymnasium as gym

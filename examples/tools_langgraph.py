@@ -1,4 +1,7 @@
-"""A graph of LangGraph whose tools are called while its model thinks: no key or paid model needed."""
+"""A graph of LangGraph whose tools are called while its model thinks: no key or paid model needed.
+
+Needs: pip install "spec-envs[examples]"
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""An agent's calls of an MCP server, made while the agent thinks. Here the server runs in this process; any will do."""
+"""An agent's calls of an MCP server, made while the agent thinks. Here the server runs in this process; any will do.
+
+Needs: pip install "spec-envs[mcp]"
+"""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""An agent of the OpenAI Agents SDK whose tools are called while its model thinks: no key or paid model needed."""
+"""An agent of the OpenAI Agents SDK whose tools are called while its model thinks: no key or paid model needed.
+
+Needs: pip install "spec-envs[openai-agents,servers]"
+"""
 
 import asyncio
 

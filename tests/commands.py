@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path | None = None, timeout_s: float = 280.0) -> subprocess.CompletedProcess[str]:
     """Run ``command`` in ``cwd``, without the settings of Python in the environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s)
 
 
 def succeed(*command: str | Path, cwd: Path | None = None) -> str:

@@ -19,8 +19,19 @@ from tests.commands import run, succeed
 from tests.sources import ROOT, files_of_package
 
 #: What a source distribution holds besides the package, its licence and what the build adds.
-PAGES_AND_TOOLS = ("docs", "examples", "tests", "scripts", ".ci")
-FILES = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile", "README.md", "pyproject.toml")
+PAGES_AND_TOOLS = (".github", "frontend", "docs", "examples", "tests", "scripts", ".ci")
+FILES = (
+    ".pre-commit-config.yaml",
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "Makefile",
+    "README.md",
+    "SECURITY.md",
+    "pyproject.toml",
+)
 GENERATED = re.compile(r"spec_envs\.egg-info/|(PKG-INFO|setup\.cfg)$")
 
 
@@ -69,7 +80,9 @@ class TestSourceDistribution:
         with tarfile.open(archive) as opened:
             files = [file.name.partition("/")[2] for file in opened.getmembers() if not file.isdir()]
         beside = [path for folder in PAGES_AND_TOOLS for path in (ROOT / folder).rglob("*") if path.is_file()]
-        expected = {path.relative_to(ROOT).as_posix() for path in beside if path.parent.name != "__pycache__"}
+        expected = {
+            path.relative_to(ROOT).as_posix() for path in beside if not {"__pycache__", "node_modules"} & {*path.parts}
+        }
         expected |= {path.as_posix() for path in files_of_package()} | set(FILES)
         assert sorted(name for name in files if not GENERATED.match(name)) == sorted(expected)
 

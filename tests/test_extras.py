@@ -131,8 +131,10 @@ def test_the_extras_are_those_of_the_project():
         return found
 
     assert {extra: set(names) for extra, names in PACKAGES.items()} == {
-        extra: packages(extra) for extra in declared.keys() - {"test", "dev", "conformance"}
+        extra: packages(extra) for extra in declared.keys() - {"test", "dev", "conformance", "all"}
     }
+    everything = set().union(*map(packages, declared.keys() - {"test", "dev", "conformance", "sb3"}))
+    assert packages("all") == everything
 
 
 def test_a_bug_of_this_package_is_not_taken_for_a_missing_extra():

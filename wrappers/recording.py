@@ -1,7 +1,8 @@
 """Recordings of calls, in memory and as JSON Lines: query, response, time and cost of each call.
 
-One line of a file is one call: ``{"query", "response", "seconds", "tokens_in", "tokens_out", "money"}``. Values that
-JSON can hold are written unchanged; other values are written as an object with one key that starts with ``$``:
+One line of a file is one call: ``{"query", "response", "seconds", "tokens_in", "tokens_out", "money"}``, and the number
+of ``"unpriced"`` tokens, if there are any. Values that JSON can hold are written unchanged; other values are written as
+an object with one key that starts with ``$``:
 
     {"$tuple": [...]}                                a tuple
     {"$bytes": "<base64>"}                           bytes
@@ -103,11 +104,14 @@ class Recording:
         return recording
 
     def _to_line(self, record: Record) -> dict[str, Any]:
+        usage = dataclasses.asdict(record.usage)
+        if not usage["unpriced"]:
+            del usage["unpriced"]
         return {
             "query": self._codec.encode(record.query),
             "response": self._codec.encode(record.response),
             "seconds": record.seconds,
-            **dataclasses.asdict(record.usage),
+            **usage,
         }
 
     def _from_line(self, line: Any) -> Record:

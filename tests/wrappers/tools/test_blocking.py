@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import pytest
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, ToolNode, tools_condition
+from langgraph.types import Command, interrupt
 
 from spec_envs import Effect, EnvClosed, Guess, InvalidConfiguration
 from spec_envs.agents import NGramGuesser
@@ -46,7 +48,7 @@ TOOLS = [find_person, get_city, count_messages]
 READS = {"find_person": READ, "get_city": READ, "count_messages": READ}
 
 
-def agent_of(node, script):
+def agent_of(node, script, **options):
     """A graph whose model makes the calls of ``script``, one turn after the other."""
 
     def think(state: MessagesState):
@@ -63,7 +65,7 @@ def agent_of(node, script):
     graph.add_edge(START, "model")
     graph.add_conditional_edges("model", tools_condition)
     graph.add_edge("tools", "model")
-    return graph.compile()
+    return graph.compile(**options)
 
 
 def texts(state):
@@ -106,6 +108,39 @@ def test_a_graph_that_is_invoked_works_as_without_speculation(script, stream):
         assert tools.statistics.hits > 0 or not is_predictable
         assert all(entry.tool != "count_messages" for entry in tools.audit)
     assert not [each for each in threading.enumerate() if each.name == "BlockingTools"]
+
+
+@tool
+def ask_human(question: str) -> str:
+    """What somebody says."""
+    return f"they said {interrupt(question)}"
+
+
+def test_a_graph_that_a_person_interrupts_goes_on_with_the_answer():
+    script = [[("find_person", {"name": "ann"})], [("ask_human", {"question": "Sure?"})]]
+    limits = ToolLimits(min_latency_s=0.0, doubt_s=0.0)  # a WRITE that is interrupted is in doubt, as one that fails
+    with BlockingTools(READS | {"ask_human": WRITE}, NGramGuesser(), limits=limits) as tools:
+        graph = agent_of(speculative_node(tools, [*TOOLS, ask_human]), script, checkpointer=InMemorySaver())
+        for number in range(3):
+            thread: Any = {"configurable": {"thread_id": str(number)}}
+            with tools.run("Who lives where?"):
+                tools.settle()
+                asked = graph.invoke({"messages": [("user", "Who lives where?")]}, thread)
+                assert [each.value for each in asked["__interrupt__"]] == ["Sure?"]
+                state = graph.invoke(Command(resume="yes"), thread)
+            tools.settle()
+            assert [each.content for each in state["messages"][-2:]] == ["they said yes", "done"]
+        assert tools.statistics.hits > 0
+
+
+def test_graphs_that_are_invoked_in_threads_share_a_run():
+    script = [[("find_person", {"name": "ann"}), ("get_city", {"person_id": "p-bob"})]]
+    questions: Any = [{"messages": [("user", "Who lives where?")]} for _ in range(4)]
+    expected = agent_of(ToolNode(TOOLS), script).invoke(questions[0])
+    with BlockingTools(READS, NGramGuesser(), limits=LIMITS) as tools, tools.run("Who lives where?"):
+        states = agent_of(speculative_node(tools, TOOLS), script).batch(questions)
+        assert [texts(state) for state in states] == [texts(expected)] * 4
+        assert tools.statistics.calls == 8
 
 
 class Always:
