@@ -20,7 +20,7 @@ from spec_envs.wrappers.runtimes.simulation import VirtualToken
 T = TypeVar("T")
 
 #: The fields of ``Speculated`` that are copied from ``Statistics``.
-_COUNTED = ("hit_rate", "hits", "windows", "tokens_full", "tokens_partial", "calls", "guesses", "divergences")
+_COUNTED = ("hit_rate", "hits", "windows", "calls", "guesses", "divergences")
 
 
 class Step(NamedTuple):
@@ -145,18 +145,43 @@ def _with_price(usage: Usage) -> Usage:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Speculated:
+class Tokens:
+    """What one run cost in tokens.
+
+    Args:
+        tokens: Tokens of the calls that the run used: what it costs without speculation.
+        tokens_spent: Tokens of everything, every cancelled call charged in full; calls of guessers included.
+        tokens_full: ``tokens_spent`` relative to ``tokens``.
+        tokens_partial: The same with every cancelled call charged for the part that ran.
+    """
+
+    tokens: float
+    tokens_spent: float
+    tokens_full: float
+    tokens_partial: float
+
+
+def tokens_of(statistics: Statistics) -> dict[str, float]:
+    """The fields of ``Tokens``."""
+    return {
+        "tokens": statistics.committed.tokens,
+        "tokens_spent": (statistics.committed + statistics.wasted_full + statistics.guessing_full).tokens,
+        "tokens_full": statistics.tokens_full,
+        "tokens_partial": statistics.tokens_partial,
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Speculated(Tokens):
     """The figures of one run; base of the experiments' rows, which add their own.
 
-    Times are seconds of the experiment's clock; tokens are relative to a run without speculation.
+    Times are seconds of the experiment's clock.
 
     Args:
         saved: Share of ``sequential_seconds`` that was saved.
         hit_rate: Share of the guessed calls (``windows``) whose response was guessed in time (``hits``).
         hits: See ``hit_rate``.
         windows: See ``hit_rate``.
-        tokens_full: Tokens used, with every cancelled call charged in full; calls of guessers included.
-        tokens_partial: The same with every cancelled call charged for the part that ran.
         calls: Calls by outcome, as in ``Statistics``.
         guesses: Calls of guessers and prefetchers by outcome.
         divergences: Branches that predicted the environment wrongly.
@@ -169,8 +194,6 @@ class Speculated:
     hit_rate: float
     hits: int
     windows: int
-    tokens_full: float
-    tokens_partial: float
     calls: dict[str, int]
     guesses: dict[str, int]
     divergences: int
@@ -187,6 +210,7 @@ def figures_of(statistics: Statistics, *, seconds: float, sequential_seconds: fl
     return {
         "saved": 1 - seconds / sequential_seconds if sequential_seconds else 0.0,
         **{name: getattr(statistics, name) for name in _COUNTED},
+        **tokens_of(statistics),
         "seconds": seconds,
         "sequential_seconds": sequential_seconds,
         "lossless": int(lossless),

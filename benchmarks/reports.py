@@ -146,7 +146,10 @@ def outcomes(counts: Mapping[str, float]) -> str:
 
 
 def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The mean of every figure, also of figures in mappings. Rows in which a figure is ``None`` do not count for it."""
+    """The mean of every figure, also of figures in mappings. Rows in which a figure is ``None`` do not count for it.
+
+    Where the rows say what tokens they have spent, ``tokens_pooled`` is the ratio of all tokens together.
+    """
     mean: dict[str, Any] = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name, 0) for row in rows]  # an outcome that is not named did not occur
@@ -155,7 +158,18 @@ def mean_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
             mean[name] = mean_of_rows(known)
         elif not known or not isinstance(known[0], str):
             mean[name] = statistics.fmean(known) if known else None
+    if mean.get("tokens"):
+        mean["tokens_pooled"] = mean["tokens_spent"] / mean["tokens"]
     return mean
+
+
+def tokens_text(mean: Mapping[str, Any]) -> str:
+    """What runs cost in tokens, in a sentence; ``mean`` is their mean, by ``mean_of_rows``."""
+    return (
+        f"Tokens, relative to no speculation: x{mean['tokens_partial']:.2f}, or x{mean['tokens_full']:.2f} with "
+        f"cancelled calls charged in full, in the mean of the runs; x{mean.get('tokens_pooled', 1.0):.2f} of all runs "
+        f"together, in full."
+    )
 
 
 def mean_of(entries: Sequence[DataclassInstance]) -> dict[str, Any]:

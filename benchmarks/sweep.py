@@ -24,6 +24,7 @@ _COLUMNS = {
     "saved": "{saved:.1%}",
     "tokens full": "x{tokens_full:.2f}",
     "tokens partial": "x{tokens_partial:.2f}",
+    "all together": "x{tokens_pooled:.2f}",
     "front": "{front}",
 }
 
@@ -65,7 +66,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
 def _show(points: Sequence[dict[str, Any]]) -> None:
     # Of a customer, what counts is the wait.
     rows = [
-        {"selectivity": point["selectivity"], "tokens_full": None, "tokens_partial": None}
+        {"selectivity": point["selectivity"], "tokens_full": None, "tokens_partial": None, "tokens_pooled": None}
         | point["mean"]
         | {"saved": _saved(point["mean"])}
         for point in points

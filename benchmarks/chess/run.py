@@ -26,7 +26,7 @@ from spec_envs.agents import (
 from spec_envs.agents.chess.move_model import Choice, MoveModel, choices_in, fit
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of
+from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of, tokens_text
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, stockfish_is_installed
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
@@ -280,7 +280,5 @@ def _show(report: dict[str, Any], settings: ChessSettings) -> None:
     out.print(table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean}))
     out.print(
         f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
-        'speculation. The columns from\n"committed" on count calls by outcome. Tokens are relative to a run without '
-        'speculation; cancelled calls are charged in\nfull ("tokens full"), or for the part that ran ("tokens '
-        'partial").'
+        f'speculation. The columns from "committed" on count calls by outcome.\n{tokens_text(mean)}'
     )

@@ -16,15 +16,18 @@ from typing import Any
 import psutil
 
 from spec_envs.benchmarks.crowd import CrowdSettings
-from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table
+from spec_envs.benchmarks.episodes import tokens_of
+from spec_envs.benchmarks.reports import config_of, console, mean_of_rows, percent, progress, publish, table
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
+from spec_envs.handling import CancelToken, Usage
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
 
 _WAYS = 4
 _WATCH_S = 0.05
+#: What a call costs.
+_USAGE = Usage(tokens_out=100)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +45,9 @@ class CrowdResult:
     tasks_left: int  # after all episodes were closed
     threads_left: int  # after all episodes were closed
     hit_rate: float  # share of the calls whose response was guessed
+    tokens_partial: float  # in the mean of the episodes, relative to no speculation
+    tokens_full: float  # the same with cancelled calls charged in full
+    tokens_pooled: float  # in full, of all episodes together
     observations: str  # a digest of the last observations of all episodes
 
 
@@ -55,6 +61,7 @@ class _Slow:
         self.most = 0
 
     async def __call__(self, query: Any, cancel: CancelToken) -> int:
+        cancel.spend(_USAGE)
         self._now += 1
         self.most = max(self.most, self._now)
         try:
@@ -110,6 +117,7 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
     digest = hashlib.blake2b("\n".join(observation for observation, _ in played).encode(), digest_size=8)
     statistics = [figures for _, figures in played]
     most = [handler.most for handler in handlers]
+    tokens = mean_of_rows([tokens_of(figures) for figures in statistics])
     return CrowdResult(
         seconds=seconds,
         waited_s=sum(figures.waited_s for figures in statistics) / len(statistics),
@@ -122,6 +130,7 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
         tasks_left=len(asyncio.all_tasks()) - 1,
         threads_left=threading.active_count() - threads,
         hit_rate=sum(figures.hits for figures in statistics) / max(1, sum(figures.windows for figures in statistics)),
+        **{name: tokens[name] for name in ("tokens_partial", "tokens_full", "tokens_pooled")},
         observations=digest.hexdigest(),
     )
 
@@ -159,7 +168,8 @@ def run(settings: CrowdSettings, json_file: Path | None) -> dict[str, Any]:
     report = {
         "config": config_of(settings),
         **{name: dataclasses.asdict(result) for name, result in results.items()},
-        "saved": 1 - ahead.seconds / plain.seconds,
+        "saved": (saved := 1 - ahead.seconds / plain.seconds),
+        "mean": {"saved": saved, **dataclasses.asdict(ahead)},
         "checks": checks,
     }
     return publish(report, json_file, lambda found: _show(found, settings))

@@ -15,7 +15,16 @@ from typing import Any
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of_rows, percent, publish, table_of
+from spec_envs.benchmarks.reports import (
+    collected,
+    config_of,
+    console,
+    mean_of_rows,
+    percent,
+    publish,
+    table_of,
+    tokens_text,
+)
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
@@ -299,9 +308,9 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     out.print(
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
-        f"{mean['sequential_seconds']:,.1f} s. Tokens are relative to a run without speculation, with cancelled calls "
-        'charged in full, or for the part that ran (partial). "committed" to "cancelled" count calls by outcome. '
-        '"prefetch": prefetched reads that were used, of those that were made.\n'
+        f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
+        '"committed" to "cancelled" count calls by outcome. "prefetch": prefetched reads that were used, of those that '
+        "were made.\n"
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."
     )
     if failed := mean["guesses"].get("failed"):

@@ -23,7 +23,16 @@ from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, outcomes, publish, table_of
+from spec_envs.benchmarks.reports import (
+    collected,
+    config_of,
+    console,
+    mean_of,
+    outcomes,
+    publish,
+    table_of,
+    tokens_text,
+)
 from spec_envs.benchmarks.search import PAGE_S, SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
@@ -272,8 +281,8 @@ def _show(report: dict[str, Any], settings: SearchSettings) -> None:
     out.print(table_of(title, _COLUMNS, report["pairs"], footer))
     out.print(
         f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
-        f"speculation; tokens x{mean['tokens_partial']:.2f},\nor x{mean['tokens_full']:.2f} with cancelled calls "
-        "charged in full. top1 and top3: share of the actions that were the first guess, or among\nthe first three; "
+        f"speculation. {tokens_text(mean)}\n"
+        "top1 and top3: share of the actions that were the first guess, or among the first three; "
         '"first" means the first action of an episode, the others count the later actions.\n'
         f"Calls of an episode: {outcomes(mean['calls'])}. Guesses of an episode: {outcomes(mean['guesses'])}."
     )

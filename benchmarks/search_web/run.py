@@ -16,8 +16,8 @@ import gymnasium as gym
 
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.benchmarks.episodes import play
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, publish, table_of
+from spec_envs.benchmarks.episodes import Tokens, play, tokens_of
+from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, publish, table_of, tokens_text
 from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.extras import require
 from spec_envs.guesses import Guesser
@@ -49,7 +49,7 @@ _SETTINGS = WebSettings(requests_per_s=math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class WebRun:
+class WebRun(Tokens):
     """One question, answered twice."""
 
     question: str  # its id
@@ -58,8 +58,6 @@ class WebRun:
     seconds: float  # time of the speculative loop
     saved: float  # share of ``plain_seconds``
     hit_rate: float  # share of the guessed calls whose response was among the guesses
-    tokens_full: float  # relative to the plain loop, with every cancelled call charged in full
-    tokens_partial: float  # with every cancelled call charged for the part that ran
     lossless: int  # 1 if actions and observations are those of the plain loop, else 0
 
 
@@ -88,6 +86,7 @@ def _show(report: dict[str, Any], settings: SearchWebSettings, certificate: Cert
     )
     if report["episodes"]:
         console().print(table_of(title, _COLUMNS, report["episodes"], {"question": "mean", **report["mean"]}))
+        console().print(tokens_text(report["mean"]))
     console().print(f"certify: {certificate}")
 
 
@@ -124,8 +123,7 @@ def _compare(
         seconds=played.seconds,
         saved=1 - played.seconds / expected.seconds,
         hit_rate=env.statistics.hit_rate,
-        tokens_full=env.statistics.tokens_full,
-        tokens_partial=env.statistics.tokens_partial,
+        **tokens_of(env.statistics),
         lossless=int(played.seen == expected.seen),
     )
 

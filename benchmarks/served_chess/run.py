@@ -18,9 +18,9 @@ import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
-from spec_envs.benchmarks.episodes import play
+from spec_envs.benchmarks.episodes import play, tokens_of
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table_of
+from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table_of, tokens_text
 from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import ServerStatistics
@@ -113,7 +113,9 @@ def report_of(plain: Run, ahead: Run, settings: ServedChessSettings) -> dict[str
         "saved": 1 - ahead.seconds / plain.seconds,
         "mean": {
             "saved": 1 - ahead.seconds / plain.seconds,
-            **{name: getattr(ahead.statistics, name) for name in ("hit_rate", "tokens_full", "tokens_partial")},
+            "hit_rate": ahead.statistics.hit_rate,
+            **(tokens := tokens_of(ahead.statistics)),
+            "tokens_pooled": tokens["tokens_full"],  # there is one game
         },
         "same_game": plain.moves == ahead.moves,
         "tokens": {"produced": produced, "reported": reported, "difference": _difference(reported, produced)},
@@ -164,8 +166,7 @@ def _show(report: dict[str, Any], settings: ServedChessSettings) -> None:
     out.print(
         f"{percent(report['saved'])} saved, {percent(report['speculative']['hit_rate'])} of the responses guessed; "
         f"the same game: {'yes' if report['same_game'] else 'NO'}\n"
-        f"Calls: {outcomes(report['speculative']['calls'])}; tokens x{report['mean']['tokens_partial']:.2f}, or "
-        f"x{report['mean']['tokens_full']:.2f} with cancelled calls charged in full.\n"
+        f"Calls: {outcomes(report['speculative']['calls'])}. {tokens_text(report['mean'])}\n"
         f"Tokens reported against produced: {report['tokens']['difference']:+.1%}. Tokens of cancelled calls: "
         f"{cancelled['reported']:,.0f} reported against {cancelled['produced']:,.0f} produced, "
         f"{cancelled['difference']:+.1%}; the server saw {cancelled['hung_up']} clients hang up."

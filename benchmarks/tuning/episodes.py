@@ -22,10 +22,11 @@ from spec_envs.agents.tuning import (
     TuningGuesser,
     TuningPolicy,
 )
-from spec_envs.benchmarks.episodes import charged, play, runtime_of
+from spec_envs.benchmarks.episodes import Tokens, charged, play, runtime_of, tokens_of
 from spec_envs.benchmarks.tuning import ROUND_ROBIN, Actor, Guesses, TuningSettings
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
+from spec_envs.handling import Usage
 from spec_envs.tuning.backends import make_backend
 from spec_envs.tuning.backends.protocol import Backend
 from spec_envs.tuning.backends.simulated import SimulatedBackend
@@ -35,7 +36,7 @@ from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.round_robin import SLICE, RoundRobin
 from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
-from spec_envs.wrappers.handlers import with_latency
+from spec_envs.wrappers.handlers import metered, with_latency
 from spec_envs.wrappers.runtimes.base import Runtime
 
 Env = gym.Env[Any, Any]
@@ -44,6 +45,8 @@ Env = gym.Env[Any, Any]
 REACTION_S = 20.0
 #: What a guess costs on the virtual clock, where computing takes no time: measured for a Gaussian process, rounded up.
 FREE_S = 0.02
+#: What a tuner writes while it thinks, were it a language model; an answer is charged when it begins.
+_TOKENS_PER_S = 60.0
 #: A ``p95`` of at most this many times the best one counts as good.
 _GOOD = 1.1
 
@@ -76,6 +79,10 @@ class TuningRun:
     seconds: float  # how long the episode took
     saved: float | None  # share of the time without speculation; only with mode "lossless"
     hit_rate: float | None  # share of the tuner's answers that were guessed; only with mode "lossless"
+    tokens: float | None  # of the tuner's answers that were used; this one and the next three only with "lossless"
+    tokens_spent: float | None  # of all answers, cancelled ones charged in full
+    tokens_full: float | None  # ``tokens_spent`` relative to ``tokens``
+    tokens_partial: float | None  # the same, cancelled answers charged for the part that was written
     curve: list[float]  # ``p95`` in ms, window by window
 
 
@@ -123,14 +130,16 @@ class TuningBench:
         with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
             play(loop, loop.act, seed=seed)
             seconds = runtime.now() - noted.begun
-        return noted.points, {"seconds": seconds, "guessed": loop.statistics.guesses, "saved": None, "hit_rate": None}
+        figures = dict.fromkeys(("saved", "hit_rate", *(field.name for field in dataclasses.fields(Tokens))))
+        return noted.points, {"seconds": seconds, "guessed": loop.statistics.guesses, **figures}
 
     def _lossless(self, env: Env, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
         """The tuner's answers are predicted, and measured ahead of time."""
-        runtime = runtime_of(self.settings.clock)
+        runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
+        usage = Usage(tokens_out=_TOKENS_PER_S * self.settings.actor_seconds)
         wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
             env,
-            with_latency(self._actor(workload, seed), self.settings.actor_seconds),
+            metered(with_latency(self._actor(workload, seed), self.settings.actor_seconds), usage),
             guessers={"policy": self._guesser(workload, seed)},
             k=self.settings.k,
             limits=self.settings.limits,
@@ -140,7 +149,8 @@ class TuningBench:
         with _Noted(wrapper, runtime) as noted:
             seconds = play(noted, wrapper.act, seed=seed, now=runtime.now).seconds
         figures = wrapper.statistics
-        return noted.points, {"seconds": seconds, "guessed": 0, "saved": figures.saved, "hit_rate": figures.hit_rate}
+        shares = {"saved": figures.saved, "hit_rate": figures.hit_rate}
+        return noted.points, {"seconds": seconds, "guessed": 0, **shares, **tokens_of(figures)}
 
     def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
         return _policy(_strategy(self.settings.actor, workload, seed), workload.knobs)

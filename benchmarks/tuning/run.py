@@ -17,6 +17,7 @@ from spec_envs.benchmarks.reports import (
     percent,
     publish,
     table_of,
+    tokens_text,
 )
 from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
@@ -128,6 +129,9 @@ def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
             f"p95 over {REACTION_S:g} s: {percent(below(other, one))} below that of {other[0].mode} (median of the "
             "pairs with the same seed)."
         )
+    for mode, each in runs.items():
+        if mode == "lossless":
+            out.print(tokens_text(mean(each)))
     out.print("Figures are means over the runs, with medians in brackets.")
     if "last-write-wins" in runs:
         out.print("last-write-wins is lossy: the guesser sets the live system.")
