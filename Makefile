@@ -47,7 +47,7 @@ docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs
 	$(BIN)/python scripts/design_picture.py
 
 page: ## Build the page of traces and reports (spec_envs/pages/built) anew; needs npm
-	cd frontend && npm ci --no-audit --no-fund && npm run build
+	cd frontend && npm install --no-save --no-audit --no-fund && npm run build
 
 clean: ## Remove what the targets above made
 	rm -rf $(VENV) frontend/node_modules build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.reports import console, table_of, write_text
 from spec_envs.errors import InvalidConfiguration
 
 
@@ -22,7 +21,7 @@ class _Proxy(options.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("mcp-proxy", cls=_Proxy, options_metavar="[OPTIONS] -- COMMAND [ARG]...", subcommand_metavar="")
+@click.group("mcp-proxy", cls=_Proxy, options_metavar="[OPTIONS] -- COMMAND ARG…", subcommand_metavar="")
 def mcp_proxy() -> None:
     """Stand in front of any MCP server, and make the client's likely next reads while its model thinks.
 
@@ -44,7 +43,7 @@ def mcp_proxy() -> None:
 @click.option("--learn/--no-learn", "learns", default=True, show_default=True, help="Keep what is learned of calls.")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is kept.")
 @click.option("--record", type=options.OutputFile(), help="Append all messages to this file, for `mcp-proxy learn`.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ARG…]")
 def serve(
     file: Path | None,
     name: str | None,
@@ -72,10 +71,11 @@ def serve(
 
 
 @mcp_proxy.command()
-@click.argument("files", nargs=-1, required=True, type=options.FILE)
+@click.argument("files", nargs=-1, required=True, type=options.FILE, metavar="FILE...")
 @click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
 def learn(files: tuple[Path, ...], out: Path) -> None:
     """Propose rules for tools, for a person to read, from traffic that --record has written."""
+    from spec_envs.benchmarks.reports import write_text
     from spec_envs.integrations.mcp_proxy.learn import proposal
 
     write_text(proposal(files), out)
@@ -113,6 +113,8 @@ _TOOLS = {
 
 
 def _show(report: dict[str, Any]) -> None:
+    from spec_envs.benchmarks.reports import console, table_of
+
     out = console()
     if not report["servers"]:
         out.print(f"Nothing is kept in {report['state']}: no proxy has served a client yet.", soft_wrap=True)
@@ -130,7 +132,7 @@ def _show(report: dict[str, Any]) -> None:
 
 @mcp_proxy.command("config", context_settings={"ignore_unknown_options": True})
 @click.argument("client", type=click.Choice(["claude-code", "codex", "cursor", "vscode"]))
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND ARG…")
 def config_(client: str, command: tuple[str, ...]) -> None:
     """Print what to add to the settings of CLIENT, so that it starts COMMAND through the proxy."""
     from spec_envs.integrations.mcp_proxy.snippets import snippet

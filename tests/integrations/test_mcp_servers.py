@@ -21,7 +21,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 NODE = Path(__file__).parent / "node/node_modules/.bin"
 needs_npm = pytest.mark.skipif(
     not (NODE / "mcp-server-everything").exists(),
-    reason="the npm packages of tests/integrations/node are not installed (npm ci)",
+    reason="the npm packages of tests/integrations/node are not installed (scripts/node-packages installs them)",
 )
 
 

@@ -141,7 +141,7 @@ def test_the_cursor_replays_the_game(game):
     assert seen == 6
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm ci in frontend/)")
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (scripts/node-packages installs them)")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1200])
 def test_axe_finds_no_violation(game, scheme, width):
@@ -195,7 +195,7 @@ def test_two_thousand_calls_are_drawn(browser, tmp_path):
 
 @pytest.mark.skipif(
     not (shutil.which("npm") and (FRONTEND / "node_modules/vite").exists()),
-    reason="the packages of frontend/ are not installed (npm ci in frontend/)",
+    reason="the packages of frontend/ are not installed (scripts/node-packages installs them)",
 )
 def test_the_built_page_is_that_of_the_sources(tmp_path):
     subprocess.run(
