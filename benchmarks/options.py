@@ -116,6 +116,18 @@ def speed(default: float) -> Any:
     return setting(default, "With --clock wall: seconds of the experiment in one real second.", gt=0)
 
 
+def check_learning(learning: int, tasks: int) -> None:
+    """Check that not all tasks are learned from.
+
+    Raises:
+        InvalidConfiguration: None is left to count.
+    """
+    if learning >= tasks:
+        raise InvalidConfiguration(
+            f"--learning must be below --tasks, so that a task is left to count; they are {learning} and {tasks}"
+        )
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeculationSettings(Settings):
     """Base of the settings of all that runs a ``SpeculativeWrapper``: an option that all have is a field of it."""

@@ -224,7 +224,7 @@ class EpisodeSpans:
             "spec_envs.money": event.money or None,
         }
         known = {name: value for name, value in spent.items() if value is not None}
-        outcome = _ENDS.get(event.outcome or "", "wasted" if event.call > 0 else "committed")
+        outcome = _ENDS.get(event.outcome or "", "wasted" if event.call >= 0 else "committed")
         self._spans.ended(event.time_s, event.call, outcome, known, event.error)
 
     def _commit(self, event: TraceEvent) -> None:

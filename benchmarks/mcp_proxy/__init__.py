@@ -4,7 +4,6 @@ import dataclasses
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Settings, setting
-from spec_envs.errors import InvalidConfiguration
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,8 +23,4 @@ class McpProxySettings(Settings):
 
     def check(self) -> None:
         """Check that there are tasks to count."""
-        if self.learning >= self.tasks:
-            raise InvalidConfiguration(
-                f"--learning must be below --tasks, so that a task is left to count; they are {self.learning} and "
-                f"{self.tasks}"
-            )
+        options.check_learning(self.learning, self.tasks)

@@ -1,4 +1,4 @@
-// The data that Python puts into the page: see spec_envs/pages/timeline.py and report.py. Times are seconds from the
+// The data that Python puts into the page: see spec_envs/pages/page.py and timeline.py. Times are seconds from the
 // beginning of the episode.
 
 export type Outcome = "committed" | "cancelled" | "wasted" | "failed" | "running";

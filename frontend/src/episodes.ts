@@ -14,7 +14,7 @@ export function episodes(all: Episode[]): HTMLElement {
     choice.addEventListener("change", () => show(all[Number(choice.value)]!));
     section.append(el("div", { class: "controls" }, el("label", { for: "episode" }, "Episode"), choice));
   }
-  const show = (episode: Episode): void => place.replaceChildren(...viewOf(episode, all.length === 1));
+  const show = (episode: Episode): void => place.replaceChildren(...viewOf(episode));
   section.append(place);
   if (all[0]) show(all[0]);
   return section;
@@ -32,16 +32,11 @@ function sentence(episode: Episode): string {
   );
 }
 
-function viewOf(episode: Episode, named: boolean): Node[] {
+function viewOf(episode: Episode): Node[] {
   const details = el("div", { class: "panel", "aria-live": "polite" }, ...about(null));
   const state = el("div", { class: "panel" }, stateAt(episode, episode.seconds));
-  const timeline = new Timeline(episode, {
-    selected: (call) => details.replaceChildren(...about(call)),
-    moved: () => undefined,
-  });
-  const nodes: Node[] = [];
-  if (named) nodes.push(el("h3", {}, episode.name));
-  nodes.push(el("p", { class: "sentence" }, sentence(episode)));
+  const timeline = new Timeline(episode, { selected: (call) => details.replaceChildren(...about(call)) });
+  const nodes: Node[] = [el("p", { class: "sentence" }, sentence(episode))];
   if (episode.note) nodes.push(el("p", { class: "quiet" }, episode.note));
   nodes.push(legend(episode), zoomControls(timeline), timeline.box, cursor(episode, timeline, state));
   nodes.push(el("div", { class: "below" }, details, state), table(episode, timeline));
@@ -81,16 +76,15 @@ function cursor(episode: Episode, timeline: Timeline, state: HTMLElement): HTMLE
     state.replaceChildren(stateAt(episode, time));
     range.setAttribute("aria-valuetext", seconds(time));
   };
-  const stop = (): number => episode.seconds;
-  range.addEventListener("input", () => set((Number(range.value) / steps) * stop()));
+  range.addEventListener("input", () => set((Number(range.value) / steps) * episode.seconds));
   const jump = (by: number): void => {
-    const now = (Number(range.value) / steps) * stop();
+    const now = (Number(range.value) / steps) * episode.seconds;
     const times = episode.commits.map((commit) => commit.time);
-    const near = stop() / steps;
+    const near = episode.seconds / steps;
     const next = by > 0 ? times.find((time) => time > now + near) : times.findLast((time) => time < now - near);
-    const time = next ?? (by > 0 ? stop() : 0);
+    const time = next ?? (by > 0 ? episode.seconds : 0);
     // Rounded up, so that the response of this moment is shown.
-    range.value = String(Math.min(steps, Math.ceil((time / (stop() || 1)) * steps)));
+    range.value = String(Math.min(steps, Math.ceil((time / (episode.seconds || 1)) * steps)));
     set(Math.max(time, 0));
   };
   return el(

@@ -11,8 +11,7 @@ const LEFT = 112;
 const GAP = 14;
 
 export interface Watcher {
-  selected(call: Call | null, pinned: boolean): void;
-  moved(): void;
+  selected(call: Call | null): void;
 }
 
 export class Timeline {
@@ -57,8 +56,7 @@ export class Timeline {
     );
     this.listen();
     new ResizeObserver(() => this.resize()).observe(this.box);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.restyle());
-    addEventListener("beforeprint", () => this.draw());
+    for (const media of ["(prefers-color-scheme: dark)", "print"]) matchMedia(media).addEventListener("change", () => this.restyle());
   }
 
   get height(): number {
@@ -84,10 +82,10 @@ export class Timeline {
     this.show(0, this.whole);
   }
 
-  select(call: Call | null, pinned = true): void {
-    if (pinned) this.chosen = call;
-    this.watcher.selected(call, pinned);
-    if (call && pinned) this.reveal(call);
+  select(call: Call | null): void {
+    this.chosen = call;
+    this.watcher.selected(call);
+    if (call) this.reveal(call);
     this.redraw();
   }
 
@@ -95,7 +93,6 @@ export class Timeline {
     this.span = span;
     this.from = Math.max(0, Math.min(from, this.whole - span));
     this.redraw();
-    this.watcher.moved();
   }
 
   private reveal(call: Call): void {
@@ -292,7 +289,7 @@ export class Timeline {
     box.addEventListener("pointerdown", (event) => this.down(event));
     box.addEventListener("pointermove", (event) => this.move(event));
     for (const kind of ["pointerup", "pointercancel"] as const) box.addEventListener(kind, (event) => this.up(event));
-    box.addEventListener("pointerleave", () => this.chosen && this.watcher.selected(this.chosen, true));
+    box.addEventListener("pointerleave", () => this.chosen && this.watcher.selected(this.chosen));
     box.addEventListener("focus", () => this.chosen === null && this.select(this.byStart[0] ?? null));
   }
 
@@ -342,8 +339,8 @@ export class Timeline {
 
   private hover(event: PointerEvent): void {
     const call = this.at(event);
-    if (call) this.watcher.selected(call, false);
-    else if (this.chosen) this.watcher.selected(this.chosen, true);
+    if (call) this.watcher.selected(call);
+    else if (this.chosen) this.watcher.selected(this.chosen);
   }
 
   private pinch(event: PointerEvent, before: PointerEvent): void {

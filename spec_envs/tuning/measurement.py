@@ -127,6 +127,7 @@ def _(query: MeasureQuery) -> str:
 @own_form.register
 def _(measured: Measurement) -> str:
     metrics = measured.metrics
+    # The page of a trace draws its curve from the first number (frontend/src/replay.ts).
     return (
         f"value {metrics.p95:.4g} ms (p95), {metrics.throughput:.4g} events/s{'' if metrics.valid else ', not valid'}"
     )

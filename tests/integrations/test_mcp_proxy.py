@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -21,7 +22,7 @@ from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import ListRootsResult, Root
 
-from spec_envs.benchmarks.cli import main
+from spec_envs.benchmarks.cli import main as command_line
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy import read_config, server_name
 from spec_envs.integrations.mcp_proxy.learn import proposal
@@ -83,7 +84,9 @@ class Bench:
             yield client
 
     def status(self) -> dict[str, Any]:
-        done = CliRunner().invoke(main, ["mcp-proxy", "status", "--state", str(self.folder / "state"), "--json", "-"])
+        done = CliRunner().invoke(
+            command_line, ["mcp-proxy", "status", "--state", str(self.folder / "state"), "--json", "-"]
+        )
         assert done.exit_code == 0, done.output
         [server] = json.loads(done.stdout)["servers"]
         return server
@@ -270,12 +273,29 @@ def test_clients_by_http_have_servers_of_their_own(bench):
                 await structured(one, "write_note", customer="C", note="of one")
                 assert (await structured(one, "read_customer", customer="C"))["note"] == "of one"
                 assert (await structured(two, "read_customer", customer="C"))["note"] == ""
+                # The clients have asked for the protocol of 2026 first: what was opened for that is closed again.
+                await serving(process.pid, servers=2)
+            await serving(process.pid, servers=0)
+            (bench.folder / "rules.toml").write_text(f'[servers.far]\nurl = "{address}"\n' + RULES)
+            async with bench.client(bench.proxied()[: -len(SERVER) - 1]) as client:  # a server that is reached by HTTP
+                assert (await structured(client, "read_customer", customer="C"))["note"] == ""
+                assert (await client.call_tool("read_ticket", {})).is_error
         finally:
             process.terminate()
             await process.wait()
 
     run(main)
-    assert bench.status()["calls"] == 3
+    done = CliRunner().invoke(
+        command_line, ["mcp-proxy", "status", "--state", str(bench.folder / "state"), "--json", "-"]
+    )
+    assert sorted(each["calls"] for each in json.loads(done.stdout)["servers"]) == [2, 5]
+
+
+async def serving(proxy: int, servers: int) -> None:
+    """Wait until the proxy has so many servers."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(psutil.Process(proxy).children()) != servers:  # noqa: ASYNC110  (they are processes)
+            await asyncio.sleep(0.05)
 
 
 def free_port() -> int:
@@ -369,6 +389,6 @@ def test_rules_are_proposed_from_recorded_traffic(bench):
 
 @pytest.mark.parametrize("client", ["claude-code", "codex", "cursor", "vscode"])
 def test_what_to_add_to_the_settings_of_a_client(client):
-    done = CliRunner().invoke(main, ["mcp-proxy", "config", client, "--", "npx", "-y", "server-x", "--flag"])
+    done = CliRunner().invoke(command_line, ["mcp-proxy", "config", client, "--", "npx", "-y", "server-x", "--flag"])
     assert done.exit_code == 0
     assert "server-x" in done.stdout and '"--flag"' in done.stdout and '"mcp-proxy"' in done.stdout

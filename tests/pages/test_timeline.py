@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +127,46 @@ def test_a_streamed_trace_is_the_written_one_and_the_command_makes_its_page(tmp_
     assert done.exit_code == 0, done.output
     assert "2 episodes" in done.output
     assert out.stat().st_size < 3_000_000
+
+
+def test_a_running_program_is_followed(tmp_path):
+    file = tmp_path / "live.jsonl"
+    file.write_text("".join(json.dumps(each) + "\n" for each in EVENTS), "utf-8")
+    command = [sys.executable, "-m", "spec_envs.benchmarks.cli", "trace", "--follow", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as program:
+        assert program.stdout is not None
+        begin, first, second = (program.stdout.readline() for _ in range(3))
+        program.send_signal(signal.SIGINT)
+        assert program.wait() == 0
+    assert begin == f"following {file}; end with Ctrl-C\n"
+    assert first.split() == ["4.00", "s", "policy", "guessed", "saved", "0.0%", "a"]
+    assert second.split() == ["4.00", "s", "user", "not", "guessed", "saved", "38.5%", "y"]
+
+
+class Renamed(gym.ObservationWrapper[Any, Any, Any]):
+    """Leaves an observation of ``SpecRetail-v0`` with the same names, and other things under them."""
+
+    def observation(self, observation: Any) -> Any:
+        return {**observation, "dialogue": "nothing"}
+
+
+def test_an_observation_that_the_environment_cannot_read_harms_no_episode():
+    env = SpeculativeWrapper(
+        Renamed(gym.make("SpecRetail-v0", task_index=0)), policy=lambda seen: "Hello", runtime="simulation"
+    )
+    observation, _ = env.reset(seed=0)
+    env.step(env.act(observation))
+    env.close()
+    [start] = [each for each in env.trace if each.kind == "start" and each.handler == "policy"][:1]
+    assert start.query is not None and "nothing" in start.query
+
+
+def test_a_trace_is_pickled_without_those_that_listen(tmp_path):
+    trace = play_chess()
+    trace.stream(tmp_path / "later.jsonl")
+    copy = pickle.loads(pickle.dumps(trace))
+    trace.stream(None)
+    assert [*copy] == [*trace]
 
 
 @pytest.mark.parametrize("line", ["not JSON", "[1]", '{"kind": "start"}'], ids=["text", "list", "no-time"])

@@ -65,11 +65,7 @@ class PlainLoop:
         call = place.call
         assert call is not None
         if self._decided is None or self._decided[0] is not place:
-            handler = place.handler or self._handler(call.handler)
-            self._decided = (
-                place,
-                self._run(call.handler, lambda cancel: answered(handler, call.query, cancel), call.query),
-            )
+            self._decided = place, self._answered(place.handler or self._handler(call.handler), call)
         return self._decided[1]
 
     def decided(self, place: Deciding, response: Any) -> None:
@@ -80,8 +76,7 @@ class PlainLoop:
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
-        handler = self._handler(call.handler)
-        response = self._answered(handler, call)
+        response = self._answered(self._handler(call.handler), call)
         self._keep(call, response)
         self._ledger.moved_on(self._runtime.now(), call.handler)
         return response

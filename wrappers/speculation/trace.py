@@ -87,7 +87,7 @@ class Trace:
     """
 
     def __init__(self, max_events: int = 100_000, text: Callable[[Any], str] = brief, view: str = "transcript") -> None:
-        self._text = text if max_events else lambda value: ""  # of which no event is kept
+        self._make_text = text
         self._view = view
         self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
         self._num_played = 0
@@ -98,6 +98,17 @@ class Trace:
     def of(cls, env: AnyEnv, max_events: int) -> Trace:
         """A trace of episodes of ``env``, with the texts that the environment makes."""
         return cls(max_events, env.brief, env.trace_view) if isinstance(env, CallEnv) else cls(max_events)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but who is told of new events: that is for this process."""
+        return self.__dict__ | {"_file": None, "_listener": None}
+
+    def _text(self, value: Any) -> str:
+        """``value`` as short text: the environment's, unless the environment cannot read it (a wrapper changed it)."""
+        try:
+            return self._make_text(value)
+        except Exception:
+            return brief(value)
 
     def __iter__(self) -> Iterator[TraceEvent]:
         return (TraceEvent(*fields) for fields in tuple(self._events))

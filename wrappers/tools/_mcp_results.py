@@ -1,6 +1,9 @@
-"""What the adapters of MCP share: results, and the tools of a server. This module does not import ``mcp``."""
+"""What the adapters of MCP share: results, and the tools of a server. This module does not import ``mcp``.
 
-from collections.abc import Awaitable, Callable, Iterable
+Results and tools are objects of the MCP SDK, or the JSON data that the protocol carries.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from spec_envs.conversation import Tool
@@ -13,18 +16,25 @@ def content(result: Any) -> Any:
     structured = _field(result, "structured_content")
     if isinstance(structured, dict):
         return structured["result"] if structured.keys() == {"result"} else structured
-    return "\n".join(part.text for part in result.content if part.type == "text")
+    texts = (_field(part, "text") for part in _field(result, "content", ()) if _field(part, "type") == "text")
+    return "\n".join(texts)
 
 
 def usable(result: Any) -> bool:
-    """Whether ``result`` answers the call: it is neither an error nor a question of the server to the client."""
+    """Whether ``result`` answers the call: it is no error, no question to the client, and no task to wait for."""
+    if isinstance(result, Mapping):
+        is_whole = result.get("resultType", "complete") == "complete" and "task" not in result
+        return is_whole and not result.get("isError", False)
     return _field(result, "is_error", True) is False
 
 
 def _field(of: Any, name: str, default: Any = None) -> Any:
-    """Return the field ``name`` of an object of the MCP SDK, whose version 1 writes names in camel case."""
+    """Return the field ``name``. JSON data, and version 1 of the MCP SDK, have its name in camel case."""
     first, *rest = name.split("_")
-    return getattr(of, name, getattr(of, first + "".join(map(str.capitalize, rest)), default))
+    camel = first + "".join(map(str.capitalize, rest))
+    if isinstance(of, Mapping):
+        return of.get(camel, default)
+    return getattr(of, name, getattr(of, camel, default))
 
 
 class ServerTools:
@@ -69,10 +79,11 @@ class ServerTools:
         if is_first:
             self._names.clear()
         for tool in listed:
-            self._names.add(tool.name)
-            name = qualified(self._server, tool.name)
-            self._tools.describe(Tool(name, tool.description or "", _field(tool, "input_schema")))
-            hint = _field(tool.annotations, "read_only_hint") is True
+            own_name = _field(tool, "name")
+            self._names.add(own_name)
+            name = qualified(self._server, own_name)
+            self._tools.describe(Tool(name, _field(tool, "description") or "", _field(tool, "input_schema") or {}))
+            hint = _field(_field(tool, "annotations"), "read_only_hint") is True
             self._tools.trust(name, read_only=hint and self._trust_annotations)
         self._is_complete = is_last and (is_first or self._was_begun)
         self._was_begun = (is_first or self._was_begun) and not is_last

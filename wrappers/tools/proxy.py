@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from spec_envs.calls import Effect
-from spec_envs.conversation import AssistantMessage, Event, Tool, ToolCall, UserMessage
+from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall, UserMessage
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.pickling import NotPicklable
@@ -54,6 +54,11 @@ class ToolRun(NotPicklable):
     def events(self) -> tuple[Event, ...]:
         """What has happened so far."""
         return tuple(self._state.events)
+
+    @property
+    def conversation(self) -> Conversation:
+        """What has happened so far, with the tools, as guessers see it."""
+        return Conversation(self.events, tuple(self.tools._driver.schemas.values()))
 
     def heard(self, text: str) -> None:
         """Record that the user said ``text``."""

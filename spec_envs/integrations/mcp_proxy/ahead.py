@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-from spec_envs.conversation import Conversation, Tool
 from spec_envs.integrations.mcp_proxy.channels import Message, note
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
 from spec_envs.wrappers.tools import SpeculativeTools
-from spec_envs.wrappers.tools.ports import Port, qualified
+from spec_envs.wrappers.tools._mcp_results import ServerTools
+from spec_envs.wrappers.tools.ports import qualified
+from spec_envs.wrappers.tools.rules import ToolRules
 
 #: A conversation that is longer, or that has paused for longer, is continued as a new one.
 _MAX_EVENTS, _MAX_PAUSE_S = 200, 900.0
@@ -38,14 +40,15 @@ class Ahead:
     def __init__(self, config: ProxyConfig, memory: Memory) -> None:
         self._config = config
         self._memory = memory
-        self._schemas: dict[str, Tool] = {}
-        self._hints: dict[str, bool] = {}  # of tools that their server has listed: whether it calls them read-only
+        self._rules = ToolRules(config.rules)
+        self._lists: list[tuple[Server, list[Any], bool, bool]] = []  # the pages of the servers' lists of tools
         self._meta: dict[str, dict[str, Any]] = {}  # of the last call to each server
         self._barred: set[str] = set()
         self._with_progress: set[str] = set()
         self._running: dict[str, str] = {}  # calls ahead of time under way: the tool, by the id
         self._spoiled: set[str] = set()
         self._last_call = time.monotonic()
+        self._is_old = False
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -53,30 +56,28 @@ class Ahead:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._end()
+        await self._end(self._tools, self._open_run)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     async def _begin(self) -> None:
         self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=self._config.limits)
-        self._added: set[str] = set()
-        self._open_run = self._tools.run()
+        self._served: dict[str, ServerTools] = {}
+        self._open_run = self._tools.run()  # kept: the run ends when this is collected
         self._run = await self._open_run.__aenter__()
-        for tool, schema in self._schemas.items():
-            self._tools.describe(schema)
-            self._tools.trust(tool, read_only=self._hints[tool] and self._config.trust_annotations)
+        self._is_old = False
+        for page in self._lists:
+            self._read_page(*page)
 
-    async def _end(self) -> None:
-        tools, run = self._tools, self._open_run
+    async def _end(self, tools: SpeculativeTools, run: contextlib.AbstractAsyncContextManager[Any]) -> None:
         await run.__aexit__(None, None, None)
         await tools.close()
         self._memory.add_statistics(tools.statistics)
 
     async def _renew(self) -> None:
         """Go on with nothing known but what was learned: earlier results are not used any more."""
-        task = asyncio.create_task(self._end())
+        task = asyncio.create_task(self._end(self._tools, self._open_run))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        await asyncio.sleep(0)  # it has taken down what it ends
         await self._begin()
 
     # -- what is seen ------------------------------------------------------------------------------------------------
@@ -85,23 +86,26 @@ class Ahead:
         """A server has answered a request of the client."""
         if message["method"] != "tools/list":
             return
-        for each in result.get("tools", ()):
-            tool = qualified(server.config.name, each["name"])
-            hints = each.get("annotations") or {}
-            self._hints[tool] = hints.get("readOnlyHint") is True
-            self._schemas[tool] = Tool(tool, each.get("description") or "", each.get("inputSchema") or {})
-            self._tools.describe(self._schemas[tool])
-            self._tools.trust(tool, read_only=self._hints[tool] and self._config.trust_annotations)
-            self._add(server, each["name"])
+        is_first = not (message.get("params") or {}).get("cursor")
+        if is_first:
+            self._lists = [page for page in self._lists if page[0] is not server]
+        page = (server, list(result.get("tools", ())), is_first, result.get("nextCursor") is None)
+        self._lists.append(page)
+        self._read_page(*page)
 
-    def see_notification(self, server: Server, message: Message) -> None:
+    def _read_page(self, server: Server, listed: list[Any], is_first: bool, is_last: bool) -> None:
+        self._served_by(server).read_list(listed, is_first=is_first, is_last=is_last)
+        for tool in listed:
+            self._add(server, tool["name"])
+
+    def see_notification(self, message: Message) -> None:
         """A server has told something that it was not asked."""
         if message["method"] in _CHANGES:
-            self.forget(server)
+            self.forget()
 
-    def forget(self, server: Server) -> None:
-        """What is known of the server's data may be out of date."""
-        self._last_call = -_MAX_PAUSE_S  # so that the next call begins anew
+    def forget(self) -> None:
+        """What is known of the servers' data may be out of date: the next call begins anew."""
+        self._is_old = True
 
     def asks_in_vain(self, server: Server, message: Message) -> bool:
         """Whether a request of a server comes from a call ahead of time: the client must not see it.
@@ -157,36 +161,37 @@ class Ahead:
 
     async def _call(self, server: Server, params: dict[str, Any], execute: Any) -> Any:
         now = time.monotonic()
-        if now - self._last_call > _MAX_PAUSE_S or len(self._run.events) > _MAX_EVENTS:
+        has_paused = now - self._last_call > _MAX_PAUSE_S
+        if self._is_old or has_paused or len(self._run.events) > _MAX_EVENTS:
             await self._renew()
         self._last_call = now
         arguments = params.get("arguments") or {}
         tool = self._add(server, params["name"])
+        self._served_by(server).check(params["name"])
         meta = params.get("_meta") or {}
         self._meta[server.config.name] = meta
         is_told = "progressToken" in meta and tool in self._with_progress
-        before = Conversation(self._run.events, tuple(self._schemas.values()))
         with self._tools.current(self._run):
-            self._memory.teach(before, tool, arguments, self._is_private)
+            self._memory.teach(self._run.conversation, tool, arguments, self._is_private)
             is_fresh = is_told or bool(params.keys() - _KNOWN_PARAMS)
             return await self._tools.call(tool, arguments, execute, fresh=is_fresh)
 
     def _is_private(self, tool: str) -> bool:
-        rule = self._config.rules.get(tool) or self._config.rules.get(tool.rpartition(":")[2])
-        return rule is not None and rule.private
+        return self._rules[tool].private
+
+    def _served_by(self, server: Server) -> ServerTools:
+        name, trusts = server.config.name, self._config.trust_annotations
+        if name not in self._served:
+            self._served[name] = ServerTools(self._tools, name, server, trust_annotations=trusts)
+        return self._served[name]
 
     def _add(self, server: Server, name: str) -> str:
         tool = qualified(server.config.name, name)
-        if tool in self._added and tool not in self._barred:
-            return tool
 
         async def ahead(arguments: dict[str, Any], context: Any) -> Any:
             return await self._call_ahead(server, tool, name, arguments)
 
-        port = Port(execute=ahead, content=_content, usable=_is_usable, source=server, takes_context=False)
-        self._tools.add(tool, port, ahead=tool not in self._barred)
-        self._added.add(tool)
-        return tool
+        return self._served_by(server).add(name, ahead, ahead=tool not in self._barred)
 
     async def _call_ahead(self, server: Server, tool: str, name: str, arguments: Mapping[str, Any]) -> Any:
         number = server.new_id()
@@ -201,8 +206,8 @@ class Ahead:
             return result
         except asyncio.CancelledError:
             cancelled = {"requestId": number, "reason": "not needed any more"}
-            note_ = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}
-            asyncio.ensure_future(_tell(server, note_))
+            notification = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}
+            asyncio.ensure_future(_tell(server, notification))
             raise
         finally:
             del self._running[number]
@@ -214,21 +219,3 @@ async def _tell(server: Server, message: Message) -> None:
         await server.send(message)
     except RpcError as error:
         note(f"a call ahead of time could not be cancelled: {error}")
-
-
-def _content(result: Any) -> Any:
-    """What guessers see of a result: its structured content, or its texts."""
-    structured = result.get("structuredContent")
-    if isinstance(structured, dict):
-        return structured["result"] if structured.keys() == {"result"} else structured
-    return "\n".join(part.get("text", "") for part in result.get("content", ()) if part.get("type") == "text")
-
-
-def _is_usable(result: Any) -> bool:
-    """Whether a result answers the call: it is neither an error nor a question to the client."""
-    return (
-        isinstance(result, dict)
-        and result.get("isError") is not True
-        and result.get("resultType", "complete") == "complete"
-        and "task" not in result
-    )

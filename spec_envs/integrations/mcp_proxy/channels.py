@@ -69,10 +69,11 @@ class Child:
         self._name = name
 
     @classmethod
-    async def start(
-        cls, name: str, command: Sequence[str], env: Mapping[str, str] | None = None, cwd: str | None = None
-    ) -> Child:
-        """Start the server ``name``.
+    @contextlib.asynccontextmanager
+    async def of(
+        cls, name: str, command: Sequence[str], env: Mapping[str, str], cwd: str | None
+    ) -> AsyncIterator[Child]:
+        """The server ``name``, which runs inside of the ``async with``.
 
         Raises:
             InvalidConfiguration: The command cannot be started.
@@ -82,13 +83,17 @@ class Child:
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **env},
                 cwd=cwd,
                 limit=_MAX_LINE,
             )
         except (OSError, ValueError) as error:
             raise InvalidConfiguration(f"the server {name!r} cannot be started: {' '.join(command)}: {error}") from None
-        return cls(process, name)
+        child = cls(process, name)
+        try:
+            yield child
+        finally:
+            await child.close()
 
     async def send(self, message: Message) -> None:
         """Send a message."""
@@ -178,19 +183,26 @@ class Streams:
 
     async def send(self, message: Message) -> None:
         """Send a message."""
+        import anyio
         from mcp.shared.message import SessionMessage
         from mcp.types import jsonrpc_message_adapter
 
-        await self._sent.send(SessionMessage(jsonrpc_message_adapter.validate_python(message)))
+        try:
+            await self._sent.send(SessionMessage(jsonrpc_message_adapter.validate_python(message)))
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError) as error:
+            raise ConnectionError("the other side is gone") from error
 
     async def receive(self) -> Message | None:
         """The next message."""
-        async for item in self._received:
-            if isinstance(item, Exception):
-                note(f"a message could not be read: {item!r}")
-                continue
-            found: Message = item.message.model_dump(by_alias=True, mode="json", exclude_unset=True)
-            return found
+        import anyio
+
+        with contextlib.suppress(anyio.ClosedResourceError):
+            async for item in self._received:
+                if isinstance(item, Exception):
+                    note(f"a message could not be read: {item!r}")
+                    continue
+                found: Message = item.message.model_dump(by_alias=True, mode="json", exclude_unset=True)
+                return found
         return None
 
     async def close(self) -> None:

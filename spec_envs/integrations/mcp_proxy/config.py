@@ -108,7 +108,9 @@ def read_config(path: Path) -> dict[str, Any]:
     except InvalidConfiguration as error:
         raise InvalidConfiguration(f"{path}: {error}") from None
     if "trust_annotations" in data:
-        found["trust_annotations"] = data["trust_annotations"] is True
+        found["trust_annotations"] = trusts = data["trust_annotations"]
+        if not isinstance(trusts, bool):
+            raise InvalidConfiguration(f"{path}: trust_annotations must be true or false, not {trusts!r}")
     return found
 
 

@@ -99,7 +99,6 @@ class SeveralServers:
         self._see = see
         self._sites: dict[str, Server] = {}  # of resources
         self._asked: dict[str, tuple[Server, Any]] = {}  # requests of servers, by the id that the client sees
-        self._places: dict[Any, Server] = {}  # of requests of the client under way
 
     async def request(self, message: Message) -> Message:
         """Make a request of the client, of one server or of all."""
@@ -121,11 +120,7 @@ class SeveralServers:
         return {"result": await self._of_first(message, None)}
 
     async def _of(self, server: Server, message: Message) -> Any:
-        self._places[message["id"]] = server
-        try:
-            result = await server.request(message)
-        finally:
-            self._places.pop(message["id"], None)
+        result = await server.request(message)
         self._see(server, message, result)
         return result
 
@@ -230,7 +225,7 @@ class SeveralServers:
         return server, {**message, "params": {**params, "name": name}}
 
     def others(self, message: Message) -> list[tuple[Server, Message]]:
-        """The server that has asked, or that works on what is cancelled; all servers for other notifications."""
+        """A response goes to the server that has asked, and a notification to all servers."""
         if "method" not in message:
             asked = self._asked.pop(str(message.get("id")), None)
             return [] if asked is None else [(asked[0], {**message, "id": asked[1]})]

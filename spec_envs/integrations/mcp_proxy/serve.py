@@ -15,6 +15,9 @@ from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.session import Session
 
+#: A client by HTTP that has asked nothing for so long is taken for gone.
+_IDLE_S = 1800.0
+
 
 def serve_stdio(config: ProxyConfig) -> None:
     """Serve the client on standard input and output, until it is gone, or until Ctrl-C or SIGTERM.
@@ -90,25 +93,46 @@ class Door:
         from starlette.responses import JSONResponse
 
         session = Request(scope, receive).headers.get(MCP_SESSION_ID_HEADER)
-        if session is not None and session not in self._transports:
+        if session is None:
+            await self._first(scope, receive, send)
+        elif (transport := self._transports.get(session)) is not None:
+            await transport.handle_request(scope, receive, send)
+        else:
             error = {"code": -32600, "message": "Session not found"}
             await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 404)(scope, receive, send)
-            return
-        transport = self._transports[session] if session is not None else await self._open()
-        await transport.handle_request(scope, receive, send)
+
+    async def _first(self, scope: Any, receive: Any, send: Any) -> None:
+        """Open a session for a request without one; a request that is refused leaves none."""
+        statuses: list[int] = []
+
+        async def watched(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            await send(message)
+
+        transport = await self._open()
+        try:
+            await transport.handle_request(scope, receive, watched)
+        finally:
+            if not statuses or statuses[0] >= 400:
+                await transport.terminate()
 
     async def _open(self) -> Any:
+        import anyio
         from mcp.server.streamable_http import StreamableHTTPServerTransport
 
         name = uuid.uuid4().hex
-        transport = StreamableHTTPServerTransport(mcp_session_id=name, security_settings=self._security)
+        transport = StreamableHTTPServerTransport(
+            mcp_session_id=name, security_settings=self._security, idle_timeout=_IDLE_S
+        )
         ready = asyncio.Event()
 
         async def run() -> None:
             try:
                 async with transport.connect() as (received, sent):
                     ready.set()
-                    await Session(self._config, Streams(received, sent), self._memory).run()
+                    with transport.idle_scope or anyio.CancelScope():
+                        await Session(self._config, Streams(received, sent), self._memory).run()
             except Exception as error:
                 note(f"a session has failed: {error!r}")
             finally:

@@ -15,6 +15,8 @@ from spec_envs.integrations.mcp_proxy.config import ServerConfig
 #: A server that ends more often than this is left alone.
 _MAX_STARTS, _PER_S = 5, 60.0
 _CONNECTION_CLOSED = -32000
+#: For how long a connection may take to end.
+_PATIENCE_S = 2.0
 #: How ids and progress tokens of the proxy itself begin.
 OWN_ID = "spec-envs/"
 
@@ -43,10 +45,8 @@ class Server:
         self._deliver = deliver
         self._started_again = started_again
         self._channel: Channel | None = None
-        self._stack = contextlib.AsyncExitStack()
         self._reader: asyncio.Task[None] | None = None
         self._answers: dict[Any, asyncio.Future[Any]] = {}
-        self._unanswered: set[Any] = set()  # requests of the client whose answers are delivered
         self._greeting: list[Message] = []
         self._starts: list[float] = []
         self._starting = asyncio.Lock()
@@ -60,30 +60,45 @@ class Server:
             InvalidConfiguration: The server cannot be reached.
         """
         self._starts.append(time.monotonic())
-        if self.config.url is None:
-            channel: Channel = await Child.start(
-                self.config.name, self.config.command, self.config.env, self.config.cwd
-            )
-        else:
-            channel = await self._stack.enter_async_context(Streams.to_url(self.config.url, self.config.headers))
-        self._channel = channel
-        self._reader = asyncio.create_task(self._read(channel))
+        connected: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
+        self._reader = asyncio.create_task(self._stay(connected))
+        self._channel = await connected
+
+    async def _stay(self, connected: asyncio.Future[Channel]) -> None:
+        """Be connected, from beginning to end: a transport of the ``mcp`` package lives in one task."""
+        try:
+            async with self._connection() as channel:
+                connected.set_result(channel)
+                await self._read(channel)
+                self._ended(channel)
+        except Exception as error:
+            if connected.done():
+                note(f"the connection to {self.config.name!r} has failed: {error!r}")
+                self._ended(connected.result())
+            else:
+                connected.set_exception(error)
+
+    def _connection(self) -> contextlib.AbstractAsyncContextManager[Channel]:
+        config = self.config
+        if config.url is not None:
+            return Streams.to_url(config.url, config.headers)
+        return Child.of(config.name, config.command, config.env, config.cwd)
 
     async def _read(self, channel: Channel) -> None:
         while (message := await channel.receive()) is not None:
             number = message.get("id")
             if "method" not in message:
-                self._unanswered.discard(number)
                 answer = self._answers.pop(number, None)
                 if answer is not None:
                     if not answer.done():
                         _settle(answer, message)
                     await asyncio.sleep(0)  # let the answer go on before what the server says next
                     continue
+                if str(number).startswith(OWN_ID):
+                    continue  # of a call ahead of time that was given up
             self._deliver(message)
-        await self._ended(channel)
 
-    async def _ended(self, channel: Channel) -> None:
+    def _ended(self, channel: Channel) -> None:
         """The server is gone: whoever waits for an answer is told."""
         if self._channel is channel:
             self._channel = None
@@ -95,10 +110,6 @@ class Server:
         for answer in answers.values():
             if not answer.done():
                 answer.set_exception(RpcError(gone))
-        unanswered, self._unanswered = self._unanswered, set()
-        for number in unanswered:
-            self._deliver({"jsonrpc": "2.0", "id": number, "error": gone})
-        await channel.close()
 
     async def send(self, message: Message) -> None:
         """Pass on a message of the client. A server that has ended is started again first.
@@ -107,15 +118,12 @@ class Server:
             RpcError: The server has ended, and cannot be started again.
         """
         channel = await self._connected()
-        method, number = message.get("method"), message.get("id")
+        method = message.get("method")
         if method in ("initialize", "notifications/initialized"):
             self._greeting = [message] if method == "initialize" else [*self._greeting[:1], message]
-        if method is not None and number is not None and number not in self._answers:
-            self._unanswered.add(number)
         try:
             await channel.send(message)
         except (OSError, ConnectionError, RuntimeError) as error:
-            self._unanswered.discard(number)
             raise RpcError({"code": _CONNECTION_CLOSED, "message": f"{self.config.name}: {error}"}) from error
 
     async def request(self, message: Message) -> Any:
@@ -135,7 +143,7 @@ class Server:
     @property
     def is_asked(self) -> bool:
         """Whether a request of the client is under way."""
-        return any(not str(number).startswith(OWN_ID) for number in (*self._answers, *self._unanswered))
+        return any(not str(number).startswith(OWN_ID) for number in self._answers)
 
     def new_id(self) -> str:
         """An id that no client uses."""
@@ -179,13 +187,12 @@ class Server:
     async def close(self) -> None:
         """Let the server end."""
         self._closing = True
-        channel = self._channel
-        if channel is not None:
-            await channel.close()
+        if self._channel is not None:
+            await self._channel.close()
         if self._reader is not None:
+            await asyncio.wait([self._reader], timeout=_PATIENCE_S)
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
-        await self._stack.aclose()
 
 
 def _settle(answer: asyncio.Future[Any], message: Message) -> None:

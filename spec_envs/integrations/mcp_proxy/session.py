@@ -31,7 +31,7 @@ class Session:
     def __init__(self, config: ProxyConfig, client: Channel, memory: Memory) -> None:
         self._client = client
         self._servers = {
-            each.name: Server(each, self._handler(each.name), self._restarted(each.name)) for each in config.servers
+            each.name: Server(each, self._handler(each.name), self._started_again) for each in config.servers
         }
         self._routes: Routes = route_of(list(self._servers.values()), self._see)
         self._ahead = Ahead(config, memory)
@@ -152,19 +152,15 @@ class Session:
             return
         with self._unharmed():
             if method is not None and "id" not in message:
-                self._ahead.see_notification(server, message)
+                self._ahead.see_notification(message)
         self._to_client(self._routes.to_client(server, message))
 
     async def _answer(self, server: Server, message: Message) -> None:
         with contextlib.suppress(RpcError):
             await server.send(message)
 
-    def _restarted(self, name: str) -> Callable[[], None]:
-        def tell() -> None:
-            with self._unharmed():
-                self._ahead.forget(self._servers[name])
-
-        return tell
+    def _started_again(self) -> None:
+        self._ahead.forget()
 
     @contextlib.contextmanager
     def _unharmed(self) -> Any:
