@@ -148,19 +148,27 @@ class Guard:
             is_warm: Whether guessers and threads are ready.
             is_late: Whether the event loop comes late to what is due, so that speculation has to give way.
         """
-        self._elapsed_s += cycle.seconds
-        self._steps += 1
+        self._elapsed_s += cycle.seconds * cycle.steps
+        self._steps += cycle.steps
         if cycle.settled and not cycle.ahead and self.mode is not Mode.WARMING:
             if self._is_recalled:  # what was known of another wrapper may not hold here
                 self._is_recalled, self._plain = False, Window(_MEMORY)
             self._plain.add(cycle)
         elif self._plain:
-            self.lost(cycle.seconds - self._expected(cycle))
+            self.lost((cycle.seconds - self._expected(cycle)) * cycle.steps)
         if cycle.ahead:
             self._machinery_s += _NEW * (cycle.machinery_s - self._machinery_s)
             if cycle.settled and self._plain:
                 self._judge(cycle)
-        self._decide(is_warm, is_late)
+        if self.mode is not Mode.PLAIN:
+            self._decide(is_warm, is_late)
+            return
+        self._rest -= cycle.steps
+        # Much of what plain steps cost here is what they cost at all: so the first question is the quickest one.
+        if self._rest < 0 and cycle.calls_s >= self._machinery_s and not is_late and self._may_try():
+            self.mode = Mode.WARMING
+            if self.waits:
+                self._go_ahead()  # what is not ready yet gets ready beside the first call
 
     def lost(self, seconds: float) -> None:
         """Running ahead has lost ``seconds``, or won, where that is negative."""
@@ -185,15 +193,8 @@ class Guard:
             self._left -= 1
             if self._left <= 0:
                 self._go_ahead()
-        elif self.mode is Mode.WARMING:
-            if is_warm:
-                self._go_ahead()
-        else:
-            self._rest -= 1
-            if self._rest < 0 and not is_late and self._may_try():
-                self.mode = Mode.WARMING
-                if self.waits:
-                    self._go_ahead()  # what is not ready yet gets ready beside the first call
+        elif is_warm:
+            self._go_ahead()
 
     def _gains_nothing(self) -> bool:
         if self._tried < _TRIED:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
 #: So many calls are remembered, for the tree to know what calls take that are alone.
 _MADE = 32
@@ -78,14 +79,16 @@ class PlainLoop:
         """The response to a call of the environment."""
         response = self._answered(self._handler(call.handler), call)
         self._keep(call, response)
-        self._ledger.moved_on(self._runtime.now(), call.handler)
         return response
 
-    def step(self, env: AnyEnv, method: Method) -> Transition:
-        """Make the step of an environment that does not ask for calls: the step itself is the call."""
-        transition: Transition = self._run(STEP, lambda cancel: method(env), None)
-        self._ledger.moved_on(self._runtime.now(), STEP)
-        return transition
+    def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
+        """Make the step of an environment that does not ask for calls: the step itself is the call.
+
+        Returns:
+            What the step has returned, and a private copy of it.
+        """
+        stepped: tuple[Transition, Transition] = self._run(STEP, lambda cancel: _and_copy(method(env)), None, _copy_in)
+        return stepped
 
     def close(self) -> None:
         """Tell the call under way, if any, to stop; whoever waits for it gets ``EnvClosed``."""
@@ -94,30 +97,36 @@ class PlainLoop:
             token.cancel()
 
     def _answered(self, handler: Handler, call: Call) -> Any:
-        return self._run(call.handler, lambda cancel: answered(handler, call.query, cancel), call.query)
+        query = call.query
+        return self._run(call.handler, lambda cancel: answered(handler, query, cancel), query, action_of)
 
-    def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
-        token = self._token = self._runtime.token()
-        quota = self._quotas.get(name)
+    def _run(
+        self, name: str, function: Callable[[CancelToken], Any], query: Any, response_in: Callable[[Any], Any]
+    ) -> Any:
+        """Return what ``function`` returns; ``response_in`` takes from it what the trace shows."""
+        runtime, quota = self._runtime, self._quotas.get(name)
+        now, token = runtime.now, runtime.token()
+        self._token = token
         if quota is not None:
             self._take_turn(quota, token)
-        started_at = self._runtime.now()
+        started_at = now()
         try:
-            response = self._runtime.run_here(function, token)
+            outcome = runtime.run_here(function, token)
         except BaseException as error:
-            self._ledger.played(name, started_at, self._runtime.now(), token.usage()[1], error, query)
+            self._ledger.played_in_vain(name, started_at, now(), token.usage()[1], query, error)
             if self._closed:
                 raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
             raise
         finally:
             if quota is not None:
-                with self._runtime.lock:
+                with runtime.lock:
                     quota.end(token)
-        ended_at, usage = self._runtime.now(), token.usage()[1]
-        self._ledger.played(name, started_at, ended_at, usage, None, query, action_of(response))
+        ended_at, usage = now(), token.usage()[1]
+        # The policy's decision is final when the user has made a step with it.
+        self._ledger.played(name, started_at, ended_at, usage, query, response_in(outcome), name != POLICY)
         if self._is_settled():
             self.made.append((name, ended_at - started_at, usage))
-        return response
+        return outcome
 
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
         """Wait until the limit of the handler lets ``call`` begin, and count it."""
@@ -128,3 +137,10 @@ class PlainLoop:
                     raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
             quota.let(call, speculative=False)
             quota.began(call, self._runtime.now())
+
+
+def _and_copy(transition: Transition) -> tuple[Transition, Transition]:
+    return transition, private_copy(transition)
+
+
+_copy_in = operator.itemgetter(1)

@@ -30,7 +30,6 @@ from spec_envs.wrappers.speculation.transitions import (
     AnyEnv,
     Decision,
     Method,
-    TimedCount,
     Transition,
     action_of,
     private_copy,
@@ -56,6 +55,7 @@ class Session:
         trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         plain: Plays where there is no tree.
+        is_plain: Whether the episode is played without forks and without the tree now; never where calls are awaited.
         base: The snapshot in which the step or reset under way began.
 
     Raises:
@@ -104,11 +104,9 @@ class Session:
         self.plain = PlainLoop(
             runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
         )
-        if guard is not None:
-            self._ahead = guard.mode is Mode.AHEAD
+        self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None
         self._acted: Any = None
-        self._counted = (0, 0, 0)
 
     @property
     def trace(self) -> Trace:
@@ -136,10 +134,9 @@ class Session:
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the episode is played without forks and without the tree now; never where calls are awaited."""
-        return not self._awaited and (self.trust.is_plain or not self._ahead)
+    def _turn(self, ahead: bool) -> None:
+        self._ahead = ahead
+        self.is_plain = not self._awaited and (self.trust.is_plain or not ahead)
 
     def _greatest_usage(self, call: Call) -> Usage | None:
         try:
@@ -153,10 +150,11 @@ class Session:
         Raises:
             EnvClosed: The wrapper was closed.
         """
-        self.check_process()
-        if self.closed:
+        if self.closed or os.getpid() != self._process:
+            self.check_process()
             raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
-        self.tell()
+        if self._ledger.has_news:
+            self.tell()
 
     def keep(self) -> None:
         """Keep what is known of handlers for later wrappers."""
@@ -334,9 +332,9 @@ class Session:
         self._last = stepped.transition
         return private_copy(stepped.transition)
 
-    def restart(self, transition: Transition, *, may_refuse: bool = False) -> Transition:
-        """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
-        self._last = private_copy(transition)
+    def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
+        """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
+        self._last = own or private_copy(transition)
         env = self.env
         if not self.is_plain and not self.trust.is_plain:
             try:
@@ -351,7 +349,7 @@ class Session:
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
         place = self._place
-        self._ahead = ahead
+        self._turn(ahead)
         self.driver.pause(not ahead)
         while self.plain.made:
             self.driver.made(*self.plain.made.popleft())
@@ -366,7 +364,8 @@ class Session:
             # Calls that were given up may still look at a snapshot, so no snapshot is ever stepped.
             env = fork(self.env) if ahead or not self.asks else self.env
         except NotForkable as error:
-            self._ahead, self.plain.place = False, dataclasses.replace(place, env=self.env)
+            self.plain.place = dataclasses.replace(place, env=self.env)
+            self._turn(False)
             self.stop_speculating(str(error), failed=True)
             return
         if ahead:
@@ -377,7 +376,7 @@ class Session:
         self.plain.place = dataclasses.replace(place, env=env)
 
     def _end_cycle(self, guard: Guard) -> None:
-        """A step has ended: have the guard look at it, and do what the guard wants of the next one."""
+        """A cycle has ended: have the guard look at it, and do what the guard wants of the next one."""
         before, pacing, guessing = guard.mode, self.pacing, self.driver.guessing
         pacing.end_cycle(is_warm=guessing.is_warm)
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
@@ -392,6 +391,7 @@ class Session:
         place = self._place
         self.driver.pause(True)
         self.trust.withdraw(reason, failed=failed)
+        self._turn(self._ahead)
         if self.is_plain:
             self.driver.rebase(None)
             self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
@@ -428,7 +428,7 @@ class Session:
         if transition.done:
             self.trace.tell_end(self.driver.now())
         guard = self.pacing.guard
-        if guard is not None and not self.trust.is_plain:
+        if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=transition.done):
             self._end_cycle(guard)
         return result
 
@@ -440,11 +440,4 @@ class Session:
 
     def info_of(self, transition: Transition) -> dict[str, Any]:
         """Return the environment's info, and beside it what speculation did since the last step."""
-        before, self._counted = self._counted, self._ledger.counts
-        commits, windows, hits = self._counted
-        figures = {
-            "commits": commits - before[0],
-            "windows": TimedCount(windows - before[1]),
-            "hits": TimedCount(hits - before[2]),
-        }
-        return {**(transition.info or {}), "speculation": figures}
+        return {**(transition.info or {}), "speculation": self._ledger.counts_since()}

@@ -159,7 +159,7 @@ def plain(value: Any) -> Any:
 
 def same_action(one: Any, other: Any) -> bool:
     """Whether two actions or observations are equal, be they numpy's or Python's integers."""
-    return same(plain(one), plain(other))
+    return one is other or same(plain(one), plain(other))
 
 
 class TimedCount(int):
