@@ -45,13 +45,16 @@ class Deciding:
     env: AnyEnv
     agent: Agent
     transition: Transition
-    #: The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known.
-    call: Call | None = dataclasses.field(init=False)
+    _made: Call | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        waits = self.agent.is_known and not self.transition.done
-        call = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY) if waits else None
-        object.__setattr__(self, "call", call)
+    @property
+    def call(self) -> Call | None:
+        """The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known."""
+        call = self._made
+        if call is None and self.agent.is_known and not self.transition.done:
+            call = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY)
+            object.__setattr__(self, "_made", call)  # where the tree is not used, nobody asks for it
+        return call
 
     @property
     def handler(self) -> Handler | None:

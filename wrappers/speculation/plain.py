@@ -31,7 +31,7 @@ class PlainLoop:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        keep: Told of each call and its response.
+        keep: Told of each call and its response: the name of the handler, how to get the call, and the response.
         is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
@@ -45,7 +45,7 @@ class PlainLoop:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
-        keep: Callable[[Call, Any], None],
+        keep: Callable[[str, Callable[[], Call | None], Any], None],
         is_settled: Callable[[], bool],
         quotas: Mapping[str, Quota],
     ) -> None:
@@ -63,22 +63,21 @@ class PlainLoop:
 
     def decide(self, place: Deciding) -> Any:
         """The policy's response at ``place``; asked again there, the policy has decided already."""
-        call = place.call
-        assert call is not None
         if self._decided is None or self._decided[0] is not place:
-            self._decided = place, self._answered(place.handler or self._handler(call.handler), call)
+            handler = place.handler or self._handler(POLICY)
+            self._decided = place, self._answered(handler, POLICY, place.transition.observation)
         return self._decided[1]
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
-        if place.call is not None:
-            self._keep(place.call, action_of(response))
+        if place.agent.is_known:
+            self._keep(POLICY, lambda: place.call, action_of(response))
         self._ledger.moved_on(self._runtime.now(), POLICY)
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
-        response = self._answered(self._handler(call.handler), call)
-        self._keep(call, response)
+        response = self._answered(self._handler(call.handler), call.handler, call.query)
+        self._keep(call.handler, lambda: call, response)
         return response
 
     def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
@@ -96,9 +95,8 @@ class PlainLoop:
         if (token := self._token) is not None:
             token.cancel()
 
-    def _answered(self, handler: Handler, call: Call) -> Any:
-        query = call.query
-        return self._run(call.handler, lambda cancel: answered(handler, query, cancel), query, action_of)
+    def _answered(self, handler: Handler, name: str, query: Any) -> Any:
+        return self._run(name, lambda cancel: answered(handler, query, cancel), query, action_of)
 
     def _run(
         self, name: str, function: Callable[[CancelToken], Any], query: Any, response_in: Callable[[Any], Any]

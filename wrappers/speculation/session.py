@@ -150,11 +150,10 @@ class Session:
         Raises:
             EnvClosed: The wrapper was closed.
         """
-        if self.closed or os.getpid() != self._process:
-            self.check_process()
+        self.check_process()
+        if self.closed:
             raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
-        if self._ledger.has_news:
-            self.tell()
+        self.tell()
 
     def keep(self) -> None:
         """Keep what is known of handlers for later wrappers."""
@@ -173,7 +172,8 @@ class Session:
         Raises:
             ResetNeeded: The episode was interrupted.
         """
-        self.check_open()
+        if self.closed or self._ledger.has_news or os.getpid() != self._process:
+            self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
 
