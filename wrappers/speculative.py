@@ -212,7 +212,7 @@ class SpeculativeWrapper(
         session.check_ready()
         with session.pacing:
             session.observe(observation)
-            action: ActType = session.take_decision(session.decide())
+            action: ActType = session.take_decision(session.decide(observation))
         return action
 
     @property

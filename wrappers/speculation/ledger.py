@@ -17,6 +17,7 @@ from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 _log = logging.getLogger(__name__)
+_NEVER = TimedCount(0)
 
 
 class Ledger:
@@ -236,6 +237,8 @@ class Ledger:
     def counts_since(self) -> dict[str, int]:
         """The numbers of commits, windows and hits since this was last asked for."""
         (commits, windows, hits), self._counted = self._counted, (self.commits, self.windows, self.hits)
+        if windows == self.windows:
+            return {"commits": self.commits - commits, "windows": _NEVER, "hits": _NEVER}
         return {
             "commits": self.commits - commits,
             "windows": TimedCount(self.windows - windows),

@@ -18,7 +18,7 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transitio
 
 #: Plain steps are looked at together until they have taken this long, or are so many: to look at each of them would
 #: take longer than some of them do.
-_SHORT_S, _MOST_STEPS = 5e-3, 16
+_SHORT_S, _MOST_STEPS = 10e-3, 16
 
 
 class _Sums(NamedTuple):

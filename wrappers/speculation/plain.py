@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import collections
 import math
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed
-from spec_envs.handling import CancelToken, Handler, Usage, answered
+from spec_envs.handling import NOTHING, CancelToken, Handler, Usage
+from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.speculation.episode import STEP, Deciding
+from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
@@ -61,11 +61,15 @@ class PlainLoop:
         self._token: CancelToken | None = None
         self._closed = False
 
-    def decide(self, place: Deciding) -> Any:
-        """The policy's response at ``place``; asked again there, the policy has decided already."""
+    def decide(self, place: Deciding, observation: Any) -> Any:
+        """The policy's response at ``place``; asked again there, the policy has decided already.
+
+        The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
+        """
         if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(POLICY)
-            self._decided = place, self._answered(handler, POLICY, place.transition.observation)
+            response = self._run(POLICY, lambda cancel: handler(observation, cancel), place.transition.observation)
+            self._decided = place, response
         return self._decided[1]
 
     def decided(self, place: Deciding, response: Any) -> None:
@@ -76,9 +80,10 @@ class PlainLoop:
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
-        response = self._answered(self._handler(call.handler), call.handler, call.query)
+        handler = self._handler(call.handler)
+        response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
         self._keep(call.handler, lambda: call, response)
-        return response
+        return own_copy(response)
 
     def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
         """Make the step of an environment that does not ask for calls: the step itself is the call.
@@ -86,8 +91,19 @@ class PlainLoop:
         Returns:
             What the step has returned, and a private copy of it.
         """
-        stepped: tuple[Transition, Transition] = self._run(STEP, lambda cancel: _and_copy(method(env)), None, _copy_in)
-        return stepped
+        if STEP in self._quotas:
+            stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
+            return stepped, private_copy(stepped)
+        now = self._runtime.now
+        started_at = now()
+        try:
+            transition = method(env)
+        except BaseException as error:
+            self._failed(STEP, started_at, NOTHING, None, error)
+            raise
+        ended_at, own = now(), private_copy(transition)
+        self._enter(STEP, started_at, ended_at, NOTHING, None, own)
+        return transition, own
 
     def close(self) -> None:
         """Tell the call under way, if any, to stop; whoever waits for it gets ``EnvClosed``."""
@@ -95,13 +111,7 @@ class PlainLoop:
         if (token := self._token) is not None:
             token.cancel()
 
-    def _answered(self, handler: Handler, name: str, query: Any) -> Any:
-        return self._run(name, lambda cancel: answered(handler, query, cancel), query, action_of)
-
-    def _run(
-        self, name: str, function: Callable[[CancelToken], Any], query: Any, response_in: Callable[[Any], Any]
-    ) -> Any:
-        """Return what ``function`` returns; ``response_in`` takes from it what the trace shows."""
+    def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
         runtime, quota = self._runtime, self._quotas.get(name)
         now, token = runtime.now, runtime.token()
         self._token = token
@@ -109,22 +119,27 @@ class PlainLoop:
             self._take_turn(quota, token)
         started_at = now()
         try:
-            outcome = runtime.run_here(function, token)
+            response = own_copy(runtime.run_here(function, token))
         except BaseException as error:
-            self._ledger.played_in_vain(name, started_at, now(), token.usage()[1], query, error)
-            if self._closed:
-                raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
+            self._failed(name, started_at, token.usage()[1], query, error)
             raise
         finally:
             if quota is not None:
                 with runtime.lock:
                     quota.end(token)
-        ended_at, usage = now(), token.usage()[1]
+        self._enter(name, started_at, now(), token.usage()[1], query, action_of(response))
+        return response
+
+    def _enter(self, name: str, started_at: float, ended_at: float, usage: Usage, query: Any, response: Any) -> None:
         # The policy's decision is final when the user has made a step with it.
-        self._ledger.played(name, started_at, ended_at, usage, query, response_in(outcome), name != POLICY)
+        self._ledger.played(name, started_at, ended_at, usage, query, response, name != POLICY)
         if self._is_settled():
             self.made.append((name, ended_at - started_at, usage))
-        return outcome
+
+    def _failed(self, name: str, started_at: float, usage: Usage, query: Any, error: BaseException) -> None:
+        self._ledger.played_in_vain(name, started_at, self._runtime.now(), usage, query, error)
+        if self._closed:
+            raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
 
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
         """Wait until the limit of the handler lets ``call`` begin, and count it."""
@@ -135,10 +150,3 @@ class PlainLoop:
                     raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
             quota.let(call, speculative=False)
             quota.began(call, self._runtime.now())
-
-
-def _and_copy(transition: Transition) -> tuple[Transition, Transition]:
-    return transition, private_copy(transition)
-
-
-_copy_in = operator.itemgetter(1)

@@ -107,6 +107,7 @@ class Session:
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None
         self._acted: Any = None
+        self._given: Any = None  # the observation that the user has, where it was made by a plain step
 
     @property
     def trace(self) -> Trace:
@@ -258,16 +259,18 @@ class Session:
         if root is None:
             state = "there is no episode" if self._place is None else "the episode has ended"
             raise ResetNeeded(f"act(): {state}; call reset() first")
+        if observation is self._given and self.is_plain:
+            return  # the policy sees it as it is now, whatever the user has done to it
         if not same_action(observation, root.transition.observation):
             # A wrapper outside has changed the observation: the policy must see the changed one.
             transition = root.transition._replace(observation=own_copy(observation))
             self._go_on_from(dataclasses.replace(root, transition=transition))
 
-    def decide(self) -> Any:
-        """The policy's response where the episode stands."""
+    def decide(self, observation: Any) -> Any:
+        """The policy's response where the episode stands, to an ``observation`` that was observed."""
         if self.is_plain:
             assert self.plain.place is not None
-            return self.plain.decide(self.plain.place)
+            return self.plain.decide(self.plain.place, observation)
         return self.driver.obtain()
 
     def take_decision(self, decision: Any) -> Any:
@@ -334,7 +337,7 @@ class Session:
 
     def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
-        self._last = own or private_copy(transition)
+        self._last, self._given = own or private_copy(transition), transition.observation
         env = self.env
         if not self.is_plain and not self.trust.is_plain:
             try:

@@ -106,6 +106,7 @@ class Trace:
         self._num_played = 0
         self._file: IO[str] | None = None
         self._listener: Callable[[TraceEvent], None] | None = None
+        self._is_told = False  # whether there is a file or a listener
 
     @classmethod
     def of(cls, env: AnyEnv, max_events: int) -> Trace:
@@ -114,19 +115,14 @@ class Trace:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but who is told of new events: that is for this process."""
-        return self.__dict__ | {"_file": None, "_listener": None}
+        return self.__dict__ | {"_file": None, "_listener": None, "_is_told": False}
 
     def _noted(self, value: Any) -> Any:
-        """``value`` as it is kept: as short text, or itself if it is small and nobody will change it."""
-        kind = type(value)
-        if kind in _NUMBERS:
+        """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        shown = value.observation if type(value) is Transition and not value.info else value
+        kind = type(shown)
+        if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
-        if kind is Transition and not value.info:  # a copy that nobody else has
-            kind = type(observation := value.observation)
-            if kind in _NUMBERS or (kind is np.ndarray and _is_small(observation)):
-                return value
-        elif kind is np.ndarray and _is_small(value):
-            return value.copy()
         return self._text(value)
 
     def _text(self, value: Any) -> str:
@@ -241,7 +237,10 @@ class Trace:
         """
         self._num_played += 1
         query, response = None if query is None else self._noted(query), self._noted(response)
-        self._keep((handler, -self._num_played, started_at, ended_at, usage, query, response, moves_on))
+        kept = (handler, -self._num_played, started_at, ended_at, usage, query, response, moves_on)
+        self._kept.append(kept)
+        if self._is_told:
+            self._tell(kept)
 
     def add_played_in_vain(
         self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
@@ -267,11 +266,14 @@ class Trace:
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""
-        self._keep((time_s, "commit", handler, None, None, None, None, "unguessed"))
+        kept = (time_s, "commit", handler, None, None, None, None, "unguessed")
+        self._kept.append(kept)
+        if self._is_told:
+            self._tell(kept)
 
     def _keep(self, fields: tuple[Any, ...]) -> None:
         self._kept.append(fields)
-        if self._file is not None or self._listener is not None:
+        if self._is_told:
             self._tell(fields)
 
     def _tell(self, fields: tuple[Any, ...]) -> None:
@@ -283,7 +285,7 @@ class Trace:
 
     def listen(self, listener: Callable[[TraceEvent], None]) -> None:
         """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
-        self._listener = listener
+        self._listener, self._is_told = listener, True
 
     def tell_end(self, time_s: float, kind: str = "over") -> None:
         """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
@@ -298,6 +300,7 @@ class Trace:
         if self._file is not None:
             self._file.close()
         self._file = None if path is None else open(path, "w", encoding="utf-8", buffering=1)
+        self._is_told = self._file is not None or self._listener is not None
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the events to ``path``, one JSON object a line."""
@@ -319,10 +322,6 @@ class Trace:
     def to_chrome(self, path: str | Path) -> None:
         """Write a file for Perfetto or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
         Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
-
-
-def _is_small(array: np.ndarray[Any, Any]) -> bool:
-    return array.size <= _SMALL_ARRAY and not array.dtype.hasobject
 
 
 def _line(event: TraceEvent) -> str:
