@@ -9,6 +9,7 @@ import statistics
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from rich.console import JustifyMethod
+    from rich.console import JustifyMethod, RenderableType
 
 
 T = TypeVar("T")
@@ -109,23 +110,31 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
     return widths
 
 
+_shows_progress: ContextVar[bool] = ContextVar("_shows_progress", default=False)
+
+
 @contextmanager
-def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[..., None]]:
+def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     """Show a bar on the standard error of a terminal while the block runs; yields the function that advances it by one.
 
-    The function ignores its arguments, so that it can be a callback.
+    The function ignores its arguments, so that it can be a callback. Inside of another bar's block no bar is shown.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     terminal = console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
+    hidden = _shows_progress.get() or not terminal.is_terminal
+    with Progress(*columns, console=terminal, transient=True, disable=hidden) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda *_: bar.advance(task)
+        before = _shows_progress.set(True)
+        try:
+            yield lambda *_: bar.advance(task)
+        finally:
+            _shows_progress.reset(before)
 
 
-def collected(results: Iterable[T], what: str, total: int, shown: bool = True) -> list[T]:
+def collected(results: Iterable[T], what: str, total: int) -> list[T]:
     """All ``results``, with a bar of ``progress`` while they come."""
     found: list[T] = []
-    with progress(what, total, shown) as advance:
+    with progress(what, total) as advance:
         for result in results:
             found.append(result)
             advance()
@@ -185,17 +194,20 @@ def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
-def publish(report: dict[str, Any], json_file: Path | None, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Write a report to a file as JSON (``-``: to standard output), or ``show`` it to a person if there is no file.
+def publish(report: Mapping[str, Any], json_file: Path | None, shown: Iterable[RenderableType]) -> None:
+    """Write a report to a file as JSON (``-``: to standard output), or print it for a person if there is no file.
 
-    Returns:
-        The report.
+    Args:
+        report: The figures.
+        json_file: The file; ``None``: print.
+        shown: What is printed: tables, and texts, which are wrapped between words on a terminal only.
     """
-    if json_file is None:
-        show(report)
-    else:
+    if json_file is not None:
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
-    return report
+        return
+    out = console()
+    for each in shown:
+        out.print(each, markup=False, soft_wrap=isinstance(each, str) and not out.is_terminal)
 
 
 def write_text(text: str, target: Path) -> None:
