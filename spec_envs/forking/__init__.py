@@ -7,6 +7,7 @@ without a word. What cannot be copied faithfully is refused with ``NotForkable``
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -16,7 +17,7 @@ from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare
 from spec_envs.forking.copying import Copier, layers_of
-from spec_envs.forking.kinds import Uncopyable, refuse_unowned, slot_names
+from spec_envs.forking.kinds import Uncopyable, slot_names, why_unowned
 from spec_envs.immutable import ATOMS
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
@@ -69,12 +70,9 @@ def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
 
 
 def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
-    kind = type(env)
-    for effectful, why in _EFFECTS.items():
-        if issubclass(kind, effectful):
-            _refuse(env, why)
-    with _refusing(env):
-        refuse_unowned(env)
+    kind: Any = type(env)
+    if (why := _why_not(kind)) is not None:
+        _refuse(env, why)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     state = twin.__dict__
@@ -89,6 +87,16 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
         changing += [(name, getattr(env, name)) for name in slots if hasattr(env, name)]
         copy_attributes(env, twin, changing)
     return twin
+
+
+@functools.lru_cache(maxsize=1024)  # a fork takes microseconds
+def _why_not(kind: type) -> str | None:
+    """Why wrappers of this class cannot be copied; ``None`` if they can."""
+    for effectful, why in _EFFECTS.items():
+        if issubclass(kind, effectful):
+            return why
+    unowned = why_unowned(kind)
+    return None if unowned is None else f"it {unowned}"
 
 
 def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[str, Any]]) -> None:
