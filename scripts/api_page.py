@@ -34,6 +34,7 @@ MODULES = (
     "spec_envs.retail",
     "spec_envs.search",
     "spec_envs.tuning",
+    "spec_envs.difficulty",
     "spec_envs.errors",
     "spec_envs.testing",
     "spec_envs.conversation",
