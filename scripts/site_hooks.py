@@ -1,4 +1,4 @@
-"""What `mkdocs build` does besides: pages made from files at the root, and links to such files that hold on the site too."""
+"""Hooks of `mkdocs build`: pages made from files at the root, and links to such files that hold on the site as well."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def examples() -> str:
     """The page of the programs in ``examples/``."""
-    parts = ["# Examples", "Whole programs, about 40 lines each. `make check` runs every one of them."]
-    for path in sorted((ROOT / "examples").glob("*.py")):
-        parts.append(f"## {path.name}\n\n```py\n{path.read_text(encoding='utf-8').rstrip()}\n```")
-    return "\n\n".join(parts) + "\n"
+    programs = [
+        f"## {path.name}\n\n```py\n{path.read_text(encoding='utf-8').rstrip()}\n```"
+        for path in sorted((ROOT / "examples").glob("*.py"))
+    ]
+    about = "Whole programs, about 40 lines each. `make check` runs every one of them."
+    return "\n\n".join(["# Examples", about, *programs]) + "\n"
