@@ -140,7 +140,10 @@ _ODD = (5,)
 def test_a_difference_that_comes_without_any_attempt_is_no_harm() -> None:
     subject: Any = Alone(HarmedNowAndThen)
     outcome = examine(subject, 1, 0)
-    assert (outcome.verdict, HarmedNowAndThen.made) == ("refused", 7)  # two more were played, because the fifth differed
+    assert (outcome.verdict, HarmedNowAndThen.made) == (
+        "refused",
+        7,
+    )  # two more were played, because the fifth differed
     assert not any("harmed" in each for each in report.unexpected(outcome))
 
 
