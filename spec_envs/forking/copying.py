@@ -136,7 +136,7 @@ class Copier:
         return self.remember(value, twin)
 
     def _from_copies(self, value: Any) -> Any | None:
-        """The copy that the class makes of copies of the attributes; ``None`` if the class makes other copies itself."""
+        """The copy that the class makes of copied attributes; ``None`` if the class makes other copies itself."""
         made, hooked = len(self.memo), len(self.hooked)
         ahead = self._copy_ahead(value)
         twin = self._deepcopy(value)

@@ -133,7 +133,7 @@ class Refuses(list):
         raise TypeError("no copies")
 
 
-#: The number of the environment that is the first tried to be forked: one is played alone, one is wrapped, two are plain.
+#: The fifth environment is the first whose fork is tried: one is played alone, one is wrapped, two are plain.
 _ODD = (5,)
 
 
