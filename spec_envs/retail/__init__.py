@@ -5,6 +5,7 @@ shop that comes with the package, and its tasks), ``generated`` (shops from othe
 the environment asks its handlers), ``customers``, and ``env``. ``shop`` serves the same tools over HTTP.
 """
 
+from spec_envs.difficulty import Difficulty
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.difficulty import difficulty_of
 from spec_envs.retail.env import RetailEnv
@@ -16,6 +17,7 @@ from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustome
 
 __all__ = [
     "CustomerQuery",
+    "Difficulty",
     "HumanCustomer",
     "RecordedCustomer",
     "RetailEnv",
