@@ -7,9 +7,10 @@ import json
 import platform
 import statistics
 import string
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: The width of tables where there is no terminal.
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 80
+#: How often a line says how far a command is, where there is no terminal.
+_LINE_S = 10.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -110,35 +113,67 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
     return widths
 
 
-_shows_progress: ContextVar[bool] = ContextVar("_shows_progress", default=False)
+#: What is shown now, to show one thing at a time.
+_shown: list[str] = []
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show a bar on the standard error of a terminal while the block runs; yields the function that advances it by one.
+    """Show on standard error how far the block is; yields the function that advances it by one.
 
-    The function ignores its arguments, so that it can be a callback. Inside of another bar's block no bar is shown.
+    On a terminal this is a bar, elsewhere a line every ten seconds. Inside of another such block nothing is shown. The
+    function ignores its arguments, so that it can be a callback.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    if _shown:
+        yield lambda *_: None
+        return
     terminal = console(stderr=True)
-    hidden = _shows_progress.get() or not terminal.is_terminal
-    with Progress(*columns, console=terminal, transient=True, disable=hidden) as bar:
+    _shown.append(what)
+    try:
+        with _bar(what, total, terminal) if terminal.is_terminal else _lines(what, total) as advance:
+            yield advance
+    finally:
+        _shown.remove(what)
+
+
+@contextmanager
+def _bar(what: str, total: int, terminal: Console) -> Iterator[Callable[..., None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
-        before = _shows_progress.set(True)
-        try:
-            yield lambda *_: bar.advance(task)
-        finally:
-            _shows_progress.reset(before)
+        yield lambda *_: bar.advance(task)
+
+
+@contextmanager
+def _lines(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
+    done: list[None] = []  # appended to by several threads, perhaps
+    over, began = threading.Event(), time.monotonic()
+
+    def report() -> None:
+        while not over.wait(_LINE_S):
+            click.echo(f"{what}: {len(done)} of {total} after {time.monotonic() - began:.0f} s", err=True)
+
+    thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
+    thread.start()
+    try:
+        yield lambda *_: done.append(None)
+    finally:
+        over.set()
+        thread.join()
+
+
+def watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """The ``items`` one by one, with ``progress`` while they are worked on."""
+    with progress(what, total) as advance:
+        for item in items:
+            yield item
+            advance()
 
 
 def collected(results: Iterable[T], what: str, total: int) -> list[T]:
-    """All ``results``, with a bar of ``progress`` while they come."""
-    found: list[T] = []
-    with progress(what, total) as advance:
-        for result in results:
-            found.append(result)
-            advance()
-    return found
+    """All ``results``, with ``progress`` while they come."""
+    return list(watched(results, what, total))
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -17,7 +17,7 @@ from rich.console import RenderableType
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Tokens, play, tokens_of
-from spec_envs.benchmarks.reports import collected, config_of, mean_of, table_of, tokens_text
+from spec_envs.benchmarks.reports import collected, config_of, mean_of, table_of, tokens_text, watched
 from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.extras import require
 from spec_envs.guesses import Guesser
@@ -135,7 +135,7 @@ def certified(settings: SearchWebSettings) -> Certificate:
             lambda: gym.make("SpecSearch-v0", backend=backend, split="dev"),
             ScriptedSearchPolicy(error_rate=0.2),
             {"policy": SearchGuesser()},
-            range(settings.seeds),
+            watched(range(settings.seeds), "comparing", settings.seeds),
             k=settings.k,
             limits=settings.limits,
         )
