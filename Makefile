@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check conformance installs docs page clean
+.PHONY: help demo test check conformance installs hubs docs page clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -41,6 +41,9 @@ conformance: $(VENV)/.installed-conformance ## Play 10,000 episodes in environme
 
 installs: $(VENV)/.installed-test ## Install each extra alone, old and new dependencies, and beside other packages (minutes)
 	$(BIN)/python -m pytest -m installs -v
+
+hubs: ## Test what plugs into hubs, in environments of their own (minutes; needs the package index)
+	@PYTHON=$(PYTHON) scripts/hubs
 
 docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs/design.svg anew
 	$(BIN)/python scripts/api_page.py

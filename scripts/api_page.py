@@ -45,6 +45,7 @@ MODULES = (
     "spec_envs.wrappers.recording",
     "spec_envs.wrappers.tools",
     "spec_envs.retail.shop",
+    "spec_envs.integrations.openenv",
     "spec_envs.benchmarks.serving",
 )
 INTRODUCTION = """\
