@@ -45,15 +45,16 @@ installs: $(VENV)/.installed-test ## Install each extra alone, old and new depen
 hubs: ## Test what plugs into hubs, in environments of their own (minutes; needs the package index)
 	@PYTHON=$(PYTHON) scripts/hubs
 
-docs: $(VENV)/.installed-dev ## Write docs/api.md, from the docstrings, and docs/design.svg anew
-	$(BIN)/python scripts/api_page.py
+docs: $(VENV)/.installed-dev ## Draw the pictures of the pages anew, and build the site of docs/: site/index.html
 	$(BIN)/python scripts/design_picture.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "open site/index.html"
 
 page: ## Build the page of traces and reports (spec_envs/pages/built) anew; needs npm
 	cd frontend && npm install --no-save --no-audit --no-fund && npm run build
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) frontend/node_modules build dist out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs frontend/node_modules build dist out site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a changed pyproject.toml installs again.

@@ -1,8 +1,8 @@
 """Recorded games played again through ``SpeculativeWrapper``.
 
-Both players are replayed with their recorded thinking times, so a run without speculation takes exactly their sum.
-``saved`` is the share of that sum that a run did not need, on its own clock: with the virtual clock in recorded
-seconds, with the wall clock in real ones.
+Both players are replayed with their recorded thinking times. Each game is played by the plain loop first, in virtual
+time. ``saved`` is the share of that run's time that the speculative run did not need, on its own clock: with the
+virtual clock in recorded seconds, with the wall clock in real ones.
 """
 
 import dataclasses
@@ -25,7 +25,16 @@ from spec_envs.agents import (
 )
 from spec_envs.agents.chess.move_model import Choice, MoveModel, choices_in, fit
 from spec_envs.benchmarks.chess import ChessSettings
-from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
+from spec_envs.benchmarks.episodes import (
+    Episode,
+    Speculated,
+    Step,
+    charged,
+    figures_of,
+    play,
+    play_plainly,
+    runtime_of,
+)
 from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of, tokens_text
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, stockfish_is_installed
@@ -34,7 +43,7 @@ from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.handling import Usage
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 
@@ -87,10 +96,12 @@ class ChessBench(Closing):
         Raises:
             InvalidConfiguration: The game is over by the rules before the plies asked for.
         """
+        seed, player = self.settings.seed, player_of(game, self.settings)
+        plain = play_plainly(plain_env(game, self.settings), player.policy, SimulationRuntime(), seed=seed)
         runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         guesser = self.guesser(game)
         with speculative_env(game, self.settings, guesser, runtime, self._estimates) as env:
-            episode = play(env, env.act, seed=self.settings.seed, now=runtime.now, on_step=on_step)
+            episode = play(env, env.act, seed=seed, now=runtime.now, on_step=on_step)
         moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
         if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
             raise InvalidConfiguration(
@@ -100,8 +111,8 @@ class ChessBench(Closing):
         figures = figures_of(
             env.statistics,
             seconds=episode.seconds,
-            sequential_seconds=sequential_seconds(game, self.settings),
-            lossless=moves == recorded,
+            sequential_seconds=plain.seconds,
+            lossless=moves == recorded and episode.is_as(plain),
         )
         return Replay(game=game_name(game), plies=len(moves), **figures)
 

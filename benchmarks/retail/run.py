@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
-from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
+from spec_envs.benchmarks.episodes import Episode, Speculated, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
 from spec_envs.benchmarks.reports import (
     collected,
@@ -39,13 +39,13 @@ from spec_envs.benchmarks.retail.cast import (
     typing_seconds,
 )
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
-from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
+from spec_envs.conversation import Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import READS, SCHEMAS
-from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 
 
@@ -143,22 +143,25 @@ class RetailBench:
     def run(self) -> Iterator[TaskRun]:
         """Run the tasks, fold after fold."""
         for known, tasks in self.folds:
-            with contextlib.ExitStack() as stack:
-                guessers = self._guessers(stack)
-                guessers.learn([run_plainly(task, self.settings) for task in known])
+            with self.learned(known) as guessers:
                 for task in tasks:
-                    yield self._run(task, guessers)
+                    yield self.serve(task, guessers)
 
-    def _guessers(self, stack: contextlib.ExitStack) -> Guessers:
+    @contextlib.contextmanager
+    def learned(self, known: Sequence[Task]) -> Iterator[Guessers]:
+        """The guessers, which have learned from plain runs of the tasks ``known``."""
         wanted, settings = self.settings.guesses, self.settings
         if settings.model is not None:
-            model = ChatModel(settings.model, base_url=settings.base_url)
-            stack.callback(model.close)
-            return Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
-        pattern = PatternGuesser(seed=self.settings.seed, reads=READS) if wanted != "user-model" else None
-        return Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
+            with ChatModel(settings.model, base_url=settings.base_url) as model:
+                yield Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
+            return
+        pattern = PatternGuesser(seed=settings.seed, reads=READS) if wanted != "user-model" else None
+        guessers = Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
+        guessers.learn([run_plainly(task, settings) for task in known])
+        yield guessers
 
-    def _run(self, task: Task, guessers: Guessers) -> TaskRun:
+    def serve(self, task: Task, guessers: Guessers) -> TaskRun:
+        """Run one task."""
         plain = run_plainly(task, self.settings)
         rate = None
         if guessers.pattern is not None:
@@ -210,9 +213,9 @@ def run_speculatively(
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
     seconds, steps, reward = played.seconds * settings.time_scale, len(played.actions), played.steps[-1].reward
     conversation, before, statistics = from_chat(env.dialogue, SCHEMAS), plain.trajectory, wrapper.statistics
-    typing, waits = sequential_times(plain.trajectory, settings)
-    if settings.clock == "wall":
-        waits = timed_plainly(task, settings) - typing
+    control = timed_plainly(task, settings)
+    typing = typing_of(plain.trajectory, settings)
+    waits = control.seconds * settings.time_scale - typing
     return TaskRun(
         task=task.name,
         steps=steps,
@@ -227,18 +230,16 @@ def run_speculatively(
             statistics,
             seconds=seconds,
             sequential_seconds=typing + waits,
-            lossless=(conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
+            lossless=played.is_as(control)
+            and (conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
         ),
     )
 
 
-def timed_plainly(task: Task, settings: RetailSettings) -> float:
-    """How long the plain loop takes on the wall clock, in seconds of the experiment."""
-    agent, runtime = agent_of(policy_of(task, settings), settings), ThreadRuntime()
-    with timed_env(task, settings) as env:
-        played = play(env, lambda observation: agent(observation, runtime.token()), seed=settings.seed)
-    runtime.close()
-    return played.seconds * settings.time_scale
+def timed_plainly(task: Task, settings: RetailSettings) -> Episode:
+    """The task by the plain loop with delays, on the clock of the settings."""
+    agent, runtime = agent_of(policy_of(task, settings), settings), runtime_of(settings.clock)
+    return play_plainly(timed_env(task, settings), agent, runtime, seed=settings.seed)
 
 
 def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:
@@ -246,13 +247,10 @@ def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:
     return RetailEnv(data=settings.source, tasks=[task], customer=customer_of(settings), tools=tools_of(settings))
 
 
-def sequential_times(trajectory: Trajectory, settings: RetailSettings) -> tuple[float, float]:
-    """How long the customer types, and how long the customer waits when nothing is done ahead of time."""
+def typing_of(trajectory: Trajectory, settings: RetailSettings) -> float:
+    """How long the customer types."""
     events = trajectory.conversation.events
-    typing = sum(typing_seconds(event.text, settings) for event in events if isinstance(event, UserMessage))
-    calls = sum(isinstance(event, ToolCall) for event in events)
-    messages = sum(isinstance(event, UserMessage) for event in events) - 1  # before the first, nobody waits
-    return typing, (calls + messages) * settings.actor_seconds + calls * settings.tool_seconds
+    return sum(typing_seconds(event.text, settings) for event in events if isinstance(event, UserMessage))
 
 
 _COLUMNS = {

@@ -22,7 +22,7 @@ from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
+from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.reports import (
     collected,
     config_of,
@@ -44,7 +44,7 @@ from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.questions import Question
 from spec_envs.search.recordings import RecordedEpisode, load_episodes
 from spec_envs.search.replay import RecordedAgent, RecordedSite
-from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
+from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
@@ -105,21 +105,19 @@ class SearchBench:
         self._ranks_of_pages = RankCalibration(prior=(0.02,))
 
     def run(self, case: Case) -> SearchRun:
-        """Run one episode twice: without speculation in virtual time, and with speculation."""
-        virtual = SimulationRuntime()
-        with self._wrapped(case, {}, Limits(max_inflight=0), virtual, Estimates()) as env:
-            plain = play(env, env.act, now=virtual.now)
+        """Run one episode twice: by the plain loop in virtual time, and with speculation."""
+        plain = play_plainly(case.env(), case.policy, SimulationRuntime())
         actions, pages = self._guessers(case)
         scored = ScoredGuesser(actions)
         runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         guessers = {"policy": scored, "fetch": pages}
-        with self._wrapped(case, guessers, self.settings.limits, runtime, self._estimates) as env:
+        with self._wrapped(case, guessers, runtime) as env:
             ahead = play(env, env.act, now=runtime.now)
         figures = figures_of(
             env.statistics,
             seconds=ahead.seconds,
             sequential_seconds=plain.seconds,
-            lossless=ahead.seen == plain.seen,
+            lossless=ahead.is_as(plain),
         )
         first, *later = scored.ranks
         return SearchRun(
@@ -136,17 +134,15 @@ class SearchBench:
             **figures,
         )
 
-    def _wrapped(
-        self, case: Case, guessers: Mapping[str, Guesser], limits: Limits, runtime: Runtime, estimates: Estimates
-    ) -> SpeculativeWrapper[Any, Any]:
+    def _wrapped(self, case: Case, guessers: Mapping[str, Guesser], runtime: Runtime) -> SpeculativeWrapper[Any, Any]:
         return SpeculativeWrapper(
             case.env(),
             policy=case.policy,
             guessers=guessers,
             k=self.settings.k,
-            limits=limits,
+            limits=self.settings.limits,
             runtime=runtime,
-            estimates=estimates,
+            estimates=self._estimates,
             guard=False,
         )
 

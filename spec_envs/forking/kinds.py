@@ -28,6 +28,10 @@ _NEVER_CHANGED = frozenset(
     {"chess._BoardState", "pandas.Index", "pandas.core.indexes.base.Index"}
     | {"pandas.api.extensions.ExtensionDtype", "pandas.core.dtypes.base.ExtensionDtype"}
 )
+#: What no wrapper of Gymnasium changes in place: the arguments it was made with, and its cached spec.
+_SHARED_BY_WRAPPERS = frozenset({"_saved_kwargs", "_cached_spec", "_metadata"})
+#: Like these: what single wrappers keep only to look at.
+_SHARED_BY: dict[type, frozenset[str]] = {gym.wrappers.PassiveEnvChecker: _SHARED_BY_WRAPPERS | {"_previous_data"}}
 
 
 class Uncopyable(Exception):
@@ -57,6 +61,11 @@ class Copying(Protocol):
 
     def remember(self, value: Any, twin: Any) -> Any:
         """Return ``twin``, which is from now on the copy of ``value``."""
+
+
+def shared_by_wrappers(kind: type) -> frozenset[str]:
+    """The names of the attributes that a wrapper of class ``kind`` and its copy may share."""
+    return _SHARED_BY.get(kind, _SHARED_BY_WRAPPERS)
 
 
 def guarded(value: Any, do: Callable[[], Any]) -> Any:
