@@ -9,6 +9,7 @@ script.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import weakref
@@ -153,11 +154,9 @@ class CallEnv(gym.Env[ObsType, ActType]):
         twin = object.__new__(type(self))
         state = twin.__dict__
         state.update(self.__dict__)
-        shared = self.shared_on_fork
+        shared = _all_shared(self.shared_on_fork)
         changing = [
-            (name, value)
-            for name, value in self.__dict__.items()
-            if type(value) not in ATOMS and name not in shared and name not in _SHARED_BY_ALL
+            (name, value) for name, value in self.__dict__.items() if type(value) not in ATOMS and name not in shared
         ]
         if changing:
             copy_attributes(self, twin, changing)
@@ -248,3 +247,8 @@ _SHARED_BY_ALL = frozenset(
         "_rng_snapshot",
     }
 )
+
+
+@functools.lru_cache(maxsize=1024)
+def _all_shared(names: frozenset[str]) -> frozenset[str]:
+    return _SHARED_BY_ALL | names
