@@ -119,7 +119,9 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
-        shown = value.observation if type(value) is Transition and not value.info else value
+        shown: Any = value
+        if type(value) is Transition and not value.info:
+            shown = value.observation
         kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
