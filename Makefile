@@ -43,7 +43,7 @@ installs: $(VENV)/.installed-test ## Install each extra alone, old and new depen
 	$(BIN)/python -m pytest -m installs -v
 
 docs: $(VENV)/.installed-dev ## Draw the pictures of the pages anew, and build the site of docs/: site/index.html
-	$(BIN)/python scripts/design_picture.py
+	$(BIN)/python scripts/pictures.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "open site/index.html"
 
