@@ -354,6 +354,8 @@ class Session:
         place = self._place
         self._turn(ahead)
         self.driver.pause(not ahead)
+        if ahead:
+            self.driver.guessing.learn_kept()
         while self.plain.made:
             self.driver.made(*self.plain.made.popleft())
         if self._awaited:

@@ -17,6 +17,7 @@ from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
@@ -119,9 +120,13 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        if type(value) is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
         shown: Any = value
         if type(value) is Transition and not value.info:
             shown = value.observation
+        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            shown = value[1]
         kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
