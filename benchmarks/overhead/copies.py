@@ -1,6 +1,6 @@
-"""What it costs that nothing is shared and nothing differs: owned copies, and proofs of steps that forks have made.
+"""The cost of copies of values that cross a border, and of proofs of steps that forks have made.
 
-All times are of the processor.
+All times are processor times.
 """
 
 import collections
@@ -119,7 +119,7 @@ class _Times(NamedTuple):
 
 
 def _proof_ms(name: str, policy: Callable[[Any], Any]) -> _Times:
-    """Episodes in which no step is proved, and in which every step is, take turns."""
+    """The times of episodes with no proved step and with every step proved, which take turns."""
     without, proved = [], []
     for _ in range(EPISODES):
         without.append(_step_ms(name, policy, prove_every=0))

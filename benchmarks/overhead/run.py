@@ -150,7 +150,7 @@ def _steps() -> Iterator[Measured]:
 
 
 def _windows() -> Iterator[Measured]:
-    """A window of simulated tuning, which takes no time."""
+    """A window of simulated tuning; the simulator takes no time."""
     backend, token = SimulatedBackend(), CancelToken()
     case = _Case(
         "tuning",
@@ -296,7 +296,7 @@ _THINKING_S = 0.01
 
 
 def _tool_calls() -> Iterator[Measured]:
-    """Calls that no guess is right about; the guesser works after each call, and learns after each agent run."""
+    """Calls that are never among the guesses; the guesser works after each call, and learns after each agent run."""
     yield Measured("call of an instant tool through SpeculativeTools (mean)", "ms", asyncio.run(_call_ms()), 1)
 
 

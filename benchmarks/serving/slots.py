@@ -1,4 +1,4 @@
-"""The slots of a model server that answers only so many requests at once."""
+"""The slots of a model server: how many requests are answered at once."""
 
 import asyncio
 import collections
@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from typing import Literal
 
-#: What happens to a request that finds no free slot: it waits for its turn, or drops the oldest one that has a slot.
+#: A request that finds no free slot waits for its turn (fifo), or takes the slot of the oldest request (drop).
 QueueRule = Literal["fifo", "drop"]
 
 
