@@ -8,7 +8,7 @@ import itertools
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
-from spec_envs.benchmarks.overhead import Measured, OverheadSettings, copies, median_fork_us, retail
+from spec_envs.benchmarks.overhead import Measured, OverheadSettings, chess, copies, median_fork_us, retail, vectors
 from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.reports import config_of, console, progress, publish, table
 from spec_envs.call_env import CallEnv
@@ -41,7 +41,7 @@ _RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 def run(settings: OverheadSettings, json_file: Path | None) -> None:
     """Measure everything and report."""
-    parts: list[Callable[[], Iterator[Measured]]] = [
+    parts: list[Callable[[], Iterable[Measured]]] = [
         _forks,
         _search_forks,
         _steps,
@@ -50,6 +50,9 @@ def run(settings: OverheadSettings, json_file: Path | None) -> None:
         _cancels,
         _tool_calls,
         retail.figures,
+        retail.tau_bench_figures,
+        chess.figures,
+        vectors.figures,
         _replay,
         crowd,
     ]
@@ -58,20 +61,28 @@ def run(settings: OverheadSettings, json_file: Path | None) -> None:
         for part in parts:
             figures += part()
             advance()
-    yardstick = retail.tau_bench_figures()
-    figures += yardstick
     report = {
         "config": config_of(settings),
         "figures": [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures],
-        "note": None if yardstick else retail.WITHOUT_TAU_BENCH,
+        "notes": _notes(),
     }
-    publish(report, json_file, lambda _: _show(figures, report["note"]))
+    publish(report, json_file, lambda _: _show(figures, report["notes"]))
 
 
-def _show(figures: Sequence[Measured], note: Any) -> None:
+def _notes() -> list[str]:
+    """What was not measured, and what it would need."""
+    needed = {
+        retail.WITHOUT_TAU_BENCH: retail.tau_bench_is_installed(),
+        chess.WITHOUT_PETTINGZOO: chess.pettingzoo_is_installed(),
+        vectors.WITHOUT_SUPERSUIT: vectors.supersuit_is_installed(),
+    }
+    return [note for note, is_there in needed.items() if not is_there]
+
+
+def _show(figures: Sequence[Measured], notes: Any) -> None:
     rows = [figure.row() for figure in figures]
     console().print(table("What speculation costs", ("figure", "target", "measured", "met"), rows))
-    if note is not None:
+    for note in notes:
         console().print(note, soft_wrap=True)
 
 
@@ -83,7 +94,7 @@ def _forks() -> Iterator[Measured]:
     with _chess_env() as env:
         _play_some(env, _recorded, _PLIES // 3)
         microseconds = median_fork_us(env, _FORKS)
-    yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 20)
+    yield Measured("fork of the gym.make chess stack (median)", "us", microseconds, 10)
 
 
 def _search_forks() -> Iterator[Measured]:
