@@ -217,9 +217,12 @@ def certify_tuning(seeds: int) -> None:
 @options.json_file
 def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
     """Predict; the help is that of the settings."""
-    from spec_envs.benchmarks.plan.run import run
+    from spec_envs.benchmarks.plan.run import run, show
+    from spec_envs.benchmarks.reports import publish
 
-    run(PlanSettings(**settings), traces, json_file)
+    chosen = PlanSettings(**settings)
+    report = run(chosen, traces)
+    publish(report, json_file, show(report, chosen))
 
 
 @main.command()

@@ -87,7 +87,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._rng_snapshot: Snapshot | None = None
         self._closed = False
         self._shared: _Shared | None = _Shared([handlers[name] for name in owned])
-        self._shared.users.add(self)
+        self._shared.join(self)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -163,9 +163,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         if self._np_random is not None:
             state["_rng_snapshot"] = snapshot(self._np_random.bit_generator)
             state["_np_random"] = None
-        users = self._shared.users
-        users.add(self)  # an unpickled environment is not among them yet
-        users.add(twin)
+        self._shared.join(self, twin)  # an unpickled environment has not joined yet
         return twin
 
     @property
@@ -208,7 +206,7 @@ class _Shared:
     """Handlers that an environment and all its forks own together."""
 
     def __init__(self, resources: list[Any]) -> None:
-        self.users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
+        self._users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
         # A fork that is dropped without close() leaves with the garbage collector; then this closes what is left.
         self._close = weakref.finalize(self, _close_all, resources, os.getpid())
         self._resources = resources
@@ -216,9 +214,13 @@ class _Shared:
     def __reduce__(self) -> tuple[type[_Shared], tuple[list[Any]]]:
         return _Shared, (self._resources,)
 
+    def join(self, *users: CallEnv[Any, Any]) -> None:
+        if self._resources:  # without any, nobody has to know who is the last
+            self._users.update(users)
+
     def leave(self, user: CallEnv[Any, Any]) -> None:
-        self.users.discard(user)
-        if not self.users:
+        self._users.discard(user)
+        if not self._users:
             self._close()
 
 

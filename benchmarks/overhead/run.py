@@ -8,11 +8,11 @@ import itertools
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
@@ -20,7 +20,7 @@ from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
 from spec_envs.benchmarks.overhead import Measured, OverheadSettings, chess, copies, median_fork_us, retail, vectors
 from spec_envs.benchmarks.overhead.crowd import crowd
-from spec_envs.benchmarks.reports import config_of, console, progress, publish, table
+from spec_envs.benchmarks.reports import collected, config_of, table_of
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.chess.position import Position
@@ -39,8 +39,8 @@ _CANCELS = 200
 _RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
-def run(settings: OverheadSettings, json_file: Path | None) -> None:
-    """Measure everything and report."""
+def run(settings: OverheadSettings) -> dict[str, Any]:
+    """The report of everything that is measured."""
     parts: list[Callable[[], Iterable[Measured]]] = [
         _forks,
         _search_forks,
@@ -56,17 +56,13 @@ def run(settings: OverheadSettings, json_file: Path | None) -> None:
         _replay,
         crowd,
     ]
-    figures: list[Measured] = []
-    with progress("measuring", len(parts), shown=json_file is None) as advance:
-        for part in parts:
-            figures += part()
-            advance()
-    report = {
+    measured = collected((list(part()) for part in parts), "measuring", len(parts))
+    figures = list(itertools.chain.from_iterable(measured))
+    return {
         "config": config_of(settings),
         "figures": [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures],
         "notes": _notes(),
     }
-    publish(report, json_file, lambda _: _show(figures, report["notes"]))
 
 
 def _notes() -> list[str]:
@@ -79,11 +75,16 @@ def _notes() -> list[str]:
     return [note for note, is_there in needed.items() if not is_there]
 
 
-def _show(figures: Sequence[Measured], notes: Any) -> None:
-    rows = [figure.row() for figure in figures]
-    console().print(table("What speculation costs", ("figure", "target", "measured", "met"), rows))
-    for note in notes:
-        console().print(note, soft_wrap=True)
+def show(report: dict[str, Any], settings: OverheadSettings) -> Iterator[RenderableType]:
+    """The table of figures and targets."""
+    columns = {"figure": "{name}", "target": "{wanted}", "measured": "{measured:.4g} {unit}", "met": "{verdict}"}
+    rows = []
+    for figure in report["figures"]:
+        has_target, sign = figure["target"] is not None, ">=" if figure["at_least"] else "<="
+        wanted = f"{sign} {figure['target']:g} {figure['unit']}" if has_target else ""
+        rows.append(figure | {"wanted": wanted, "verdict": ("yes" if figure["met"] else "NO") if has_target else ""})
+    yield table_of("What speculation costs", columns, rows)
+    yield from report["notes"]
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------
