@@ -153,7 +153,7 @@ def retail() -> None:
     help="File to write (-: standard output).",
 )
 def replay(data: str, tasks: str, json_file: Path) -> None:
-    """Replay the gold actions of tasks: outputs of the tools, and tau-bench's hash of the data at the end."""
+    """Replay the gold actions of tasks; write the outputs of the tools, and tau-bench's hash of the data at the end."""
     from spec_envs.benchmarks.retail.checks import run
 
     run(data, tasks, json_file)

@@ -77,7 +77,7 @@ def live_forks_mb(count: int) -> float:
     """Megabytes by which the process grows with ``count`` forks of one episode, each with writes of its own."""
     env = gym.make("SpecRetail-v0", customer=_hm)
     env.reset(seed=0)
-    _write_some(fork(env), "0 Elm Street")  # so that everything made on first use exists
+    _write_some(fork(env), "0 Elm Street")  # so that everything that is made on first use exists
     gc.collect()
     before = psutil.Process().memory_info().rss
     forks = [fork(env) for _ in range(count)]

@@ -18,7 +18,16 @@ from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
-from spec_envs.benchmarks.overhead import Measured, OverheadSettings, chess, copies, median_fork_us, retail, vectors
+from spec_envs.benchmarks.overhead import (
+    Measured,
+    OverheadSettings,
+    Right,
+    chess,
+    copies,
+    median_fork_us,
+    retail,
+    vectors,
+)
 from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.reports import collected, config_of, table_of
 from spec_envs.call_env import CallEnv
@@ -129,19 +138,8 @@ def _recorded(query: Any) -> str:
     return _GAME.moves[len(Position.of(query).moves)]
 
 
-class _Perfect:
-    """Guesses the right response, at once."""
-
-    def __init__(self, response: Callable[[Any], Any]) -> None:
-        self._response = response
-
-    def guess(self, call: Call, k: int) -> list[Guess]:
-        """Return the response as a guess."""
-        return [Guess(self._response(call.query), 0.9)]
-
-
-class _PerfectAsync(_Perfect):
-    """``_Perfect`` as a coroutine function."""
+class _RightAsync(Right):
+    """``Right`` as a coroutine function."""
 
     async def guess(self, call: Call, k: int) -> list[Guess]:  # type: ignore[override]  # a guesser of the event loop
         """Return the response as a guess."""
@@ -172,7 +170,7 @@ def _steps() -> Iterator[Measured]:
 
 
 def _windows() -> Iterator[Measured]:
-    """A window of simulated tuning, which takes no time."""
+    """A window of simulated tuning; the simulator takes no time."""
     backend, token = SimulatedBackend(), CancelToken()
     case = _Case(
         "tuning",
@@ -207,7 +205,7 @@ def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[floa
     """Milliseconds of a step, plain and wrapped."""
     if runtime == "asyncio":
         return _step_times_async(case, guessed)
-    guessers = {"policy": _Perfect(case.policy), case.handler: _Perfect(case.response)} if guessed else {}
+    guessers = {"policy": Right(case.policy), case.handler: Right(case.response)} if guessed else {}
     env = case.make()
     with SpeculativeWrapper(env, policy=case.policy, guessers=guessers, k=1, runtime=runtime, guard=False) as wrapper:
         times = _beside_plain(case, functools.partial(_step_ms, wrapper, wrapper.act))
@@ -217,7 +215,7 @@ def _step_times(case: _Case, runtime: _RuntimeName, guessed: bool) -> tuple[floa
 def _step_times_async(case: _Case, guessed: bool) -> tuple[float, float]:
     """The same on an event loop, where handlers, policy and guessers are coroutine functions."""
     env = case.make()
-    guessers = {"policy": _PerfectAsync(case.policy), case.handler: _PerfectAsync(case.response)} if guessed else {}
+    guessers = {"policy": _RightAsync(case.policy), case.handler: _RightAsync(case.response)} if guessed else {}
     unwrapped = env.unwrapped
     assert isinstance(unwrapped, CallEnv)
     unwrapped.handlers = {case.handler: as_handler(_coroutine_of(case.response))}
@@ -285,7 +283,7 @@ async def _cancel_times() -> list[float]:
         return 0
 
     env = FakeEnv({"world": world}, length=_CANCELS)
-    guessers = {"policy": _PerfectAsync(lambda query: 1)}
+    guessers = {"policy": _RightAsync(lambda query: 1)}
     async with AsyncSpeculativeWrapper(env, guessers=guessers, guard=False) as wrapper:
         await wrapper.reset(seed=0)
         for _ in range(_CANCELS):
@@ -318,7 +316,7 @@ _THINKING_S = 0.01
 
 
 def _tool_calls() -> Iterator[Measured]:
-    """Calls that no guess is right about; the guesser works after each call, and learns after each agent run."""
+    """Calls that are never among the guesses; the guesser works after each call, and learns after each agent run."""
     yield Measured("call of an instant tool through SpeculativeTools (mean)", "ms", asyncio.run(_call_ms()), 1)
 
 
