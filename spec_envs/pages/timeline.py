@@ -68,8 +68,8 @@ class Timeline:
         begin: What the episode begins with, such as the position of a game.
         lanes: How many rows the calls need; row 0 is of calls that the episode waited for from their start.
         seconds: How long the episode took.
-        plain_seconds: How long the calls take one after another whose responses the episode used.
-        plain: Those calls, as the plain loop makes them.
+        plain_seconds: How long the calls whose responses the episode used take one after the other.
+        plain: These calls, as the plain loop makes them.
         calls: All calls, in the order in which they began.
         commits: When the episode used which response.
         note: A sentence about where the episode comes from.
