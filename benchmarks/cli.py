@@ -153,7 +153,7 @@ def retail() -> None:
     help="File to write (-: standard output).",
 )
 def replay(data: str, tasks: str, json_file: Path) -> None:
-    """Replay the gold actions of tasks: outputs of the tools, and tau-bench's hash of the data at the end."""
+    """Replay the gold actions of tasks; write the outputs of the tools, and tau-bench's hash of the data at the end."""
     from spec_envs.benchmarks.retail.checks import run
 
     run(data, tasks, json_file)
@@ -221,8 +221,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
     from spec_envs.benchmarks.reports import publish
 
     chosen = PlanSettings(**settings)
-    report = run(chosen, traces)
-    publish(report, json_file, show(report, chosen))
+    publish(json_file, lambda: run(chosen, traces), lambda report: show(report, chosen))
 
 
 @main.command()

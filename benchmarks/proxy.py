@@ -48,6 +48,7 @@ def mcp_proxy() -> None:
 @click.option("--learn/--no-learn", "learns", default=True, show_default=True, help="Keep what is learned of calls.")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is kept.")
 @click.option("--record", type=options.OutputFile(), help="Append all messages to this file, for `mcp-proxy learn`.")
+@click.option("--trace", type=options.OutputFile(), help="Append what happens to this file, for `spec-envs trace`.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ARG…]")
 def serve(
     file: Path | None,
@@ -94,8 +95,7 @@ def status(state: Path | None, json_file: Path | None) -> None:
     from spec_envs.benchmarks.reports import publish
     from spec_envs.integrations.mcp_proxy.report import read_status
 
-    report = read_status(state)
-    publish(report, json_file, _shown(report))
+    publish(json_file, lambda: read_status(state), _shown)
 
 
 _SERVERS = {
