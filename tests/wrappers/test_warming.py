@@ -1,4 +1,4 @@
-"""A cold start under the guard, in virtual time: guessers get ready beside plain steps, which lose nothing meanwhile."""
+"""A cold start under the guard, in virtual time: guessers get ready beside plain steps, which lose nothing by it."""
 
 from __future__ import annotations
 

@@ -259,9 +259,9 @@ class Trace:
             self._tell(kept)
 
     def add_played_in_vain(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed with ``error``."""
+        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -271,11 +271,11 @@ class Trace:
             "end",
             handler,
             call=number,
-            outcome="failed",
+            outcome="stopped" if error is None else "failed",
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             money=usage.money,
-            error=repr(error),
+            error=None if error is None else repr(error),
         )
         self._keep(dataclasses.astuple(start))
         self._keep(dataclasses.astuple(end))
