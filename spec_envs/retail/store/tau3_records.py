@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from spec_envs.retail.store.data import TABLES, Record, Table
+
 
 class Variant(BaseModel):
     """A variant of a product, which the tools call an item."""
@@ -142,7 +144,7 @@ class RetailDatabase(BaseModel):
     orders: dict[str, Order]
 
 
-def tables_of(database: Any) -> Mapping[str, Any]:
+def tables_of(database: Any) -> Mapping[Table, Mapping[str, Record]]:
     """Return the tables in the form in which the tools show their records.
 
     Raises:
@@ -161,4 +163,4 @@ def tables_of(database: Any) -> Mapping[str, Any]:
                     f"order {order_id!r} was paid with {paid['payment_method_id']!r}, which is no payment method of "
                     f"{order['user_id']!r}"
                 )
-    return tables
+    return {table: tables[table] for table in TABLES}

@@ -255,15 +255,14 @@ _ERRORS = (ToolError, ArithmeticError, AttributeError, LookupError, SyntaxError,
 
 @dataclasses.dataclass(frozen=True)
 class _Tau3Tool(Tool):
-    """A tool that is the method of ``RetailTools`` with its name; ``arguments`` only describes the arguments."""
+    """A tool whose function is a method of ``RetailTools``; ``arguments`` only describes the arguments to the agent."""
 
     def run(self, store: StoreSnapshot, arguments: Mapping[str, Any]) -> ToolResponse:
         plain = json.loads(json.dumps(arguments))  # what cannot change has types of its own, which errors would name
         try:
-            response: ToolResponse = getattr(RetailTools(store), self.name)(**plain)
+            return self.function(RetailTools(store), **plain)
         except _ERRORS as error:
             return ToolResponse(f"Error: {error}")
-        return response
 
 
 def _like(tool: Tool) -> Tool:
