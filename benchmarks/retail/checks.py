@@ -1,4 +1,4 @@
-"""``spec-envs retail replay`` and ``certify``: is the shop that of tau-bench, and does speculation change nothing?"""
+"""``spec-envs retail replay`` and ``certify``: is the shop the benchmark's, and does speculation change nothing?"""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,21 @@ from spec_envs.benchmarks.retail.run import Guessers, run_plainly
 from spec_envs.forking import fork
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.tasks import Action
-from spec_envs.retail.tools.table import READS, TERMINAL
+from spec_envs.retail.tools.table import READS, TOOL_SETS
+from spec_envs.retail.tools.tau3 import TEXTS
 from spec_envs.wrappers import Certificate, certify
 
+#: The beginning of an answer to a wrong call.
+_ERROR = "Error: "
 
-def run(data: str, tasks: str, target: Path) -> None:
-    """Replay the tasks' gold actions and write a JSON list of ``{split, index, outputs, data_hash}``."""
+
+def run(data: str, tasks: str | None, target: Path) -> None:
+    """Replay the tasks' gold actions and write a JSON list, in the form of the benchmark whose data they are.
+
+    For tau-bench an entry is ``{split, index, outputs, data_hash}``, and an output is the text that the agent sees. For
+    τ³-bench it is ``{id, outputs, db_hash}``, and an output is ``{ok, output}``: a record as an object, a text, or the
+    text of an error.
+    """
     options: dict[str, Any] = {"data": data, "tasks": tasks, "split": None, "max_steps": None}
     with gym.make("SpecRetail-v0", customer=_silent, **options) as env:
         num_tasks = len(env.unwrapped.tasks)  # type: ignore[attr-defined]
@@ -35,8 +44,19 @@ def replayed(env: gym.Env[Any, Any]) -> Iterator[dict[str, Any]]:
     for task in unwrapped.tasks:
         env.reset(seed=0, options={"task": task})
         outputs = [_output(env, action) for action in task.actions]
-        data_hash = unwrapped.episode.store.tau_hash()
-        yield {"split": task.split, "index": task.index, "outputs": outputs, "data_hash": data_hash}
+        store = unwrapped.episode.store
+        if store.dialect == "tau3":
+            parsed = [_parsed(action.name, output) for action, output in zip(task.actions, outputs, strict=True)]
+            yield {"id": task.name, "outputs": parsed, "db_hash": store.tau_hash()}
+        else:
+            yield {"split": task.split, "index": task.index, "outputs": outputs, "data_hash": store.tau_hash()}
+
+
+def _parsed(name: str, output: str) -> dict[str, Any]:
+    failed = output.startswith(_ERROR)
+    if failed or name in TEXTS:
+        return {"ok": not failed, "output": output.removeprefix(_ERROR)}
+    return {"ok": True, "output": json.loads(output)}
 
 
 def _output(env: gym.Env[Any, Any], action: Action) -> str:
@@ -45,7 +65,8 @@ def _output(env: gym.Env[Any, Any], action: Action) -> str:
     A tool that ends the episode is called on a fork, since more gold actions may follow it. As in the reward of
     tau-bench, the output of such a tool counts, and its changes to the data do not.
     """
-    called = fork(env) if action.name in TERMINAL else env
+    unwrapped: Any = env.unwrapped
+    called = fork(env) if action.name in TOOL_SETS[unwrapped.episode.store.dialect].terminal else env
     observation, *_ = called.step({"name": action.name, "arguments": dict(action.arguments)})
     return str(json.loads(observation["dialogue"])[-1]["content"])
 

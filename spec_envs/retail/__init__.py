@@ -1,4 +1,4 @@
-"""Retail customer service in the form of tau-bench's retail domain: ``SpecRetail-v0``.
+"""Retail customer service in the form of the retail domains of tau-bench and τ³-bench: ``SpecRetail-v0``.
 
 The parts, from the bottom up: ``store`` (the shop's data), ``tools`` (of the agent), ``tasks``, ``embedded`` (the
 generated shop and its tasks), ``loading``, ``queries`` (what the environment asks its handlers), ``customers``, and
@@ -8,7 +8,7 @@ generated shop and its tasks), ``loading``, ``queries`` (what the environment as
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import load_data, load_tasks
-from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
+from spec_envs.retail.queries import CustomerQuery, JudgeQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.tool import ToolResponse
 from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustomer
@@ -16,6 +16,7 @@ from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustome
 __all__ = [
     "CustomerQuery",
     "HumanCustomer",
+    "JudgeQuery",
     "RecordedCustomer",
     "RetailEnv",
     "Task",

@@ -269,6 +269,16 @@ def _like(tool: Tool) -> Tool:
     return _Tau3Tool(tool.name, tool.description, tool.arguments, tool.effect, getattr(RetailTools, tool.name))
 
 
+#: The tools whose answers are plain text; the others answer with a record as JSON text.
+TEXTS = frozenset(
+    {
+        "calculate",
+        "find_user_id_by_email",
+        "find_user_id_by_name_zip",
+        "list_all_product_types",
+        "transfer_to_human_agents",
+    }
+)
 #: The tools, in any order.
 TAU3_TOOLS: Sequence[Tool] = (
     _Tau3Tool(
