@@ -177,11 +177,16 @@ def replay(data: str, tasks: str | None, json_file: Path) -> None:
     show_default=True,
     help="Tasks that the guessers learn from beforehand.",
 )
-def certify_retail(seeds: int, learn: int) -> None:
-    """Compare episodes of the generated shop with and without speculation; exit code 1 if they differ."""
+@_retail_data
+@_retail_tasks
+def certify_retail(seeds: int, learn: int, data: str, tasks: str | None) -> None:
+    """Compare episodes with and without speculation; exit code 1 if they differ.
+
+    The generated shop is served by a scripted clerk; for the tasks of a benchmark, the agent takes their gold actions.
+    """
     from spec_envs.benchmarks.retail.checks import certify_retail
 
-    _tell(certify_retail(range(seeds), learn))
+    _tell(certify_retail(range(seeds), learn, data, tasks))
 
 
 def _tell(certificate: Certificate, what: str = "") -> None:
@@ -226,9 +231,12 @@ def certify_tuning(seeds: int) -> None:
 @options.json_file
 def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
     """Predict; the help is that of the settings."""
-    from spec_envs.benchmarks.plan.run import run
+    from spec_envs.benchmarks.plan.run import run, show
+    from spec_envs.benchmarks.reports import publish
 
-    run(PlanSettings(**settings), traces, json_file)
+    chosen = PlanSettings(**settings)
+    report = run(chosen, traces)
+    publish(report, json_file, show(report, chosen))
 
 
 @main.command()

@@ -1,5 +1,7 @@
 """What the experiments have in common: episodes that are played and timed, clocks, and the figures of a run."""
 
+import contextlib
+import contextvars
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +11,13 @@ import gymnasium as gym
 
 from spec_envs.agents.llm.prices import ListPrice
 from spec_envs.benchmarks.options import Clock
+from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, Usage, as_guess
-from spec_envs.wrappers import SimulationRuntime, Statistics, ThreadRuntime
+from spec_envs.handling import CancelToken, Usage, answered, as_guess, as_handler
+from spec_envs.values import same
+from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime, Trace
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.simulation import VirtualToken
 
@@ -49,6 +53,10 @@ class Episode:
         """Actions, observations and rewards: what must be equal with speculation and without."""
         return [step[:3] for step in self.steps]
 
+    def is_as(self, other: "Episode") -> bool:
+        """Whether ``seen`` is the same."""
+        return same(self.seen, other.seen)
+
 
 def steps_of(
     env: gym.Env[Any, Any], act: Callable[[Any], Any], *, seed: int = 0, options: dict[str, Any] | None = None
@@ -80,7 +88,61 @@ def play(
         steps.append(step)
         if on_step is not None:
             on_step(step)
-    return Episode(steps, now() - start)
+    seconds = now() - start
+    kept = _traces.get()
+    if kept is not None and isinstance(env, SpeculativeWrapper):
+        kept.append(env.trace)
+    return Episode(steps, seconds)
+
+
+def play_plainly(
+    env: gym.Env[Any, Any],
+    policy: Callable[..., Any],
+    runtime: Runtime,
+    *,
+    seed: int = 0,
+    options: dict[str, Any] | None = None,
+) -> Episode:
+    """Play an episode by the plain loop, with the clock of ``runtime``: no wrapper, no fork, no guess.
+
+    Args:
+        env: The environment; it is closed at the end.
+        policy: As for ``SpeculativeWrapper``.
+        runtime: Its tokens are given to policy and handlers, so that in virtual time they do not really sleep.
+        seed: As for ``play``.
+        options: As for ``play``.
+    """
+    handler, unwrapped = as_handler(policy), env.unwrapped
+    if isinstance(unwrapped, CallEnv):
+        asked = unwrapped  # for the type checker
+        unwrapped.answer_with(
+            lambda call: runtime.run_here(
+                lambda token: answered(asked.handler(call.handler), call.query, token), runtime.token()
+            )
+        )
+
+    def act(observation: Any) -> Any:
+        return runtime.run_here(lambda token: handler(observation, token), runtime.token())
+
+    try:
+        return play(env, act, seed=seed, options=options, now=runtime.now)
+    finally:
+        env.close()
+
+
+#: Where the traces of wrappers are put that ``play`` has played.
+_traces: contextvars.ContextVar[list[Trace] | None] = contextvars.ContextVar("spec_envs_traces", default=None)
+
+
+@contextlib.contextmanager
+def kept_traces() -> Iterator[list[Trace]]:
+    """Keep the traces of all episodes that are played with speculation in the ``with``, in the order of their ends."""
+    traces: list[Trace] = []
+    before = _traces.set(traces)
+    try:
+        yield traces
+    finally:
+        _traces.reset(before)
 
 
 def folds_by(items: Sequence[T], group_of: Callable[[T], Any], count: int, noun: str) -> list[tuple[list[T], list[T]]]:

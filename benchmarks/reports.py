@@ -7,6 +7,8 @@ import json
 import platform
 import statistics
 import string
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -22,13 +24,15 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from rich.console import JustifyMethod
+    from rich.console import JustifyMethod, RenderableType
 
 
 T = TypeVar("T")
 
 #: The width of tables where there is no terminal.
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 80
+#: How often a line says how far a command is, where there is no terminal.
+_LINE_S = 10.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -109,27 +113,67 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
     return widths
 
 
-@contextmanager
-def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[..., None]]:
-    """Show a bar on the standard error of a terminal while the block runs; yields the function that advances it by one.
+#: What is shown now, to show one thing at a time.
+_shown: list[str] = []
 
-    The function ignores its arguments, so that it can be a callback.
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show on standard error how far the block is; yields the function that advances it by one.
+
+    On a terminal this is a bar, elsewhere a line every ten seconds. Inside of another such block nothing is shown. The
+    function ignores its arguments, so that it can be a callback.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    if _shown:
+        yield lambda *_: None
+        return
     terminal = console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
+    _shown.append(what)
+    try:
+        with _bar(what, total, terminal) if terminal.is_terminal else _lines(what, total) as advance:
+            yield advance
+    finally:
+        _shown.remove(what)
+
+
+@contextmanager
+def _bar(what: str, total: int, terminal: Console) -> Iterator[Callable[..., None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda *_: bar.advance(task)
 
 
-def collected(results: Iterable[T], what: str, total: int, shown: bool = True) -> list[T]:
-    """All ``results``, with a bar of ``progress`` while they come."""
-    found: list[T] = []
-    with progress(what, total, shown) as advance:
-        for result in results:
-            found.append(result)
+@contextmanager
+def _lines(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
+    done: list[None] = []  # appended to by several threads, perhaps
+    over, began = threading.Event(), time.monotonic()
+
+    def report() -> None:
+        while not over.wait(_LINE_S):
+            click.echo(f"{what}: {len(done)} of {total} after {time.monotonic() - began:.0f} s", err=True)
+
+    thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
+    thread.start()
+    try:
+        yield lambda *_: done.append(None)
+    finally:
+        over.set()
+        thread.join()
+
+
+def watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """The ``items`` one by one, with ``progress`` while they are worked on."""
+    with progress(what, total) as advance:
+        for item in items:
+            yield item
             advance()
-    return found
+
+
+def collected(results: Iterable[T], what: str, total: int) -> list[T]:
+    """All ``results``, with ``progress`` while they come."""
+    return list(watched(results, what, total))
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -185,17 +229,20 @@ def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
-def publish(report: dict[str, Any], json_file: Path | None, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Write a report to a file as JSON (``-``: to standard output), or ``show`` it to a person if there is no file.
+def publish(report: Mapping[str, Any], json_file: Path | None, shown: Iterable[RenderableType]) -> None:
+    """Write a report to a file as JSON (``-``: to standard output), or print it for a person if there is no file.
 
-    Returns:
-        The report.
+    Args:
+        report: The figures.
+        json_file: The file; ``None``: print.
+        shown: What is printed: tables, and texts, which are wrapped between words on a terminal only.
     """
-    if json_file is None:
-        show(report)
-    else:
+    if json_file is not None:
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
-    return report
+        return
+    out = console()
+    for each in shown:
+        out.print(each, markup=False, soft_wrap=isinstance(each, str) and not out.is_terminal)
 
 
 def write_text(text: str, target: Path) -> None:

@@ -76,6 +76,7 @@ class ToolResult:
 
 
 Event = UserMessage | AssistantMessage | ToolCall | ToolResult
+"""What a conversation is made of."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

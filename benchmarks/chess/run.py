@@ -1,19 +1,20 @@
 """Recorded games played again through ``SpeculativeWrapper``.
 
-Both players are replayed with their recorded thinking times, so a run without speculation takes exactly their sum.
-``saved`` is the share of that sum that a run did not need, on its own clock: with the virtual clock in recorded
-seconds, with the wall clock in real ones.
+Both players are replayed with their recorded thinking times. Each game is played by the plain loop first, in virtual
+time. ``saved`` is the share of that run's time that the speculative run did not need, on its own clock: with the
+virtual clock in recorded seconds, with the wall clock in real ones.
 """
 
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 import chess
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import (
@@ -25,8 +26,17 @@ from spec_envs.agents import (
 )
 from spec_envs.agents.chess.move_model import Choice, MoveModel, choices_in, fit
 from spec_envs.benchmarks.chess import ChessSettings
-from spec_envs.benchmarks.episodes import Episode, Speculated, Step, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of, tokens_text
+from spec_envs.benchmarks.episodes import (
+    Episode,
+    Speculated,
+    Step,
+    charged,
+    figures_of,
+    play,
+    play_plainly,
+    runtime_of,
+)
+from spec_envs.benchmarks.reports import config_of, mean_of, progress, table_of, tokens_text
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, stockfish_is_installed
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
@@ -34,7 +44,7 @@ from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.handling import Usage
-from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.runtimes.base import Runtime
 
@@ -87,10 +97,12 @@ class ChessBench(Closing):
         Raises:
             InvalidConfiguration: The game is over by the rules before the plies asked for.
         """
+        seed, player = self.settings.seed, player_of(game, self.settings)
+        plain = play_plainly(plain_env(game, self.settings), player.policy, SimulationRuntime(), seed=seed)
         runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         guesser = self.guesser(game)
         with speculative_env(game, self.settings, guesser, runtime, self._estimates) as env:
-            episode = play(env, env.act, seed=self.settings.seed, now=runtime.now, on_step=on_step)
+            episode = play(env, env.act, seed=seed, now=runtime.now, on_step=on_step)
         moves, recorded = moves_of(episode), game.moves[: self.settings.plies]
         if len(moves) < len(recorded) and moves == recorded[: len(moves)]:
             raise InvalidConfiguration(
@@ -100,8 +112,8 @@ class ChessBench(Closing):
         figures = figures_of(
             env.statistics,
             seconds=episode.seconds,
-            sequential_seconds=sequential_seconds(game, self.settings),
-            lossless=moves == recorded,
+            sequential_seconds=plain.seconds,
+            lossless=moves == recorded and episode.is_as(plain),
         )
         return Replay(game=game_name(game), plies=len(moves), **figures)
 
@@ -249,10 +261,8 @@ _COLUMNS = {
 }
 
 
-def run(
-    settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None
-) -> dict[str, Any]:
-    """Replay the recorded games in the files, and report.
+def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path]) -> dict[str, Any]:
+    """The report of replays of the recorded games in the files.
 
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
@@ -260,25 +270,24 @@ def run(
     files = [*games, *more_games]
     records = [RecordedGame.load(file) for file in files]
     steps = len(records) * (settings.plies + 1)  # with the reset of each game
-    with ChessBench(records, settings) as bench, progress("replaying", steps, json_file is None) as advance:
+    with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:
         replays = [bench.replay(game, advance) for game in records]
-    report = {
+    return {
         "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
-    return publish(report, json_file, lambda found: _show(found, settings))
 
 
-def _show(report: dict[str, Any], settings: ChessSettings) -> None:
+def show(report: dict[str, Any], settings: ChessSettings) -> Iterator[RenderableType]:
+    """The table of games, and what they cost."""
     title = (
         f"{settings.plies} plies, guesses: {settings.guesses}, {settings.title}, rules: {settings.rules}, "
         f"clock: {settings.clock}"
     )
     mean = report["mean"]
-    out = console()
-    out.print(table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean}))
-    out.print(
+    yield table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean})
+    yield (
         f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
         f'speculation. The columns from "committed" on count calls by outcome.\n{tokens_text(mean)}'
     )

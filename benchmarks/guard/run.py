@@ -8,16 +8,16 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guard.players import Setup, Work, cartpole, chess
-from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table_of
+from spec_envs.benchmarks.reports import collected, config_of, console, percent, table_of
 from spec_envs.benchmarks.serving import ModelServer, Pace
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.errors import HandlerFailed
@@ -55,8 +55,8 @@ class GuardRow:
     ahead: float  # share of the steps with calls made ahead
 
 
-def run(settings: GuardSettings, json_file: Path | None) -> None:
-    """Measure and report.
+def run(settings: GuardSettings) -> dict[str, Any]:
+    """The report of all policies.
 
     Raises:
         DependencyNotInstalled: A game over HTTP is wanted, and the extra ``servers`` is missing.
@@ -67,17 +67,12 @@ def run(settings: GuardSettings, json_file: Path | None) -> None:
             f"This machine is busy (load {load:.1f}). These figures need an idle one: end other programs first."
         )
     cases = list(_cases(settings))
-    rows = []
-    with progress("runs", len(cases), json_file is None) as advance:
-        for case in cases:
-            rows.append(case())
-            advance()
-    report = {
+    rows = collected((case() for case in cases), "runs", len(cases))
+    return {
         "config": config_of(settings, load=load),
         "runs": [dataclasses.asdict(row) for row in rows],
         "held": all(row.held for row in rows),
     }
-    publish(report, json_file, _show)
 
 
 def _cases(settings: GuardSettings) -> Iterator[Callable[[], GuardRow]]:
@@ -180,7 +175,8 @@ def _served(queue: Literal["fifo", "drop"], settings: GuardSettings) -> GuardRow
             each.close()
 
 
-def _show(report: dict[str, Any]) -> None:
+def show(report: dict[str, Any], settings: GuardSettings) -> Iterator[RenderableType]:
+    """The table of policies, and whether the promise was held."""
     columns = {
         "setup": "{setup}",
         "ms": "{milliseconds:g}",
@@ -202,9 +198,8 @@ def _show(report: dict[str, Any]) -> None:
         }
         for row in report["runs"]
     ]
-    out = console()
-    out.print(table_of("Plainly, with the guard, and without it", columns, rows))
+    yield table_of("Plainly, with the guard, and without it", columns, rows)
     kept = [row["kept"] for row in report["runs"] if row["kept"] is not None and row["milliseconds"] >= 100]
     least = f", and keeps at least {percent(min(kept))} of what is saved without it from 100 ms on" if kept else ""
     held = "was never" if report["held"] else "WAS SOMETIMES"
-    out.print(f"The guard {held} more than 5 % or 0.1 ms a step slower than the plain loop{least}.")
+    yield f"The guard {held} more than 5 % or 0.1 ms a step slower than the plain loop{least}."

@@ -6,12 +6,12 @@ run has a model server of its own, which counts its tokens. Equal requests take 
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents import ReActPolicy, SearchGuesser
@@ -19,7 +19,7 @@ from spec_envs.agents.llm import ChatModel, ChatRequest, Completion
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.listening import ListeningSettings
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, percent, publish, table_of
+from spec_envs.benchmarks.reports import config_of, percent, progress, table_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import ServerStatistics
 from spec_envs.benchmarks.serving.models import SearchModel
@@ -47,8 +47,8 @@ class Run:
     server: ServerStatistics
 
 
-def run(settings: ListeningSettings, json_file: Path | None) -> None:
-    """Play all runs and report.
+def run(settings: ListeningSettings) -> dict[str, Any]:
+    """The report of all runs.
 
     Raises:
         DependencyNotInstalled: The extra ``servers`` is missing.
@@ -57,13 +57,15 @@ def run(settings: ListeningSettings, json_file: Path | None) -> None:
     import openai  # noqa: F401  (the import takes most of a second, and must not be measured)
 
     questions = load_questions("embedded", "test")[: settings.questions]
-    with ThreadPoolExecutor(4) as executor:
+    runs = [(ahead, whole) for ahead in (False, True) for whole in (True, False)]
+    with progress("runs", len(runs)) as advance, ThreadPoolExecutor(len(runs)) as executor:
         started = {
             (ahead, whole): executor.submit(_play, questions, settings, ahead=ahead, whole=whole)
-            for ahead in (False, True)
-            for whole in (True, False)
+            for ahead, whole in runs
         }
-    publish(report_of({key: each.result() for key, each in started.items()}, settings), json_file, _show)
+        for each in started.values():
+            each.add_done_callback(advance)
+    return report_of({key: each.result() for key, each in started.items()}, settings)
 
 
 class _GoesOn:
@@ -138,8 +140,8 @@ def report_of(runs: dict[tuple[bool, bool], Run], settings: ListeningSettings) -
     }
 
 
-def _show(report: dict[str, Any]) -> None:
-    config = report["config"]
+def show(report: dict[str, Any], settings: ListeningSettings) -> Iterator[RenderableType]:
+    """The table of runs, and what is saved."""
     columns = {
         "run": "{run}",
         "seconds": "{seconds:,.4g}",
@@ -149,13 +151,10 @@ def _show(report: dict[str, Any]) -> None:
         "requests": "{requests}",
         "hung up on": "{hung_up}",
     }
-    title = (
-        f"{config['questions']} questions, answers of {config['seconds']:g} s, {config['tail']:.0%} behind the action"
-    )
-    out = console()
-    out.print(table_of(title, columns, [{"run": name, **row} for name, row in report["runs"].items()]))
+    title = f"{settings.questions} questions, answers of {settings.seconds:g} s, {settings.tail:.0%} behind the action"
+    yield table_of(title, columns, [{"run": name, **row} for name, row in report["runs"].items()])
     saved = report["saved_by_not_listening"]
-    out.print(
+    yield (
         f"Saved by not listening: {percent(saved['plain'])} without speculation, {percent(saved['speculative'])} with "
         f"it; the same episodes: {'yes' if report['lossless'] else 'NO'}."
     )

@@ -33,12 +33,6 @@ class Measured:
         """Whether the figure is at most the target."""
         return self.target is None or self.measured <= self.target
 
-    def row(self) -> list[str]:
-        """The figure as a row of a table: name, target, measured, and whether the target is met."""
-        target = "" if self.target is None else f"<= {self.target:g} {self.unit}"
-        verdict = "" if self.target is None else "yes" if self.met else "NO"
-        return [self.name, target.strip(), f"{self.measured:.4g} {self.unit}".strip(), verdict]
-
 
 def median_fork_us(env: gym.Env[Any, Any], forks: int) -> float:
     """The median time of ``forks`` forks of ``env``, in microseconds."""

@@ -8,11 +8,11 @@ import itertools
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 from spec_envs.agents import PatternGuesser, ScriptedSearchPolicy
 from spec_envs.benchmarks.chess import ChessSettings
@@ -20,7 +20,7 @@ from spec_envs.benchmarks.chess.run import ChessBench, made_up_game
 from spec_envs.benchmarks.episodes import steps_of
 from spec_envs.benchmarks.overhead import Measured, OverheadSettings, copies, median_fork_us, retail
 from spec_envs.benchmarks.overhead.crowd import crowd
-from spec_envs.benchmarks.reports import config_of, console, progress, publish, table
+from spec_envs.benchmarks.reports import collected, config_of, table_of
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.chess.position import Position
@@ -39,8 +39,8 @@ _CANCELS = 200
 _RuntimeName = Literal["threads", "asyncio", "simulation"]
 
 
-def run(settings: OverheadSettings, json_file: Path | None) -> None:
-    """Measure everything and report."""
+def run(settings: OverheadSettings) -> dict[str, Any]:
+    """The report of everything that is measured."""
     parts: list[Callable[[], Iterator[Measured]]] = [
         _forks,
         _search_forks,
@@ -53,26 +53,27 @@ def run(settings: OverheadSettings, json_file: Path | None) -> None:
         _replay,
         crowd,
     ]
-    figures: list[Measured] = []
-    with progress("measuring", len(parts), shown=json_file is None) as advance:
-        for part in parts:
-            figures += part()
-            advance()
+    measured = collected((list(part()) for part in parts), "measuring", len(parts))
     yardstick = retail.tau_bench_figures()
-    figures += yardstick
-    report = {
+    figures = [*itertools.chain.from_iterable(measured), *yardstick]
+    return {
         "config": config_of(settings),
         "figures": [dataclasses.asdict(figure) | {"met": figure.met} for figure in figures],
         "note": None if yardstick else retail.WITHOUT_TAU_BENCH,
     }
-    publish(report, json_file, lambda _: _show(figures, report["note"]))
 
 
-def _show(figures: Sequence[Measured], note: Any) -> None:
-    rows = [figure.row() for figure in figures]
-    console().print(table("What speculation costs", ("figure", "target", "measured", "met"), rows))
-    if note is not None:
-        console().print(note, soft_wrap=True)
+def show(report: dict[str, Any], settings: OverheadSettings) -> Iterator[RenderableType]:
+    """The table of figures and targets."""
+    columns = {"figure": "{name}", "target": "{wanted}", "measured": "{measured:.4g} {unit}", "met": "{verdict}"}
+    rows = []
+    for figure in report["figures"]:
+        has_target = figure["target"] is not None
+        wanted = f"<= {figure['target']:g} {figure['unit']}" if has_target else ""
+        rows.append(figure | {"wanted": wanted, "verdict": ("yes" if figure["met"] else "NO") if has_target else ""})
+    yield table_of("What speculation costs", columns, rows)
+    if report["note"] is not None:
+        yield report["note"]
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """``spec-envs retail replay`` and ``certify``: is the shop the benchmark's, and does speculation change nothing?"""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +9,16 @@ import gymnasium as gym
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
-from spec_envs.benchmarks.reports import collected, write_text
+from spec_envs.benchmarks.reports import collected, watched, write_text
 from spec_envs.benchmarks.retail import RetailSettings
-from spec_envs.benchmarks.retail.cast import agent_of, customer_of, tasks_of, tools_of
+from spec_envs.benchmarks.retail.cast import GoldClerk, agent_of, customer_of, tasks_of, tool_set_of, tools_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.forking import fork
 from spec_envs.retail.env import RetailEnv
+from spec_envs.retail.loading import folder_of, load_data
 from spec_envs.retail.tasks import Action
-from spec_envs.retail.tools.table import READS, TOOL_SETS
+from spec_envs.retail.tools.table import TOOL_SETS
 from spec_envs.retail.tools.tau3 import TEXTS
 from spec_envs.wrappers import Certificate, certify
 
@@ -75,19 +77,41 @@ def _silent(query: object) -> str:
     return ""
 
 
-def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
-    """Compare an episode for each seed, with guessers that have learned from ``learn`` tasks and go on learning."""
-    settings = RetailSettings(learn=learn)
-    guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
-    guessers.learn([run_plainly(task, settings) for task in tasks_of(settings, "train")[:learn]])
+def certify_retail(
+    seeds: Sequence[int], learn: int = 40, data: str = "embedded", tasks: str | None = None
+) -> Certificate:
+    """Compare an episode for each seed, with guessers that have learned from ``learn`` tasks and go on learning.
+
+    Args:
+        seeds: The seeds; each draws one of all tasks.
+        learn: How many tasks the guessers have learned from; of the generated tasks, those of the split "train".
+        data: "embedded", or a folder with the data of tau-bench or τ³-bench, whose gold actions the agent then takes.
+        tasks: The file with the benchmark's tasks. Default: that in the folder.
+    """
+    settings = _settings_for(data, tasks)
+    played = tasks_of(settings, "all")
+    known = tasks_of(settings, "train") if settings.data is None else played
+    agent = ScriptedRetailPolicy(error_rate=0.1) if settings.data is None else GoldClerk(played)
+    guessers = Guessers(PatternGuesser(reads=tool_set_of(settings).reads), ReplyGuesser())
+    known = known[:learn]
+    guessers.learn([run_plainly(task, settings) for task in watched(known, "learning", len(known))])
     assert guessers.pattern is not None and guessers.replies is not None
     return certify(
-        lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
-        agent_of(ScriptedRetailPolicy(error_rate=0.1), settings),
+        lambda: RetailEnv(data=settings.source, tasks=played, customer=customer_of(settings), tools=tools_of(settings)),
+        agent_of(agent, settings),
         {"policy": guessers.pattern, "user": guessers.replies},
-        seeds,
+        watched(seeds, "comparing", len(seeds)),
         prefetchers={"user": guessers.pattern},
         k=settings.k,
         limits=settings.limits,
         runtime="simulation",
     )
+
+
+def _settings_for(data: str, tasks: str | None) -> RetailSettings:
+    if data == "embedded":
+        if tasks not in (None, "embedded"):
+            raise InvalidConfiguration('with data "embedded", give no tasks: all embedded ones are played')
+        return RetailSettings()
+    dialect = load_data(data).dialect
+    return RetailSettings(tasks=dialect, data=folder_of(data), task_file=None if tasks is None else Path(tasks))

@@ -9,22 +9,15 @@ import contextlib
 import dataclasses
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+from rich.text import Text
+
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
-from spec_envs.benchmarks.episodes import Speculated, figures_of, play, runtime_of
+from spec_envs.benchmarks.episodes import Episode, Speculated, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
-from spec_envs.benchmarks.reports import (
-    collected,
-    config_of,
-    console,
-    mean_of_rows,
-    percent,
-    publish,
-    table_of,
-    tokens_text,
-)
+from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
@@ -35,17 +28,17 @@ from spec_envs.benchmarks.retail.cast import (
     folds_of,
     player_of,
     policy_of,
+    tool_set_of,
     tools_of,
     typing_seconds,
 )
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, dialogues, next_message
-from spec_envs.conversation import ToolCall, Trajectory, UserMessage, from_chat
+from spec_envs.conversation import Trajectory, UserMessage, from_chat
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task
-from spec_envs.retail.tools.table import READS, SCHEMAS
-from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
+from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 
 
@@ -143,22 +136,27 @@ class RetailBench:
     def run(self) -> Iterator[TaskRun]:
         """Run the tasks, fold after fold."""
         for known, tasks in self.folds:
-            with contextlib.ExitStack() as stack:
-                guessers = self._guessers(stack)
-                guessers.learn([run_plainly(task, self.settings) for task in known])
+            with self.learned(known) as guessers:
                 for task in tasks:
-                    yield self._run(task, guessers)
+                    yield self.serve(task, guessers)
 
-    def _guessers(self, stack: contextlib.ExitStack) -> Guessers:
+    @contextlib.contextmanager
+    def learned(self, known: Sequence[Task]) -> Iterator[Guessers]:
+        """The guessers, which have learned from plain runs of the tasks ``known``."""
         wanted, settings = self.settings.guesses, self.settings
         if settings.model is not None:
-            model = ChatModel(settings.model, base_url=settings.base_url)
-            stack.callback(model.close)
-            return Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
-        pattern = PatternGuesser(seed=self.settings.seed, reads=READS) if wanted != "user-model" else None
-        return Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
+            with ChatModel(settings.model, base_url=settings.base_url) as model:
+                yield Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
+            return
+        pattern = (
+            PatternGuesser(seed=settings.seed, reads=tool_set_of(settings).reads) if wanted != "user-model" else None
+        )
+        guessers = Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
+        guessers.learn([run_plainly(task, settings) for task in known])
+        yield guessers
 
-    def _run(self, task: Task, guessers: Guessers) -> TaskRun:
+    def serve(self, task: Task, guessers: Guessers) -> TaskRun:
+        """Run one task."""
         plain = run_plainly(task, self.settings)
         rate = None
         if guessers.pattern is not None:
@@ -178,7 +176,9 @@ def run_plainly(task: Task, settings: RetailSettings) -> Plain:
         played = play(env, policy_of(task, settings), seed=settings.seed)
         assert env.episode is not None
         episode = env.episode
-        trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, played.steps[-1].reward)
+        trajectory = Trajectory(
+            from_chat(env.dialogue, tool_set_of(settings).schemas), task.name, played.steps[-1].reward
+        )
     query = CustomerQuery(episode.said[:1], task, episode.seed)
     return Plain(trajectory, len(played.actions), query, episode.start)
 
@@ -209,10 +209,14 @@ def run_speculatively(
     with wrapper:
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
     seconds, steps, reward = played.seconds * settings.time_scale, len(played.actions), played.steps[-1].reward
-    conversation, before, statistics = from_chat(env.dialogue, SCHEMAS), plain.trajectory, wrapper.statistics
-    typing, waits = sequential_times(plain.trajectory, settings)
-    if settings.clock == "wall":
-        waits = timed_plainly(task, settings) - typing
+    conversation, before, statistics = (
+        from_chat(env.dialogue, tool_set_of(settings).schemas),
+        plain.trajectory,
+        wrapper.statistics,
+    )
+    control = timed_plainly(task, settings)
+    typing = typing_of(plain.trajectory, settings)
+    waits = control.seconds * settings.time_scale - typing
     return TaskRun(
         task=task.name,
         steps=steps,
@@ -227,18 +231,16 @@ def run_speculatively(
             statistics,
             seconds=seconds,
             sequential_seconds=typing + waits,
-            lossless=(conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
+            lossless=played.is_as(control)
+            and (conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
         ),
     )
 
 
-def timed_plainly(task: Task, settings: RetailSettings) -> float:
-    """How long the plain loop takes on the wall clock, in seconds of the experiment."""
-    agent, runtime = agent_of(policy_of(task, settings), settings), ThreadRuntime()
-    with timed_env(task, settings) as env:
-        played = play(env, lambda observation: agent(observation, runtime.token()), seed=settings.seed)
-    runtime.close()
-    return played.seconds * settings.time_scale
+def timed_plainly(task: Task, settings: RetailSettings) -> Episode:
+    """The task by the plain loop with delays, on the clock of the settings."""
+    agent, runtime = agent_of(policy_of(task, settings), settings), runtime_of(settings.clock)
+    return play_plainly(timed_env(task, settings), agent, runtime, seed=settings.seed)
 
 
 def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:
@@ -246,13 +248,10 @@ def timed_env(task: Task, settings: RetailSettings) -> RetailEnv:
     return RetailEnv(data=settings.source, tasks=[task], customer=customer_of(settings), tools=tools_of(settings))
 
 
-def sequential_times(trajectory: Trajectory, settings: RetailSettings) -> tuple[float, float]:
-    """How long the customer types, and how long the customer waits when nothing is done ahead of time."""
+def typing_of(trajectory: Trajectory, settings: RetailSettings) -> float:
+    """How long the customer types."""
     events = trajectory.conversation.events
-    typing = sum(typing_seconds(event.text, settings) for event in events if isinstance(event, UserMessage))
-    calls = sum(isinstance(event, ToolCall) for event in events)
-    messages = sum(isinstance(event, UserMessage) for event in events) - 1  # before the first, nobody waits
-    return typing, (calls + messages) * settings.actor_seconds + calls * settings.tool_seconds
+    return sum(typing_seconds(event.text, settings) for event in events if isinstance(event, UserMessage))
 
 
 _COLUMNS = {
@@ -269,15 +268,14 @@ _COLUMNS = {
 }
 
 
-def run(settings: RetailSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run the tasks and report.
+def run(settings: RetailSettings) -> dict[str, Any]:
+    """The report of the tasks.
 
     Raises:
         InvalidConfiguration: There are no such tasks.
     """
     bench = RetailBench(settings)
-    runs = collected(bench.run(), "serving", bench.num_tasks, json_file is None)
-    return publish(report_of(bench, runs), json_file, lambda report: _show(report, settings))
+    return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))
 
 
 def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
@@ -289,7 +287,7 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
         "config": config_of(bench.settings),
         "tasks": rows,
         "mean": mean_of_rows(rows),
-        "next_call": next_call(bench.trials, READS.__contains__) if bench.trials else None,
+        "next_call": next_call(bench.trials, tool_set_of(bench.settings).reads.__contains__) if bench.trials else None,
         "next_message": {f"top{k}": statistics.fmean(r is not None and r < k for r in ranks) for k in RANKS}
         if ranks
         else None,
@@ -297,15 +295,15 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
     }
 
 
-def _show(report: dict[str, Any], settings: RetailSettings) -> None:
+def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[RenderableType]:
+    """The table of tasks, how long customers wait, and how much could be predicted."""
     title = (
         f"{settings.tasks}, split {settings.split}, guesses: {settings.guesses}, {settings.title}, "
         f"clock: {settings.clock}"
     )
     mean = report["mean"]
-    out = console()
-    out.print(table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean}))
-    out.print(
+    yield table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean})
+    yield (
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
         f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
@@ -315,7 +313,7 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     )
     if failed := mean["guesses"].get("failed"):
         total = sum(mean["guesses"].values())
-        out.print(f"{failed:.3g} of {total:.3g} guesses of a task failed (mean).", style="bold")
+        yield Text(f"{failed:.3g} of {total:.3g} guesses of a task failed (mean).", style="bold")
     lines = [
         ("the agent's next call", report["next_call"]),
         ("of these, reads", report["next_call"] and report["next_call"]["reads"]),
@@ -324,9 +322,9 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     ]
     shown = [{"what": name, **found} for name, found in lines if found]
     if shown:
-        out.print(table_of("Share that is among the first guesses", {"what": "{what}", **RANK_COLUMNS}, shown))
+        yield table_of("Share that is among the first guesses", {"what": "{what}", **RANK_COLUMNS}, shown)
     if report["api_correct_rate"] is not None:
-        out.print(
+        yield (
             f"{percent(report['api_correct_rate'])} of the calls of a conversation were predicted before the "
             f"customer's message, with {settings.turn_calls} predictions for a turn."
         )

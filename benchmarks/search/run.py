@@ -8,11 +8,11 @@ the wall clock in real ones. The guessers learn from one episode to the next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, assert_never
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents import CallableGuesser, UnionGuesser
@@ -22,17 +22,8 @@ from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, runtime_of
-from spec_envs.benchmarks.reports import (
-    collected,
-    config_of,
-    console,
-    mean_of,
-    outcomes,
-    publish,
-    table_of,
-    tokens_text,
-)
+from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, play_plainly, runtime_of
+from spec_envs.benchmarks.reports import collected, config_of, mean_of, outcomes, table_of, tokens_text
 from spec_envs.benchmarks.search import PAGE_S, SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
@@ -44,7 +35,7 @@ from spec_envs.search.pages import Fetched, FetchQuery
 from spec_envs.search.questions import Question
 from spec_envs.search.recordings import RecordedEpisode, load_episodes
 from spec_envs.search.replay import RecordedAgent, RecordedSite
-from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
+from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.handlers import with_latency
 from spec_envs.wrappers.latency import lognormal
@@ -105,21 +96,19 @@ class SearchBench:
         self._ranks_of_pages = RankCalibration(prior=(0.02,))
 
     def run(self, case: Case) -> SearchRun:
-        """Run one episode twice: without speculation in virtual time, and with speculation."""
-        virtual = SimulationRuntime()
-        with self._wrapped(case, {}, Limits(max_inflight=0), virtual, Estimates()) as env:
-            plain = play(env, env.act, now=virtual.now)
+        """Run one episode twice: by the plain loop in virtual time, and with speculation."""
+        plain = play_plainly(case.env(), case.policy, SimulationRuntime())
         actions, pages = self._guessers(case)
         scored = ScoredGuesser(actions)
         runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         guessers = {"policy": scored, "fetch": pages}
-        with self._wrapped(case, guessers, self.settings.limits, runtime, self._estimates) as env:
+        with self._wrapped(case, guessers, runtime) as env:
             ahead = play(env, env.act, now=runtime.now)
         figures = figures_of(
             env.statistics,
             seconds=ahead.seconds,
             sequential_seconds=plain.seconds,
-            lossless=ahead.seen == plain.seen,
+            lossless=ahead.is_as(plain),
         )
         first, *later = scored.ranks
         return SearchRun(
@@ -136,17 +125,15 @@ class SearchBench:
             **figures,
         )
 
-    def _wrapped(
-        self, case: Case, guessers: Mapping[str, Guesser], limits: Limits, runtime: Runtime, estimates: Estimates
-    ) -> SpeculativeWrapper[Any, Any]:
+    def _wrapped(self, case: Case, guessers: Mapping[str, Guesser], runtime: Runtime) -> SpeculativeWrapper[Any, Any]:
         return SpeculativeWrapper(
             case.env(),
             policy=case.policy,
             guessers=guessers,
             k=self.settings.k,
-            limits=limits,
+            limits=self.settings.limits,
             runtime=runtime,
-            estimates=estimates,
+            estimates=self._estimates,
             guard=False,
         )
 
@@ -226,8 +213,8 @@ _COLUMNS = {
 }
 
 
-def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run the episodes and report.
+def run(settings: SearchSettings) -> dict[str, Any]:
+    """The report of the episodes.
 
     Raises:
         InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
@@ -241,14 +228,13 @@ def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
             f"{settings.episodes} holds no episode to run; give --episodes a file with recorded episodes, or 'embedded'"
         )
     bench = SearchBench(cases, settings)
-    runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
-    report = {
+    runs = collected(map(bench.run, cases), "episodes", len(cases))
+    return {
         "config": config_of(settings),
         "episodes": [dataclasses.asdict(each) for each in runs],
         "mean": mean(runs),
         "pairs": pairs(runs),
     }
-    return publish(report, json_file, lambda found: _show(found, settings))
 
 
 def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:
@@ -271,15 +257,15 @@ def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
     return rows
 
 
-def _show(report: dict[str, Any], settings: SearchSettings) -> None:
+def show(report: dict[str, Any], settings: SearchSettings) -> Iterator[RenderableType]:
+    """The table of agents and guessers, and what episodes take and cost."""
     title = (
         f"guesses: {settings.guesses}, {settings.title}, agent {settings.agent_seconds:g} s, clock: {settings.clock}"
     )
     mean = report["mean"]
     footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
-    out = console()
-    out.print(table_of(title, _COLUMNS, report["pairs"], footer))
-    out.print(
+    yield table_of(title, _COLUMNS, report["pairs"], footer)
+    yield (
         f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
         f"speculation. {tokens_text(mean)}\n"
         "top1 and top3: share of the actions that were the first guess, or among the first three; "

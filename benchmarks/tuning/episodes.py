@@ -22,7 +22,7 @@ from spec_envs.agents.tuning import (
     TuningGuesser,
     TuningPolicy,
 )
-from spec_envs.benchmarks.episodes import Tokens, charged, play, runtime_of, tokens_of
+from spec_envs.benchmarks.episodes import Tokens, charged, play, play_plainly, runtime_of, tokens_of
 from spec_envs.benchmarks.tuning import ROUND_ROBIN, Actor, Guesses, TuningSettings
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
@@ -77,13 +77,25 @@ class TuningRun:
     windows: int  # windows of the episode
     guessed: int  # windows whose setting the guesser chose
     seconds: float  # how long the episode took
-    saved: float | None  # share of the time without speculation; only with mode "lossless"
-    hit_rate: float | None  # share of the tuner's answers that were guessed; only with mode "lossless"
-    tokens: float | None  # of the tuner's answers that were used; this one and the next three only with "lossless"
+    # Only with mode "lossless", from here to ``tokens_partial``: how long the plain loop took,
+    sequential_seconds: float | None
+    saved: float | None  # which share of that was saved
+    hit_rate: float | None  # share of the tuner's answers that were guessed
+    lossless: int | None  # 1 if the same was measured as without speculation, else 0; ``None`` on a real machine
+    tokens: float | None  # of the tuner's answers that were used
     tokens_spent: float | None  # of all answers, cancelled ones charged in full
     tokens_full: float | None  # ``tokens_spent`` relative to ``tokens``
     tokens_partial: float | None  # the same, cancelled answers charged for the part that was written
     curve: list[float]  # ``p95`` in ms, window by window
+
+
+_ONLY_LOSSLESS = (
+    "sequential_seconds",
+    "saved",
+    "hit_rate",
+    "lossless",
+    *(field.name for field in dataclasses.fields(Tokens)),
+)
 
 
 class TuningBench:
@@ -96,9 +108,8 @@ class TuningBench:
     def run(self, seed: int) -> TuningRun:
         """Run one episode."""
         workload = workload_of(self.settings, seed) or self._backend.workload
-        env = gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **arguments_of(self.settings))
         played = self._lossless if self.settings.mode == "lossless" else self._live
-        points, figures = played(env, workload, seed)
+        points, figures = played(workload, seed)
         known = self._backend.best(workload)
         best = min(point.expected for point in points) if known is None else known
         windows = _windows_to(points, _GOOD * best)
@@ -115,7 +126,10 @@ class TuningBench:
             **figures,
         )
 
-    def _live(self, env: Env, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
+    def _env(self, workload: Workload) -> Env:
+        return gym.make("SpecTuning-v0", backend=self._backend, workload=workload, **arguments_of(self.settings))
+
+    def _live(self, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
         """The live system goes on while the tuner thinks."""
         guesser = None
         if self.settings.mode == "speculator":  # the guesser takes the place of the tuner, and does not take long
@@ -126,20 +140,22 @@ class TuningBench:
             if self.settings.mode == "last-write-wins":
                 guesser = self._guesser(workload, seed)
         runtime = runtime_of(self.settings.clock)
-        noted = _Noted(env, runtime)
+        noted = _Noted(self._env(workload), runtime)
         with LastWriteWins(noted, tuner, guesser=guesser, runtime=runtime) as loop:
             play(loop, loop.act, seed=seed)
             seconds = runtime.now() - noted.begun
-        figures = dict.fromkeys(("saved", "hit_rate", *(field.name for field in dataclasses.fields(Tokens))))
+        figures = dict.fromkeys(_ONLY_LOSSLESS)
         return noted.points, {"seconds": seconds, "guessed": loop.statistics.guesses, **figures}
 
-    def _lossless(self, env: Env, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
-        """The tuner's answers are predicted, and measured ahead of time."""
+    def _lossless(self, workload: Workload, seed: int) -> tuple[list[Point], dict[str, Any]]:
+        """The tuner's answers are predicted, and measured ahead of time; a plain run goes before."""
         runtime = runtime_of(self.settings.clock, priced=self.settings.money_per_s is not None)
         usage = Usage(tokens_out=_TOKENS_PER_S * self.settings.actor_seconds)
+        tuner = metered(with_latency(self._actor(workload, seed), self.settings.actor_seconds), usage)
+        plain = play_plainly(self._env(workload), tuner, runtime, seed=seed)
         wrapper: SpeculativeWrapper[Any, Any] = SpeculativeWrapper(
-            env,
-            metered(with_latency(self._actor(workload, seed), self.settings.actor_seconds), usage),
+            self._env(workload),
+            tuner,
             guessers={"policy": self._guesser(workload, seed)},
             k=self.settings.k,
             limits=self.settings.limits,
@@ -147,10 +163,15 @@ class TuningBench:
             guard=False,
         )
         with _Noted(wrapper, runtime) as noted:
-            seconds = play(noted, wrapper.act, seed=seed, now=runtime.now).seconds
-        figures = wrapper.statistics
-        shares = {"saved": figures.saved, "hit_rate": figures.hit_rate}
-        return noted.points, {"seconds": seconds, "guessed": 0, **shares, **tokens_of(figures)}
+            ahead = play(noted, wrapper.act, seed=seed, now=runtime.now)
+        figures = {
+            "seconds": ahead.seconds,
+            "sequential_seconds": plain.seconds,
+            "saved": 1 - ahead.seconds / plain.seconds,
+            "hit_rate": wrapper.statistics.hit_rate,
+            "lossless": int(ahead.is_as(plain)) if self.settings.clock == "virtual" else None,
+        }
+        return noted.points, {"guessed": 0, **figures, **tokens_of(wrapper.statistics)}
 
     def _actor(self, workload: Workload, seed: int) -> Callable[[Any], Any]:
         return _policy(_strategy(self.settings.actor, workload, seed), workload.knobs)

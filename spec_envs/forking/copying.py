@@ -9,6 +9,7 @@ import collections
 import copyreg
 import itertools
 import types
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -34,6 +35,10 @@ from spec_envs.forking.kinds import (
 from spec_envs.forking.sets import alike, fill_alike
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
 from spec_envs.immutable import ATOMS
+
+#: Classes whose ``__deepcopy__`` was seen to make copies of its own, as that of a pandas frame does: for these, copies
+#: made ahead are in vain, and cost as much again.
+_MAKE_THEIR_OWN: weakref.WeakSet[type] = weakref.WeakSet()
 
 
 class Copier:
@@ -124,6 +129,14 @@ class Copier:
         What the object holds is copied ahead, so that the code of the class finds these copies. It would make others,
         with ``copy.deepcopy``, and those are not always faithful: of sets, for example.
         """
+        twin = None if type(value) in _MAKE_THEIR_OWN else self._from_copies(value)
+        if twin is None:
+            twin = self._deepcopy(value)
+        self.hooked.append((value, twin))
+        return self.remember(value, twin)
+
+    def _from_copies(self, value: Any) -> Any | None:
+        """The copy that the class makes of copied attributes; ``None`` if the class makes other copies itself."""
         made, hooked = len(self.memo), len(self.hooked)
         ahead = self._copy_ahead(value)
         twin = self._deepcopy(value)
@@ -132,11 +145,10 @@ class Copier:
             left = self._by_classes.union(id(original) for original, _ in self.hooked[hooked:])
             new = itertools.islice(self.memo.items(), made, None)
             self.known.update((address, copied) for address, copied in new if address not in left)
-        else:
-            self._forget(made, hooked)
-            twin = self._deepcopy(value)
-        self.hooked.append((value, twin))
-        return self.remember(value, twin)
+            return twin
+        self._forget(made, hooked)
+        _MAKE_THEIR_OWN.add(type(value))
+        return None
 
     def _copy_ahead(self, value: Any) -> dict[str, Any]:
         """Copies of the attributes of ``value``, less those that refer back to it or cannot be copied."""

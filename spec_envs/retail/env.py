@@ -27,7 +27,7 @@ from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.episode import Episode, is_won
-from spec_envs.retail.loading import check_tasks, folder_of, is_embedded, load_data, load_tasks
+from spec_envs.retail.loading import BUILT_IN, check_tasks, folder_of, load_data, load_tasks
 from spec_envs.retail.policy_text import POLICY_TEXT
 from spec_envs.retail.queries import GREETING, CustomerQuery, JudgeQuery, ToolQuery, hangs_up, instant_tools
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
@@ -49,8 +49,8 @@ class RetailEnv(CallEnv[Observation, Action]):
     ## Description
     tau-bench's retail domain (arXiv 2406.12045): its 16 tools with the same names, arguments, outputs and errors, and
     its score. It plays tau-bench's data and tasks if you have them, and those of its successor τ³-bench with that
-    benchmark's tools, outputs and score; a generated shop with 220 tasks comes with the package. The customer and the
-    tools are handlers.
+    benchmark's tools, outputs and score; a generated shop with 220 tasks comes with the package, and more of them are
+    generated from seeds. The customer and the tools are handlers.
 
     ## Action Space
     Text: a message to the customer, or a tool call as JSON text,
@@ -98,10 +98,12 @@ class RetailEnv(CallEnv[Observation, Action]):
     | `unscored` | τ³-bench, at the end: the parts that count and could not be scored for want of a judge     |
 
     ## Arguments
-    - ``data``: "embedded" (default), "embedded:SEED", a folder with tau-bench's ``users.json``, ``orders.json`` and
+    - ``data``: "embedded" (default), "generated", a folder with tau-bench's ``users.json``, ``orders.json`` and
       ``products.json``, or τ³-bench's ``db.json`` or its folder.
-    - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", or a sequence of ``Task``. Default: the tasks of
-      the generated shop, or ``tasks.json`` in the folder of ``data``.
+    - ``data_seed``, ``size``: with "generated", the seed of the shop, at least 0 (default 0), and how many times as
+      many customers and tasks as the embedded shop it has, 1 (default) to 100.
+    - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", "generated", or a sequence of ``Task``. Default:
+      the tasks of the embedded or generated shop, or ``tasks.json`` in the folder of ``data``.
     - ``split``: "train", "dev", "test" (default), or ``None`` for all; for τ³-bench, a split that ``split_tasks.json``
       names; not used for a sequence of tasks.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
@@ -144,6 +146,8 @@ class RetailEnv(CallEnv[Observation, Action]):
         self,
         *,
         data: str | os.PathLike[str] = "embedded",
+        data_seed: int | None = None,
+        size: int | None = None,
         tasks: str | os.PathLike[str] | Sequence[Task] | None = None,
         split: str | None = "test",
         task_index: int | None = None,
@@ -167,9 +171,9 @@ class RetailEnv(CallEnv[Observation, Action]):
         # ``None``: there is no judge.
         self._judge_effect = None if judge is None else declared_effect("judge", judge) or Effect.SAMPLE
         self._tools_effect = declared_effect("tools", tools)  # ``None``: each tool has its own
-        self._start = StoreSnapshot(load_data(data))
+        self._start = StoreSnapshot(load_data(data, data_seed=data_seed, size=size))
         #: The tasks to draw from.
-        self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split)
+        self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split, data_seed, size)
         check_tasks(self._start, self.tasks)
         self._task_index = None if task_index is None else index_in(self.tasks, task_index, noun="task")
         self._policy = _policy_text(data) if policy is None else policy
@@ -296,13 +300,19 @@ class RetailEnv(CallEnv[Observation, Action]):
 
 
 def _tasks_of(
-    tasks: str | os.PathLike[str] | Sequence[Task] | None, data: str | os.PathLike[str], split: str | None
+    tasks: str | os.PathLike[str] | Sequence[Task] | None,
+    data: str | os.PathLike[str],
+    split: str | None,
+    data_seed: int | None,
+    size: int | None,
 ) -> tuple[Task, ...]:
     if tasks is None:
         name = os.fspath(data)
-        tasks = name if is_embedded(name) else folder_of(name) / "tasks.json"
+        tasks = name if name in BUILT_IN else folder_of(name) / "tasks.json"
     found: tuple[Task, ...]
-    if isinstance(tasks, (str, os.PathLike)):
+    if tasks == "generated":
+        found = load_tasks(tasks, split, data_seed=data_seed, size=size)
+    elif isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)
     elif isinstance(tasks, Sequence):
         found = tuple(cast("Sequence[Task]", tasks))
@@ -315,7 +325,7 @@ def _tasks_of(
 
 def _policy_text(data: str | os.PathLike[str]) -> str:
     """Return the policy that belongs to the data: the one in their folder, or ours."""
-    if is_embedded(os.fspath(data)) or not (path := folder_of(data) / "policy.md").is_file():
+    if os.fspath(data) in BUILT_IN or not (path := folder_of(data) / "policy.md").is_file():
         return POLICY_TEXT
     return path.read_text(encoding="utf-8")
 

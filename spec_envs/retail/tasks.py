@@ -145,7 +145,7 @@ def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], 
     return outputs, store
 
 
-def customer_of(store: StoreSnapshot, task: Task) -> str:
+def customer_in(store: StoreSnapshot, task: Task) -> str:
     """Return the id of a task's customer: if the task does not say it, of whoever the first gold action is about."""
     if task.user_id:
         return task.user_id

@@ -15,7 +15,7 @@ from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import folds_of, in_first_person, tasks_of, typing_seconds
 from spec_envs.benchmarks.retail.checks import certify_retail
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, foreseen
-from spec_envs.benchmarks.retail.run import RetailBench, run_plainly, run_speculatively, sequential_times
+from spec_envs.benchmarks.retail.run import RetailBench, run_plainly, run_speculatively, timed_plainly, typing_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
@@ -123,7 +123,8 @@ class TestTime:
         run = run_speculatively(task, settings, {}, plain)
         assert [run.wait_saved, run.saved] == pytest.approx([0, 0])
         assert (run.tokens_full, run.lossless) == (1, 1)
-        typing, waits = sequential_times(plain.trajectory, settings)
+        typing = typing_of(plain.trajectory, settings)
+        waits = timed_plainly(task, settings).seconds - typing
         calls = sum(isinstance(event, ToolCall) for event in plain.trajectory.conversation.events)
         assert run.seconds == pytest.approx(typing + waits)
         assert waits == pytest.approx(plain.steps * 5.0 + calls * 0.5)

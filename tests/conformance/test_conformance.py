@@ -109,6 +109,55 @@ def test_harm_is_reported() -> None:
     assert any("refused, and should fork" in each for each in report.unexpected(outcome))
 
 
+class HarmedNowAndThen(Harmed):
+    """Its results differ in the last bit sometimes, whatever is done to it, as those of some C libraries do."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        type(self).made += 1
+        self.is_odd = type(self).made in _ODD
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        result = Counts.reset(self, seed=seed, options=options)
+        self.held = Refuses(self.held)
+        return result
+
+    def look(self) -> Any:
+        return np.nextafter(super().look(), 1e9) if self.is_odd else super().look()
+
+
+class Refuses(list):
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise TypeError("no copies")
+
+
+#: The fifth environment is the first whose fork is tried: one is played alone, one is wrapped, two are plain.
+_ODD = (5,)
+
+
+def test_a_difference_that_comes_without_any_attempt_is_no_harm() -> None:
+    subject: Any = Alone(HarmedNowAndThen)
+    outcome = examine(subject, 1, 0)
+    assert (outcome.verdict, HarmedNowAndThen.made) == (
+        "refused",
+        7,
+    )  # two more were played, because the fifth differed
+    assert not any("harmed" in each for each in report.unexpected(outcome))
+
+
+def test_what_fails_by_itself_is_left_out() -> None:
+    class Raises(Counts):
+        def count(self, action: int) -> None:
+            if self.t == 10:
+                raise RuntimeError("a fault of its own")
+
+    subject: Any = Alone(Raises)
+    outcome = examine(subject, 4, 0)
+    assert (outcome.verdict, outcome.reason) == ("left out", "RuntimeError: a fault of its own")
+
+
 def test_what_cannot_be_made_is_left_out_with_the_reason() -> None:
     def fails() -> gym.Env[Any, Any]:
         raise LookupError("needs\nwords")
@@ -137,7 +186,7 @@ class Endless(Counts):
 
 def test_what_never_begins_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)  # pytest's limit, which would be the one that holds
-    monkeypatch.setattr(examining, "_BEGINNING_S", 0.05)
+    monkeypatch.setattr(examining, "_PLAIN_S", 0.05)
     subject: Any = Alone(Endless)
     outcome = examine(subject, 4, 0)
     assert (outcome.verdict, outcome.reason) == ("left out", "TooLong: no end within 0 s")

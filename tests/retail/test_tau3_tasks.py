@@ -15,7 +15,7 @@ from spec_envs.benchmarks.retail.checks import run
 from spec_envs.forking import fork
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, JudgeQuery
-from spec_envs.retail.tasks import Action, customer_of
+from spec_envs.retail.tasks import Action, customer_in
 from tests.retail.shops import database, tau3_shop
 
 CANCEL = {"name": "cancel_pending_order", "arguments": {"order_id": "#W2", "reason": "no longer needed"}}
@@ -82,7 +82,7 @@ class TestReading:
             task.instruction
             == "Why you contact the shop: You want to cancel order #W2.\nWhat you know: You are Ann Lee."
         )
-        assert (task.name, task.user_id, customer_of(tau3_shop(), task)) == ("7", "", "ann_lee_1")
+        assert (task.name, task.user_id, customer_in(tau3_shop(), task)) == ("7", "", "ann_lee_1")
         assert task.actions == (Action(CANCEL["name"], CANCEL["arguments"]),)
 
     def test_splits(self, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -269,6 +270,26 @@ def test_ctrl_c_in_a_step_leaves_a_usable_wrapper():
             env.step(action)
         other.reset(seed=0)
         assert env.step(action)[:4] == other.step(action)[:4]
+
+
+@pytest.mark.parametrize("has_started", [False, True])
+def test_ctrl_c_while_a_worker_starts_leaves_a_usable_wrapper(has_started, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return start(thread)
+        if has_started:
+            start(thread)
+        signal.raise_signal(signal.SIGINT)
+
+    env = SpeculativeWrapper(FakeEnv(), choose, guessers=PERFECT, max_inflight=3, guard=False)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(threading.Thread, "start", interrupted)
+        play(env, env.act, 1)
+    assert play(env, env.act, 2) == play(FakeEnv(), choose, 2)
+    env.close()
+    assert workers() == []
 
 
 def test_two_wrappers_at_once():

@@ -112,7 +112,7 @@ class ThreadRuntime(NotPicklable):
         """End the workers, and wait for them. A worker whose handler ignores its token is left with a warning."""
         with self._guard:
             self._closed = True
-            workers = tuple(self._workers)
+            workers = [worker for worker in self._workers if worker.ident]  # Ctrl-C may have come before one started
             for _ in workers:
                 self._jobs.put(None)
         deadline = self.now() + (_CLOSE_S if patience_s is None else patience_s)

@@ -1,6 +1,7 @@
 """All tools of the two benchmarks' retail domains, with their names, arguments, outputs and errors."""
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,12 +21,12 @@ class ToolSet:
     unknown: str  # the answer to a call of a tool that does not exist, with a place for its name
     terminal: frozenset[str]  # the names of the tools that end an episode
 
-    @property
+    @functools.cached_property
     def schemas(self) -> tuple[dict[str, Any], ...]:
-        """The descriptions of the tools that OpenAI's chat models expect, sorted by name."""
+        """The descriptions of the tools that OpenAI's chat models expect, sorted by name. They must not be changed."""
         return tuple(tool.schema() for tool in self.tools.values())
 
-    @property
+    @functools.cached_property
     def reads(self) -> frozenset[str]:
         """The names of the tools that change nothing."""
         return frozenset(tool.name for tool in self.tools.values() if tool.effect is Effect.READ)

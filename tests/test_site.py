@@ -1,0 +1,79 @@
+"""The site of docs/: it builds without a warning, its links lead somewhere, and it needs no network."""
+
+from __future__ import annotations
+
+import sys
+from html.parser import HTMLParser
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from tests.commands import succeed
+from tests.sources import ROOT
+
+pytest.importorskip("material", reason="needs the extra docs")
+pytestmark = [pytest.mark.docs, pytest.mark.timeout(300)]
+
+REFERENCE = sorted(path.stem for path in (ROOT / "docs" / "api").glob("spec_envs*.md"))
+
+
+class Page(HTMLParser):
+    """What a page of the site refers to, and the places that others may refer to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.ids: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.ids |= {given[name] for name in ("id", "name") if name in given}
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        elif tag == "link" and given.get("rel") != "canonical":
+            self.loaded.append(given["href"])
+        elif "src" in given:
+            self.loaded.append(given["src"])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> dict[Path, Page]:
+    """The pages of the site as ``make docs`` builds it."""
+    folder = tmp_path_factory.mktemp("site").resolve()
+    succeed(sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", folder, cwd=ROOT)
+    return {path: Page(path) for path in folder.rglob("*.html") if path.name != "404.html"}
+
+
+def test_links_lead_somewhere(site):
+    broken = []
+    for path, page in site.items():
+        for link in [*page.links, *page.loaded]:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchor = unquote(parts.fragment)
+            if not target.is_file() or (anchor and target in site and anchor not in site[target].ids | {"__tabbed"}):
+                broken.append(f"{path.name}: {link}")
+    assert broken == []
+
+
+def test_pages_load_nothing_from_the_network(site):
+    assert {link for page in site.values() for link in page.loaded if urlsplit(link).netloc} == set()
+
+
+@pytest.mark.parametrize("module", REFERENCE)
+def test_the_reference_has_every_public_name(site, module):
+    (page,) = (page for path, page in site.items() if path.name == f"{module}.html")
+    imported = import_module(module)
+    missing = []
+    for name in getattr(imported, "__all__", []):
+        member = getattr(imported, name)
+        where = f"{getattr(member, '__module__', module)}.{getattr(member, '__qualname__', name)}"
+        if not {f"{module}.{name}", where} & page.ids:
+            missing.append(name)
+    assert missing == []
