@@ -162,7 +162,7 @@ _retail_tasks = click.option(
     help="File to write (-: standard output).",
 )
 def replay(data: str, tasks: str | None, json_file: Path) -> None:
-    """Replay the gold actions of tasks: outputs of the tools, and the benchmark's hash of the data at the end."""
+    """Replay gold actions of tasks; write the outputs of the tools, and the benchmark's hash of the data at the end."""
     from spec_envs.benchmarks.retail.checks import run
 
     run(data, tasks, json_file)
@@ -235,8 +235,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
     from spec_envs.benchmarks.reports import publish
 
     chosen = PlanSettings(**settings)
-    report = run(chosen, traces)
-    publish(report, json_file, show(report, chosen))
+    publish(json_file, lambda: run(chosen, traces), lambda report: show(report, chosen))
 
 
 @main.command()

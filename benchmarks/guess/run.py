@@ -23,7 +23,7 @@ from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration
 
-#: How many guesses may be used.
+#: The numbers of first guesses for which shares are reported.
 RANKS = (1, 3, 5, 8)
 #: Columns of a table: the share that is among the first guesses.
 RANK_COLUMNS = {str(k): f"{{top{k}:.1%}}" for k in RANKS}
@@ -35,8 +35,8 @@ READS = frozenset("calculate check find get list look lookup query read retrieve
 class Trial:
     """One moment at which the agent acted."""
 
-    tool: str | None  # which the agent called; ``None``: it answered the user
-    rank: int | None  # of the call among the guesses, from 0; ``None`` if it was not among them
+    tool: str | None  # the tool that the agent called; ``None``: the agent answered the user
+    rank: int | None  # rank of the call among the guesses, from 0; ``None`` if the call was not among them
     claims: tuple[float, ...]  # probabilities of the guesses
     first: bool  # whether the first guess had the right tool
     seconds: float  # how long the guesser took

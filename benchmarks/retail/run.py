@@ -83,7 +83,7 @@ class Plain:
 
 @dataclasses.dataclass(slots=True)
 class Guessers:
-    """The guessers that the settings want."""
+    """The guessers that the settings name."""
 
     pattern: PatternGuesser | None = None
     replies: ReplyGuesser | None = None
@@ -115,7 +115,7 @@ class RetailBench:
 
     Attributes:
         trials: Predictions of the agent's next call at every act of the plain runs so far.
-        message_ranks: Rank of every customer's message among the guesses, ``None`` if it was not among them.
+        message_ranks: Rank of every customer's message among the guesses; ``None`` if the message was not among them.
 
     Raises:
         InvalidConfiguration: There are no such tasks.
