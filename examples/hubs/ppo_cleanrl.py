@@ -29,7 +29,7 @@ with needed("this example", "sb3", script=True):
     import torch
     from torch import nn
 
-START = "4k3/8/8/8/8/8/8/QQ2K1QR w - - 0 1"
+START = "4k3/8/8/8/8/8/8/QR2K2R w - - 0 1"
 ENVS, STEPS, EPOCHS, BATCH = 8, 64, 3, 128
 GAMMA, LAMBDA, CLIP, ENTROPY, RATE = 0.97, 0.95, 0.2, 0.01, 2e-3
 NOTHING = -1e9
@@ -109,8 +109,9 @@ class MaskSeen(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """As the environment."""
-        planes, *rest, info = self.env.step(action)
-        return {"planes": planes, "mask": self.get_wrapper_attr("action_masks")()}, *rest, info
+        planes, reward, terminated, truncated, info = self.env.step(action)
+        seen = {"planes": planes, "mask": self.get_wrapper_attr("action_masks")()}
+        return seen, reward, terminated, truncated, info
 
 
 def make(player: Player, opponent_seconds: float, ahead: int) -> gym.Env[Any, Any]:
@@ -199,18 +200,19 @@ def train(steps: int, seed: int, opponent_seconds: float = 0.0, ahead: int = 0, 
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     players = [Player(network, seed * 1000 + number) for number in range(envs)]
     made = [make(player, opponent_seconds, ahead) for player in players]
-    rollouts, curve, start = Rollouts(players, made, seed), [], time.perf_counter()
+    rollouts, curve, start, computed = Rollouts(players, made, seed), [], time.perf_counter(), time.process_time()
     for done in range(0, steps, STEPS * envs):
         learn(network, optimizer, rollouts.collect(network), seed * 1000 + done)
         last = rollouts.results[-200:]
         curve.append((done + STEPS * envs, sum(result > 0 for result in last) / max(1, len(last))))
         if len(curve) % 10 == 0:
             print(f"{curve[-1][0]:7d} steps, {time.perf_counter() - start:6.1f} s, {curve[-1][1]:.0%} won", flush=True)
-    seconds = time.perf_counter() - start
+    seconds, computed = time.perf_counter() - start, time.process_time() - computed
     for env in made:
         env.close()
     weights = hashlib.blake2b(b"".join(each.detach().numpy().tobytes() for each in network.parameters()), digest_size=8)
-    return {"curve": curve, "seconds": seconds, "won": curve[-1][1], "weights": weights.hexdigest(), "seed": seed}
+    told = {"curve": curve, "seconds": seconds, "cpu_seconds": computed, "won": curve[-1][1], "seed": seed}
+    return told | {"weights": weights.hexdigest()}
 
 
 if __name__ == "__main__":
@@ -223,7 +225,8 @@ if __name__ == "__main__":
     parser.add_argument("--json", help="a file for the curve")
     given = parser.parse_args()
     told = train(given.steps, given.seed, given.opponent_seconds, given.ahead, given.envs)
-    print(f"{given.steps / told['seconds']:.1f} steps a second, {told['won']:.0%} won, weights {told['weights']}")
+    print(f"{told['won']:.0%} of the last 200 games won; {given.steps / told['seconds']:.1f} steps a second")
+    print(f"{told['seconds']:.0f} s, of which {told['cpu_seconds']:.0f} s on a CPU; weights {told['weights']}")
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:
             json.dump(told, file)

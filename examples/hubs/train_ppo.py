@@ -65,14 +65,14 @@ def random_settings(seed: int) -> Any:
 def train(steps: int, seed: int) -> dict[str, Any]:
     """Train, and compare on 50 episodes."""
     torch.set_num_threads(1)
-    start, curve = time.perf_counter(), Curve()
+    start, curve = time.process_time(), Curve()
     envs = make_vec_env("SpecTuning-v0", n_envs=8, seed=seed, env_kwargs=VIEW)
     model = PPO("MlpPolicy", envs, n_steps=64, batch_size=128, n_epochs=5, gamma=0.9, learning_rate=1e-3, seed=seed)
     model.learn(steps, callback=curve)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     envs.close()
     learned, drawn = returns_of(model, 50), returns_of(random_settings(seed), 50)
-    return {"curve": curve.points, "seconds": seconds, "learned": np.mean(learned), "random": np.mean(drawn)}
+    return {"curve": curve.points, "cpu_seconds": seconds, "learned": np.mean(learned), "random": np.mean(drawn)}
 
 
 if __name__ == "__main__":
@@ -82,7 +82,9 @@ if __name__ == "__main__":
     parser.add_argument("--json", help="a file for the curve")
     given = parser.parse_args()
     told = train(given.steps, given.seed)
-    print(f"{told['seconds']:.0f} s; return of an episode: {told['learned']:.2f}, and {told['random']:.2f} at random")
+    better = np.exp((told["learned"] - told["random"]) / 20)  # a return is the sum of 20 logarithms of p95
+    print(f"{told['cpu_seconds']:.0f} s on a CPU; returns: {told['learned']:.2f}, and {told['random']:.2f} at random")
+    print(f"p95 is {better:.2f} times lower than at random")
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:
             json.dump(told, file)

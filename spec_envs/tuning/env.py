@@ -65,10 +65,10 @@ class TuningEnv(CallEnv[Observation, Action]):
     | `history` | (``history``, knobs + 8)   | the last windows, oldest first, this one last; zeros before the first  |
     | `machine` | (3,)                       | load per core, memory in use (0 to 1), context switches per second     |
 
-    With ``observation="box"`` one ``Box(-1, 1)``: the window's number (1: the last window), ``history`` and ``machine``,
-    one after the other, scaled for a neural network: times and rates as logarithms (-1, 0 and 1 are a microsecond, a
-    millisecond and a second, or 1, 1,000 and 1,000,000 a second; for the load per core 0.001, 1 and 1,000), and shares from -1 to 1. What lies beyond is
-    clipped. Rows before the first window are zeros.
+    With ``observation="box"`` one ``Box(-1, 1)``: the window's number (1: the last window), ``history``, ``machine``, one
+    after the other, scaled for a neural network. Times and rates are logarithms: -1, 0 and 1 are a microsecond, a
+    millisecond and a second, or 1, 1,000 and 1,000,000 a second; or a load per core of 0.001, 1 and 1,000. Shares go
+    from -1 to 1. What lies beyond is clipped. Rows before the first window are zeros.
 
     With ``observation="text"`` a ``Text``: a JSON object with the same content and a description of knobs, goal and
     units. ``spec_envs.tuning.Report.of(observation, knobs)`` reads ``Dict`` and ``Text``.
