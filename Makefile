@@ -46,7 +46,7 @@ hubs: ## Test what plugs into hubs, in environments of their own (minutes; needs
 	@PYTHON=$(PYTHON) scripts/hubs
 
 docs: $(VENV)/.installed-dev ## Draw the pictures of the pages anew, and build the site of docs/: site/index.html
-	$(BIN)/python scripts/design_picture.py
+	$(BIN)/python scripts/pictures.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "open site/index.html"
 

@@ -1,10 +1,13 @@
-"""``spec-envs bench NAME`` runs the experiment in the folder ``benchmarks/NAME``: ``run`` in its module ``run``.
+"""``spec-envs bench NAME`` runs the experiment in the folder ``benchmarks/NAME``.
 
-A command has the options of the experiment's settings, whose docstring is its help, and ``--json``.
+Its ``__init__`` has the settings, whose docstring is the help of the command, and whose fields are the options. Its
+module ``run`` has two functions: ``run(settings)`` returns the report, which is also what ``--json`` writes, and
+``show(report, settings)`` yields what is printed of the report.
 """
 
 import dataclasses
 import importlib
+from pathlib import Path
 from typing import Any
 
 import click
@@ -34,17 +37,19 @@ def bench() -> None:
 def _add(settings: type[Settings], *more: click.Parameter) -> None:
     """Add the command of an experiment, with ``more`` parameters than its settings."""
 
-    def command(**given: Any) -> None:
+    def command(json_file: Path | None, swept: bool = False, **given: Any) -> None:
         # Late, so that --help and completion are quick.
-        module = importlib.import_module(f"{settings.__module__}.run")
-        names = [field.name for field in dataclasses.fields(settings)]
-        chosen = settings(**{each: given.pop(each) for each in names})
-        if given.pop("swept", False) and isinstance(chosen, DialSettings):
-            from spec_envs.benchmarks.sweep import sweep
+        from spec_envs.benchmarks import sweep
+        from spec_envs.benchmarks.reports import publish
 
-            sweep(module.run, chosen, **given)
+        module = importlib.import_module(f"{settings.__module__}.run")
+        chosen = settings(**{field.name: given.pop(field.name) for field in dataclasses.fields(settings)})
+        if swept and isinstance(chosen, DialSettings):
+            report = sweep.sweep(module.run, chosen, **given)
+            publish(report, json_file, sweep.show(report["sweep"]))
         else:
-            module.run(chosen, **given)
+            report = module.run(chosen, **given)
+            publish(report, json_file, module.show(report, chosen))
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
     command = options.json_file(command)

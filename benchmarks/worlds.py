@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spec_envs.retail import load_data, load_tasks
+from spec_envs.search import load_corpus
 
 _MB = 1024  # ru_maxrss counts kilobytes on Linux
 
@@ -28,9 +29,15 @@ def retail_tasks(size: int) -> int:
     return len(load_tasks("generated", size=size))
 
 
+def search_world(size: int) -> int:
+    """Generate a wiki and its questions; returns how many pages there are."""
+    return len(load_corpus("generated", size=size))
+
+
 _WORLDS: dict[str, Callable[[int], int]] = {
     "retail: customers, with orders and products": retail_data,
     "retail: tasks, and all that": retail_tasks,
+    "search: pages, with questions": search_world,
 }
 
 

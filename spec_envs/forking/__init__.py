@@ -7,8 +7,9 @@ without a word. What cannot be copied faithfully is refused with ``NotForkable``
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import gymnasium as gym
 from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
@@ -16,7 +17,7 @@ from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare, compare_parts
 from spec_envs.forking.copying import Copier, layers_of
-from spec_envs.forking.kinds import Uncopyable, refuse_unowned, shared_by_wrappers, slot_names
+from spec_envs.forking.kinds import Uncopyable, refuse_unowned, shared_by_wrappers, slot_names, unowned
 from spec_envs.immutable import ATOMS
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
@@ -64,25 +65,37 @@ def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
     return twin
 
 
+class _Kind(NamedTuple):
+    """What is the same for all wrappers of a class: effects that forbid a fork, attributes to share, and slots."""
+
+    effect: str | None
+    is_unowned: bool
+    shared: frozenset[str]
+    slots: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind_of(kind: Any) -> _Kind:
+    effect = next((why for effectful, why in _EFFECTS.items() if issubclass(kind, effectful)), None)
+    return _Kind(effect, unowned(kind) is not None, shared_by_wrappers(kind) | {"env"}, tuple(slot_names(kind)))
+
+
 def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
-    kind = type(env)
-    for effectful, why in _EFFECTS.items():
-        if issubclass(kind, effectful):
-            _refuse(env, why)
-    with _refusing(env):
-        refuse_unowned(env)
+    kind: Any = type(env)
+    effect, is_unowned, shared, slots = _kind_of(kind)
+    if effect is not None:
+        _refuse(env, effect)
+    if is_unowned:
+        with _refusing(env):
+            refuse_unowned(env)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     state = twin.__dict__
     state.update(env.__dict__)
     state["env"] = inner
-    shared = shared_by_wrappers(kind)
     changing = [
-        (name, value)
-        for name, value in env.__dict__.items()
-        if type(value) not in ATOMS and name not in shared and name != "env"
+        (name, value) for name, value in env.__dict__.items() if type(value) not in ATOMS and name not in shared
     ]
-    slots = slot_names(kind)
     if changing or slots:
         changing += [(name, getattr(env, name)) for name in slots if hasattr(env, name)]
         copy_attributes(env, twin, changing)

@@ -176,13 +176,14 @@ def refuse_unowned(value: Any) -> None:
     if value is random._inst or value is np.random.mtrand._rand:
         raise Uncopyable("is a global random generator, which all of the program shares; use self.np_random")
     kind: Any = type(value)
-    reason = _unowned(kind)
+    reason = unowned(kind)
     if reason is not None:
         raise Uncopyable(reason)
 
 
 @functools.lru_cache(maxsize=1024)
-def _unowned(kind: Any) -> str | None:
+def unowned(kind: Any) -> str | None:
+    """Why objects of a class cannot be copied: they release something, or their state is elsewhere; else ``None``."""
     if isinstance(getattr(kind, "__del__", None), types.FunctionType) and not hasattr(kind, "__deepcopy__"):
         return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
     module = sys.modules.get(getattr(kind, "__module__", ""))
