@@ -65,8 +65,8 @@ class TuningEnv(CallEnv[Observation, Action]):
     | `history` | (``history``, knobs + 8)   | the last windows, oldest first, this one last; zeros before the first  |
     | `machine` | (3,)                       | load per core, memory in use (0 to 1), context switches per second     |
 
-    With ``observation="box"`` one ``Box(-1, 1)``: the window's number (1: the last window), ``history``, ``machine``, one
-    after the other, scaled for a neural network. Times and rates are logarithms: -1, 0 and 1 are a microsecond, a
+    With ``observation="box"`` one ``Box(-1, 1)``: the window's number (1: the last window), ``history`` and ``machine``
+    in a row, scaled for a neural network. Times and rates are logarithms: -1, 0 and 1 are a microsecond, a
     millisecond and a second, or 1, 1,000 and 1,000,000 a second; or a load per core of 0.001, 1 and 1,000. Shares go
     from -1 to 1. What lies beyond is clipped. Rows before the first window are zeros.
 

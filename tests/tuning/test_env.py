@@ -123,8 +123,8 @@ class TestObservation:
     def test_a_box_is_scaled(self):
         metrics = dataclasses.replace(GOOD, p50=1e-3, p95=1.0, p99=1e3, max=1e9, throughput=1e3, cpu_share=0.5)
         env = make(observation="box", backend=Scripted(metrics, metrics), history=3, windows=2)
-        first, _ = env.reset(seed=0)
-        seen, *_ = env.step({"slice_ms": env.knobs[0].high})
+        first: Any = env.reset(seed=0)[0]
+        seen: Any = env.step({"slice_ms": env.knobs[0].high})[0]
         assert first in env.observation_space and first[0] == 0 - 1 and seen[0] == 0
         rows = seen[1:-3].reshape(3, 1 + len(METRICS))
         assert not rows[0].any()  # before the first window
