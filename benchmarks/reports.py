@@ -7,6 +7,8 @@ import json
 import platform
 import statistics
 import string
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: The width of tables where there is no terminal.
-_PLAIN_WIDTH = 120
+_PLAIN_WIDTH = 80
+#: How often a line says how far a command is, where there is no terminal.
+_LINE_S = 10.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -111,25 +115,52 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
 
 @contextmanager
 def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[..., None]]:
-    """Show a bar on the standard error of a terminal while the block runs; yields the function that advances it by one.
+    """Show on standard error how far the block is; yields the function that advances it by one.
 
-    The function ignores its arguments, so that it can be a callback.
+    On a terminal this is a bar, elsewhere a line every ten seconds. The function ignores its arguments, so that it can
+    be a callback.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     terminal = console(stderr=True)
-    with Progress(*columns, console=terminal, transient=True, disable=not (shown and terminal.is_terminal)) as bar:
+    if shown and not terminal.is_terminal:
+        with _lines(what, total) as advance:
+            yield advance
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=terminal, transient=True, disable=not shown) as bar:
         task = bar.add_task(what, total=total)
         yield lambda *_: bar.advance(task)
 
 
-def collected(results: Iterable[T], what: str, total: int, shown: bool = True) -> list[T]:
-    """All ``results``, with a bar of ``progress`` while they come."""
-    found: list[T] = []
+@contextmanager
+def _lines(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
+    done: list[None] = []  # appended to by several threads, perhaps
+    over, began = threading.Event(), time.monotonic()
+
+    def report() -> None:
+        while not over.wait(_LINE_S):
+            click.echo(f"{what}: {len(done)} of {total} after {time.monotonic() - began:.0f} s", err=True)
+
+    thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
+    thread.start()
+    try:
+        yield lambda *_: done.append(None)
+    finally:
+        over.set()
+        thread.join()
+
+
+def watched(items: Iterable[T], what: str, total: int, shown: bool = True) -> Iterator[T]:
+    """The ``items`` one by one, with ``progress`` while they are worked on."""
     with progress(what, total, shown) as advance:
-        for result in results:
-            found.append(result)
+        for item in items:
+            yield item
             advance()
-    return found
+
+
+def collected(results: Iterable[T], what: str, total: int, shown: bool = True) -> list[T]:
+    """All ``results``, with ``progress`` while they come."""
+    return list(watched(results, what, total, shown))
 
 
 def percent(share: float | None, digits: int = 1) -> str:

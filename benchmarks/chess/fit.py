@@ -8,7 +8,7 @@ from pathlib import Path
 import chess.pgn
 
 from spec_envs.agents.chess.move_model import choices_in, fit
-from spec_envs.benchmarks.reports import write_text
+from spec_envs.benchmarks.reports import collected, write_text
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame
 from spec_envs.errors import InvalidConfiguration
@@ -25,7 +25,9 @@ def run(games: Sequence[Path], out: Path, *, stockfish: bool, l2: float) -> None
         DependencyNotInstalled: Stockfish is to rank the moves, and is not installed.
     """
     with EnginePool() if stockfish else contextlib.nullcontext() as pool:
-        choices = [choice for file in games for game in _games_in(file) for choice in choices_in(*game, pool)]
+        played = [game for file in games for game in _games_in(file)]
+        ranked = (list(choices_in(*game, pool)) for game in played)
+        choices = [choice for game in collected(ranked, "games", len(played)) for choice in game]
     write_text(json.dumps(dict(fit(choices, l2).weights), indent=1) + "\n", out)
 
 

@@ -19,7 +19,7 @@ from spec_envs.agents.llm import ChatModel, ChatRequest, Completion
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.listening import ListeningSettings
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, percent, publish, table_of
+from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import ServerStatistics
 from spec_envs.benchmarks.serving.models import SearchModel
@@ -57,12 +57,14 @@ def run(settings: ListeningSettings, json_file: Path | None) -> None:
     import openai  # noqa: F401  (the import takes most of a second, and must not be measured)
 
     questions = load_questions("embedded", "test")[: settings.questions]
-    with ThreadPoolExecutor(4) as executor:
+    runs = [(ahead, whole) for ahead in (False, True) for whole in (True, False)]
+    with progress("runs", len(runs), json_file is None) as advance, ThreadPoolExecutor(len(runs)) as executor:
         started = {
             (ahead, whole): executor.submit(_play, questions, settings, ahead=ahead, whole=whole)
-            for ahead in (False, True)
-            for whole in (True, False)
+            for ahead, whole in runs
         }
+        for each in started.values():
+            each.add_done_callback(advance)
     publish(report_of({key: each.result() for key, each in started.items()}, settings), json_file, _show)
 
 

@@ -1,7 +1,7 @@
 """``spec-envs retail replay`` and ``certify``: is the shop that of tau-bench, and does speculation change nothing?"""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import gymnasium as gym
 
 from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
-from spec_envs.benchmarks.reports import collected, write_text
+from spec_envs.benchmarks.reports import collected, watched, write_text
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import agent_of, customer_of, tasks_of, tools_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
@@ -54,17 +54,18 @@ def _silent(query: object) -> str:
     return ""
 
 
-def certify_retail(seeds: Iterable[int], learn: int = 40) -> Certificate:
+def certify_retail(seeds: Sequence[int], learn: int = 40) -> Certificate:
     """Compare an episode for each seed, with guessers that have learned from ``learn`` tasks and go on learning."""
     settings = RetailSettings(learn=learn)
     guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
-    guessers.learn([run_plainly(task, settings) for task in tasks_of(settings, "train")[:learn]])
+    tasks = tasks_of(settings, "train")[:learn]
+    guessers.learn([run_plainly(task, settings) for task in watched(tasks, "learning", len(tasks))])
     assert guessers.pattern is not None and guessers.replies is not None
     return certify(
         lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
         agent_of(ScriptedRetailPolicy(error_rate=0.1), settings),
         {"policy": guessers.pattern, "user": guessers.replies},
-        seeds,
+        watched(seeds, "comparing", len(seeds)),
         prefetchers={"user": guessers.pattern},
         k=settings.k,
         limits=settings.limits,

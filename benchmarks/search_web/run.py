@@ -17,7 +17,16 @@ import gymnasium as gym
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Tokens, play, tokens_of
-from spec_envs.benchmarks.reports import collected, config_of, console, mean_of, publish, table_of, tokens_text
+from spec_envs.benchmarks.reports import (
+    collected,
+    config_of,
+    console,
+    mean_of,
+    publish,
+    table_of,
+    tokens_text,
+    watched,
+)
 from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.extras import require
 from spec_envs.guesses import Guesser
@@ -69,7 +78,7 @@ def run(settings: SearchWebSettings, json_file: Path | None) -> dict[str, Any]:
     """
     require("bench search-web", "servers")
     runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
-    certificate = certified(settings)
+    certificate = certified(settings, json_file is None)
     report = {
         "config": config_of(settings),
         "episodes": [dataclasses.asdict(each) for each in runs],
@@ -128,14 +137,14 @@ def _compare(
     )
 
 
-def certified(settings: SearchWebSettings) -> Certificate:
+def certified(settings: SearchWebSettings, shown: bool) -> Certificate:
     """Whether both loops give the same, on ``settings.seeds`` drawn questions."""
     with WikiSite(load_corpus("embedded")) as site, _backend(settings, site.url) as backend:
         return certify(
             lambda: gym.make("SpecSearch-v0", backend=backend, split="dev"),
             ScriptedSearchPolicy(error_rate=0.2),
             {"policy": SearchGuesser()},
-            range(settings.seeds),
+            watched(range(settings.seeds), "comparing", settings.seeds, shown),
             k=settings.k,
             limits=settings.limits,
         )

@@ -20,7 +20,7 @@ from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play, tokens_of
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, publish, table_of, tokens_text
+from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, progress, publish, table_of, tokens_text
 from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import ServerStatistics
@@ -54,10 +54,12 @@ def run(settings: ServedChessSettings, json_file: Path | None) -> dict[str, Any]
     try:
         import openai  # noqa: F401  (the import takes most of a second, and must not be measured)
 
-        with ThreadPoolExecutor(2) as executor:
+        with progress("games", 2, json_file is None) as advance, ThreadPoolExecutor(2) as executor:
             plain_run = executor.submit(_play, model, settings, None)
+            plain_run.add_done_callback(advance)
             with _guesser(settings) as guesser:
                 ahead = _play(model, settings, guesser)
+            advance()
             plain = plain_run.result()
     finally:
         model.close()

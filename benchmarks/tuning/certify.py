@@ -1,11 +1,12 @@
 """``spec-envs tuning certify``: are episodes of ``SpecTuning-v0`` on the simulator the same with speculation?"""
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
 
+from spec_envs.benchmarks.reports import watched
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.tuning.backends.simulated import SimulatedBackend
@@ -18,7 +19,7 @@ _WINDOWS = 8
 _THINKING_S = 10.0
 
 
-def certify_tuning(workload: Workload, seeds: Iterable[int]) -> Certificate:
+def certify_tuning(workload: Workload, seeds: Sequence[int]) -> Certificate:
     """Certify episodes in virtual time. Half of the guesses of settings and of measurements are right."""
     backend = SimulatedBackend(workload, carry_over=0.3, paced=True)
     plain = SimulatedBackend(workload, carry_over=0.3)
@@ -38,7 +39,7 @@ def certify_tuning(workload: Workload, seeds: Iterable[int]) -> Certificate:
             "policy": _Halfway(lambda call: policy(call.query)),
             "measure": _Halfway(lambda call: plain(call.query, None)),
         },
-        seeds,
+        watched(seeds, "comparing", len(seeds)),
         runtime="simulation",
     )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+
 import pytest
 from rich.console import Console
 
@@ -39,3 +42,32 @@ def test_words_are_broken_where_nothing_else_helps(monkeypatch):
     shown = lines(monkeypatch, 20)
     assert max(map(len, shown)) <= 20
     assert "ms" in "".join(shown)
+
+
+class TestProgressWithoutATerminal:
+    def test_is_a_line_now_and_then_also_during_one_long_step(self, monkeypatch, capsys):
+        monkeypatch.setattr(reports, "_LINE_S", 0.001)
+        shown = ""
+        with reports.progress("serving", 3) as advance:
+            advance()
+            for _ in itertools.count():
+                shown += capsys.readouterr().err
+                if "serving: 1 of 3 after " in shown:
+                    break
+                time.sleep(0)
+        assert capsys.readouterr().out == ""
+
+    def test_is_silent_where_a_report_for_a_program_is_wanted(self, monkeypatch, capsys):
+        monkeypatch.setattr(reports, "_LINE_S", 0.0)
+        with reports.progress("serving", 3, shown=False) as advance:
+            advance()
+        assert capsys.readouterr() == ("", "")
+
+    def test_items_are_passed_on_one_by_one(self):
+        watched = reports.watched(iter("abc"), "letters", 3)
+        assert [next(watched), *watched] == ["a", "b", "c"]
+        assert reports.collected(iter("abc"), "letters", 3) == ["a", "b", "c"]
+
+
+def test_tables_fit_eighty_columns_where_there_is_no_terminal():
+    assert reports.console().width == 80
