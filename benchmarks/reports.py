@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich import box
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -120,31 +120,41 @@ def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[...
     On a terminal this is a bar, elsewhere a line every ten seconds. The function ignores its arguments, so that it can
     be a callback.
     """
-    terminal = console(stderr=True)
-    if shown and not terminal.is_terminal:
-        with _lines(what, total) as advance:
-            yield advance
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=terminal, transient=True, disable=not shown) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda *_: bar.advance(task)
+    with weighed_progress(what, [1.0] * total, shown) as advance:
+        yield lambda *_: advance(1.0)
 
 
 @contextmanager
-def _lines(what: str, total: int) -> Iterator[Callable[..., None]]:
+def weighed_progress(what: str, weights: Sequence[float], shown: bool = True) -> Iterator[Callable[[float], None]]:
+    """As ``progress``, for parts of work that take differently long; the function is told the weight of a part."""
+    terminal = console(stderr=True)
+    if shown and not terminal.is_terminal:
+        with _lines(what, weights) as advance:
+            yield advance
+        return
+    parts = TextColumn(f"{{task.fields[parts]}}/{len(weights)}")
+    columns = (TextColumn("{task.description}"), BarColumn(), parts, TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True, disable=not shown) as bar:
+        task = bar.add_task(what, total=sum(weights), parts=0)
+        yield lambda weight: bar.update(task, advance=weight, parts=bar.tasks[0].fields["parts"] + 1)
+
+
+@contextmanager
+def _lines(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
     """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
-    done: list[None] = []  # appended to by several threads, perhaps
+    done: list[float] = []  # appended to by several threads, perhaps
     over, began = threading.Event(), time.monotonic()
 
     def report() -> None:
         while not over.wait(_LINE_S):
-            click.echo(f"{what}: {len(done)} of {total} after {time.monotonic() - began:.0f} s", err=True)
+            so_far = time.monotonic() - began
+            left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) else ""
+            click.echo(f"{what}: {len(done)} of {len(weights)} after {so_far:.0f} s{left}", err=True)
 
     thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
     thread.start()
     try:
-        yield lambda *_: done.append(None)
+        yield done.append
     finally:
         over.set()
         thread.join()

@@ -10,11 +10,11 @@ from typing import Any
 
 from spec_envs.agents import RecordedChessGuesser
 from spec_envs.agents.chess.policies import position_of
-from spec_envs.benchmarks.all.figures import PAPER, Figure, Rows, figure, said, series
+from spec_envs.benchmarks.all.figures import PAPER, Figure, Point, Rows, figure, said, series
 from spec_envs.benchmarks.all.here import Here
 from spec_envs.benchmarks.all.units import Row, Unit
-from spec_envs.benchmarks.chess import ChessSettings, Guesses
-from spec_envs.benchmarks.chess.run import ChessBench, game_name, made_up_game
+from spec_envs.benchmarks.chess import ChessSettings, Fit, Guesses
+from spec_envs.benchmarks.chess.run import LIKE_GPT5, ChessBench, made_up_game
 from spec_envs.calls import Call
 from spec_envs.chess.games import RecordedGame
 from spec_envs.guesses import Guess, Guesser
@@ -60,7 +60,7 @@ def _front(
     if not recorded:
         del named["the same guesses"]
     for name, guesses in named.items():
-        fit = "leave-one-out" if guesses == "move-model" and recorded else "shipped"
+        fit: Fit = "leave-one-out" if guesses == "move-model" and recorded else "shipped"
         for dial in _SELECTIVITIES:
             settings = ChessSettings(guesses=guesses, fit=fit, selectivity=dial, seed=seed)
             yield {"rule": f"ours, {name}", "dial": dial}, settings
@@ -87,8 +87,10 @@ def work(unit: Unit) -> list[Row]:
     settings: ChessSettings = unit.settings
     games = [_game(item, settings.plies) for item in unit.items]
     threshold = unit.tags.get("dial") if unit.tags.get("rule") == "the paper's confidence rule" else None
-    scores = {} if threshold is None else _scores(Path(unit.items[0]))
-    bench = ChessBench(games, settings) if threshold is None else _ConfidentBench(games, settings, scores, threshold)
+    if threshold is None:
+        bench = ChessBench(games, settings)
+    else:
+        bench = _ConfidentBench(games, settings, _scores(Path(unit.items[0])), threshold)
     with bench:
         found = dataclasses.asdict(bench.replay(games[0]))
     found |= {"sequential_s": found.pop("sequential_seconds"), "speculative_s": found.pop("seconds")}
@@ -98,7 +100,8 @@ def work(unit: Unit) -> list[Row]:
 def _game(item: str, plies: int) -> RecordedGame:
     if not item.startswith("made up "):
         return RecordedGame.load(item)
-    return dataclasses.replace(made_up_game(plies, seed=int(item.removeprefix("made up "))), name=item)
+    game = made_up_game(plies, int(item.removeprefix("made up ")), LIKE_GPT5)
+    return dataclasses.replace(game, name=item)
 
 
 def _scores(file: Path) -> list[dict[str, float]]:
@@ -134,7 +137,8 @@ class _Confident:
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> list[Guess]:
         """The guesses that are worth a branch; all of them were paid for."""
-        number = self._inner.game.ply_of(position_of(call))
+        position = position_of(call)
+        number = None if position is None else self._inner.game.ply_of(position)
         scores = {} if number is None else self._scores[number]
         kept: list[Guess] = []
         wrong_so_far = 1.0
@@ -187,8 +191,9 @@ def _tokens(front: Rows, k: Rows) -> list[Figure]:
     shown = []
     for rule in front.tags("rule"):
         group = front.where(rule=rule)
-        points = [_against_tokens(group.where(dial=dial), f"{dial:g}") for dial in sorted(group.tags("dial"))]
-        shown.append(series(rule, sorted((each for each in points if each), key=lambda point: point["x"])))
+        by_dial = {dial: group.where(dial=dial) for dial in group.tags("dial")}
+        dials = sorted(by_dial, key=lambda dial: by_dial[dial].mean("tokens_full") or 0.0)
+        shown.append(series(rule, [_against_tokens(by_dial[dial], f"{dial:g}") for dial in dials]))
     papers = [_against_tokens(_at(k, "paper", n, 30), f"k={n}") for n in _KS]
     shown.append(series("the paper's rules, k = 1, 2, 3", papers, "points"))
     about = (
@@ -200,6 +205,6 @@ def _tokens(front: Rows, k: Rows) -> list[Figure]:
     return figure("Chess: time against tokens", about, ("tokens", "time saved"), shown, command=command)
 
 
-def _against_tokens(group: Rows, label: str) -> dict[str, Any] | None:
+def _against_tokens(group: Rows, label: str) -> Point | None:
     tokens = group.mean("tokens_full")
     return None if tokens is None else group.point(tokens, "saved", label)

@@ -16,7 +16,7 @@ from spec_envs.benchmarks.retail.run import Guessers, RetailBench
 
 HEADLINE = {"tasks": "embedded", "guesses": "union"}
 _GUESSERS: tuple[Guesses, ...] = ("union", "pattern", "user-model")
-_TASKS, _QUICK_TASKS = 60, 12
+_TASKS, _QUICK_TASKS = 60, 8
 _QUICK_LEARN = 40
 #: How many tasks one unit runs: what is learned for them is learned once in each process.
 _CHUNK = 12
@@ -35,7 +35,9 @@ def plan(here: Here, *, quick: bool, seed: int) -> Iterator[Unit]:
         settings = RetailSettings(guesses=guesses, seed=seed, learn=_QUICK_LEARN if quick else None)
         yield from _units({"tasks": "embedded", "guesses": guesses}, settings, _QUICK_TASKS if quick else _TASKS)
     if here.shop is not None:
-        settings = RetailSettings(tasks="tau-bench", data=here.shop, split="dev", guesses="pattern", folds=5, seed=seed)
+        settings = RetailSettings(
+            tasks="tau-bench", data=here.shop, split="dev", guesses="pattern", folds=2 if quick else 5, seed=seed
+        )
         count = len(_tasks(settings))
         yield from _units(
             {"tasks": "tau-bench", "guesses": "pattern"}, settings, min(count, _QUICK_TASKS) if quick else count

@@ -76,9 +76,9 @@ def figures(rows: Rows) -> list[Figure]:
         for name, title in _SHARES.items()
     ]
     about = (
-        "Actions of recorded ReAct agents that were guessed, by agent and guesser: recorded guesses of language models, "
-        "and the free guessers, which cost nothing. Upper and lower case do not count. Other actions than the first, "
-        "unless it says so."
+        "Actions of recorded ReAct agents that were guessed, by agent and guesser: recorded guesses of language "
+        "models, and the free guessers, which cost nothing. Upper and lower case do not count. Other actions than the "
+        "first, unless it says so."
     )
     found = figure(
         "Search: actions guessed, by agent and guesser",
@@ -120,10 +120,13 @@ def _pair(rows: Rows, agent: str, guesser: str) -> Rows:
 def _by_pages(embedded: Rows) -> list[Figure]:
     titles = {"none": "nothing", "seen": "pages of earlier episodes", "copy": "a copy of the site"}
     shown = [
-        series(title, [embedded.where(pages=pages).point(name, figure) for pages, name in titles.items()], "bars")
-        for figure, title in (("saved", "time saved"), ("hit_rate", "guessed in time"))
+        series(title, [embedded.where(pages=pages).point(name, share) for pages, name in titles.items()], "bars")
+        for share, title in (("saved", "time saved"), ("hit_rate", "guessed in time"))
     ]
-    about = "The scripted agent on the generated wiki, by what the guesser of pages knows. With nothing, only actions are guessed."
+    about = (
+        "The scripted agent on the generated wiki, by what the guesser of pages knows. With nothing, only actions are "
+        "guessed."
+    )
     return figure(
         "Search: what it is worth to know pages",
         about,

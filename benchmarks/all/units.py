@@ -51,11 +51,12 @@ class Unit:
 
     @property
     def key(self) -> dict[str, Any]:
-        """All that the results depend on, in the form of JSON."""
+        """All that the results depend on but the code of this package, in the form of JSON."""
         settings = None if self.settings is None else dataclasses.asdict(self.settings)
         what = {"tags": dict(self.tags), "settings": settings, "items": list(self.items), "name": self.name}
         files = {str(file): _digest(file) for file in self.files}
-        return json.loads(json.dumps({"part": self.part, **what, "files": files, "code": _code()}, default=str))  # type: ignore[no-any-return]
+        key: dict[str, Any] = json.loads(json.dumps({"part": self.part, **what, "files": files}, default=str))
+        return key
 
     @property
     def file_name(self) -> str:
@@ -75,43 +76,46 @@ class Result:
 
     Args:
         key: Of the unit.
+        code: A digest of the package that it ran.
         rows: The figures of its episodes.
         events: The trace of its first episode, if the unit has a name.
-        seconds: How long it took.
+        cpu_s: How long this process computed for it.
         error: Why it failed; empty if it did not.
     """
 
     key: dict[str, Any]
+    code: str
     rows: list[Row]
     events: list[dict[str, Any]]
-    seconds: float
+    cpu_s: float
     error: str = ""
 
 
-def run(unit: Unit, folder: Path) -> Result:
+def run(unit: Unit, folder: Path, code: str) -> Result:
     """Do the work of ``unit``, and keep the result in ``folder``; an error is a result, too, that is not kept."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with kept_traces() as traces:
             work = importlib.import_module(f"spec_envs.benchmarks.all.{unit.part}").work
             rows = [{"part": unit.part, "tags": dict(unit.tags), **row} for row in work(unit)]
     except Exception as error:
-        return Result(unit.key, [], [], time.perf_counter() - start, f"{error!r}\n{traceback.format_exc()}")
+        told = f"{unit.part}, {dict(unit.tags)}: {error!r}\n{traceback.format_exc()}"
+        return Result(unit.key, code, [], [], time.process_time() - start, told)
     events = [event.as_dict() for event in traces[0]] if unit.name and traces else []
     # As it will be read again, so that a run that is gone on with gives the same as one in one go.
     rows, events = json.loads(json.dumps([rows, events], allow_nan=False))
-    result = Result(unit.key, rows, events, time.perf_counter() - start)
+    result = Result(unit.key, code, rows, events, time.process_time() - start)
     write_whole(folder / unit.file_name, json.dumps(dataclasses.asdict(result)))
     return result
 
 
-def kept(unit: Unit, folder: Path) -> Result | None:
+def kept(unit: Unit, folder: Path, code: str) -> Result | None:
     """The result of an equal unit that is in ``folder``; ``None`` if there is none, or it cannot be read."""
     try:
         result = Result(**json.loads((folder / unit.file_name).read_text("utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return result if result.key == unit.key and not result.error else None
+    return result if (result.key, result.code) == (unit.key, code) else None
 
 
 def write_whole(target: Path, text: str) -> None:
@@ -126,8 +130,7 @@ def _digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@functools.lru_cache
-def _code() -> str:
+def code() -> str:
     """A digest of this package: other code may give other figures."""
     root = Path(spec_envs.__file__).parent
     digest = hashlib.sha256()
