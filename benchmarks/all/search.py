@@ -18,7 +18,7 @@ _QUICK = 20
 #: What the free guessers know of pages; the last one is the upper bound.
 _PAGES: tuple[Pages, ...] = ("none", "copy")
 _RECORDED: tuple[Guesses, ...] = ("recorded", "free", "union")
-_SHARES = {"top1": "first guess", "top3": "first three guesses", "first_top1": "first action, first guess"}
+_SHARES = {"top1": "the first guess", "top3": "among the first three guesses"}
 
 
 def plan(here: Here, *, quick: bool, seed: int) -> Iterator[Unit]:
@@ -69,25 +69,20 @@ def _row(bench: SearchBench, case: Case) -> Row:
 def figures(rows: Rows) -> list[Figure]:
     """The figures of this part."""
     recorded = rows.where(episodes="recorded")
-    pairs = [(agent, guesser) for agent in recorded.tags("agent") for guesser in _names(recorded.where(agent=agent))]
+    agents = recorded.tags("agent")
     command = "spec-envs bench search --episodes trajectories.json --guesses union"
-    shown = [
-        series(title, [_pair(recorded, *pair).point(" / ".join(pair), name) for pair in pairs], "bars")
-        for name, title in _SHARES.items()
-    ]
-    about = (
-        "Actions of recorded ReAct agents that were guessed, by agent and guesser: recorded guesses of language "
-        "models, and the free guessers, which cost nothing. Upper and lower case do not count. Other actions than the "
-        "first, unless it says so."
-    )
-    found = figure(
-        "Search: actions guessed, by agent and guesser",
-        about,
-        ("agent / guesser", "share"),
-        shown,
-        command=command,
-        categories=True,
-    )
+    found: list[Figure] = []
+    for name, title in _SHARES.items():
+        shown = [
+            series(guesser, [_pair(recorded, agent, guesser).point(agent, name) for agent in agents], "bars")
+            for guesser in _guessers(recorded)
+        ]
+        about = (
+            f"Actions of recorded ReAct agents that were {title}, by agent and guesser: recorded guesses of language "
+            "models, and the free guessers, which cost nothing. Upper and lower case do not count. The first action of "
+            "an episode is left out."
+        )
+        found += figure(f"Search: {title}", about, ("agent", "share"), shown, command=command, categories=True)
     names = {"recorded": "recorded guesses", "free": "free guesses", "union": "both"}
     shown = [
         series(
@@ -108,8 +103,8 @@ def figures(rows: Rows) -> list[Figure]:
     return found + _by_pages(rows.where(episodes="embedded"))
 
 
-def _names(rows: Rows) -> list[str]:
-    return sorted({row["guesser"] for row in rows.where(guesses="recorded").rows}) + ["free"]
+def _guessers(rows: Rows) -> list[str]:
+    return [*rows.where(guesses="recorded").by("guesser"), "free"]
 
 
 def _pair(rows: Rows, agent: str, guesser: str) -> Rows:

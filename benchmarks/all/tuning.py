@@ -90,8 +90,8 @@ def figures(rows: Rows) -> list[Figure]:
     ]
     about = (
         "Nothing is lost, and settings are predicted, by guesser. The first knows half of the settings of a random "
-        "tuner; the others guess those of a hill climber: one climbs as the tuner does, and the rest do not, so they "
-        "save little or nothing."
+        "tuner. The others guess those of a hill climber: one climbs as the tuner does; the rest guess that nothing "
+        "changes, or guess by a Gaussian process, or at random."
     )
     return found + figure(
         "Tuning: lossless, by guesser",
