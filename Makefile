@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check conformance installs docs page clean
+.PHONY: help demo test check conformance installs hubs docs page clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -42,8 +42,11 @@ conformance: $(VENV)/.installed-conformance ## Play 10,000 episodes in environme
 installs: $(VENV)/.installed-test ## Install each extra alone, old and new dependencies, and beside other packages (minutes)
 	$(BIN)/python -m pytest -m installs -v
 
+hubs: ## Test what plugs into hubs, in environments of their own (minutes; needs the package index)
+	@PYTHON=$(PYTHON) scripts/hubs
+
 docs: $(VENV)/.installed-dev ## Draw the pictures of the pages anew, and build the site of docs/: site/index.html
-	$(BIN)/python scripts/design_picture.py
+	$(BIN)/python scripts/pictures.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "open site/index.html"
 
@@ -51,7 +54,7 @@ page: ## Build the page of traces and reports (spec_envs/pages/built) anew; need
 	cd frontend && npm install --no-save --no-audit --no-fund && npm run build
 
 clean: ## Remove what the targets above made
-	rm -rf $(VENV) frontend/node_modules build dist out site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venvs frontend/node_modules build dist out site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a changed pyproject.toml installs again.

@@ -1,6 +1,8 @@
-"""``spec-envs bench NAME`` runs the experiment in the folder ``benchmarks/NAME``: ``run`` in its module ``run``.
+"""``spec-envs bench NAME`` runs the experiment in the folder ``benchmarks/NAME``.
 
-A command has the options of the experiment's settings, whose docstring is its help, and ``--json``.
+Its ``__init__`` has the settings, whose docstring is the help of the command, and whose fields are the options. Its
+module ``run`` has two functions: ``run(settings)`` returns the report, which is also what ``--json`` writes, and
+``show(report, settings)`` yields what is printed of the report.
 """
 
 import dataclasses
@@ -36,17 +38,19 @@ def bench() -> None:
 def _add(settings: type[Settings], *more: click.Parameter) -> None:
     """Add the command of an experiment, with ``more`` parameters than its settings."""
 
-    def command(**given: Any) -> None:
+    def command(json_file: Path | None, swept: bool = False, **given: Any) -> None:
         # Late, so that --help and completion are quick.
-        module = importlib.import_module(f"{settings.__module__}.run")
-        names = [field.name for field in dataclasses.fields(settings)]
-        chosen = settings(**{each: given.pop(each) for each in names})
-        if given.pop("swept", False) and isinstance(chosen, DialSettings):
-            from spec_envs.benchmarks.sweep import sweep
+        from spec_envs.benchmarks import sweep
+        from spec_envs.benchmarks.reports import publish
 
-            sweep(module.run, chosen, **given)
+        module = importlib.import_module(f"{settings.__module__}.run")
+        chosen = settings(**{field.name: given.pop(field.name) for field in dataclasses.fields(settings)})
+        if swept and isinstance(chosen, DialSettings):
+            report = sweep.sweep(module.run, chosen, **given)
+            publish(report, json_file, sweep.show(report["sweep"]))
         else:
-            module.run(chosen, **given)
+            report = module.run(chosen, **given)
+            publish(report, json_file, module.show(report, chosen))
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
     command = options.json_file(command)
@@ -70,14 +74,16 @@ def run_all(**given: Any) -> None:
 @click.argument("second", type=click.Path(exists=True, path_type=Path))
 @click.option("--everything", is_flag=True, help="Show all figures, and not only those that changed.")
 @options.json_file
-def compare(first: Path, second: Path, **given: Any) -> None:
+def compare(first: Path, second: Path, everything: bool, json_file: Path | None) -> None:
     """Set two results of bench all side by side, and say what changed beyond the intervals.
 
     FIRST and SECOND are folders that bench all was given as --out, or results.json in them.
     """
-    from spec_envs.benchmarks.all.compare import run
+    from spec_envs.benchmarks.all.compare import run, show
+    from spec_envs.benchmarks.reports import publish
 
-    run(first, second, **given)
+    report = run(first, second)
+    publish(report, json_file, show(report, everything=everything))
 
 
 _add(ChessSettings, *options.games("Recorded games."))

@@ -153,7 +153,7 @@ def retail() -> None:
     help="File to write (-: standard output).",
 )
 def replay(data: str, tasks: str, json_file: Path) -> None:
-    """Replay the gold actions of tasks: outputs of the tools, and tau-bench's hash of the data at the end."""
+    """Replay the gold actions of tasks; write the outputs of the tools, and tau-bench's hash of the data at the end."""
     from spec_envs.benchmarks.retail.checks import run
 
     run(data, tasks, json_file)
@@ -217,9 +217,12 @@ def certify_tuning(seeds: int) -> None:
 @options.json_file
 def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> None:
     """Predict; the help is that of the settings."""
-    from spec_envs.benchmarks.plan.run import run
+    from spec_envs.benchmarks.plan.run import run, show
+    from spec_envs.benchmarks.reports import publish
 
-    run(PlanSettings(**settings), traces, json_file)
+    chosen = PlanSettings(**settings)
+    report = run(chosen, traces)
+    publish(report, json_file, show(report, chosen))
 
 
 @main.command()

@@ -54,7 +54,7 @@ class Episode:
         return [step[:3] for step in self.steps]
 
     def is_as(self, other: "Episode") -> bool:
-        """Whether ``seen`` is the same."""
+        """Whether both episodes have the same actions, observations and rewards."""
         return same(self.seen, other.seen)
 
 
@@ -108,7 +108,7 @@ def play_plainly(
     Args:
         env: The environment; it is closed at the end.
         policy: As for ``SpeculativeWrapper``.
-        runtime: Its tokens are given to policy and handlers, so that in virtual time they do not really sleep.
+        runtime: Makes the tokens of policy and handlers, which therefore do not really sleep in virtual time.
         seed: As for ``play``.
         options: As for ``play``.
     """
@@ -169,8 +169,8 @@ def runtime_of(clock: Clock, *, priced: bool = False) -> Runtime:
     """A new runtime for ``--clock``: "virtual" simulates on one thread, "wall" runs threads that really wait.
 
     Args:
-        clock: Which of the two.
-        priced: Whether tokens cost money, which the experiments count none of: then as much as those of gpt-5.
+        clock: "virtual" or "wall".
+        priced: Whether tokens cost money, namely as much as those of gpt-5; the experiments themselves count no money.
     """
     if priced:
         return _PricedSimulation() if clock == "virtual" else _PricedThreads()
@@ -249,7 +249,7 @@ class Speculated(Tokens):
         divergences: Branches that predicted the environment wrongly.
         seconds: How long the run took.
         sequential_seconds: How long the run takes without speculation.
-        lossless: 1 if the same happened as without speculation, else 0.
+        lossless: 1 if everything except time was the same as without speculation, else 0.
     """
 
     saved: float

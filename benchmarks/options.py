@@ -127,7 +127,7 @@ def check_learning(learning: int, tasks: int) -> None:
     """Check that not all tasks are learned from.
 
     Raises:
-        InvalidConfiguration: None is left to count.
+        InvalidConfiguration: No task is left to count.
     """
     if learning >= tasks:
         raise InvalidConfiguration(
@@ -137,7 +137,7 @@ def check_learning(learning: int, tasks: int) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeculationSettings(Settings):
-    """Base of the settings of all that runs a ``SpeculativeWrapper``: an option that all have is a field of it."""
+    """Base of the settings of every command with a ``SpeculativeWrapper``: the options that all of them have."""
 
     k: int = setting(3, "Guesses for one call.", ge=1)
     max_inflight: int | None = max_inflight(4)
@@ -149,7 +149,7 @@ class SpeculationSettings(Settings):
 
     @property
     def title(self) -> str:
-        """What titles say of ``k`` and ``limits``."""
+        """``k`` and ``limits`` in words, for titles."""
         return f"k={self.k}, up to {self.limits.max_inflight} speculative calls in flight"
 
 
@@ -165,7 +165,7 @@ def selectivity(default: float) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DialSettings(Settings):
-    """Base of the settings of experiments that show what speculation costs: how much it may cost."""
+    """Base of the settings of experiments that show what speculation costs: the dial says how much it may cost."""
 
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
@@ -183,7 +183,7 @@ class DialSettings(Settings):
     )
 
     def kept(self) -> Estimates | None:
-        """What is known of handlers and guessers, where it is kept from one episode to the next.
+        """What is known of handlers and guessers, if that knowledge is kept from one episode to the next.
 
         A ratio is held over many episodes, and with a price nothing is started before it is known what calls cost; with
         a selectivity every episode begins with nothing known.
@@ -208,7 +208,7 @@ class BenchSettings(SpeculationSettings, DialSettings):
 
     @property
     def title(self) -> str:
-        """What titles say of ``k``, ``limits`` and the dial."""
+        """``k``, ``limits`` and the dial in words, for titles."""
         dials = ("money_per_s", "token_ratio", "selectivity")
         dial = next(name for name in dials if getattr(self, name) is not None)
         return f"{super().title}, {dial}={getattr(self, dial):g}"
@@ -300,7 +300,7 @@ class Group(click.Group):
 
 
 class OutputFile(click.Path):
-    """A file to write, or ``-``. It is refused before the work is done if it could not be written afterwards."""
+    """A file to write, or ``-``. A file that cannot be written is refused before the work begins."""
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, writable=True, allow_dash=True, path_type=Path)

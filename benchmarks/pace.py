@@ -16,7 +16,7 @@ class Pace(Settings):
         first_token_s: Median time to the first token, in seconds.
         tokens_per_s: Median rate of the tokens after it; ``math.inf``: all at once.
         spread: Sigma of the lognormal distributions of both; 0: no spread.
-        reasoning_tokens: Tokens of reasoning that it writes before each answer (``reasoning_content``).
+        reasoning_tokens: Tokens of reasoning that the model writes before each answer (``reasoning_content``).
         seed: Seed of the draws.
 
     Raises:
@@ -34,6 +34,6 @@ class Pace(Settings):
     seed: int = setting(0, "Seed of the times.", ge=0)
 
     def times(self, request: Any) -> tuple[float, float]:
-        """Seconds until the first token of the answer to ``request``, and from each to the next."""
+        """Seconds until the first token of the answer to ``request``, and seconds from each token to the next."""
         first = lognormal(self.first_token_s, self.spread, self.seed)(request)
         return first, lognormal(1 / self.tokens_per_s, self.spread, self.seed + 1)(request)

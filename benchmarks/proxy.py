@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from spec_envs.benchmarks import options
 from spec_envs.errors import InvalidConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
 
 
 class _Proxy(options.Group):
@@ -89,7 +94,8 @@ def status(state: Path | None, json_file: Path | None) -> None:
     from spec_envs.benchmarks.reports import publish
     from spec_envs.integrations.mcp_proxy.report import read_status
 
-    publish(read_status(state), json_file, _show)
+    report = read_status(state)
+    publish(report, json_file, _shown(report))
 
 
 _SERVERS = {
@@ -112,22 +118,21 @@ _TOOLS = {
 }
 
 
-def _show(report: dict[str, Any]) -> None:
-    from spec_envs.benchmarks.reports import console, table_of
+def _shown(report: dict[str, Any]) -> Iterator[RenderableType]:
+    from spec_envs.benchmarks.reports import table_of
 
-    out = console()
     if not report["servers"]:
-        out.print(f"Nothing is kept in {report['state']}: no proxy has served a client yet.", soft_wrap=True)
+        yield f"Nothing is kept in {report['state']}: no proxy has served a client yet."
         return
-    out.print(table_of("What the proxy has saved", _SERVERS, report["servers"]))
+    yield table_of("What the proxy has saved", _SERVERS, report["servers"])
     for server in report["servers"]:
-        out.print(table_of(f"\n{server['name']}: seconds that the client waited", _TOOLS, server["tools"]))
+        yield table_of(f"\n{server['name']}: seconds that the client waited", _TOOLS, server["tools"])
         held = ", ".join(f"{count} {why}" for why, count in server["held_back"].items() if count)
         if held:
-            out.print(f"Predicted, and not made ahead of time: {held}.", soft_wrap=True)
+            yield f"Predicted, and not made ahead of time: {held}."
         for each in server["sequences"][:5]:
-            out.print(f"  {each['after']} -> {each['then']} ({each['times']} times)", soft_wrap=True, markup=False)
-    out.print(f'"in vain": calls ahead of time that nobody needed. Kept in {report["state"]}.', soft_wrap=True)
+            yield f"  {each['after']} -> {each['then']} ({each['times']} times)"
+    yield f'"in vain": calls ahead of time that nobody needed. Kept in {report["state"]}.'
 
 
 @mcp_proxy.command("config", context_settings={"ignore_unknown_options": True})

@@ -24,7 +24,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from rich.console import JustifyMethod
+    from rich.console import JustifyMethod, RenderableType
 
 
 T = TypeVar("T")
@@ -113,28 +113,41 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
     return widths
 
 
+#: What is shown now, to show one thing at a time.
+_shown: list[str] = []
+
+
 @contextmanager
-def progress(what: str, total: int, shown: bool = True) -> Iterator[Callable[..., None]]:
+def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     """Show on standard error how far the block is; yields the function that advances it by one.
 
-    On a terminal this is a bar, elsewhere a line every ten seconds. The function ignores its arguments, so that it can
-    be a callback.
+    On a terminal this is a bar, elsewhere a line every ten seconds. Inside of another such block nothing is shown. The
+    function ignores its arguments, so that it can be a callback.
     """
-    with weighed_progress(what, [1.0] * total, shown) as advance:
+    with weighed_progress(what, [1.0] * total) as advance:
         yield lambda *_: advance(1.0)
 
 
 @contextmanager
-def weighed_progress(what: str, weights: Sequence[float], shown: bool = True) -> Iterator[Callable[[float], None]]:
+def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
     """As ``progress``, for parts of work that take differently long; the function is told the weight of a part."""
-    terminal = console(stderr=True)
-    if shown and not terminal.is_terminal:
-        with _lines(what, weights) as advance:
-            yield advance
+    if _shown:
+        yield lambda weight: None
         return
+    terminal = console(stderr=True)
+    _shown.append(what)
+    try:
+        with _bar(what, weights, terminal) if terminal.is_terminal else _lines(what, weights) as advance:
+            yield advance
+    finally:
+        _shown.remove(what)
+
+
+@contextmanager
+def _bar(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
     parts = TextColumn(f"{{task.fields[parts]}}/{len(weights)}")
     columns = (TextColumn("{task.description}"), BarColumn(), parts, TimeElapsedColumn(), TextColumn("left"))
-    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True, disable=not shown) as bar:
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True) as bar:
         task = bar.add_task(what, total=sum(weights), parts=0)
         yield lambda weight: bar.update(task, advance=weight, parts=bar.tasks[0].fields["parts"] + 1)
 
@@ -160,17 +173,17 @@ def _lines(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], No
         thread.join()
 
 
-def watched(items: Iterable[T], what: str, total: int, shown: bool = True) -> Iterator[T]:
+def watched(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """The ``items`` one by one, with ``progress`` while they are worked on."""
-    with progress(what, total, shown) as advance:
+    with progress(what, total) as advance:
         for item in items:
             yield item
             advance()
 
 
-def collected(results: Iterable[T], what: str, total: int, shown: bool = True) -> list[T]:
+def collected(results: Iterable[T], what: str, total: int) -> list[T]:
     """All ``results``, with ``progress`` while they come."""
-    return list(watched(results, what, total, shown))
+    return list(watched(results, what, total))
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -226,17 +239,20 @@ def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
-def publish(report: dict[str, Any], json_file: Path | None, show: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Write a report to a file as JSON (``-``: to standard output), or ``show`` it to a person if there is no file.
+def publish(report: Mapping[str, Any], json_file: Path | None, shown: Iterable[RenderableType]) -> None:
+    """Write a report to a file as JSON (``-``: to standard output), or print it for a person if there is no file.
 
-    Returns:
-        The report.
+    Args:
+        report: The figures.
+        json_file: The file; ``None``: print.
+        shown: What is printed: tables, and texts, which are wrapped between words on a terminal only.
     """
-    if json_file is None:
-        show(report)
-    else:
+    if json_file is not None:
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
-    return report
+        return
+    out = console()
+    for each in shown:
+        out.print(each, markup=False, soft_wrap=isinstance(each, str) and not out.is_terminal)
 
 
 def write_text(text: str, target: Path) -> None:

@@ -153,7 +153,7 @@ def shop(data: str, host: str, port: int, database: Path, **faults: Any) -> None
     help="How long a page takes.",
 )
 def wiki(host: str, port: int, corpus: str, latency_s: float) -> None:
-    """Serve a wiki in the way of MediaWiki, until interrupted. Prints its address."""
+    """Serve a wiki with the pages and addresses of MediaWiki, until Ctrl-C. Prints its address."""
     from spec_envs.search.loading import load_corpus
     from spec_envs.search.local_wiki.server import WikiSite
 

@@ -1,23 +1,21 @@
-"""``spec-envs bench … --sweep``: what is saved at which cost, from the dearest dial to the cheapest that is of use.
+"""``spec-envs bench … --sweep``: what is saved at which cost, at one selectivity after the other.
 
-An experiment is run at one selectivity after the other. A point is on the *front* if no other point saves as much for
+A point is on the *front* if no other point saves as much for
 fewer tokens, or more for as many.
 """
 
 import dataclasses
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from rich.console import RenderableType
+
 from spec_envs.benchmarks.options import DialSettings
-from spec_envs.benchmarks.reports import collected, console, publish, table_of
+from spec_envs.benchmarks.reports import collected, table_of
 from spec_envs.errors import InvalidConfiguration
 
 #: From starting everything to starting what is nearly certain.
 SELECTIVITIES = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
-#: Where the reports of the single runs go.
-_NOWHERE = Path(os.devnull)
 _WIDTH, _HEIGHT = 60, 16
 _COLUMNS = {
     "selectivity": "{selectivity:g}",
@@ -29,14 +27,16 @@ _COLUMNS = {
 }
 
 
-def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, json_file: Path | None, **more: Any) -> None:
-    """Run an experiment at many selectivities, and report.
+def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, **more: Any) -> dict[str, Any]:
+    """Run an experiment at many selectivities.
 
     Args:
         run: The experiment.
-        settings: Its settings; their selectivity is one of those tried, and the report is of that run.
-        json_file: Where to write JSON; ``None``: print a table and a plot.
+        settings: Its settings; their selectivity is one of those tried.
         **more: What else ``run`` is given.
+
+    Returns:
+        The report of the run at the selectivity of ``settings``, with the figures of all runs as ``sweep``.
 
     Raises:
         InvalidConfiguration: The settings have another dial.
@@ -44,13 +44,13 @@ def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, json_file:
     if settings.money_per_s is not None or settings.token_ratio is not None:
         raise InvalidConfiguration("--sweep tries selectivities: leave out --money-per-s and --token-ratio")
     tried = sorted({*SELECTIVITIES, settings.selectivity})
-    runs = (run(dataclasses.replace(settings, selectivity=each), json_file=_NOWHERE, **more) for each in tried)
-    reports = dict(zip(tried, collected(runs, "sweeping", len(tried), json_file is None), strict=True))
+    runs = (run(dataclasses.replace(settings, selectivity=each), **more) for each in tried)
+    reports = dict(zip(tried, collected(runs, "sweeping", len(tried)), strict=True))
     points = [
         {"selectivity": each, "mean": report.get("mean", {"saved": report.get("saved")})}
         for each, report in reports.items()
     ]
-    publish(reports[settings.selectivity] | {"sweep": points}, json_file, lambda report: _show(report["sweep"]))
+    return reports[settings.selectivity] | {"sweep": points}
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
@@ -63,8 +63,9 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def _show(points: Sequence[dict[str, Any]]) -> None:
-    # Of a customer, what counts is the wait.
+def show(points: Sequence[dict[str, Any]]) -> Iterator[RenderableType]:
+    """The table and the plot of the figures in ``report["sweep"]``."""
+    # In bench retail, what counts is the customer's wait.
     rows = [
         {"selectivity": point["selectivity"], "tokens_full": None, "tokens_partial": None, "tokens_pooled": None}
         | point["mean"]
@@ -74,9 +75,8 @@ def _show(points: Sequence[dict[str, Any]]) -> None:
     pairs = [(row["tokens_full"] or 1.0, row["saved"]) for row in rows]
     for row, best in zip(rows, front(pairs), strict=True):
         row["front"] = "*" if best else ""
-    out = console()
-    out.print(table_of("What is saved at which cost", _COLUMNS, rows))
-    out.print(plot(pairs), markup=False)
+    yield table_of("What is saved at which cost", _COLUMNS, rows)
+    yield plot(pairs)
 
 
 def _saved(mean: dict[str, Any]) -> float:

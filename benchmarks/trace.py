@@ -101,7 +101,7 @@ def _follow(file: Path, lines: Any, watched: Watched, live: Live | None) -> None
 
 
 class Watched:
-    """What is known of a running program from the events so far."""
+    """A running program's calls in flight and last commits, by the events so far."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []

@@ -23,13 +23,14 @@ class Served(Closing):
         app: The application that answers requests.
         host: Where to listen. Anything but the machine itself opens the server to the network.
         port: 0 takes a free one.
+        websockets: Whether the application answers at WebSockets, too. Needs the package ``websockets``.
 
     Raises:
         InvalidConfiguration: The server cannot listen on the port.
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
 
-    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, websockets: bool = False) -> None:
         require("a local server", "servers")
         import uvicorn  # late: an extra
 
@@ -41,7 +42,7 @@ class Served(Closing):
             loop="asyncio",
             interface="asgi3",
             http="h11",
-            ws="none",
+            ws="websockets-sansio" if websockets else "none",
             lifespan="off",
             log_config=None,
             log_level="critical",  # clients are told what goes wrong

@@ -9,6 +9,7 @@ script.
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import weakref
@@ -86,7 +87,7 @@ class CallEnv(gym.Env[ObsType, ActType]):
         self._rng_snapshot: Snapshot | None = None
         self._closed = False
         self._shared: _Shared | None = _Shared([handlers[name] for name in owned])
-        self._shared.users.add(self)
+        self._shared.join(self)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -153,18 +154,16 @@ class CallEnv(gym.Env[ObsType, ActType]):
         twin = object.__new__(type(self))
         state = twin.__dict__
         state.update(self.__dict__)
-        shared = self.shared_on_fork
+        shared = _all_shared(self.shared_on_fork)
         changing = [
-            (name, value)
-            for name, value in self.__dict__.items()
-            if type(value) not in ATOMS and name not in shared and name not in _SHARED_BY_ALL
+            (name, value) for name, value in self.__dict__.items() if type(value) not in ATOMS and name not in shared
         ]
         if changing:
             copy_attributes(self, twin, changing)
         if self._np_random is not None:
             state["_rng_snapshot"] = snapshot(self._np_random.bit_generator)
             state["_np_random"] = None
-        self._shared.users.update((self, twin))  # an unpickled environment is not among them yet
+        self._shared.join(self, twin)  # an unpickled environment has not joined yet
         return twin
 
     @property
@@ -207,7 +206,7 @@ class _Shared:
     """Handlers that an environment and all its forks own together."""
 
     def __init__(self, resources: list[Any]) -> None:
-        self.users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
+        self._users: weakref.WeakSet[CallEnv[Any, Any]] = weakref.WeakSet()
         # A fork that is dropped without close() leaves with the garbage collector; then this closes what is left.
         self._close = weakref.finalize(self, _close_all, resources, os.getpid())
         self._resources = resources
@@ -215,9 +214,13 @@ class _Shared:
     def __reduce__(self) -> tuple[type[_Shared], tuple[list[Any]]]:
         return _Shared, (self._resources,)
 
+    def join(self, *users: CallEnv[Any, Any]) -> None:
+        if self._resources:  # without any, nobody has to know who is the last
+            self._users.update(users)
+
     def leave(self, user: CallEnv[Any, Any]) -> None:
-        self.users.discard(user)
-        if not self.users:
+        self._users.discard(user)
+        if not self._users:
             self._close()
 
 
@@ -244,3 +247,8 @@ _SHARED_BY_ALL = frozenset(
         "_rng_snapshot",
     }
 )
+
+
+@functools.lru_cache(maxsize=1024)
+def _all_shared(names: frozenset[str]) -> frozenset[str]:
+    return _SHARED_BY_ALL | names

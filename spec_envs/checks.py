@@ -64,6 +64,33 @@ def number(name: str, value: Any, *, least: float, most: float = math.inf) -> fl
     raise InvalidConfiguration(f"{name} must be a number {expected}, not {value!r:.80}")
 
 
+#: The greatest size of a generated world: a hundred times the embedded one.
+LARGEST_WORLD = 100
+
+
+def seed_and_size(source: object, seed: object, size: object, *, name: str) -> tuple[int, int] | None:
+    """The seed and the size of the world that ``source`` means, if it is "generated"; otherwise ``None``.
+
+    Args:
+        source: What the world is made from: "generated", "embedded", a file, ….
+        seed: The seed, at least 0; ``None`` for 0.
+        size: The size, from 1 to ``LARGEST_WORLD``; ``None`` for 1.
+        name: What the user calls the seed.
+
+    Raises:
+        InvalidConfiguration: Seed or size are out of range, or were given for something that is not generated.
+    """
+    if not (isinstance(source, str) and source == "generated"):
+        for argument, value in ((name, seed), ("size", size)):
+            if value is not None:
+                raise InvalidConfiguration(f'{argument}={value!r} is only for "generated", not for {source!r:.200}')
+        return None
+    found = integer(name, 0 if seed is None else seed, least=0), integer("size", 1 if size is None else size, least=1)
+    if found[1] > LARGEST_WORLD:
+        raise InvalidConfiguration(f"size must be at most {LARGEST_WORLD}, not {found[1]}; use several seeds instead")
+    return found
+
+
 def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
     """The argument ``name``; ``InvalidConfiguration``, which lists the ``choices``, if it is none of them."""
     if not (value is None or isinstance(value, str)) or value not in choices:

@@ -42,6 +42,22 @@ class HandlerFailed(SpecEnvsError, RuntimeError):
     """A handler could not give a response; if another error was the reason, it is the ``__cause__``."""
 
 
+class EpisodeFailed(SpecEnvsError, RuntimeError):
+    """One of many episodes could not be played to its end; the error that ended it is the ``__cause__``.
+
+    Attributes:
+        seed: The seed of the episode.
+    """
+
+    def __init__(self, seed: int, reason: str) -> None:
+        super().__init__(seed, reason)
+        self.seed = seed
+        self._reason = reason
+
+    def __str__(self) -> str:
+        return f"the episode with seed {self.seed} failed: {self._reason}"
+
+
 class RecordMissing(SpecEnvsError, LookupError):
     """A replay got a query that its record does not hold."""
 

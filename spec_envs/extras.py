@@ -18,6 +18,7 @@ PACKAGES = {
     "sb3": ("stable-baselines3",),
     "tuning": ("scikit-learn",),
     "otel": ("opentelemetry-api",),
+    "openenv": ("openenv",),
     "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),
 }
 #: The modules of packages whose names differ.

@@ -53,6 +53,7 @@ MAY_WAIT = {
     "wrappers/runtimes/threads.py": "the runtime of threads",
     "wrappers/tools/blocking.py": "a bridge to an event loop in a thread of its own",
     "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
+    "wrappers/workers/processes.py": "plays episodes in processes",
     "wrappers/tools/proxy.py": "a proxy that is awaited",
 }
 

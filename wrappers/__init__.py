@@ -1,9 +1,9 @@
 """Wrappers that make agents faster, and what they are set up with.
 
 ``SpeculativeWrapper`` and ``AsyncSpeculativeWrapper`` speculate without changing what the agent does; ``certify`` and
-``certify_async`` test that. ``SpeculativeTools`` speculates on the tools of agents whose loop belongs to another
-package. ``LastWriteWins`` is lossy. Decorators of handlers are in ``spec_envs.wrappers.handlers``, ``.latency``,
-``.cache`` and ``.recording``.
+``certify_async`` test that. ``rollouts`` plays many episodes, over processes or a cluster. ``SpeculativeTools``
+speculates on the tools of agents whose loop belongs to another package. ``LastWriteWins`` is lossy. Decorators of
+handlers are in ``spec_envs.wrappers.handlers``, ``.latency``, ``.cache`` and ``.recording``.
 """
 
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper
@@ -18,6 +18,8 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
+from spec_envs.wrappers.workers.player import Rollout, RolloutStep
+from spec_envs.wrappers.workers.rollouts import rollouts
 
 __all__ = [
     "AsyncSpeculativeWrapper",
@@ -25,6 +27,8 @@ __all__ = [
     "HandlerLimit",
     "LastWriteWins",
     "Limits",
+    "Rollout",
+    "RolloutStep",
     "SimulationRuntime",
     "SpeculativeTools",
     "SpeculativeWrapper",
@@ -37,4 +41,5 @@ __all__ = [
     "Verdict",
     "certify",
     "certify_async",
+    "rollouts",
 ]

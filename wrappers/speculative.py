@@ -212,7 +212,7 @@ class SpeculativeWrapper(
         session.check_ready()
         with session.pacing:
             session.observe(observation)
-            action: ActType = session.take_decision(session.decide())
+            action: ActType = session.take_decision(session.decide(observation))
         return action
 
     @property
@@ -266,7 +266,8 @@ class SpeculativeWrapper(
         session, method = self._session, stepping(action)
         try:
             if not session.asks:
-                return session.restart(session.plain.step(self.env, method))
+                transition, own = session.plain.step(self.env, method)
+                return session.restart(transition, own=own)
             return session.restart(session.run(method, session.plain.answer))
         except BaseException:
             session.step_again_from(root)

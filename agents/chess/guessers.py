@@ -63,7 +63,7 @@ class _EngineGuesser(abc.ABC):
         known = self._rankings.get(key)
         if known is None:
             lines = self._rank(position, cancel)
-            complete = len(lines) < self._width or position.board().legal_moves.count() == len(lines)
+            complete = len(lines) < self._width or position.board(stack=False).legal_moves.count() == len(lines)
             known = lines, complete
             self._rankings.put(key, known)
         return known

@@ -38,7 +38,7 @@ def as_action(move: str, position: Position, action_format: ActionFormat) -> str
     """Return a move in UCI as an action in ``action_format``."""
     if action_format == "uci":
         return move
-    return encode_move(chess.Move.from_uci(move), position.board().turn)
+    return encode_move(chess.Move.from_uci(move), position.board(stack=False).turn)
 
 
 def as_response(call: Call, move: str, position: Position, action_format: ActionFormat) -> str | int:

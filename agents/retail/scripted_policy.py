@@ -10,6 +10,7 @@ from spec_envs.agents.retail.case import CONFIRM, MORE, Action, Case, Next, call
 from spec_envs.checks import number
 from spec_envs.draws import Draws
 from spec_envs.retail.tasks import Task
+from spec_envs.retail.tools.table import TERMINAL
 
 _ORDER = r"(?:order #W\d+|the order with the .+?)"
 _ADDRESS = re.compile(r"(\d+ [^,]+), (?:([^,]+), )?([^,]+), ([A-Z]{2}) (\w+), ([^,.]+)")
@@ -236,6 +237,8 @@ _WISHES: tuple[tuple[str, Callable[[_Clerk, Any, re.Match[str]], Action]], ...] 
 class GoldReplay:
     """Calls a task's gold actions one after the other, and then tells its outputs until the customer is done.
 
+    A transfer ends the episode, so the outputs are told before it.
+
     Args:
         task: The task, with its gold actions and outputs.
     """
@@ -247,9 +250,13 @@ class GoldReplay:
 
     def __call__(self, observation: Mapping[str, str]) -> Action:
         """Return the first gold action that was not called yet, or the closing message."""
-        made = sum(message["role"] == "tool" for message in json.loads(observation["dialogue"]))
+        dialogue = json.loads(observation["dialogue"])
+        made = sum(message["role"] == "tool" for message in dialogue)
+        told = f"You wanted to know: {'; '.join(self._task.outputs)}." if self._task.outputs else ""
         if made < len(self._task.actions):
             action = self._task.actions[made]
+            is_told = any(message["role"] == "assistant" and message["content"] for message in dialogue)
+            if told and action.name in TERMINAL and not is_told:
+                return told
             return {"name": action.name, "arguments": dict(action.arguments)}
-        outputs = f" You wanted to know: {'; '.join(self._task.outputs)}." if self._task.outputs else ""
-        return f"That has been done.{outputs} {MORE}"
+        return " ".join(part for part in ("That has been done.", told, MORE) if part)

@@ -40,9 +40,10 @@ class Wanted:
 class Compared:
     """A comparison of two facts."""
 
-    how: str  # are they the "same", or which is the "least" or the "most"
+    how: str  # are they the "same", or which is the "least", the "most", or not ``value``
     things: tuple[Phrase, Phrase]  # those that the answer may name
     facts: tuple[Wanted, Wanted]
+    value: str = ""
 
 
 #: Comparisons: the phrase, the relation of both facts, and ``Compared.how``.
@@ -58,6 +59,15 @@ _COMPARISONS = (
     (r"Are (.+) and (.+) of the same nationality\?", "nationality", "same"),
     (r"Do (.+) and (.+) have the same nationality\?", "nationality", "same"),
     (r"Did (.+) and (.+) study at the same university\?", "university", "same"),
+)
+
+#: Comparisons of two facts with a third one: the phrase, and the relation of both facts.
+_NEGATIONS = (
+    (r"Who was not born in (.+), (.+) or (.+)\?", "birthplace"),
+    (r"Who did not study at the (.+), (.+) or (.+)\?", "university"),
+    (r"Which town does not lie on the (.+), (.+) or (.+)\?", "river"),
+    (r"Which novel was not written by (.+), (.+) or (.+)\?", "author"),
+    (r"In which film did (.+) not play the leading role, (.+) or (.+)\?", "star"),
 )
 
 _BY_MAKER = re.compile(r"Which \w+ has the (\w+) who was born first, (.+) or (.+)\?")
@@ -81,6 +91,10 @@ def read_question(text: str) -> Wanted | Compared | None:
         if match := re.fullmatch(pattern, text):
             one, other = _phrase(match[1]), _phrase(match[2])
             return Compared(how, (one, other), (Wanted(relation, one), Wanted(relation, other)))
+    for pattern, relation in _NEGATIONS:
+        if match := re.fullmatch(pattern, text):
+            one, other = _phrase(match[2]), _phrase(match[3])
+            return Compared("not", (one, other), (Wanted(relation, one), Wanted(relation, other)), match[1])
     found = _relation(ASKED, text)
     return None if found is None else Wanted(found[0], _phrase(found[1]))
 

@@ -90,6 +90,8 @@ class _Reader:
         one, other = (self.fact(wanted).value for wanted in question.facts)
         if question.how == "same":
             return "yes" if one == other else "no"
+        if question.how == "not":
+            return self.thing(question.things[0 if one != question.value else 1]).name
         less = _number(one) <= _number(other)
         return self.thing(question.things[0 if less is (question.how == "least") else 1]).name
 

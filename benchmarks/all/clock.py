@@ -5,8 +5,6 @@ These units run one by one, with nothing beside them; ``--quick`` leaves them ou
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,19 +60,10 @@ def work(unit: Unit) -> list[Row]:
         case TuningSettings():
             return tuning.work(unit)
         case SearchWebSettings():
-            return [_web_row(each) for each in _report(run_search, unit.settings)["episodes"]]
+            return [_web_row(each) for each in run_search(unit.settings)["episodes"]]
         case _:
-            report = _report(run_tools, unit.settings)
+            report = run_tools(unit.settings)
             return [_tools_row(order, report[order]) for order in ("learnable", "shuffled")]
-
-
-def _report(run: Any, settings: Any) -> dict[str, Any]:
-    """What a bench writes with ``--json``."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "report.json")
-        run(settings, target)
-        found: dict[str, Any] = json.loads(target.read_text("utf-8"))
-        return found
 
 
 def _web_row(found: dict[str, Any]) -> Row:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+
 from spec_envs.benchmarks.all.figures import Rows
 from spec_envs.benchmarks.all.intervals import Interval, interval
 from spec_envs.benchmarks.all.run import FIGURES
-from spec_envs.benchmarks.reports import console, publish, table_of
+from spec_envs.benchmarks.reports import table_of
 from spec_envs.errors import InvalidConfiguration
 
 #: Figures of which more is worse, and those of which neither more nor less is better.
@@ -27,14 +29,15 @@ _COLUMNS = {
 }
 
 
-def run(first: Path, second: Path, *, everything: bool, json_file: Path | None) -> None:
-    """Compare and report.
+def run(first: Path, second: Path) -> dict[str, Any]:
+    """Compare.
 
     Args:
         first: Folder of a run of ``bench all``, or its ``results.json``.
         second: The other one.
-        everything: Whether the table also shows what did not change.
-        json_file: Where to write JSON; ``None``: print a table.
+
+    Returns:
+        The report.
 
     Raises:
         InvalidConfiguration: A file holds no results.
@@ -42,8 +45,7 @@ def run(first: Path, second: Path, *, everything: bool, json_file: Path | None) 
     reports = [load(first), load(second)]
     compared = list(comparison(*reports))
     configs = _differences(*(each["config"] for each in reports))
-    report = {"first": str(first), "second": str(second), "config": configs, "figures": compared}
-    publish(report, json_file, lambda found: _show(found, everything=everything))
+    return {"first": str(first), "second": str(second), "config": configs, "figures": compared}
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -122,17 +124,17 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     return {name: [each.get(name) for each in flat] for name in names if flat[0].get(name) != flat[1].get(name)}
 
 
-def _show(report: Mapping[str, Any], *, everything: bool) -> None:
-    screen = console()
+def show(report: Mapping[str, Any], *, everything: bool) -> Iterator[RenderableType]:
+    """What is printed of the report; ``everything``: also what did not change."""
     for name, (one, other) in report["config"].items():
-        screen.print(f"{name}: {one} in the first, {other} in the second", markup=False)
+        yield f"{name}: {one} in the first, {other} in the second"
     changed = [each for each in report["figures"] if each["verdict"]]
     shown = report["figures"] if everything else changed
     if shown:
         rows = [each | {side: _text(each["figure"], each[side]) for side in ("first", "second")} for each in shown]
-        screen.print(table_of("Means with 95 % intervals over episodes", _COLUMNS, rows))
+        yield table_of("Means with 95 % intervals over episodes", _COLUMNS, rows)
     count = len(report["figures"])
-    screen.print(f"{len(changed)} of {count} figures changed beyond their intervals.")
+    yield f"{len(changed)} of {count} figures changed beyond their intervals."
 
 
 def _text(name: str, found: Interval) -> str:

@@ -8,12 +8,13 @@ virtual clock in recorded seconds, with the wall clock in real ones.
 import dataclasses
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
 import chess
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import (
@@ -35,7 +36,7 @@ from spec_envs.benchmarks.episodes import (
     play_plainly,
     runtime_of,
 )
-from spec_envs.benchmarks.reports import config_of, console, mean_of, progress, publish, table_of, tokens_text
+from spec_envs.benchmarks.reports import config_of, mean_of, progress, table_of, tokens_text
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, stockfish_is_installed
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
@@ -270,10 +271,8 @@ _COLUMNS = {
 }
 
 
-def run(
-    settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path], json_file: Path | None
-) -> dict[str, Any]:
-    """Replay the recorded games in the files, and report.
+def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Path]) -> dict[str, Any]:
+    """The report of replays of the recorded games in the files.
 
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
@@ -281,25 +280,24 @@ def run(
     files = [*games, *more_games]
     records = [RecordedGame.load(file) for file in files]
     steps = len(records) * (settings.plies + 1)  # with the reset of each game
-    with ChessBench(records, settings) as bench, progress("replaying", steps, json_file is None) as advance:
+    with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:
         replays = [bench.replay(game, advance) for game in records]
-    report = {
+    return {
         "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
-    return publish(report, json_file, lambda found: _show(found, settings))
 
 
-def _show(report: dict[str, Any], settings: ChessSettings) -> None:
+def show(report: dict[str, Any], settings: ChessSettings) -> Iterator[RenderableType]:
+    """The table of games, and what they cost."""
     title = (
         f"{settings.plies} plies, guesses: {settings.guesses}, {settings.title}, rules: {settings.rules}, "
         f"clock: {settings.clock}"
     )
     mean = report["mean"]
-    out = console()
-    out.print(table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean}))
-    out.print(
+    yield table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean})
+    yield (
         f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
         f'speculation. The columns from "committed" on count calls by outcome.\n{tokens_text(mean)}'
     )

@@ -8,16 +8,16 @@ import hashlib
 import multiprocessing
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import psutil
+from rich.console import RenderableType
 
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.episodes import tokens_of
-from spec_envs.benchmarks.reports import config_of, console, mean_of_rows, percent, progress, publish, table
+from spec_envs.benchmarks.reports import config_of, mean_of_rows, percent, progress, table
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken, Usage
@@ -80,7 +80,7 @@ class _Uniform:
 
 
 class _Watch:
-    """Measures again and again how many tasks there are, how big the process is, and how late the event loop is."""
+    """Measures periodically how many tasks there are, how big the process is, and how late the event loop is."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -149,12 +149,12 @@ async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -
     return observation, wrapper.statistics
 
 
-def run(settings: CrowdSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run the crowd without speculation and with it, and report both."""
+def run(settings: CrowdSettings) -> dict[str, Any]:
+    """The report of the crowd without speculation and with it."""
     results: dict[str, CrowdResult] = {}
-    with progress("running", 2, shown=json_file is None) as advance:
+    with progress("running", 2) as advance:
         for name in ("plain", "speculative"):
-            # Each in a process of its own, so that it cannot reuse the memory of the other.
+            # Each run has a process of its own, so that it cannot reuse the memory of the other run.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 results[name] = process.submit(_measure, settings, name == "speculative").result()
             advance()
@@ -165,23 +165,23 @@ def run(settings: CrowdSettings, json_file: Path | None) -> dict[str, Any]:
         and all(result.peak_tasks <= result.max_tasks for result in results.values()),
         "nothing_left": not any(result.tasks_left or result.threads_left for result in results.values()),
     }
-    report = {
+    return {
         "config": config_of(settings),
         **{name: dataclasses.asdict(result) for name, result in results.items()},
         "saved": (saved := 1 - ahead.seconds / plain.seconds),
         "mean": {"saved": saved, **dataclasses.asdict(ahead)},
         "checks": checks,
     }
-    return publish(report, json_file, lambda found: _show(found, settings))
 
 
-def _show(report: dict[str, Any], settings: CrowdSettings) -> None:
+def show(report: dict[str, Any], settings: CrowdSettings) -> Iterator[RenderableType]:
+    """A table with a column for each run, and what was checked."""
     title = f"{settings.episodes} episodes at once, {_WAYS} guesses for a call, max_inflight={settings.max_inflight}"
     runs = ("plain", "speculative")
     rows = [[name, *(_text(report[run][name]) for run in runs)] for name in report["plain"]]
-    console().print(table(title, ("", *runs), rows))
+    yield table(title, ("", *runs), rows)
     checks = ", ".join(f"{name.replace('_', ' ')}: {'yes' if ok else 'NO'}" for name, ok in report["checks"].items())
-    console().print(f"saved {percent(report['saved'])} of the wall clock; {checks}")
+    yield f"saved {percent(report['saved'])} of the wall clock; {checks}"
 
 
 def _measure(settings: CrowdSettings, speculative: bool) -> CrowdResult:

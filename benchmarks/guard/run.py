@@ -8,16 +8,16 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guard.players import Setup, Work, cartpole, chess
-from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table_of
+from spec_envs.benchmarks.reports import collected, config_of, console, percent, table_of
 from spec_envs.benchmarks.serving import ModelServer, Pace
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.errors import HandlerFailed
@@ -40,23 +40,23 @@ class GuardRow:
     setup: str
     milliseconds: float
     steps: int
-    plain_seconds: float  # the mean of the two runs
-    plain_spread: float  # how far they are apart, as a share of the mean
+    plain_seconds: float  # mean of the two plain runs
+    plain_spread: float  # how far the two plain runs are apart, as a share of their mean
     guarded_seconds: float
-    unguarded_seconds: float | None  # None where that run failed
-    slower: float  # by which share the guarded run is slower than the plain ones; negative: faster
+    unguarded_seconds: float | None  # None where the unguarded run failed
+    slower: float  # by what share the guarded run is slower than the plain runs; negative: faster
     step_milliseconds: float  # the same in milliseconds a step
     held: bool  # whether the promise was held
     kept: float | None  # share of what the unguarded run saves that the guarded run saves; None where nothing is saved
-    printed: float  # what ``statistics.saved`` says of the guarded run
-    printed_low: float | None  # the interval of it
+    printed: float  # ``statistics.saved`` of the guarded run
+    printed_low: float | None  # the 95 % interval of ``printed``
     printed_high: float | None
-    claimed: float  # what ``statistics.claimed_saved`` says
+    claimed: float  # ``statistics.claimed_saved`` of the guarded run
     ahead: float  # share of the steps with calls made ahead
 
 
-def run(settings: GuardSettings, json_file: Path | None) -> None:
-    """Measure and report.
+def run(settings: GuardSettings) -> dict[str, Any]:
+    """The report of all policies.
 
     Raises:
         DependencyNotInstalled: A game over HTTP is wanted, and the extra ``servers`` is missing.
@@ -67,17 +67,12 @@ def run(settings: GuardSettings, json_file: Path | None) -> None:
             f"This machine is busy (load {load:.1f}). These figures need an idle one: end other programs first."
         )
     cases = list(_cases(settings))
-    rows = []
-    with progress("runs", len(cases), json_file is None) as advance:
-        for case in cases:
-            rows.append(case())
-            advance()
-    report = {
+    rows = collected((case() for case in cases), "runs", len(cases))
+    return {
         "config": config_of(settings, load=load),
         "runs": [dataclasses.asdict(row) for row in rows],
         "held": all(row.held for row in rows),
     }
-    publish(report, json_file, _show)
 
 
 def _cases(settings: GuardSettings) -> Iterator[Callable[[], GuardRow]]:
@@ -125,7 +120,7 @@ def _measure(name: str, milliseconds: float, make: Callable[[], Setup], steps: i
 
 
 def _steps(env: gym.Env[Any, Any], act: Callable[[Any], Any], steps: int) -> float:
-    """How long so many steps take, with the resets between episodes."""
+    """Seconds that ``steps`` steps take, with the resets between episodes."""
     start = time.perf_counter()
     observation, _ = env.reset(seed=0)
     for _ in range(steps):
@@ -144,7 +139,7 @@ def _plain_seconds(setup: Setup, steps: int) -> float:
 
 
 def _wrapped_seconds(setup: Setup, steps: int, *, guard: bool) -> tuple[float, Any]:
-    # New estimates: what a policy is like is known after its first wrapper.
+    # New estimates: otherwise the second wrapper would know what the first one has learned of the policy.
     env = SpeculativeWrapper(setup.env, setup.policy, guessers=setup.guessers, guard=guard, estimates=Estimates())
     try:
         return _steps(env, env.act, steps), env.statistics
@@ -155,7 +150,7 @@ def _wrapped_seconds(setup: Setup, steps: int, *, guard: bool) -> tuple[float, A
 def _unguarded_seconds(setup: Setup, steps: int) -> float | None:
     try:
         return _wrapped_seconds(setup, steps, guard=False)[0]
-    except HandlerFailed:  # as a server does that drops one request for another
+    except HandlerFailed:  # as with a server that drops one request for another
         return None
 
 
@@ -180,7 +175,8 @@ def _served(queue: Literal["fifo", "drop"], settings: GuardSettings) -> GuardRow
             each.close()
 
 
-def _show(report: dict[str, Any]) -> None:
+def show(report: dict[str, Any], settings: GuardSettings) -> Iterator[RenderableType]:
+    """The table of policies, and whether the promise was held."""
     columns = {
         "setup": "{setup}",
         "ms": "{milliseconds:g}",
@@ -202,9 +198,8 @@ def _show(report: dict[str, Any]) -> None:
         }
         for row in report["runs"]
     ]
-    out = console()
-    out.print(table_of("Plainly, with the guard, and without it", columns, rows))
+    yield table_of("Plainly, with the guard, and without it", columns, rows)
     kept = [row["kept"] for row in report["runs"] if row["kept"] is not None and row["milliseconds"] >= 100]
     least = f", and keeps at least {percent(min(kept))} of what is saved without it from 100 ms on" if kept else ""
     held = "was never" if report["held"] else "WAS SOMETIMES"
-    out.print(f"The guard {held} more than 5 % or 0.1 ms a step slower than the plain loop{least}.")
+    yield f"The guard {held} more than 5 % or 0.1 ms a step slower than the plain loop{least}."

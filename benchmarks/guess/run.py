@@ -12,17 +12,18 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from rich.console import RenderableType
 
 from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.benchmarks.episodes import folds_by
 from spec_envs.benchmarks.guess import GuessSettings
-from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration
 
-#: How many guesses may be used.
+#: The numbers of first guesses for which shares are reported.
 RANKS = (1, 3, 5, 8)
 #: Columns of a table: the share that is among the first guesses.
 RANK_COLUMNS = {str(k): f"{{top{k}:.1%}}" for k in RANKS}
@@ -34,8 +35,8 @@ READS = frozenset("calculate check find get list look lookup query read retrieve
 class Trial:
     """One moment at which the agent acted."""
 
-    tool: str | None  # which the agent called; ``None``: it answered the user
-    rank: int | None  # of the call among the guesses, from 0; ``None`` if it was not among them
+    tool: str | None  # the tool that the agent called; ``None``: the agent answered the user
+    rank: int | None  # rank of the call among the guesses, from 0; ``None`` if the call was not among them
     claims: tuple[float, ...]  # probabilities of the guesses
     first: bool  # whether the first guess had the right tool
     seconds: float  # how long the guesser took
@@ -117,8 +118,8 @@ def share_of(values: Sequence[bool]) -> float | None:
 _BINS = 10
 
 
-def run(settings: GuessSettings, json_file: Path | None) -> None:
-    """Predict the conversations and report.
+def run(settings: GuessSettings) -> dict[str, Any]:
+    """The report of predictions of the conversations.
 
     Raises:
         InvalidConfiguration: A file holds no trajectories, or not enough tasks.
@@ -128,15 +129,15 @@ def run(settings: GuessSettings, json_file: Path | None) -> None:
     if not any(isinstance(event, ToolCall) for each in trajectories for event in each.conversation.events):
         raise InvalidConfiguration(f"{settings.trajectories} holds no tool call to predict")
     folds, seed = settings.folds, settings.seed
-    with progress("guessing", len(trajectories), json_file is None) as advance:
+    with progress("guessing", len(trajectories)) as advance:
         trials, learning = measure(trajectories, known, folds=folds, seed=seed, advance=advance)
-    report = {
+    report: dict[str, Any] = {
         "config": config_of(settings) | {"folds": folds if known is None else None},
         **summary(trials),
         "learn_seconds": learning,
     }
     report["counts"] |= {"trajectories": len(trajectories), "tasks": len({each.task for each in trajectories})}
-    publish(report, json_file, _show)
+    return report
 
 
 def summary(trials: Sequence[Trial]) -> dict[str, Any]:
@@ -199,14 +200,14 @@ def calibration(claims: Sequence[tuple[float, bool]]) -> dict[str, Any]:
     }
 
 
-def _show(report: dict[str, Any]) -> None:
+def show(report: dict[str, Any], settings: GuessSettings) -> Iterator[RenderableType]:
+    """How often guesses are right, by tool and by probability."""
     found, counts = report["next_call"], report["counts"]
     columns = {"tool": "{tool}", "calls": "{calls}", **RANK_COLUMNS}
     rows = [{"tool": tool, **entry} for tool, entry in found["by_tool"].items()]
     rows += [{"tool": kind, "calls": counts[kind], **found[kind]} for kind in ("reads", "writes")]
     title = "Share of the next calls that are among the first guesses"
-    out = console()
-    out.print(table_of(title, columns, rows, {"tool": "all", "calls": counts["calls"], **found}))
+    yield table_of(title, columns, rows, {"tool": "all", "calls": counts["calls"], **found})
     trust = report["calibration"]
     columns = {
         "probability": "{from:.1f} to {to:.1f}",
@@ -214,8 +215,8 @@ def _show(report: dict[str, Any]) -> None:
         "mean": "{said:.2f}",
         "right": "{right:.2f}",
     }
-    out.print(table_of("First guesses: how probable, and how often right", columns, trust["reliability"]))
-    out.print(
+    yield table_of("First guesses: how probable, and how often right", columns, trust["reliability"])
+    yield (
         f"Brier score {trust['brier']:.3f}, expected calibration error {trust['expected_calibration_error']:.3f}; "
         f"{report['guess_ms']['median']:.1f} ms for a guess (median), {report['learn_seconds']:.0f} s to learn"
     )

@@ -1,17 +1,17 @@
-"""What it saves to stop listening to an answer when nothing that could follow changes the action.
+"""What is saved by cutting an answer off when the rest cannot change the action.
 
 The same episodes of search are played four times, side by side: with and without speculation, and each with whole
-answers and with answers that are left where all is said. (The first answer of a run is always heard to its end.) Each
-run has a model server of its own, which counts its tokens. Equal requests take equally long.
+answers and with answers that are cut off when the action is complete. (The first answer of a run is always read to its
+end.) Each run has a model server of its own, which counts its tokens. Equal requests take equally long.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents import ReActPolicy, SearchGuesser
@@ -19,7 +19,7 @@ from spec_envs.agents.llm import ChatModel, ChatRequest, Completion
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.listening import ListeningSettings
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, percent, progress, publish, table_of
+from spec_envs.benchmarks.reports import config_of, percent, progress, table_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import ServerStatistics
 from spec_envs.benchmarks.serving.models import SearchModel
@@ -39,7 +39,7 @@ _ANSWER = 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """One run: what happened, how long it took, the tokens written that its statistics report, and its server's."""
+    """One run: its episodes, its time, the written tokens by its statistics, and the statistics of its server."""
 
     seen: Sequence[Any]
     seconds: float
@@ -47,8 +47,8 @@ class Run:
     server: ServerStatistics
 
 
-def run(settings: ListeningSettings, json_file: Path | None) -> None:
-    """Play all runs and report.
+def run(settings: ListeningSettings) -> dict[str, Any]:
+    """The report of all runs.
 
     Raises:
         DependencyNotInstalled: The extra ``servers`` is missing.
@@ -58,14 +58,14 @@ def run(settings: ListeningSettings, json_file: Path | None) -> None:
 
     questions = load_questions("embedded", "test")[: settings.questions]
     runs = [(ahead, whole) for ahead in (False, True) for whole in (True, False)]
-    with progress("runs", len(runs), json_file is None) as advance, ThreadPoolExecutor(len(runs)) as executor:
+    with progress("runs", len(runs)) as advance, ThreadPoolExecutor(len(runs)) as executor:
         started = {
             (ahead, whole): executor.submit(_play, questions, settings, ahead=ahead, whole=whole)
             for ahead, whole in runs
         }
         for each in started.values():
             each.add_done_callback(advance)
-    publish(report_of({key: each.result() for key, each in started.items()}, settings), json_file, _show)
+    return report_of({key: each.result() for key, each in started.items()}, settings)
 
 
 class _GoesOn:
@@ -140,8 +140,8 @@ def report_of(runs: dict[tuple[bool, bool], Run], settings: ListeningSettings) -
     }
 
 
-def _show(report: dict[str, Any]) -> None:
-    config = report["config"]
+def show(report: dict[str, Any], settings: ListeningSettings) -> Iterator[RenderableType]:
+    """The table of runs, and what is saved."""
     columns = {
         "run": "{run}",
         "seconds": "{seconds:,.4g}",
@@ -151,13 +151,10 @@ def _show(report: dict[str, Any]) -> None:
         "requests": "{requests}",
         "hung up on": "{hung_up}",
     }
-    title = (
-        f"{config['questions']} questions, answers of {config['seconds']:g} s, {config['tail']:.0%} behind the action"
-    )
-    out = console()
-    out.print(table_of(title, columns, [{"run": name, **row} for name, row in report["runs"].items()]))
+    title = f"{settings.questions} questions, answers of {settings.seconds:g} s, {settings.tail:.0%} behind the action"
+    yield table_of(title, columns, [{"run": name, **row} for name, row in report["runs"].items()])
     saved = report["saved_by_not_listening"]
-    out.print(
+    yield (
         f"Saved by not listening: {percent(saved['plain'])} without speculation, {percent(saved['speculative'])} with "
         f"it; the same episodes: {'yes' if report['lossless'] else 'NO'}."
     )

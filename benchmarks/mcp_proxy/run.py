@@ -9,35 +9,36 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+
 from spec_envs.benchmarks.mcp_proxy import McpProxySettings
-from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.benchmarks.tools.server import TOOLS
 from spec_envs.extras import require
 
 _SIDES = ("plain", "proxied")
 
 
-def run(settings: McpProxySettings, json_file: Path | None) -> dict[str, Any]:
-    """Do the tasks and report.
+def run(settings: McpProxySettings) -> dict[str, Any]:
+    """The report of the tasks with and without the proxy.
 
     Raises:
         DependencyNotInstalled: The extra ``mcp`` is missing.
     """
     require("bench mcp-proxy", "mcp")
-    report = asyncio.run(_measure(settings, shown=json_file is None))
-    return publish(report, json_file, _show)
+    return asyncio.run(_measure(settings))
 
 
-async def _measure(settings: McpProxySettings, shown: bool) -> dict[str, Any]:
+async def _measure(settings: McpProxySettings) -> dict[str, Any]:
     rng = random.Random(settings.seed)
     tickets = [f"T-{rng.randbytes(4).hex()}" for _ in range(settings.tasks)]
     seconds: dict[str, list[float]] = {side: [] for side in _SIDES}
     seen: dict[str, list[Any]] = {side: [] for side in _SIDES}
-    with tempfile.TemporaryDirectory() as folder, progress("tasks", 2 * settings.tasks, shown) as advance:
+    with tempfile.TemporaryDirectory() as folder, progress("tasks", 2 * settings.tasks) as advance:
         async with _clients(settings.tool_s, Path(folder)) as clients:
             for ticket in tickets:
                 for side in _SIDES:
@@ -116,9 +117,9 @@ _COLUMNS = {
 }
 
 
-def _show(report: dict[str, Any]) -> None:
+def show(report: dict[str, Any], settings: McpProxySettings) -> Iterator[RenderableType]:
+    """Both sides, and what is saved."""
     rows = [{"side": side, "seconds": report[f"{side}_s"], "call_ms": report["call_ms"][side]} for side in _SIDES]
-    out = console()
-    out.print(table_of("An MCP client with and without the proxy", _COLUMNS, rows))
+    yield table_of("An MCP client with and without the proxy", _COLUMNS, rows)
     same = "the same" if report["same_results"] else "NOT the same"
-    out.print(f"saved {report['saved']:.1%}; {report['added_ms']:+.2f} ms a call; results are {same}")
+    yield f"saved {report['saved']:.1%}; {report['added_ms']:+.2f} ms a call; results are {same}"

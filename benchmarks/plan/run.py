@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import RenderableType
 
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.benchmarks.plan.closed_form import closed_form
@@ -15,13 +16,13 @@ from spec_envs.benchmarks.plan.machinery import measured
 from spec_envs.benchmarks.plan.simulation import simulate
 from spec_envs.benchmarks.plan.traces import read
 from spec_envs.benchmarks.plan.workload import Workload
-from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.benchmarks.sweep import front, plot
 from spec_envs.wrappers import Limits
 
 _KS = (1, 2, 3, 5, 8)
 _SELECTIVITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)
-#: With fewer episodes than this behind it, a prediction comes with a warning.
+#: A prediction from fewer episodes comes with a warning.
 _FEW_EPISODES = 20
 Point = dict[str, Any]
 
@@ -39,8 +40,8 @@ _COLUMNS = {
 }
 
 
-def run(settings: PlanSettings, traces: Sequence[Path], json_file: Path | None) -> None:
-    """Predict, and report.
+def run(settings: PlanSettings, traces: Sequence[Path]) -> dict[str, Any]:
+    """The report of what each setting is predicted to do.
 
     Raises:
         InvalidConfiguration: The settings and the files do not say enough, or a file cannot be read.
@@ -48,9 +49,9 @@ def run(settings: PlanSettings, traces: Sequence[Path], json_file: Path | None) 
     workload = completed(read(traces, settings.calls) if traces else drawn(settings), settings)
     grid = [(k, selectivity) for k in _ks(workload) for selectivity in _SELECTIVITIES]
     machinery = {k: measured(k, settings.max_inflight) for k in _ks(workload)}
-    with progress("planning", len(grid), json_file is None) as advance:
+    with progress("planning", len(grid)) as advance:
         points = list(_points(workload, settings, grid, machinery, advance))
-    report = {
+    return {
         "config": config_of(settings, files=[str(file) for file in traces]),
         "workload": _summary(workload),
         "machinery_s": machinery,
@@ -58,7 +59,6 @@ def run(settings: PlanSettings, traces: Sequence[Path], json_file: Path | None) 
         "choices": _choices(points, settings),
         "warnings": _warnings(workload),
     }
-    publish(report, json_file, _show)
 
 
 def _ks(workload: Workload) -> list[int]:
@@ -94,7 +94,7 @@ def _points(
 
 
 def _choices(points: Sequence[Point], settings: PlanSettings) -> dict[str, Point | None]:
-    """The settings to choose, by what is wanted; ``None`` where no setting does it."""
+    """The settings to choose, by what the user wants; ``None`` if no setting satisfies the wish."""
     choices: dict[str, Point | None] = {}
     if settings.wanted_saving is not None:
         enough = [point for point in points if point["saved"] >= settings.wanted_saving]
@@ -122,39 +122,39 @@ def _warnings(workload: Workload) -> list[str]:
     warnings = [workload.note] if workload.note else []
     if workload.num_known < _FEW_EPISODES:
         warnings.append(
-            f"all this was learned from {workload.num_known:.3g} episodes: with fewer than {_FEW_EPISODES}, what was "
-            "recorded may be far from what is usual, and the intervals are too narrow"
+            f"the workload was learned from {workload.num_known:.3g} episodes: fewer than {_FEW_EPISODES} may be far "
+            "from the usual ones, and then the intervals are too narrow"
         )
     return warnings
 
 
-def _show(report: dict[str, Any]) -> None:
+def show(report: dict[str, Any], settings: PlanSettings) -> Iterator[RenderableType]:
+    """The table of settings, the plot of what they save and cost, and the chosen ones."""
     points, known = report["plan"], report["workload"]
     pairs = [(point["cost"], point["saved"]) for point in points]
     rows = [point | {"front": "*" if best else ""} for point, best in zip(points, front(pairs), strict=True)]
     title = (
         f"Predicted for episodes of {known['calls']:.3g} calls that take {known['seconds']:,.3g} s and "
-        f"{known['tokens']:,.0f} tokens, with up to {report['config']['max_inflight']} speculative calls in flight"
+        f"{known['tokens']:,.0f} tokens, with up to {settings.max_inflight} speculative calls in flight"
     )
-    out = console()
-    out.print(table_of(title, _COLUMNS, rows))
-    out.print(plot(pairs), markup=False)
-    out.print(
+    yield table_of(title, _COLUMNS, rows)
+    yield plot(pairs)
+    yield (
         '"saved", "cost" and their 95 % intervals (±) are simulated; the cost is relative to the plain loop, with '
         'cancelled\ncalls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
         "as much for less."
     )
     machinery = ", ".join(f"{seconds * 1e3:.2g} ms at k={k}" for k, seconds in report["machinery_s"].items())
-    out.print(f"Taken off what is saved, as measured here and now: machinery of {machinery} a call.")
+    yield f"Taken off what is saved, as measured here and now: machinery of {machinery} a call."
     for wanted, point in report["choices"].items():
-        out.print(f"The {wanted}: {_named(point)}.")
+        yield f"The {wanted}: {_named(point)}."
     for warning in report["warnings"]:
         click.echo(f"Warning: {warning}.", err=True)
 
 
 def _named(point: Point | None) -> str:
     if point is None:
-        return "no setting does it"
+        return "no such setting"
     return (
         f"k={point['k']}, Limits(selectivity={point['selectivity']:g}), which saves {point['saved']:.1%} "
         f"at x{point['cost']:.2f}"

@@ -28,7 +28,7 @@ PATTERN_S, REPLY_S = 0.005, 0.001
 
 
 class Person:
-    """Somebody who answers as ``answer`` does, and takes time for it; the time to compute the answer counts."""
+    """Somebody who answers as ``answer`` does, and takes a given time, the time to compute the answer included."""
 
     def __init__(
         self,
@@ -110,9 +110,9 @@ def tools_of(settings: RetailSettings) -> DecoratedHandler:
 
 
 class Frozen:
-    """A guesser that takes ``seconds`` for a guess, and learns no more, so that no task learns from another.
+    """A guesser that takes ``seconds`` for a guess, and learns nothing more, so that no task learns from another.
 
-    It remembers its guesses. On a wall clock that runs a hundred times faster than the experiment, the time to compute
+    It remembers its guesses: on a wall clock that runs a hundred times faster than the experiment, the time to compute
     a guess would count a hundredfold; so all guesses of a task are made beforehand, in virtual time.
     """
 

@@ -1,4 +1,4 @@
-"""``spec-envs retail replay`` and ``certify``: is the shop that of tau-bench, and does speculation change nothing?"""
+"""``spec-envs retail replay`` and ``certify``: is the shop tau-bench's, and does speculation change nothing?"""
 
 import json
 from collections.abc import Iterator, Sequence

@@ -18,8 +18,8 @@ _WIDTH = 8
 def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot, count: int) -> set[str]:
     """Keys of at most ``count`` predicted calls that follow the user's next message, which is not known yet.
 
-    The most likely call is predicted first. If it is a read, it is made, and the next prediction builds on its real
-    result. Writes are predicted and not made.
+    The most likely call is predicted first. If that call is a read, the call is made, and the next
+    prediction builds on its real result. Writes are predicted and not made.
     """
     named: set[str] = set()
     while len(named) < count:
@@ -54,7 +54,7 @@ def api_correct_rate(guesser: PatternGuesser, trajectory: Trajectory, store: Sto
 
 
 def next_message(guesser: ReplyGuesser, trajectory: Trajectory, query: CustomerQuery) -> list[int | None]:
-    """The rank of each of the user's messages among the guesses, ``None`` if it is not among them."""
+    """The rank of each of the user's messages among the guesses; ``None`` if the message is not among them."""
     ranks = []
     for said in dialogues(trajectory):
         asked = CustomerQuery(said[:-1], query.task, query.seed)

@@ -9,22 +9,15 @@ import contextlib
 import dataclasses
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
 
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Episode, Speculated, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
-from spec_envs.benchmarks.reports import (
-    collected,
-    config_of,
-    console,
-    mean_of_rows,
-    percent,
-    publish,
-    table_of,
-    tokens_text,
-)
+from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
     PATTERN_S,
@@ -90,7 +83,7 @@ class Plain:
 
 @dataclasses.dataclass(slots=True)
 class Guessers:
-    """The guessers that the settings want."""
+    """The guessers that the settings name."""
 
     pattern: PatternGuesser | None = None
     replies: ReplyGuesser | None = None
@@ -122,7 +115,7 @@ class RetailBench:
 
     Attributes:
         trials: Predictions of the agent's next call at every act of the plain runs so far.
-        message_ranks: Rank of every customer's message among the guesses, ``None`` if it was not among them.
+        message_ranks: Rank of every customer's message among the guesses; ``None`` if the message was not among them.
 
     Raises:
         InvalidConfiguration: There are no such tasks.
@@ -267,15 +260,14 @@ _COLUMNS = {
 }
 
 
-def run(settings: RetailSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run the tasks and report.
+def run(settings: RetailSettings) -> dict[str, Any]:
+    """The report of the tasks.
 
     Raises:
         InvalidConfiguration: There are no such tasks.
     """
     bench = RetailBench(settings)
-    runs = collected(bench.run(), "serving", bench.num_tasks, json_file is None)
-    return publish(report_of(bench, runs), json_file, lambda report: _show(report, settings))
+    return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))
 
 
 def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
@@ -295,15 +287,15 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
     }
 
 
-def _show(report: dict[str, Any], settings: RetailSettings) -> None:
+def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[RenderableType]:
+    """The table of tasks, how long customers wait, and how much could be predicted."""
     title = (
         f"{settings.tasks}, split {settings.split}, guesses: {settings.guesses}, {settings.title}, "
         f"clock: {settings.clock}"
     )
     mean = report["mean"]
-    out = console()
-    out.print(table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean}))
-    out.print(
+    yield table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean})
+    yield (
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
         f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
@@ -313,7 +305,7 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     )
     if failed := mean["guesses"].get("failed"):
         total = sum(mean["guesses"].values())
-        out.print(f"{failed:.3g} of {total:.3g} guesses of a task failed (mean).", style="bold")
+        yield Text(f"{failed:.3g} of {total:.3g} guesses of a task failed (mean).", style="bold")
     lines = [
         ("the agent's next call", report["next_call"]),
         ("of these, reads", report["next_call"] and report["next_call"]["reads"]),
@@ -322,9 +314,9 @@ def _show(report: dict[str, Any], settings: RetailSettings) -> None:
     ]
     shown = [{"what": name, **found} for name, found in lines if found]
     if shown:
-        out.print(table_of("Share that is among the first guesses", {"what": "{what}", **RANK_COLUMNS}, shown))
+        yield table_of("Share that is among the first guesses", {"what": "{what}", **RANK_COLUMNS}, shown)
     if report["api_correct_rate"] is not None:
-        out.print(
+        yield (
             f"{percent(report['api_correct_rate'])} of the calls of a conversation were predicted before the "
             f"customer's message, with {settings.turn_calls} predictions for a turn."
         )

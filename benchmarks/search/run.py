@@ -8,11 +8,11 @@ the wall clock in real ones. The guessers learn from one episode to the next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, assert_never
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecSearch-v0)
 from spec_envs.agents import CallableGuesser, UnionGuesser
@@ -23,16 +23,7 @@ from spec_envs.agents.search.page_guesser import PageGuesser
 from spec_envs.agents.search.recorded_guesser import RecordedSearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Speculated, charged, figures_of, play, play_plainly, runtime_of
-from spec_envs.benchmarks.reports import (
-    collected,
-    config_of,
-    console,
-    mean_of,
-    outcomes,
-    publish,
-    table_of,
-    tokens_text,
-)
+from spec_envs.benchmarks.reports import collected, config_of, mean_of, outcomes, table_of, tokens_text
 from spec_envs.benchmarks.search import PAGE_S, SearchSettings
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
@@ -60,7 +51,7 @@ class SearchRun(Speculated):
 
     Args:
         episode: Name of the episode.
-        agent: Who acted when the episode was recorded; "scripted" if it was not recorded.
+        agent: Who acted when the episode was recorded; "scripted" if the episode was not recorded.
         guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
         k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
         steps: Actions taken.
@@ -186,8 +177,8 @@ _NEVER = 1_000
 class ScoredGuesser:
     """A guesser of actions that notes which rank the inner guesser gave to each action that was really taken.
 
-    An action that the inner guesser did not predict in time, for lack of slots, it predicts when the action is known,
-    before it learns the action.
+    Where the inner guesser did not predict an action in time, for lack of slots, it predicts the action when the real
+    action is known, before it learns that action.
     """
 
     def __init__(self, inner: Guesser) -> None:
@@ -222,8 +213,8 @@ _COLUMNS = {
 }
 
 
-def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run the episodes and report.
+def run(settings: SearchSettings) -> dict[str, Any]:
+    """The report of the episodes.
 
     Raises:
         InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
@@ -237,14 +228,13 @@ def run(settings: SearchSettings, json_file: Path | None) -> dict[str, Any]:
             f"{settings.episodes} holds no episode to run; give --episodes a file with recorded episodes, or 'embedded'"
         )
     bench = SearchBench(cases, settings)
-    runs = collected(map(bench.run, cases), "episodes", len(cases), json_file is None)
-    report = {
+    runs = collected(map(bench.run, cases), "episodes", len(cases))
+    return {
         "config": config_of(settings),
         "episodes": [dataclasses.asdict(each) for each in runs],
         "mean": mean(runs),
         "pairs": pairs(runs),
     }
-    return publish(report, json_file, lambda found: _show(found, settings))
 
 
 def mean(runs: Sequence[SearchRun]) -> dict[str, Any]:
@@ -267,15 +257,15 @@ def pairs(runs: Sequence[SearchRun]) -> list[dict[str, Any]]:
     return rows
 
 
-def _show(report: dict[str, Any], settings: SearchSettings) -> None:
+def show(report: dict[str, Any], settings: SearchSettings) -> Iterator[RenderableType]:
+    """The table of agents and guessers, and what episodes take and cost."""
     title = (
         f"guesses: {settings.guesses}, {settings.title}, agent {settings.agent_seconds:g} s, clock: {settings.clock}"
     )
     mean = report["mean"]
     footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
-    out = console()
-    out.print(table_of(title, _COLUMNS, report["pairs"], footer))
-    out.print(
+    yield table_of(title, _COLUMNS, report["pairs"], footer)
+    yield (
         f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
         f"speculation. {tokens_text(mean)}\n"
         "top1 and top3: share of the actions that were the first guess, or among the first three; "

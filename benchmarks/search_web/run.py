@@ -9,24 +9,15 @@ episodes of other questions, in which neither the site nor the agent pauses.
 import dataclasses
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.benchmarks.episodes import Tokens, play, tokens_of
-from spec_envs.benchmarks.reports import (
-    collected,
-    config_of,
-    console,
-    mean_of,
-    publish,
-    table_of,
-    tokens_text,
-    watched,
-)
+from spec_envs.benchmarks.reports import collected, config_of, mean_of, table_of, tokens_text, watched
 from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.extras import require
 from spec_envs.guesses import Guesser
@@ -70,33 +61,33 @@ class WebRun(Tokens):
     lossless: int  # 1 if actions and observations are those of the plain loop, else 0
 
 
-def run(settings: SearchWebSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run both parts and report.
+def run(settings: SearchWebSettings) -> dict[str, Any]:
+    """The report of both parts.
 
     Raises:
         DependencyNotInstalled: The extra ``servers`` is missing.
     """
     require("bench search-web", "servers")
-    runs = collected(_measured(settings), "questions", settings.episodes, json_file is None)
-    certificate = certified(settings, json_file is None)
-    report = {
+    runs = collected(_measured(settings), "questions", settings.episodes)
+    certificate = certified(settings)
+    return {
         "config": config_of(settings),
         "episodes": [dataclasses.asdict(each) for each in runs],
         "mean": mean_of(runs) if runs else {},
-        "certify": {"verdict": certificate.verdict.value, "seeds": certificate.seeds},
+        "certify": {"verdict": certificate.verdict.value, "seeds": certificate.seeds, "text": str(certificate)},
     }
-    return publish(report, json_file, lambda found: _show(found, settings, certificate))
 
 
-def _show(report: dict[str, Any], settings: SearchWebSettings, certificate: Certificate) -> None:
+def show(report: dict[str, Any], settings: SearchWebSettings) -> Iterator[RenderableType]:
+    """The table of questions, what they cost, and the certificate."""
     title = (
         f"Web search, backend {settings.backend}: {settings.page_seconds:g} s for a page, "
         f"{settings.agent_seconds:g} s for a thought"
     )
     if report["episodes"]:
-        console().print(table_of(title, _COLUMNS, report["episodes"], {"question": "mean", **report["mean"]}))
-        console().print(tokens_text(report["mean"]))
-    console().print(f"certify: {certificate}")
+        yield table_of(title, _COLUMNS, report["episodes"], {"question": "mean", **report["mean"]})
+        yield tokens_text(report["mean"])
+    yield f"certify: {report['certify']['text']}"
 
 
 def _measured(settings: SearchWebSettings) -> Iterator[WebRun]:
@@ -137,14 +128,14 @@ def _compare(
     )
 
 
-def certified(settings: SearchWebSettings, shown: bool) -> Certificate:
+def certified(settings: SearchWebSettings) -> Certificate:
     """Whether both loops give the same, on ``settings.seeds`` drawn questions."""
     with WikiSite(load_corpus("embedded")) as site, _backend(settings, site.url) as backend:
         return certify(
             lambda: gym.make("SpecSearch-v0", backend=backend, split="dev"),
             ScriptedSearchPolicy(error_rate=0.2),
             {"policy": SearchGuesser()},
-            watched(range(settings.seeds), "comparing", settings.seeds, shown),
+            watched(range(settings.seeds), "comparing", settings.seeds),
             k=settings.k,
             limits=settings.limits,
         )

@@ -8,11 +8,12 @@ take equally long. The tokens that the server of the speculative game has produc
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from rich.console import RenderableType
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
 from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
@@ -20,7 +21,7 @@ from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play, tokens_of
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, outcomes, percent, progress, publish, table_of, tokens_text
+from spec_envs.benchmarks.reports import config_of, outcomes, percent, progress, table_of, tokens_text
 from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.serving.behaviour import ServerStatistics
@@ -43,8 +44,8 @@ class Run:
     server: ServerStatistics
 
 
-def run(settings: ServedChessSettings, json_file: Path | None) -> dict[str, Any]:
-    """Play both games and report.
+def run(settings: ServedChessSettings) -> dict[str, Any]:
+    """The report of both games.
 
     Raises:
         DependencyNotInstalled: Stockfish is to guess and is not installed, or the extra ``servers`` is missing.
@@ -54,7 +55,7 @@ def run(settings: ServedChessSettings, json_file: Path | None) -> dict[str, Any]
     try:
         import openai  # noqa: F401  (the import takes most of a second, and must not be measured)
 
-        with progress("games", 2, json_file is None) as advance, ThreadPoolExecutor(2) as executor:
+        with progress("games", 2) as advance, ThreadPoolExecutor(2) as executor:
             plain_run = executor.submit(_play, model, settings, None)
             plain_run.add_done_callback(advance)
             with _guesser(settings) as guesser:
@@ -63,7 +64,7 @@ def run(settings: ServedChessSettings, json_file: Path | None) -> dict[str, Any]
             plain = plain_run.result()
     finally:
         model.close()
-    return publish(report_of(plain, ahead, settings), json_file, lambda report: _show(report, settings))
+    return report_of(plain, ahead, settings)
 
 
 def pace_of(settings: ServedChessSettings) -> Pace:
@@ -106,7 +107,7 @@ def report_of(plain: Run, ahead: Run, settings: ServedChessSettings) -> dict[str
     cut_reported = sum(event.tokens_out for event in ends if event.outcome == "stopped")
     whole = sum(event.tokens_out for event in ends if event.outcome != "stopped")
     produced, reported = ahead.server.tokens_out, _all_tokens_out(ahead.statistics)
-    # The clients that hung up would not do: some calls are cancelled after the server has written everything.
+    # Requests that were hung up on are too few: some calls are cancelled after the server has written everything.
     cut = produced - whole
     return {
         "config": config_of(settings),
@@ -150,7 +151,8 @@ def _difference(reported: float, produced: float) -> float:
     return (reported - produced) / produced if produced else float(reported > 0)
 
 
-def _show(report: dict[str, Any], settings: ServedChessSettings) -> None:
+def show(report: dict[str, Any], settings: ServedChessSettings) -> Iterator[RenderableType]:
+    """The table of both games, what was saved, and how well the statistics agree with the server."""
     title = (
         f"{settings.plies} plies over HTTP, answers of {settings.seconds:g} s, guesses: {settings.guesses}, "
         f"{settings.title}"
@@ -162,10 +164,9 @@ def _show(report: dict[str, Any], settings: ServedChessSettings) -> None:
         "tokens out (server)": "{tokens_out:,.0f}",
         "tokens out (statistics)": "{tokens_out_reported:,.0f}",
     }
-    out = console()
-    out.print(table_of(title, columns, [{"run": name, **report[name]} for name in ("plain", "speculative")]))
+    yield table_of(title, columns, [{"run": name, **report[name]} for name in ("plain", "speculative")])
     cancelled = report["cancelled"]
-    out.print(
+    yield (
         f"{percent(report['saved'])} saved, {percent(report['speculative']['hit_rate'])} of the responses guessed; "
         f"the same game: {'yes' if report['same_game'] else 'NO'}\n"
         f"Calls: {outcomes(report['speculative']['calls'])}. {tokens_text(report['mean'])}\n"

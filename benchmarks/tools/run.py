@@ -14,14 +14,15 @@ import random
 import re
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from rich.console import RenderableType
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.reports import config_of, console, progress, publish, table_of
+from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.server import TOOLS
@@ -72,22 +73,21 @@ def questions(settings: ToolsSettings, kind: str) -> list[str]:
     return [f"Report on ticket T-{rng.randbytes(4).hex()}, {kind}." for _ in range(settings.tasks)]
 
 
-def run(settings: ToolsSettings, json_file: Path | None) -> None:
-    """Run the agents and report.
+def run(settings: ToolsSettings) -> dict[str, Any]:
+    """The report of all agents.
 
     Raises:
         DependencyNotInstalled: One of the extras ``openai-agents``, ``mcp`` and ``servers`` is missing.
     """
     require("bench tools", "mcp", "openai-agents", "servers")
-    report = asyncio.run(_measure(settings, shown=json_file is None))
-    publish(report, json_file, lambda found: _show(found, settings))
+    return asyncio.run(_measure(settings))
 
 
-async def _measure(settings: ToolsSettings, shown: bool) -> dict[str, Any]:
+async def _measure(settings: ToolsSettings) -> dict[str, Any]:
     kinds = {"learnable": "by the book", "shuffled": "at random"}
     with (
         ModelServer(records_model, pace=Pace(first_token_s=settings.model_s)) as model,
-        progress("tasks", 4 * settings.tasks, shown) as advance,
+        progress("tasks", 4 * settings.tasks) as advance,
     ):
         agents = [
             _work(settings, kind, model.base_url, ahead, advance) for kind in kinds.values() for ahead in (False, True)
@@ -152,7 +152,8 @@ def _figures(plain: Run, ahead: Run, settings: ToolsSettings) -> dict[str, Any]:
     }
 
 
-def _show(report: dict[str, Any], settings: ToolsSettings) -> None:
+def show(report: dict[str, Any], settings: ToolsSettings) -> Iterator[RenderableType]:
+    """The table of both kinds of agents."""
     title = (
         f"Tasks {settings.learning + 1} to {settings.tasks} of an agent with 5 tools of {settings.tool_s:g} s "
         f"and a model of {settings.model_s:g} s"
@@ -171,4 +172,4 @@ def _show(report: dict[str, Any], settings: ToolsSettings) -> None:
         found, counts = report[order], report[order]["statistics"]
         more = {"wasted": counts["started"] - counts["hits"], "same": "yes" if found["same_results"] else "NO"}
         rows.append({"order": order, **found, **more})
-    console().print(table_of(title, columns, rows))
+    yield table_of(title, columns, rows)

@@ -8,17 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import RenderableType
 
-from spec_envs.benchmarks.reports import (
-    collected,
-    config_of,
-    console,
-    mean_of_rows,
-    percent,
-    publish,
-    table_of,
-    tokens_text,
-)
+from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
 from spec_envs.errors import InvalidConfiguration
@@ -37,8 +29,8 @@ _COLUMNS = {
 }
 
 
-def run(settings: TuningSettings, json_file: Path | None) -> dict[str, Any]:
-    """Run the episodes and report.
+def run(settings: TuningSettings) -> dict[str, Any]:
+    """The report of the episodes.
 
     Raises:
         InvalidConfiguration: The name of the picture has no known ending.
@@ -50,15 +42,15 @@ def run(settings: TuningSettings, json_file: Path | None) -> dict[str, Any]:
     modes = [settings] if beside is None else [dataclasses.replace(settings, mode=beside, beside=None), settings]
     _check_installed(modes)
     runs: dict[str, list[TuningRun]] = {each.mode: [] for each in modes}
-    for done in collected(_episodes(modes, seeds), "episodes", seeds * len(modes), json_file is None):
+    for done in collected(_episodes(modes, seeds), "episodes", seeds * len(modes)):
         runs[done.mode].append(done)
     if settings.plot is not None:
         plot(runs, settings, settings.plot)
-    report: dict[str, Any] = {"config": config_of(settings), **_part(runs[settings.mode])}
+    report = {"config": config_of(settings), **_part(runs[settings.mode])}
     if beside is not None:
         report["beside"] = {"mode": beside, **_part(runs[beside])}
         report["below"] = below(runs[beside], runs[settings.mode])
-    return publish(report, json_file, lambda _: _show(runs, settings))
+    return report
 
 
 def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
@@ -81,7 +73,9 @@ def _check_installed(modes: Sequence[TuningSettings]) -> None:
 
 def mean(runs: Sequence[TuningRun]) -> dict[str, Any]:
     """The mean of every figure."""
-    return mean_of_rows([_figures(each) for each in runs])
+    rows = [dataclasses.asdict(each) for each in runs]
+    names = [name for name in rows[0] if name not in ("mode", "seed", "curve")]
+    return mean_of_rows([{name: row[name] for name in names} for row in rows])
 
 
 def below(others: Sequence[TuningRun], runs: Sequence[TuningRun]) -> float:
@@ -90,19 +84,11 @@ def below(others: Sequence[TuningRun], runs: Sequence[TuningRun]) -> float:
 
 
 def _part(runs: Sequence[TuningRun]) -> dict[str, Any]:
-    figures = [_figures(each) for each in runs]
-    medians = {name: statistics.median(row[name] for row in figures) for name in ("p95_20s", "windows_to_10pct")}
     rows = [dataclasses.asdict(each) for each in runs]
+    medians = {name: statistics.median(row[name] for row in rows) for name in ("p95_20s", "windows_to_10pct")}
     middle, half = _curve(runs)
     curve = {"p95": middle.tolist(), "half_interval": half.tolist()}
     return {"runs": rows, "mean": mean(runs), "median": medians, "curve": curve}
-
-
-def _figures(run: TuningRun) -> dict[str, Any]:
-    figures = dataclasses.asdict(run)
-    for name in ("mode", "seed", "curve"):
-        del figures[name]
-    return figures
 
 
 def _curve(runs: Sequence[TuningRun]) -> tuple[Any, Any]:
@@ -112,29 +98,30 @@ def _curve(runs: Sequence[TuningRun]) -> tuple[Any, Any]:
     return rows.mean(axis=0), half
 
 
-def _show(runs: dict[str, list[TuningRun]], settings: TuningSettings) -> None:
+def show(report: dict[str, Any], settings: TuningSettings) -> Iterator[RenderableType]:
+    """The table of modes, and what lossless speculation costs."""
     title = (
         f"{settings.backend}, actor: {settings.actor}, {settings.actor_seconds:g} s, guesser: {settings.guesser}, "
         f"windows of {settings.window_s:g} s, clock: {settings.clock}"
     )
-    rows = []
-    for mode, each in runs.items():
-        median = statistics.median(run.windows_to_10pct for run in each)
-        rows.append({"mode": mode, "runs": len(each), "median": median, **mean(each)})
-    out = console()
-    out.print(table_of(title, _COLUMNS, rows))
-    if len(runs) > 1:
-        other, one = runs.values()
-        out.print(
-            f"p95 over {REACTION_S:g} s: {percent(below(other, one))} below that of {other[0].mode} (median of the "
+    parts = {settings.mode: report}
+    if "beside" in report:
+        parts = {report["beside"]["mode"]: report["beside"], **parts}
+    rows = [
+        {"mode": mode, "runs": len(part["runs"]), "median": part["median"]["windows_to_10pct"], **part["mean"]}
+        for mode, part in parts.items()
+    ]
+    yield table_of(title, _COLUMNS, rows)
+    if "below" in report:
+        yield (
+            f"p95 over {REACTION_S:g} s: {percent(report['below'])} below that of {settings.beside} (median of the "
             "pairs with the same seed)."
         )
-    for mode, each in runs.items():
-        if mode == "lossless":
-            out.print(tokens_text(mean(each)))
-    out.print("Figures are means over the runs, with medians in brackets.")
-    if "last-write-wins" in runs:
-        out.print("last-write-wins is lossy: the guesser sets the live system.")
+    if "lossless" in parts:
+        yield tokens_text(parts["lossless"]["mean"])
+    yield "Figures are means over the runs, with medians in brackets."
+    if "last-write-wins" in parts:
+        yield "last-write-wins is lossy: the guesser sets the live system."
 
 
 def _new_figure() -> Any:

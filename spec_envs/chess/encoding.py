@@ -5,18 +5,21 @@ that was trained there plays here, and the other way round.
 """
 
 import functools
+import struct
 
 import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.chess.game import MAX_FRAMES, Game
+from spec_envs.chess.game import Game
 
 #: Moves from one square: 56 of a queen (7 distances in 8 directions), 8 of a knight, 9 underpromotions.
 PLANES_PER_SQUARE = 73
 NUM_ACTIONS = 64 * PLANES_PER_SQUARE
 
 PLANES_SHAPE = (8, 8, 111)
+_NUM_BYTES = 111 * 8
+_AUXILIARY = struct.Struct("<7Q")
 
 _KNIGHT = 56
 _UNDERPROMOTION = 64
@@ -47,10 +50,14 @@ def _targets(square: chess.Square) -> list[tuple[int, chess.Square]]:
     ]
 
 
+#: Where a move goes from and to, and the piece that it promotes to.
+_Move = tuple[int, int, int | None]
+
+
 @functools.cache
-def _tables() -> tuple[dict[tuple[int, int, int | None], int], dict[int, tuple[int, int, int | None]]]:
-    """From (from, to, underpromotion) to action and back, seen from the player's own side."""
-    actions: dict[tuple[int, int, int | None], int] = {}
+def _tables() -> tuple[dict[_Move, int], dict[int, _Move]]:
+    """From moves to actions and back, seen from the player's own side; a promotion to a queen is named by neither."""
+    actions: dict[_Move, int] = {}
     for square in chess.SQUARES:
         for plane, target in _targets(square):
             actions[square, target, None] = _first_action(square) + plane
@@ -64,6 +71,14 @@ def _tables() -> tuple[dict[tuple[int, int, int | None], int], dict[int, tuple[i
 
 
 @functools.cache
+def _actions_of(turn: chess.Color) -> dict[_Move, int]:
+    """The actions by moves as the player ``turn`` makes them; promotions to queens are named here."""
+    flip = 0 if turn == chess.WHITE else 56
+    actions = {(start ^ flip, end ^ flip, piece): action for (start, end, piece), action in _tables()[0].items()}
+    return actions | {(start, end, chess.QUEEN): actions[start, end, None] for start, end, _ in actions}
+
+
+@functools.cache
 def possible_moves() -> tuple[str, ...]:
     """Every move that has an action, in UCI notation, as white would make it."""
     return tuple(chess.Move(*move).uci() for move in _tables()[0])
@@ -71,10 +86,8 @@ def possible_moves() -> tuple[str, ...]:
 
 def encode_move(move: chess.Move, turn: chess.Color) -> int:
     """The action (0 to 4671) for ``move`` by the player ``turn``; ``ValueError`` if no piece moves like that."""
-    flip = 0 if turn == chess.WHITE else 56
-    promotion = None if move.promotion == chess.QUEEN else move.promotion
     try:
-        return _tables()[0][move.from_square ^ flip, move.to_square ^ flip, promotion]
+        return _actions_of(turn)[move.from_square, move.to_square, move.promotion]
     except KeyError:
         raise ValueError(f"{move.uci()!r} has no index: no piece moves like that") from None
 
@@ -100,7 +113,8 @@ def action_mask(game: Game, color: chess.Color) -> NDArray[np.int8]:
     """A new array with 1 at each legal action of ``color``; all 0 when it is not to move or the game has ended."""
     mask = np.zeros(NUM_ACTIONS, np.int8)
     if game.board.turn == color:
-        mask[[encode_move(move, color) for move in game.legal]] = 1
+        actions = _actions_of(color)
+        mask[[actions[move.from_square, move.to_square, move.promotion] for move in game.legal]] = 1
     return mask
 
 
@@ -112,14 +126,12 @@ def planes(game: Game, color: chess.Color) -> NDArray[np.bool_]:
     knights, bishops, rooks, queens, king, the same of the opponent, and all ones if the position is a repetition. A
     pawn that has just moved two squares is drawn on the first rank of its own side.
     """
-    layers = np.zeros(PLANES_SHAPE[2], np.uint64)
-    layers[:7] = _auxiliary(game.board, color)
-    for number, (board, repeated) in enumerate(game.frames[:MAX_FRAMES]):
-        layers[7 + 13 * number : 20 + 13 * number] = _frame(board, repeated, color)
-    bits = np.unpackbits(layers.astype("<u8").view(np.uint8), bitorder="little").reshape(-1, 8, 8)
+    layers = _AUXILIARY.pack(*_auxiliary(game.board, color)) + b"".join([frame.seen_by(color) for frame in game.frames])
+    layers += bytes(_NUM_BYTES - len(layers))  # of positions before the first one
+    bits = np.unpackbits(np.frombuffer(layers, np.uint8), bitorder="little").reshape(-1, 8, 8)
     # Row 0 of the array is the far side of the board.
     rows = bits[:, ::-1] if color == chess.WHITE else bits
-    return np.ascontiguousarray(rows.transpose(1, 2, 0)).astype(bool)
+    return np.ascontiguousarray(rows.transpose(1, 2, 0)).view(np.bool_)
 
 
 def _auxiliary(board: chess.Board, color: chess.Color) -> list[int]:
@@ -130,15 +142,3 @@ def _auxiliary(board: chess.Board, color: chess.Color) -> list[int]:
     clock = min(board.halfmove_clock // 2, 63)
     castling = [_ALL if board.castling_rights & corner else 0 for corner in corners]
     return [*castling, 0 if color == chess.WHITE else _ALL, chess.BB_SQUARES[clock], _ALL]
-
-
-def _frame(board: chess.Board, repeated: bool, color: chess.Color) -> list[int]:
-    pieces = {
-        side: [board.pieces_mask(piece, side) for piece in chess.PIECE_TYPES] for side in (chess.WHITE, chess.BLACK)
-    }
-    square = board.ep_square
-    if square is not None:
-        side = chess.square_rank(square) == 2  # white's pawn, that is
-        pawn, home = (square + 8, square % 8) if side else (square - 8, 56 + square % 8)
-        pieces[side][0] = pieces[side][0] & ~chess.BB_SQUARES[pawn] | chess.BB_SQUARES[home]
-    return [*pieces[color], *pieces[not color], _ALL if repeated else 0]

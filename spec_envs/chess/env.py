@@ -299,7 +299,7 @@ class ChessEnv(CallEnv[Observation, Action]):
     def _position(self, game: Game, episode_seed: int) -> Position:
         # From the episode's seed and the ply, so that every fork that comes to this ply asks with the same seed.
         digest = hashlib.blake2b(f"{episode_seed}/{len(game.moves)}".encode(), digest_size=4).digest()
-        return Position(game.start_fen, game.moves, int.from_bytes(digest, "little"))
+        return Position.in_game(game, int.from_bytes(digest, "little"))
 
     def _ask_opponent(self, game: Game, episode_seed: int) -> str:
         query = self._position(game, episode_seed)

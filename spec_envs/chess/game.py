@@ -12,11 +12,15 @@ from typing import Any, Self
 
 import chess
 
+from spec_envs.chess.frames import Frame
+from spec_envs.chess.reading import fen_of, legal_moves_of
+
 #: Boards in one observation of planes.
 MAX_FRAMES = 8
 
 #: What repetitions of a position have in common: pieces, side to move, castling rights, a legal capture en passant.
-_Key = tuple[int | bool | None, ...]
+#: The pieces of each side come first: positions that differ differ there.
+_Key = tuple[int, int, int, int, int, int, int, int, bool, int, int | None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,12 +34,12 @@ class Game:
     claim_draw: bool  # whether the player to move always claims the draw that there is to claim
     #: The positions since the last irreversible move, this one last. None before that can come again.
     seen: tuple[_Key, ...]
-    #: The last positions (at most ``MAX_FRAMES``, newest first), each with whether it is a repetition.
-    frames: tuple[tuple[chess.Board, bool], ...]
+    #: Those of them that have come more than once.
+    repeated: frozenset[_Key]
+    #: The last positions (at most ``MAX_FRAMES``, newest first), as an observation of planes shows them.
+    frames: tuple[Frame, ...]
     #: The games one move on that somebody still holds: branches and the real episode make the same moves.
-    _after: weakref.WeakValueDictionary[str, Self] = dataclasses.field(
-        default_factory=weakref.WeakValueDictionary, init=False, repr=False
-    )
+    _after: dict[str, weakref.ref[Self]] = dataclasses.field(default_factory=dict, init=False, repr=False)
     #: The last of them, held: a step that is run again with one more response makes its first move again.
     _latest: list[Self] = dataclasses.field(default_factory=list, init=False, repr=False)
 
@@ -49,15 +53,19 @@ class Game:
         board = chess.Board(start_fen)
         # PettingZoo shows no position before the first move. In the usual start position nothing is lost by that; any
         # other one has to be seen.
-        frames = () if start_fen == chess.STARTING_FEN else ((board, False),)
-        seen = (_key(board),)
-        return cls(start_fen, (), board, _outcome(board, seen, claim_draw), claim_draw, seen, frames)
+        frames = () if start_fen == chess.STARTING_FEN else (Frame(board, False),)
+        seen, repeated = (_key(board),), frozenset[_Key]()
+        return cls(
+            start_fen, (), board, _outcome(board, seen, repeated, claim_draw), claim_draw, seen, repeated, frames
+        )
 
     def after(self, uci: str) -> Self:
         """The game after one more move, which must be legal (see ``read``)."""
-        game = self._after.get(uci)
+        known = self._after.get(uci)
+        game = known() if known is not None else None
         if game is None:
-            game = self._after[uci] = self._move(uci)
+            game = self._move(uci)
+            self._after[uci] = weakref.ref(game)
         self._latest[:] = [game]
         return game
 
@@ -68,14 +76,19 @@ class Game:
         board.push(move)
         board.clear_stack()
         key = _key(board)
-        seen = (key,) if irreversible else (*self.seen, key)
-        outcome = _outcome(board, seen, self.claim_draw)
-        frames = ((board, seen.count(key) > 1), *self.frames[: MAX_FRAMES - 1])
+        seen, repeated = ((key,), frozenset[_Key]()) if irreversible else ((*self.seen, key), self.repeated)
+        again = not irreversible and key in self.seen
+        if again:
+            repeated |= {key}
+        outcome = _outcome(board, seen, repeated, self.claim_draw)
+        frames = (Frame(board, again), *self.frames[: MAX_FRAMES - 1])
         moves = (*self.moves, uci)
-        return type(self)(self.start_fen, moves, board, outcome, self.claim_draw, seen, frames)
+        return type(self)(self.start_fen, moves, board, outcome, self.claim_draw, seen, repeated, frames)
 
     def read(self, uci: object) -> str:
         """``uci`` as a legal move in UCI notation; ``ValueError`` says what is wrong with it, and where."""
+        if type(uci) is str and uci in self.__dict__.get("legal_moves", ()):  # so they need not be found first
+            return uci
         if not isinstance(uci, str):
             raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {repr(uci)[:200]}")
         try:
@@ -101,12 +114,12 @@ class Game:
     @functools.cached_property
     def fen(self) -> str:
         """The position as FEN, with all six fields."""
-        return self.board.fen()
+        return fen_of(self.board)
 
     @functools.cached_property
     def legal(self) -> tuple[chess.Move, ...]:
-        """The legal moves; none once the game has ended."""
-        return () if self.outcome else tuple(self.board.generate_legal_moves())
+        """The legal moves, in any order; none once the game has ended."""
+        return () if self.outcome else tuple(legal_moves_of(self.board))
 
     @functools.cached_property
     def legal_moves(self) -> tuple[str, ...]:
@@ -116,35 +129,47 @@ class Game:
 
 def _key(board: chess.Board) -> _Key:
     return (
-        *(board.pieces_mask(piece, side) for side in chess.COLORS for piece in chess.PIECE_TYPES),
+        board.occupied_co[chess.WHITE],
+        board.occupied_co[chess.BLACK],
+        board.pawns,
+        board.knights,
+        board.bishops,
+        board.rooks,
+        board.queens,
+        board.kings,
         board.turn,
         board.clean_castling_rights(),
-        board.ep_square if board.has_legal_en_passant() else None,
+        board.ep_square if board.ep_square is not None and board.has_legal_en_passant() else None,
     )
 
 
-def _outcome(board: chess.Board, seen: tuple[_Key, ...], claim_draw: bool) -> chess.Outcome | None:
+def _outcome(
+    board: chess.Board, seen: tuple[_Key, ...], repeated: frozenset[_Key], claim_draw: bool
+) -> chess.Outcome | None:
     """What ``chess.Board.outcome`` says with all moves on the stack; ``board`` is not shared yet."""
     outcome = board.outcome()
     if outcome is not None:
         return outcome
-    times = seen.count(seen[-1])
+    times = seen.count(seen[-1]) if seen[-1] in repeated else 1
     if times >= 5:
         return chess.Outcome(chess.Termination.FIVEFOLD_REPETITION, None)
     if claim_draw and board.can_claim_fifty_moves():
         return chess.Outcome(chess.Termination.FIFTY_MOVES, None)
-    if claim_draw and (times >= 3 or _can_complete_threefold(board, seen)):
+    if claim_draw and (times >= 3 or any(_leads_to(board, key) for key in repeated)):
         return chess.Outcome(chess.Termination.THREEFOLD_REPETITION, None)
     return None
 
 
-def _can_complete_threefold(board: chess.Board, seen: tuple[_Key, ...]) -> bool:
-    if len(set(seen)) == len(seen):
-        return False  # nothing has been here twice
-    for move in board.generate_legal_moves():
+def _leads_to(board: chess.Board, key: _Key) -> bool:
+    """Whether a legal move leads from ``board`` to the position ``key``, which has come since the last capture."""
+    white, black = board.occupied_co[chess.WHITE] ^ key[0], board.occupied_co[chess.BLACK] ^ key[1]
+    changed, unchanged = (white, black) if board.turn == chess.WHITE else (black, white)
+    if unchanged or chess.popcount(changed) != 2:  # most positions are more than one move away
+        return False
+    for move in board.generate_legal_moves(changed, changed):
         board.push(move)
-        times = seen.count(_key(board))
+        reached = _key(board) == key
         board.pop()
-        if times >= 2:
+        if reached:
             return True
     return False

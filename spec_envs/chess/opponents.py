@@ -77,8 +77,7 @@ class RandomOpponent:
             InvalidConfiguration: The game is over in the position.
         """
         position = Position.of(query)
-        moves = sorted(move.uci() for move in _legal_moves(position.board()))
-        return _rng(position, self.seed).choice(moves)
+        return _rng(position, self.seed).choice(_legal_moves(position))
 
 
 class StockfishOpponent(Closing):
@@ -125,7 +124,7 @@ class StockfishOpponent(Closing):
             CallCancelled: The call was cancelled meanwhile.
         """
         position = Position.of(query)
-        _legal_moves(position.board())
+        _legal_moves(position)
         if self.skill >= 20:
             return self._pool.analyse(position, depth=self.depth, nodes=self.nodes, cancel=cancel)[0].move
         depth = min(self.depth or 20, 1 + int(self.skill))
@@ -158,8 +157,9 @@ class HumanOpponent:
             HandlerFailed: The input ended.
             InvalidConfiguration: The game is over in the position.
         """
-        board = Position.of(query).board()
-        _legal_moves(board)
+        position = Position.of(query)
+        _legal_moves(position)
+        board = position.board()
         side = "White" if board.turn else "Black"
         return self._terminal.ask(
             f"\n{board}\n\n{side} to move.",
@@ -206,10 +206,10 @@ def opponent_of(opponent: str | Handler) -> tuple[Handler, bool]:
     return opponent, False
 
 
-def _legal_moves(board: chess.Board) -> list[chess.Move]:
-    moves = list(board.legal_moves)
+def _legal_moves(position: Position) -> tuple[str, ...]:
+    moves = position.legal_moves
     if not moves:
-        raise InvalidConfiguration(f"there is no legal move to choose from in {board.fen()}")
+        raise InvalidConfiguration(f"there is no legal move to choose from in {position.board(stack=False).fen()}")
     return moves
 
 

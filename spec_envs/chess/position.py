@@ -9,6 +9,7 @@ from typing import Any, Self
 import chess
 
 from spec_envs.brief import own_form
+from spec_envs.chess.game import Game
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +25,15 @@ class Position:
     start_fen: str = chess.STARTING_FEN
     moves: tuple[str, ...] = ()
     seed: int = 0
+    #: The game that has come to the position, where whoever made the position had it.
+    _game: Game | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
+
+    @classmethod
+    def in_game(cls, game: Game, seed: int = 0) -> Self:
+        """The position that ``game`` has come to."""
+        position = cls(game.start_fen, game.moves, seed)
+        object.__setattr__(position, "_game", game)
+        return position
 
     @classmethod
     def of(cls, query: Any) -> Self:
@@ -38,9 +48,29 @@ class Position:
             return cls(query["start_fen"], tuple(query["history"].split()))
         raise TypeError(f"{type(query).__name__} holds no chess position: expected a Position or a text observation")
 
-    def board(self) -> chess.Board:
-        """The position on a new board, with its move stack."""
-        return _replay(self.start_fen, self.moves).copy()
+    def board(self, *, stack: bool = True) -> chess.Board:
+        """The position on a new board; a few microseconds, also late in a long game.
+
+        Args:
+            stack: Whether the board has the moves since the start, as repetitions and claims need them.
+        """
+        if not stack and self._game is not None:
+            return self._game.board.copy(stack=False)
+        board = _replay(self.start_fen, self.moves)
+        return _copy_of(board) if stack else board.copy(stack=False)
+
+    @property
+    def legal_moves(self) -> tuple[str, ...]:
+        """The legal moves in UCI notation, sorted, also where a draw could be claimed."""
+        if self._game is not None and self._game.outcome is None:
+            return self._game.legal_moves
+        return tuple(sorted(move.uci() for move in self.board(stack=False).legal_moves))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, tuple[str, ...], int]]:
+        return type(self), (self.start_fen, self.moves, self.seed)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # nothing in it can change
 
 
 @own_form.register
@@ -64,7 +94,7 @@ def _replay(start_fen: str, moves: tuple[str, ...]) -> chess.Board:
     """
     board, rest = _nearest(start_fen, moves)
     if rest:
-        board = board.copy()
+        board = _copy_of(board)
         for uci in rest:
             board.push_uci(uci)
     with _lock:
@@ -73,6 +103,14 @@ def _replay(start_fen: str, moves: tuple[str, ...]) -> chess.Board:
         while len(_boards) > _MAX_BOARDS:
             _boards.popitem(last=False)
     return board
+
+
+def _copy_of(board: chess.Board) -> chess.Board:
+    """What ``board.copy()`` returns, which makes every move of the game anew; moves and states are never changed."""
+    twin = board.copy(stack=False)
+    twin.move_stack = board.move_stack.copy()
+    twin._stack = board._stack.copy()
+    return twin
 
 
 def _nearest(start_fen: str, moves: tuple[str, ...]) -> tuple[chess.Board, tuple[str, ...]]:

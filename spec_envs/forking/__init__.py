@@ -7,25 +7,22 @@ without a word. What cannot be copied faithfully is refused with ``NotForkable``
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import gymnasium as gym
 from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 
 from spec_envs.errors import NotForkable, SpecEnvsError
-from spec_envs.forking.comparing import compare
+from spec_envs.forking.comparing import compare, compare_parts
 from spec_envs.forking.copying import Copier, layers_of
-from spec_envs.forking.kinds import Uncopyable, refuse_unowned, slot_names
+from spec_envs.forking.kinds import Uncopyable, refuse_unowned, shared_by_wrappers, slot_names, unowned
 from spec_envs.immutable import ATOMS
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
 EnvT = TypeVar("EnvT", bound=gym.Env[Any, Any])
 
-#: What no wrapper changes in place: the arguments it was made with, and its cached spec.
-_SHARED = frozenset({"env", "_saved_kwargs", "_cached_spec", "_metadata"})
-#: Like these: what Gymnasium's own wrappers keep only to look at.
-_SHARED_BY: dict[type, frozenset[str]] = {gym.wrappers.PassiveEnvChecker: _SHARED | {"_previous_data"}}
 #: What environments of Gymnasium never change once they are made (their code was read); large tables of transitions.
 _CONSTANT: dict[type, tuple[str, ...]] = {
     TaxiEnv: ("P", "initial_state_distrib", "desc"),
@@ -68,23 +65,37 @@ def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
     return twin
 
 
+class _Kind(NamedTuple):
+    """What is the same for all wrappers of a class: effects that forbid a fork, attributes to share, and slots."""
+
+    effect: str | None
+    is_unowned: bool
+    shared: frozenset[str]
+    slots: tuple[str, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _kind_of(kind: Any) -> _Kind:
+    effect = next((why for effectful, why in _EFFECTS.items() if issubclass(kind, effectful)), None)
+    return _Kind(effect, unowned(kind) is not None, shared_by_wrappers(kind) | {"env"}, tuple(slot_names(kind)))
+
+
 def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
-    kind = type(env)
-    for effectful, why in _EFFECTS.items():
-        if issubclass(kind, effectful):
-            _refuse(env, why)
-    with _refusing(env):
-        refuse_unowned(env)
+    kind: Any = type(env)
+    effect, is_unowned, shared, slots = _kind_of(kind)
+    if effect is not None:
+        _refuse(env, effect)
+    if is_unowned:
+        with _refusing(env):
+            refuse_unowned(env)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     state = twin.__dict__
     state.update(env.__dict__)
     state["env"] = inner
-    shared = _SHARED_BY.get(kind, _SHARED)
     changing = [
         (name, value) for name, value in env.__dict__.items() if type(value) not in ATOMS and name not in shared
     ]
-    slots = slot_names(kind)
     if changing or slots:
         changing += [(name, getattr(env, name)) for name in slots if hasattr(env, name)]
         copy_attributes(env, twin, changing)
@@ -152,12 +163,17 @@ def difference(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
     layers = layers_of(env, twin)
     while True:
         known = {**layers, **_constant_parts(env)}
-        shared = _SHARED_BY.get(type(env), _SHARED) if isinstance(env, gym.Wrapper) else frozenset()
+        left_out = shared_by_wrappers(type(env)) | {"env"} if isinstance(env, gym.Wrapper) else frozenset()
         if getattr(type(env), "fork", None) is None:
             try:
-                for name, value in env.__dict__.items():
-                    if name not in shared:
-                        compare(value, twin.__dict__.get(name), known, f"{type(env).__name__}.{name}")
+                compare_parts(
+                    (
+                        (value, twin.__dict__.get(name), f"{type(env).__name__}.{name}")
+                        for name, value in env.__dict__.items()
+                        if name not in left_out
+                    ),
+                    known,
+                )
             except Uncopyable as error:
                 return f"{''.join(error.path)} {error}"
         if not isinstance(env, gym.Wrapper) or not isinstance(twin, gym.Wrapper):

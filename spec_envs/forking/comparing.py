@@ -11,7 +11,7 @@ import random
 import struct
 import types
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -32,6 +32,7 @@ from spec_envs.forking.kinds import (
     never_changes,
     rebinds,
     reduced,
+    shared_by_wrappers,
     slot_names,
 )
 from spec_envs.forking.sets import alike
@@ -40,6 +41,9 @@ from spec_envs.values import key_of
 
 #: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).
 _Path = tuple[Any, str, object]
+
+#: Objects of a program lie above this address.
+_LEAST_ADDRESS = 1 << 16
 
 
 def compare(
@@ -58,13 +62,27 @@ def compare(
     Raises:
         Uncopyable: They differ, share state, or hold something that cannot be compared; its path says where.
     """
-    walk = _Walk(known, pairs)
-    walk.todo.append((original, copy, (None, "{}", name)))
+    _compare(_Walk(known, pairs), [(original, copy, name)])
+
+
+def compare_parts(parts: Iterable[tuple[Any, Any, str]], known: Mapping[int, Any]) -> None:
+    """Compare the parts of one whole: triples of an original, its copy and its name. Else as ``compare``."""
+    _compare(_Walk(known, {}), parts)
+
+
+def _compare(walk: "_Walk", parts: Iterable[tuple[Any, Any, str]]) -> None:
+    for original, copy, name in parts:
+        walk.part(original, copy, None, "{}", name)
+    first = walk.todo[0][2] if walk.todo else (None, "", "")
     while walk.todo:
         walk.pair(*walk.todo.pop())
-    shared = {address for address, copy in known.items() if id(copy) == address}
-    for address in walk.objects.paths.keys() & walk.objects.copy_of.keys() - shared:
-        _differ(walk.objects.paths.get(address, (None, "{}", name)), "is shared by the original and the copy")
+    copy_of = walk.objects.copy_of
+    shared = {address for address, copy in walk.known.items() if id(copy) == address}
+    for address in walk.objects.paths.keys() & copy_of.keys() - shared:
+        _differ(walk.objects.paths.get(address, first), "is shared by the original and the copy")
+    for number, path in walk.addresses:
+        if copy_of.get(number, number) != number:
+            _differ(path, "is the id() of another part, whose copy has another id; use a number of your own")
 
 
 class _Pairing:
@@ -88,6 +106,8 @@ class _Pairing:
 class _Walk:
     def __init__(self, known: Mapping[int, Any], pairs: Mapping[int, Any]) -> None:
         self.todo: list[tuple[Any, Any, _Path]] = []
+        self.known = known
+        self.addresses: list[tuple[int, _Path]] = []  # integers that may be addresses of objects: what id() returns
         self.objects = _Pairing(known)
         for address, copied in pairs.items():  # one way: a copy may also stand for what is made anew when asked for
             self.objects.copy_of.setdefault(address, id(copied))
@@ -117,10 +137,20 @@ class _Walk:
         if kind is not family and family not in _WHOLE:
             self._attributes(a, b, path)
 
-    def _part(self, a: Any, b: Any, path: _Path, form: str, key: object = "") -> None:
+    def part(self, a: Any, b: Any, path: _Path | None, form: str, key: object = "") -> None:
+        if type(a) is int:
+            self._number(a, (path, form, key))
+        elif type(a) is tuple:
+            for i, item in enumerate(a):
+                if type(item) is int:
+                    self._number(item, ((path, form, key), "[{}]", i))
         # Most parts are one and the same number, string, or tuple of these.
         if a is not b or not (type(a) in ATOMS or (type(a) is tuple and ATOMS.issuperset(map(type, a)))):
             self.todo.append((a, b, (path, form, key)))
+
+    def _number(self, number: int, path: _Path) -> None:
+        if number >= _LEAST_ADDRESS:
+            self.addresses.append((number, path))
 
     def _attributes(self, a: Any, b: Any, path: _Path) -> None:
         if a is b:
@@ -132,7 +162,7 @@ class _Walk:
             names = ", ".join(map(str, sorted(mine.keys() ^ other.keys(), key=str)))
             _differ(path, f"has not the same attributes as its copy: {names}")
         for name, value in mine.items():
-            self._part(value, other[name], path, ".{}", name)
+            self.part(value, other[name], path, ".{}", name)
 
     def _instance(self, a: Any, b: Any, path: _Path) -> None:
         kind: Any = type(a)
@@ -149,7 +179,7 @@ class _Walk:
             return
         self.objects.pair(a, b, path)
         self._alive += [mine, other]
-        self._part(mine, other, path, "")
+        self.part(mine, other, path, "")
 
     def _sequence(self, a: Any, b: Any, path: _Path) -> None:
         if not isinstance(a, tuple):
@@ -157,16 +187,16 @@ class _Walk:
         if len(a) != len(b) or getattr(a, "maxlen", None) != getattr(b, "maxlen", None):
             _differ(path, f"has {len(a)} items, and its copy {len(b)}")
         for i, (x, y) in enumerate(zip(_raw(a), _raw(b), strict=True)):
-            self._part(x, y, path, "[{}]", i)
+            self.part(x, y, path, "[{}]", i)
 
     def _dict(self, a: dict[Any, Any], b: dict[Any, Any], path: _Path) -> None:
         self.objects.pair(a, b, path)
         if len(a) != len(b):
             _differ(path, f"has {len(a)} items, and its copy {len(b)}")
         for (key, x), (other, y) in zip(_raw(a), _raw(b), strict=True):
-            self._part(key, other, path, " key {!r:.40}", key)
-            self._part(x, y, path, "[{!r:.40}]", key)
-        self._part(getattr(a, "default_factory", None), getattr(b, "default_factory", None), path, ".default_factory")
+            self.part(key, other, path, " key {!r:.40}", key)
+            self.part(x, y, path, "[{!r:.40}]", key)
+        self.part(getattr(a, "default_factory", None), getattr(b, "default_factory", None), path, ".default_factory")
 
     def _set(self, a: Any, b: Any, path: _Path) -> None:
         if isinstance(a, set):
@@ -178,7 +208,7 @@ class _Walk:
         for x, y in zip(_raw(a), _raw(b), strict=True):
             if x is not y and is_constant(x) and key_of(x) != key_of(y):
                 _differ(path, "is a set that iterates in another order than its copy")
-            self._part(x, y, path, " member {!r:.40}", x)
+            self.part(x, y, path, " member {!r:.40}", x)
         if a is not b and not alike(a, b):
             _differ(path, "is a set that will iterate in another order than its copy")
 
@@ -195,19 +225,19 @@ class _Walk:
             mine, other = owner_of(a), owner_of(b)
             self._memory.pair(mine, other, path)
             if not isinstance(mine, np.ndarray):
-                self._part(mine, other, path, ".base")
+                self.part(mine, other, path, ".base")
         if a.dtype != b.dtype or a.shape != b.shape or a.flags.writeable != b.flags.writeable:
             _differ(path, f"is an array {a.dtype}{a.shape}, and its copy {b.dtype}{b.shape}")
         if a.dtype.hasobject:
             for i, (x, y) in enumerate(zip(a.flat, b.flat, strict=True)):
-                self._part(x, y, path, ".flat[{}]", i)
+                self.part(x, y, path, ".flat[{}]", i)
         elif a.tobytes() != b.tobytes():
             _differ(path, "is an array with other values than its copy")
 
     def _generator(self, a: Any, b: Any, path: _Path) -> None:
         self.objects.pair(a, b, path)
         bits = "bit_generator" if isinstance(a, np.random.Generator) else "_bit_generator"
-        self._part(getattr(a, bits), getattr(b, bits), path, ".{}", bits)
+        self.part(getattr(a, bits), getattr(b, bits), path, ".{}", bits)
         if isinstance(a, np.random.RandomState) and key_of(a.get_state(legacy=False)) != key_of(
             b.get_state(legacy=False)
         ):
@@ -233,7 +263,7 @@ class _Walk:
         if len(mine) != len(other):
             _differ(path, "is a space whose copy has not the same random generators")
         for x, y in zip(mine, other, strict=True):
-            self._part(x, y, path, "._np_random")
+            self.part(x, y, path, "._np_random")
 
     def _function(self, a: types.FunctionType, b: types.FunctionType, path: _Path) -> None:
         if a.__code__ is not b.__code__ or len(a.__closure__ or ()) != len(b.__closure__ or ()):
@@ -245,43 +275,43 @@ class _Walk:
             if len(x) != len(y):
                 _differ(path, f"has a variable {name} that is bound in one of the original and the copy")
             for content, copied in zip(x, y, strict=True):
-                self._part(content, copied, path, ".<{}>", name)
+                self.part(content, copied, path, ".<{}>", name)
 
-        self._part(a.__defaults__, b.__defaults__, path, ".__defaults__")
-        self._part(a.__kwdefaults__, b.__kwdefaults__, path, ".__kwdefaults__")
+        self.part(a.__defaults__, b.__defaults__, path, ".__defaults__")
+        self.part(a.__kwdefaults__, b.__kwdefaults__, path, ".__kwdefaults__")
         if a is not b or a.__dict__:
-            self._part(a.__dict__, b.__dict__, path, ".__dict__")
+            self.part(a.__dict__, b.__dict__, path, ".__dict__")
 
     def _method(self, a: Any, b: Any, path: _Path) -> None:
         if isinstance(a, types.MethodType):
-            self._part(a.__func__, b.__func__, path, ".__func__")
+            self.part(a.__func__, b.__func__, path, ".__func__")
         elif a.__name__ != b.__name__:
             _differ(path, "is another method than its copy")
-        self._part(a.__self__, b.__self__, path, ".__self__")
+        self.part(a.__self__, b.__self__, path, ".__self__")
 
     def _partial(self, a: functools.partial[Any], b: functools.partial[Any], path: _Path) -> None:
-        self._part(a.func, b.func, path, ".func")
-        self._part(a.args, b.args, path, ".args")
+        self.part(a.func, b.func, path, ".func")
+        self.part(a.args, b.args, path, ".args")
         if a is not b or a.keywords:
-            self._part(a.keywords, b.keywords, path, ".keywords")
+            self.part(a.keywords, b.keywords, path, ".keywords")
 
     def _ufunc(self, a: np.ufunc, b: np.ufunc, path: _Path) -> None:
         if a is not b:
             self.objects.pair(a, b, path)
-        self._part(called_by(a), called_by(b), path, ".<function>")
+        self.part(called_by(a), called_by(b), path, ".<function>")
 
     def _cache(self, a: Any, b: Any, path: _Path) -> None:
         if a is b and is_global(a, a.__qualname__):
             return
         self.objects.pair(a, b, path)
-        self._part(a.__wrapped__, b.__wrapped__, path, ".__wrapped__")
+        self.part(a.__wrapped__, b.__wrapped__, path, ".__wrapped__")
         if a.cache_info().currsize or b.cache_info().currsize:
-            self._part(content_of(a), content_of(b), path, ".cache")
+            self.part(content_of(a), content_of(b), path, ".cache")
 
     def _weak(self, a: weakref.ref[Any], b: weakref.ref[Any], path: _Path) -> None:
         mine, other = a(), b()
         self._alive += [mine, other]
-        self._part(mine, other, path, "()")
+        self.part(mine, other, path, "()")
 
     def _value(self, a: Any, b: Any, path: _Path) -> None:
         if isinstance(a, bytearray):
@@ -347,7 +377,10 @@ def _equal_atoms(a: Any, b: Any) -> bool:
 
 def _attributes_of(value: Any) -> dict[str, Any]:
     slots = {name: getattr(value, name) for name in slot_names(type(value)) if hasattr(value, name)}
-    return {**getattr(value, "__dict__", {}), **slots}
+    attributes = {**getattr(value, "__dict__", {}), **slots}
+    if isinstance(value, gym.Wrapper):
+        return {name: held for name, held in attributes.items() if name not in shared_by_wrappers(type(value))}
+    return attributes
 
 
 @functools.lru_cache(maxsize=1024)

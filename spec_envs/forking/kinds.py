@@ -28,6 +28,10 @@ _NEVER_CHANGED = frozenset(
     {"chess._BoardState", "pandas.Index", "pandas.core.indexes.base.Index"}
     | {"pandas.api.extensions.ExtensionDtype", "pandas.core.dtypes.base.ExtensionDtype"}
 )
+#: What no wrapper of Gymnasium changes in place: the arguments it was made with, and its cached spec.
+_SHARED_BY_WRAPPERS = frozenset({"_saved_kwargs", "_cached_spec", "_metadata"})
+#: Like these: what single wrappers keep only to look at.
+_SHARED_BY: dict[type, frozenset[str]] = {gym.wrappers.PassiveEnvChecker: _SHARED_BY_WRAPPERS | {"_previous_data"}}
 
 
 class Uncopyable(Exception):
@@ -57,6 +61,11 @@ class Copying(Protocol):
 
     def remember(self, value: Any, twin: Any) -> Any:
         """Return ``twin``, which is from now on the copy of ``value``."""
+
+
+def shared_by_wrappers(kind: type) -> frozenset[str]:
+    """The names of the attributes that a wrapper of class ``kind`` and its copy may share."""
+    return _SHARED_BY.get(kind, _SHARED_BY_WRAPPERS)
 
 
 def guarded(value: Any, do: Callable[[], Any]) -> Any:
@@ -167,13 +176,14 @@ def refuse_unowned(value: Any) -> None:
     if value is random._inst or value is np.random.mtrand._rand:
         raise Uncopyable("is a global random generator, which all of the program shares; use self.np_random")
     kind: Any = type(value)
-    reason = _unowned(kind)
+    reason = unowned(kind)
     if reason is not None:
         raise Uncopyable(reason)
 
 
 @functools.lru_cache(maxsize=1024)
-def _unowned(kind: Any) -> str | None:
+def unowned(kind: Any) -> str | None:
+    """Why objects of a class cannot be copied: they release something, or their state is elsewhere; else ``None``."""
     if isinstance(getattr(kind, "__del__", None), types.FunctionType) and not hasattr(kind, "__deepcopy__"):
         return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
     module = sys.modules.get(getattr(kind, "__module__", ""))

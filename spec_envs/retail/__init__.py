@@ -1,11 +1,13 @@
 """Retail customer service in the form of tau-bench's retail domain: ``SpecRetail-v0``.
 
 The parts, from the bottom up: ``store`` (the shop's data), ``tools`` (of the agent), ``tasks``, ``embedded`` (the
-generated shop and its tasks), ``loading``, ``queries`` (what the environment asks its handlers), ``customers``, and
-``env``. ``shop`` serves the same tools over HTTP.
+shop that comes with the package, and its tasks), ``generated`` (shops from other seeds), ``loading``, ``queries`` (what
+the environment asks its handlers), ``customers``, and ``env``. ``shop`` serves the same tools over HTTP.
 """
 
+from spec_envs.difficulty import Difficulty
 from spec_envs.retail.customers import scripted_customer
+from spec_envs.retail.difficulty import difficulty_of
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
@@ -15,12 +17,14 @@ from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustome
 
 __all__ = [
     "CustomerQuery",
+    "Difficulty",
     "HumanCustomer",
     "RecordedCustomer",
     "RetailEnv",
     "Task",
     "ToolQuery",
     "ToolResponse",
+    "difficulty_of",
     "instant_tools",
     "load_data",
     "load_tasks",

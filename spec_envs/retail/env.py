@@ -28,7 +28,7 @@ from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.episode import Episode
-from spec_envs.retail.loading import check_tasks, is_embedded, load_data, load_tasks
+from spec_envs.retail.loading import check_tasks, load_data, load_tasks
 from spec_envs.retail.policy_text import POLICY_TEXT
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
@@ -50,7 +50,7 @@ class RetailEnv(CallEnv[Observation, Action]):
     ## Description
     tau-bench's retail domain (arXiv 2406.12045): its 16 tools with the same names, arguments, outputs and errors, and
     its score. It plays tau-bench's data and tasks if you have them; a generated shop with 220 tasks comes with the
-    package. The customer and the tools are handlers.
+    package, and more of them are generated from seeds. The customer and the tools are handlers.
 
     ## Action Space
     Text: a message to the customer, or a tool call as JSON text,
@@ -94,10 +94,12 @@ class RetailEnv(CallEnv[Observation, Action]):
     | `outputs`  | at the end: a dict that says for each output of the task whether it was said   |
 
     ## Arguments
-    - ``data``: "embedded" (default), "embedded:SEED", or a folder with tau-bench's ``users.json``, ``orders.json`` and
+    - ``data``: "embedded" (default), "generated", or a folder with tau-bench's ``users.json``, ``orders.json`` and
       ``products.json``.
-    - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", or a sequence of ``Task``. Default: the tasks of
-      the generated shop, or ``tasks.json`` in the folder ``data``.
+    - ``data_seed``, ``size``: with "generated", the seed of the shop, at least 0 (default 0), and how many times as
+      many customers and tasks as the embedded shop it has, 1 (default) to 100.
+    - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", "generated", or a sequence of ``Task``. Default:
+      the tasks of the embedded or generated shop, or ``tasks.json`` in the folder ``data``.
     - ``split``: "train", "dev", "test" (default), or ``None`` for all; not used for a sequence of tasks.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
     - ``customer``: "scripted" (default; plays only the generated tasks), "human" (at the terminal), or a callable
@@ -133,6 +135,8 @@ class RetailEnv(CallEnv[Observation, Action]):
         self,
         *,
         data: str | os.PathLike[str] = "embedded",
+        data_seed: int | None = None,
+        size: int | None = None,
         tasks: str | os.PathLike[str] | Sequence[Task] | None = None,
         split: str | None = "test",
         task_index: int | None = None,
@@ -151,9 +155,9 @@ class RetailEnv(CallEnv[Observation, Action]):
         super().__init__({"user": customer, "tool": tools})
         self._customer_effect = declared_effect("customer", customer) or Effect.SAMPLE
         self._tools_effect = declared_effect("tools", tools)  # ``None``: each tool has its own
-        self._start = StoreSnapshot(load_data(data))
+        self._start = StoreSnapshot(load_data(data, data_seed=data_seed, size=size))
         #: The tasks to draw from.
-        self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split)
+        self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split, data_seed, size)
         check_tasks(self._start, self.tasks)
         self._task_index = None if task_index is None else index_in(self.tasks, task_index, noun="task")
         self._policy = POLICY_TEXT if policy is None else policy
@@ -263,13 +267,19 @@ class RetailEnv(CallEnv[Observation, Action]):
 
 
 def _tasks_of(
-    tasks: str | os.PathLike[str] | Sequence[Task] | None, data: str | os.PathLike[str], split: str | None
+    tasks: str | os.PathLike[str] | Sequence[Task] | None,
+    data: str | os.PathLike[str],
+    split: str | None,
+    data_seed: int | None,
+    size: int | None,
 ) -> tuple[Task, ...]:
     if tasks is None:
         name = os.fspath(data)
-        tasks = name if is_embedded(name) else Path(name) / "tasks.json"
+        tasks = name if name in ("embedded", "generated") else Path(name) / "tasks.json"
     found: tuple[Task, ...]
-    if isinstance(tasks, (str, os.PathLike)):
+    if tasks == "generated":
+        found = load_tasks(tasks, split, data_seed=data_seed, size=size)
+    elif isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)
     elif isinstance(tasks, Sequence):
         found = tuple(cast("Sequence[Task]", tasks))

@@ -1,4 +1,4 @@
-"""Loads the shop's data and tasks: from files in tau-bench's form, or from the generated shop of the package."""
+"""Loads the shop's data and tasks: from files in tau-bench's form, or from shops that are generated."""
 
 import functools
 import os
@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spec_envs.checks import seed_and_size
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.json_files import list_of, naming, read_json
 from spec_envs.retail.embedded.data import SEED, generate_tables
-from spec_envs.retail.embedded.tasks import generate_tasks
+from spec_envs.retail.embedded.tasks import SIZES, generate_tasks
+from spec_envs.retail.generated import generated_data, generated_tasks, name_of
 from spec_envs.retail.store.data import TABLES, Record, RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Action, Task
@@ -30,50 +32,70 @@ _REQUIRED: Mapping[Table, Mapping[str, type]] = {
 _NAMES: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list"}
 
 
-def load_data(data: str | os.PathLike[str] = "embedded") -> RetailData:
+def load_data(
+    data: str | os.PathLike[str] = "embedded", *, data_seed: int | None = None, size: int | None = None
+) -> RetailData:
     """Load the data that a ``StoreSnapshot`` starts from. The same data are loaded once in a process.
 
     Args:
-        data: "embedded" for the generated shop, "embedded:SEED" for a shop generated from another seed, or a folder
-            with tau-bench's ``users.json``, ``orders.json`` and ``products.json``.
+        data: "embedded" for the shop that comes with the package, "generated" for another one, which is generated from
+            ``data_seed``, or a folder with tau-bench's ``users.json``, ``orders.json`` and ``products.json``.
+        data_seed: With "generated": the seed, at least 0 (default 0).
+        size: With "generated": how many times as many customers as in the embedded shop, 1 (default) to 100.
 
     Raises:
-        InvalidConfiguration: There is no such folder, or its files do not hold retail data; the message says where.
+        InvalidConfiguration: There is no such folder, or its files do not hold retail data; the message says where. Or
+            ``data_seed`` or ``size`` is out of range, or was given for data that are not generated.
     """
+    if found := seed_and_size(data, data_seed, size, name="data_seed"):
+        return generated_data(name_of(*found))
     if not isinstance(data, str | os.PathLike):
-        raise InvalidConfiguration(f'data must be "embedded" or a folder, not {data!r}')
+        raise InvalidConfiguration(f'data must be "embedded", "generated" or a folder, not {data!r}')
     name = os.fspath(data)
-    if is_embedded(name):
+    if name == "embedded":
         return _embedded_data(name)
     folder = Path(name).expanduser().resolve()
     paths = {table: folder / f"{table}.json" for table in TABLES}
     if missing := [path.name for path in paths.values() if not path.is_file()]:
         raise InvalidConfiguration(
-            f'data must be "embedded" or a folder with tau-bench\'s users.json, orders.json and products.json; '
-            f"{folder} has no {', '.join(missing)}"
+            f'data must be "embedded", "generated" or a folder with tau-bench\'s users.json, orders.json and '
+            f"products.json; {folder} has no {', '.join(missing)}"
         )
     versions = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths.values())
     return _data_in(folder, versions)
 
 
-def load_tasks(tasks: str | os.PathLike[str] = "embedded", split: str | None = None) -> tuple[Task, ...]:
+def load_tasks(
+    tasks: str | os.PathLike[str] = "embedded",
+    split: str | None = None,
+    *,
+    data_seed: int | None = None,
+    size: int | None = None,
+) -> tuple[Task, ...]:
     """Load all tasks, or the tasks of one split.
 
     Args:
-        tasks: "embedded" for the tasks of the generated shop ("embedded:SEED" for another seed), or a JSON file with a
-            list of ``{split, index, user_id, instruction, actions: [{name, kwargs}], outputs}``.
+        tasks: "embedded" for the tasks of the embedded shop, "generated" for those of a generated one, or a JSON file
+            with a list of ``{split, index, user_id, instruction, actions: [{name, kwargs}], outputs}``.
         split: "train", "dev" or "test"; ``None`` (default) for all tasks.
+        data_seed: With "generated": as for ``load_data``.
+        size: With "generated": as for ``load_data``.
 
     Raises:
-        InvalidConfiguration: The file cannot be read, or has no task of that split.
+        InvalidConfiguration: The file cannot be read, or has no task of that split. Or ``data_seed`` or ``size`` is out
+            of range, or was given for tasks that are not generated.
     """
     name = os.fspath(tasks)
-    if is_embedded(name):
-        found = _embedded_tasks(name)
+    if generated := seed_and_size(name, data_seed, size, name="data_seed"):
+        found = _generated_tasks(name_of(*generated), split)
+    elif name == "embedded":
+        found = _embedded_tasks()
     else:
         path = Path(name).expanduser().resolve()
         if not path.is_file():
-            raise InvalidConfiguration(f'tasks must be "embedded" or a JSON file with tasks; there is no {path}')
+            raise InvalidConfiguration(
+                f'tasks must be "embedded", "generated" or a JSON file with tasks; there is no {path}'
+            )
         found = _tasks_in(path, path.stat().st_mtime_ns)
     if split is None:
         return found
@@ -98,22 +120,19 @@ def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
         )
 
 
-def is_embedded(name: str) -> bool:
-    """Return whether a name of data or tasks means the generated shop: "embedded" or "embedded:SEED"."""
-    return name == "embedded" or name.startswith("embedded:")
-
-
-@functools.lru_cache(maxsize=4)
+@functools.cache
 def _embedded_data(name: str) -> RetailData:
-    _, _, seed = name.partition(":")
-    if seed and not seed.isdecimal():
-        raise InvalidConfiguration(f'data must be "embedded" or "embedded:SEED" with a whole number, not {name!r}')
-    return RetailData(generate_tables(int(seed) if seed else SEED), source=(load_data, name))
+    return RetailData(generate_tables(SEED), source=(_embedded_data, name))
 
 
-@functools.lru_cache(maxsize=4)
-def _embedded_tasks(name: str) -> tuple[Task, ...]:
-    return generate_tasks(name, StoreSnapshot(load_data(name)))
+@functools.cache
+def _embedded_tasks() -> tuple[Task, ...]:
+    store = StoreSnapshot(load_data("embedded"))
+    return tuple(task for split in SIZES for task in generate_tasks("embedded", store, split))
+
+
+def _generated_tasks(name: str, split: str | None) -> tuple[Task, ...]:
+    return tuple(task for each in SIZES if split in (None, each) for task in generated_tasks(name, each))
 
 
 @functools.lru_cache(maxsize=4)

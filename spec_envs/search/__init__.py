@@ -1,6 +1,8 @@
 """Multi-hop web search: ``SpecSearch-v0``, its ``fetch`` calls, and the corpora and sites that answer them."""
 
+from spec_envs.difficulty import Difficulty
 from spec_envs.search.corpus import Corpus
+from spec_envs.search.difficulty import difficulty_of
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.loading import load_corpus, load_questions
 from spec_envs.search.local_wiki.server import WikiSite
@@ -12,6 +14,7 @@ from spec_envs.search.web.client import WebSettings
 __all__ = [
     "BrowserBackend",
     "Corpus",
+    "Difficulty",
     "FetchQuery",
     "Fetched",
     "HttpBackend",
@@ -20,6 +23,7 @@ __all__ = [
     "SearchEnv",
     "WebSettings",
     "WikiSite",
+    "difficulty_of",
     "load_corpus",
     "load_questions",
 ]

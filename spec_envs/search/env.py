@@ -19,6 +19,7 @@ from spec_envs.checks import (
     integer,
     read_options,
     render_mode_of,
+    seed_and_size,
 )
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.actions import SAMPLES, Act, Action, Mistake, read_action
@@ -40,8 +41,8 @@ class SearchEnv(CallEnv[Observation, Action]):
 
     ## Description
     ReAct's Wikipedia environment (arXiv 2210.03629) with HotpotQA's questions and score (arXiv 1809.09600). The pages
-    come from a handler. A wiki and questions of a generated world come with the package; any collection of pages, or a
-    MediaWiki site, can take the place of this wiki.
+    come from a handler. A wiki and questions about a made-up world come with the package, and more worlds are generated
+    from seeds; any collection of pages, or a MediaWiki site, can take the place of this wiki.
 
     ## Action Space
     Text, or the equivalent tool call as a mapping or as JSON text:
@@ -97,10 +98,13 @@ class SearchEnv(CallEnv[Observation, Action]):
       has to close a callable.
     - ``site``: the address of the site that "http" and "browser" read, such as ``"https://en.wikipedia.org"``. No other
       site is contacted. ``HttpBackend`` and ``BrowserBackend`` have more settings.
-    - ``corpus``: the pages of the backend "corpus": "embedded" (default), a folder, a ``.jsonl`` file or a HotpotQA
-      file with contexts (see ``load_corpus``), or a ``Corpus``.
-    - ``questions``: "embedded" (default), a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
-    - ``split``: which of the embedded questions: "train", "dev", "test" (default), or ``None`` for all.
+    - ``corpus``: the pages of the backend "corpus": "embedded" (default), "generated", a folder, a ``.jsonl`` file or a
+      HotpotQA file with contexts (see ``load_corpus``), or a ``Corpus``.
+    - ``world_seed``, ``size``: with "generated", the seed of the world, at least 0 (default 0), and how many times as
+      large as the embedded world it is, 1 (default) to 100.
+    - ``questions``: "embedded", "generated", a HotpotQA file (see ``load_questions``), or a sequence of ``Question``.
+      Default: "generated" if the corpus is generated, else "embedded".
+    - ``split``: which of the embedded or generated questions: "train", "dev", "test" (default), or ``None`` for all.
     - ``question_index``: index of the question for all episodes; ``None`` (default) draws a question in each ``reset``.
     - ``max_steps``: truncate after this number of actions (default 10).
     - ``render_mode``: ``None`` or "ansi" (question, actions and results, as text).
@@ -128,7 +132,9 @@ class SearchEnv(CallEnv[Observation, Action]):
         backend: str | Callable[..., Fetched] = "corpus",
         site: str | None = None,
         corpus: str | os.PathLike[str] | Corpus = "embedded",
-        questions: str | os.PathLike[str] | Sequence[Question] = "embedded",
+        world_seed: int | None = None,
+        size: int | None = None,
+        questions: str | os.PathLike[str] | Sequence[Question] | None = None,
         split: str | None = "test",
         question_index: int | None = None,
         max_steps: int = 10,
@@ -136,11 +142,20 @@ class SearchEnv(CallEnv[Observation, Action]):
     ) -> None:
         self._max_steps = integer("max_steps", max_steps, least=1)
         self.render_mode = render_mode_of(self, render_mode)
-        handler, is_new = make_backend(backend, corpus=corpus, site=site)
+        if questions is None:
+            questions = "generated" if isinstance(corpus, str) and corpus == "generated" else "embedded"
+        is_generated = [isinstance(each, str) and each == "generated" for each in (corpus, questions)]
+        if not any(is_generated):
+            seed_and_size(corpus, world_seed, size, name="world_seed")  # which says what is wrong if they were given
+        of_corpus, of_questions = (
+            {"world_seed": world_seed, "size": size} if each else {"world_seed": None, "size": None}
+            for each in is_generated
+        )
+        handler, is_new = make_backend(backend, corpus=corpus, site=site, **of_corpus)
         super().__init__({"fetch": handler}, owned=["fetch"] if is_new else [])
         self._prepare: Callable[[], None] | None = getattr(handler, "prepare", None)
         #: The questions that ``reset`` draws from.
-        self.questions: tuple[Question, ...] = _questions(questions, split)
+        self.questions: tuple[Question, ...] = _questions(questions, split, **of_questions)
         self._question_index = (
             None if question_index is None else index_in(self.questions, question_index, noun="question")
         )
@@ -236,9 +251,11 @@ class SearchEnv(CallEnv[Observation, Action]):
         }
 
 
-def _questions(source: str | os.PathLike[str] | Sequence[Question], split: str | None) -> tuple[Question, ...]:
+def _questions(
+    source: str | os.PathLike[str] | Sequence[Question], split: str | None, **world: int | None
+) -> tuple[Question, ...]:
     if isinstance(source, (str, os.PathLike)):
-        return load_questions(source, split)
+        return load_questions(source, split, **world)
     questions = tuple(source) if hasattr(source, "__iter__") else ()
     if not questions or not all(isinstance(each, Question) for each in questions):
         raise InvalidConfiguration(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from spec_envs.checks import seed_and_size
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.files import (
@@ -20,6 +21,7 @@ from spec_envs.search.pages import Page
 from spec_envs.search.questions import Question
 from spec_envs.search.web.backends import BrowserBackend, HttpBackend
 from spec_envs.search.world.entities import World
+from spec_envs.search.world.generated import generated_world
 from spec_envs.search.world.questions import make_questions
 from spec_envs.search.world.wiki import make_wiki
 from spec_envs.search.world.world import make_world
@@ -42,19 +44,20 @@ def embedded_corpus() -> Corpus:
 @functools.cache
 def embedded_questions() -> tuple[Question, ...]:
     """The questions about the embedded world, in the order train, dev, test."""
-    return make_questions(_world(), SEED)
+    return make_questions(_world(), SEED, embedded_corpus())
 
 
 _SPLITS = ("train", "dev", "test")
 
 
-def load_corpus(source: str | os.PathLike[str]) -> Corpus:
+def load_corpus(source: str | os.PathLike[str], *, world_seed: int | None = None, size: int | None = None) -> Corpus:
     """Load a corpus.
 
     Args:
         source: One of
 
-            - "embedded": the generated wiki of this package; generated once in a process.
+            - "embedded": the wiki that comes with the package; made once in a process.
+            - "generated": the wiki about another world, which is generated from ``world_seed``.
             - A folder of ``.txt`` files in UTF-8, one for each page. The file's name, percent-decoded, is the title;
               blank lines separate paragraphs; ``[[Title]]`` and ``[[Title|shown]]`` are links; a file with nothing but
               ``#REDIRECT [[Title]]`` is a redirect.
@@ -63,10 +66,15 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
               ``redirect``.
             - A HotpotQA file: ``.json`` of the official release, or ``.json`` or ``.jsonl`` as Hugging Face ships it.
               The contexts of its questions are the pages.
+        world_seed: With "generated": the seed, at least 0 (default 0).
+        size: With "generated": how many times as large as the embedded world, 1 (default) to 100.
 
     Raises:
         InvalidConfiguration: There is no such file or folder, or the content has another form; the message says where.
+            Or ``world_seed`` or ``size`` is out of range, or was given for a corpus that is not generated.
     """
+    if generated := seed_and_size(source, world_seed, size, name="world_seed"):
+        return generated_world(*generated).corpus
     if source == "embedded":
         return embedded_corpus()
     if isinstance(source, str | os.PathLike):
@@ -76,31 +84,44 @@ def load_corpus(source: str | os.PathLike[str]) -> Corpus:
         if path.suffix in (".json", ".jsonl") and path.is_file():
             has_questions = path.suffix == ".json" or holds_questions(path)
             return _corpus(path, read_context_pages(path) if has_questions else read_lines(path))
-    raise InvalidConfiguration(f'a corpus is "embedded", a folder, a .jsonl or a .json file, and {source!r} is none')
+    raise InvalidConfiguration(
+        f'a corpus is "embedded", "generated", a folder, a .jsonl or a .json file, and {source!r} is none'
+    )
 
 
-def load_questions(source: str | os.PathLike[str], split: str | None = None) -> tuple[Question, ...]:
+def load_questions(
+    source: str | os.PathLike[str],
+    split: str | None = None,
+    *,
+    world_seed: int | None = None,
+    size: int | None = None,
+) -> tuple[Question, ...]:
     """Load questions.
 
     Args:
-        source: "embedded" for the questions about the generated wiki, or a HotpotQA file: a list of objects with
-            ``question``, ``answer`` and ``type``. ``_id`` (or ``id``) and ``supporting_facts`` are read as well. The
-            objects may also stand on a line each, and have the form that Hugging Face gives them.
-        split: Which of the embedded questions: "train", "dev", "test", or ``None`` for all. A file is a split of its
-            own, so ``split`` changes nothing there.
+        source: "embedded" for the questions about the embedded world, "generated" for those about a generated one, or a
+            HotpotQA file: a list of objects with ``question``, ``answer`` and ``type``. ``_id`` (or ``id``) and
+            ``supporting_facts`` are read as well. The objects may also stand on a line each, and have the form that
+            Hugging Face gives them.
+        split: Which of the embedded or generated questions: "train", "dev", "test", or ``None`` for all. A file is a
+            split of its own, so ``split`` changes nothing there.
+        world_seed: With "generated": as for ``load_corpus``.
+        size: With "generated": as for ``load_corpus``.
 
     Raises:
-        InvalidConfiguration: There is no such split, or the file cannot be read; the message says where.
+        InvalidConfiguration: There is no such split, or the file cannot be read; the message says where. Or
+            ``world_seed`` or ``size`` is out of range, or was given for questions that are not generated.
     """
     if split is not None and split not in _SPLITS:
         raise InvalidConfiguration(f"split must be one of {', '.join(_SPLITS)}, or None, not {split!r}")
-    if source == "embedded":
-        questions = embedded_questions()
+    generated = seed_and_size(source, world_seed, size, name="world_seed")
+    if generated or source == "embedded":
+        questions = generated_world(*generated).questions if generated else embedded_questions()
         return questions if split is None else tuple(each for each in questions if each.id.startswith(f"{split}-"))
     path = Path(source)
     if path.suffix not in (".json", ".jsonl") or not path.is_file():
         raise InvalidConfiguration(
-            f'questions are "embedded" or a HotpotQA file (.json or .jsonl), and {str(path)!r} is neither'
+            f'questions are "embedded", "generated" or a HotpotQA file (.json or .jsonl), and {str(path)!r} is none'
         )
     return read_questions(path)
 
@@ -120,7 +141,12 @@ def _corpus(path: Path, entries: Iterable[PageOrRedirect]) -> Corpus:
 
 
 def make_backend(
-    backend: str | Callable[..., Any], *, corpus: str | os.PathLike[str] | Corpus, site: str | None
+    backend: str | Callable[..., Any],
+    *,
+    corpus: str | os.PathLike[str] | Corpus,
+    site: str | None,
+    world_seed: int | None,
+    size: int | None,
 ) -> tuple[Callable[..., Any], bool]:
     """The handler that ``backend`` names or is, and whether the caller has to close it because it was made here.
 
@@ -133,7 +159,9 @@ def make_backend(
         wanted = "needs the address of a site: site='https://…'" if site is None else f"does not take site={site!r}"
         raise InvalidConfiguration(f"backend={backend!r} {wanted}")
     if backend == "corpus":
-        return (corpus if isinstance(corpus, Corpus) else load_corpus(corpus)), False
+        if isinstance(corpus, Corpus):
+            return corpus, False
+        return load_corpus(corpus, world_seed=world_seed, size=size), False
     if backend == "http" and site is not None:
         return HttpBackend(site), True
     if backend == "browser" and site is not None:

@@ -39,7 +39,8 @@ def test_solves_every_question():
 @pytest.mark.parametrize("seed", [1, 2])
 def test_solves_those_of_another_world(seed):
     world = make_world(seed)
-    env = SearchEnv(corpus=make_wiki(world, seed), questions=make_questions(world, seed)[::4])
+    wiki = make_wiki(world, seed)
+    env = SearchEnv(corpus=wiki, questions=make_questions(world, seed, wiki)[::4])
     policy = ScriptedSearchPolicy()
     lost = [question.text for index, question in enumerate(env.questions) if play(env, policy, index)[0] != 1.0]
     assert lost == []

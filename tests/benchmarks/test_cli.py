@@ -18,6 +18,7 @@ from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
 from spec_envs.benchmarks.overhead import Measured
+from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
@@ -165,6 +166,8 @@ class TestOverhead:
         monkeypatch.setattr(overhead, "_EPISODES", 1)
         monkeypatch.setattr(overhead_copies, "COPIES", 3)
         monkeypatch.setattr(overhead_copies, "EPISODES", 1)
+        monkeypatch.setattr(chess_overhead, "GAMES", 1)
+        monkeypatch.setattr(chess_overhead, "pettingzoo_is_installed", lambda: False)
         self._fix_times(monkeypatch)
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
@@ -179,7 +182,7 @@ class TestOverhead:
         assert len(times_without_spread) == 20 and {figure["measured"] for figure in times_without_spread} == {2.0}
         # A process may give memory back while it is measured.
         assert all(figure["measured"] >= (-1 if figure["unit"] == "MB" else 0) for figure in figures)
-        assert {"name", "unit", "measured", "target", "met"} == set(figures[0])
+        assert {"name", "unit", "measured", "target", "at_least", "met"} == set(figures[0])
 
     def _fix_times(self, monkeypatch):
         """Have every step really made, and take 1 ms without a wrapper and 3 ms with one: real times vary too much."""
@@ -201,8 +204,11 @@ class TestOverhead:
         for name in ("_forks", "_search_forks", "_windows", "_copies", "_cancels", "_tool_calls", "_replay", "crowd"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
+        monkeypatch.setattr(chess_overhead, "figures", lambda: iter([]))
+        monkeypatch.setattr(chess_overhead, "pettingzoo_is_installed", lambda: False)
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout
+        assert "pip install pettingzoo pygame-ce" in result.stdout
 
 
 class TestCrowd:

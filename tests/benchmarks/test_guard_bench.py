@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
+from click.testing import CliRunner
 
+from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.guard import GuardSettings
 from spec_envs.benchmarks.guard.run import run
 
 
 @pytest.mark.parametrize("environment", ["cartpole", "chess"])
-def test_it_reports_each_policy(environment: str, tmp_path: Path) -> None:
+def test_it_reports_each_policy(environment: str) -> None:
     settings = GuardSettings(environment=environment, work="sleep", steps=12, longest_ms=1.0)  # type: ignore[arg-type]
-    run(settings, tmp_path / "guard.json")
-    report = json.loads((tmp_path / "guard.json").read_text())
+    report = run(settings)
     assert [row["milliseconds"] for row in report["runs"]] == [0.0, 0.1, 0.3, 1.0]
     assert {row["setup"] for row in report["runs"]} == {f"{environment} sleep"}
     assert report["held"] == all(row["held"] for row in report["runs"])
@@ -26,6 +24,6 @@ def test_it_reports_each_policy(environment: str, tmp_path: Path) -> None:
         assert row["held"] == (lost <= max(0.05 * row["plain_seconds"], 1e-4 * 12))
 
 
-def test_it_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    run(GuardSettings(environment="cartpole", work="cpu", steps=10, longest_ms=0.1), None)
-    assert "cartpole cpu" in capsys.readouterr().out
+def test_it_prints_a_table() -> None:
+    args = ["--environment", "cartpole", "--work", "cpu", "--steps", "10", "--longest-ms", "0.1"]
+    assert "cartpole cpu" in CliRunner().invoke(main, ["bench", "guard", *args]).output

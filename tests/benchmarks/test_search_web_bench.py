@@ -23,7 +23,7 @@ def test_episodes_are_compared_and_certified():
     for each in (*report["episodes"], report["mean"]):
         assert each["lossless"] == 1
         assert each["saved"] == 1 - each["seconds"] / each["plain_seconds"] or each is report["mean"]
-    assert report["certify"] == {"verdict": "lossless", "seeds": 1}
+    assert report["certify"] == {"verdict": "lossless", "seeds": 1, "text": "lossless on 1 seed(s)"}
 
 
 def test_a_person_gets_a_table_or_the_certificate_alone():

@@ -1,5 +1,7 @@
 """A game as a value: what it knows without a move stack is what python-chess finds out on the whole one."""
 
+import pickle
+
 import chess
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from spec_envs.chess.game import Game
 from spec_envs.chess.position import Position
 from spec_envs.chess.start import OPENINGS, Start
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.values import key_of, own_copy
 
 STARTS = [
     chess.STARTING_FEN,
@@ -46,7 +49,7 @@ def test_a_game_knows_what_the_whole_move_stack_knows(fen, claim_draw, choices):
         uci = next_move(board, choice)
         game = game.after(uci)
         board.push_uci(uci)
-        assert game.frames[0][1] == board.is_repetition(2)
+        assert game.frames[0].repeated == board.is_repetition(2)
     assert game.moves == tuple(move.uci() for move in board.move_stack)
     assert Position(game.start_fen, game.moves).board().fen() == board.fen()
 
@@ -131,3 +134,48 @@ def test_positions_of_long_games_are_replayed_from_a_cold_cache():
     assert board.fen() == "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 2000 1001"
     board.push_san("e4")
     assert Position(moves=shuffle).board().turn == chess.WHITE
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.sampled_from(STARTS), st.lists(st.integers(0, 2**16), max_size=60))
+def test_a_position_has_the_board_that_python_chess_would_have(fen, choices):
+    board, game = chess.Board(fen), Game.at(chess.Board(fen), claim_draw=False)
+    for choice in choices:
+        if game.outcome:
+            break
+        uci = next_move(board, choice)
+        game = game.after(uci)
+        board.push_uci(uci)
+    ours, bare = Position.in_game(game).board(), Position.in_game(game).board(stack=False)
+    assert bare == ours == board and not bare.move_stack
+    assert ours.move_stack == board.move_stack
+    assert ours.can_claim_draw() == board.can_claim_draw() and ours.is_repetition(2) == board.is_repetition(2)
+    while ours.move_stack:
+        assert ours.pop() == board.pop()
+        assert ours == board and ours.promoted == board.promoted
+
+
+def test_a_position_of_a_game_is_the_value_that_it_would_be_without_the_game():
+    game = Game.at(chess.Board()).after("e2e4")
+    position, alone = Position.in_game(game, seed=3), Position(moves=("e2e4",), seed=3)
+    assert position == alone and hash(position) == hash(alone) and key_of(position) == key_of(alone)
+    assert repr(position) == repr(alone) and pickle.dumps(position) == pickle.dumps(alone)
+    assert position.legal_moves == alone.legal_moves == game.legal_moves
+    assert own_copy(position) is position
+
+
+def test_who_plays_on_a_board_of_a_position_changes_nothing_else():
+    game = Game.at(chess.Board()).after("e2e4")
+    for stack in (True, False):
+        board = Position.in_game(game).board(stack=stack)
+        board.push_uci("e7e5")
+        assert Position.in_game(game).board(stack=stack).turn == chess.BLACK
+    assert game.board.turn == chess.BLACK
+
+
+def test_a_draw_that_could_be_claimed_leaves_the_position_its_moves():
+    game = Game.at(chess.Board())
+    for uci in ("g1f3", "g8f6", "f3g1", "f6g8") * 2:
+        game = game.after(uci)
+    assert game.outcome is not None and not game.legal_moves
+    assert len(Position.in_game(game).legal_moves) == 20

@@ -97,7 +97,7 @@ class TestDatabase:
         path = tmp_path / "shop.sqlite"
         ShopDatabase(load_data("embedded"), path).close()
         with pytest.raises(InvalidConfiguration, match="belongs to a shop whose data"):
-            ShopDatabase(load_data("embedded:1"), path)
+            ShopDatabase(load_data("generated", data_seed=1), path)
         path.write_text("Dear diary, this is no database, and long enough to be looked at.\n" * 20)
         with pytest.raises(InvalidConfiguration, match="cannot be used as a database"):
             ShopDatabase(load_data("embedded"), path)

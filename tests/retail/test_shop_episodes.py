@@ -163,7 +163,7 @@ class TestOneWriteOnce:
 
     def test_the_other_shop_has_other_data(self):
         with (
-            ShopDatabase(load_data("embedded:1")) as other,
+            ShopDatabase(load_data("generated", data_seed=1)) as other,
             serving(other) as served,
             HttpTools(served.address) as tools,
         ):

@@ -82,11 +82,6 @@ class TestSplits:
         told = json.dumps([as_json(task) for task in TASKS])
         assert hashlib.sha256(told.encode()).hexdigest()[:16] == DIGEST
 
-    def test_of_another_shop(self):
-        tasks = load_tasks("embedded:3", "dev")
-        store = StoreSnapshot(load_data("embedded:3"))
-        assert not [o for task in tasks for o in replay(store, task.actions)[0] if o.startswith("Error")]
-
 
 class TestLoading:
     def test_reads_what_it_writes(self, tmp_path):

@@ -33,7 +33,8 @@ def text_of(corpus: Corpus, title: str) -> str:
 def other(request) -> tuple[Corpus, tuple[Question, ...]]:
     """Another world."""
     world = make_world(request.param)
-    return make_wiki(world, request.param), make_questions(world, request.param)
+    wiki = make_wiki(world, request.param)
+    return wiki, make_questions(world, request.param, wiki)
 
 
 class TestWiki:
@@ -46,7 +47,7 @@ class TestWiki:
         world = make_world(20240)
         again = make_wiki(world, 20240)
         assert list(again) == list(WIKI) and again.redirects == WIKI.redirects
-        assert make_questions(world, 20240) == QUESTIONS
+        assert make_questions(world, 20240, again) == QUESTIONS
 
     def test_links_lead_to_pages(self, other):
         for corpus in (WIKI, other[0]):

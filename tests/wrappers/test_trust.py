@@ -201,6 +201,33 @@ class UsesUpMidway(Walk):
         return 1.0
 
 
+class Numbered(Walk):
+    """Finds its parts by ``id()``, as a cache does: copies of the parts have others."""
+
+    def reset(self, *, seed=None, options=None):
+        self.parts = [[1.0], [2.0]]
+        self.numbers = self.numbered()
+        return super().reset(seed=seed)
+
+    def numbered(self) -> Any:
+        return {id(part): part for part in self.parts}
+
+
+class NumberedList(Numbered):
+    def numbered(self):
+        return [("first", id(self.parts[0]))]
+
+
+class NumberedSet(Numbered):
+    def numbered(self):
+        return {id(part) for part in self.parts}
+
+
+class NumberedAttribute(Numbered):
+    def numbered(self):
+        return id(self.parts)
+
+
 NOT_INDEPENDENT: dict[type[Walk], str] = {
     GlobalRandom: "its steps draw from the global generator `random`; use self.np_random",
     GlobalNumpy: "its steps draw from the global generator of `np.random`; use self.np_random",
@@ -217,6 +244,10 @@ NOT_INDEPENDENT: dict[type[Walk], str] = {
     ModuleGenerator: r"its steps change tests\.wrappers\.test_trust\.SHARED_DRAWS",
     ModuleArray: r"its steps change tests\.wrappers\.test_trust\.BUFFER",
     Handle: r"its steps change tests\.wrappers\.test_trust\.WORLD",
+    Numbered: r"Numbered\.numbers key \d+ is the id\(\) of another part",
+    NumberedList: r"NumberedList\.numbers\[0\]\[1\] is the id\(\) of another part",
+    NumberedSet: r"NumberedSet\.numbers member \d+ is the id\(\) of another part",
+    NumberedAttribute: r"NumberedAttribute\.numbers is the id\(\) of another part",
     UsesUpMidway: r"env\.ids is a builtins.generator, which cannot be copied",
 }
 
@@ -272,7 +303,30 @@ class Caches(Walk):
         return self.cache.setdefault(self.t, 1.5)
 
 
-@pytest.mark.parametrize("kind", [Walk, Caches], ids=lambda kind: kind.__name__)
+class HoldsAnEnvironment(Walk):
+    """Plays a game of its own, with all the wrappers that Gymnasium puts around it."""
+
+    def reset(self, *, seed=None, options=None):
+        self.inner = gym.make("CartPole-v1")
+        self.inner.reset(seed=seed)
+        return super().reset(seed=seed)
+
+    def draw(self):
+        observation, _, terminated, _, _ = self.inner.step(self.t % 2)
+        if terminated:
+            self.inner.reset()
+        return float(observation[2])
+
+
+class HoldsLargeNumbers(Walk):
+    """Holds numbers that are as large as an address, and are none."""
+
+    def draw(self):
+        self.numbers = {2**47 + self.t: id(int)}  # a class is no part of the environment: the copy has the same
+        return 1.0
+
+
+@pytest.mark.parametrize("kind", [Walk, Caches, HoldsAnEnvironment, HoldsLargeNumbers], ids=lambda kind: kind.__name__)
 def test_independent_environments_pass(kind):
     with wrapped(kind()) as env:
         assert env.statistics.rehearsal == "due"

@@ -38,20 +38,22 @@ STEP = "step"
 PREFETCH = "prefetch"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)  # never changed, but to make a frozen one takes thrice as long
 class Deciding:
     """Between two steps: waits for the policy."""
 
     env: AnyEnv
     agent: Agent
     transition: Transition
-    #: The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known.
-    call: Call | None = dataclasses.field(init=False)
+    _made: Call | None = dataclasses.field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        waits = self.agent.is_known and not self.transition.done
-        call = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY) if waits else None
-        object.__setattr__(self, "call", call)
+    @property
+    def call(self) -> Call | None:
+        """The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known."""
+        if self._made is None and self.agent.is_known and not self.transition.done:
+            # Made here, because nobody asks for it where the tree is not used.
+            self._made = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY)
+        return self._made
 
     @property
     def handler(self) -> Handler | None:

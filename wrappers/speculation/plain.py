@@ -12,12 +12,13 @@ from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed
-from spec_envs.handling import CancelToken, Handler, Usage, answered
+from spec_envs.handling import NOTHING, CancelToken, Handler, Usage
+from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.speculation.episode import STEP, Deciding
+from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
 #: So many calls are remembered, for the tree to know what calls take that are alone.
 _MADE = 32
@@ -30,7 +31,7 @@ class PlainLoop:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        keep: Told of each call and its response.
+        keep: Told of each call and its response: the name of the handler, how to get the call, and the response.
         is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
@@ -44,7 +45,7 @@ class PlainLoop:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
-        keep: Callable[[Call, Any], None],
+        keep: Callable[[str, Callable[[], Call | None], Any], None],
         is_settled: Callable[[], bool],
         quotas: Mapping[str, Quota],
     ) -> None:
@@ -60,32 +61,49 @@ class PlainLoop:
         self._token: CancelToken | None = None
         self._closed = False
 
-    def decide(self, place: Deciding) -> Any:
-        """The policy's response at ``place``; asked again there, the policy has decided already."""
-        call = place.call
-        assert call is not None
+    def decide(self, place: Deciding, observation: Any) -> Any:
+        """The policy's response at ``place``; asked again there, the policy has decided already.
+
+        The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
+        """
         if self._decided is None or self._decided[0] is not place:
-            self._decided = place, self._answered(place.handler or self._handler(call.handler), call)
+            handler = place.handler or self._handler(POLICY)
+            response = self._run(POLICY, lambda cancel: handler(observation, cancel), place.transition.observation)
+            self._decided = place, response
         return self._decided[1]
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
-        if place.call is not None:
-            self._keep(place.call, action_of(response))
+        if place.agent.is_known:
+            self._keep(POLICY, lambda: place.call, action_of(response))
         self._ledger.moved_on(self._runtime.now(), POLICY)
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
-        response = self._answered(self._handler(call.handler), call)
-        self._keep(call, response)
-        self._ledger.moved_on(self._runtime.now(), call.handler)
-        return response
+        handler = self._handler(call.handler)
+        response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
+        self._keep(call.handler, lambda: call, response)
+        return own_copy(response)
 
-    def step(self, env: AnyEnv, method: Method) -> Transition:
-        """Make the step of an environment that does not ask for calls: the step itself is the call."""
-        transition: Transition = self._run(STEP, lambda cancel: method(env), None)
-        self._ledger.moved_on(self._runtime.now(), STEP)
-        return transition
+    def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
+        """Make the step of an environment that does not ask for calls: the step itself is the call.
+
+        Returns:
+            What the step has returned, and a private copy of it.
+        """
+        if STEP in self._quotas:
+            stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
+            return stepped, private_copy(stepped)
+        now = self._runtime.now
+        started_at = now()
+        try:
+            transition = method(env)
+        except BaseException as error:
+            self._failed(STEP, started_at, NOTHING, None, error)
+            raise
+        ended_at, own = now(), private_copy(transition)
+        self._enter(STEP, started_at, ended_at, NOTHING, None, own)
+        return transition, own
 
     def close(self) -> None:
         """Tell the call under way, if any, to stop; whoever waits for it gets ``EnvClosed``."""
@@ -93,31 +111,35 @@ class PlainLoop:
         if (token := self._token) is not None:
             token.cancel()
 
-    def _answered(self, handler: Handler, call: Call) -> Any:
-        return self._run(call.handler, lambda cancel: answered(handler, call.query, cancel), call.query)
-
     def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
-        token = self._token = self._runtime.token()
-        quota = self._quotas.get(name)
+        runtime, quota = self._runtime, self._quotas.get(name)
+        now, token = runtime.now, runtime.token()
+        self._token = token
         if quota is not None:
             self._take_turn(quota, token)
-        started_at = self._runtime.now()
+        started_at = now()
         try:
-            response = self._runtime.run_here(function, token)
+            response = own_copy(runtime.run_here(function, token))
         except BaseException as error:
-            self._ledger.played(name, started_at, self._runtime.now(), token.usage()[1], error, query)
-            if self._closed:
-                raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
+            self._failed(name, started_at, token.usage()[1], query, error)
             raise
         finally:
             if quota is not None:
-                with self._runtime.lock:
+                with runtime.lock:
                     quota.end(token)
-        ended_at, usage = self._runtime.now(), token.usage()[1]
-        self._ledger.played(name, started_at, ended_at, usage, None, query, action_of(response))
+        self._enter(name, started_at, now(), token.usage()[1], query, action_of(response))
+        return response
+
+    def _enter(self, name: str, started_at: float, ended_at: float, usage: Usage, query: Any, response: Any) -> None:
+        # The policy's decision is final when the user has made a step with it.
+        self._ledger.played(name, started_at, ended_at, usage, query, response, name != POLICY)
         if self._is_settled():
             self.made.append((name, ended_at - started_at, usage))
-        return response
+
+    def _failed(self, name: str, started_at: float, usage: Usage, query: Any, error: BaseException) -> None:
+        self._ledger.played_in_vain(name, started_at, self._runtime.now(), usage, query, error)
+        if self._closed:
+            raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
 
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
         """Wait until the limit of the handler lets ``call`` begin, and count it."""

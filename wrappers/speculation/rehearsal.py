@@ -67,11 +67,12 @@ def _tried(env: AnyEnv, begun: Transition, until: float) -> tuple[str | None, bo
     space = sampling_copy(env.action_space)
     played: list[tuple[Any, _Outcome]] = []
     observation, info = begun.observation, begun.info
+    half = (time.perf_counter() + until) / 2  # the other half is for making the same steps again
     for _ in range(NUM_STEPS):
         action = allowed_action(space, observation, info)
         outcome, transition = _stepped(second, action)
         played.append((action, outcome))
-        if transition is None or transition.done or time.perf_counter() > until:
+        if transition is None or transition.done or time.perf_counter() > half:
             break
         observation, info = transition.observation, transition.info
         second = fork(second)  # it can still be forked after the step, and its fork goes on as it would have

@@ -30,7 +30,6 @@ from spec_envs.wrappers.speculation.transitions import (
     AnyEnv,
     Decision,
     Method,
-    TimedCount,
     Transition,
     action_of,
     private_copy,
@@ -56,6 +55,7 @@ class Session:
         trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         plain: Plays where there is no tree.
+        is_plain: Whether the episode is played without forks and without the tree now; never where calls are awaited.
         base: The snapshot in which the step or reset under way began.
 
     Raises:
@@ -104,11 +104,10 @@ class Session:
         self.plain = PlainLoop(
             runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
         )
-        if guard is not None:
-            self._ahead = guard.mode is Mode.AHEAD
+        self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None
         self._acted: Any = None
-        self._counted = (0, 0, 0)
+        self._given: Any = None  # the observation that the user has, where it was made by a plain step
 
     @property
     def trace(self) -> Trace:
@@ -136,10 +135,9 @@ class Session:
             raise UnknownHandler(f"{unwrapped} has no handlers; it was asked for {name!r}")
         return unwrapped.handler(name)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the episode is played without forks and without the tree now; never where calls are awaited."""
-        return not self._awaited and (self.trust.is_plain or not self._ahead)
+    def _turn(self, ahead: bool) -> None:
+        self._ahead = ahead
+        self.is_plain = not self._awaited and (self.trust.is_plain or not ahead)
 
     def _greatest_usage(self, call: Call) -> Usage | None:
         try:
@@ -175,7 +173,8 @@ class Session:
         Raises:
             ResetNeeded: The episode was interrupted.
         """
-        self.check_open()
+        if self.closed or self._ledger.has_news or os.getpid() != self._process:
+            self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
 
@@ -260,16 +259,18 @@ class Session:
         if root is None:
             state = "there is no episode" if self._place is None else "the episode has ended"
             raise ResetNeeded(f"act(): {state}; call reset() first")
+        if observation is self._given and self.is_plain:
+            return  # the policy sees it as it is now, whatever the user has done to it
         if not same_action(observation, root.transition.observation):
             # A wrapper outside has changed the observation: the policy must see the changed one.
             transition = root.transition._replace(observation=own_copy(observation))
             self._go_on_from(dataclasses.replace(root, transition=transition))
 
-    def decide(self) -> Any:
-        """The policy's response where the episode stands."""
+    def decide(self, observation: Any) -> Any:
+        """The policy's response where the episode stands, to an ``observation`` that was observed."""
         if self.is_plain:
             assert self.plain.place is not None
-            return self.plain.decide(self.plain.place)
+            return self.plain.decide(self.plain.place, observation)
         return self.driver.obtain()
 
     def take_decision(self, decision: Any) -> Any:
@@ -334,9 +335,9 @@ class Session:
         self._last = stepped.transition
         return private_copy(stepped.transition)
 
-    def restart(self, transition: Transition, *, may_refuse: bool = False) -> Transition:
-        """Go on from a fork of the real environment, which has returned ``transition``, with an empty tree."""
-        self._last = private_copy(transition)
+    def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
+        """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
+        self._last, self._given = own or private_copy(transition), transition.observation
         env = self.env
         if not self.is_plain and not self.trust.is_plain:
             try:
@@ -351,7 +352,7 @@ class Session:
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
         place = self._place
-        self._ahead = ahead
+        self._turn(ahead)
         self.driver.pause(not ahead)
         while self.plain.made:
             self.driver.made(*self.plain.made.popleft())
@@ -366,7 +367,8 @@ class Session:
             # Calls that were given up may still look at a snapshot, so no snapshot is ever stepped.
             env = fork(self.env) if ahead or not self.asks else self.env
         except NotForkable as error:
-            self._ahead, self.plain.place = False, dataclasses.replace(place, env=self.env)
+            self.plain.place = dataclasses.replace(place, env=self.env)
+            self._turn(False)
             self.stop_speculating(str(error), failed=True)
             return
         if ahead:
@@ -377,7 +379,7 @@ class Session:
         self.plain.place = dataclasses.replace(place, env=env)
 
     def _end_cycle(self, guard: Guard) -> None:
-        """A step has ended: have the guard look at it, and do what the guard wants of the next one."""
+        """A cycle has ended: have the guard look at it, and do what the guard wants of the next one."""
         before, pacing, guessing = guard.mode, self.pacing, self.driver.guessing
         pacing.end_cycle(is_warm=guessing.is_warm)
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
@@ -392,6 +394,7 @@ class Session:
         place = self._place
         self.driver.pause(True)
         self.trust.withdraw(reason, failed=failed)
+        self._turn(self._ahead)
         if self.is_plain:
             self.driver.rebase(None)
             self.plain.place = None if place is None else dataclasses.replace(place, env=self.env)
@@ -428,7 +431,7 @@ class Session:
         if transition.done:
             self.trace.tell_end(self.driver.now())
         guard = self.pacing.guard
-        if guard is not None and not self.trust.is_plain:
+        if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=transition.done):
             self._end_cycle(guard)
         return result
 
@@ -440,11 +443,4 @@ class Session:
 
     def info_of(self, transition: Transition) -> dict[str, Any]:
         """Return the environment's info, and beside it what speculation did since the last step."""
-        before, self._counted = self._counted, self._ledger.counts
-        commits, windows, hits = self._counted
-        figures = {
-            "commits": commits - before[0],
-            "windows": TimedCount(windows - before[1]),
-            "hits": TimedCount(hits - before[2]),
-        }
-        return {**(transition.info or {}), "speculation": figures}
+        return {**(transition.info or {}), "speculation": self._ledger.counts_since()}

@@ -26,7 +26,7 @@ _WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.patt
 def _situation(query: Any) -> str:
     """Return the position in words. ``serve-model`` reads these words back."""
     position = Position.of(query)
-    board = position.board()
+    board = position.board(stack=False)
     return "\n".join(
         [
             f"{'White' if board.turn else 'Black'} is to move.",
@@ -40,7 +40,7 @@ def _situation(query: Any) -> str:
 
 def _request(observation: Any) -> ChatRequest:
     text = f'{_situation(observation)}\n\nChoose a move. End your answer with a line such as "Move: e2e4".'
-    until = _settled(Position.of(observation).board())
+    until = _settled(Position.of(observation).board(stack=False))
     return ChatRequest(messages=({"role": "system", "content": _SYSTEM}, user_message(text)), until=until)
 
 

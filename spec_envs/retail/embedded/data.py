@@ -1,4 +1,4 @@
-"""The data of the generated shop: users, orders and products in tau-bench's form, made from one seed."""
+"""The data of generated shops: users, orders and products in tau-bench's form, made from one seed."""
 
 import itertools
 from collections.abc import Mapping
@@ -11,23 +11,33 @@ from spec_envs.retail.store.data import Table
 #: The seed of the data called "embedded".
 SEED = 20240
 
-_USERS = 240
+#: The number of users of the embedded shop, and the most orders that a user of it has beyond two.
+USERS, MORE_ORDERS = 240, 2
+
 _STATUSES = ("pending",) * 9 + ("delivered",) * 8 + ("processed",) * 2 + ("cancelled",)
 _BRANDS = ("visa", "mastercard", "amex")
 _Json = dict[str, Any]
 
 
-def generate_tables(seed: int) -> dict[Table, Mapping[str, Any]]:
-    """Return the three tables of the shop that is generated from ``seed``."""
+def generate_tables(
+    seed: int | str, *, num_users: int = USERS, more_orders: int = MORE_ORDERS
+) -> dict[Table, Mapping[str, Any]]:
+    """Return the three tables of the shop that is generated from ``seed``.
+
+    Args:
+        seed: Seeds everything that is drawn.
+        num_users: The number of users.
+        more_orders: The most orders of a user beyond the two that every user has.
+    """
     ids = _Ids()
     products = _products(Draws("products", seed), ids)
     draws = Draws("users", seed)
     users, orders = {}, {}
-    for number in range(_USERS):
+    for number in range(num_users):
         user_id, user = _user(draws, ids)
         # Every user has at least one order that can be changed and one that can be returned.
         first = ["pending", "delivered"] if number % 2 else ["delivered", "pending"]
-        for status in (*first, *(draws.pick(_STATUSES) for _ in range(draws.between(0, 2)))):
+        for status in (*first, *(draws.pick(_STATUSES) for _ in range(draws.between(0, more_orders)))):
             order_id = ids.new(draws, 7, "#W")
             orders[order_id] = _order(draws, ids, order_id, user_id, user, status, products)
             user["orders"].append(order_id)
@@ -86,7 +96,7 @@ def _user(draws: Draws, ids: _Ids) -> tuple[str, _Json]:
     user = {
         "name": {"first_name": first, "last_name": last},
         "address": address(draws),
-        "email": f"{first}.{last}{draws.digits(4)}@example.com".lower(),
+        "email": f"{ids.new(draws, 4, f'{first}.{last}'.lower())}@example.com",
         "payment_methods": {method["id"]: method for method in _methods(draws, ids)},
         "orders": [],
     }

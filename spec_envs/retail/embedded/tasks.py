@@ -1,4 +1,4 @@
-"""The tasks of the generated shop: which customer wants what, in three splits that share no customers.
+"""The tasks of generated shops: which customer wants what, in three splits that share no customers.
 
 A task depends on the name of the data, its split and its index alone, so adding tasks does not change the others.
 """
@@ -9,19 +9,23 @@ from typing import Any
 
 from spec_envs.draws import Draws
 from spec_envs.retail.embedded import requests
+from spec_envs.retail.embedded.data import USERS
 from spec_envs.retail.embedded.requests import Plan, Situation
 from spec_envs.retail.store.snapshot import StoreSnapshot
-from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay
+from spec_envs.retail.tasks import Action, Identity, Scenario, Task, replay, was_said
+from spec_envs.retail.tools.table import TERMINAL, WRITES
 
 #: Draws a request of one kind, or returns ``None`` where the customer cannot have such a request.
 Kind = Callable[[Situation], Plan | None]
 
-#: The number of tasks in each split.
+#: A mixture of tasks, one line a task: its requests. The tasks take the lines in turn.
+Mixture = tuple[tuple[Kind, ...], ...]
+
+#: The number of tasks in each split, for ``USERS`` users.
 SIZES = {"train": 140, "dev": 20, "test": 60}
 
-# The requests of a task, one line a task; the tasks take the lines in turn. A transfer ends the conversation, so it
-# comes last.
-_MIX: tuple[tuple[Kind, ...], ...] = (
+#: The mixture of the embedded tasks. A transfer ends the conversation, so it comes last.
+MIXTURE: Mixture = (
     (requests.cancel,),
     (requests.change_items,),
     (requests.exchange,),
@@ -45,25 +49,48 @@ _MIX: tuple[tuple[Kind, ...], ...] = (
 )
 
 
-def generate_tasks(name: str, store: StoreSnapshot) -> tuple[Task, ...]:
-    """Return all tasks, split after split, of the generated shop whose data have this name, which seeds the draws."""
-    users: dict[str, list[str]] = {split: [] for split in SIZES}
+def generate_tasks(name: str, store: StoreSnapshot, split: str, mixture: Mixture = MIXTURE) -> tuple[Task, ...]:
+    """Return the tasks of a split, each of which its solving actions were seen to solve.
+
+    Args:
+        name: The name of the data, which seeds the draws.
+        store: The data of the shop. ``USERS`` of its users in a row are the customers of ``SIZES[split]`` tasks.
+        split: "train", "dev" or "test".
+        mixture: What the tasks are.
+    """
+    everybody, made = [user_id for user_id, _ in store.items("users")], list[Task]()
+    for start in range(0, len(everybody), USERS):
+        users = [user_id for place, user_id in enumerate(everybody[start : start + USERS]) if _split_of(place) == split]
+        made += [_task(name, store, users, split, len(made) + number, mixture) for number in range(SIZES[split])]
+    return tuple(made)
+
+
+def _split_of(place: int) -> str:
     # Of twelve users in a row, 7 are for train, 1 for dev and 4 for test.
-    for place, (user_id, _) in enumerate(store.items("users")):
-        users["train" if place % 12 < 7 else "dev" if place % 12 == 7 else "test"].append(user_id)
-    return tuple(
-        _task(name, store, users[split], split, index) for split, size in SIZES.items() for index in range(size)
-    )
+    return "train" if place % 12 < 7 else "dev" if place % 12 == 7 else "test"
 
 
-def _task(name: str, store: StoreSnapshot, users: list[str], split: str, index: int) -> Task:
+def _task(name: str, store: StoreSnapshot, users: list[str], split: str, index: int, mixture: Mixture) -> Task:
     draws = Draws("tasks", name, split, index)
-    kinds = _MIX[index % len(_MIX)]
-    for user_id in draws.shuffled(users):
-        plans = _plans(Situation(store, user_id, draws), kinds)
-        if plans is not None:
-            return _made(store, split, index, user_id, draws, plans)
-    raise AssertionError(f"no customer of the generated shop can want {kinds}")
+    place = index % len(mixture)
+    # The next line of the mixture is for shops in which nobody can want what this line says.
+    for kinds in (*mixture[place:], *mixture[:place]):
+        for user_id in draws.shuffled(users):
+            plans = _plans(Situation(store, user_id, draws), kinds)
+            if plans is not None:
+                task = _made(store, split, index, user_id, draws, plans)
+                if _is_solved(task, store):
+                    return task
+    raise AssertionError(f"no customer of the generated shop can want anything of {mixture}")
+
+
+def _is_solved(task: Task, store: StoreSnapshot) -> bool:
+    """Return whether the gold actions find the customer, are accepted, tell the outputs, and do what they should."""
+    outputs, after = replay(store, task.actions)
+    accepted = not any(output.startswith("Error") for output in outputs)
+    told = all(any(was_said(wanted, output) for output in outputs) for wanted in task.outputs)
+    is_to_change = any(action.name in WRITES - TERMINAL for action in task.actions)
+    return accepted and told and outputs[0] == task.user_id and (after != store) == is_to_change
 
 
 def _plans(situation: Situation, kinds: tuple[Kind, ...]) -> list[Plan] | None:

@@ -121,6 +121,11 @@ class RetailData:
         return found
 
     @functools.cached_property
+    def user_places(self) -> dict[str, int]:
+        """The place of each user in the table."""
+        return {user_id: place for place, user_id in enumerate(self.tables["users"])}
+
+    @functools.cached_property
     def _tau_pairs(self) -> dict[Table, dict[str, str]]:
         # Kept, because a hash is computed at the end of every episode, and few records differ between episodes.
         return {

@@ -115,8 +115,8 @@ class StoreSnapshot:
         # The index is of the initial data, so each changed user is a candidate as well.
         candidates = set(self.initial.users_by_key.get(key, ()))
         candidates.update(user_id for table, user_id in self._changed if table == "users")
-        for user_id in self.initial.tables["users"] if len(candidates) > 1 else candidates:
-            user: Any = self.get("users", user_id) if user_id in candidates else None
+        for user_id in sorted(candidates, key=self.initial.user_places.__getitem__):
+            user: Any = self.get("users", user_id)
             if user is not None and key in keys_of(user) and zip in (None, user["address"]["zip"]):
                 return user_id
         return None

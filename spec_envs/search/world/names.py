@@ -1,7 +1,7 @@
-"""The names of the generated world: lists of names, and the draws from them. No name is drawn twice."""
+"""The names of the embedded world: lists of names, and the draws from such lists. No name is drawn twice."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spec_envs.draws import Draws
 from spec_envs.search.world.entities import Entity
@@ -113,21 +113,55 @@ SCENES = (
 ).split("|")
 
 
-_NAMES = {names.name: names for names in COUNTRIES}
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """All names in a world, or in a part of it: of countries and seas, and the words of titles."""
+
+    countries: Sequence[CountryNames]
+    seas: Sequence[str]
+    adjectives: Sequence[str]
+    nouns: Sequence[str]
+    plurals: Sequence[str]
+    times: Sequence[str]
+    heroes: Sequence[str]
+    kin: Sequence[str]
+    scenes: Sequence[str]  # titles of paintings, at least as many as there are painters
+
+
+#: The names of the embedded world.
+EMBEDDED = Vocabulary(
+    countries=COUNTRIES,
+    seas=("Grey Sea", "Sea of Lorn", "Gulf of Amaris"),
+    adjectives=ADJECTIVES,
+    nouns=NOUNS,
+    plurals=PLURALS,
+    times=TIMES,
+    heroes=HEROES,
+    kin=KIN,
+    scenes=SCENES,
+)
 
 
 def names_of(country: Entity) -> CountryNames:
     """The names that are in use in a country."""
-    return _NAMES[country.name]
+    names: CountryNames = country["names"]
+    return names
 
 
 class Namer:
-    """Draws names, each at most once."""
+    """Draws names, each at most once.
 
-    def __init__(self, draws: Draws) -> None:
+    Args:
+        draws: Makes the random choices.
+        vocabulary: What the names are made of.
+        taken: The names that are in use already, to which those that are drawn are added.
+    """
+
+    def __init__(self, draws: Draws, vocabulary: Vocabulary, taken: set[str]) -> None:
         self._draws = draws
-        self._taken: set[str] = set()
-        self._scenes = draws.shuffled(SCENES)
+        self._vocabulary = vocabulary
+        self._taken = taken
+        self._scenes = draws.shuffled(vocabulary.scenes)
 
     def person(self, country: Entity, female: bool) -> str:
         """A first name and a surname."""
@@ -141,18 +175,19 @@ class Namer:
 
     def novel(self) -> str:
         """A title for a novel or a film."""
-        pick = self._draws.pick
+        pick, words = self._draws.pick, self._vocabulary
         forms: tuple[Callable[[], str], ...] = (
-            lambda: f"The {pick(ADJECTIVES)} {pick(NOUNS)}",
-            lambda: f"The {pick(ADJECTIVES)} {pick(NOUNS)}",
-            lambda: f"{pick(PLURALS)} in {pick(TIMES)}",
-            lambda: f"A {pick(NOUNS)} for {pick(HEROES)}s".replace("A E", "An E").replace("A I", "An I"),
+            lambda: f"The {pick(words.adjectives)} {pick(words.nouns)}",
+            lambda: f"The {pick(words.adjectives)} {pick(words.nouns)}",
+            lambda: f"{pick(words.plurals)} in {pick(words.times)}",
+            lambda: f"A {pick(words.nouns)} for {pick(words.heroes)}s".replace("A E", "An E").replace("A I", "An I"),
         )
         return self._new(lambda: pick(forms)())
 
     def opera(self) -> str:
         """A title for an opera."""
-        return self._new(lambda: f"The {self._draws.pick(HEROES)}'s {self._draws.pick(KIN)}")
+        pick, words = self._draws.pick, self._vocabulary
+        return self._new(lambda: f"The {pick(words.heroes)}'s {pick(words.kin)}")
 
     def painting(self) -> str:
         """A title for a painting."""

@@ -2,9 +2,7 @@
 
 from spec_envs.draws import Draws
 from spec_envs.search.world.entities import Entity, World
-from spec_envs.search.world.names import COUNTRIES, names_of
-
-_SEAS = ("Grey Sea", "Sea of Lorn", "Gulf of Amaris")
+from spec_envs.search.world.names import Vocabulary, names_of
 
 _REGIONS = ("north", "south", "east", "west", "centre", "north-east", "south-west")
 
@@ -14,12 +12,12 @@ _TRADES = (
 ).split("|")
 
 
-def make_places(world: World, draws: Draws) -> None:
+def make_places(world: World, draws: Draws, vocabulary: Vocabulary) -> None:
     """Add all places, with the facts that connect them."""
-    seas = [world.add(Entity("sea", name, {"rivers": []}, article=True)) for name in _SEAS]
-    for number, names in enumerate(COUNTRIES):
+    seas = [world.add(Entity("sea", name, {"rivers": []}, article=True)) for name in vocabulary.seas]
+    for number, names in enumerate(vocabulary.countries):
         facts = {"demonym": names.demonym, "language": names.language, "currency": names.currency, "towns": []}
-        country = world.add(Entity("country", names.name, {**facts, "sea": seas[number % len(seas)]}))
+        country = world.add(Entity("country", names.name, {**facts, "sea": seas[number % len(seas)], "names": names}))
         mountains = [
             world.add(Entity("mountain", f"Mount {name}", {"country": country, "height": draws.between(1_400, 4_900)}))
             for name in names.mountains.split()

@@ -1,11 +1,13 @@
-"""Questions about the world that take two or three pages to answer: along a chain of facts, or by comparison."""
+"""Questions about a world that take two to four pages to answer: along a chain of facts, or by comparison."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal
 
 from spec_envs.draws import Draws
+from spec_envs.search.corpus import Corpus
 from spec_envs.search.questions import Question
 from spec_envs.search.world.entities import Entity, World
 from spec_envs.search.world.prose import date
@@ -87,9 +89,14 @@ ASKED: dict[str, tuple[str, ...]] = {
 }
 
 
-_SPLITS = {"train": 200, "dev": 80, "test": 120}
-#: The kinds of each ten questions.
-_MIXTURE = ("two hops",) * 4 + ("three hops",) * 3 + ("comparison",) * 3
+#: How many questions about the embedded world there are in each split.
+SPLITS = {"train": 200, "dev": 80, "test": 120}
+
+#: The kinds of questions, which the questions take in turn.
+Mixture = tuple[Literal["two hops", "three hops", "four hops", "comparison", "negation"], ...]
+
+#: The kinds of each ten questions about the embedded world.
+MIXTURE: Mixture = ("two hops",) * 4 + ("three hops",) * 3 + ("comparison",) * 3
 
 #: By the kind of the first entity: the relations along a chain, the last of which the question asks for.
 _CHAINS = {
@@ -121,6 +128,36 @@ _CHAINS = {
     "town": "river mouth; river length; country capital; country language; river source height; river source climber",
     "prize": "namesake birthplace; namesake born; namesake birthplace river",
 }
+#: Longer chains.
+_FOUR_HOPS = {
+    "novel": """
+        author birthplace river mouth; author birthplace country currency; author university town river;
+        author spouse birthplace river; author prize namesake birthplace; publisher founder birthplace population;
+        setting river source climber""",
+    "film": """
+        basis author birthplace river; basis author university founded; basis publisher founder birthplace;
+        basis setting river mouth; director birthplace river length; director prize namesake born;
+        star spouse birthplace population; studio founder birthplace river""",
+    "opera": """
+        composer university town population; composer birthplace river length; premiere river source climber;
+        composer spouse birthplace river""",
+    "painting": "painter university town river; painter birthplace river mouth; museum town river length",
+    "building": """
+        architect university town population; architect spouse birthplace river; town river source climber""",
+    "person": """
+        birthplace river source climber; spouse birthplace river mouth; university town river length;
+        spouse birthplace country language""",
+    "mountain": "climber spouse birthplace population; climber birthplace river length",
+    "prize": "namesake birthplace river mouth; namesake spouse birthplace population",
+}
+#: Questions for the one of two things that lacks a fact: the kind of things, the question, and the relation.
+_NEGATIONS = (
+    ("person", "Who was not born in {fact}, {one} or {other}?", "birthplace"),
+    ("person", "Who did not study at the {fact}, {one} or {other}?", "university"),
+    ("town", "Which town does not lie on the {fact}, {one} or {other}?", "river"),
+    ("novel", "Which novel was not written by {fact}, {one} or {other}?", "author"),
+    ("film", "In which film did {fact} not play the leading role, {one} or {other}?", "star"),
+)
 #: How questions name entities of these kinds; other entities are named by their names alone.
 _NAMED = {kind: f"the {kind} {{}}" for kind in ("novel", "film", "opera", "painting")}
 
@@ -129,37 +166,71 @@ _ENDS = tuple(
     dict.fromkeys(end for forms in REFERRED.values() for form in forms if (end := form.partition("{}")[2]) != "")
 )
 _YEARS = {"film": "released", "novel": "published"}
+#: The kinds of which two things are compared.
+_COMPARED = ("film", "novel", "opera", "painting", "river", "mountain", "town", "university", "orchestra")
 
 
-def make_questions(world: World, seed: int) -> tuple[Question, ...]:
-    """All questions about the world, split by split."""
+def make_questions(
+    world: World,
+    seed: int | str,
+    corpus: Corpus,
+    *,
+    sizes: Mapping[str, int] = MappingProxyType(SPLITS),
+    mixture: Mixture = MIXTURE,
+) -> tuple[Question, ...]:
+    """All questions about the world, split by split, each of which the pages were seen to answer.
+
+    Args:
+        world: The world.
+        seed: Seeds everything that is drawn.
+        corpus: The wiki about the world.
+        sizes: How many questions there are in each split.
+        mixture: Their kinds, which they take in turn.
+    """
     asker = _Asker(world, Draws("questions", seed))
     makers: dict[str, Callable[[], Question | None]] = {
         "two hops": lambda: asker.chain(2),
         "three hops": lambda: asker.chain(3),
+        "four hops": lambda: asker.chain(4),
         "comparison": asker.comparison,
+        "negation": asker.negation,
     }
-    ids = [f"{split}-{number}" for split, count in _SPLITS.items() for number in range(count)]
+    ids = [f"{split}-{number}" for split, count in sizes.items() for number in range(count)]
     drafts: dict[str, Question] = {}
-    for kind in itertools.cycle(_MIXTURE):
+    for kind in itertools.cycle(mixture):
         if len(drafts) == len(ids):
             break
         made: Question | None = None
-        while made is None or made.text in drafts:
+        while made is None or made.text in drafts or not _is_answered(made, corpus):
             made = makers[kind]()
         drafts[made.text] = made
     return tuple(dataclasses.replace(made, id=name) for name, made in zip(ids, drafts.values(), strict=True))
+
+
+def _is_answered(question: Question, corpus: Corpus) -> bool:
+    """Whether all supporting pages are found, and those of a chain link to each other and end with the answer."""
+    pages = [page for title in question.supporting if (page := corpus.find(title)) is not None]
+    if [page.title for page in pages] != list(question.supporting):
+        return False
+    linked = all(after.title in page.links for page, after in itertools.pairwise(pages))
+    told = any(question.answer in paragraph for paragraph in pages[-1].paragraphs)
+    return question.type != "bridge" or (linked and told)
 
 
 class _Asker:
     """Draws questions, without ids. The methods return ``None`` if the draw does not make a question."""
 
     def __init__(self, world: World, draws: Draws) -> None:
-        self._world = world
         self._draws = draws
         self._starts = {kind: [entity for entity in world.entities if _is_a(entity, kind)] for kind in _CHAINS}
-        chains = [(kind, path.split()) for kind, paths in _CHAINS.items() for path in paths.split(";")]
-        self._chains = {hops: [chain for chain in chains if len(chain[1]) == hops] for hops in (2, 3)}
+        self._of = {kind: world.of(kind) for kind in _COMPARED}
+        chains = [
+            (kind, path.split())
+            for listed in (_CHAINS, _FOUR_HOPS)
+            for kind, paths in listed.items()
+            for path in paths.split(";")
+        ]
+        self._chains = {hops: [chain for chain in chains if len(chain[1]) == hops] for hops in (2, 3, 4)}
 
     def chain(self, hops: int) -> Question | None:
         """A question for a fact about the last entity of a chain."""
@@ -195,14 +266,26 @@ class _Asker:
             made = make()
         return made
 
+    def negation(self) -> Question | None:
+        """A question for the one of two things that does not have a fact which the other has."""
+        kind, form, relation = self._draws.pick(_NEGATIONS)
+        one, other = self._two(self._starts[kind])
+        first, second = one.get(relation), other.get(relation)
+        # Names are compared, since a question says no more of a fact than its name.
+        if first is None or second is None or first.name == second.name or one.name == other.name:
+            return None
+        has, lacks = self._draws.shuffled((one, other))
+        text = form.format(fact=has[relation].name, one=self._named(one), other=self._named(other))
+        return Question("", text, lacks.name, "comparison", (one.title, other.title))
+
     def births(self) -> Question | None:
-        one, other = self._two(self._world.people)
+        one, other = self._two(self._starts["person"])
         form = self._draws.pick(("Who was born first, {} or {}?", "Which of the two was born earlier, {} or {}?"))
         return self._first(form, one, other, lambda entity: entity["born"][2])
 
     def years(self) -> Question | None:
         kind = self._draws.pick(("film", "novel"))
-        one, other = self._two(self._world.of(kind))
+        one, other = self._two(self._of[kind])
         form = self._draws.pick(
             (f"Which {kind} was {_YEARS[kind]} first, {{}} or {{}}?", f"Which {kind} came out earlier, {{}} or {{}}?")
         )
@@ -210,7 +293,7 @@ class _Asker:
 
     def makers_births(self) -> Question | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("opera", "composer")))
-        one, other = self._two(self._world.of(kind))
+        one, other = self._two(self._of[kind])
         form = f"Which {kind} has the {role} who was born first, {{}} or {{}}?"
         return self._first(form, one, other, lambda entity: entity[role]["born"][2], role)
 
@@ -224,11 +307,11 @@ class _Asker:
                 ("orchestra", "Which orchestra was founded first, {} or {}?", "founded", 1),
             )
         )
-        one, other = self._two(self._world.of(kind))
+        one, other = self._two(self._of[kind])
         return self._first(form, one, other, lambda entity: sign * entity[relation])
 
     def nationalities(self) -> Question | None:
-        one, other = self._two(self._world.people)
+        one, other = self._two(self._starts["person"])
         form = self._draws.pick(("Are {} and {} of the same nationality?", "Do {} and {} have the same nationality?"))
         same = one["country"] is other["country"]
         if not same and self._draws.chance(0.8):  # otherwise nearly all answers would be "no"
@@ -237,7 +320,7 @@ class _Asker:
 
     def makers_universities(self) -> Question | None:
         kind, role = self._draws.pick((("film", "director"), ("novel", "author"), ("painting", "painter")))
-        one, other = self._two(self._world.of(kind))
+        one, other = self._two(self._of[kind])
         makers = one[role], other[role]
         studied = [maker.get("university") for maker in makers]
         same = studied[0] is studied[1]

@@ -24,7 +24,7 @@ _WRITE: dict[str, Callable[[Entity, Writer], Paragraphs]] = {
 }
 
 
-def make_wiki(world: World, seed: int) -> Corpus:
+def make_wiki(world: World, seed: int | str) -> Corpus:
     """The corpus of all pages about the world."""
     pages = [_page(entity, Writer(Draws("prose", seed, entity.title))) for entity in world.entities]
     meanings = defaultdict(list)

@@ -1,0 +1,135 @@
+"""Episodes over processes: equal to those of one process, in order if asked, with their errors, and never too many."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+
+import pytest
+
+from spec_envs.agents import FrequencyGuesser
+from spec_envs.errors import EpisodeFailed, InvalidConfiguration
+from spec_envs.wrappers import Limits, Rollout, SimulationRuntime, rollouts
+from tests.wrappers.workers import parts
+
+
+def rows(found):
+    """What must be the same however the episodes were played."""
+    return {
+        each.seed: [(step.action, step.observation, step.reward, step.terminated) for step in each.steps]
+        for each in found
+    }
+
+
+def play(seeds=range(6), make=parts.make, guessers=None, **options):
+    options = {"runtime": "simulation", **options}  # in which guessers learn from each step, also from quick ones
+    return rollouts(make, parts.policy, parts.guessers() if guessers is None else guessers, seeds, **options)
+
+
+class TestHere:
+    def test_are_those_of_the_plain_loop(self):
+        for found in play(range(3)):
+            env = parts.make()
+            observation, _ = env.reset(seed=found.seed)
+            assert found.observation == observation
+            for step in found.steps:
+                assert step.action == parts.policy(observation)
+                observation, reward, terminated, *_ = env.step(step.action)
+                assert (step.observation, step.reward, step.terminated) == (observation, reward, terminated)
+            assert found.steps[-1].terminated and len(found.steps) == 5
+            assert found.total_reward == sum(step.reward for step in found.steps)
+
+    def test_begin_when_they_are_asked_for(self):
+        begun = []
+
+        def make():
+            begun.append(1)
+            return parts.make()
+
+        endless = play(itertools.count(), make)
+        assert begun == []
+        assert next(endless).seed == 0 and next(endless).seed == 1 and len(begun) == 2
+        endless.close()
+
+    def test_end_after_so_many_steps(self):
+        assert [len(found.steps) for found in play(range(2), max_steps=3)] == [3, 3]
+
+    @pytest.mark.parametrize(("learning", "total"), [("merged", 30), ("worker", 0), ("episode", 0)])
+    def test_what_guessers_remember(self, learning, total):
+        guessers = parts.guessers()
+        list(play(guessers=guessers, learning=learning))
+        assert counted(guessers["world"]) == total
+
+    def test_learning_raises_the_hit_rate_unless_each_episode_is_alone(self):
+        def hits(learning):
+            return [found.statistics.hits for found in play([1] * 4, make=parts.make_slow, learning=learning)]
+
+        assert hits("merged")[-1] > hits("merged")[0]
+        assert len(set(hits("episode"))) == 1
+
+    def test_errors_tell_the_seed(self):
+        with pytest.raises(EpisodeFailed, match="seed 1 failed: FailureOfThree: 1 2 3") as caught:
+            list(play(make=parts.make_failing))
+        assert caught.value.seed == 1 and isinstance(caught.value.__cause__, parts.FailureOfThree)
+        with pytest.raises(EpisodeFailed, match="seed 0 failed: ValueError: there is no such environment"):
+            list(play(make=parts.refuse))
+
+    def test_errors_may_be_kept(self):
+        found = {each.seed: each for each in play(make=parts.make_failing, keep_errors=True)}
+        assert {seed for seed, each in found.items() if each.error is not None} == {1, 3, 5}
+        assert len(found[0].steps) == 5 and found[1].steps == ()
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ({"jobs": 0}, "jobs must be an integer of at least 1, not 0"),
+            ({"learning": "x"}, "learning must be"),
+            ({"seeds": 3}, "seeds must be an iterable of seeds"),
+            ({"max_steps": 0}, "max_steps must be"),
+            ({"runtime": SimulationRuntime()}, "runtime must be a name, or a callable"),
+        ],
+    )
+    def test_wrong_arguments(self, given, message):
+        with pytest.raises(InvalidConfiguration, match=message):
+            play(**given)
+
+
+class TestProcesses:
+    def test_rows_are_those_of_one_process(self):
+        options = {"learning": "episode", "limits": Limits(max_inflight=3)}
+        one = {found.seed: found for found in play(make=parts.make_slow, **options)}
+        two = list(play(make=parts.make_slow, jobs=2, in_order=True, **options))
+        assert [found.seed for found in two] == list(range(6))
+        assert rows(two) == rows(one.values())
+        assert [found.statistics.as_dict() for found in two] == [one[seed].statistics.as_dict() for seed in range(6)]
+
+    def test_merged_guessers_have_learned_from_all_episodes(self):
+        alone, merged = parts.guessers(), parts.guessers()
+        assert rows(play(guessers=alone)) == rows(play(guessers=merged, jobs=2))
+        assert counted(merged["world"]) == counted(alone["world"]) == 30
+
+    def test_errors_tell_the_seed_and_end_the_processes(self):
+        with pytest.raises(EpisodeFailed, match="seed 1 failed: HandlerFailed: FailureOfThree: 1 2 3"):
+            list(play(make=parts.make_failing, jobs=2, in_order=True))
+        assert multiprocessing.active_children() == []
+
+    def test_a_death_tells_the_seeds(self):
+        with pytest.raises(EpisodeFailed, match=r"a process died.*one of the seeds 0, 1"):
+            list(play(range(2), make=parts.make_deadly, jobs=2))
+
+    def test_closing_the_iterator_ends_what_runs(self):
+        endless = play(itertools.count(), jobs=2)
+        first = next(endless)
+        assert isinstance(first, Rollout)
+        endless.close()
+        assert multiprocessing.active_children() == []
+
+    def test_what_cannot_be_pickled_is_named(self):
+        with pytest.raises(InvalidConfiguration, match="env_factory must be pickled"):
+            next(rollouts(lambda: parts.make(), parts.policy, {}, range(2), jobs=2))
+
+
+def counted(guesser: FrequencyGuesser):
+    """How many responses of the handler a guesser has seen."""
+    overall = guesser._overall.get("world")
+    return 0 if overall is None else overall.total()

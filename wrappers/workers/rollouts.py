@@ -1,0 +1,152 @@
+"""``rollouts``: many episodes, over processes or a cluster, as training and evaluation loops want them."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from spec_envs.checks import choice, integer, integer_or_none
+from spec_envs.errors import EpisodeFailed, InvalidConfiguration
+from spec_envs.guesses import Guesser
+from spec_envs.wrappers.speculation.transitions import AnyEnv
+from spec_envs.wrappers.workers.crew import Crew, Here
+from spec_envs.wrappers.workers.player import Learning, Plan, Played, Rollout, copied, tell
+from spec_envs.wrappers.workers.processes import playing
+
+
+def rollouts(
+    env_factory: Callable[[], AnyEnv],
+    policy: Callable[..., Any],
+    guessers: Mapping[str, Guesser],
+    seeds: Iterable[int],
+    *,
+    jobs: int = 1,
+    in_order: bool = False,
+    keep_errors: bool = False,
+    learning: Learning = "merged",
+    max_steps: int | None = None,
+    **options: Any,
+) -> Iterator[Rollout]:
+    """Play an episode for each seed, each with speculation, and yield them as they are done.
+
+    Episodes are played ahead of the loop that takes them, but never more than two for each worker; so ``seeds`` may be
+    endless. Closing the iterator, an error, and Ctrl-C end all workers.
+
+    Args:
+        env_factory: Makes a new environment for each episode.
+        policy: ``policy(observation) -> action``, as for ``SpeculativeWrapper``. A policy with ``fork()`` is forked for
+            every episode.
+        guessers: By handler name, as for ``SpeculativeWrapper``; empty for the plain loop.
+        seeds: The seeds of ``reset``, one for each episode.
+        jobs: How many processes play. With 1, this process does. Otherwise processes are spawned, and what they are
+            given is pickled: ``env_factory`` and ``policy`` are then functions or objects of a module.
+        in_order: Yield the episodes in the order of their seeds.
+        keep_errors: Yield an episode that fails with its ``error``, and go on; otherwise raise ``EpisodeFailed``.
+        learning: What guessers remember. ``"merged"``: they learn from all episodes, and each episode begins with what
+            they have learned so far; with several processes they are sent with each episode. ``"worker"``: each process
+            has copies, which learn from its own episodes. ``"episode"``: each episode begins with copies of
+            ``guessers`` as given, so that nothing depends on the other episodes.
+        max_steps: The greatest number of steps of an episode; ``None``: until it ends.
+        **options: For ``SpeculativeWrapper``: ``k``, ``limits``, ``runtime``, …. Give ``runtime`` by its name, or as a
+            callable that makes a runtime, since every episode needs a new one.
+
+    Yields:
+        The episodes. Actions, observations, rewards, flags and infos (less ``info["speculation"]``) do not depend on
+        ``jobs``; with ``learning="episode"`` and in simulation, nothing does.
+
+    Raises:
+        EpisodeFailed: An episode failed; it tells the seed, and the error is its ``__cause__``.
+        InvalidConfiguration: An argument is wrong, or cannot be pickled for other processes.
+    """
+    jobs = integer("jobs", jobs, least=1)
+    choice("learning", learning, get_args(Learning))
+    max_steps = integer_or_none("max_steps", max_steps, least=1)
+    runtime = options.get("runtime", "threads")
+    if not isinstance(runtime, str) and not callable(runtime):
+        raise InvalidConfiguration(
+            f"runtime must be a name, or a callable that makes a runtime for each episode, not {runtime!r:.80}"
+        )
+    if not isinstance(seeds, Iterable):
+        raise InvalidConfiguration(f"seeds must be an iterable of seeds, such as range(100), not {seeds!r:.80}")
+    plan = Plan(env_factory, policy, guessers, learning, max_steps, options)
+    if jobs == 1:
+        if learning == "worker":
+            plan = Plan(env_factory, policy, copied(guessers), learning, max_steps, options)
+        return _stream(contextlib.nullcontext(Here(plan)), plan, seeds, in_order, keep_errors)
+    return _stream(playing(plan, jobs), plan, seeds, in_order, keep_errors)
+
+
+def _stream(
+    crew: contextlib.AbstractContextManager[Crew],
+    plan: Plan,
+    seeds: Iterable[int],
+    in_order: bool,
+    keep_errors: bool,
+) -> Iterator[Rollout]:
+    """Give the crew its episodes, and yield what was played."""
+    with crew as workers:
+        sent = _Sent(plan, isinstance(workers, Here))
+        for rollout in _ordered(workers, sent, seeds) if in_order else _as_done(workers, sent, seeds):
+            if rollout.error is not None and not keep_errors:
+                raise EpisodeFailed(rollout.seed, f"{type(rollout.error).__name__}: {rollout.error}") from rollout.error
+            yield rollout
+
+
+class _Sent:
+    """The guessers that are sent with each episode."""
+
+    def __init__(self, plan: Plan, is_here: bool) -> None:
+        self._guessers = plan.guessers
+        # Here they learn by themselves.
+        self._is_sent = plan.learning == "merged" and bool(plan.guessers) and not is_here
+        self._pickled: bytes | None = None
+
+    def pickled(self) -> bytes | None:
+        if self._is_sent and self._pickled is None:
+            self._pickled = pickle.dumps(self._guessers)
+        return self._pickled
+
+    def learn(self, played: Played) -> Rollout:
+        if played.observed:
+            tell(self._guessers, played.observed)
+            self._pickled = None
+        return played.rollout
+
+
+def _as_done(crew: Crew, sent: _Sent, seeds: Iterable[int]) -> Iterator[Rollout]:
+    for _, rollout in _placed(crew, sent, seeds, lambda: 0):
+        yield rollout
+
+
+def _ordered(crew: Crew, sent: _Sent, seeds: Iterable[int]) -> Iterator[Rollout]:
+    waiting: dict[int, Rollout] = {}
+    due = 0
+    for place, rollout in _placed(crew, sent, seeds, lambda: len(waiting)):
+        waiting[place] = rollout
+        while due in waiting:
+            # Removed after it was taken, so that no more episodes are begun while it is not.
+            yield waiting[due]
+            del waiting[due]
+            due += 1
+
+
+def _placed(
+    crew: Crew, sent: _Sent, seeds: Iterable[int], num_waiting: Callable[[], int]
+) -> Iterator[tuple[int, Rollout]]:
+    """Place and episode, as they are done; those that wait for earlier ones count as begun."""
+    numbered, under_way, is_over = enumerate(seeds), 0, False
+    while True:
+        while not is_over and (under_way + num_waiting() < crew.most_begun or not under_way):
+            found = next(numbered, None)
+            if found is None:
+                is_over = True
+            else:
+                crew.begin(*found, sent.pickled())
+                under_way += 1
+        if not under_way:
+            return
+        place, played = crew.next_played()
+        under_way -= 1
+        yield place, sent.learn(played)
