@@ -46,11 +46,10 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
         module = importlib.import_module(f"{settings.__module__}.run")
         chosen = settings(**{field.name: given.pop(field.name) for field in dataclasses.fields(settings)})
         if swept and isinstance(chosen, DialSettings):
-            report = sweep.sweep(module.run, chosen, **given)
-            publish(report, json_file, sweep.show(report["sweep"]))
+            dial = chosen
+            publish(json_file, lambda: sweep.sweep(module.run, dial, **given), sweep.show)
         else:
-            report = module.run(chosen, **given)
-            publish(report, json_file, module.show(report, chosen))
+            publish(json_file, lambda: module.run(chosen, **given), lambda report: module.show(report, chosen))
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
     command = options.json_file(command)
@@ -82,8 +81,7 @@ def compare(first: Path, second: Path, everything: bool, json_file: Path | None)
     from spec_envs.benchmarks.all.compare import run, show
     from spec_envs.benchmarks.reports import publish
 
-    report = run(first, second)
-    publish(report, json_file, show(report, everything=everything))
+    publish(json_file, lambda: run(first, second), lambda report: show(report, everything=everything))
 
 
 _add(ChessSettings, *options.games("Recorded games."))

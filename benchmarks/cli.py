@@ -221,8 +221,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
     from spec_envs.benchmarks.reports import publish
 
     chosen = PlanSettings(**settings)
-    report = run(chosen, traces)
-    publish(report, json_file, show(report, chosen))
+    publish(json_file, lambda: run(chosen, traces), lambda report: show(report, chosen))
 
 
 @main.command()

@@ -94,8 +94,7 @@ def status(state: Path | None, json_file: Path | None) -> None:
     from spec_envs.benchmarks.reports import publish
     from spec_envs.integrations.mcp_proxy.report import read_status
 
-    report = read_status(state)
-    publish(report, json_file, _shown(report))
+    publish(json_file, lambda: read_status(state), _shown)
 
 
 _SERVERS = {

@@ -113,8 +113,8 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
     return widths
 
 
-#: What is shown now, to show one thing at a time.
-_shown: list[str] = []
+#: As long as something is in here, ``progress`` shows nothing.
+_hidden: list[None] = []
 
 
 @contextmanager
@@ -131,16 +131,23 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
 @contextmanager
 def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
     """As ``progress``, for parts of work that take differently long; the function is told the weight of a part."""
-    if _shown:
+    if _hidden:
         yield lambda weight: None
         return
     terminal = console(stderr=True)
-    _shown.append(what)
+    shown = _bar if terminal.is_terminal else _lines
+    with _without_progress(), shown(what, weights, terminal) as advance:
+        yield advance
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """Have ``progress`` show nothing in the ``with``."""
+    _hidden.append(None)
     try:
-        with _bar(what, weights, terminal) if terminal.is_terminal else _lines(what, weights) as advance:
-            yield advance
+        yield
     finally:
-        _shown.remove(what)
+        _hidden.pop()
 
 
 @contextmanager
@@ -153,7 +160,7 @@ def _bar(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Cal
 
 
 @contextmanager
-def _lines(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
+def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
     """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
     done: list[float] = []  # appended to by several threads, perhaps
     over, began = threading.Event(), time.monotonic()
@@ -239,19 +246,25 @@ def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
-def publish(report: Mapping[str, Any], json_file: Path | None, shown: Iterable[RenderableType]) -> None:
+def publish(
+    json_file: Path | None,
+    run: Callable[[], dict[str, Any]],
+    show: Callable[[dict[str, Any]], Iterable[RenderableType]],
+) -> None:
     """Write a report to a file as JSON (``-``: to standard output), or print it for a person if there is no file.
 
     Args:
-        report: The figures.
-        json_file: The file; ``None``: print.
-        shown: What is printed: tables, and texts, which are wrapped between words on a terminal only.
+        json_file: The file; ``None``: print, and show progress before.
+        run: Makes the report.
+        show: What is printed of it: tables, and texts, which are wrapped between words on a terminal only.
     """
     if json_file is not None:
+        with _without_progress():
+            report = run()
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
         return
     out = console()
-    for each in shown:
+    for each in show(run()):
         out.print(each, markup=False, soft_wrap=isinstance(each, str) and not out.is_terminal)
 
 

@@ -63,14 +63,14 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def show(points: Sequence[dict[str, Any]]) -> Iterator[RenderableType]:
-    """The table and the plot of the figures in ``report["sweep"]``."""
+def show(report: dict[str, Any]) -> Iterator[RenderableType]:
+    """The table and the plot of the figures of all runs."""
     # In bench retail, what counts is the customer's wait.
     rows = [
         {"selectivity": point["selectivity"], "tokens_full": None, "tokens_partial": None, "tokens_pooled": None}
         | point["mean"]
         | {"saved": _saved(point["mean"])}
-        for point in points
+        for point in report["sweep"]
     ]
     pairs = [(row["tokens_full"] or 1.0, row["saved"]) for row in rows]
     for row, best in zip(rows, front(pairs), strict=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -57,11 +59,17 @@ class TestProgressWithoutATerminal:
                 time.sleep(0)
         assert capsys.readouterr().out == ""
 
-    def test_is_silent_inside_of_another(self, monkeypatch, capsys):
+    def test_is_silent_where_a_report_for_a_program_is_wanted(self, monkeypatch, capsys):
         monkeypatch.setattr(reports, "_LINE_S", 0.0)
-        with reports.progress("episodes", 1), reports.progress("serving", 3) as advance:
-            advance()
-        assert "serving" not in capsys.readouterr().err
+
+        def run():
+            with reports.progress("serving", 3) as advance:
+                advance()
+            assert capsys.readouterr() == ("", "")
+            return {"served": 3}
+
+        reports.publish(Path("-"), run, lambda report: [])
+        assert json.loads(capsys.readouterr().out) == {"served": 3}
 
     def test_items_are_passed_on_one_by_one(self):
         watched = reports.watched(iter("abc"), "letters", 3)

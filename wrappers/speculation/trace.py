@@ -80,7 +80,7 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to so many numbers.
+#: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
 _SMALL_ARRAY = 8
 #: The number of the first field that is text made of a value.

@@ -77,7 +77,7 @@ class ToolDriver:
             self.spans.sweep(self.runtime.now())
 
     def tell(self) -> None:
-        """Warn of what has gone wrong ahead of time, of each kind once. To be called where the user's code waits."""
+        """Warn of failures ahead of time, once for each kind. To be called where the user's code waits."""
         while self._to_tell:
             kind, message = self._to_tell.popitem()
             if kind not in self._told:
@@ -222,7 +222,7 @@ def _calls(guesser: object, guesses: Any) -> list[tuple[ToolCall, float]]:
     """Return the calls among ``guesses`` with their probabilities; the others are texts that the agent says.
 
     Raises:
-        InvalidConfiguration: They are no guesses, or one is neither a call of a tool nor a text.
+        InvalidConfiguration: ``guesses`` holds something other than guesses of tool calls or texts.
         TypeError: Arguments are not JSON data.
     """
     calls = []
