@@ -62,11 +62,11 @@ class LastWriteWins(
 
     This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that keeps running while
     its tuner thinks, and on which trying settings is allowed. ``act`` starts the tuner. Until the tuner has answered,
-    ``act`` makes one step of the environment after the other: with the guess for the latest observation, or with ``idle`` if
-    there is no guesser. ``step`` then applies the tuner's answer. ``step`` returns all of these
+    ``act`` makes one step of the environment after the other: with the guess for the latest observation, or with
+    ``idle`` if there is no guesser. ``step`` then applies the tuner's answer. ``step`` returns all of these
     windows: they are in the observation's history, and the reward is the sum of theirs. So, unlike with
-    ``SpeculativeWrapper``, episodes are *not* those of the tuner alone; ``statistics``, ``trace`` and ``info`` say what
-    the guesser has set.
+    ``SpeculativeWrapper``, episodes are *not* those of the tuner alone; ``statistics``, ``trace`` and ``info`` say
+    what the guesser has set.
 
     Args:
         env: A live system, whose steps take time: on the runtime's clock if it is a ``CallEnv``, else on the wall
