@@ -48,6 +48,7 @@ def mcp_proxy() -> None:
 @click.option("--learn/--no-learn", "learns", default=True, show_default=True, help="Keep what is learned of calls.")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is kept.")
 @click.option("--record", type=options.OutputFile(), help="Append all messages to this file, for `mcp-proxy learn`.")
+@click.option("--trace", type=options.OutputFile(), help="Append what happens to this file, for `spec-envs trace`.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ARG…]")
 def serve(
     file: Path | None,

@@ -18,13 +18,13 @@ _MEMORY = 900
 _REFIT_EVERY = 5
 #: How many ranks have an offset of their own; further ranks share the last.
 _RANKS = 8
-#: How firmly the prior holds: the precision of the slope around 1, and of each offset around 0.
+#: The strength of the prior: the precision of the slope around 1, and of each offset around 0.
 _SLOPE_PRECISION, _OFFSET_PRECISION = 8.0, 2.0
 _MAX_LOG_ODDS = 9.0
 _IDENTITY = (1.0, *[0.0] * _RANKS)
 #: The bounds of the evidence, so that a guesser that changes is noticed soon.
 _LEAST_EVIDENCE, _MOST_EVIDENCE = -3.0, 10.0
-#: What is left of the evidence after one more response.
+#: The share of the evidence that is left after one more response.
 _FORGETTING = 0.995
 
 
@@ -106,7 +106,7 @@ def _fit(pairs: Iterable[tuple[int, float, bool]]) -> tuple[float, ...]:
         gradient = design.T @ (p - hits) + prior * (line - start)
         curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(prior)
         step = np.linalg.solve(curvature, gradient)
-        line -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))  # never far at once: it may overshoot
+        line -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))  # a long step may overshoot
         if np.abs(step).max() < 1e-6:
             break
     offsets = [*map(float, line[1:]), *[0.0] * (_RANKS - count)]
@@ -114,7 +114,7 @@ def _fit(pairs: Iterable[tuple[int, float, bool]]) -> tuple[float, ...]:
 
 
 def _log_likelihood(probabilities: Sequence[float], right: int | None) -> float:
-    """Of the outcomes of all guesses; each is right or not on its own."""
+    """The log-likelihood of the outcomes of all guesses, each taken as independent."""
     return sum(math.log(max(1e-3, p if rank == right else 1 - p)) for rank, p in enumerate(probabilities))
 
 

@@ -1,4 +1,4 @@
-"""``certify``: does the speculative loop give what the plain loop gives?"""
+"""``certify``: does the speculative loop return the same as the plain loop?"""
 
 import inspect
 import itertools

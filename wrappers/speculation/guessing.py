@@ -19,7 +19,7 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import Command
 from spec_envs.wrappers.speculation.tree.nodes import Node
 
-#: So many responses are kept for guessers to learn, while nothing is predicted.
+#: The number of responses that are kept for guessers to learn, while nothing is predicted.
 _LESSONS = 200
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]

@@ -26,7 +26,7 @@ class Ledger:
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used.
         waited_s: How long the episode waited for responses.
-        has_news: Whether ``tell`` has something to tell.
+        has_news: Whether ``tell`` has a failure to warn of.
         commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
     """
 
@@ -188,7 +188,7 @@ class Ledger:
             self._guessing.remove(token)
 
     def warmed(self, token: CancelToken, error: BaseException | None) -> None:
-        """Record that a guesser was asked only to get it ready."""
+        """Record that a guesser was called only to get it ready."""
         self._guesses["done" if error is None else "failed"] += 1
         partial, full = token.usage()
         self._usage["guessing"] += partial

@@ -20,7 +20,7 @@ from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
-#: So many calls are remembered, for the tree to know what calls take that are alone.
+#: The number of calls that are remembered, for the tree to know how long calls take that are alone.
 _MADE = 32
 
 
@@ -31,7 +31,7 @@ class PlainLoop:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        keep: Told of each call and its response: the name of the handler, how to get the call, and the response.
+        keep: Is told of each call and its response: the name of the handler, how to get the call, and the response.
         is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 

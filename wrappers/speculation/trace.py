@@ -7,7 +7,7 @@ import dataclasses
 import heapq
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -49,6 +49,9 @@ class TraceEvent:
         response: For ``end``: what came back, as short text. For ``observe``: the observation.
         guess: For ``start`` of a call made ahead: the guess, as short text, at the call before, which leads here.
         view: For ``observe``: how a page shows the episode (``CallEnv.trace_view``).
+        run: Of tools: the agent run that the event belongs to. Runs may overlap; each is an episode.
+        asked_s: Of tools, for ``commit``: when the agent made the call.
+        after: Of tools, for ``start`` of a call made ahead: the predicted calls before the call.
     """
 
     time_s: float
@@ -73,6 +76,9 @@ class TraceEvent:
     response: str | None = None
     guess: str | None = None
     view: str | None = None
+    run: Hashable | None = None
+    asked_s: float | None = None
+    after: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""
@@ -80,7 +86,7 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to so many numbers.
+#: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
 _SMALL_ARRAY = 8
 #: The number of the first field that is text made of a value.
@@ -218,10 +224,13 @@ class Trace:
         """Add that an episode begins."""
         self._keep((time_s, "reset", ""))
 
+    def add_event(self, event: TraceEvent) -> None:
+        """Add ``event`` as it is."""
+        self._keep(dataclasses.astuple(event))
+
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
-        event = TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view)
-        self._keep(dataclasses.astuple(event))
+        self.add_event(TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view))
 
     def add_played(
         self,
