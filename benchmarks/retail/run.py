@@ -261,7 +261,7 @@ _COLUMNS = {
     "hit rate": "{hit_rate:.1%}",
     "tokens full": "x{tokens_full:.2f}",
     "partial": "x{tokens_partial:.2f}",
-    **{outcome: f"{{calls[{outcome}]:.3g}}" for outcome in ("committed", "wasted", "cancelled")},
+    "calls": "{calls[committed]:.3g}/{calls[wasted]:.2g}/{calls[cancelled]:.2g}",
     "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
     "API rate": "{api_correct_rate:.1%}",
     "reward": "{reward:.3g}",
@@ -307,7 +307,7 @@ def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[Renderabl
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
         f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
-        '"committed" to "cancelled" count calls by outcome. "prefetch": prefetched reads that were used, of those that '
+        '"calls": committed, wasted and cancelled ones. "prefetch": prefetched reads that were used, of those that '
         "were made.\n"
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."
     )
