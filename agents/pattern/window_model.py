@@ -1,7 +1,7 @@
 """The most likely next calls with all their arguments: a model of the next tool, and the model of arguments."""
 
+import itertools
 import random
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -81,18 +81,18 @@ class ToolModel:
         """Return the features of an outcome. All tools share features of the same name."""
         if outcome == MESSAGE:
             return ["message", f"message after {moment.after}"]
-        counts = Counter(done.call.name for done in moment.index.calls)
-        features = ["tool", f"tool after {moment.after}", f"tool called {min(3, counts[outcome])}"]
+        times = len(moment.index.of_tool.get(outcome, ()))
+        features = ["tool", f"tool after {moment.after}", f"tool called {min(3, times)}"]
         wanted = _words_of_tool(outcome, moment.memory.schemas.get(outcome))
         said, written = moment.user[1].vocabulary, moment.agent[1].vocabulary
         features.append(f"tool said {min(2, len(wanted & said))}, after {moment.after}")
         features.append(f"tool written {min(2, len(wanted & written))}, after {moment.after}")
-        done = moment.latest.get(outcome)
+        done = moment.index.last_of(outcome)
         if done is not None:
             is_last = done is moment.index.calls[-1]
             result = "failed" if done.error else "done"
             features.append(f"tool {'last' if is_last else 'earlier'} {result}, after {moment.after}")
-            features.append(f"tool has {min(3, _remaining(moment, done.arguments))} left, after {moment.after}")
+            features.append(f"tool has {_remaining(moment, done.arguments)} left, after {moment.after}")
         return features
 
 
@@ -102,15 +102,15 @@ def _words_of_tool(name: str, tool: Tool | None) -> frozenset[str]:
 
 
 def _remaining(moment: Moment, arguments: dict[str, str]) -> int:
-    """Return the number of unused elements in the lists that the arguments of a call came from."""
-    left = 0
+    """Return the number of unused elements in the lists that the arguments of a call came from; 3 for more."""
+    index, left = moment.index, 0
     for argument, key in arguments.items():
-        value = moment.index.values.get(key)
+        value = index.values.get(key)
         lists = [] if value is None else [source for source, (_, _, length) in value.sources.items() if length > 1]
         for source in lists[-1:]:
-            used = {k for k, uses in moment.uses.items() if any(name == argument for _, name in uses)}
-            members = [k for k, each in moment.index.values.items() if source in each.sources]
-            left = max(left, sum(k not in used for k in members))
+            members = reversed(index.members.get(source, {}))
+            unused = (k for k in members if not any(name == argument for _, name in index.uses.get(k, ())))
+            left = max(left, len(list(itertools.islice(unused, 3))))
     return left
 
 
