@@ -138,7 +138,8 @@ class Moment:
         index, dated = self.index, dict[str, Value]()
         year = self.memory.year(self.task)
         if year is None:
-            years = [key[1:5] for key in index.values if re.fullmatch(r'"(19|20)\d\d-\d\d-\d\d.*"', key)]
+            dates = (key for key in index.values if key.startswith(('"19', '"20')))
+            years = [key[1:5] for key in dates if re.fullmatch(r'"\d{4}-\d\d-\d\d.*"', key)]
             year = max(years, default="????")
         for each in (index.values[key] for key in index.open_days):
             date = f"{year}{each.value[4:]}"
