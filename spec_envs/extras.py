@@ -19,6 +19,7 @@ PACKAGES = {
     "tuning": ("scikit-learn",),
     "otel": ("opentelemetry-api",),
     "openenv": ("openenv",),
+    "inspect": ("inspect-ai",),
     "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),
 }
 #: The modules of packages whose names differ.
