@@ -231,7 +231,7 @@ class ClockSettings(BenchSettings):
         """
         if self.jobs > 1 and self.clock == "wall":
             raise InvalidConfiguration(
-                f"--jobs {self.jobs} runs episodes side by side, and on the wall clock they would slow each other down: "
+                f"--jobs {self.jobs} runs episodes side by side, and on the wall clock they slow each other down: "
                 f"leave out --jobs, or give --clock virtual"
             )
         if self.jobs > 1 and self.kept() is not None:

@@ -289,7 +289,7 @@ class TestJobs:
 
     def test_refuses_what_would_give_other_rows(self):
         for args, why in (
-            (["tuning", "--backend", "eevdf", "--clock", "wall"], "slow each other down"),
+            (["tuning", "--backend", "eevdf", "--clock", "wall"], "they slow each other down"),
             (["retail", "--token-ratio", "2"], "learn from one episode to the next"),
             (["search"], "give --sweep"),
         ):
