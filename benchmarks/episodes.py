@@ -106,10 +106,11 @@ def play_plainly(
     *,
     seed: int = 0,
     options: dict[str, Any] | None = None,
+    on_step: Callable[[Step], None] | None = None,
 ) -> Episode:
     """Play an episode by the plain loop, with the clock of ``runtime``, and close ``env``."""
     with contextlib.closing(PlainLoop(env, policy, runtime)) as loop:
-        return play(loop, loop.act, seed=seed, options=options, now=runtime.now)
+        return play(loop, loop.act, seed=seed, options=options, now=runtime.now, on_step=on_step)
 
 
 #: Where the traces of wrappers are put that ``play`` has played.

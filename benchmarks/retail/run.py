@@ -28,6 +28,7 @@ from spec_envs.benchmarks.retail.cast import (
     folds_of,
     player_of,
     policy_of,
+    tool_set_of,
     tools_of,
     typing_seconds,
 )
@@ -37,7 +38,6 @@ from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task
-from spec_envs.retail.tools.table import READS, SCHEMAS
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 
@@ -148,7 +148,9 @@ class RetailBench:
             with ChatModel(settings.model, base_url=settings.base_url) as model:
                 yield Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
             return
-        pattern = PatternGuesser(seed=settings.seed, reads=READS) if wanted != "user-model" else None
+        pattern = (
+            PatternGuesser(seed=settings.seed, reads=tool_set_of(settings).reads) if wanted != "user-model" else None
+        )
         guessers = Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
         guessers.learn([run_plainly(task, settings) for task in known])
         yield guessers
@@ -174,7 +176,9 @@ def run_plainly(task: Task, settings: RetailSettings) -> Plain:
         played = play(env, policy_of(task, settings), seed=settings.seed)
         assert env.episode is not None
         episode = env.episode
-        trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, played.steps[-1].reward)
+        trajectory = Trajectory(
+            from_chat(env.dialogue, tool_set_of(settings).schemas), task.name, played.steps[-1].reward
+        )
     query = CustomerQuery(episode.said[:1], task, episode.seed)
     return Plain(trajectory, len(played.actions), query, episode.start)
 
@@ -205,7 +209,11 @@ def run_speculatively(
     with wrapper:
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
     seconds, steps, reward = played.seconds * settings.time_scale, len(played.actions), played.steps[-1].reward
-    conversation, before, statistics = from_chat(env.dialogue, SCHEMAS), plain.trajectory, wrapper.statistics
+    conversation, before, statistics = (
+        from_chat(env.dialogue, tool_set_of(settings).schemas),
+        plain.trajectory,
+        wrapper.statistics,
+    )
     control = timed_plainly(task, settings)
     typing = typing_of(plain.trajectory, settings)
     waits = control.seconds * settings.time_scale - typing
@@ -253,7 +261,7 @@ _COLUMNS = {
     "hit rate": "{hit_rate:.1%}",
     "tokens full": "x{tokens_full:.2f}",
     "partial": "x{tokens_partial:.2f}",
-    **{outcome: f"{{calls[{outcome}]:.3g}}" for outcome in ("committed", "wasted", "cancelled")},
+    "calls": "{calls[committed]:.3g}/{calls[wasted]:.2g}/{calls[cancelled]:.2g}",
     "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
     "API rate": "{api_correct_rate:.1%}",
     "reward": "{reward:.3g}",
@@ -279,7 +287,7 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
         "config": config_of(bench.settings),
         "tasks": rows,
         "mean": mean_of_rows(rows),
-        "next_call": next_call(bench.trials, READS.__contains__) if bench.trials else None,
+        "next_call": next_call(bench.trials, tool_set_of(bench.settings).reads.__contains__) if bench.trials else None,
         "next_message": {f"top{k}": statistics.fmean(r is not None and r < k for r in ranks) for k in RANKS}
         if ranks
         else None,
@@ -299,7 +307,7 @@ def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[Renderabl
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
         f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
-        '"committed" to "cancelled" count calls by outcome. "prefetch": prefetched reads that were used, of those that '
+        '"calls": committed, wasted and cancelled ones. "prefetch": prefetched reads that were used, of those that '
         "were made.\n"
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."
     )

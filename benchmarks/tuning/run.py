@@ -19,9 +19,9 @@ from spec_envs.extras import needed, require
 _COLUMNS = {
     "mode": "{mode}",
     "runs": "{runs}",
-    f"p95 over {REACTION_S:g} s": "{p95_20s:.2f} ms",
+    f"p95 in ms over {REACTION_S:g} s": "{p95_20s:.2f}",
     "windows to 10 %": "{windows_to_10pct:.1f} ({median:g})",
-    "regret": "{regret:.2f} ms",
+    "regret in ms": "{regret:.2f}",
     "settings": "{settings_tried:.1f}",
     "seconds": "{seconds:.1f}",
     "saved": "{saved:.1%}",
