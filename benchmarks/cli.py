@@ -58,15 +58,17 @@ class _Demo(SpeculationSettings):
         None, "Recorded seconds in one real second.", gt=0, default_text="so that the plain run takes 10 s"
     )
     max_inflight: int | None = options.max_inflight(8)
-    out: Path = setting(Path("out"), "Folder for the trace.", type=click.Path(file_okay=False, path_type=Path))
+    out: Path = setting(Path("out"), "Folder for the report.", type=click.Path(file_okay=False, path_type=Path))
+    open: bool = setting(False, "Open the report in a browser.", flag=True)
 
 
 @main.command()
 @options_of(_Demo)
 def demo(**settings: Any) -> None:
-    """Replay a game of chess between two slow players: first without speculation, and then with it.
+    """Show what speculation saves: four environments in a row each, then a game of chess, live and side by side.
 
-    Needs no key and no data. Stockfish guesses if it is installed, otherwise the built-in engine.
+    Needs no key and no data. The players of chess are slow; Stockfish guesses their moves if it is installed,
+    otherwise the built-in engine. Writes a report that opens from disk.
     """
     from spec_envs.benchmarks.demo import run
 

@@ -102,6 +102,7 @@ def play_plainly(
     *,
     seed: int = 0,
     options: dict[str, Any] | None = None,
+    on_step: Callable[[Step], None] | None = None,
 ) -> Episode:
     """Play an episode by the plain loop, with the clock of ``runtime``: no wrapper, no fork, no guess.
 
@@ -111,6 +112,7 @@ def play_plainly(
         runtime: Makes the tokens of policy and handlers, which therefore do not really sleep in virtual time.
         seed: As for ``play``.
         options: As for ``play``.
+        on_step: As for ``play``.
     """
     handler, unwrapped = as_handler(policy), env.unwrapped
     if isinstance(unwrapped, CallEnv):
@@ -125,7 +127,7 @@ def play_plainly(
         return runtime.run_here(lambda token: handler(observation, token), runtime.token())
 
     try:
-        return play(env, act, seed=seed, options=options, now=runtime.now)
+        return play(env, act, seed=seed, options=options, now=runtime.now, on_step=on_step)
     finally:
         env.close()
 
