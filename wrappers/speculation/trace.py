@@ -18,6 +18,7 @@ from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
@@ -129,9 +130,13 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        if type(value) is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
         shown: Any = value
         if type(value) is Transition and not value.info:
             shown = value.observation
+        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            shown = value[1]
         kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
@@ -258,9 +263,9 @@ class Trace:
             self._tell(kept)
 
     def add_played_in_vain(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed with ``error``."""
+        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -270,11 +275,11 @@ class Trace:
             "end",
             handler,
             call=number,
-            outcome="failed",
+            outcome="stopped" if error is None else "failed",
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             money=usage.money,
-            error=repr(error),
+            error=None if error is None else repr(error),
         )
         self._keep(_as_row(start))
         self._keep(_as_row(end))
