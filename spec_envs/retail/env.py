@@ -311,7 +311,7 @@ def _tasks_of(
         tasks = name if name in BUILT_IN else folder_of(name) / "tasks.json"
     found: tuple[Task, ...]
     if tasks == "generated":
-        found = load_tasks(tasks, split, data_seed=data_seed, size=size)
+        found = load_tasks("generated", split, data_seed=data_seed, size=size)
     elif isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)
     elif isinstance(tasks, Sequence):

@@ -150,6 +150,7 @@ class TestTools:
             ("list_all_product_types", {}, '{"Lamp": "1", "Rug": "2"}'),
             ("calculate", {"expression": "1.255 * 2"}, "2.51"),
             ("calculate", {"expression": "1 + x"}, "Error: Invalid characters in expression"),
+            ("calculate", {"expression": []}, "Error: eval() arg 1 must be a string, bytes or code object"),
             ("calculate", {"expression": "1 +"}, "Error: invalid syntax (<string>, line 1)"),
             ("transfer_to_human_agents", {"summary": ""}, "Transfer successful"),
             ("think", {"thought": ""}, "Error: Tool 'think' not found."),

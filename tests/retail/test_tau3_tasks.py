@@ -16,46 +16,8 @@ from spec_envs.forking import fork
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, JudgeQuery
 from spec_envs.retail.tasks import Action, customer_in
-from tests.retail.shops import database, tau3_shop
-
-CANCEL = {"name": "cancel_pending_order", "arguments": {"order_id": "#W2", "reason": "no longer needed"}}
-TRANSFER = {"name": "transfer_to_human_agents", "arguments": {"summary": "Both orders."}}
-
-
-def entry(task_id="0", actions: Any = (CANCEL,), **criteria: Any) -> dict[str, Any]:
-    """A task as ``tasks.json`` has it."""
-    if actions is not None:
-        actions = [{"action_id": f"{task_id}_{n}", "info": None, **action} for n, action in enumerate(actions)]
-    instructions = {
-        "domain": "retail",
-        "reason_for_call": "You want to cancel order #W2.",
-        "known_info": "You are Ann Lee.",
-        "unknown_info": None,
-        "task_instructions": ".",
-    }
-    return {
-        "id": task_id,
-        "description": None,
-        "user_scenario": {"persona": None, "instructions": instructions},
-        "initial_state": None,
-        "evaluation_criteria": {
-            "actions": actions,
-            "communicate_info": [],
-            "nl_assertions": None,
-            "reward_basis": ["DB"],
-            **criteria,
-        },
-    }
-
-
-def written(folder: Any, *entries: Any, splits: Any = None) -> Any:
-    """The folder with the tiny shop and these tasks."""
-    (folder / "db.json").write_text(json.dumps(database()), encoding="utf-8")
-    (folder / "policy.md").write_text("Be kind.", encoding="utf-8")
-    (folder / "tasks.json").write_text(json.dumps(entries), encoding="utf-8")
-    if splits is not None:
-        (folder / "split_tasks.json").write_text(json.dumps(splits), encoding="utf-8")
-    return folder
+from tests.retail.shops import tau3_shop
+from tests.retail.tau3_files import CANCEL, TRANSFER, entry, written
 
 
 def made(folder: Any, *entries: Any, stop: str = "###STOP###", **options: Any) -> Any:

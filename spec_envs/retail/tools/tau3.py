@@ -37,6 +37,8 @@ class RetailTools:
         """Compute an arithmetic expression."""
         if not all(character in CHARACTERS for character in expression):
             raise ToolError("Invalid characters in expression")
+        if not isinstance(expression, str):  # only what is empty comes so far
+            raise ToolError("eval() arg 1 must be a string, bytes or code object")
         return ToolResponse(value_of(expression))
 
     def find_user_id_by_email(self, email: str) -> ToolResponse:
