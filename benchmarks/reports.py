@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich import box
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -124,17 +124,24 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     On a terminal this is a bar, elsewhere a line every ten seconds. Inside of another such block nothing is shown. The
     function ignores its arguments, so that it can be a callback.
     """
+    with weighed_progress(what, [1.0] * total) as advance:
+        yield lambda *_: advance(1.0)
+
+
+@contextmanager
+def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
+    """As ``progress``, for parts of work that take differently long; the function is told the weight of a part."""
     if _hidden:
-        yield lambda *_: None
+        yield lambda weight: None
         return
     terminal = console(stderr=True)
     shown = _bar if terminal.is_terminal else _lines
-    with _without_progress(), shown(what, total, terminal) as advance:
+    with without_progress(), shown(what, weights, terminal) as advance:
         yield advance
 
 
 @contextmanager
-def _without_progress() -> Iterator[None]:
+def without_progress() -> Iterator[None]:
     """Have ``progress`` show nothing in the ``with``."""
     _hidden.append(None)
     try:
@@ -144,27 +151,30 @@ def _without_progress() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(what: str, total: int, terminal: Console) -> Iterator[Callable[..., None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda *_: bar.advance(task)
+def _bar(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
+    parts = TextColumn(f"{{task.fields[parts]}}/{len(weights)}")
+    columns = (TextColumn("{task.description}"), BarColumn(), parts, TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True) as bar:
+        task = bar.add_task(what, total=sum(weights), parts=0)
+        yield lambda weight: bar.update(task, advance=weight, parts=bar.tasks[0].fields["parts"] + 1)
 
 
 @contextmanager
-def _lines(what: str, total: int, terminal: Console) -> Iterator[Callable[..., None]]:
+def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
     """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
-    done: list[None] = []  # appended to by several threads, perhaps
+    done: list[float] = []  # appended to by several threads, perhaps
     over, began = threading.Event(), time.monotonic()
 
     def report() -> None:
         while not over.wait(_LINE_S):
-            click.echo(f"{what}: {len(done)} of {total} after {time.monotonic() - began:.0f} s", err=True)
+            so_far = time.monotonic() - began
+            left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) else ""
+            click.echo(f"{what}: {len(done)} of {len(weights)} after {so_far:.0f} s{left}", err=True)
 
     thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
     thread.start()
     try:
-        yield lambda *_: done.append(None)
+        yield done.append
     finally:
         over.set()
         thread.join()
@@ -249,7 +259,7 @@ def publish(
         show: What is printed of it: tables, and texts, which are wrapped between words on a terminal only.
     """
     if json_file is not None:
-        with _without_progress():
+        with without_progress():
             report = run()
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
         return

@@ -7,6 +7,7 @@ import dataclasses
 import heapq
 import html
 import json
+import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
@@ -93,6 +95,9 @@ _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
 #: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 
+#: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
+_as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
+
 
 class Trace:
     """The last ``max_events`` events of a wrapper, oldest first.
@@ -126,9 +131,13 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        if type(value) is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
         shown: Any = value
         if type(value) is Transition and not value.info:
             shown = value.observation
+        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            shown = value[1]
         kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
@@ -227,7 +236,7 @@ class Trace:
 
     def add_event(self, event: TraceEvent) -> None:
         """Add ``event`` as it is."""
-        self._keep(dataclasses.astuple(event))
+        self._keep(_as_row(event))
 
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
@@ -255,9 +264,9 @@ class Trace:
             self._tell(kept)
 
     def add_played_in_vain(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed with ``error``."""
+        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -267,14 +276,14 @@ class Trace:
             "end",
             handler,
             call=number,
-            outcome="failed",
+            outcome="stopped" if error is None else "failed",
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             money=usage.money,
-            error=repr(error),
+            error=None if error is None else repr(error),
         )
-        self._keep(dataclasses.astuple(start))
-        self._keep(dataclasses.astuple(end))
+        self._keep(_as_row(start))
+        self._keep(_as_row(end))
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""
