@@ -221,6 +221,24 @@ class ClockSettings(BenchSettings):
     clock: Clock = setting(
         "virtual", "virtual: waiting is simulated on one thread, and takes no real time. wall: threads really wait."
     )
+    jobs: int = jobs()
+
+    def check_jobs(self) -> None:
+        """Check that episodes may run side by side.
+
+        Raises:
+            InvalidConfiguration: They measure the machine, or learn from one another.
+        """
+        if self.jobs > 1 and self.clock == "wall":
+            raise InvalidConfiguration(
+                f"--jobs {self.jobs} runs episodes side by side, and on the wall clock they slow each other down: "
+                f"leave out --jobs, or give --clock virtual"
+            )
+        if self.jobs > 1 and self.kept() is not None:
+            raise InvalidConfiguration(
+                f"--jobs {self.jobs} runs episodes side by side, and --money-per-s and --token-ratio learn from one "
+                f"episode to the next: leave out --jobs, or give --selectivity"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
