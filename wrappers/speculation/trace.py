@@ -91,8 +91,9 @@ class TraceEvent:
 #: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
 _SMALL_ARRAY = 8
-#: The number of the first field that is text made of a value.
-_TEXTS = [field.name for field in dataclasses.fields(TraceEvent)].index("query")
+_FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
+#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+_TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 
 #: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
 _as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
@@ -162,7 +163,7 @@ class Trace:
 
     def _events_of(self, kept: tuple[Any, ...]) -> Iterator[TraceEvent]:
         if type(kept[0]) is not str:
-            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:]))
+            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:_BEHIND]), *kept[_BEHIND:])
             return
         handler, number, started_at, ended_at, usage, query, response, moves_on = kept
         yield TraceEvent(started_at, "start", handler, call=number, speculative=False, query=self._read(query))
