@@ -157,8 +157,8 @@ def selectivity(default: float) -> Any:
     """How sure speculation has to be."""
     return setting(
         default,
-        "How sure speculation has to be: the least odds of a call, times the share of the call that fits in before its "
-        "response is needed. 0: start everything.",
+        "How sure speculation has to be: the least odds of a call, times the share of the call that fits in before "
+        "its response is needed. 0: start everything.",
         ge=0,
     )
 
