@@ -170,8 +170,8 @@ class DialSettings(Settings):
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
         None,
-        "In place of --selectivity: what a second of waiting is worth, in dollars; recorded tokens cost as much as those "
-        "of gpt-5. 0: only certain calls start.",
+        "In place of --selectivity: what a second of waiting is worth, in dollars; recorded tokens cost as much as "
+        "those of gpt-5. 0: only certain calls start.",
         ge=0,
         default_text="--selectivity",
     )
