@@ -34,7 +34,8 @@ _SELECTIVITIES = (0.0, 0.05, 0.1, 0.25, 0.6)
 def plan(here: Here, *, quick: bool, seed: int) -> Iterator[Unit]:
     """The units: each game by each rule and guesser."""
     games: Sequence[Any] = here.games or [f"made up {number}" for number in range(_MADE_UP)]
-    best: Guesses = "stockfish" if here.stockfish else "builtin"
+    # The moves of made-up players are drawn so that the built-in engine knows the usual share of them.
+    best: Guesses = "stockfish" if here.stockfish and here.games else "builtin"
     theirs: Guesses = "recorded" if here.games else best
     for game in games:
         yield _unit(game, games, {"figure": "headline"}, ChessSettings(guesses=best, seed=seed), named=game == games[0])

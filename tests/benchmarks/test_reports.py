@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,9 @@ class TestProgressWithoutATerminal:
 
 def test_tables_fit_eighty_columns_where_there_is_no_terminal():
     assert reports.console().width == 80
+
+
+@pytest.mark.parametrize("experiment", ["chess", "retail", "search", "search_web", "tuning"])
+def test_headings_fit_eighty_columns_without_broken_words(experiment):
+    columns = import_module(f"spec_envs.benchmarks.{experiment}.run")._COLUMNS
+    assert sum(max(map(len, heading.split())) + 1 for heading in columns) <= 81

@@ -143,6 +143,13 @@ class Ledger:
             self._usage[kind] += usage
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, query, error)
 
+    def given_up(self, handler: str, started_at: float, ended_at: float, usage: Usage) -> None:
+        """Record a call that was made without the tree, and that nobody waits for any more."""
+        self._calls[RunState.STOPPED] += 1
+        for kind in ("all", "all_full"):
+            self._usage[kind] += usage
+        self.trace.add_played_in_vain(handler, started_at, ended_at, usage, None, None)
+
     def moved_on(self, now: float, handler: str) -> None:
         """Record that the episode has moved on by a response of ``handler``, without the tree."""
         self.commits += 1

@@ -7,6 +7,7 @@ import dataclasses
 import heapq
 import html
 import json
+import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +18,7 @@ from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
@@ -89,8 +91,12 @@ class TraceEvent:
 #: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
 _SMALL_ARRAY = 8
-#: The number of the first field that is text made of a value.
-_TEXTS = [field.name for field in dataclasses.fields(TraceEvent)].index("query")
+_FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
+#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+_TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
+
+#: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
+_as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
 
 
 class Trace:
@@ -125,9 +131,13 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        if type(value) is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
         shown: Any = value
         if type(value) is Transition and not value.info:
             shown = value.observation
+        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            shown = value[1]
         kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
@@ -153,7 +163,7 @@ class Trace:
 
     def _events_of(self, kept: tuple[Any, ...]) -> Iterator[TraceEvent]:
         if type(kept[0]) is not str:
-            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:]))
+            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:_BEHIND]), *kept[_BEHIND:])
             return
         handler, number, started_at, ended_at, usage, query, response, moves_on = kept
         yield TraceEvent(started_at, "start", handler, call=number, speculative=False, query=self._read(query))
@@ -226,7 +236,7 @@ class Trace:
 
     def add_event(self, event: TraceEvent) -> None:
         """Add ``event`` as it is."""
-        self._keep(dataclasses.astuple(event))
+        self._keep(_as_row(event))
 
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
@@ -254,9 +264,9 @@ class Trace:
             self._tell(kept)
 
     def add_played_in_vain(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed with ``error``."""
+        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -266,14 +276,14 @@ class Trace:
             "end",
             handler,
             call=number,
-            outcome="failed",
+            outcome="stopped" if error is None else "failed",
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             money=usage.money,
-            error=repr(error),
+            error=None if error is None else repr(error),
         )
-        self._keep(dataclasses.astuple(start))
-        self._keep(dataclasses.astuple(end))
+        self._keep(_as_row(start))
+        self._keep(_as_row(end))
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""
