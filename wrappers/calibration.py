@@ -6,6 +6,7 @@ Pure: no clock, no randomness.
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -73,7 +74,7 @@ class Calibration:
         self._num_since += 1
         if self._num_since >= _REFIT_EVERY and self._pairs:
             self._num_since = 0
-            self._line = _fit(self._pairs)
+            self._line = _fit(self._pairs, self._line or _IDENTITY)
 
     def to_json(self) -> dict[str, Any]:
         """Return what is remembered as JSON data."""
@@ -87,21 +88,20 @@ class Calibration:
         calibration._evidence = float(data["evidence"])
         calibration._pairs.extend((int(row), float(claimed), bool(hit)) for row, claimed, hit in data["pairs"])
         if calibration._pairs:
-            calibration._line = _fit(calibration._pairs)
+            calibration._line = _fit(calibration._pairs, _IDENTITY)
         return calibration
 
 
-def _fit(pairs: Iterable[tuple[int, float, bool]]) -> tuple[float, ...]:
-    """Return the most likely slope and offsets."""
-    rows, claimed, hits = (np.array(column) for column in zip(*pairs, strict=True))
+def _fit(pairs: Iterable[tuple[int, float, bool]], before: Sequence[float]) -> tuple[float, ...]:
+    """Return the most likely slope and offsets, starting from the line ``before``."""
+    rows, claimed, hits = np.fromiter(itertools.chain.from_iterable(pairs), float).reshape(-1, 3).T
     count = int(rows.max()) + 1
     design = np.zeros((len(rows), 1 + count))
-    design[:, 0], design[np.arange(len(rows)), 1 + rows] = claimed, 1.0
-    start = np.zeros(1 + count)
-    start[0] = 1.0
+    design[:, 0], design[np.arange(len(rows)), 1 + rows.astype(int)] = claimed, 1.0
     precision = np.full(1 + count, _OFFSET_PRECISION)
     precision[0] = _SLOPE_PRECISION
-    line = fitted(design, hits, 1.0, start, precision)
+    mean, begin = np.array(_IDENTITY[: 1 + count]), np.array(before[: 1 + count])
+    line = fitted(design, hits, 1.0, mean, precision, begin)
     offsets = [*map(float, line[1:]), *[0.0] * (_RANKS - count)]
     return max(0.0, float(line[0])), *offsets
 
