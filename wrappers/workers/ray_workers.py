@@ -1,7 +1,8 @@
 """Players on the workers of a Ray cluster, one limit for all of them, and what happens when a worker or a node dies.
 
-Each worker is an actor that plays one episode at a time. When one dies, its permits are taken back, another worker is
-started in its place, and its episode is played again. The ledger of the limits lives on the node of this program.
+Each worker is an actor that plays one episode at a time, and has the next one at hand. When one dies, its permits are
+taken back, another worker is started in its place, and its episodes are played by others. The ledger of the limits
+lives on the node of this program.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _RETRIES = 3
 _START_S = 300.0
 #: How long workers may take to close what they have opened.
 _LEAVE_S = 5.0
+#: The name of the thread of a worker in which it is told to leave.
+_LEAVING = "leaving"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,12 +47,24 @@ class _Given:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Hired:
-    """A worker."""
+    """A worker.
+
+    Attributes:
+        name: A name that no other worker ever had.
+        actor: The handle of the actor.
+        hello: The reference of its first sign of life; ``None``: it has come.
+        episodes: The episodes that it plays and that it plays next, by the reference of what they will be.
+    """
 
     name: str
     actor: Any
-    pending: Any  # what it does now: the reference of its first sign of life, or of an episode; ``None``: nothing
-    given: _Given | None = None
+    hello: Any
+    episodes: dict[Any, _Given] = dataclasses.field(default_factory=dict)
+
+    @property
+    def pending(self) -> tuple[Any, ...]:
+        """What it has still to answer."""
+        return (*self.episodes,) if self.hello is None else (self.hello,)
 
 
 class RayCrew(Crew):
@@ -75,7 +90,7 @@ class RayCrew(Crew):
         self._begun_at: float | None = time.monotonic()
 
     def begin(self, place: int, seed: int, guessers: bytes | None) -> None:
-        """Have an episode played by the next worker that is free."""
+        """Have an episode played by a worker that has little to do."""
         if guessers is not self._sent[0]:
             self._sent = guessers, None if guessers is None else self._ray.put(guessers)
         self._due.append(_Given(place, seed, self._sent[1]))
@@ -89,21 +104,22 @@ class RayCrew(Crew):
             InvalidConfiguration: No worker has begun, since the cluster has no room for one.
         """
         while True:
-            pending = {worker.pending: worker for worker in self._workers if worker.pending is not None}
+            pending = {reference: worker for worker in self._workers for reference in worker.pending}
             done, _ = self._ray.wait(list(pending), num_returns=1, timeout=1.0)
             if not done:
                 self._check_begun()
                 continue
-            worker = pending[done[0]]
-            given, worker.pending, worker.given = worker.given, None, None
+            worker, packed = pending[done[0]], None
             try:
                 packed = self._ray.get(done[0])
             except self._ray.exceptions.RayTaskError as error:  # of ``hello``; those of episodes are in the episode
                 raise InvalidConfiguration(f"a worker cannot load what it is to play: {error}") from error
             except self._ray.exceptions.RayError as error:
-                self._bury(worker, given, error)
+                self._bury(worker, error)
                 continue
-            self._begun_at = None
+            given = worker.episodes.pop(done[0], None)
+            if given is None:
+                worker.hello = self._begun_at = None
             self._give()
             if given is not None:
                 return given.place, self._ray.cloudpickle.loads(packed)
@@ -114,43 +130,47 @@ class RayCrew(Crew):
 
     def close(self) -> None:
         """Cancel what runs, and end all workers."""
-        leaving = [worker.actor.leave.remote() for worker in self._workers]
-        with contextlib.suppress(Exception):
-            self._ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_S)
+        with contextlib.suppress(Exception):  # the cluster may be gone
+            begun = [worker.actor for worker in self._workers if worker.hello is None]
+            leaving = [actor.leave.options(concurrency_group=_LEAVING).remote() for actor in begun]
+            if leaving:
+                self._ray.wait(leaving, num_returns=len(leaving), timeout=_LEAVE_S)
         for actor in (*(worker.actor for worker in self._workers), self._ledger):
             if actor is not None:
-                self._ray.kill(actor)
+                with contextlib.suppress(Exception):
+                    self._ray.kill(actor)
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
     def _hire(self) -> _Hired:
         name = uuid.uuid4().hex
-        actor = self._remote(_Worker, max_restarts=0, max_concurrency=2, num_cpus=1).remote(
-            name, self._plan, self._limits, self._ledger, self._beat_s
-        )
+        # ``leave`` is called while an episode is played, so it has a thread of its own.
+        remote = self._ray.remote(max_restarts=0, num_cpus=1, concurrency_groups={_LEAVING: 1})(_Worker)
+        actor = remote.remote(name, self._plan, self._limits, self._ledger, self._beat_s)
         return _Hired(name, actor, actor.hello.remote())
 
-    def _remote(self, kind: type, **options: Any) -> Any:
-        return self._ray.remote(kind).options(**options)
-
     def _give(self) -> None:
-        """Give what is due to workers that have nothing to do."""
-        for worker in self._workers:
-            if self._due and worker.pending is None:
-                worker.given = given = self._due.popleft()
-                worker.pending = worker.actor.play.remote(given.seed, given.guessers)
+        """Give what is due to the workers that have least to do; each has one episode at hand beside that under way."""
+        while self._due:
+            ready = [worker for worker in self._workers if worker.hello is None and len(worker.episodes) < 2]
+            if not ready:
+                return
+            worker, given = min(ready, key=lambda each: len(each.episodes)), self._due.popleft()
+            worker.episodes[worker.actor.play.remote(given.seed, given.guessers)] = given
 
-    def _bury(self, worker: _Hired, given: _Given | None, error: Exception) -> None:
-        """Replace a worker that has died, and begin its episode again."""
+    def _bury(self, worker: _Hired, error: Exception) -> None:
+        """Replace a worker that has died, and have its episodes played by others."""
         self._ray.kill(worker.actor)  # where it is only out of reach, it is to be dead before its permits are taken
         if self._ledger is not None:
             self._ray.get(self._ledger.take_back.remote(worker.name))
         self._workers[self._workers.index(worker)] = self._hire()
-        if given is None:
-            return
-        if given.deaths >= _RETRIES:
-            raise EpisodeFailed(given.seed, f"{given.deaths + 1} workers have died while they played it") from error
-        self._due.appendleft(dataclasses.replace(given, deaths=given.deaths + 1))
+        lost = list(worker.episodes.values())
+        if lost:  # the first one was under way
+            deaths = lost[0].deaths + 1
+            if deaths > _RETRIES:
+                raise EpisodeFailed(lost[0].seed, f"{deaths} workers have died while they played it") from error
+            lost[0] = dataclasses.replace(lost[0], deaths=deaths)
+        self._due.extendleft(reversed(lost))
         self._give()
 
     def _check_begun(self) -> None:
