@@ -14,7 +14,7 @@ help: ## Show this list
 # A recording beside the checkout, as the tests use it, if there is one; else a made-up game, and the demo says so.
 GAME ?= $(firstword $(sort $(wildcard ../shared/data/chess_gpt5/*.json)))
 
-demo: $(VENV)/.installed-base ## Replay a recorded game through SpeculativeWrapper; no key, browser, Stockfish or root
+demo: $(VENV)/.installed-base ## Show what speculation saves, with a game of chess, live; no key, browser, Stockfish or root
 	@$(BIN)/spec-envs demo $(if $(GAME),--game '$(GAME)')
 
 test: $(VENV)/.installed-test ## Run the tests; installs Debian's chess engines, sysbench, libcairo2 and chromium first, where it can
@@ -68,7 +68,10 @@ $(VENV)/.installed-conformance: EXTRA = [conformance]
 $(VENV)/.installed-ray: EXTRA = [ray,test]
 $(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.installed-conformance $(VENV)/.installed-ray: pyproject.toml | $(BIN)/python
 	@echo "installing spec-envs$(EXTRA) into $(VENV) ..."
-	@$(PIP) install --editable '.$(EXTRA)'
+	@$(PIP) install --editable '.$(EXTRA)' & pip=$$!; seconds=0; \
+	while sleep 1; kill -0 $$pip 2>/dev/null; do \
+		seconds=$$((seconds + 1)); [ $$((seconds % 5)) -ne 0 ] || echo "  $$seconds s"; \
+	done; wait $$pip
 	@touch $@
 
 $(BIN)/python:

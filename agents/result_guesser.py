@@ -36,7 +36,7 @@ class ResultGuesser:
         self._copy_is_right = RankCalibration(prior=(_COPIED,), strength=_STRENGTH)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """Return one guess if there was an equal ``READ``, or the copy says something; otherwise none."""
+        """Return one guess if there was an equal ``READ``, or the copy has a result; otherwise none."""
         if call.effect is not Effect.READ:
             return []
         known, calibration = self._known(call)

@@ -39,6 +39,7 @@ def setting(
     default_text: str | None = None,
     type: "click.ParamType[Any] | None" = None,  # as text: click had no generic types before 8.4
     required: bool = False,
+    flag: bool = False,
 ) -> Any:
     """A field of a ``Settings`` class, and an option of the command that is given these settings.
 
@@ -54,9 +55,10 @@ def setting(
         default_text: How the help describes the default, where the value itself does not say it.
         type: The option's type, where the annotation does not say it, as for a file that must exist.
         required: Whether the option must be given on the command line.
+        flag: Whether it is an option without a value, for a field that is true or false.
     """
     kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
-    return dataclasses.field(default=default, metadata=kept)
+    return dataclasses.field(default=default, metadata=kept | {"flag": flag})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,11 @@ def seed(help: str = "Seed of everything that is drawn at random.") -> Any:
     return setting(0, help, ge=0)
 
 
+def jobs(default: int = 1, default_text: str | None = None) -> Any:
+    """Over how many processes episodes are spread."""
+    return setting(default, "Processes that run episodes side by side.", ge=1, default_text=default_text)
+
+
 def speed(default: float) -> Any:
     """How fast the wall clock runs."""
     return setting(default, "With --clock wall: seconds of the experiment in one real second.", gt=0)
@@ -120,7 +127,7 @@ def check_learning(learning: int, tasks: int) -> None:
     """Check that not all tasks are learned from.
 
     Raises:
-        InvalidConfiguration: None is left to count.
+        InvalidConfiguration: No task is left to count.
     """
     if learning >= tasks:
         raise InvalidConfiguration(
@@ -130,7 +137,7 @@ def check_learning(learning: int, tasks: int) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SpeculationSettings(Settings):
-    """Base of the settings of all that runs a ``SpeculativeWrapper``: an option that all have is a field of it."""
+    """Base of the settings of every command with a ``SpeculativeWrapper``: the options that all of them have."""
 
     k: int = setting(3, "Guesses for one call.", ge=1)
     max_inflight: int | None = max_inflight(4)
@@ -142,7 +149,7 @@ class SpeculationSettings(Settings):
 
     @property
     def title(self) -> str:
-        """What titles say of ``k`` and ``limits``."""
+        """``k`` and ``limits`` in words, for titles."""
         return f"k={self.k}, up to {self.limits.max_inflight} speculative calls in flight"
 
 
@@ -150,21 +157,21 @@ def selectivity(default: float) -> Any:
     """How sure speculation has to be."""
     return setting(
         default,
-        "How sure speculation has to be: the least odds of a call, times the share of it that fits in before its "
-        "response is needed. 0: start everything.",
+        "How sure speculation has to be: the least odds of a call, times the share of the call that fits in before "
+        "its response is needed. 0: start everything.",
         ge=0,
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DialSettings(Settings):
-    """Base of the settings of experiments that show what speculation costs: how much it may cost."""
+    """Base of the settings of experiments that show what speculation costs: the dial says how much it may cost."""
 
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
         None,
-        "In place of --selectivity: what a second of waiting is worth, where recorded tokens cost what those of gpt-5 "
-        "cost, in dollars. 0: only calls that are certain start.",
+        "In place of --selectivity: what a second of waiting is worth, in dollars; recorded tokens cost as much as "
+        "those of gpt-5. 0: only certain calls start.",
         ge=0,
         default_text="--selectivity",
     )
@@ -176,7 +183,7 @@ class DialSettings(Settings):
     )
 
     def kept(self) -> Estimates | None:
-        """What is known of handlers and guessers, where it is kept from one episode to the next.
+        """What is known of handlers and guessers, if that knowledge is kept from one episode to the next.
 
         A ratio is held over many episodes, and with a price nothing is started before it is known what calls cost; with
         a selectivity every episode begins with nothing known.
@@ -201,7 +208,7 @@ class BenchSettings(SpeculationSettings, DialSettings):
 
     @property
     def title(self) -> str:
-        """What titles say of ``k``, ``limits`` and the dial."""
+        """``k``, ``limits`` and the dial in words, for titles."""
         dials = ("money_per_s", "token_ratio", "selectivity")
         dial = next(name for name in dials if getattr(self, name) is not None)
         return f"{super().title}, {dial}={getattr(self, dial):g}"
@@ -214,6 +221,24 @@ class ClockSettings(BenchSettings):
     clock: Clock = setting(
         "virtual", "virtual: waiting is simulated on one thread, and takes no real time. wall: threads really wait."
     )
+    jobs: int = jobs()
+
+    def check_jobs(self) -> None:
+        """Check that episodes may run side by side.
+
+        Raises:
+            InvalidConfiguration: They measure the machine, or learn from one another.
+        """
+        if self.jobs > 1 and self.clock == "wall":
+            raise InvalidConfiguration(
+                f"--jobs {self.jobs} runs episodes side by side, and on the wall clock they slow each other down: "
+                f"leave out --jobs, or give --clock virtual"
+            )
+        if self.jobs > 1 and self.kept() is not None:
+            raise InvalidConfiguration(
+                f"--jobs {self.jobs} runs episodes side by side, and --money-per-s and --token-ratio learn from one "
+                f"episode to the next: leave out --jobs, or give --selectivity"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -248,9 +273,10 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Com
     about, text = field.metadata, field.metadata["text"]
     return click.option(
         f"--{field.name.replace('_', '-')}",
-        type=about["type"] or _type_of(hint, about),
+        is_flag=about["flag"],
+        type=None if about["flag"] else about["type"] or _type_of(hint, about),
         default=None if about["required"] else field.default,
-        show_default=text is None and not about["required"],
+        show_default=text is None and not about["required"] and not about["flag"],
         required=about["required"],
         help=about["help"] if text is None else f"{about['help']}  [default: {text}]",
     )
@@ -292,7 +318,7 @@ class Group(click.Group):
 
 
 class OutputFile(click.Path):
-    """A file to write, or ``-``. It is refused before the work is done if it could not be written afterwards."""
+    """A file to write, or ``-``. A file that cannot be written is refused before the work begins."""
 
     def __init__(self) -> None:
         super().__init__(dir_okay=False, writable=True, allow_dash=True, path_type=Path)

@@ -39,7 +39,7 @@ class _ModelSettings(Pace):
     per_s: float = setting(60.0, "The time of --max-calls, in seconds.", gt=0)
     slots: int | None = setting(None, "Answer this many requests at once.", ge=1, default_text="all")
     queue: Literal["fifo", "drop"] = setting(
-        "fifo", "What a request does that finds no free slot: wait for its turn, or drop the oldest request (drop)."
+        "fifo", "A request that finds no free slot waits for its turn (fifo), or drops the oldest request (drop)."
     )
 
 
@@ -153,7 +153,7 @@ def shop(data: str, host: str, port: int, database: Path, **faults: Any) -> None
     help="How long a page takes.",
 )
 def wiki(host: str, port: int, corpus: str, latency_s: float) -> None:
-    """Serve a wiki in the way of MediaWiki, until interrupted. Prints its address."""
+    """Serve a wiki with the pages and addresses of MediaWiki, until Ctrl-C. Prints its address."""
     from spec_envs.search.loading import load_corpus
     from spec_envs.search.local_wiki.server import WikiSite
 

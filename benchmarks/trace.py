@@ -70,9 +70,9 @@ def follow(file: Path) -> None:
     screen = console()
     watched = Watched()
     live = Live(console=screen, refresh_per_second=8) if screen.is_terminal else None
-    if live is None:
-        screen.print(f"following {file}; end with Ctrl-C")
     try:
+        if live is None:
+            screen.print(f"following {file}; end with Ctrl-C", soft_wrap=True)
         with file.open(encoding="utf-8") as lines:
             if live is not None:
                 live.start()
@@ -101,7 +101,7 @@ def _follow(file: Path, lines: Any, watched: Watched, live: Live | None) -> None
 
 
 class Watched:
-    """What is known of a running program from the events so far."""
+    """A running program's calls in flight and last commits, by the events so far."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []

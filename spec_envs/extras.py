@@ -20,6 +20,7 @@ PACKAGES = {
     "otel": ("opentelemetry-api",),
     "ray": ("ray",),
     "openenv": ("openenv",),
+    "inspect": ("inspect-ai",),
     "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),
 }
 #: The modules of packages whose names differ.

@@ -50,6 +50,8 @@ def own_copy(value: Any) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
+    if kind is np.ndarray and value.base is None and not value.dtype.hasobject:
+        return _own_array(value)
     return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
 
 

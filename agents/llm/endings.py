@@ -1,4 +1,4 @@
-"""Where an answer says all that matters, so that nobody need listen any longer."""
+"""Where an answer is complete as far as the request needs it, so that the rest need not be read."""
 
 import math
 import re

@@ -43,7 +43,7 @@ class Price:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ListPrice:
-    """What a provider asks for a model, in US dollars, as ``genai-prices`` has it at the moment of the call.
+    """The list price of a provider's model in US dollars, as ``genai-prices`` has it at the moment of the call.
 
     It may depend on the length of the request and on the time of day. ``genai_prices.UpdatePrices`` keeps it current
     in a program that runs for long.

@@ -82,7 +82,7 @@ class Prompter:
                 reply = error
 
     async def arun(self, steps: Steps[Result], cancel: CancelToken) -> Result:
-        """Do the same on the running event loop.
+        """Do the same as ``run``, on the running event loop.
 
         Raises:
             InvalidConfiguration: The model is not async.

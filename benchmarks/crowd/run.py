@@ -1,4 +1,4 @@
-"""Many episodes at once on one event loop, each with a tree of its own: are limits kept, and is anything left over?"""
+"""Many episodes at once on one event loop, each with a tree of its own: are limits kept, is anything left?"""
 
 import asyncio
 import contextlib
@@ -80,7 +80,7 @@ class _Uniform:
 
 
 class _Watch:
-    """Measures again and again how many tasks there are, how big the process is, and how late the event loop is."""
+    """Measures periodically how many tasks there are, how big the process is, and how late the event loop is."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -154,7 +154,7 @@ def run(settings: CrowdSettings) -> dict[str, Any]:
     results: dict[str, CrowdResult] = {}
     with progress("running", 2) as advance:
         for name in ("plain", "speculative"):
-            # Each in a process of its own, so that it cannot reuse the memory of the other.
+            # Each run has a process of its own, so that it cannot reuse the memory of the other run.
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
                 results[name] = process.submit(_measure, settings, name == "speculative").result()
             advance()

@@ -14,7 +14,7 @@ from spec_envs.guesses import Guess, Guesser
 from spec_envs.handling import CancelToken
 
 Work = Literal["sleep", "cpu"]
-#: Of so many moves the guesser knows so many.
+#: The guesser knows ``_KNOWN`` of ``_OF`` moves.
 _OF, _KNOWN = 10, 7
 _PLIES = 60
 
@@ -40,7 +40,7 @@ class Setup:
 
 
 def cartpole(seconds: float, work: Work) -> Setup:
-    """CartPole with a policy that balances; the guesser learns it by the way."""
+    """CartPole with a policy that balances; the guesser learns the policy's actions during the run."""
 
     def balance(observation: Any, cancel: CancelToken) -> int:
         busy(seconds, work, cancel)
@@ -50,7 +50,7 @@ def cartpole(seconds: float, work: Work) -> Setup:
 
 
 def chess(seconds: float, work: Work) -> Setup:
-    """Chess between two players that take as long; a guesser knows seven of ten moves."""
+    """Chess between two players that both take ``seconds`` for a move; a guesser knows seven of ten moves."""
 
     def move(moves: list[str], place: str) -> str:
         return moves[zlib.crc32(place.encode()) % len(moves)]

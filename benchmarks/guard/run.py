@@ -40,18 +40,18 @@ class GuardRow:
     setup: str
     milliseconds: float
     steps: int
-    plain_seconds: float  # the mean of the two runs
-    plain_spread: float  # how far they are apart, as a share of the mean
+    plain_seconds: float  # mean of the two plain runs
+    plain_spread: float  # how far the two plain runs are apart, as a share of their mean
     guarded_seconds: float
-    unguarded_seconds: float | None  # None where that run failed
-    slower: float  # by which share the guarded run is slower than the plain ones; negative: faster
+    unguarded_seconds: float | None  # None where the unguarded run failed
+    slower: float  # by what share the guarded run is slower than the plain runs; negative: faster
     step_milliseconds: float  # the same in milliseconds a step
     held: bool  # whether the promise was held
     kept: float | None  # share of what the unguarded run saves that the guarded run saves; None where nothing is saved
-    printed: float  # what ``statistics.saved`` says of the guarded run
-    printed_low: float | None  # the interval of it
+    printed: float  # ``statistics.saved`` of the guarded run
+    printed_low: float | None  # the 95 % interval of ``printed``
     printed_high: float | None
-    claimed: float  # what ``statistics.claimed_saved`` says
+    claimed: float  # ``statistics.claimed_saved`` of the guarded run
     ahead: float  # share of the steps with calls made ahead
 
 
@@ -120,7 +120,7 @@ def _measure(name: str, milliseconds: float, make: Callable[[], Setup], steps: i
 
 
 def _steps(env: gym.Env[Any, Any], act: Callable[[Any], Any], steps: int) -> float:
-    """How long so many steps take, with the resets between episodes."""
+    """Seconds that ``steps`` steps take, with the resets between episodes."""
     start = time.perf_counter()
     observation, _ = env.reset(seed=0)
     for _ in range(steps):
@@ -139,7 +139,7 @@ def _plain_seconds(setup: Setup, steps: int) -> float:
 
 
 def _wrapped_seconds(setup: Setup, steps: int, *, guard: bool) -> tuple[float, Any]:
-    # New estimates: what a policy is like is known after its first wrapper.
+    # New estimates: otherwise the second wrapper would know what the first one has learned of the policy.
     env = SpeculativeWrapper(setup.env, setup.policy, guessers=setup.guessers, guard=guard, estimates=Estimates())
     try:
         return _steps(env, env.act, steps), env.statistics
@@ -150,7 +150,7 @@ def _wrapped_seconds(setup: Setup, steps: int, *, guard: bool) -> tuple[float, A
 def _unguarded_seconds(setup: Setup, steps: int) -> float | None:
     try:
         return _wrapped_seconds(setup, steps, guard=False)[0]
-    except HandlerFailed:  # as a server does that drops one request for another
+    except HandlerFailed:  # as with a server that drops one request for another
         return None
 
 

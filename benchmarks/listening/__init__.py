@@ -1,4 +1,4 @@
-"""``spec-envs bench listening``: what does it save to stop listening to an answer when nothing more of it counts?"""
+"""``spec-envs bench listening``: what is saved by cutting an answer off when the rest cannot change the action?"""
 
 import dataclasses
 
@@ -8,10 +8,10 @@ from spec_envs.benchmarks.options import SpeculationSettings, setting
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ListeningSettings(SpeculationSettings):
-    """Let an agent search by a model over HTTP whose answers go on behind the action, and listen to them or not.
+    """Let an agent search with a model over HTTP whose answers go on behind the action; cut them off there, or not.
 
     Four runs side by side (about a minute): with and without speculation, and each with whole answers and with answers
-    that are left when the action is said.
+    that are cut off when the action is complete.
     """
 
     questions: int = setting(6, "Questions of the embedded wiki that are answered.", ge=1)

@@ -1,8 +1,8 @@
-"""What it saves to stop listening to an answer when nothing that could follow changes the action.
+"""What is saved by cutting an answer off when the rest cannot change the action.
 
 The same episodes of search are played four times, side by side: with and without speculation, and each with whole
-answers and with answers that are left where all is said. (The first answer of a run is always heard to its end.) Each
-run has a model server of its own, which counts its tokens. Equal requests take equally long.
+answers and with answers that are cut off when the action is complete. (The first answer of a run is always read to its
+end.) Each run has a model server of its own, which counts its tokens. Equal requests take equally long.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ _ANSWER = 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """One run: what happened, how long it took, the tokens written that its statistics report, and its server's."""
+    """One run: its episodes, its time, the written tokens by its statistics, and the statistics of its server."""
 
     seen: Sequence[Any]
     seconds: float

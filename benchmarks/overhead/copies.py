@@ -1,6 +1,6 @@
-"""What it costs that nothing is shared and nothing differs: owned copies, and proofs of steps that forks have made.
+"""The cost of copies of values that cross a border, and of proofs of steps that forks have made.
 
-All times are of the processor.
+All times are processor times.
 """
 
 import collections
@@ -16,9 +16,7 @@ import gymnasium as gym
 
 from spec_envs.agents import ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import steps_of
-from spec_envs.benchmarks.overhead import Measured
-from spec_envs.calls import Call
-from spec_envs.guesses import Guess
+from spec_envs.benchmarks.overhead import Measured, Right
 from spec_envs.values import own_copy
 from spec_envs.wrappers import SpeculativeWrapper
 
@@ -89,7 +87,7 @@ def _num_copies(make: Callable[[], gym.Env[Any, Any]], policy: Callable[[Any], A
         if event == "call" and frame.f_code is own_copy.__code__:
             counted["copies"] += 1
 
-    guessers = {"policy": _Right(policy), "opponent": _Right(policy)}
+    guessers = {"policy": Right(policy), "opponent": Right(policy)}  # both players play alike
     with SpeculativeWrapper(make(), policy, guessers=guessers, runtime="simulation") as wrapper:
         steps = steps_of(wrapper, wrapper.act)
         next(steps)
@@ -120,19 +118,8 @@ class _Times(NamedTuple):
     proof_ms: float
 
 
-class _Right:
-    """Guesses what the policy answers, which is also what the chess opponent answers."""
-
-    def __init__(self, policy: Callable[[Any], Any]) -> None:
-        self._policy = policy
-
-    def guess(self, call: Call, k: int) -> list[Guess]:
-        """Return the answer as a guess."""
-        return [Guess(self._policy(call.query), 0.9)]
-
-
 def _proof_ms(name: str, policy: Callable[[Any], Any]) -> _Times:
-    """Episodes in which no step is proved, and in which every step is, take turns."""
+    """The times of episodes with no proved step and with every step proved, which take turns."""
     without, proved = [], []
     for _ in range(EPISODES):
         without.append(_step_ms(name, policy, prove_every=0))
@@ -142,7 +129,7 @@ def _proof_ms(name: str, policy: Callable[[Any], Any]) -> _Times:
 
 
 def _step_ms(name: str, policy: Callable[[Any], Any], prove_every: int) -> float:
-    guessers = {"policy": _Right(policy)}
+    guessers = {"policy": Right(policy)}
     env = gym.make(name, max_episode_steps=_STEPS)
     made = SpeculativeWrapper(env, policy, guessers=guessers, runtime="simulation", prove_every=prove_every)
     with contextlib.closing(made) as wrapper:

@@ -77,7 +77,7 @@ def live_forks_mb(count: int) -> float:
     """Megabytes by which the process grows with ``count`` forks of one episode, each with writes of its own."""
     env = gym.make("SpecRetail-v0", customer=_hm)
     env.reset(seed=0)
-    _write_some(fork(env), "0 Elm Street")  # so that everything made on first use exists
+    _write_some(fork(env), "0 Elm Street")  # so that everything that is made on first use exists
     gc.collect()
     before = psutil.Process().memory_info().rss
     forks = [fork(env) for _ in range(count)]
@@ -133,9 +133,14 @@ def steps_us(episodes: int) -> float:
     return statistics.median(times) / sum(map(len, recorded)) * 1e6
 
 
+def tau_bench_is_installed() -> bool:
+    """Whether tau-bench is installed, which is not on PyPI."""
+    return importlib.util.find_spec("tau_bench") is not None
+
+
 def tau_bench_figures() -> list[Measured]:
     """A tool call in tau-bench's environment and in ours, with the same data and calls; empty without tau-bench."""
-    if importlib.util.find_spec("tau_bench") is None:
+    if not tau_bench_is_installed():
         return []
     from tau_bench.envs.retail import data  # pyright: ignore[reportMissingImports]
     from tau_bench.envs.retail.env import MockRetailDomainEnv  # pyright: ignore[reportMissingImports]

@@ -1,4 +1,4 @@
-"""``spec-envs plan``: what would speculation save, and what would it cost, before it is put on?"""
+"""``spec-envs plan``: what would speculation save, and what would it cost, before you switch it on?"""
 
 import dataclasses
 from pathlib import Path
@@ -60,7 +60,7 @@ class PlanSettings(Settings):
         """``guess_rates`` as numbers.
 
         Raises:
-            InvalidConfiguration: They are none.
+            InvalidConfiguration: ``guess_rates`` does not hold numbers.
         """
         if self.guess_rates is None:
             return None

@@ -1,7 +1,7 @@
 """Closed forms, from "Speculative Actions" (arXiv 2510.04371), for two machines between which the real one lies.
 
-*Depth 1* starts one call ahead for each guess, and guesses nothing while a call runs that was itself started ahead.
-*No limit* starts everything, however deep, which has no bound on its cost.
+*Depth 1* starts one call ahead for each guess, and guesses nothing while a call runs that was started ahead.
+*No limit* starts every call, however deep, and its cost has no bound.
 """
 
 import dataclasses
@@ -17,11 +17,11 @@ _SHARE = 0.5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClosedForm:
-    """What the closed forms say.
+    """The saving and the cost by the closed forms.
 
     Attributes:
-        saved_at_depth_1: Share of the time that is saved one call ahead.
-        tokens_at_depth_1: Tokens that this costs, relative to the plain loop, cancelled calls charged in full.
+        saved_at_depth_1: Share of the time that is saved at depth 1.
+        tokens_at_depth_1: Tokens at depth 1 relative to the plain loop, cancelled calls charged in full.
         saved_without_limits: Share of the time that is saved without any limits.
     """
 

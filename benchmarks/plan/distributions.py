@@ -13,7 +13,7 @@ from spec_envs.calls import Effect
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
 
-#: The handler of all calls. It is asked by the environment, so that each call may have an effect of its own.
+#: The handler of all calls: one of the environment's, and not the policy, so that each call may have its own effect.
 HANDLER = "call"
 
 
@@ -21,7 +21,7 @@ def drawn(settings: PlanSettings) -> Workload:
     """Episodes of one kind of call.
 
     Raises:
-        InvalidConfiguration: The settings have no seconds, or the file is not one of seconds.
+        InvalidConfiguration: The settings do not say how long calls take, or the file holds anything but seconds.
     """
     rng = random.Random(settings.seed)
     if settings.seconds is not None:
@@ -43,7 +43,7 @@ def completed(workload: Workload, settings: PlanSettings) -> Workload:
     """``workload`` with the guesses and prices that the settings name.
 
     Raises:
-        InvalidConfiguration: Neither says how often guesses are right.
+        InvalidConfiguration: Neither workload nor settings say how often guesses are right.
     """
     guessing = dict(workload.guessing)
     for name in {call.handler for call in workload.calls} if settings.rates is not None else guessing:
@@ -85,7 +85,7 @@ def _seconds_in(file: Path) -> list[float]:
     try:
         seconds = [float(word) for word in words]
     except ValueError as error:
-        raise InvalidConfiguration(f"{file} holds more than seconds: {error}") from error
+        raise InvalidConfiguration(f"{file} must hold seconds alone: {error}") from error
     if not seconds or not all(0 <= second < math.inf for second in seconds):
         raise InvalidConfiguration(f"{file} must hold seconds of at least 0, and at least one of them")
     return seconds

@@ -33,7 +33,7 @@ class PlannedEnv(CallEnv[Place, int]):
 
     Args:
         episode: The calls.
-        players: Makes them.
+        players: Makes the calls.
     """
 
     observation_space: gym.spaces.Space[Any] = gym.spaces.Tuple(
@@ -78,7 +78,7 @@ class Players:
 
     Args:
         episode: The calls.
-        workload: What is drawn from behind wrong guesses.
+        workload: The calls and guesses from which those behind a wrong guess are drawn.
         seed: Seed of the draws.
     """
 
@@ -118,7 +118,7 @@ class Players:
         return None if guessing is None else PlannedGuesser(self, guessing)
 
     def window(self, place: Place, guessing: Guessing) -> Window:
-        """What the guesser says of the call there."""
+        """The guesses of the call at a place."""
         number, path = place
         known = self._episode[number].window if path == _ON_PATH else None
         return guessing.draw(self._rng(place, "window")) if known is None else known
@@ -131,8 +131,8 @@ class PlannedPolicy:
     """The policy of a planned episode.
 
     Args:
-        players: Knows how long a call of it takes.
-        effect: Whether it may be called ahead of time.
+        players: Knows how long each call of the policy takes.
+        effect: Whether the policy may be called ahead of time.
     """
 
     def __init__(self, players: Players, effect: Effect) -> None:
@@ -145,11 +145,11 @@ class PlannedPolicy:
 
 
 class PlannedGuesser:
-    """Guesses as often right, and claims as much, as it is planned.
+    """Guesses as often right as planned, and claims the planned probabilities.
 
     Args:
         players: Knows which guess is right.
-        guessing: How good and how dear it is.
+        guessing: How often the guesser is right, and what guessing costs.
     """
 
     def __init__(self, players: Players, guessing: Guessing) -> None:

@@ -20,4 +20,4 @@ def measured(k: int, max_inflight: int) -> float:
     workload = Workload([episode], {POLICY: Guessing(wrong.claims, windows=[wrong])}, num_known=1)
     limits = Limits(max_inflight=max_inflight, selectivity=0.0, calibrate=False)
     played = [play(episode, Players(episode, workload, seed=0), k, limits, ThreadRuntime()) for _ in range(2)]
-    return min(each.machinery_s for each in played) / _CALLS  # the first one warms up
+    return min(each.machinery_s for each in played) / _CALLS  # the first episode warms up

@@ -22,7 +22,7 @@ from spec_envs.wrappers import Limits
 
 _KS = (1, 2, 3, 5, 8)
 _SELECTIVITIES = (0.0, 0.05, 0.1, 0.2, 0.3, 1.0)
-#: With fewer episodes than this behind it, a prediction comes with a warning.
+#: A prediction from fewer episodes comes with a warning.
 _FEW_EPISODES = 20
 Point = dict[str, Any]
 
@@ -94,7 +94,7 @@ def _points(
 
 
 def _choices(points: Sequence[Point], settings: PlanSettings) -> dict[str, Point | None]:
-    """The settings to choose, by what is wanted; ``None`` where no setting does it."""
+    """The settings to choose, by what the user wants; ``None`` if no setting satisfies the wish."""
     choices: dict[str, Point | None] = {}
     if settings.wanted_saving is not None:
         enough = [point for point in points if point["saved"] >= settings.wanted_saving]
@@ -122,8 +122,8 @@ def _warnings(workload: Workload) -> list[str]:
     warnings = [workload.note] if workload.note else []
     if workload.num_known < _FEW_EPISODES:
         warnings.append(
-            f"all this was learned from {workload.num_known:.3g} episodes: with fewer than {_FEW_EPISODES}, what was "
-            "recorded may be far from what is usual, and the intervals are too narrow"
+            f"the workload was learned from {workload.num_known:.3g} episodes: fewer than {_FEW_EPISODES} may be far "
+            "from the usual ones, and then the intervals are too narrow"
         )
     return warnings
 
@@ -141,7 +141,7 @@ def show(report: dict[str, Any], settings: PlanSettings) -> Iterator[RenderableT
     yield plot(pairs)
     yield (
         '"saved", "cost" and their 95 % intervals (±) are simulated; the cost is relative to the plain loop, with '
-        'cancelled\ncalls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
+        'cancelled calls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
         "as much for less."
     )
     machinery = ", ".join(f"{seconds * 1e3:.2g} ms at k={k}" for k, seconds in report["machinery_s"].items())
@@ -154,7 +154,7 @@ def show(report: dict[str, Any], settings: PlanSettings) -> Iterator[RenderableT
 
 def _named(point: Point | None) -> str:
     if point is None:
-        return "no setting does it"
+        return "no such setting"
     return (
         f"k={point['k']}, Limits(selectivity={point['selectivity']:g}), which saves {point['saved']:.1%} "
         f"at x{point['cost']:.2f}"

@@ -1,4 +1,4 @@
-"""What a workload does with speculation: its episodes, played by ``SpeculativeWrapper`` on the virtual clock."""
+"""The episodes of a workload, played by ``SpeculativeWrapper`` on the virtual clock."""
 
 import dataclasses
 import itertools
@@ -26,10 +26,10 @@ class Interval:
 
     @classmethod
     def of(cls, values: Sequence[float], num_known: float) -> "Interval":
-        """Of figures of simulated episodes.
+        """The mean of a figure of simulated episodes, with its interval.
 
-        Episodes differ, and both those that were simulated and those that the workload was learned from are but some of
-        all there could be: so the interval is as wide as the episodes differ, for these numbers of episodes.
+        The interval allows for two samples: the simulated episodes, and the ``num_known`` episodes from which the
+        workload was learned.
         """
         error = statistics.stdev(values) * math.sqrt(1 / len(values) + 1 / num_known)
         return cls(statistics.fmean(values), _WITHIN * error)
@@ -37,7 +37,7 @@ class Interval:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prediction:
-    """What one setting is predicted to do.
+    """The predicted saving and cost of one setting.
 
     Attributes:
         saved: Share of the time of the plain loop that is saved.
@@ -65,7 +65,7 @@ def simulate(
         limits: Limits of the speculation.
         episodes: How many to play at least.
         seed: Seed of what is drawn.
-        machinery_s: Seconds that speculation itself takes for each call, on which no call waits.
+        machinery_s: Seconds for which speculation's own work holds the episode up at each call.
     """
     estimates = Estimates()
     played = []
@@ -84,7 +84,7 @@ def play(
     runtime: Runtime,
     estimates: Estimates | None = None,
 ) -> Statistics:
-    """Play one episode, and return what the wrapper says of it."""
+    """Play one episode, and return the statistics of the wrapper."""
     guessers = {name: players.guesser(name) for name in {call.handler for call in planned}}
     env = SpeculativeWrapper(
         PlannedEnv(planned, players),
@@ -93,7 +93,7 @@ def play(
         k=k,
         limits=limits,
         runtime=runtime,
-        guard=False,  # it is to run ahead always; where that does not pay, the plan says so
+        guard=False,  # always run ahead; where that does not pay, the plan says so
         estimates=estimates,
     )
     with env:

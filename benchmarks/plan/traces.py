@@ -28,7 +28,7 @@ def read(files: Sequence[Path], calls: int) -> Workload:
         calls: Calls of an episode, for recordings, which do not say where episodes begin.
 
     Raises:
-        InvalidConfiguration: A file is neither, or the files hold no episode of two calls.
+        InvalidConfiguration: A file is neither a trace nor a recording, or the files hold no episode of two calls.
     """
     lines = {file: list(_lines(file)) for file in files}
     are_traces = {"kind" in line for each in lines.values() for line in each}
@@ -117,16 +117,16 @@ class _Reading:
         handler = event["handler"]
         window = None
         if event["outcome"] != "unguessed":
-            # Where another guess led to the same next call, that one counts as the right one.
+            # Where another guess led to the same next call, that guess counts as the right one.
             rank = event.get("rank", 0 if event["outcome"] == "hit" else None)
             window = Window(tuple(event.get("claims", ())), rank)
             self._windows[handler].append(window)
         call = self._last_played.pop(handler, None) if event.get("call") is None else self._calls.get(event["call"])
-        if call is not None and not math.isnan(call.seconds):  # else it was chosen outside of the wrapper
+        if call is not None and not math.isnan(call.seconds):  # otherwise the action was chosen outside of the wrapper
             self._episodes[-1].append(PlannedCall(handler, call.seconds, call.usage, call.effect, window))
 
     def workload(self, files: Sequence[Path]) -> Workload:
-        """What was read."""
+        """The workload that was read."""
         episodes = [episode for episode in self._episodes if len(episode) > 1]
         if not episodes:
             raise InvalidConfiguration(f"{', '.join(map(str, files))}: no episode with at least two calls")

@@ -1,7 +1,4 @@
-"""What is known of the calls of an agent and of their guesser, before anything is simulated.
-
-Data, and the draws that a simulation makes from them.
-"""
+"""Workloads: the calls of an agent and their guessers, as data, and the draws that a simulation makes from them."""
 
 import dataclasses
 import random
@@ -13,10 +10,10 @@ from spec_envs.handling import NOTHING, Usage
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """What a guesser said of one call.
+    """The guesses of one call, and which of them was right.
 
     Attributes:
-        claims: The probabilities that it claimed for its guesses, the greatest first.
+        claims: The probabilities that the guesser claimed for its guesses, the greatest first.
         rank: The place in ``claims`` of the guess that was right; ``None`` if none was.
     """
 
@@ -29,11 +26,11 @@ class PlannedCall:
     """A call of an episode, as it was recorded or drawn.
 
     Attributes:
-        handler: Whose call it is.
-        seconds: How long it takes.
-        usage: What it costs.
-        effect: Whether it may be made ahead of time.
-        window: What the guesser said of it; ``None`` if nobody asked, so that it has to be drawn.
+        handler: The name of the handler.
+        seconds: How long the call takes.
+        usage: What the call costs.
+        effect: Whether the call may be made ahead of time.
+        window: The guesses of this call; ``None`` if no guesser was called, so that the guesses have to be drawn.
     """
 
     handler: str
@@ -48,10 +45,10 @@ class Guessing:
     """The guesser of one handler.
 
     Attributes:
-        rates: How often its likeliest guess is right, its second, and so on.
-        seconds: How long it takes.
-        usage: What it costs.
-        windows: What it said of calls, to be drawn from; if empty, it claims its rates for every call.
+        rates: How often the likeliest guess is right, the second, and so on.
+        seconds: How long guessing once takes.
+        usage: What guessing once costs.
+        windows: The guesses of recorded calls, to draw from; if empty, the guesser claims its rates for every call.
     """
 
     rates: tuple[float, ...]
@@ -60,7 +57,7 @@ class Guessing:
     windows: Sequence[Window] = ()
 
     def draw(self, rng: random.Random) -> Window:
-        """What it says of a call."""
+        """Draw the guesses of a call."""
         if self.windows:
             return rng.choice(self.windows)
         (rank,) = rng.choices((*range(len(self.rates)), None), (*self.rates, max(0.0, 1 - sum(self.rates))))
@@ -74,9 +71,9 @@ class Workload:
     Args:
         episodes: The calls of each episode, in order. At least one episode, with at least two calls.
         guessing: The guessers, by the name of their handler.
-        num_known: Of how many episodes' worth of calls all this was learned; infinite for given distributions.
-        spread: Behind a wrong guess, a call is like the one that was recorded at its place, and takes as long times
-            ``exp(N(0, spread²))``; ``None`` if places mean nothing: it is like any call of its handler.
+        num_known: The number of episodes from which the workload was learned; infinite for given distributions.
+        spread: Behind a wrong guess, a call takes as long as the call that was recorded at its place, times
+            ``exp(N(0, spread²))``; ``None`` if places mean nothing: then it takes as long as any call of its handler.
         note: What was assumed to fill gaps; empty if there were none.
     """
 
@@ -93,7 +90,7 @@ class Workload:
 
     @property
     def most_guesses(self) -> int:
-        """How many guesses the guessers have for a call at most."""
+        """The greatest number of guesses that a guesser has for a call."""
         return max((len(guessing.rates) for guessing in self.guessing.values()), default=0)
 
     @property

@@ -9,7 +9,7 @@ from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.queries import GREETING, CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
-from spec_envs.retail.tools.table import READS, run_tool
+from spec_envs.retail.tools.table import TOOL_SETS, run_tool
 
 #: How many calls the guesser predicts at once.
 _WIDTH = 8
@@ -18,8 +18,8 @@ _WIDTH = 8
 def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot, count: int) -> set[str]:
     """Keys of at most ``count`` predicted calls that follow the user's next message, which is not known yet.
 
-    The most likely call is predicted first. If it is a read, it is made, and the next prediction builds on its real
-    result. Writes are predicted and not made.
+    The most likely call is predicted first. If that call is a read, the call is made, and the next
+    prediction builds on its real result. Writes are predicted and not made.
     """
     named: set[str] = set()
     while len(named) < count:
@@ -28,7 +28,7 @@ def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot
         if call is None:
             break
         named.add(call.key)
-        if call.name in READS:
+        if call.name in TOOL_SETS[store.dialect].reads:
             output = run_tool(store, call.name, call.arguments).output
             result = from_chat([{"role": "tool", "content": output}]).events
             before = Conversation((*before.events, call, *result), before.tools)
@@ -54,7 +54,7 @@ def api_correct_rate(guesser: PatternGuesser, trajectory: Trajectory, store: Sto
 
 
 def next_message(guesser: ReplyGuesser, trajectory: Trajectory, query: CustomerQuery) -> list[int | None]:
-    """The rank of each of the user's messages among the guesses, ``None`` if it is not among them."""
+    """The rank of each of the user's messages among the guesses; ``None`` if the message is not among them."""
     ranks = []
     for said in dialogues(trajectory):
         asked = CustomerQuery(said[:-1], query.task, query.seed)

@@ -51,7 +51,7 @@ class SearchRun(Speculated):
 
     Args:
         episode: Name of the episode.
-        agent: Who acted when the episode was recorded; "scripted" if it was not recorded.
+        agent: Who acted when the episode was recorded; "scripted" if the episode was not recorded.
         guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
         k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
         steps: Actions taken.
@@ -177,8 +177,8 @@ _NEVER = 1_000
 class ScoredGuesser:
     """A guesser of actions that notes which rank the inner guesser gave to each action that was really taken.
 
-    An action that the inner guesser did not predict in time, for lack of slots, it predicts when the action is known,
-    before it learns the action.
+    Where the inner guesser did not predict an action in time, for lack of slots, it predicts the action when the real
+    action is known, before it learns that action.
     """
 
     def __init__(self, inner: Guesser) -> None:
@@ -219,6 +219,11 @@ def run(settings: SearchSettings) -> dict[str, Any]:
     Raises:
         InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
     """
+    if settings.jobs > 1:
+        raise InvalidConfiguration(
+            f"--jobs {settings.jobs} runs episodes side by side, and the guessers learn from one episode to the next: "
+            f"leave out --jobs, or give --sweep, whose runs go side by side"
+        )
     if settings.episodes == "embedded":
         cases = Case.embedded(settings)
     else:

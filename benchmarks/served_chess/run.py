@@ -107,7 +107,7 @@ def report_of(plain: Run, ahead: Run, settings: ServedChessSettings) -> dict[str
     cut_reported = sum(event.tokens_out for event in ends if event.outcome == "stopped")
     whole = sum(event.tokens_out for event in ends if event.outcome != "stopped")
     produced, reported = ahead.server.tokens_out, _all_tokens_out(ahead.statistics)
-    # The clients that hung up would not do: some calls are cancelled after the server has written everything.
+    # Requests that were hung up on are too few: some calls are cancelled after the server has written everything.
     cut = produced - whole
     return {
         "config": config_of(settings),

@@ -28,9 +28,9 @@ class ModelServer(NotPicklable, Closing):
     ``GET /stats``, which says how many tokens were produced for each request, and how many clients hung up.
 
     Args:
-        model: "chess", "retail" or "search", which understand what this library's policies and guessers ask; "tools",
-            which calls what it is offered; "MODULE:NAME"; or a handler of ``ChatRequest`` that returns a
-            ``Completion``, or the text of one. Coroutine functions run on the server's own event loop.
+        model: "chess", "retail" or "search", which understand the prompts of this library's policies and guessers;
+            "tools", which calls the tools that it is offered; "MODULE:NAME"; or a handler of ``ChatRequest`` that
+            returns a ``Completion``, or the text of one. Coroutine functions run on the server's own event loop.
         name: What the model is called. Default: "chess" and so on, or "model".
         host: Where to listen.
         port: 0 takes a free one.
@@ -90,7 +90,7 @@ class ModelServer(NotPicklable, Closing):
         return self.statistics
 
     def fail_next(self, *faults: Fault) -> None:
-        """Have these things go wrong with the next requests, one each."""
+        """Have the next requests fail, each with one of ``faults``."""
         self._app.faults.extend(faults)
 
     def wait(self) -> None:
@@ -100,7 +100,7 @@ class ModelServer(NotPicklable, Closing):
     def close(self) -> None:
         """Stop answering, and close the model if this server made it. Idempotent.
 
-        Waits for models that are thinking; they are told by their tokens that nobody waits for the answer.
+        Waits for answers that are being thought of; their tokens say that nobody waits for them any more.
         """
         self._served.close()
         self._executor.shutdown()

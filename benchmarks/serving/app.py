@@ -88,7 +88,7 @@ class ModelApp:
         served = self.counter.begin()
         if fault.status is not None:
             self.counter.end(served, "failed")
-            return _error("as was wished for", fault.status, fault.retry_after_s)
+            return _error("fail_next() has requested this failure", fault.status, fault.retry_after_s)
         try:
             asked = read_request(body, self._name)
         except Exception as error:

@@ -35,7 +35,7 @@ def served_model(name: str) -> Callable[..., Any]:
     """The model of that name: "chess", "retail", "search", "tools", or "MODULE:NAME": any handler of ``ChatRequest``.
 
     Raises:
-        InvalidConfiguration: There is none.
+        InvalidConfiguration: There is no such model.
     """
     known: dict[str, Callable[[], Callable[..., Any]]] = {
         "chess": ChessModel,
@@ -115,7 +115,7 @@ class RetailModel:
 
 
 class SearchModel:
-    """Answers questions as ``ScriptedSearchPolicy`` does, in ReAct's form, and guesses what that would do next."""
+    """Answers questions as ``ScriptedSearchPolicy`` does, in ReAct's form, and guesses that policy's next action."""
 
     def __init__(self) -> None:
         self._policy = ScriptedSearchPolicy()
@@ -141,10 +141,10 @@ class SearchModel:
 
 
 def tools_model(request: ChatRequest) -> Completion:
-    """Calls each tool that it is offered once, as soon as it knows its arguments, and tells the last result.
+    """Calls each offered tool once, as soon as the arguments are known, and then tells the last result.
 
-    It knows the fields of what was read so far by their names and, before it has read anything, the last word of what
-    the user said. It guesses the same of an agent.
+    Arguments are the fields of earlier results, by their names, or before any result the last word of the user's
+    message. Guesses of an agent's next call are made in the same way.
     """
     if _guesses_asked(request) is None:
         said = [str(message["content"]) for message in request.messages if message["role"] == "user"]
@@ -226,7 +226,7 @@ def _position(request: ChatRequest) -> Position:
 
 
 def _guesses_asked(request: ChatRequest) -> int | None:
-    """How many guesses are asked for; ``None`` where it is a decision that is asked for."""
+    """The number of guesses that the request wants; ``None`` if it wants a decision."""
     found = _GUESSES.findall(_all_text(request))
     return int(found[-1]) if found else None
 

@@ -12,23 +12,23 @@ import math
 
 from spec_envs.wrappers.speculation.cycles import IDLE_CPU, LONG_CALL_S, Cycle, Mean
 
-#: A saving whose interval reaches further than this to each side is not told from the control cycles, if the calls are
-#: long and the CPU idles: then the calls' own durations are the better measure.
+#: If the interval of a saving reaches further than this to each side, and the calls are long and the CPU idles, then
+#: the calls' own durations are a better measure than the control cycles.
 NOISY = 0.1
 _LEAST_CONTROL_CYCLES = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Control:
-    """What the control cycles say.
+    """The saving by the control cycles.
 
     Args:
         saved: Time saved, as a share of what the same number of plain cycles takes; negative where it got slower.
         low: Lower end of a 95 % interval of ``saved``.
         high: Its upper end.
-        cycles: All cycles.
+        cycles: All steps.
         ahead_cycles: Those in which calls were made ahead.
-        control_cycles: The plain ones that were compared with.
+        control_cycles: The plain cycles that were compared with: a step each, or some that were short.
         plain_s: Mean time of a plain cycle.
         waits: Whether the calls are long and the CPU idles meanwhile, so that a call's own duration means something.
     """
@@ -53,44 +53,43 @@ class Controls:
 
     def __init__(self) -> None:
         self._plain, self._ahead = Mean(), Mean()
-        self._calls_s = self._cpu = 0.0  # of the plain ones
-        self._num_calls = 0
+        self._calls_s = self._num_calls = self._cpu = 0.0  # of the plain cycles
         self._count, self._total_s = 0, 0.0
 
     def add(self, cycle: Cycle) -> None:
         """A cycle has ended."""
-        self._count += 1
-        self._total_s += cycle.seconds
+        self._count += cycle.steps
+        self._total_s += cycle.seconds * cycle.steps
         if cycle.ahead:
-            self._ahead.add(cycle.seconds)
+            self._ahead.add(cycle.seconds, cycle.steps)
         elif cycle.settled:
-            self._plain.add(cycle.seconds)
-            self._cpu += cycle.cpu
-            self._calls_s += cycle.calls_s
-            self._num_calls += cycle.num_calls
+            self._plain.add(cycle.seconds, cycle.steps)
+            self._cpu += cycle.cpu * cycle.steps
+            self._calls_s += cycle.calls_s * cycle.steps
+            self._num_calls += cycle.num_calls * cycle.steps
 
     @property
     def num_ahead(self) -> int:
         """Cycles in which calls were made ahead."""
-        return self._ahead.count
+        return self._ahead.steps
 
     def figure(self) -> Control | None:
-        """What is known; ``None`` with too few control cycles."""
+        """The figure so far; ``None`` with too few control cycles."""
         plain, ahead = self._plain, self._ahead
         if plain.count < _LEAST_CONTROL_CYCLES or plain.mean <= 0:
             return None
         saved = 1 - self._total_s / (self._count * plain.mean)
-        share = ahead.count * ahead.mean / (self._count * plain.mean)
+        share = ahead.steps * ahead.mean / (self._count * plain.mean)
         half = share * math.sqrt(ahead.relative_error + plain.relative_error) * student(plain.count - 1)
         return Control(
             saved=saved,
             low=saved - half,
             high=saved + half,
             cycles=self._count,
-            ahead_cycles=ahead.count,
+            ahead_cycles=ahead.steps,
             control_cycles=plain.count,
             plain_s=plain.mean,
-            waits=self._calls_s >= LONG_CALL_S * self._num_calls and self._cpu <= IDLE_CPU * plain.count,
+            waits=self._calls_s >= LONG_CALL_S * self._num_calls and self._cpu <= IDLE_CPU * plain.steps,
         )
 
 

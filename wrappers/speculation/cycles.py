@@ -1,4 +1,4 @@
-"""What one cycle took: from the end of one step to the end of the next, as far as the wrapper has to do with it.
+"""What one cycle took: from the end of one step to the end of a later one, as far as the wrapper has to do with it.
 
 Pure data, for ``guard`` (whether to run ahead) and ``control`` (what running ahead has saved).
 """
@@ -14,7 +14,7 @@ IDLE_CPU = 0.3
 
 
 class Cycle(NamedTuple):
-    """One cycle.
+    """One cycle: a step, or the mean of some steps that were short.
 
     Args:
         seconds: Spent in ``act`` and ``step``.
@@ -24,72 +24,70 @@ class Cycle(NamedTuple):
         cpu: How much this process computed, as a share of the time on one CPU.
         ahead: Whether calls were made ahead of time.
         settled: Whether nothing of a cycle of the other kind was left over.
+        steps: How many steps these are the means of.
     """
 
     seconds: float
     calls_s: float
-    num_calls: int = 1
+    num_calls: float = 1
     machinery_s: float = 0.0
     cpu: float = 0.0
     ahead: bool = False
     settled: bool = True
-
-    @property
-    def local_s(self) -> float:
-        """The part of a plain cycle that is not spent in calls."""
-        return max(0.0, self.seconds - self.calls_s)
+    steps: int = 1
 
 
 class Window:
-    """The last cycles, and means of them."""
+    """The last cycles, and means of their steps."""
 
     def __init__(self, most: int) -> None:
         self._cycles: collections.deque[Cycle] = collections.deque()
         self._most = most
-        self._seconds = self._calls_s = self._local_s = self._cpu = 0.0
-        self._num_calls = 0
+        self._seconds = self._calls_s = self._num_calls = self._cpu = 0.0
+        self._steps = 0
 
     def add(self, cycle: Cycle) -> None:
         """Take ``cycle`` in, and forget the oldest one beyond the number to remember."""
         self._cycles.append(cycle)
-        self._count(cycle, 1)
+        self._count(cycle, cycle.steps)
         if len(self._cycles) > self._most:
-            self._count(self._cycles.popleft(), -1)
+            oldest = self._cycles.popleft()
+            self._count(oldest, -oldest.steps)
 
-    def _count(self, cycle: Cycle, sign: int) -> None:
-        self._seconds += sign * cycle.seconds
-        self._calls_s += sign * cycle.calls_s
-        self._local_s += sign * cycle.local_s
-        self._cpu += sign * cycle.cpu
-        self._num_calls += sign * cycle.num_calls
+    def _count(self, cycle: Cycle, steps: int) -> None:
+        self._steps += steps
+        self._seconds += steps * cycle.seconds
+        self._calls_s += steps * cycle.calls_s
+        self._num_calls += steps * cycle.num_calls
+        self._cpu += steps * cycle.cpu
 
     def __len__(self) -> int:
         return len(self._cycles)
 
     @property
     def seconds(self) -> float:
-        """Mean time of a cycle."""
-        return self._seconds / len(self._cycles)
+        """Mean time of a step."""
+        return self._seconds / self._steps
 
     @property
     def calls_s(self) -> float:
-        """Mean time of a cycle that is spent in calls."""
-        return self._calls_s / len(self._cycles)
+        """Mean time of a step that is spent in calls."""
+        return self._calls_s / self._steps
 
     @property
     def local_s(self) -> float:
-        """Mean time of a cycle that is not."""
-        return self._local_s / len(self._cycles)
+        """Mean time of a step that is not."""
+        return max(0.0, self._seconds - self._calls_s) / self._steps
 
     @property
     def call_s(self) -> float:
         """Mean time of one call."""
-        return self._calls_s / max(1, self._num_calls)
+        return self._calls_s / max(1.0, self._num_calls)
 
     @property
     def cpu(self) -> float:
         """Mean share of the time that the process computes."""
-        return self._cpu / len(self._cycles)
+        return self._cpu / self._steps
 
     @property
     def waits(self) -> bool:
@@ -99,25 +97,33 @@ class Window:
 
 @dataclasses.dataclass(slots=True)
 class Mean:
-    """Number, mean and variance of values, by Welford's method."""
+    """Mean and variance of a value of steps, by Welford's method, where means of some steps each are given.
+
+    Attributes:
+        count: The number of means that were given.
+        steps: How many steps these are the means of.
+        mean: The mean of a step.
+    """
 
     count: int = 0
+    steps: int = 0
     mean: float = 0.0
     _squares: float = 0.0
 
-    def add(self, value: float) -> None:
-        """Take ``value`` in."""
+    def add(self, value: float, steps: int = 1) -> None:
+        """Take in that ``value`` is the mean of ``steps`` steps."""
         self.count += 1
+        self.steps += steps
         before = value - self.mean
-        self.mean += before / self.count
-        self._squares += before * (value - self.mean)
+        self.mean += before * steps / self.steps
+        self._squares += before * (value - self.mean) * steps
 
     @property
     def variance(self) -> float:
-        """The estimated variance of one value; 0 of fewer than two."""
+        """The estimated variance of one step; 0 of fewer than two means."""
         return self._squares / (self.count - 1) if self.count > 1 else 0.0
 
     @property
     def relative_error(self) -> float:
         """The variance of the mean, relative to the square of the mean; 0 where the mean is 0."""
-        return self.variance / self.count / self.mean**2 if self.mean else 0.0
+        return self.variance / self.steps / self.mean**2 if self.mean else 0.0

@@ -8,6 +8,7 @@ environment the step itself is the call: it runs on a fork beside the episode, a
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 from spec_envs.brief import brief, own_form
@@ -38,20 +39,22 @@ STEP = "step"
 PREFETCH = "prefetch"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)  # never changed, but to make a frozen one takes thrice as long
 class Deciding:
     """Between two steps: waits for the policy."""
 
     env: AnyEnv
     agent: Agent
     transition: Transition
-    #: The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known.
-    call: Call | None = dataclasses.field(init=False)
+    _made: Call | None = dataclasses.field(default=None, init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        waits = self.agent.is_known and not self.transition.done
-        call = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY) if waits else None
-        object.__setattr__(self, "call", call)
+    @property
+    def call(self) -> Call | None:
+        """The policy's call; ``None`` when the episode has ended, or while the policy's own state is not known."""
+        if self._made is None and self.agent.is_known and not self.transition.done:
+            # Made here, because nobody asks for it where the tree is not used.
+            self._made = Call(POLICY, self.transition.observation, self.agent.effect, touches=POLICY)
+        return self._made
 
     @property
     def handler(self) -> Handler | None:
@@ -233,7 +236,9 @@ class Stepping:
         return self._step
 
     def _step(self, query: Any, cancel: CancelToken) -> Stepped:
-        return Stepped(*stepped_fork(self.env, self.action))
+        began = time.perf_counter()
+        env, transition = stepped_fork(self.env, self.action)
+        return Stepped(env, transition, time.perf_counter() - began)
 
     def advance(self, response: Any) -> Process:
         """Return the fork, after its step."""
@@ -246,10 +251,11 @@ class Stepping:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Stepped(EqualToItselfAlone):
-    """A fork that has made its step, and what the step returned."""
+    """A fork that has made its step, what the step returned, and how long it took by the wall clock."""
 
     env: AnyEnv
     transition: Transition
+    seconds: float = 0.0
 
 
 @own_form.register

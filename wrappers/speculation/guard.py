@@ -1,11 +1,11 @@
 """The guard: runs ahead where that pays, and plainly where it does not, so that nobody loses by the wrapper.
 
 It knows no handlers and no guessers, only what cycles take. It starts plainly. What cycles that run ahead take beyond
-the mean of the last plain ones is *regret*; regret is paid from an account that grows with the time (``GRACE_S``, a
-share of the time, and a little a step). It runs ahead, at first to see whether it pays, when the account holds what
-that may cost, and at once where calls are long and the CPU idles. It stops where the account is empty or nothing is
-gained, and comes back more rarely after each failure. Now and then it runs a few cycles plainly, at places drawn
-beforehand, to go on knowing what a plain cycle takes.
+the mean of the last plain ones is *regret*; regret is paid from an account that grows with the time (``GRACE_S``, and a
+share of the time or a little a step), less what the wrapper itself takes in plain steps. It runs ahead, at first to see
+whether it pays, when the account holds what that may cost, and at once where calls are long and the CPU idles. It stops
+where the account is empty or nothing is gained, and comes back more rarely after each failure. Now and then it runs a
+few cycles plainly, at places drawn beforehand, to go on knowing what a plain cycle takes.
 
 Pure: no clock; cycles are given as data.
 """
@@ -16,10 +16,12 @@ import random
 
 from spec_envs.wrappers.speculation.cycles import IDLE_CPU, Cycle, Window
 
-#: The account: what may be lost at once, as a share of the time, and for each step.
-GRACE_S, SHARE, STEP_S = 5e-3, 0.03, 30e-6
+#: The account: what may be lost at once, and beyond that as a share of the time or for each step, whichever is more.
+GRACE_S, SHARE, STEP_S = 5e-3, 0.035, 80e-6
+#: The share of the time that the CPU may seem to idle, where other programs take it, though it is busy all the time.
+_STOLEN = 0.1
 
-#: So many of the last plain cycles are compared with.
+#: The number of the last plain cycles with which cycles ahead are compared.
 _MEMORY = 40
 #: Plain cycles that are needed before anything is tried, where calls are short.
 _LEAST_PLAIN = 4
@@ -27,7 +29,7 @@ _LEAST_PLAIN = 4
 _TRIAL = 2
 #: What running ahead costs in a cycle, before it is known; and how much a new cycle counts against what is known.
 _MACHINERY_S, _NEW = 2e-3, 0.2
-#: After so many cycles ahead without a gain of ``_LEAST_GAIN`` the guard stops.
+#: The guard stops after this number of cycles ahead without a gain of ``_LEAST_GAIN``.
 _TRIED, _LEAST_GAIN = 40, 0.01
 #: Plain cycles after the first failure, twice as many after each further one.
 _REST, _MOST_REST = 40, 10_000
@@ -86,7 +88,7 @@ class Guard:
         self.regret_s = 0.0
         self._random = random.Random(seed)
         self._plain = Window(_MEMORY)
-        self._elapsed_s, self._steps = 0.0, 0
+        self._elapsed_s, self._steps, self._own_s = 0.0, 0, 0.0
         self._failures, self._rest, self._left = 0, 0, 0
         self._machinery_s = _MACHINERY_S
         self._tried, self._gain_s, self._expected_s = 0, 0.0, 0.0
@@ -125,7 +127,7 @@ class Guard:
     @property
     def budget_s(self) -> float:
         """What may be lost by now."""
-        return GRACE_S + SHARE * self._elapsed_s + STEP_S * self._steps
+        return max(0.0, GRACE_S + max(SHARE * self._elapsed_s, STEP_S * self._steps) - self._own_s)
 
     @property
     def waits(self) -> bool:
@@ -148,19 +150,28 @@ class Guard:
             is_warm: Whether guessers and threads are ready.
             is_late: Whether the event loop comes late to what is due, so that speculation has to give way.
         """
-        self._elapsed_s += cycle.seconds
-        self._steps += 1
+        self._elapsed_s += cycle.seconds * cycle.steps
+        self._steps += cycle.steps
         if cycle.settled and not cycle.ahead and self.mode is not Mode.WARMING:
             if self._is_recalled:  # what was known of another wrapper may not hold here
                 self._is_recalled, self._plain = False, Window(_MEMORY)
             self._plain.add(cycle)
+            self._own_s += cycle.machinery_s * cycle.steps
         elif self._plain:
-            self.lost(cycle.seconds - self._expected(cycle))
+            self.lost((cycle.seconds - self._expected(cycle)) * cycle.steps)
         if cycle.ahead:
             self._machinery_s += _NEW * (cycle.machinery_s - self._machinery_s)
             if cycle.settled and self._plain:
                 self._judge(cycle)
-        self._decide(is_warm, is_late)
+        if self.mode is not Mode.PLAIN:
+            self._decide(is_warm, is_late)
+            return
+        self._rest -= cycle.steps
+        # Much of what plain steps cost here is what they cost at all: so the first question is the quickest one.
+        if self._rest < 0 and cycle.calls_s >= self._machinery_s and not is_late and self._may_try():
+            self.mode = Mode.WARMING
+            if self.waits:
+                self._go_ahead()  # what is not ready yet gets ready beside the first call
 
     def lost(self, seconds: float) -> None:
         """Running ahead has lost ``seconds``, or won, where that is negative."""
@@ -185,15 +196,8 @@ class Guard:
             self._left -= 1
             if self._left <= 0:
                 self._go_ahead()
-        elif self.mode is Mode.WARMING:
-            if is_warm:
-                self._go_ahead()
-        else:
-            self._rest -= 1
-            if self._rest < 0 and not is_late and self._may_try():
-                self.mode = Mode.WARMING
-                if self.waits:
-                    self._go_ahead()  # what is not ready yet gets ready beside the first call
+        elif is_warm:
+            self._go_ahead()
 
     def _gains_nothing(self) -> bool:
         if self._tried < _TRIED:
@@ -212,7 +216,7 @@ class Guard:
         if plain.waits:
             return self.regret_s <= self.budget_s
         busy = min(1.0, plain.cpu)
-        if len(plain) < _LEAST_PLAIN or plain.calls_s * (1 - busy) < self._machinery_s:
+        if len(plain) < _LEAST_PLAIN or plain.calls_s * (1 - busy - _STOLEN) < self._machinery_s:
             return False
         slower_s = plain.seconds * busy if busy > IDLE_CPU else 0.0
         return self.regret_s + _TRIAL * (self._machinery_s + slower_s) <= self.budget_s

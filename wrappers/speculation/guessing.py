@@ -19,8 +19,8 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import Command
 from spec_envs.wrappers.speculation.tree.nodes import Node
 
-#: So many responses are kept for guessers to learn, while nothing is predicted.
-_LESSONS = 1000
+#: The number of responses that are kept for guessers to learn, while nothing is predicted.
+_LESSONS = 200
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]
 
@@ -63,7 +63,7 @@ class Guessing:
         self._ledger = ledger
         self._deliver = deliver
         self._tokens: dict[Node, CancelToken] = {}
-        self._lessons: collections.deque[tuple[Call, Any]] = collections.deque(maxlen=_LESSONS)
+        self._lessons: collections.deque[tuple[Callable[[], Call | None], Any]] = collections.deque(maxlen=_LESSONS)
         self._num_warming = 0
 
     def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
@@ -122,21 +122,28 @@ class Guessing:
 
     # -- getting ready -------------------------------------------------------------------------------------------
 
-    def keep(self, call: Call, response: Any) -> None:
-        """The episode has ``response`` to ``call`` while nothing is predicted: a lesson for when that begins again."""
-        if call.handler in self._guessers:
+    def keep(self, handler: str, call: Callable[[], Call | None], response: Any) -> None:
+        """The episode has ``response`` to ``call()``, a call of ``handler``, while nothing is predicted.
+
+        That is a lesson for when predicting begins again.
+        """
+        if handler in self._guessers:
             self._lessons.append((call, own_copy(response)))
+
+    def learn_kept(self) -> dict[str, Call]:
+        """Have guessers learn what was kept, beside the episode, and return the last call of each handler."""
+        lessons = [(call, response) for make, response in self._lessons if (call := make()) is not None]
+        self._lessons.clear()
+        for call, response in lessons:
+            self._learn(call, response)
+        return {call.handler: call for call, _ in lessons}
 
     def warm(self) -> None:
         """Have guessers learn what was kept, and have each predict a call that is over, beside the episode.
 
         So the first real prediction finds engines started, models loaded and threads made.
         """
-        lessons, self._lessons = tuple(self._lessons), collections.deque(maxlen=_LESSONS)
-        last = {call.handler: call for call, _ in lessons}
-        for call, response in lessons:
-            self._learn(call, response)
-        for name, call in last.items():
+        for name, call in self.learn_kept().items():
             called = self._guessers[name]
             if not called.is_async:
                 self._begin_warming(called, call)

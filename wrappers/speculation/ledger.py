@@ -8,14 +8,16 @@ import logging
 import warnings
 from typing import Any
 
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import NOTHING, CancelToken, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
+from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 _log = logging.getLogger(__name__)
+_NEVER = TimedCount(0)
 
 
 class Ledger:
@@ -24,6 +26,8 @@ class Ledger:
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used.
         waited_s: How long the episode waited for responses.
+        has_news: Whether ``tell`` has a failure to warn of.
+        commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
     """
 
     def __init__(self, trace: Trace) -> None:
@@ -35,9 +39,13 @@ class Ledger:
         self._guesses: collections.Counter[str] = collections.Counter()
         self._guess_errors: dict[str, str] = {}  # the first of each guesser
         self._told: set[str] = set()
+        self.has_news = False
         self._usage: dict[str, Usage] = collections.defaultdict(Usage)
         self.sequential_s = 0.0
         self.waited_s = 0.0
+        self.commits = self.windows = self.hits = 0
+        self._counted = (0, 0, 0)  # these three, when they were last asked for
+        self._num_played = 0  # calls that were made without the tree and have not failed
         self._waiting_since: float | None = None
 
     def reset(self, now: float) -> None:
@@ -87,9 +95,9 @@ class Ledger:
     def committed(self, now: float, command: Committed) -> None:
         """Record that the episode has moved on."""
         node, run = command.node, command.run
-        self._counts["commits"] += 1
-        self._counts["windows"] += command.predicted
-        self._counts["hits"] += node.hit
+        self.commits += 1
+        self.windows += command.predicted
+        self.hits += node.hit
         self._counts["loose_matches"] += command.child.lossy
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
         claims = command.claims or None
@@ -110,29 +118,41 @@ class Ledger:
         started_at: float,
         ended_at: float,
         usage: Usage,
-        error: BaseException | None,
-        query: Any = None,
-        response: Any = None,
+        query: Any,
+        response: Any,
+        moves_on: bool,
     ) -> None:
-        """Record a call that was made without the tree: it has failed with ``error``, or the episode uses it."""
+        """Record a call that was made without the tree; ``moves_on``: the episode has moved on by its response."""
         seconds = ended_at - started_at
         self.waited_s += seconds
-        if error is None:
-            self._calls[RunState.DONE] += 1
-            self._counts["committed"] += 1
-            self.sequential_s += seconds
-        else:
-            self._calls[RunState.FAILED] += 1
-        if usage:
-            self._usage["all"] += usage
-            self._usage["all_full"] += usage
-            if error is None:
-                self._usage["committed"] += usage
-        self.trace.add_played(handler, started_at, ended_at, usage, error, query, response)
+        self.sequential_s += seconds
+        self._num_played += 1
+        self.commits += moves_on
+        if usage is not NOTHING:
+            for kind in ("all", "all_full", "committed"):
+                self._usage[kind] += usage
+        self.trace.add_played(handler, started_at, ended_at, usage, query, response, moves_on)
+
+    def played_in_vain(
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
+    ) -> None:
+        """Record a call that was made without the tree, and has failed with ``error``."""
+        self.waited_s += ended_at - started_at
+        self._calls[RunState.FAILED] += 1
+        for kind in ("all", "all_full"):
+            self._usage[kind] += usage
+        self.trace.add_played_in_vain(handler, started_at, ended_at, usage, query, error)
+
+    def given_up(self, handler: str, started_at: float, ended_at: float, usage: Usage) -> None:
+        """Record a call that was made without the tree, and that nobody waits for any more."""
+        self._calls[RunState.STOPPED] += 1
+        for kind in ("all", "all_full"):
+            self._usage[kind] += usage
+        self.trace.add_played_in_vain(handler, started_at, ended_at, usage, None, None)
 
     def moved_on(self, now: float, handler: str) -> None:
         """Record that the episode has moved on by a response of ``handler``, without the tree."""
-        self._counts["commits"] += 1
+        self.commits += 1
         self.trace.add_moved_on(now, handler)
 
     def discarded(self, now: float, node: Node) -> None:
@@ -165,6 +185,7 @@ class Ledger:
         text = None if error is None else repr(error)
         if outcome == "failed" and node.call is not None and text is not None:
             self._guess_errors.setdefault(node.call.handler, text)
+            self.has_news = True
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)
 
     def not_begun(self, token: CancelToken) -> None:
@@ -174,7 +195,7 @@ class Ledger:
             self._guessing.remove(token)
 
     def warmed(self, token: CancelToken, error: BaseException | None) -> None:
-        """Record that a guesser was asked only to get it ready."""
+        """Record that a guesser was called only to get it ready."""
         self._guesses["done" if error is None else "failed"] += 1
         partial, full = token.usage()
         self._usage["guessing"] += partial
@@ -189,8 +210,7 @@ class Ledger:
 
         Where warnings are made errors the message is logged instead: no guesser may end an episode.
         """
-        if len(self._told) == len(self._guess_errors):
-            return
+        self.has_news = False
         for name in self._guess_errors.keys() - self._told:
             self._told.add(name)
             message = (
@@ -221,10 +241,16 @@ class Ledger:
         """Usage of the calls that the episode has not used, until each was stopped."""
         return self._usage["all"] + self._usage["committed"] * -1
 
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """The numbers of commits, windows and hits so far."""
-        return self._counts["commits"], self._counts["windows"], self._counts["hits"]
+    def counts_since(self) -> dict[str, int]:
+        """The numbers of commits, windows and hits since this was last asked for."""
+        (commits, windows, hits), self._counted = self._counted, (self.commits, self.windows, self.hits)
+        if windows == self.windows:
+            return {"commits": self.commits - commits, "windows": _NEVER, "hits": _NEVER}
+        return {
+            "commits": self.commits - commits,
+            "windows": TimedCount(self.windows - windows),
+            "hits": TimedCount(self.hits - hits),
+        }
 
     def statistics(self, num_alive: int, num_not_predicted: int) -> Statistics:
         """A snapshot.
@@ -236,11 +262,11 @@ class Ledger:
         counts, calls, usage = self._counts, self._calls, self._usage
         unused = calls[RunState.DONE] - counts["committed"]
         return Statistics(
-            commits=counts["commits"],
-            windows=counts["windows"],
-            hits=counts["hits"],
+            commits=self.commits,
+            windows=self.windows,
+            hits=self.hits,
             calls={
-                "committed": counts["committed"],
+                "committed": counts["committed"] + self._num_played,
                 "wasted": max(0, unused - num_alive),
                 "cancelled": calls[RunState.STOPPED],
                 "failed": calls[RunState.FAILED],

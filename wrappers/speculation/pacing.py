@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from spec_envs.call_env import Answer
 from spec_envs.calls import Call
@@ -15,6 +15,30 @@ from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
+
+#: Plain steps are measured together until they have taken this long, or are this many: to measure each of them would
+#: take longer than some of them do.
+_SHORT_S, _MOST_STEPS = 10e-3, 16
+
+
+class _Sums(NamedTuple):
+    """What has come together since the wrapper was made.
+
+    Args:
+        time_s: The time on the runtime's clock.
+        cpu_s: What this process has computed.
+        inside_s: Seconds inside the wrapper.
+        elsewhere_s: Those of them that were spent waiting, or in the code of the real environment.
+        calls_s: How long the calls took whose responses the episode has used.
+        commits: The number of these responses.
+    """
+
+    time_s: float = 0.0
+    cpu_s: float = 0.0
+    inside_s: float = 0.0
+    elsewhere_s: float = 0.0
+    calls_s: float = 0.0
+    commits: int = 0
 
 
 class Pacing:
@@ -39,8 +63,8 @@ class Pacing:
         self._ledger = ledger
         self._asked_s = 0.0
         self._since: float | None = None
-        self._before = (0.0, 0.0, 0.0, 0.0, 0)
-        self._began = (0.0, 0.0)
+        self._before = _Sums()
+        self._num_steps = 0  # since then
         self.is_settled = False
 
     def __enter__(self) -> None:
@@ -83,28 +107,38 @@ class Pacing:
         """An episode has begun, and with it a cycle."""
         if (guard := self.guard) is None:
             return
-        inside, waited, _, environment, _ = (new - old for new, old in zip(self._sums(), self._before, strict=True))
+        before = self._before
+        now = self._before = self._sums()
+        self._num_steps = 0
         if guard.mode is Mode.AHEAD:
-            guard.lost(max(0.0, inside - waited - environment))
-        self._before, self._began = self._sums(), (self._runtime.now(), self._runtime.cpu_s())
+            guard.lost(max(0.0, now.inside_s - before.inside_s - now.elsewhere_s + before.elsewhere_s))
         self.is_settled = not is_leftover or guard.mode is Mode.AHEAD
+
+    def ends_cycle(self, *, is_last: bool) -> bool:
+        """A step has ended, the last one of its episode or not: whether a cycle has ended with it."""
+        assert self.guard is not None
+        self._num_steps += 1
+        if is_last or self._num_steps >= _MOST_STEPS or not self.is_settled or self.guard.mode is not Mode.PLAIN:
+            return True
+        return self._runtime.now() - self._before.time_s >= _SHORT_S
 
     def end_cycle(self, *, is_warm: bool) -> None:
         """A cycle has ended; the guard's mode is that of the next one."""
-        guard = self.guard
+        guard, steps, before = self.guard, self._num_steps, self._before
         assert guard is not None
-        after, began = self._sums(), (self._runtime.now(), self._runtime.cpu_s())
-        inside, waited, calls, environment, commits = (new - old for new, old in zip(after, self._before, strict=True))
+        now = self._before = self._sums()
+        self._num_steps = 0
+        inside_s = now.inside_s - before.inside_s
         cycle = Cycle(
-            inside,
-            calls,
-            int(commits),
-            max(0.0, inside - waited - environment),
-            (began[1] - self._began[1]) / max(1e-9, began[0] - self._began[0]),
+            inside_s / steps,
+            (now.calls_s - before.calls_s) / steps,
+            (now.commits - before.commits) / steps,
+            max(0.0, inside_s - now.elsewhere_s + before.elsewhere_s) / steps,
+            (now.cpu_s - before.cpu_s) / max(1e-9, now.time_s - before.time_s),
             guard.mode is Mode.AHEAD,
             self.is_settled,
+            steps,
         )
-        self._before, self._began = after, began
         self.controls.add(cycle)
         guard.ended(cycle, is_warm=is_warm, is_late=self._runtime.is_late)
 
@@ -113,13 +147,19 @@ class Pacing:
         guard = self.guard
         return dataclasses.replace(
             statistics,
-            inside_s=self._sums()[0],
+            inside_s=self._sums().inside_s,
             environment_s=self.environment_s,
             control=None if guard is None else self.controls.figure(),
             guard="none" if guard is None else guard.mode.value,
         )
 
-    def _sums(self) -> tuple[float, float, float, float, int]:
-        inside = self.inside_s + (0.0 if self._since is None else self._runtime.now() - self._since)
-        ledger = self._ledger
-        return inside, ledger.waited_s, ledger.sequential_s, self.environment_s, ledger.counts[0]
+    def _sums(self) -> _Sums:
+        now, ledger, since = self._runtime.now(), self._ledger, self._since
+        return _Sums(
+            now,
+            self._runtime.cpu_s(),
+            self.inside_s if since is None else self.inside_s + now - since,
+            ledger.waited_s + self.environment_s,
+            ledger.sequential_s,
+            ledger.commits,
+        )

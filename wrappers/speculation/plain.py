@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed
-from spec_envs.handling import CancelToken, Handler, Usage, answered
+from spec_envs.handling import NOTHING, CancelToken, Handler, Usage, answered, is_async
+from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
-from spec_envs.wrappers.runtimes.base import Runtime
-from spec_envs.wrappers.speculation.episode import STEP, Deciding
+from spec_envs.wrappers.runtimes.base import Job, Runtime
+from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
-#: So many calls are remembered, for the tree to know what calls take that are alone.
+#: The number of calls that are remembered, for the tree to know how long calls take that are alone.
 _MADE = 32
 
 
@@ -30,12 +31,13 @@ class PlainLoop:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        keep: Told of each call and its response.
+        keep: Is told of each call and its response: the name of the handler, how to get the call, and the response.
         is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
+        step_s: How long the last step took of an environment that does not ask.
         made: The last calls: the name of the handler, how long it took, and what it cost.
     """
 
@@ -44,11 +46,12 @@ class PlainLoop:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
-        keep: Callable[[Call, Any], None],
+        keep: Callable[[str, Callable[[], Call | None], Any], None],
         is_settled: Callable[[], bool],
         quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
+        self.step_s = 0.0
         self.made: collections.deque[tuple[str, float, Usage]] = collections.deque(maxlen=_MADE)
         self._runtime = runtime
         self._handler = handler
@@ -58,66 +61,123 @@ class PlainLoop:
         self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
+        self._under_way: _UnderWay | None = None
         self._closed = False
 
-    def decide(self, place: Deciding) -> Any:
-        """The policy's response at ``place``; asked again there, the policy has decided already."""
-        call = place.call
-        assert call is not None
+    def decide(self, place: Deciding, observation: Any) -> Any:
+        """The policy's response at ``place``; asked again there, the policy has decided already.
+
+        The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
+        """
         if self._decided is None or self._decided[0] is not place:
-            self._decided = place, self._answered(place.handler or self._handler(call.handler), call)
+            handler = place.handler or self._handler(POLICY)
+            response = self._run(POLICY, lambda cancel: handler(observation, cancel), place.transition.observation)
+            self._decided = place, response
         return self._decided[1]
+
+    async def decide_awaited(self, observation: Any, changed: Callable[[float | None], Awaitable[None]]) -> Any:
+        """Like ``decide``, on an event loop, where the episode stands. The call goes on if whoever awaits is cancelled.
+
+        ``changed`` waits as ``Runtime.wait`` does.
+        """
+        place = self.place
+        assert place is not None
+        if self._decided is not None and self._decided[0] is place:
+            return self._decided[1]
+        call, query = self._under_way, place.transition.observation
+        if call is None or call.place is not place:
+            self.drop()
+            handler = place.handler or self._handler(POLICY)
+            call = self._under_way = _UnderWay(self._runtime, place, handler, observation)
+        while not call.is_done:
+            if self._closed:
+                raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
+            await changed(None)
+        self._under_way, usage = None, call.token.usage()[1]
+        if call.error is not None:
+            self._failed(POLICY, call.started_at, usage, query, call.error)
+            raise call.error
+        self._enter(POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response))
+        self._decided = place, call.response
+        return call.response
+
+    def drop(self) -> None:
+        """Nobody wants the call any more that is under way on the event loop, if one is."""
+        call, self._under_way = self._under_way, None
+        if call is not None:
+            call.token.cancel()
+            self._ledger.given_up(POLICY, call.started_at, self._runtime.now(), call.token.usage()[0])
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
-        if place.call is not None:
-            self._keep(place.call, action_of(response))
+        if place.agent.is_known:
+            self._keep(POLICY, lambda: place.call, action_of(response))
         self._ledger.moved_on(self._runtime.now(), POLICY)
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
-        response = self._answered(self._handler(call.handler), call)
-        self._keep(call, response)
-        self._ledger.moved_on(self._runtime.now(), call.handler)
-        return response
+        handler = self._handler(call.handler)
+        response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
+        self._keep(call.handler, lambda: call, response)
+        return own_copy(response)
 
-    def step(self, env: AnyEnv, method: Method) -> Transition:
-        """Make the step of an environment that does not ask for calls: the step itself is the call."""
-        transition: Transition = self._run(STEP, lambda cancel: method(env), None)
-        self._ledger.moved_on(self._runtime.now(), STEP)
-        return transition
+    def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
+        """Make the step of an environment that does not ask for calls: the step itself is the call.
+
+        Returns:
+            What the step has returned, and a private copy of it.
+        """
+        if STEP in self._quotas:
+            stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
+            return stepped, private_copy(stepped)
+        now = self._runtime.now
+        started_at = now()
+        try:
+            transition = method(env)
+        except BaseException as error:
+            self._failed(STEP, started_at, NOTHING, None, error)
+            raise
+        ended_at, own = now(), private_copy(transition)
+        self.step_s = ended_at - started_at
+        self._enter(STEP, started_at, ended_at, NOTHING, None, own)
+        return transition, own
 
     def close(self) -> None:
         """Tell the call under way, if any, to stop; whoever waits for it gets ``EnvClosed``."""
         self._closed = True
+        self.drop()
         if (token := self._token) is not None:
             token.cancel()
 
-    def _answered(self, handler: Handler, call: Call) -> Any:
-        return self._run(call.handler, lambda cancel: answered(handler, call.query, cancel), call.query)
-
     def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
-        token = self._token = self._runtime.token()
-        quota = self._quotas.get(name)
+        runtime, quota = self._runtime, self._quotas.get(name)
+        now, token = runtime.now, runtime.token()
+        self._token = token
         if quota is not None:
             self._take_turn(quota, token)
-        started_at = self._runtime.now()
+        started_at = now()
         try:
-            response = self._runtime.run_here(function, token)
+            response = own_copy(runtime.run_here(function, token))
         except BaseException as error:
-            self._ledger.played(name, started_at, self._runtime.now(), token.usage()[1], error, query)
-            if self._closed:
-                raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
+            self._failed(name, started_at, token.usage()[1], query, error)
             raise
         finally:
             if quota is not None:
-                with self._runtime.lock:
+                with runtime.lock:
                     quota.end(token)
-        ended_at, usage = self._runtime.now(), token.usage()[1]
-        self._ledger.played(name, started_at, ended_at, usage, None, query, action_of(response))
+        self._enter(name, started_at, now(), token.usage()[1], query, action_of(response))
+        return response
+
+    def _enter(self, name: str, started_at: float, ended_at: float, usage: Usage, query: Any, response: Any) -> None:
+        # The policy's decision is final when the user has made a step with it.
+        self._ledger.played(name, started_at, ended_at, usage, query, response, name != POLICY)
         if self._is_settled():
             self.made.append((name, ended_at - started_at, usage))
-        return response
+
+    def _failed(self, name: str, started_at: float, usage: Usage, query: Any, error: BaseException) -> None:
+        self._ledger.played_in_vain(name, started_at, self._runtime.now(), usage, query, error)
+        if self._closed:
+            raise EnvClosed("the wrapper was closed while a response was awaited; make a new one") from None
 
     def _take_turn(self, quota: Quota, call: CancelToken) -> None:
         """Wait until the limit of the handler lets ``call`` begin, and count it."""
@@ -128,3 +188,29 @@ class PlainLoop:
                     raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
             quota.let(call, speculative=False)
             quota.began(call, self._runtime.now())
+
+
+class _UnderWay:
+    """The policy's call at ``place``, in a task of its own or on a worker thread."""
+
+    def __init__(self, runtime: Runtime, place: Deciding, handler: Handler, observation: Any) -> None:
+        self.place = place
+        self.token = runtime.token()
+        self.is_done = False
+        self.response: Any = None
+        self.error: BaseException | None = None
+        self._now = runtime.now
+        self.started_at = self.ended_at = runtime.now()
+        runtime.spawn(
+            Job(
+                POLICY,
+                lambda cancel: answered(handler, observation, cancel),
+                self._deliver,
+                self.token,
+                is_async(handler),
+            )
+        )
+
+    def _deliver(self, response: Any, error: BaseException | None) -> None:
+        self.response, self.error = response, error
+        self.is_done, self.ended_at = True, self._now()

@@ -7,15 +7,19 @@ import dataclasses
 import heapq
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
-from spec_envs.wrappers.speculation.transitions import AnyEnv, action_of
+from spec_envs.wrappers.speculation.episode import Stepped
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
 
@@ -47,6 +51,9 @@ class TraceEvent:
         response: For ``end``: what came back, as short text. For ``observe``: the observation.
         guess: For ``start`` of a call made ahead: the guess, as short text, at the call before, which leads here.
         view: For ``observe``: how a page shows the episode (``CallEnv.trace_view``).
+        run: Of tools: the agent run that the event belongs to. Runs may overlap; each is an episode.
+        asked_s: Of tools, for ``commit``: when the agent made the call.
+        after: Of tools, for ``start`` of a call made ahead: the predicted calls before the call.
     """
 
     time_s: float
@@ -71,10 +78,25 @@ class TraceEvent:
     response: str | None = None
     guess: str | None = None
     view: str | None = None
+    run: Hashable | None = None
+    asked_s: float | None = None
+    after: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+
+
+#: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
+#: a step. The same holds for arrays of up to ``_SMALL`` numbers.
+_NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
+_SMALL_ARRAY = 8
+_FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
+#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+_TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
+
+#: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
+_as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
 
 
 class Trace:
@@ -89,10 +111,14 @@ class Trace:
     def __init__(self, max_events: int = 100_000, text: Callable[[Any], str] = brief, view: str = "transcript") -> None:
         self._make_text = text
         self._view = view
-        self._events: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
+        self._max_events = max_events
+        #: Plain tuples, because most events are never looked at and a run writes thousands of them. Those of calls that
+        #: were made without the tree, which stand for two or three events, begin with the handler's name.
+        self._kept: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
         self._num_played = 0
         self._file: IO[str] | None = None
         self._listener: Callable[[TraceEvent], None] | None = None
+        self._is_told = False  # whether there is a file or a listener
 
     @classmethod
     def of(cls, env: AnyEnv, max_events: int) -> Trace:
@@ -101,7 +127,21 @@ class Trace:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but who is told of new events: that is for this process."""
-        return self.__dict__ | {"_file": None, "_listener": None}
+        return self.__dict__ | {"_file": None, "_listener": None, "_is_told": False}
+
+    def _noted(self, value: Any) -> Any:
+        """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        if type(value) is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
+        shown: Any = value
+        if type(value) is Transition and not value.info:
+            shown = value.observation
+        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            shown = value[1]
+        kind = type(shown)
+        if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
+            return value
+        return self._text(value)
 
     def _text(self, value: Any) -> str:
         """``value`` as short text: the environment's, unless the environment cannot read it (a wrapper changed it)."""
@@ -110,11 +150,28 @@ class Trace:
         except Exception:
             return brief(value)
 
+    def _read(self, noted: Any) -> str | None:
+        """The text of what ``_noted`` has returned; ``None`` for ``None``."""
+        return noted if noted is None or type(noted) is str else self._text(noted)
+
     def __iter__(self) -> Iterator[TraceEvent]:
-        return (TraceEvent(*fields) for fields in tuple(self._events))
+        events = [event for kept in tuple(self._kept) for event in self._events_of(kept)]
+        return iter(events[max(0, len(events) - self._max_events) :])
 
     def __len__(self) -> int:
-        return len(self._events)
+        return min(self._max_events, sum(2 + kept[-1] if type(kept[0]) is str else 1 for kept in tuple(self._kept)))
+
+    def _events_of(self, kept: tuple[Any, ...]) -> Iterator[TraceEvent]:
+        if type(kept[0]) is not str:
+            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:_BEHIND]), *kept[_BEHIND:])
+            return
+        handler, number, started_at, ended_at, usage, query, response, moves_on = kept
+        yield TraceEvent(started_at, "start", handler, call=number, speculative=False, query=self._read(query))
+        spent = (usage.tokens_in, usage.tokens_out, usage.money)
+        ended = (ended_at, "end", handler, None, None, None, number, "done", None, None, *spent)
+        yield TraceEvent(*ended, response=self._read(response))
+        if moves_on:
+            yield TraceEvent(ended_at, "commit", handler, outcome="unguessed")
 
     def add(
         self,
@@ -141,15 +198,14 @@ class Trace:
         usage = usage or NOTHING
         query = response = guess = None
         if kind == "start" and call is not None:
-            query = self._text(call.query)
+            query = self._noted(call.query)
             if node is not None and node.parent is not None:
-                guess = self._text(action_of(node.response))
+                guess = self._noted(action_of(node.response))
         elif kind == "end" and outcome == "done" and run is not None:
-            response = self._text(action_of(run.response))
+            response = self._noted(action_of(run.response))
         where: tuple[int | None, ...] = (None, None, None)
         if node is not None:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)
-        # Plain tuples: most events are never looked at, and a run writes thousands of them.
         self._keep(
             (
                 time_s,
@@ -178,10 +234,13 @@ class Trace:
         """Add that an episode begins."""
         self._keep((time_s, "reset", ""))
 
+    def add_event(self, event: TraceEvent) -> None:
+        """Add ``event`` as it is."""
+        self._keep(_as_row(event))
+
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
-        event = TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view)
-        self._keep(dataclasses.astuple(event))
+        self.add_event(TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view))
 
     def add_played(
         self,
@@ -189,35 +248,65 @@ class Trace:
         started_at: float,
         ended_at: float,
         usage: Usage,
-        error: BaseException | None,
         query: Any,
         response: Any,
+        moves_on: bool,
     ) -> None:
-        """Add start and end of a call that was made without the tree; such calls have numbers below 0."""
+        """Add start and end of a call that was made without the tree; such calls have numbers below 0.
+
+        ``moves_on``: Add also that the episode has moved on.
+        """
         self._num_played += 1
-        head, number, nothing = (handler, None, None, None), -self._num_played, (None,) * 5
-        outcome, text = ("done", None) if error is None else ("failed", repr(error))
+        query, response = None if query is None else self._noted(query), self._noted(response)
+        kept = (handler, -self._num_played, started_at, ended_at, usage, query, response, moves_on)
+        self._kept.append(kept)
+        if self._is_told:
+            self._tell(kept)
+
+    def add_played_in_vain(
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
+    ) -> None:
+        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
+        self._num_played += 1
+        number = -self._num_played
         asked = None if query is None else self._text(query)
-        self._keep((started_at, "start", *head, number, None, False, None, 0, 0, 0.0, *nothing, asked))
-        spent = (usage.tokens_in, usage.tokens_out, usage.money)
-        answer = None if error is not None else self._text(response)
-        self._keep((ended_at, "end", *head, number, outcome, None, None, *spent, text, *nothing, answer))
+        start = TraceEvent(started_at, "start", handler, call=number, speculative=False, query=asked)
+        end = TraceEvent(
+            ended_at,
+            "end",
+            handler,
+            call=number,
+            outcome="stopped" if error is None else "failed",
+            tokens_in=usage.tokens_in,
+            tokens_out=usage.tokens_out,
+            money=usage.money,
+            error=None if error is None else repr(error),
+        )
+        self._keep(_as_row(start))
+        self._keep(_as_row(end))
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""
-        where = (None, None, None, None)
-        self._keep((time_s, "commit", handler, *where, "unguessed", None, None, 0, 0, 0.0, None, None))
+        kept = (time_s, "commit", handler, None, None, None, None, "unguessed")
+        self._kept.append(kept)
+        if self._is_told:
+            self._tell(kept)
 
     def _keep(self, fields: tuple[Any, ...]) -> None:
-        self._events.append(fields)
-        if self._file is not None:
-            self._file.write(_line(TraceEvent(*fields)))
-        if self._listener is not None:
-            self._listener(TraceEvent(*fields))
+        self._kept.append(fields)
+        if self._is_told:
+            self._tell(fields)
+
+    def _tell(self, fields: tuple[Any, ...]) -> None:
+        for event in self._events_of(fields):
+            if self._file is not None:
+                self._file.write(_line(event))
+            if self._listener is not None:
+                self._listener(event)
 
     def listen(self, listener: Callable[[TraceEvent], None]) -> None:
         """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
-        self._listener = listener
+        self._listener, self._is_told = listener, True
 
     def tell_end(self, time_s: float, kind: str = "over") -> None:
         """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
@@ -232,6 +321,7 @@ class Trace:
         if self._file is not None:
             self._file.close()
         self._file = None if path is None else open(path, "w", encoding="utf-8", buffering=1)
+        self._is_told = self._file is not None or self._listener is not None
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the events to ``path``, one JSON object a line."""

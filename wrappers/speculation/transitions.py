@@ -157,9 +157,12 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, np.integer) else value
 
 
+_INTEGERS = (int, np.integer)
+
+
 def same_action(one: Any, other: Any) -> bool:
-    """Whether two actions or observations are equal, be they numpy's or Python's integers."""
-    return same(plain(one), plain(other))
+    """Whether two actions or observations are equal, whether they are numpy's or Python's integers."""
+    return same(one, other) or (isinstance(other, _INTEGERS) and same(plain(one), plain(other)))
 
 
 class TimedCount(int):
