@@ -27,6 +27,7 @@ from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
     from spec_envs.agents.retail.chat_customer import ChatCustomer
+    from spec_envs.agents.retail.chat_judge import ChatJudge
     from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
     from spec_envs.agents.search.action_guesser import SearchGuesser
     from spec_envs.agents.search.page_guesser import PageGuesser
@@ -39,6 +40,7 @@ __all__ = [
     "CallableGuesser",
     "ChatCustomer",
     "ChatGuesser",
+    "ChatJudge",
     "ChatModel",
     "ChatPolicy",
     "FrequencyGuesser",
@@ -65,6 +67,7 @@ __all__ = [
 #: The modules of names that are imported on first use, because they import the whole of an environment.
 _LATE = {
     "ChatCustomer": "retail.chat_customer",
+    "ChatJudge": "retail.chat_judge",
     "GoldReplay": "retail.scripted_policy",
     "PageGuesser": "search.page_guesser",
     "ReActPolicy": "search.react_policy",

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from spec_envs.benchmarks import options
+from spec_envs.benchmarks.all import AllSettings
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.guard import GuardSettings
@@ -45,11 +46,10 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
         module = importlib.import_module(f"{settings.__module__}.run")
         chosen = settings(**{field.name: given.pop(field.name) for field in dataclasses.fields(settings)})
         if swept and isinstance(chosen, DialSettings):
-            report = sweep.sweep(module.run, chosen, **given)
-            publish(report, json_file, sweep.show(report["sweep"]))
+            dial = chosen
+            publish(json_file, lambda: sweep.sweep(module.run, dial, **given), sweep.show)
         else:
-            report = module.run(chosen, **given)
-            publish(report, json_file, module.show(report, chosen))
+            publish(json_file, lambda: module.run(chosen, **given), lambda report: module.show(report, chosen))
 
     name = settings.__module__.rpartition(".")[2].replace("_", "-")
     command = options.json_file(command)
@@ -57,6 +57,31 @@ def _add(settings: type[Settings], *more: click.Parameter) -> None:
         command = options.with_sweep(command)
     command = options_of(settings)(command)
     bench.command(name, help=settings.__doc__, params=list(more))(command)
+
+
+@bench.command("all", help=AllSettings.__doc__)
+@options_of(AllSettings)
+def run_all(**given: Any) -> None:
+    """Run everything; the help is that of the settings."""
+    from spec_envs.benchmarks.all.run import run
+
+    run(AllSettings(**given))
+
+
+@bench.command()
+@click.argument("first", type=click.Path(exists=True, path_type=Path))
+@click.argument("second", type=click.Path(exists=True, path_type=Path))
+@click.option("--everything", is_flag=True, help="Show all figures, and not only those that changed.")
+@options.json_file
+def compare(first: Path, second: Path, everything: bool, json_file: Path | None) -> None:
+    """Set two results of bench all side by side, and say what changed beyond the intervals.
+
+    FIRST and SECOND are folders that bench all was given as --out, or results.json in them.
+    """
+    from spec_envs.benchmarks.all.compare import run, show
+    from spec_envs.benchmarks.reports import publish
+
+    publish(json_file, lambda: run(first, second), lambda report: show(report, everything=everything))
 
 
 _add(ChessSettings, *options.games("Recorded games."))

@@ -58,15 +58,17 @@ class _Demo(SpeculationSettings):
         None, "Recorded seconds in one real second.", gt=0, default_text="so that the plain run takes 10 s"
     )
     max_inflight: int | None = options.max_inflight(8)
-    out: Path = setting(Path("out"), "Folder for the trace.", type=click.Path(file_okay=False, path_type=Path))
+    out: Path = setting(Path("out"), "Folder for the report.", type=click.Path(file_okay=False, path_type=Path))
+    open: bool = setting(False, "Open the report in a browser.", flag=True)
 
 
 @main.command()
 @options_of(_Demo)
 def demo(**settings: Any) -> None:
-    """Replay a game of chess between two slow players: first without speculation, and then with it.
+    """Show what speculation saves: four environments in a row each, then a game of chess, live and side by side.
 
-    Needs no key and no data. Stockfish guesses if it is installed, otherwise the built-in engine.
+    Needs no key and no data. The players of chess are slow; Stockfish guesses their moves if it is installed,
+    otherwise the built-in engine. Writes a report that opens from disk.
     """
     from spec_envs.benchmarks.demo import run
 
@@ -136,14 +138,23 @@ def fit_moves(games: tuple[Path, ...], more_games: tuple[Path, ...], stockfish: 
 
 @main.group()
 def retail() -> None:
-    """The retail environment: check it against tau-bench, and check that speculation changes nothing."""
+    """The retail environment: check it against tau-bench and τ³-bench, and that speculation changes nothing."""
+
+
+_retail_data = click.option(
+    "--data",
+    default="embedded",
+    show_default=True,
+    help='"embedded", or a folder with the data of tau-bench or τ³-bench.',
+)
+_retail_tasks = click.option(
+    "--tasks", help='"embedded", or a JSON file with tasks.  [default: embedded, or tasks.json in --data]'
+)
 
 
 @retail.command()
-@click.option(
-    "--data", default="embedded", show_default=True, help='"embedded", or a folder with the data of tau-bench.'
-)
-@click.option("--tasks", default="embedded", show_default=True, help='"embedded", or a JSON file with tasks.')
+@_retail_data
+@_retail_tasks
 @click.option(
     "--json",
     "json_file",
@@ -152,8 +163,8 @@ def retail() -> None:
     show_default=True,
     help="File to write (-: standard output).",
 )
-def replay(data: str, tasks: str, json_file: Path) -> None:
-    """Replay the gold actions of tasks; write the outputs of the tools, and tau-bench's hash of the data at the end."""
+def replay(data: str, tasks: str | None, json_file: Path) -> None:
+    """Replay gold actions of tasks; write the outputs of the tools, and the benchmark's hash of the data at the end."""
     from spec_envs.benchmarks.retail.checks import run
 
     run(data, tasks, json_file)
@@ -168,11 +179,16 @@ def replay(data: str, tasks: str, json_file: Path) -> None:
     show_default=True,
     help="Tasks that the guessers learn from beforehand.",
 )
-def certify_retail(seeds: int, learn: int) -> None:
-    """Compare episodes of the generated shop with and without speculation; exit code 1 if they differ."""
+@_retail_data
+@_retail_tasks
+def certify_retail(seeds: int, learn: int, data: str, tasks: str | None) -> None:
+    """Compare episodes with and without speculation; exit code 1 if they differ.
+
+    The generated shop is served by a scripted clerk; for the tasks of a benchmark, the agent takes their gold actions.
+    """
     from spec_envs.benchmarks.retail.checks import certify_retail
 
-    _tell(certify_retail(range(seeds), learn))
+    _tell(certify_retail(range(seeds), learn, data, tasks))
 
 
 def _tell(certificate: Certificate, what: str = "") -> None:
@@ -221,8 +237,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
     from spec_envs.benchmarks.reports import publish
 
     chosen = PlanSettings(**settings)
-    report = run(chosen, traces)
-    publish(report, json_file, show(report, chosen))
+    publish(json_file, lambda: run(chosen, traces), lambda report: show(report, chosen))
 
 
 @main.command()

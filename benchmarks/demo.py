@@ -1,170 +1,188 @@
-"""``spec-envs demo``: a game of chess between two slow players, first without speculation and then with it."""
+"""``spec-envs demo``: four environments in a row each, and a game of chess played twice, side by side."""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Sequence
+import threading
+import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import chess
 import click
-from rich.columns import Columns
-from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
+from spec_envs.benchmarks.all import chess, retail, search, tuning
+from spec_envs.benchmarks.all.figures import Rows
+from spec_envs.benchmarks.all.intervals import interval
+from spec_envs.benchmarks.all.units import Row, Unit
 from spec_envs.benchmarks.chess import ChessSettings, Guesses
 from spec_envs.benchmarks.chess.run import (
+    LIKE_GPT5,
     ChessBench,
     game_name,
     made_up_game,
     moves_of,
     plain_env,
     player_of,
-    sequential_seconds,
     speculative_env,
 )
-from spec_envs.benchmarks.episodes import Step, play, runtime_of
-from spec_envs.benchmarks.reports import console, outcomes
+from spec_envs.benchmarks.episodes import Episode, play, play_plainly, runtime_of
+from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.race import Race
+from spec_envs.benchmarks.reports import collected, console, table_of
+from spec_envs.benchmarks.retail import RetailSettings
+from spec_envs.benchmarks.search import SearchSettings
+from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.chess.engine import stockfish_is_installed
 from spec_envs.chess.games import RecordedGame
-from spec_envs.handling import CancelToken
-from spec_envs.wrappers import Statistics
+from spec_envs.pages import page, timelines
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from spec_envs.wrappers import SpeculativeWrapper, Statistics
 
 _PLIES = 30
+#: Of the made-up game.
+_SEED = 4
+#: How long the game takes without speculation.
 _PLAIN_S = 10.0
-#: Moves that the table on a terminal shows.
-_SHOWN = 18
+_WORK = {"chess": chess.work, "retail": retail.work, "search": search.work, "tuning": tuning.work}
+_FIGURES = ("sequential_s", "speculative_s", "saved", "hit_rate", "tokens_full", "lossless")
 
 
-def run(game: Path | None, plies: int | None, speed: float | None, k: int, max_inflight: int, out: Path) -> None:
+def run(
+    game: Path | None, plies: int | None, speed: float | None, k: int, max_inflight: int, out: Path, open: bool
+) -> None:
     """Play, show and compare; the arguments are the options of ``spec-envs demo``.
 
     Raises:
         InvalidConfiguration: The file holds no game, or the game has fewer plies.
+        Exit: With code 1 if something was not the same with speculation as without.
     """
-    record = made_up_game(plies or _PLIES) if game is None else RecordedGame.load(game)
+    record = made_up_game(plies or _PLIES, _SEED, LIKE_GPT5) if game is None else RecordedGame.load(game)
     plies = plies or min(_PLIES, len(record.plies))
-    total_s = sum(ply.seconds for ply in record.plies[:plies])
-    speed = speed or max(1.0, total_s / _PLAIN_S)
+    speed = speed or max(1.0, sum(ply.seconds for ply in record.plies[:plies]) / _PLAIN_S)
     settings = ChessSettings(
-        plies=plies, k=k, max_inflight=max_inflight, clock="wall", speed=speed, guesses=_best_guesser()
+        plies=plies, k=k, max_inflight=max_inflight, clock="wall", speed=speed, guesses=_guesser(game)
     )
     out.mkdir(parents=True, exist_ok=True)
     screen = console()
+    summary = _environments(screen, game)
     _introduce(screen, record, settings, made_up=game is None)
-    board = Board(screen, record)
-    with ChessBench([record], settings) as bench, board.live or contextlib.nullcontext():
-        player = player_of(record, settings)
-        with plain_env(record, settings) as env:
-            plain = play(env, lambda seen: player.policy(seen, CancelToken()), on_step=board.start("plain"))
-        with speculative_env(record, settings, bench.guesser(record), runtime_of("wall")) as wrapped:
-            ahead = play(wrapped, wrapped.act, on_step=board.start("speculative"))
-    wrapped.trace.to_html(out / "demo.html", "A game of chess, played ahead")
+    race = Race(screen, record)
+    plain, ahead, wrapped = _race(record, settings, race)
+    statistics, events = wrapped.statistics, [event.as_dict() for event in wrapped.trace]
+    same = moves_of(plain) == moves_of(ahead) == record.moves[:plies] and ahead.is_as(plain)
+    _conclude(screen, plain.seconds, ahead.seconds, statistics, same)
+    lived = {"sequential_s": plain.seconds, "speculative_s": ahead.seconds, "saved": 1 - ahead.seconds / plain.seconds}
+    counted = {"hit_rate": statistics.hit_rate, "tokens_full": statistics.tokens_full, "lossless": int(same)}
+    summary.append(_summary("chess, live", [{**lived, **counted, "clock": "wall"}]))
+    title = "A game of chess, played ahead"
+    report = out / "report.html"
+    report.write_text(page(title, timelines(events, "the game"), summary=summary), encoding="utf-8")
     wrapped.trace.to_jsonl(out / "demo.jsonl")
-    same = moves_of(plain) == moves_of(ahead) == record.moves[:plies]
-    _conclude(screen, board.elapsed, sequential_seconds(record, settings), wrapped.statistics, same)
     screen.print(
-        f"\nWritten: {out / 'demo.html'}: the timeline of the game; open it in a browser"
-        f"\n         {out / 'demo.jsonl'}: the same events, one per line",
+        f"\nThe timeline of the game, and everything above: {report} (opens from disk)"
+        f"\nThe events of the game, one a line: {out / 'demo.jsonl'}",
         soft_wrap=True,
     )
-    if not same:
+    if open:
+        webbrowser.open(report.resolve().as_uri())
+    if not same or any(row["lossless"] != "yes" for row in summary):
         raise click.exceptions.Exit(1)
 
 
-def _best_guesser() -> Guesses:
-    return "stockfish" if stockfish_is_installed() else "builtin"
+def _guesser(game: Path | None) -> Guesses:
+    """Stockfish, but for made-up players: their moves are drawn so that the built-in engine knows the usual share."""
+    return "stockfish" if game is not None and stockfish_is_installed() else "builtin"
 
 
-class Board:
-    """Shows both runs while they go on: on a terminal the chess board and a table, otherwise a line for each move."""
-
-    def __init__(self, screen: Console, record: RecordedGame) -> None:
-        self._screen = screen
-        self._record = record
-        self.live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
-        self._times: dict[str, list[float]] = {}
-        self._run = ""
-
-    @property
-    def elapsed(self) -> dict[str, float]:
-        """Seconds that each run took so far."""
-        return {name: times[-1] for name, times in self._times.items()}
-
-    def start(self, name: str) -> Callable[[Step], None]:
-        """Begin to show a run; returns the function to call with each of its steps."""
-        self._run, times = name, self._times.setdefault(name, [])
-        begin = time.perf_counter()
-        if self.live is None:
-            self._screen.print(f"\n{name}:")
-
-        def on_step(step: Step) -> None:
-            now, moves = time.perf_counter() - begin, tuple(step.observation["history"].split())
-            if not moves:
-                return
-            new = range(len(times), len(moves))
-            times.extend(now for _ in new)
-            if self.live is not None:
-                self.live.update(self._picture(moves), refresh=True)
-            else:
-                text = "  ".join(_numbered(self._record, number) for number in new)
-                self._screen.print(f"{now:6.1f} s  {text}")
-
-        return on_step
-
-    def _picture(self, moves: Sequence[str]) -> Columns:
-        position = chess.Board(self._record.start_fen)
-        for move in moves:
-            position.push_uci(move)
-        picture = Panel(Text(position.unicode(invert_color=True, empty_square="·")), title=self._run, expand=False)
-        table = Table("move", "plain", "speculative", box=None)
-        last = min(max(map(len, self._times.values())), max(len(moves), _SHOWN))
-        for number in range(max(0, last - _SHOWN), last):
-            cells = [times[number : number + 1] for times in (self._times.get(n, []) for n in ("plain", "speculative"))]
-            table.add_row(_numbered(self._record, number), *(f"{cell[0]:.1f} s" if cell else "" for cell in cells))
-        return Columns([picture, table])
+# -- four environments, a row each -----------------------------------------------------------------------------------
 
 
-def _numbered(record: RecordedGame, number: int) -> str:
-    return f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {record.plies[number].move}"
+def _environments(screen: Console, game: Path | None) -> list[dict[str, Any]]:
+    """Run some episodes of each environment in virtual time, print a row of each, and return the rows."""
+    player = f"made up {_SEED}" if game is None else str(game)
+    plies = 20 if game is None else min(20, len(RecordedGame.load(game).plies))
+    half = TuningSettings(mode="lossless", actor="random", guesser="half")
+    planned = [
+        Unit(part="chess", tags={}, settings=ChessSettings(guesses=_guesser(game), plies=plies), items=[player]),
+        Unit(part="retail", tags={}, settings=RetailSettings(learn=10), items=(0, 4)),
+        Unit(part="search", tags={}, settings=SearchSettings(), items=[6]),
+        Unit(part="tuning", tags={}, settings=half, items=[0, 1, 2]),
+    ]
+    found = collected(in_order(_rows, planned, 2), "four environments", len(planned))
+    summary = [_summary(unit.part, rows) for unit, rows in zip(planned, found, strict=True)]
+    columns = {
+        "environment": "{name}",
+        "episodes": "{episodes}",
+        "plain": "{sequential_s[value]:,.0f} s",
+        "speculative": "{speculative_s[value]:,.0f} s",
+        "saved": "{saved[value]:.0%}",
+        "guessed": "{hit_rate[value]:.0%}",
+        "tokens": "x{tokens_full[value]:.2f}",
+        "lossless": "{lossless}",
+    }
+    screen.print(table_of("Agents that wait, in virtual time (means of a few episodes)", columns, summary))
+    return summary
+
+
+def _rows(unit: Unit) -> list[Row]:
+    return _WORK[unit.part](unit)
+
+
+def _summary(name: str, rows: list[Row]) -> dict[str, Any]:
+    """The row of the summary of a page, and of the table."""
+    found: Mapping[str, Any] = {each: interval([row.get(each) for row in rows]) for each in _FIGURES}
+    lossless = "yes" if found["lossless"]["value"] == 1 else "NO"
+    return {**found, "name": name, "episodes": len(Rows(rows)), "clock": rows[0]["clock"], "lossless": lossless}
+
+
+# -- one game, live --------------------------------------------------------------------------------------------------
+
+
+def _race(
+    record: RecordedGame, settings: ChessSettings, race: Race
+) -> tuple[Episode, Episode, SpeculativeWrapper[Any, Any]]:
+    """Play the game by the plain loop and with speculation at the same time; both wait nearly all of the time."""
+    plain: list[Episode] = []
+    policy = player_of(record, settings).policy
+
+    def play_beside() -> None:
+        env = plain_env(record, settings)
+        plain.append(play_plainly(env, policy, runtime_of("wall"), on_step=race.start("plain")))
+
+    with ChessBench([record], settings) as bench, race:
+        beside = threading.Thread(target=play_beside, name="the plain loop", daemon=True)
+        beside.start()
+        with speculative_env(record, settings, bench.guesser(record), runtime_of("wall")) as wrapped:
+            ahead = play(wrapped, wrapped.act, on_step=race.start("speculative"))
+        beside.join()
+    return plain[0], ahead, wrapped
 
 
 def _introduce(screen: Console, record: RecordedGame, settings: ChessSettings, *, made_up: bool) -> None:
-    who = (
-        "Two made-up players that stand in for slow language models (moves drawn from the best ones of the built-in\n"
-        "engine, thinking times lognormal around 12 s)"
+    players = (
+        f"Two made-up players that think as long as gpt-5 was recorded to think (lognormal, median "
+        f"{LIKE_GPT5.median_s:.0f} s). Their moves are drawn so that the built-in engine has about as many of them "
+        f"among its first three as of gpt-5's"
         if made_up
         else f"The recorded game {game_name(record)}, with its recorded thinking times"
     )
     guesser = {"stockfish": "Stockfish", "builtin": "the built-in engine"}[settings.guesses]
     screen.print(
-        f"{who}: {settings.plies} plies, replayed {settings.speed:.4g}x faster than they were played.\n"
-        f"While a player thinks, {guesser} guesses {settings.k} moves, and the call after each of them is started "
-        f"ahead of time:\nup to {settings.limits.max_inflight} calls at once.",
-        soft_wrap=True,
+        f"\nNow live: chess. {players}. {settings.plies} plies, {settings.speed:.4g}x faster than they were played. "
+        f"While a player thinks, {guesser} guesses {settings.k} moves, and the call after each is started ahead of "
+        f"time: up to {settings.limits.max_inflight} calls at once.\n",
+        soft_wrap=not screen.is_terminal,
     )
 
 
-def _conclude(
-    screen: Console, elapsed: dict[str, float], sequential_s: float, statistics: Statistics, same: bool
-) -> None:
-    plain, ahead = elapsed["plain"], elapsed["speculative"]
+def _conclude(screen: Console, plain_s: float, ahead_s: float, statistics: Statistics, same: bool) -> None:
     screen.print(
-        f"\nplain        {plain:6.2f} s  (the players' thinking alone: {sequential_s:.2f} s)"
-        f"\nspeculative  {ahead:6.2f} s"
-        f"\nsaved        {1 - ahead / plain:6.1%}"
-        f"\nhits         {statistics.hits} of {statistics.windows} moves were among the guesses"
-        f"\ncalls        {outcomes(statistics.calls)}"
-        f"\ntokens       x{statistics.tokens_partial:.2f} of the plain run's"
-        f" (x{statistics.tokens_full:.2f} if cancelled calls are charged in full)"
-        f"\nlossless: same game: {'yes' if same else 'NO'}",
-        soft_wrap=True,
+        f"\nSpeculation took {ahead_s:.1f} s instead of {plain_s:.1f} s ({1 - ahead_s / plain_s:.0%} saved), since "
+        f"{statistics.hits} of {statistics.windows} moves were guessed; it cost x{statistics.tokens_full:.1f} the "
+        f"tokens (x{statistics.tokens_partial:.1f} if cancelled calls are charged for the part that ran), and the game "
+        f"is {'the same, move by move' if same else 'NOT THE SAME'}.",
+        soft_wrap=not screen.is_terminal,
     )

@@ -39,6 +39,7 @@ def setting(
     default_text: str | None = None,
     type: "click.ParamType[Any] | None" = None,  # as text: click had no generic types before 8.4
     required: bool = False,
+    flag: bool = False,
 ) -> Any:
     """A field of a ``Settings`` class, and an option of the command that is given these settings.
 
@@ -54,9 +55,10 @@ def setting(
         default_text: How the help describes the default, where the value itself does not say it.
         type: The option's type, where the annotation does not say it, as for a file that must exist.
         required: Whether the option must be given on the command line.
+        flag: Whether it is an option without a value, for a field that is true or false.
     """
     kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
-    return dataclasses.field(default=default, metadata=kept)
+    return dataclasses.field(default=default, metadata=kept | {"flag": flag})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,11 @@ def seed(help: str = "Seed of everything that is drawn at random.") -> Any:
     return setting(0, help, ge=0)
 
 
+def jobs(default: int = 1, default_text: str | None = None) -> Any:
+    """Over how many processes episodes are spread."""
+    return setting(default, "Processes that run episodes side by side.", ge=1, default_text=default_text)
+
+
 def speed(default: float) -> Any:
     """How fast the wall clock runs."""
     return setting(default, "With --clock wall: seconds of the experiment in one real second.", gt=0)
@@ -150,8 +157,8 @@ def selectivity(default: float) -> Any:
     """How sure speculation has to be."""
     return setting(
         default,
-        "How sure speculation has to be: the least odds of a call, times the share of it that fits in before its "
-        "response is needed. 0: start everything.",
+        "How sure speculation has to be: the least odds of a call, times the share of the call that fits in before "
+        "its response is needed. 0: start everything.",
         ge=0,
     )
 
@@ -163,8 +170,8 @@ class DialSettings(Settings):
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
         None,
-        "In place of --selectivity: what a second of waiting is worth, where recorded tokens cost what those of gpt-5 "
-        "cost, in dollars. 0: only calls that are certain start.",
+        "In place of --selectivity: what a second of waiting is worth, in dollars; recorded tokens cost as much as "
+        "those of gpt-5. 0: only certain calls start.",
         ge=0,
         default_text="--selectivity",
     )
@@ -214,6 +221,24 @@ class ClockSettings(BenchSettings):
     clock: Clock = setting(
         "virtual", "virtual: waiting is simulated on one thread, and takes no real time. wall: threads really wait."
     )
+    jobs: int = jobs()
+
+    def check_jobs(self) -> None:
+        """Check that episodes may run side by side.
+
+        Raises:
+            InvalidConfiguration: They measure the machine, or learn from one another.
+        """
+        if self.jobs > 1 and self.clock == "wall":
+            raise InvalidConfiguration(
+                f"--jobs {self.jobs} runs episodes side by side, and on the wall clock they slow each other down: "
+                f"leave out --jobs, or give --clock virtual"
+            )
+        if self.jobs > 1 and self.kept() is not None:
+            raise InvalidConfiguration(
+                f"--jobs {self.jobs} runs episodes side by side, and --money-per-s and --token-ratio learn from one "
+                f"episode to the next: leave out --jobs, or give --selectivity"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -248,9 +273,10 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Com
     about, text = field.metadata, field.metadata["text"]
     return click.option(
         f"--{field.name.replace('_', '-')}",
-        type=about["type"] or _type_of(hint, about),
+        is_flag=about["flag"],
+        type=None if about["flag"] else about["type"] or _type_of(hint, about),
         default=None if about["required"] else field.default,
-        show_default=text is None and not about["required"],
+        show_default=text is None and not about["required"] and not about["flag"],
         required=about["required"],
         help=about["help"] if text is None else f"{about['help']}  [default: {text}]",
     )

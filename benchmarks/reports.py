@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich import box
 from rich.console import Console, Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -113,8 +113,8 @@ def _widths(widest: Sequence[int], least: Sequence[int], room: int) -> Sequence[
     return widths
 
 
-#: What is shown now, to show one thing at a time.
-_shown: list[str] = []
+#: As long as something is in here, ``progress`` shows nothing.
+_hidden: list[None] = []
 
 
 @contextmanager
@@ -124,40 +124,57 @@ def progress(what: str, total: int) -> Iterator[Callable[..., None]]:
     On a terminal this is a bar, elsewhere a line every ten seconds. Inside of another such block nothing is shown. The
     function ignores its arguments, so that it can be a callback.
     """
-    if _shown:
-        yield lambda *_: None
+    with weighed_progress(what, [1.0] * total) as advance:
+        yield lambda *_: advance(1.0)
+
+
+@contextmanager
+def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[float], None]]:
+    """As ``progress``, for parts of work that take differently long; the function is told the weight of a part."""
+    if _hidden:
+        yield lambda weight: None
         return
     terminal = console(stderr=True)
-    _shown.append(what)
+    shown = _bar if terminal.is_terminal else _lines
+    with without_progress(), shown(what, weights, terminal) as advance:
+        yield advance
+
+
+@contextmanager
+def without_progress() -> Iterator[None]:
+    """Have ``progress`` show nothing in the ``with``."""
+    _hidden.append(None)
     try:
-        with _bar(what, total, terminal) if terminal.is_terminal else _lines(what, total) as advance:
-            yield advance
+        yield
     finally:
-        _shown.remove(what)
+        _hidden.pop()
 
 
 @contextmanager
-def _bar(what: str, total: int, terminal: Console) -> Iterator[Callable[..., None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda *_: bar.advance(task)
+def _bar(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
+    parts = TextColumn(f"{{task.fields[parts]}}/{len(weights)}")
+    columns = (TextColumn("{task.description}"), BarColumn(), parts, TimeElapsedColumn(), TextColumn("left"))
+    with Progress(*columns, TimeRemainingColumn(), console=terminal, transient=True) as bar:
+        task = bar.add_task(what, total=sum(weights), parts=0)
+        yield lambda weight: bar.update(task, advance=weight, parts=bar.tasks[0].fields["parts"] + 1)
 
 
 @contextmanager
-def _lines(what: str, total: int) -> Iterator[Callable[..., None]]:
+def _lines(what: str, weights: Sequence[float], terminal: Console) -> Iterator[Callable[[float], None]]:
     """Print every ten seconds how far the block is, from a thread, so that one long step is reported as well."""
-    done: list[None] = []  # appended to by several threads, perhaps
+    done: list[float] = []  # appended to by several threads, perhaps
     over, began = threading.Event(), time.monotonic()
 
     def report() -> None:
         while not over.wait(_LINE_S):
-            click.echo(f"{what}: {len(done)} of {total} after {time.monotonic() - began:.0f} s", err=True)
+            so_far = time.monotonic() - began
+            left = f", about {so_far * (sum(weights) / sum(done) - 1):.0f} s left" if sum(done) else ""
+            click.echo(f"{what}: {len(done)} of {len(weights)} after {so_far:.0f} s{left}", err=True)
 
     thread = threading.Thread(target=report, name="progress of spec-envs", daemon=True)
     thread.start()
     try:
-        yield lambda *_: done.append(None)
+        yield done.append
     finally:
         over.set()
         thread.join()
@@ -229,19 +246,25 @@ def config_of(settings: DataclassInstance, **more: Any) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Path) else value for name, value in config.items()}
 
 
-def publish(report: Mapping[str, Any], json_file: Path | None, shown: Iterable[RenderableType]) -> None:
+def publish(
+    json_file: Path | None,
+    run: Callable[[], dict[str, Any]],
+    show: Callable[[dict[str, Any]], Iterable[RenderableType]],
+) -> None:
     """Write a report to a file as JSON (``-``: to standard output), or print it for a person if there is no file.
 
     Args:
-        report: The figures.
-        json_file: The file; ``None``: print.
-        shown: What is printed: tables, and texts, which are wrapped between words on a terminal only.
+        json_file: The file; ``None``: print, and show progress before.
+        run: Makes the report.
+        show: What is printed of it: tables, and texts, which are wrapped between words on a terminal only.
     """
     if json_file is not None:
+        with without_progress():
+            report = run()
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
         return
     out = console()
-    for each in shown:
+    for each in show(run()):
         out.print(each, markup=False, soft_wrap=isinstance(each, str) and not out.is_terminal)
 
 

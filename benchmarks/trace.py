@@ -70,9 +70,9 @@ def follow(file: Path) -> None:
     screen = console()
     watched = Watched()
     live = Live(console=screen, refresh_per_second=8) if screen.is_terminal else None
-    if live is None:
-        screen.print(f"following {file}; end with Ctrl-C")
     try:
+        if live is None:
+            screen.print(f"following {file}; end with Ctrl-C", soft_wrap=True)
         with file.open(encoding="utf-8") as lines:
             if live is not None:
                 live.start()

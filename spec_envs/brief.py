@@ -14,7 +14,7 @@ import numpy as np
 MAX_LENGTH = 300
 _MAX_ITEMS = 6
 _MAX_DEPTH = 3
-#: What stands under such a name is never shown.
+#: Values under such names are never shown.
 _SECRET = re.compile(
     r"api_?key|passw|secret|credential|authori[sz]ation|cookie|bearer|(access|auth|refresh)_?token", re.I
 )

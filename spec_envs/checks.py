@@ -37,7 +37,7 @@ def as_integer(value: object) -> int | None:
 
 
 def integer(name: str, value: object, *, least: int) -> int:
-    """The argument ``name`` as an ``int``; ``InvalidConfiguration`` if it is none, or is below ``least``."""
+    """The argument ``name`` as an ``int``; ``InvalidConfiguration`` if it is no integer, or below ``least``."""
     return _integer(name, value, least, "an integer")
 
 
@@ -92,7 +92,7 @@ def seed_and_size(source: object, seed: object, size: object, *, name: str) -> t
 
 
 def choice(name: str, value: Any, choices: Sequence[str | None]) -> Any:
-    """The argument ``name``; ``InvalidConfiguration``, which lists the ``choices``, if it is none of them."""
+    """The argument ``name``; ``InvalidConfiguration``, which lists the ``choices``, if ``value`` is not among them."""
     if not (value is None or isinstance(value, str)) or value not in choices:
         *others, last = map(repr, choices)
         known = f"{', '.join(others)} or {last}" if others else last

@@ -1,4 +1,4 @@
-"""What everything that can be closed has in common: it works in a `with` statement, and says when it is used later."""
+"""Objects that can be closed: they work in a ``with`` statement, and say so when they are used after that."""
 
 from __future__ import annotations
 

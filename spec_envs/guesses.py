@@ -1,4 +1,4 @@
-"""Guessers and prefetchers, which say what may come while an episode waits for the response to a call."""
+"""Guessers and prefetchers, which predict responses, and reads, while an episode waits for a response."""
 
 import dataclasses
 from collections.abc import Awaitable, Iterable, Sequence
@@ -11,7 +11,7 @@ from spec_envs.values import own_copy
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Guess:
-    """A possible response to a call, with the probability (0 to 1) that it is the one."""
+    """A possible response to a call, with the probability (0 to 1) that it is the real response."""
 
     response: Any
     probability: float

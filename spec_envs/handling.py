@@ -59,7 +59,7 @@ class Usage:
 
     @property
     def money_text(self) -> str:
-        """What the money is, for people to read; it says so where the price of tokens is unknown."""
+        """The money as text for people, which also says if the price of tokens is unknown."""
         unknown = f"the unknown price of {self.unpriced:,.0f} tokens" if self.unpriced else ""
         known = f"{self.money:.4g}" if self.money or not unknown else ""
         return " and ".join(filter(None, (known, unknown)))
@@ -103,7 +103,7 @@ class _Spending:
 class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
-    A handler need not use it: one that never looks at its token is correct, only slower to stop. This class uses the
+    A handler need not use its token: without it, the handler is correct, only slower to stop. This class uses the
     wall clock; the simulation runtime has a token with the same methods on its virtual clock.
     """
 

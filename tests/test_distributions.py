@@ -30,7 +30,9 @@ FILES = (
     "Makefile",
     "README.md",
     "SECURITY.md",
+    "mkdocs.yml",
     "pyproject.toml",
+    "setup.py",
 )
 GENERATED = re.compile(r"spec_envs\.egg-info/|(PKG-INFO|setup\.cfg)$")
 
@@ -99,6 +101,14 @@ class TestSourceDistribution:
 
 
 class TestWheel:
+    def test_the_description_for_pypi_has_no_link_that_leads_nowhere(self, wheel):
+        (metadata,) = (name for name in contents(wheel) if name.endswith(".dist-info/METADATA"))
+        fields, _, description = zipfile.ZipFile(wheel).read(metadata).decode().partition("\n\n")
+        assert "Description-Content-Type: text/markdown" in fields and description.startswith("# spec-envs\n")
+        assert [
+            target for target in re.findall(r"\]\(([^)]*)\)", description) if not target.startswith("https://")
+        ] == []
+
     def test_holds_every_module_under_one_name(self, wheel):
         names = zipfile.ZipFile(wheel).namelist()
         assert {re.sub(r"-[0-9.]+\.dist-info$", "", name.partition("/")[0]) for name in names} == {"spec_envs"}

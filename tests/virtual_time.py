@@ -1,44 +1,21 @@
-"""An event loop whose clock jumps: seconds of ``asyncio.sleep`` take no time, and a run is the same every time."""
+"""Coroutines on an event loop whose clock jumps: seconds take no time, and a run is the same every time."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import selectors
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 from unittest import mock
 
 from spec_envs import Call, CancelToken, Usage
+from spec_envs.benchmarks.virtual_loop import VirtualLoop
 from spec_envs.handling import as_guess, as_handler, is_async
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 ResultType = TypeVar("ResultType")
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """Where it would wait for a timer, the clock is set to that time instead."""
-
-    def __init__(self) -> None:
-        super().__init__(_Jumping(self))
-        self.clock = 0.0
-
-    def time(self) -> float:
-        return self.clock
-
-
-class _Jumping(selectors.SelectSelector):
-    def __init__(self, loop: VirtualLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None:
-            raise RuntimeError("nothing is left that could happen in virtual time: a task waits for ever, or a thread")
-        self._loop.clock += max(0.0, timeout)
-        return super().select(0)
 
 
 @contextlib.contextmanager

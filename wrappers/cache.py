@@ -54,8 +54,8 @@ def cached(
     ``SpeculativeWrapper`` itself shares equal ``READ`` calls in flight or lately done (``Limits.read_ttl_s``,
     ``Limits.max_reads``), in memory and within one wrapper. This decorator shares responses beyond that: between
     wrappers, processes and runs, and with loops that have no wrapper. ``ttl_s`` counts on the wall clock, also in the
-    simulation runtime. Failed calls are not kept. The folder holds text, and nothing in it can run code. Where it fails
-    later, for example because the disk is full, handlers are called as without it, and the log says so.
+    simulation runtime. Failed calls are not kept. The folder holds text, and nothing in it can run code. If the
+    folder fails later, for example because the disk is full, handlers are called as without it, and the log says so.
 
     Args:
         handler: A handler that only reads, such as ``fetch``.
@@ -140,7 +140,7 @@ class _Responses:
         return None
 
     def put(self, key: str, text: str, now: float, ttl_s: float | None) -> None:
-        """Keep ``text`` for ``ttl_s`` seconds (``None``: for ever), and drop others where there is too much."""
+        """Keep ``text`` for ``ttl_s`` seconds (``None``: for ever), and drop other texts if the file is too large."""
         with self._forgiven(), self._opened() as database:
             row = (key, text, None if ttl_s is None else now + ttl_s, now)
             database.execute("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)", row)
@@ -151,7 +151,7 @@ class _Responses:
                 dropped = database.execute(_DROP_LEAST_RECENT).rowcount
 
     def _size(self, database: sqlite3.Connection) -> int:
-        """The bytes that the file needs for what it holds."""
+        """The size of the file's content in bytes."""
         pages, free, size = (
             database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
@@ -160,7 +160,7 @@ class _Responses:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self._path, timeout=_PATIENCE_S)) as database, database:
-            database.execute("PRAGMA synchronous = OFF")  # after a power cut the folder may be lost; so it is a cache
+            database.execute("PRAGMA synchronous = OFF")  # a cache may be lost in a power cut
             yield database
 
     @contextlib.contextmanager

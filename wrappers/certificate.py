@@ -1,4 +1,4 @@
-"""What `certify` says: a verdict, and the first difference between two episodes."""
+"""The result of ``certify``: a verdict, and the first difference between two episodes."""
 
 import dataclasses
 import enum

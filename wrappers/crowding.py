@@ -1,4 +1,4 @@
-"""How many calls a handler can take at once: found out from how long its calls take beside others.
+"""How many calls a handler can take at once: found out from how much longer calls take beside others.
 
 A handler need not say (``max_inflight``) that it has one slot, or two. So calls that ran *beside* speculative ones are
 compared with calls that ran *alone*: where the former take longer, fewer calls are made at once, and where they do not,
@@ -15,19 +15,20 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-#: Only calls that take this long alone are looked at: of shorter ones, machinery is the greater part.
+#: Only calls that take this long alone are compared: in shorter calls, machinery is the greater part.
 _LONG_S = 0.05
-#: So many durations of each kind are remembered.
+#: The number of durations of each kind that are remembered.
 _MEMORY = 16
-#: Calls beside others are slower if they take this much longer, and the difference is so many standard errors.
+#: Calls beside others count as slower if they take this much longer, and if the difference is this many standard
+#: errors.
 _SLOWER, _ERRORS = math.log(1.25), 3.0
 #: The standard deviation of a logarithm of a duration that is assumed beforehand, and how many values that counts for.
 _SIGMA, _WEIGHT = 0.2, 2
 #: Durations beside others that must be no longer before more calls are made at once.
 _ENOUGH = 2
-#: From so many calls at once on there is no limit.
+#: From this number of calls at once on there is no limit.
 _MANY = 64
-#: Calls after which more is tried again; twice as many after each time that it did not work.
+#: The number of calls after which more calls at once are tried again; doubled after each failed trial.
 _RETRY, _MOST_RETRY = 100, 5_000
 
 
@@ -38,8 +39,8 @@ class Crowd:
     Attributes:
         allowed: Speculative calls that may be in flight beside a call of the handler.
         own_only: Whether only calls of the handler itself slow its calls down.
-        retry_in: After how many more calls another one is tried.
-        failures: How often more was tried in vain.
+        retry_in: After how many calls one more call at once is tried.
+        failures: How often more calls at once were tried in vain.
     """
 
     allowed: int = 1
@@ -75,12 +76,12 @@ class Crowd:
         self._be_careful(0)
 
     def as_dict(self) -> dict[str, Any]:
-        """What ``restore`` takes, as values that JSON can hold."""
+        """Return the state as values that JSON can hold; ``restore`` takes them."""
         fields = ("allowed", "own_only", "retry_in", "failures")
         return {name: getattr(self, name) for name in fields} | {"alone": list(self._alone)}
 
     def restore(self, held: dict[str, Any]) -> None:
-        """Know again what ``as_dict`` has returned."""
+        """Take over the state that ``as_dict`` has returned."""
         self.allowed, self.own_only = int(held["allowed"]), bool(held["own_only"])
         self.retry_in, self.failures = int(held["retry_in"]), int(held["failures"])
         self._alone.extend(float(value) for value in held["alone"])

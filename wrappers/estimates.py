@@ -20,9 +20,9 @@ from spec_envs.wrappers.speculation.guard import Record
 Unit = Literal["tokens", "money"]
 #: How many values of each kind are remembered.
 MEMORY = 8
-#: What is expected of the best guess of a guesser that is not known; counts as one guess.
+#: The assumed probability of an unknown guesser's best guess; counts as one guess.
 _USUAL_BEST = 0.5
-#: How much an imagined guess that comes at once counts, relative to a real one: so one late guess decides nothing.
+#: The weight of an imagined guess that comes at once, relative to a real guess: so one late guess decides nothing.
 _HOPE = 0.3
 
 
@@ -74,9 +74,9 @@ class CallEstimate:
 
     Attributes:
         seconds: How long the last calls took.
-        tokens: What each of them cost in tokens.
-        money: What each of them cost in money.
-        most: The greatest usage that any call ever had: what a call is charged with before its usage is known.
+        tokens: The tokens of each of these calls.
+        money: The money that each of these calls cost.
+        most: The greatest usage of any call so far: a call is charged with it before its own usage is known.
     """
 
     __slots__ = ("money", "most", "seconds", "tokens")
@@ -105,13 +105,13 @@ class GuesserEstimate:
     """How fast, how sure and how dear the guesser of one handler is.
 
     Attributes:
-        first_s: After how many seconds its first guess came; infinite for a guess that came after the response.
-        whole_s: After how many seconds it returned.
-        best: The probability of the best guess that it returned; 0 where it returned none.
-        best_early: The same of the first guesses that it had before it returned.
-        tokens: What guessing has cost in tokens.
-        money: What guessing has cost in money.
-        calibration: How far its probabilities can be relied on.
+        first_s: Seconds until the first guess; infinite for a guess that came after the response.
+        whole_s: Seconds until the guesser returned.
+        best: The probability of the best returned guess; 0 without any guess.
+        best_early: The probability of the best guess that was reported before the guesser returned; 0 without any.
+        tokens: The tokens of guessing once.
+        money: The money that guessing once costs.
+        calibration: How far the guesser's probabilities can be relied on.
     """
 
     __slots__ = ("best", "best_early", "calibration", "first_s", "money", "tokens", "whole_s")
@@ -135,12 +135,12 @@ class GuesserEstimate:
 
     @property
     def usual_best(self) -> float:
-        """The probability that its best guess is right."""
+        """The usual probability of the guesser's best guess."""
         return (sum(self.best) + _USUAL_BEST) / (len(self.best) + 1)
 
     @property
     def usual_gain(self) -> float:
-        """How much more probable its best guess is in the end than the best that it has early."""
+        """How much more probable the best guess usually is when the guesser returns than before."""
         return max(0.0, self.usual_best - sum(self.best_early) / (len(self.best_early) + 1))
 
     def time_left(self, calls: CallEstimate, delay_s: float) -> float:
@@ -150,7 +150,7 @@ class GuesserEstimate:
 
         Args:
             calls: The calls that are guessed.
-            delay_s: In how many seconds the call begins, where the guesser begins at once; may be infinite.
+            delay_s: Seconds until the call begins, while the guesser begins at once; may be infinite.
         """
         total = sum(calls.seconds)
         if not self.first_s or not total:
@@ -164,13 +164,13 @@ class GuesserEstimate:
 
 
 def mean_cost(estimate: CallEstimate | GuesserEstimate, unit: Unit) -> float:
-    """What a call, or guessing, has cost lately; 0 where nothing is known."""
+    """The mean cost of the last calls, or of guessing; 0 while it is unknown."""
     return (estimate.tokens if unit == "tokens" else estimate.money).mean(0.0)
 
 
 @dataclasses.dataclass(slots=True)
 class Account:
-    """What a controller of cost has seen so far, in tokens or in money; see ``speculation.tree.controller``.
+    """The account of a controller of cost, in tokens or in money; see ``speculation.tree.controller``.
 
     Attributes:
         committed: Cost of the calls that episodes have used; ``commits`` is their number.
@@ -186,12 +186,12 @@ class Account:
 
 @dataclasses.dataclass(slots=True)
 class Estimates:
-    """All that is known of the handlers and guessers of an environment; it may outlive a wrapper.
+    """What is known of the handlers and guessers of an environment; it may outlive a wrapper.
 
     Attributes:
         calls: The calls of each handler, once one has been answered.
         guessers: The guesser of each handler.
-        accounts: Of the controllers of cost, by unit.
+        accounts: The accounts of the controllers of cost, by unit.
         crowds: How many calls each handler can take at once.
         calibrations: How far the guessers of earlier wrappers could be relied on, by handler and kind of guesser.
         guard: How running ahead went.

@@ -69,7 +69,7 @@ class DecoratedHandler:
     def __init__(self, inner: Callable[..., Any], around: Around) -> None:
         self.is_async = is_async(inner)
         if self.is_async and not is_async(around):
-            raise InvalidConfiguration(f"{inner!r} is a coroutine function; what decorates it must be one too")
+            raise InvalidConfiguration(f"{inner!r} is a coroutine function, so its decorator must be one too")
         self._inner = inner
         self._around = around
         handler = as_handler(inner)
@@ -286,7 +286,7 @@ class _Turn:
 class _Window(MadeAnew):
     """The times at which calls began, at most ``max_calls`` of them in any window, and the turns of those that wait.
 
-    A call may come to itself later than its turn. So it looks again then, at the calls that have really begun.
+    A call may wake up later than its turn. So it then looks again at the calls that have really begun.
     Thread-safe.
     """
 
@@ -300,7 +300,7 @@ class _Window(MadeAnew):
         self._lock = Lock()
 
     def take_turn(self, clock: Callable[[], float]) -> _Turn:
-        """Give the earliest turn from now on that keeps the limit beside all that have begun or wait."""
+        """Give the earliest turn from now on that keeps the limit, beside all calls that have begun or wait."""
         with self._lock:
             waiting = (turn.start for turn in self._turns)
             turn = _Turn(self._earliest(clock(), sorted([*self._begun, *waiting])))
@@ -313,7 +313,7 @@ class _Window(MadeAnew):
             now = clock()
             if turn.start <= now:
                 turn.start = self._earliest(now, self._begun)
-            if turn.start > now and now + (turn.start - now) > now:  # else too short a time for the clock to show it
+            if turn.start > now and now + (turn.start - now) > now:  # otherwise the wait is too short for the clock
                 return turn.start - now
             self._turns.remove(turn)
             bisect.insort(self._begun, turn.start)

@@ -17,7 +17,7 @@ from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit
 from spec_envs.wrappers.speculation.guard import Record
 
 _FORMAT = 1
-#: Of so many guessers it is kept how far they can be relied on: those that were used last.
+#: The number of guessers whose reliability is kept: those that were used last.
 _CALIBRATIONS = 16
 _known: weakref.WeakKeyDictionary[Any, dict[str, Estimates]] = weakref.WeakKeyDictionary()
 
@@ -27,12 +27,12 @@ def remember(owner: Any, key: str, estimates: Estimates) -> None:
 
     Args:
         owner: A policy, or a method of one.
-        key: What it is used with.
-        estimates: What is known; what says how good guesses are is not kept.
+        key: The environment and the guessers with which ``owner`` is used.
+        estimates: What is known; all but the quality of guesses is kept.
     """
     try:
         known = _known.setdefault(getattr(owner, "__self__", owner), {})
-    except TypeError:  # it has no hash, or no weak references
+    except TypeError:  # the owner has no hash, or no weak references
         return
     known[key] = _of_handlers(estimates)
 
@@ -56,7 +56,7 @@ def load(path: Path) -> Estimates:
     """Read the estimates in a file; new ones where there is no such file yet.
 
     Raises:
-        InvalidConfiguration: The file holds something else.
+        InvalidConfiguration: The file holds no estimates.
     """
     if not path.exists():
         return Estimates()
@@ -64,7 +64,7 @@ def load(path: Path) -> Estimates:
         return _from_json(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidConfiguration(
-            f"{path} holds no estimates of this version ({error!r}); remove it, and it is made anew"
+            f"{path} holds no estimates of this version ({error!r}); remove the file, and it is made anew"
         ) from error
 
 

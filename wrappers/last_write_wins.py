@@ -38,7 +38,7 @@ class _Episode:
     Attributes:
         last: What the last step or the reset returned.
         action: The last action that was set.
-        guessed: The key of what the guesser has set since the tuner's last answer.
+        guessed: The key of the last guess that was set since the tuner's last answer.
         guessing: The guess under way that a window waits for.
         reward: The sum of the rewards since the wrapper's last step.
         writers: Who set the windows since the wrapper's last step.
@@ -62,11 +62,11 @@ class LastWriteWins(
 
     This is the extension that "Speculative Actions" (arXiv 2510.04371) describes for a system that keeps running while
     its tuner thinks, and on which trying settings is allowed. ``act`` starts the tuner. Until the tuner has answered,
-    ``act`` makes one step of the environment after the other: with what the guesser says to the latest observation, or
-    with ``idle`` if there is no guesser. ``step`` then applies the tuner's answer. ``step`` returns all of these
+    ``act`` makes one step of the environment after the other: with the guess for the latest observation, or with
+    ``idle`` if there is no guesser. ``step`` then applies the tuner's answer. ``step`` returns all of these
     windows: they are in the observation's history, and the reward is the sum of theirs. So, unlike with
-    ``SpeculativeWrapper``, episodes are *not* those of the tuner alone; ``statistics``, ``trace`` and ``info`` say what
-    the guesser has set.
+    ``SpeculativeWrapper``, episodes are *not* those of the tuner alone; ``statistics``, ``trace`` and ``info`` say
+    what the guesser has set.
 
     Args:
         env: A live system, whose steps take time: on the runtime's clock if it is a ``CallEnv``, else on the wall
@@ -74,8 +74,8 @@ class LastWriteWins(
         policy: The tuner, ``policy(observation) -> action``. It may have a second parameter named ``cancel`` to learn
             when its answer is no longer needed.
         guesser: A guesser of "policy". It gets ``patience_s`` for each window; a later guess is set in the next window,
-            unless the tuner has answered meanwhile. It makes one guess at a time. If it fails, or guesses what the
-            environment calls an ``InvalidAction``, the setting stays. ``None``: the tuner alone.
+            unless the tuner has answered meanwhile. It makes one guess at a time. If it fails, or if the environment
+            refuses the guess (``InvalidAction``), the setting stays. ``None``: the tuner alone.
         idle: The action that changes nothing; default: ``{}``, which keeps all settings of ``SpecTuning-v0``.
         patience_s: How many seconds a window waits for its guess (>= 0). Without a guesser: how many seconds the first
             window waits for the tuner.

@@ -45,7 +45,7 @@ class HandlerLimit:
 
 @dataclasses.dataclass(slots=True)
 class _Call:
-    """A call that was let through; it begins at the time ``at``, and infinitely late while that is not known."""
+    """A call that was let through; it begins at the time ``at``, which is infinite while it is unknown."""
 
     speculative: bool
     at: float = math.inf
@@ -64,7 +64,7 @@ class Quota:
 
     def __init__(self, limit: HandlerLimit) -> None:
         self._limit = limit
-        # Those that are in flight or count against ``max_calls``.
+        # The calls that are in flight or count against ``max_calls``.
         self._calls: dict[Hashable, _Call] = {}
 
     def let(self, call: Hashable, *, speculative: bool) -> None:
@@ -82,14 +82,14 @@ class Quota:
             self._calls[call].speculative = False
 
     def end(self, call: Hashable) -> None:
-        """``call`` is no longer in flight. One that never began does not count any more."""
+        """``call`` is no longer in flight. A call that never began does not count any more."""
         if self._calls[call].at == math.inf or self._limit.max_calls is None:
             del self._calls[call]
         else:
             self._calls[call].in_flight = False
 
     def end_all_but(self, calls: Container[Any]) -> None:
-        """Only ``calls`` are still in flight: an interrupt has kept the ends of others from being told."""
+        """Only ``calls`` are still in flight: an interrupt has swallowed the ends of the others."""
         for call in [each for each, known in self._calls.items() if known.in_flight and each not in calls]:
             self.end(call)
 

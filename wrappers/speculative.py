@@ -176,7 +176,7 @@ class SpeculativeWrapper(
             else:
                 session.begin_step(root, action)
                 if session.is_plain:
-                    transition = self._step_plainly(root, action)
+                    transition = session.step_plainly(root, action)
                 else:
                     transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
             result = session.step_result(transition)
@@ -255,23 +255,11 @@ class SpeculativeWrapper(
             stepped = session.driver.obtain()
         except NotForkable as error:
             session.stop_speculating(str(error), failed=True)
-            return self._step_plainly(root, action)
+            return session.step_plainly(root, action)
         except BaseException:
             session.step_again_from(root)
             raise
         return session.adopt(stepped)
-
-    def _step_plainly(self, root: Deciding, action: ActType) -> Transition:
-        """Step the environment itself, without a fork."""
-        session, method = self._session, stepping(action)
-        try:
-            if not session.asks:
-                transition, own = session.plain.step(self.env, method)
-                return session.restart(transition, own=own)
-            return session.restart(session.run(method, session.plain.answer))
-        except BaseException:
-            session.step_again_from(root)
-            raise
 
 
 class BoundPolicy:

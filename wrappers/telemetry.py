@@ -39,7 +39,7 @@ Arguments = ParamSpec("Arguments")
 #: Handlers that are tools by their names; others are by their effects.
 _TOOLS = frozenset({"tool", "fetch", "measure"})
 _ENDS = {"stopped": "cancelled", "failed": "failed"}
-#: So many calls may wait for their outcome, which of older ones is "wasted"; and so many can be linked to.
+#: The number of calls that may wait for their outcome (older calls count as "wasted"), and that can be linked to.
 _MOST = 10_000
 
 
@@ -58,7 +58,7 @@ class Spans:
         agent: The name of the agent, for ``gen_ai.agent.name``.
 
     Raises:
-        InvalidConfiguration: ``otel`` is neither.
+        InvalidConfiguration: ``otel`` is neither ``True`` nor a tracer provider.
         DependencyNotInstalled: OpenTelemetry is missing; the message has the command that installs it.
     """
 
@@ -84,7 +84,7 @@ class Spans:
         self._episode = self._span(f"invoke_agent {self._agent}", now, about)
 
     def end(self, now: float) -> None:
-        """The episode ends: what it has not used by now was in vain."""
+        """The episode ends: calls that it has not used by now were in vain."""
         for number in list(self._ended):
             self.settle(number, "wasted")
         if self._episode is not None:
@@ -92,7 +92,7 @@ class Spans:
         self._episode = None
 
     def close(self, now: float) -> None:
-        """Nothing more comes."""
+        """End all spans; no events follow."""
         self.end(now)
         for number in list(self._calls):
             self._ended[number] = now
@@ -137,7 +137,7 @@ class Spans:
         return [] if found is None else [self._api.Link(found)]
 
     def settle(self, number: int | None, outcome: str) -> None:
-        """It is known what became of call ``number``, if it has ended and this was not known before."""
+        """Settle the outcome of call ``number``, if the call has ended and its outcome is not settled yet."""
         if number in self._ended:
             span, ended_at = self._calls.pop(number), self._ended.pop(number)
             span.set_attribute("spec_envs.outcome", outcome)
@@ -157,7 +157,7 @@ class Spans:
 
 
 def harmless(method: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """``method``, but what fails in it does not hinder the episode: it is logged, with its traceback at level DEBUG."""
+    """``method``, whose errors do not hinder the episode: they are logged, with their traceback at level DEBUG."""
 
     @functools.wraps(method)
     def call(*args: Arguments.args, **options: Arguments.kwargs) -> None:
@@ -187,7 +187,7 @@ class EpisodeSpans:
 
     @harmless
     def take(self, event: TraceEvent) -> None:
-        """Send what ``event`` says."""
+        """Send the spans that follow from ``event``."""
         handle = getattr(self, f"_{event.kind}", None)
         if handle is not None:
             handle(event)

@@ -1,1 +1,1 @@
-"""Policies for ``SpecRetail-v0``, and a customer that a chat model plays. Import them from ``spec_envs.agents``."""
+"""Policies for ``SpecRetail-v0``, and a chat model as customer and as judge. Import them from ``spec_envs.agents``."""

@@ -6,6 +6,7 @@ virtual clock in recorded seconds, with the wall clock in real ones.
 """
 
 import dataclasses
+import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,8 @@ from spec_envs.benchmarks.episodes import (
     play_plainly,
     runtime_of,
 )
-from spec_envs.benchmarks.reports import config_of, mean_of, progress, table_of, tokens_text
+from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.reports import collected, config_of, mean_of, progress, table_of, tokens_text
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, stockfish_is_installed
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
@@ -224,27 +226,37 @@ def _check(game: RecordedGame, settings: ChessSettings) -> None:
             )
 
 
-#: How often the players choose the best move of the built-in engine, its second best, and so on.
-_TASTE = (55, 20, 12, 8, 5)
-_MEDIAN_S = 12.0
-_SPREAD = 0.6
-_TOKENS_PER_S = 60.0
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MadeUpPlayers:
+    """Players that stand in for language models. Tokens are proportional to the thinking time, which is lognormal.
 
-
-def made_up_game(plies: int = 30, seed: int = 0) -> RecordedGame:
-    """A game as two slow language models might have played it; equal arguments give equal games.
-
-    Each move is among the five that the built-in engine ranks highest; better moves are more frequent. Thinking times
-    are lognormal around 12 s, and tokens are proportional to the time.
+    Args:
+        taste: How often they choose the best move of the built-in engine, its second best, and so on.
+        median_s: Median thinking time in seconds.
+        spread: Standard deviation of the logarithm of the thinking time.
+        tokens_per_s: Tokens written in a second.
     """
+
+    taste: tuple[float, ...] = (55, 20, 12, 8, 5)
+    median_s: float = 12.0
+    spread: float = 0.6
+    tokens_per_s: float = 60.0
+
+
+#: As gpt-5 was recorded: three games of 50 plies, of whose moves the built-in engine ranks 65 % among its first three.
+LIKE_GPT5 = MadeUpPlayers(taste=(40, 15, 10, 18, 17), median_s=172.0, spread=1.0, tokens_per_s=51.0)
+
+
+def made_up_game(plies: int = 30, seed: int = 0, players: MadeUpPlayers = MadeUpPlayers()) -> RecordedGame:
+    """A game as two slow language models might have played it; equal arguments give equal games."""
     rng = random.Random(seed)
     board = chess.Board()
     record: list[RecordedPly] = []
     while len(record) < plies and not board.is_game_over():
-        ranked = rank_moves(board, len(_TASTE))
-        ((move, _),) = rng.choices(ranked, _TASTE[: len(ranked)])
-        seconds = _MEDIAN_S * math.exp(rng.gauss(0.0, _SPREAD))
-        usage = Usage(tokens_in=200, tokens_out=round(seconds * _TOKENS_PER_S))
+        ranked = rank_moves(board, len(players.taste))
+        ((move, _),) = rng.choices(ranked, players.taste[: len(ranked)])
+        seconds = players.median_s * math.exp(rng.gauss(0.0, players.spread))
+        usage = Usage(tokens_in=200, tokens_out=round(seconds * players.tokens_per_s))
         record.append(RecordedPly(move.uci(), seconds, usage))
         board.push(move)
     return RecordedGame("made up", tuple(record))
@@ -267,16 +279,27 @@ def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Pat
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
     """
+    settings.check_jobs()
     files = [*games, *more_games]
     records = [RecordedGame.load(file) for file in files]
-    steps = len(records) * (settings.plies + 1)  # with the reset of each game
-    with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:
-        replays = [bench.replay(game, advance) for game in records]
+    if settings.jobs > 1:
+        replay = functools.partial(_replay_alone, records, settings)
+        replays = collected(in_order(replay, range(len(records)), settings.jobs), "replaying", len(records))
+    else:
+        steps = len(records) * (settings.plies + 1)  # with the reset of each game
+        with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:
+            replays = [bench.replay(game, advance) for game in records]
     return {
         "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
+
+
+def _replay_alone(records: Sequence[RecordedGame], settings: ChessSettings, number: int) -> Replay:
+    """Replay one of the games, in a process that may replay no other."""
+    with ChessBench(records, settings) as bench:
+        return bench.replay(records[number])
 
 
 def show(report: dict[str, Any], settings: ChessSettings) -> Iterator[RenderableType]:

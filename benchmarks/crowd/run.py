@@ -1,4 +1,4 @@
-"""Many episodes at once on one event loop, each with a tree of its own: are limits kept, and is anything left behind?"""
+"""Many episodes at once on one event loop, each with a tree of its own: are limits kept, is anything left?"""
 
 import asyncio
 import contextlib

@@ -141,7 +141,7 @@ def show(report: dict[str, Any], settings: PlanSettings) -> Iterator[RenderableT
     yield plot(pairs)
     yield (
         '"saved", "cost" and their 95 % intervals (±) are simulated; the cost is relative to the plain loop, with '
-        'cancelled\ncalls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
+        'cancelled calls charged in full. "depth 1" and "no limit" are closed forms. "front": no other setting saves '
         "as much for less."
     )
     machinery = ", ".join(f"{seconds * 1e3:.2g} ms at k={k}" for k, seconds in report["machinery_s"].items())

@@ -9,7 +9,7 @@ from spec_envs.benchmarks.options import ScaledSettings, setting
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 
-Tasks = Literal["embedded", "tau-bench"]
+Tasks = Literal["embedded", "tau-bench", "tau3"]
 Guesses = Literal["pattern", "llm", "user-model", "union"]
 
 #: An episode has data of its own, so a read stays good for as long as the data that it has read are the same.
@@ -22,23 +22,24 @@ class RetailSettings(ScaledSettings):
 
     tasks: Tasks = setting(
         "embedded",
-        "embedded: the generated shop, with a scripted agent and customer. tau-bench: the tasks of tau-bench; the "
-        "agent takes their gold actions, and the customer says all of the instruction at once.",
+        "embedded: the embedded shop, with a scripted agent and customer. tau-bench, tau3: the tasks of tau-bench or "
+        "of τ³-bench; the agent takes their gold actions, and the customer says all of the instruction at once.",
     )
-    data: Path | None = setting(
-        None, "With --tasks tau-bench: the folder with the data of tau-bench.", type=options.FOLDER
-    )
+    data: Path | None = setting(None, "The folder with the data of tau-bench or τ³-bench.", type=options.FOLDER)
     task_file: Path | None = setting(
-        None, "File with the tasks of tau-bench.", type=options.FILE, default_text="tasks*.json in --data"
+        None,
+        "File with the tasks of tau-bench or τ³-bench.",
+        type=options.FILE,
+        default_text="tasks.json or the only tasks*.json in --data",
     )
-    split: str = setting("test", "Split whose tasks are run.")
+    split: str = setting("test", "Split whose tasks are run; all: every task.")
     num_tasks: int | None = setting(None, "How many tasks are run, from the first one on.", ge=1, default_text="all")
     # tau-bench's train tasks hold no look-ups, so there is nothing to learn from them.
     folds: int | None = setting(
         None,
         "Divide the tasks of the split into this many parts by customer; for each part, learn from the other parts.",
         ge=2,
-        default_text="learn from the split train; for tau-bench 5",
+        default_text="learn from the split train; for tau-bench and τ³-bench 5",
     )
     learn: int | None = setting(None, "Learn from at most this many tasks.", ge=1, default_text="all")
     guesses: Guesses = setting(
@@ -70,13 +71,13 @@ class RetailSettings(ScaledSettings):
     )
 
     def check(self) -> None:
-        """Check that the options of tau-bench and of chat models are given where they are needed, and only there."""
-        if self.tasks == "tau-bench" and self.data is None:
-            raise InvalidConfiguration("--tasks tau-bench needs --data FOLDER, the folder with the data of tau-bench")
-        if self.tasks != "tau-bench" and self.data is not None:
+        """Check that the options of benchmarks and of chat models are given where they are needed, and only there."""
+        if self.tasks != "embedded" and self.data is None:
+            raise InvalidConfiguration(f"--tasks {self.tasks} needs --data FOLDER, the folder with its data")
+        if self.tasks == "embedded" and self.data is not None:
             raise InvalidConfiguration(
-                "--data names the data of tau-bench, and the embedded tasks have data of their own: give --tasks "
-                "tau-bench, or leave out --data"
+                "--data names the data of a benchmark, and the embedded tasks have data of their own: give --tasks "
+                "tau-bench or --tasks tau3, or leave out --data"
             )
         if self.guesses == "llm" and self.model is None:
             raise InvalidConfiguration("--guesses llm needs --model NAME, the chat model that guesses")

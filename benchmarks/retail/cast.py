@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
 from spec_envs.benchmarks.episodes import folds_by
@@ -15,9 +17,11 @@ from spec_envs.guesses import Guess, Situation
 from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.retail.actions import read_action
 from spec_envs.retail.customers import scripted_customer
-from spec_envs.retail.loading import load_tasks
+from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import STOP, CustomerQuery, instant_tools
-from spec_envs.retail.tasks import Task
+from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.tasks import Task, customer_in
+from spec_envs.retail.tools.table import TOOL_SETS, ToolSet
 from spec_envs.values import key_of
 from spec_envs.wrappers.handlers import DecoratedHandler, with_latency
 
@@ -95,8 +99,21 @@ def typing_seconds(message: str, settings: RetailSettings) -> float:
 
 
 def policy_of(task: Task, settings: RetailSettings) -> Callable[[Mapping[str, str]], Any]:
-    """The agent without its delay: the scripted one, or for the tasks of tau-bench their gold actions."""
+    """The agent without its delay: the scripted one, or for the tasks of a benchmark their gold actions."""
     return ScriptedRetailPolicy() if settings.tasks == "embedded" else GoldReplay(task)
+
+
+class GoldClerk:
+    """Takes the gold actions of whichever of the tasks the customer ``tells_all`` of."""
+
+    effect: ClassVar[Effect] = Effect.SAMPLE
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._replays = {in_first_person(task.instruction): GoldReplay(task) for task in tasks}
+
+    def __call__(self, observation: Mapping[str, str]) -> Any:
+        """Return the task's next gold action, or the closing message."""
+        return self._replays[json.loads(observation["dialogue"])[0]["content"]](observation)
 
 
 def player_of(settings: RetailSettings) -> Callable[[CustomerQuery], str]:
@@ -144,25 +161,40 @@ class Frozen:
         return twin
 
 
+def tool_set_of(settings: RetailSettings) -> ToolSet:
+    """The tools of the benchmark whose tasks are run; the generated shop has those of tau-bench."""
+    return TOOL_SETS["tau3" if settings.tasks == "tau3" else "tau-bench"]
+
+
 def tasks_of(settings: RetailSettings, split: str | None = None) -> tuple[Task, ...]:
-    """The tasks of a split. Default: the split of the settings.
+    """The tasks of a split, or for "all" all tasks. Default: the split of the settings.
 
     Raises:
-        InvalidConfiguration: The file with the tasks does not exist, or has no such split.
+        InvalidConfiguration: The file with the tasks does not exist, has no such split, or is another benchmark's.
     """
     split = split or settings.split
-    if settings.data is None:
-        return load_tasks("embedded", split)
-    if settings.task_file is not None:
-        return load_tasks(settings.task_file, split)
-    files = sorted(settings.data.glob("tasks*.json"))
+    source = "embedded" if settings.data is None else settings.task_file or _task_file_in(settings.data)
+    tasks = load_tasks(source, None if split == "all" else split)
+    if any(bool(task.id) != (settings.tasks == "tau3") for task in tasks):
+        other = "tau-bench" if settings.tasks == "tau3" else "tau3"
+        raise InvalidConfiguration(
+            f"--tasks {settings.tasks}, and {source} has tasks of the other benchmark: give --tasks {other}, or "
+            f"another --task-file"
+        )
+    return tasks
+
+
+def _task_file_in(folder: Path) -> Path:
+    if (usual := folder / "tasks.json").is_file():
+        return usual
+    files = sorted(folder.glob("tasks*.json"))
     if len(files) != 1:
         found = f"several: {', '.join(each.name for each in files)}" if files else "none"
         raise InvalidConfiguration(
-            f"the tasks are read from the file tasks*.json in {settings.data}, which holds {found}; name the file with "
+            f"the tasks are read from the file tasks*.json in {folder}, which holds {found}; name the file with "
             f"--task-file"
         )
-    return load_tasks(files[0], split)
+    return files[0]
 
 
 def folds_of(settings: RetailSettings) -> list[tuple[tuple[Task, ...], tuple[Task, ...]]]:
@@ -172,13 +204,14 @@ def folds_of(settings: RetailSettings) -> list[tuple[tuple[Task, ...], tuple[Tas
         InvalidConfiguration: There are too few customers for the folds.
     """
     tasks = tasks_of(settings)[: settings.num_tasks]
-    parts = settings.folds or (5 if settings.tasks == "tau-bench" else None)
+    parts = settings.folds or (None if settings.tasks == "embedded" else 5)
     if parts is None:
-        if settings.split == "train":
+        if settings.split in ("train", "all"):
             raise InvalidConfiguration(
                 'guessers learn from the tasks of split "train", so these cannot be run as well; give --folds to '
                 "learn from a part of them, and run the others"
             )
         return [(tasks_of(settings, "train")[: settings.learn], tasks)]
-    folds = folds_by(tasks, lambda task: task.user_id, parts, "customers")
+    store = StoreSnapshot(load_data(settings.source))
+    folds = folds_by(tasks, lambda task: customer_in(store, task) or task.name, parts, "customers")
     return [(tuple(known[: settings.learn]), tuple(run)) for known, run in folds]

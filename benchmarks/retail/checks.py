@@ -1,4 +1,4 @@
-"""``spec-envs retail replay`` and ``certify``: is the shop tau-bench's, and does speculation change nothing?"""
+"""``spec-envs retail replay`` and ``certify``: is the shop the benchmark's, and does speculation change nothing?"""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,17 +11,28 @@ from spec_envs.agents import PatternGuesser, ReplyGuesser
 from spec_envs.agents.retail.scripted_policy import ScriptedRetailPolicy
 from spec_envs.benchmarks.reports import collected, watched, write_text
 from spec_envs.benchmarks.retail import RetailSettings
-from spec_envs.benchmarks.retail.cast import agent_of, customer_of, tasks_of, tools_of
+from spec_envs.benchmarks.retail.cast import GoldClerk, agent_of, customer_of, tasks_of, tool_set_of, tools_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.forking import fork
 from spec_envs.retail.env import RetailEnv
+from spec_envs.retail.loading import folder_of, load_data
 from spec_envs.retail.tasks import Action
-from spec_envs.retail.tools.table import READS, TERMINAL
+from spec_envs.retail.tools.table import TOOL_SETS
+from spec_envs.retail.tools.tau3 import TEXTS
 from spec_envs.wrappers import Certificate, certify
 
+#: The beginning of an answer to a wrong call.
+_ERROR = "Error: "
 
-def run(data: str, tasks: str, target: Path) -> None:
-    """Replay the tasks' gold actions and write a JSON list of ``{split, index, outputs, data_hash}``."""
+
+def run(data: str, tasks: str | None, target: Path) -> None:
+    """Replay the tasks' gold actions and write a JSON list, in the form of the benchmark whose data they are.
+
+    For tau-bench an entry is ``{split, index, outputs, data_hash}``, and an output is the text that the agent sees. For
+    τ³-bench it is ``{id, outputs, db_hash}``, and an output is ``{ok, output}``: a record as an object, a text, or the
+    text of an error.
+    """
     options: dict[str, Any] = {"data": data, "tasks": tasks, "split": None, "max_steps": None}
     with gym.make("SpecRetail-v0", customer=_silent, **options) as env:
         num_tasks = len(env.unwrapped.tasks)  # type: ignore[attr-defined]
@@ -35,8 +46,19 @@ def replayed(env: gym.Env[Any, Any]) -> Iterator[dict[str, Any]]:
     for task in unwrapped.tasks:
         env.reset(seed=0, options={"task": task})
         outputs = [_output(env, action) for action in task.actions]
-        data_hash = unwrapped.episode.store.tau_hash()
-        yield {"split": task.split, "index": task.index, "outputs": outputs, "data_hash": data_hash}
+        store = unwrapped.episode.store
+        if store.dialect == "tau3":
+            parsed = [_parsed(action.name, output) for action, output in zip(task.actions, outputs, strict=True)]
+            yield {"id": task.name, "outputs": parsed, "db_hash": store.tau_hash()}
+        else:
+            yield {"split": task.split, "index": task.index, "outputs": outputs, "data_hash": store.tau_hash()}
+
+
+def _parsed(name: str, output: str) -> dict[str, Any]:
+    failed = output.startswith(_ERROR)
+    if failed or name in TEXTS:
+        return {"ok": not failed, "output": output.removeprefix(_ERROR)}
+    return {"ok": True, "output": json.loads(output)}
 
 
 def _output(env: gym.Env[Any, Any], action: Action) -> str:
@@ -45,7 +67,8 @@ def _output(env: gym.Env[Any, Any], action: Action) -> str:
     A tool that ends the episode is called on a fork, since more gold actions may follow it. As in the reward of
     tau-bench, the output of such a tool counts, and its changes to the data do not.
     """
-    called = fork(env) if action.name in TERMINAL else env
+    unwrapped: Any = env.unwrapped
+    called = fork(env) if action.name in TOOL_SETS[unwrapped.episode.store.dialect].terminal else env
     observation, *_ = called.step({"name": action.name, "arguments": dict(action.arguments)})
     return str(json.loads(observation["dialogue"])[-1]["content"])
 
@@ -54,16 +77,28 @@ def _silent(query: object) -> str:
     return ""
 
 
-def certify_retail(seeds: Sequence[int], learn: int = 40) -> Certificate:
-    """Compare an episode for each seed, with guessers that have learned from ``learn`` tasks and go on learning."""
-    settings = RetailSettings(learn=learn)
-    guessers = Guessers(PatternGuesser(reads=READS), ReplyGuesser())
-    tasks = tasks_of(settings, "train")[:learn]
-    guessers.learn([run_plainly(task, settings) for task in watched(tasks, "learning", len(tasks))])
+def certify_retail(
+    seeds: Sequence[int], learn: int = 40, data: str = "embedded", tasks: str | None = None
+) -> Certificate:
+    """Compare an episode for each seed, with guessers that have learned from ``learn`` tasks and go on learning.
+
+    Args:
+        seeds: The seeds; each draws one of all tasks.
+        learn: How many tasks the guessers have learned from; of the generated tasks, those of the split "train".
+        data: "embedded", or a folder with the data of tau-bench or τ³-bench, whose gold actions the agent then takes.
+        tasks: The file with the benchmark's tasks. Default: that in the folder.
+    """
+    settings = _settings_for(data, tasks)
+    played = tasks_of(settings, "all")
+    known = tasks_of(settings, "train") if settings.data is None else played
+    agent = ScriptedRetailPolicy(error_rate=0.1) if settings.data is None else GoldClerk(played)
+    guessers = Guessers(PatternGuesser(reads=tool_set_of(settings).reads), ReplyGuesser())
+    known = known[:learn]
+    guessers.learn([run_plainly(task, settings) for task in watched(known, "learning", len(known))])
     assert guessers.pattern is not None and guessers.replies is not None
     return certify(
-        lambda: RetailEnv(split=None, customer=customer_of(settings), tools=tools_of(settings)),
-        agent_of(ScriptedRetailPolicy(error_rate=0.1), settings),
+        lambda: RetailEnv(data=settings.source, tasks=played, customer=customer_of(settings), tools=tools_of(settings)),
+        agent_of(agent, settings),
         {"policy": guessers.pattern, "user": guessers.replies},
         watched(seeds, "comparing", len(seeds)),
         prefetchers={"user": guessers.pattern},
@@ -71,3 +106,12 @@ def certify_retail(seeds: Sequence[int], learn: int = 40) -> Certificate:
         limits=settings.limits,
         runtime="simulation",
     )
+
+
+def _settings_for(data: str, tasks: str | None) -> RetailSettings:
+    if data == "embedded":
+        if tasks not in (None, "embedded"):
+            raise InvalidConfiguration('with data "embedded", give no tasks: all embedded ones are played')
+        return RetailSettings()
+    dialect = load_data(data).dialect
+    return RetailSettings(tasks=dialect, data=folder_of(data), task_file=None if tasks is None else Path(tasks))

@@ -9,7 +9,7 @@ from spec_envs.calls import Call
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, Trajectory, UserMessage, from_chat
 from spec_envs.retail.queries import GREETING, CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
-from spec_envs.retail.tools.table import READS, run_tool
+from spec_envs.retail.tools.table import TOOL_SETS, run_tool
 
 #: How many calls the guesser predicts at once.
 _WIDTH = 8
@@ -28,7 +28,7 @@ def foreseen(guesser: PatternGuesser, before: Conversation, store: StoreSnapshot
         if call is None:
             break
         named.add(call.key)
-        if call.name in READS:
+        if call.name in TOOL_SETS[store.dialect].reads:
             output = run_tool(store, call.name, call.arguments).output
             result = from_chat([{"role": "tool", "content": output}]).events
             before = Conversation((*before.events, call, *result), before.tools)

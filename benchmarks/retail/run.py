@@ -7,6 +7,8 @@ the same conversation. The customer waits for all of the time except that of typ
 
 import contextlib
 import dataclasses
+import functools
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +19,7 @@ from rich.text import Text
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Episode, Speculated, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
+from spec_envs.benchmarks.processes import in_order
 from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
@@ -28,6 +31,7 @@ from spec_envs.benchmarks.retail.cast import (
     folds_of,
     player_of,
     policy_of,
+    tool_set_of,
     tools_of,
     typing_seconds,
 )
@@ -37,7 +41,6 @@ from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import CustomerQuery
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task
-from spec_envs.retail.tools.table import READS, SCHEMAS
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 
@@ -137,8 +140,20 @@ class RetailBench:
         """Run the tasks, fold after fold."""
         for known, tasks in self.folds:
             with self.learned(known) as guessers:
-                for task in tasks:
-                    yield self.serve(task, guessers)
+                if self.settings.jobs > 1:
+                    yield from self._serve_beside(tasks, guessers)
+                else:
+                    yield from (self.serve(task, guessers) for task in tasks)
+
+    def _serve_beside(self, tasks: Sequence[Task], guessers: Guessers) -> Iterator[TaskRun]:
+        """Run tasks over processes, each of which gets some tasks and a copy of the guessers."""
+        size = math.ceil(len(tasks) / (2 * self.settings.jobs))
+        parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+        serve = functools.partial(_serve_alone, self.settings, guessers)
+        for runs, trials, ranks in in_order(serve, parts, self.settings.jobs):
+            self.trials += trials
+            self.message_ranks += ranks
+            yield from runs
 
     @contextlib.contextmanager
     def learned(self, known: Sequence[Task]) -> Iterator[Guessers]:
@@ -148,7 +163,9 @@ class RetailBench:
             with ChatModel(settings.model, base_url=settings.base_url) as model:
                 yield Guessers(chat=ChatGuesser(model, "retail"), chat_seconds=settings.guess_seconds)
             return
-        pattern = PatternGuesser(seed=settings.seed, reads=READS) if wanted != "user-model" else None
+        pattern = (
+            PatternGuesser(seed=settings.seed, reads=tool_set_of(settings).reads) if wanted != "user-model" else None
+        )
         guessers = Guessers(pattern, ReplyGuesser() if wanted != "pattern" else None)
         guessers.learn([run_plainly(task, settings) for task in known])
         yield guessers
@@ -168,13 +185,23 @@ class RetailBench:
         return run_speculatively(task, self.settings, frozen, plain, rate, self._estimates)
 
 
+def _serve_alone(
+    settings: RetailSettings, guessers: Guessers, tasks: Sequence[Task]
+) -> tuple[list[TaskRun], list[Trial], list[int | None]]:
+    """Run tasks in a process of their own; also returns what ``RetailBench`` notes."""
+    bench = RetailBench(settings)
+    return [bench.serve(task, guessers) for task in tasks], bench.trials, bench.message_ranks
+
+
 def run_plainly(task: Task, settings: RetailSettings) -> Plain:
     """Run a task by the plain loop and without delay, to know what happens."""
     with RetailEnv(data=settings.source, tasks=[task], customer=player_of(settings)) as env:
         played = play(env, policy_of(task, settings), seed=settings.seed)
         assert env.episode is not None
         episode = env.episode
-        trajectory = Trajectory(from_chat(env.dialogue, SCHEMAS), task.name, played.steps[-1].reward)
+        trajectory = Trajectory(
+            from_chat(env.dialogue, tool_set_of(settings).schemas), task.name, played.steps[-1].reward
+        )
     query = CustomerQuery(episode.said[:1], task, episode.seed)
     return Plain(trajectory, len(played.actions), query, episode.start)
 
@@ -205,7 +232,11 @@ def run_speculatively(
     with wrapper:
         played = play(wrapper, wrapper.act, seed=settings.seed, now=runtime.now)
     seconds, steps, reward = played.seconds * settings.time_scale, len(played.actions), played.steps[-1].reward
-    conversation, before, statistics = from_chat(env.dialogue, SCHEMAS), plain.trajectory, wrapper.statistics
+    conversation, before, statistics = (
+        from_chat(env.dialogue, tool_set_of(settings).schemas),
+        plain.trajectory,
+        wrapper.statistics,
+    )
     control = timed_plainly(task, settings)
     typing = typing_of(plain.trajectory, settings)
     waits = control.seconds * settings.time_scale - typing
@@ -253,7 +284,7 @@ _COLUMNS = {
     "hit rate": "{hit_rate:.1%}",
     "tokens full": "x{tokens_full:.2f}",
     "partial": "x{tokens_partial:.2f}",
-    **{outcome: f"{{calls[{outcome}]:.3g}}" for outcome in ("committed", "wasted", "cancelled")},
+    "calls": "{calls[committed]:.3g}/{calls[wasted]:.2g}/{calls[cancelled]:.2g}",
     "prefetch": "{prefetch_used:.2g}/{prefetched:.2g}",
     "API rate": "{api_correct_rate:.1%}",
     "reward": "{reward:.3g}",
@@ -266,6 +297,7 @@ def run(settings: RetailSettings) -> dict[str, Any]:
     Raises:
         InvalidConfiguration: There are no such tasks.
     """
+    settings.check_jobs()
     bench = RetailBench(settings)
     return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))
 
@@ -279,7 +311,7 @@ def report_of(bench: RetailBench, runs: Sequence[TaskRun]) -> dict[str, Any]:
         "config": config_of(bench.settings),
         "tasks": rows,
         "mean": mean_of_rows(rows),
-        "next_call": next_call(bench.trials, READS.__contains__) if bench.trials else None,
+        "next_call": next_call(bench.trials, tool_set_of(bench.settings).reads.__contains__) if bench.trials else None,
         "next_message": {f"top{k}": statistics.fmean(r is not None and r < k for r in ranks) for k in RANKS}
         if ranks
         else None,
@@ -299,7 +331,7 @@ def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[Renderabl
         f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
         f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
         f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
-        '"committed" to "cancelled" count calls by outcome. "prefetch": prefetched reads that were used, of those that '
+        '"calls": committed, wasted and cancelled ones. "prefetch": prefetched reads that were used, of those that '
         "were made.\n"
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."
     )

@@ -1,6 +1,9 @@
 """The report of ``spec-envs bench tuning``: a table, JSON, and a picture of the curves."""
 
+import contextlib
 import dataclasses
+import functools
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import RenderableType
 
+from spec_envs.benchmarks.processes import in_order
 from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
@@ -19,9 +23,9 @@ from spec_envs.extras import needed, require
 _COLUMNS = {
     "mode": "{mode}",
     "runs": "{runs}",
-    f"p95 over {REACTION_S:g} s": "{p95_20s:.2f} ms",
+    f"p95 in ms over {REACTION_S:g} s": "{p95_20s:.2f}",
     "windows to 10 %": "{windows_to_10pct:.1f} ({median:g})",
-    "regret": "{regret:.2f} ms",
+    "regret in ms": "{regret:.2f}",
     "settings": "{settings_tried:.1f}",
     "seconds": "{seconds:.1f}",
     "saved": "{saved:.1%}",
@@ -36,6 +40,7 @@ def run(settings: TuningSettings) -> dict[str, Any]:
         InvalidConfiguration: The name of the picture has no known ending.
         DependencyNotInstalled: scikit-learn or matplotlib is needed, and missing.
     """
+    settings.check_jobs()
     beside, seeds = settings.beside, settings.seeds
     if settings.plot is not None:
         _check_picture(settings.plot)
@@ -54,6 +59,10 @@ def run(settings: TuningSettings) -> dict[str, Any]:
 
 
 def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
+    if modes[0].jobs > 1:
+        runs = in_order(functools.partial(_episodes_of, modes), range(seeds), modes[0].jobs)
+        yield from itertools.chain.from_iterable(runs)
+        return
     backend = backend_of(modes[0])
     try:
         for seed in range(seeds):
@@ -61,6 +70,12 @@ def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun
                 yield TuningBench(each, backend).run(seed)
     finally:
         backend.close()
+
+
+def _episodes_of(modes: Sequence[TuningSettings], seed: int) -> list[TuningRun]:
+    """The episodes of one seed, on a model of a machine."""
+    with contextlib.closing(backend_of(modes[0])) as backend:
+        return [TuningBench(each, backend).run(seed) for each in modes]
 
 
 def _check_installed(modes: Sequence[TuningSettings]) -> None:

@@ -277,7 +277,14 @@ export class Timeline {
     pen.fillText(narrow ? "waited for" : "episode waits", 4, AXIS + ROW + GAP + ROW / 2);
     pen.fillStyle = style("--quiet");
     for (let lane = 1; lane < this.episode.lanes; lane++)
-      pen.fillText(narrow ? `ahead ${lane}` : `made ahead ${lane}`, 4, AXIS + ROW + GAP + lane * ROW + ROW / 2);
+      pen.fillText(this.laneName(lane, narrow), 4, AXIS + ROW + GAP + lane * ROW + ROW / 2);
+  }
+
+  /** Rows below the first hold calls made ahead, and calls that an agent waits for beside another call. */
+  private laneName(lane: number, narrow: boolean): string {
+    const isAhead = this.episode.calls.some((call) => call.lane === lane && call.ahead);
+    if (isAhead) return narrow ? `ahead ${lane}` : `made ahead ${lane}`;
+    return narrow ? `beside ${lane}` : `side by side ${lane}`;
   }
 
   // -- what a user does --------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from spec_envs.chess.position import Position
 from spec_envs.chess.render import board_as_picture, board_as_text, game_as_pgn
 from spec_envs.chess.spaces import MoveIndex, MoveText, observation_space
 from spec_envs.chess.start import START_OPTIONS, Start, first_moves
-from spec_envs.errors import HandlerFailed, InvalidAction
+from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.handling import Handler, declared_effect
 
 Observation = dict[str, str] | NDArray[np.bool_]
@@ -238,6 +238,17 @@ class ChessEnv(CallEnv[Observation, Action]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_action_space": None}  # made when asked for, by each environment itself
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which actions are legal: a mask of 4672, as ``MaskablePPO`` of sb3-contrib asks for it.
+
+        Raises:
+            InvalidConfiguration: Moves are text; make the environment with ``action_format="index"``.
+            ResetNeeded: Before the first ``reset``.
+        """
+        if not self._by_index:
+            raise InvalidConfiguration('moves as text have no mask; make the environment with action_format="index"')
+        return action_mask(begun(self.game), self.color).astype(np.bool_)
 
     def first_moves(self) -> tuple[str, ...]:
         """The moves that are sure to be legal after ``reset()``, whatever is drawn and whatever the opponent does."""

@@ -139,7 +139,7 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 
 @contextlib.contextmanager
 def _refusing(env: gym.Env[Any, Any]) -> Iterator[None]:
-    """Refuse ``env`` where it cannot be copied, whatever error says so."""
+    """Refuse ``env`` if copying it raises any error."""
     try:
         yield
     except Uncopyable as error:

@@ -81,7 +81,7 @@ def copy_ctypes(copier: Copying, value: Any) -> Any:
     """A copy of a ctypes object.
 
     Raises:
-        Uncopyable: It holds pointers, or its memory belongs to another object.
+        Uncopyable: The object holds pointers, or its memory belongs to another object.
     """
     kind = type(value)
     guarded(value, value.__reduce__)  # which refuses pointers

@@ -75,7 +75,7 @@ def called_by(ufunc: np.ufunc) -> Any:
     """The function from which ``np.frompyfunc`` made ``ufunc``; ``None`` for numpy's own.
 
     Raises:
-        Uncopyable: It cannot be seen.
+        Uncopyable: That function cannot be found.
     """
     if not is_made_of_python(ufunc):
         return None
@@ -94,7 +94,7 @@ def _ufunc(copier: Copying, value: np.ufunc) -> Any:
 
 
 def _count(copier: Copying, value: Any) -> Any:
-    # What it says of itself is all of its state, and Python 3.14 has no other way to see it.
+    # Its repr holds all of its state, and Python 3.14 has no other way to read that state.
     text = repr(value).removeprefix("count(").removesuffix(")")
     try:
         return copier.remember(value, itertools.count(*map(int, text.split(", "))))

@@ -66,7 +66,7 @@ def compare(
 
 
 def compare_parts(parts: Iterable[tuple[Any, Any, str]], known: Mapping[int, Any]) -> None:
-    """Compare the parts of one whole: triples of an original, its copy and its name. Else as ``compare``."""
+    """Compare the parts of one whole: triples of an original, its copy and its name. Otherwise as ``compare``."""
     _compare(_Walk(known, {}), parts)
 
 

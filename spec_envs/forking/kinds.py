@@ -52,7 +52,7 @@ class Uncopyable(Exception):
 
 
 class Copying(Protocol):
-    """What copies the parts of an object: a ``Copier``, as those who copy single kinds see it."""
+    """The part of a ``Copier`` that copies of single kinds of objects need."""
 
     memo: dict[int, Any]
 
@@ -105,7 +105,7 @@ def is_atomic_kind(kind: type) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def never_changes(kind: Any) -> bool:
-    """Whether a class is known for that its objects never change."""
+    """Whether the objects of a class are known never to change."""
     return not _NEVER_CHANGED.isdisjoint(map(full_name, kind.__mro__))
 
 
@@ -171,7 +171,7 @@ def refuse_unowned(value: Any) -> None:
     """Refuse an object whose state is not its own, or that would take something from the original when it goes.
 
     Raises:
-        Uncopyable: It is a global random generator, or its class is one of these.
+        Uncopyable: ``value`` is a global random generator, or its class does not own its state.
     """
     if value is random._inst or value is np.random.mtrand._rand:
         raise Uncopyable("is a global random generator, which all of the program shares; use self.np_random")

@@ -10,7 +10,7 @@ from typing import Any
 
 from spec_envs.forking.kinds import is_atomic_kind
 
-#: Smaller lists and dicts are not worth it.
+#: The least size of a list or dict that is copied as a table.
 LEAST_OF_A_TABLE = 8
 
 
@@ -18,7 +18,7 @@ def copy_table(table: Any, memo: dict[int, Any]) -> Any:
     """A copy of a list or dict; ``None`` if it is no table, and has to be copied item by item.
 
     Args:
-        table: Each level of it holds only lists, or only dicts, and none of them twice.
+        table: A list or dict; each of its levels holds only lists, or only dicts, and no object twice.
         memo: The copies made so far, by the ``id`` of the original. The copies of all levels are put in.
     """
     levels: list[list[Any]] = [[table]]

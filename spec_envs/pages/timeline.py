@@ -39,7 +39,7 @@ class TracedCall:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TracedCommit:
-    """The moment when the episode used a response."""
+    """The moment when the episode used a response; ``asked``: when an agent called the tool for the response."""
 
     time: float
     handler: str
@@ -47,6 +47,7 @@ class TracedCommit:
     call: int | None = None
     rank: int | None = None
     response: str | None = None
+    asked: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ class Timeline:
         name: What the page calls the episode.
         view: How the page shows what had happened at a moment.
         begin: What the episode begins with, such as the position of a game.
-        lanes: How many rows the calls need; row 0 is of calls that the episode waited for from their start.
+        lanes: How many rows the calls need; row 0 is of calls that the episode waited for from their start, as
+            far as they do not overlap.
         seconds: How long the episode took.
-        plain_seconds: How long the calls take one after another whose responses the episode used.
-        plain: Those calls, as the plain loop makes them.
+        plain_seconds: How long the calls whose responses the episode used take one after the other.
+        plain: These calls, as the plain loop makes them.
         calls: All calls, in the order in which they began.
         commits: When the episode used which response.
         note: A sentence about where the episode comes from.
@@ -111,12 +113,15 @@ def timelines(events: Iterable[Event], name: str = "episode", note: str | None =
         InvalidConfiguration: An event has no ``kind`` or ``time_s``.
     """
     episodes: list[list[Event]] = []
+    current: dict[Any, list[Event]] = {}  # by agent run, since these may overlap; an environment has no runs
     for event in events:
         if "kind" not in event or "time_s" not in event:
             raise InvalidConfiguration(f"{dict(event)!r} is not an event of a trace: it has no kind or no time_s")
-        if event["kind"] == "reset" or not episodes:
-            episodes.append([])
-        episodes[-1].append(event)
+        run = event.get("run")
+        if event["kind"] == "reset" or run not in current:
+            current[run] = []
+            episodes.append(current[run])
+        current[run].append(event)
     # A wrapper that was closed and reset again leaves episodes in which nothing was called.
     played = [each for each in episodes if any(event["kind"] == "start" for event in each)]
     names = [name] if len(played) == 1 else [f"{name} {number}" for number in range(1, len(played) + 1)]
@@ -153,11 +158,11 @@ class _Episode:
             handler=event["handler"],
             start=now,
             end=now,
-            lane=self._free_lane(event.get("parent")) if ahead else 0,
+            lane=self._free_lane(event.get("parent")) if ahead or not self._is_free(0) else 0,
             ahead=ahead,
             why=_why(event),
             probability=event.get("probability"),
-            path=self._guesses_before(node) or None,
+            path=list(event.get("after") or ()) or self._guesses_before(node) or None,
             query=event.get("query"),
             effect=event.get("effect"),
         )
@@ -166,13 +171,13 @@ class _Episode:
             self._lane_of[node] = call.lane
         self._calls[call.id] = call
 
-    def _free_lane(self, parent: int | None) -> int:
-        def is_free(lane: int) -> bool:
-            call = self._busy_until[lane]
-            return call is None or call.outcome != "running"
+    def _is_free(self, lane: int) -> bool:
+        call = self._busy_until[lane]
+        return call is None or call.outcome != "running"
 
+    def _free_lane(self, parent: int | None) -> int:
         wanted = self._lane_of.get(parent, 0) if parent is not None else 0
-        free: list[int] = [lane for lane in [wanted, *range(1, len(self._busy_until))] if lane and is_free(lane)]
+        free: list[int] = [lane for lane in [wanted, *range(1, len(self._busy_until))] if lane and self._is_free(lane)]
         if not free:
             self._busy_until.append(None)
             free = [len(self._busy_until) - 1]
@@ -218,6 +223,7 @@ class _Episode:
                 None if call is None else call.id,
                 event.get("rank"),
                 response,
+                event["asked_s"] - self._zero if "asked_s" in event else None,
             )
         )
 
@@ -226,23 +232,36 @@ class _Episode:
         for call in self._calls.values():
             if call.outcome == "running":
                 call.end = max(end, call.start)
-        plain, at = [], 0.0
-        for commit in self._commits:
-            if commit.call is not None:
-                used = self._calls[commit.call]
-                plain.append(Bar(used.handler, at, at := at + used.end - used.start))
+        plain = self._plain()
         return Timeline(
             name=name,
             view=self._begin.get("view", "transcript"),
             begin=self._begin.get("response"),
             lanes=len(self._busy_until),
             seconds=end,
-            plain_seconds=at,
+            plain_seconds=max((bar.end for bar in plain), default=0.0),
             plain=plain,
             calls=sorted(self._calls.values(), key=lambda call: call.start),
             commits=self._commits,
             note=note,
         )
+
+    def _plain(self) -> list[Bar]:
+        """The calls whose responses were used, as the plain loop makes them: each once all before have ended.
+
+        Calls that an agent makes in one turn go on side by side, with and without calls ahead of time.
+        """
+        bars: list[Bar] = []
+        ends: list[tuple[float, float]] = []  # when responses came: in the episode, and in the plain loop
+        for commit in self._commits:
+            if commit.call is not None:
+                used = self._calls[commit.call]
+                asked = commit.time if commit.asked is None else commit.asked
+                before = [plainly for came, plainly in ends if commit.asked is None or came <= asked]
+                start = max(before, default=0.0)
+                bars.append(Bar(used.handler, start, start + used.end - used.start))
+                ends.append((commit.time, bars[-1].end))
+        return bars
 
 
 def _why(event: Event) -> str:

@@ -1,4 +1,4 @@
-"""Retail customer service in the form of tau-bench's retail domain: ``SpecRetail-v0``.
+"""Retail customer service in the form of the retail domains of tau-bench and τ³-bench: ``SpecRetail-v0``.
 
 The parts, from the bottom up: ``store`` (the shop's data), ``tools`` (of the agent), ``tasks``, ``embedded`` (the
 shop that comes with the package, and its tasks), ``generated`` (shops from other seeds), ``loading``, ``queries`` (what
@@ -10,7 +10,7 @@ from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.difficulty import difficulty_of
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import load_data, load_tasks
-from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools
+from spec_envs.retail.queries import CustomerQuery, JudgeQuery, ToolQuery, instant_tools
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.tool import ToolResponse
 from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustomer
@@ -19,6 +19,7 @@ __all__ = [
     "CustomerQuery",
     "Difficulty",
     "HumanCustomer",
+    "JudgeQuery",
     "RecordedCustomer",
     "RetailEnv",
     "Task",

@@ -1,11 +1,10 @@
-"""``SpecRetail-v0``: the agent serves a customer of an online shop with tools and under a policy, as in tau-bench."""
+"""``SpecRetail-v0``: the agent serves a customer of an online shop with tools, as in tau-bench and τ³-bench."""
 
 import dataclasses
 import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
@@ -27,13 +26,13 @@ from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import declared_effect
 from spec_envs.retail.actions import SAMPLES, Action, CallAction, read_action
 from spec_envs.retail.customers import scripted_customer
-from spec_envs.retail.episode import Episode
-from spec_envs.retail.loading import check_tasks, load_data, load_tasks
+from spec_envs.retail.episode import Episode, is_won
+from spec_envs.retail.loading import BUILT_IN, check_tasks, folder_of, load_data, load_tasks
 from spec_envs.retail.policy_text import POLICY_TEXT
-from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
+from spec_envs.retail.queries import GREETING, CustomerQuery, JudgeQuery, ToolQuery, hangs_up, instant_tools
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tasks import Task
-from spec_envs.retail.tools.table import SCHEMAS, effect_of
+from spec_envs.retail.tools.table import TOOL_SETS, effect_of
 from spec_envs.retail.tools.tool import ToolResponse
 from spec_envs.retail.tools.visible import view_of
 from spec_envs.retail.unscripted_customers import HumanCustomer
@@ -41,7 +40,7 @@ from spec_envs.spaces import ActionText, AnyText
 
 Observation = dict[str, str]
 
-_TOOLS = json.dumps(SCHEMAS)
+_TOOLS = {dialect: json.dumps(known.schemas) for dialect, known in TOOL_SETS.items()}
 
 
 class RetailEnv(CallEnv[Observation, Action]):
@@ -49,8 +48,9 @@ class RetailEnv(CallEnv[Observation, Action]):
 
     ## Description
     tau-bench's retail domain (arXiv 2406.12045): its 16 tools with the same names, arguments, outputs and errors, and
-    its score. It plays tau-bench's data and tasks if you have them; a generated shop with 220 tasks comes with the
-    package, and more of them are generated from seeds. The customer and the tools are handlers.
+    its score. It plays tau-bench's data and tasks if you have them, and those of its successor τ³-bench with that
+    benchmark's tools, outputs and score; a generated shop with 220 tasks comes with the package, and more of them are
+    generated from seeds. The customer and the tools are handlers.
 
     ## Action Space
     Text: a message to the customer, or a tool call as JSON text,
@@ -75,14 +75,16 @@ class RetailEnv(CallEnv[Observation, Action]):
 
     ## Rewards
     As in tau-bench: 0 until the end; then 1 if the data are as the task's gold actions leave them and the agent said
-    each of the task's outputs to the customer, else 0. A truncated episode gets 0.
+    each of the task's outputs to the customer, else 0. For a task of τ³-bench, 1 if all parts that its ``reward_basis``
+    names are right; assertions that no ``judge`` has judged are left out. A truncated episode gets 0.
 
     ## Episode End
     *Terminated*: a message of the customer contains "###STOP###", or ``transfer_to_human_agents`` was called, even with
-    wrong arguments, as in tau-bench.
+    wrong arguments, as in tau-bench. With the data of τ³-bench a transfer ends nothing, and "###TRANSFER###" and
+    "###OUT-OF-SCOPE###" in a message of the customer end the episode, too.
     *Truncated*: after ``max_steps`` actions.
 
-    If the customer's first message contains "###STOP###", the first ``step`` ends the episode, whatever its action.
+    If the customer's first message ends the episode, the first ``step`` does, whatever its action.
 
     ## Info
     | key        | value                                                                          |
@@ -92,15 +94,18 @@ class RetailEnv(CallEnv[Observation, Action]):
     | `outcome`  | None, "stop", "transfer" or "max_steps"                                        |
     | `database` | at the end: whether the data are as the gold actions leave them                |
     | `outputs`  | at the end: a dict that says for each output of the task whether it was said   |
+    | `parts`    | τ³-bench, at the end: for each part of `reward_basis`, whether it is right; None: unscored |
+    | `unscored` | τ³-bench, at the end: the parts that count and could not be scored for want of a judge     |
 
     ## Arguments
-    - ``data``: "embedded" (default), "generated", or a folder with tau-bench's ``users.json``, ``orders.json`` and
-      ``products.json``.
+    - ``data``: "embedded" (default), "generated", a folder with tau-bench's ``users.json``, ``orders.json`` and
+      ``products.json``, or τ³-bench's ``db.json`` or its folder.
     - ``data_seed``, ``size``: with "generated", the seed of the shop, at least 0 (default 0), and how many times as
       many customers and tasks as the embedded shop it has, 1 (default) to 100.
     - ``tasks``: a JSON file as ``load_tasks`` reads it, "embedded", "generated", or a sequence of ``Task``. Default:
-      the tasks of the embedded or generated shop, or ``tasks.json`` in the folder ``data``.
-    - ``split``: "train", "dev", "test" (default), or ``None`` for all; not used for a sequence of tasks.
+      the tasks of the embedded or generated shop, or ``tasks.json`` in the folder of ``data``.
+    - ``split``: "train", "dev", "test" (default), or ``None`` for all; for τ³-bench, a split that ``split_tasks.json``
+      names; not used for a sequence of tasks.
     - ``task_index``: the task of every episode; ``None`` (default) draws one in each ``reset``.
     - ``customer``: "scripted" (default; plays only the generated tasks), "human" (at the terminal), or a callable
       ``customer(query)`` or ``customer(query, cancel)`` that takes a ``CustomerQuery`` and returns a message. Its
@@ -109,8 +114,13 @@ class RetailEnv(CallEnv[Observation, Action]):
       ``ToolQuery`` and returns a ``ToolResponse``: the answer, and the changes to the episode's own data, from which
       the score is computed. Calls of tools that write are then ``WRITE``; an attribute ``effect`` of the callable holds
       for all tools instead. ``spec_envs.retail.shop.HttpTools`` calls the tools of a shop on the network.
+    - ``judge``: ``None`` (default), or a callable ``judge(query)`` or ``judge(query, cancel)`` that takes a
+      ``JudgeQuery`` and returns a bool for each of its assertions, such as ``spec_envs.agents.ChatJudge``. Called at
+      the end of an episode of τ³-bench whose task counts assertions. Its attribute ``effect`` is the effect of its
+      calls (``SAMPLE`` without this attribute).
     - ``max_steps``: the number of actions after which an episode is truncated (default 100); ``None`` for no limit.
-    - ``policy``: the policy text; ``None`` (default) for ``spec_envs.retail.policy_text.POLICY_TEXT``.
+    - ``policy``: the policy text; ``None`` (default) for ``policy.md`` in the folder of ``data``, or
+      ``spec_envs.retail.policy_text.POLICY_TEXT`` where there is none.
     - ``render_mode``: ``None`` or "ansi" (the dialogue as text).
 
     ## Forking
@@ -119,7 +129,8 @@ class RetailEnv(CallEnv[Observation, Action]):
 
     ## Latency
     One call a step: ``Call("user", CustomerQuery(…))`` for a message and in ``reset``, ``Call("tool", ToolQuery(…))``
-    for a tool call. All calls of the instant tools are ``READ``, since their changes are private to the fork.
+    for a tool call; ``Call("judge", JudgeQuery(…))`` after the last message, if there is a judge. All calls of the
+    instant tools are ``READ``, since their changes are private to the fork.
 
     ## Version History
     - v0: initial version.
@@ -128,7 +139,7 @@ class RetailEnv(CallEnv[Observation, Action]):
     trace_view = "dialogue"
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}
     shared_on_fork: ClassVar[frozenset[str]] = frozenset(
-        {"episode", "tasks", "_start", "_customer_effect", "_tools_effect"}
+        {"episode", "tasks", "_start", "_customer_effect", "_judge_effect", "_tools_effect"}
     )
 
     def __init__(
@@ -142,6 +153,7 @@ class RetailEnv(CallEnv[Observation, Action]):
         task_index: int | None = None,
         customer: str | Callable[..., str] = "scripted",
         tools: Callable[..., Any] | None = None,
+        judge: Callable[..., Sequence[bool]] | None = None,
         max_steps: int | None = 100,
         policy: str | None = None,
         render_mode: str | None = None,
@@ -151,16 +163,20 @@ class RetailEnv(CallEnv[Observation, Action]):
         customer = _customer_of(customer)
         if tools is not None and not callable(tools):
             raise InvalidConfiguration(f"tools must be None or a callable, not {tools!r}")
+        if judge is not None and not callable(judge):
+            raise InvalidConfiguration(f"judge must be None or a callable, not {judge!r}")
         tools = tools or instant_tools
-        super().__init__({"user": customer, "tool": tools})
+        super().__init__({"user": customer, "tool": tools} | ({} if judge is None else {"judge": judge}))
         self._customer_effect = declared_effect("customer", customer) or Effect.SAMPLE
+        # ``None``: there is no judge.
+        self._judge_effect = None if judge is None else declared_effect("judge", judge) or Effect.SAMPLE
         self._tools_effect = declared_effect("tools", tools)  # ``None``: each tool has its own
         self._start = StoreSnapshot(load_data(data, data_seed=data_seed, size=size))
         #: The tasks to draw from.
         self.tasks: tuple[Task, ...] = _tasks_of(tasks, data, split, data_seed, size)
         check_tasks(self._start, self.tasks)
         self._task_index = None if task_index is None else index_in(self.tasks, task_index, noun="task")
-        self._policy = POLICY_TEXT if policy is None else policy
+        self._policy = _policy_text(data) if policy is None else policy
         # Not drawn from the seed, since a shop must keep two episodes with the same seed apart. Forks have the name of
         # their original.
         self._name, self._resets = uuid.uuid4().hex, 0
@@ -205,7 +221,7 @@ class RetailEnv(CallEnv[Observation, Action]):
         self._check_open()
         episode = begun(self.episode)
         check_under_way(episode.outcome)
-        if STOP in episode.said[1] and not episode.steps:
+        if hangs_up(episode.said[1], episode.store.dialect) and not episode.steps:
             episode = dataclasses.replace(episode, outcome="stop")
         else:
             read = read_action(action)
@@ -215,9 +231,11 @@ class RetailEnv(CallEnv[Observation, Action]):
                 episode = episode.called(read, self._result_of(read, episode))
         if episode.outcome is None and episode.steps == self._max_steps:
             episode = dataclasses.replace(episode, outcome="max_steps")
-        self.episode = episode
-        terminated, info = episode.outcome in ("stop", "transfer"), episode.info()
-        won = terminated and info["database"] and all(info["outputs"].values())
+        terminated = episode.outcome in ("stop", "transfer")
+        if terminated and self._judge_effect is not None and (query := episode.to_judge) is not None:
+            episode = dataclasses.replace(episode, verdicts=self._verdicts(query, self._judge_effect))
+        self.episode, info = episode, episode.info()
+        won = terminated and is_won(info)
         return self._observation(episode), float(won), terminated, episode.outcome == "max_steps", info
 
     @property
@@ -238,6 +256,17 @@ class RetailEnv(CallEnv[Observation, Action]):
         if not isinstance(reply, str):
             raise HandlerFailed(f"the customer must return a message as text, not {reply!r:.200}")
         return str(reply)
+
+    def _verdicts(self, query: JudgeQuery, effect: Effect) -> tuple[bool, ...]:
+        verdicts = self.ask(Call("judge", query, effect, touches="judge"))
+        wanted = len(query.assertions)
+        if (
+            not isinstance(verdicts, Sequence)
+            or len(verdicts) != wanted
+            or not all(isinstance(verdict, bool) for verdict in verdicts)
+        ):
+            raise HandlerFailed(f"the judge must return a bool for each of {wanted} assertions, not {verdicts!r:.200}")
+        return tuple(verdicts)
 
     def _result_of(self, action: CallAction, episode: Episode) -> ToolResponse:
         name, arguments, text = action
@@ -263,7 +292,11 @@ class RetailEnv(CallEnv[Observation, Action]):
 
     def _observation(self, episode: Episode) -> Observation:
         # Episodes keep the JSON text of each message, but not the joined text, of which each fork would hold its own.
-        return {"dialogue": f"[{', '.join(episode.messages)}]", "tools": _TOOLS, "policy": self._policy}
+        return {
+            "dialogue": f"[{', '.join(episode.messages)}]",
+            "tools": _TOOLS[episode.store.dialect],
+            "policy": self._policy,
+        }
 
 
 def _tasks_of(
@@ -275,10 +308,10 @@ def _tasks_of(
 ) -> tuple[Task, ...]:
     if tasks is None:
         name = os.fspath(data)
-        tasks = name if name in ("embedded", "generated") else Path(name) / "tasks.json"
+        tasks = name if name in BUILT_IN else folder_of(name) / "tasks.json"
     found: tuple[Task, ...]
     if tasks == "generated":
-        found = load_tasks(tasks, split, data_seed=data_seed, size=size)
+        found = load_tasks("generated", split, data_seed=data_seed, size=size)
     elif isinstance(tasks, (str, os.PathLike)):
         found = load_tasks(tasks, split)
     elif isinstance(tasks, Sequence):
@@ -288,6 +321,13 @@ def _tasks_of(
     if not found:
         raise InvalidConfiguration(f"tasks must hold at least one task, and there is none in {tasks!r:.200}")
     return found
+
+
+def _policy_text(data: str | os.PathLike[str]) -> str:
+    """Return the policy that belongs to the data: the one in their folder, or ours."""
+    if os.fspath(data) in BUILT_IN or not (path := folder_of(data) / "policy.md").is_file():
+        return POLICY_TEXT
+    return path.read_text(encoding="utf-8")
 
 
 def _customer_of(customer: str | Callable[..., str]) -> Callable[..., str]:

@@ -1,4 +1,4 @@
-"""Loads the shop's data and tasks: from files in tau-bench's form, or from shops that are generated."""
+"""Loads the shop's data and tasks: from files of tau-bench or τ³-bench, or from shops that are generated."""
 
 import functools
 import os
@@ -9,6 +9,7 @@ from typing import Any
 from spec_envs.checks import seed_and_size
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.json_files import list_of, naming, read_json
+from spec_envs.retail import loading_tau3 as tau3
 from spec_envs.retail.embedded.data import SEED, generate_tables
 from spec_envs.retail.embedded.tasks import SIZES, generate_tasks
 from spec_envs.retail.generated import generated_data, generated_tasks, name_of
@@ -29,6 +30,9 @@ _REQUIRED: Mapping[Table, Mapping[str, type]] = {
     "products": {"name": str, "product_id": str, "variants": dict},
     "users": {"name": dict, "address": dict, "email": str, "payment_methods": dict, "orders": list},
 }
+#: The names of data, and of tasks, that need no files.
+BUILT_IN = ("embedded", "generated")
+_DATABASE = "db.json"
 _NAMES: Mapping[type, str] = {str: "a text", dict: "an object", list: "a list"}
 
 
@@ -39,7 +43,8 @@ def load_data(
 
     Args:
         data: "embedded" for the shop that comes with the package, "generated" for another one, which is generated from
-            ``data_seed``, or a folder with tau-bench's ``users.json``, ``orders.json`` and ``products.json``.
+            ``data_seed``, a folder with tau-bench's ``users.json``, ``orders.json`` and ``products.json``, or the
+            ``db.json`` of τ³-bench or its folder. Tools, outputs and hash are those of the benchmark of the data.
         data_seed: With "generated": the seed, at least 0 (default 0).
         size: With "generated": how many times as many customers as in the embedded shop, 1 (default) to 100.
 
@@ -54,15 +59,30 @@ def load_data(
     name = os.fspath(data)
     if name == "embedded":
         return _embedded_data(name)
-    folder = Path(name).expanduser().resolve()
-    paths = {table: folder / f"{table}.json" for table in TABLES}
-    if missing := [path.name for path in paths.values() if not path.is_file()]:
+    place = Path(name).expanduser().resolve()
+    database = place / _DATABASE if place.is_dir() else place
+    if database.is_file():
+        if database.with_name("orders.json").is_file():
+            raise InvalidConfiguration(f"{place} has the data of tau-bench and of τ³-bench; keep them in two folders")
+        return _database_in(database, _version(database))
+    paths = [place / f"{table}.json" for table in TABLES]
+    if missing := [path.name for path in paths if not path.is_file()]:
         raise InvalidConfiguration(
-            f'data must be "embedded", "generated" or a folder with tau-bench\'s users.json, orders.json and '
-            f"products.json; {folder} has no {', '.join(missing)}"
+            f'data must be "embedded", "generated", a folder with tau-bench\'s users.json, orders.json and '
+            f"products.json, or one with τ³-bench's {_DATABASE}; {place} has no {_DATABASE} and no {', '.join(missing)}"
         )
-    versions = tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths.values())
-    return _data_in(folder, versions)
+    return _data_in(place, tuple(map(_version, paths)))
+
+
+def folder_of(data: str | os.PathLike[str]) -> Path:
+    """Return the folder of data that are not embedded: ``data``, or the folder of the file ``data``."""
+    place = Path(data).expanduser().resolve()
+    return place.parent if place.is_file() else place
+
+
+def _version(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def load_tasks(
@@ -76,8 +96,10 @@ def load_tasks(
 
     Args:
         tasks: "embedded" for the tasks of the embedded shop, "generated" for those of a generated one, or a JSON file
-            with a list of ``{split, index, user_id, instruction, actions: [{name, kwargs}], outputs}``.
-        split: "train", "dev" or "test"; ``None`` (default) for all tasks.
+            with a list of ``{split, index, user_id, instruction, actions: [{name, kwargs}], outputs}``, or τ³-bench's
+            ``tasks.json``.
+        split: "train", "dev" or "test"; for τ³-bench, a split that ``split_tasks.json`` beside the file names. ``None``
+            (default) for all tasks.
         data_seed: With "generated": as for ``load_data``.
         size: With "generated": as for ``load_data``.
 
@@ -96,7 +118,10 @@ def load_tasks(
             raise InvalidConfiguration(
                 f'tasks must be "embedded", "generated" or a JSON file with tasks; there is no {path}'
             )
-        found = _tasks_in(path, path.stat().st_mtime_ns)
+        splits_path = tau3.splits_file(path)
+        found = _tasks_in(path, _version(path), _version(splits_path) if splits_path.is_file() else None)
+        if split is not None and any(task.id for task in found):
+            return tau3.tasks_of_split(found, path, split)
     if split is None:
         return found
     chosen = tuple(task for task in found if task.split == split)
@@ -112,7 +137,9 @@ def check_tasks(store: StoreSnapshot, tasks: Iterable[Task]) -> None:
     for task in tasks:
         if not isinstance(task, Task):
             raise InvalidConfiguration(f"a task must be a Task, as load_tasks() returns them, not {task!r:.200}")
-    users = [task.user_id for task in tasks]
+    if store.dialect != "tau3" and any(task.id for task in tasks):
+        raise InvalidConfiguration("the tasks are those of τ³-bench, and the data are not: give its db.json as data")
+    users = [task.user_id for task in tasks if task.user_id]
     if users and all(store.get("users", user_id) is None for user_id in users):
         raise InvalidConfiguration(
             f"the tasks belong to other data: neither {users[0]!r} nor any other customer is a user of this shop; "
@@ -133,6 +160,11 @@ def _embedded_tasks() -> tuple[Task, ...]:
 
 def _generated_tasks(name: str, split: str | None) -> tuple[Task, ...]:
     return tuple(task for each in SIZES if split in (None, each) for task in generated_tasks(name, each))
+
+
+@functools.lru_cache(maxsize=4)
+def _database_in(path: Path, version: tuple[int, int]) -> RetailData:
+    return tau3.read_database(path, (load_data, str(path)))
 
 
 @functools.lru_cache(maxsize=4)
@@ -172,10 +204,12 @@ def _check_name(path: Path, key: str, name: Mapping[str, Any]) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def _tasks_in(path: Path, version: int) -> tuple[Task, ...]:
+def _tasks_in(path: Path, version: tuple[int, int], splits: tuple[int, int] | None) -> tuple[Task, ...]:
     listed, tasks = read_json(path), []
     if not isinstance(listed, list):
         raise InvalidConfiguration(f"{path} must hold a JSON list of tasks, not {listed!r:.100}")
+    if tau3.has_form_of_tau3(listed):
+        return tau3.read_tasks(listed, path)
     for number, entry in enumerate(listed):
         with naming(f"{path}, task {number}"):
             tasks.append(_task(entry))

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from spec_envs.brief import own_form
 from spec_envs.calls import Effect
+from spec_envs.retail.store.notation import Dialect
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import run_tool
 from spec_envs.retail.tools.tool import ToolResponse
@@ -15,6 +16,16 @@ from spec_envs.retail.tools.visible import StoreView
 GREETING = "Hi! How can I help you today?"
 #: The environment ends the episode when a message of the customer contains this text.
 STOP = "###STOP###"
+#: All texts in a message of the customer that end an episode.
+_STOPS: Mapping[Dialect, tuple[str, ...]] = {
+    "tau-bench": (STOP,),
+    "tau3": (STOP, "###TRANSFER###", "###OUT-OF-SCOPE###"),
+}
+
+
+def hangs_up(message: str, dialect: Dialect) -> bool:
+    """Return whether a message of the customer ends the episode."""
+    return any(stop in message for stop in _STOPS[dialect])
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +85,21 @@ class ToolQuery:
         return hash((self.name, self.text, self.store))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class JudgeQuery:
+    """The query of a ``judge`` call: which of the assertions are true of the dialogue?
+
+    The response is a sequence with a bool for each assertion, in their order.
+
+    Attributes:
+        messages: The whole dialogue, from ``GREETING`` on: chat messages in OpenAI's form, each as JSON text.
+        assertions: The sentences to judge.
+    """
+
+    messages: tuple[str, ...]
+    assertions: tuple[str, ...]
+
+
 class _InstantTools:
     """Answers ``tool`` calls at once, from the data in the query. Nothing outside the episode changes."""
 
@@ -96,6 +122,11 @@ def _(query: CustomerQuery) -> str:
 @own_form.register
 def _(query: ToolQuery) -> str:
     return f"{query.name} {query.text}"
+
+
+@own_form.register
+def _(query: JudgeQuery) -> str:
+    return "; ".join(query.assertions)
 
 
 @own_form.register

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from spec_envs.immutable import frozen
 from spec_envs.retail.store.snapshot import StoreSnapshot
@@ -17,9 +17,20 @@ class Action:
 
     name: str
     arguments: Mapping[str, Any]
+    #: The arguments that a call has to have in common with a gold action where τ³-bench compares them; ``None``: those
+    #: that the call has.
+    compared: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "arguments", frozen(self.arguments))
+
+    def is_made_by(self, name: str, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a tool call makes this gold action, by the rule of τ³-bench's score."""
+        compared = arguments if self.compared is None else self.compared
+        wanted = {key: value for key, value in self.arguments.items() if key in compared}
+        return name == self.name and (
+            not compared or wanted == {key: value for key, value in arguments.items() if key in compared}
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,19 +75,40 @@ class Scenario:
         object.__setattr__(self, "requests", tuple(self.requests))
 
 
+#: The parts of a score. ``ENV_ASSERTION`` has nothing to check, since the shop has no function for assertions.
+Part = Literal["DB", "COMMUNICATE", "NL_ASSERTION", "ACTION", "ENV_ASSERTION"]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
-class Task:
-    """A task in tau-bench's form. Nothing of it can change, so it is shared and never copied.
+class Criteria:
+    """What counts for the score of a task of τ³-bench.
 
     Attributes:
-        split: "train", "dev" or "test".
-        index: The position in its split.
-        user_id: The customer's id.
+        basis: The parts that count.
+        compares_data: Whether there is anything to compare the data with; if not, any data are right.
+        assertions: Sentences about the dialogue that have to be true, which a judge decides.
+    """
+
+    basis: tuple[Part, ...] = ("DB", "COMMUNICATE")
+    compares_data: bool = True
+    assertions: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """A task of tau-bench or τ³-bench, or in their form. Nothing of it can change, so it is shared and never copied.
+
+    Attributes:
+        split: "train", "dev" or "test"; "" for a task that is in no split.
+        index: The position in its split; for a task of τ³-bench, the position in its file.
+        user_id: The customer's id; "" for a task of τ³-bench, which does not say who the customer is.
         instruction: The customer's part in words, for a language model or a person; the agent never sees it.
         actions: Gold actions. The task is solved if the data are as these actions leave them.
         outputs: Texts that the agent must say to the customer; upper and lower case are the same, and commas in what
             the agent says do not count.
-        scenario: The customer's part as data, for the scripted customer; ``None`` for tau-bench's tasks.
+        scenario: The customer's part as data, for the scripted customer; ``None`` for the tasks of the benchmarks.
+        id: The id of a task of τ³-bench; "" for other tasks.
+        criteria: What counts for the score of a task of τ³-bench; ``None``: the data and the outputs, as in tau-bench.
     """
 
     split: str
@@ -86,6 +118,8 @@ class Task:
     actions: tuple[Action, ...]
     outputs: tuple[str, ...] = ()
     scenario: Scenario | None = None
+    id: str = ""
+    criteria: Criteria | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "actions", tuple(self.actions))
@@ -96,8 +130,8 @@ class Task:
 
     @property
     def name(self) -> str:
-        """The split and the index: "test-12"."""
-        return f"{self.split}-{self.index}"
+        """The split and the index: "test-12"; the id of a task of τ³-bench."""
+        return self.id or f"{self.split}-{self.index}"
 
 
 def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], StoreSnapshot]:
@@ -109,6 +143,21 @@ def replay(store: StoreSnapshot, actions: Iterable[Action]) -> tuple[list[str], 
         if result.patch:
             store = store.patched(result.patch)
     return outputs, store
+
+
+def customer_in(store: StoreSnapshot, task: Task) -> str:
+    """Return the id of a task's customer: if the task does not say it, of whoever the first gold action is about."""
+    if task.user_id:
+        return task.user_id
+    for action in task.actions:
+        given = action.arguments
+        order = store.get("orders", str(given.get("order_id")))
+        found = order["user_id"] if order is not None else given.get("user_id")
+        if action.name.startswith("find_user_id_by_"):
+            found = run_tool(store, action.name, given).output
+        if store.get("users", str(found)) is not None:
+            return str(found)
+    return ""
 
 
 def was_said(output: str, message: str) -> bool:

@@ -1,4 +1,4 @@
-"""What users test their own environments, agents and wrappers with.
+"""Tools with which users test their own environments, agents and wrappers.
 
 ``check_fork(env)`` says whether ``fork(env)`` keeps its contract, through the whole stack of wrappers. ``FakeEnv`` is
 an environment in which everything that speculation has to cope with can be switched on: several calls in one step,

@@ -39,7 +39,7 @@ class FakeEnv(CallEnv[str, int]):
         num_actions: Number of actions.
         length: Number of steps of an episode.
         random: Whether queries hold a seed drawn from ``np_random``; if not, equal histories give equal queries.
-        repeats: Whether a ``READ`` asks the same in every step: its query is ``("", None, i, 0)``.
+        repeats: Whether a ``READ`` has the same query in every step: ``("", None, i, 0)``.
         owned: Names of handlers to close with the last fork.
     """
 

@@ -252,7 +252,7 @@ def _states(env: AnyEnv) -> dict[str, Hashable]:
         fingerprint = getattr(type(layer), "fingerprint", None)
         if fingerprint is not None:
             states[f"fingerprint of {name}"] = fingerprint(layer)
-        if not hasattr(type(layer), "fork"):  # one that forks itself may keep its state as it likes
+        if not hasattr(type(layer), "fork"):  # a layer with a fork() of its own may keep its state as it likes
             for attribute, value in layer.__dict__.items():
                 if _is_plain(value):
                     states[f"{attribute} of {name}"] = key_of(value)

@@ -65,8 +65,13 @@ class TuningEnv(CallEnv[Observation, Action]):
     | `history` | (``history``, knobs + 8)   | the last windows, oldest first, this one last; zeros before the first  |
     | `machine` | (3,)                       | load per core, memory in use (0 to 1), context switches per second     |
 
+    With ``observation="box"`` one ``Box(-1, 1)``: the window's number (1: the last window), ``history`` and ``machine``
+    in a row, scaled for a neural network. Times and rates are logarithms: -1, 0 and 1 are a microsecond, a
+    millisecond and a second, or 1, 1,000 and 1,000,000 a second; or a load per core of 0.001, 1 and 1,000. Shares go
+    from -1 to 1. What lies beyond is clipped. Rows before the first window are zeros.
+
     With ``observation="text"`` a ``Text``: a JSON object with the same content and a description of knobs, goal and
-    units. ``spec_envs.tuning.Report.of(observation, knobs)`` reads both forms.
+    units. ``spec_envs.tuning.Report.of(observation, knobs)`` reads ``Dict`` and ``Text``.
 
     ## Starting State
     ``reset`` measures window 0 under ``start``: values for some or all knobs (the other knobs have their defaults), or
@@ -105,7 +110,7 @@ class TuningEnv(CallEnv[Observation, Action]):
     - ``reward``, ``caps``: see above.
     - ``history``: how many windows an observation holds (default 32).
     - ``action_format``: "dict" (default), "box" or "json".
-    - ``observation``: "dict" (default) or "text".
+    - ``observation``: "dict" (default), "box" or "text".
     - ``allow_system``: whether a backend may change settings that affect others on this machine (default ``False``).
     - ``render_mode``: ``None``, "ansi" (a line for each window) or "rgb_array" (curves; needs the extra ``plot``).
 
@@ -146,7 +151,7 @@ class TuningEnv(CallEnv[Observation, Action]):
         render_mode: str | None = None,
     ) -> None:
         choice("action_format", action_format, ACTION_FORMATS)
-        self._as_text = choice("observation", observation, ("dict", "text")) == "text"
+        self._seen_as: str = choice("observation", observation, ("dict", "box", "text"))
         self._reward = Reward(reward, caps)
         self.render_mode = render_mode_of(self, render_mode)
         self._windows = integer("windows", windows, least=1)
@@ -265,8 +270,10 @@ class TuningEnv(CallEnv[Observation, Action]):
 
     def _observation(self, episode: Episode) -> Observation:
         report = _report(episode)
-        if self._as_text:
+        if self._seen_as == "text":
             return report.text(self.knobs, self.workload.name, self._reward.goal)
+        if self._seen_as == "box":
+            return report.box(self.knobs, self._history, self._windows)
         return report.arrays(self.knobs, self._history)
 
     def _info(self, episode: Episode) -> dict[str, Any]:

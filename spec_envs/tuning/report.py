@@ -1,19 +1,22 @@
-"""What an agent sees of an episode: the last windows, as arrays or as text."""
+"""What an agent sees of an episode: the last windows, as arrays, as one array, or as text."""
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.spaces import AnyText
 from spec_envs.tuning.actions import coordinates
 from spec_envs.tuning.knobs import Knob, Setting, setting_of
 from spec_envs.tuning.measurement import METRICS, Machine, Metrics
 
-Observation = dict[str, Any] | str
+Observation = dict[str, Any] | str | NDArray[np.float32]
 
 #: Upper bound of the figures in arrays; as a latency in ms it is eleven days. Gymnasium warns of unbounded boxes.
 _MOST = 1e9
@@ -48,7 +51,13 @@ class Report:
 
     @classmethod
     def of(cls, observation: Any, knobs: tuple[Knob, ...]) -> Self:
-        """The value of an observation in either form; ``knobs`` are the knobs of the environment."""
+        """The value of an observation of arrays or text; ``knobs`` are the knobs of the environment.
+
+        Raises:
+            InvalidConfiguration: It is a box, whose scaled figures are rounded.
+        """
+        if isinstance(observation, np.ndarray):
+            raise InvalidConfiguration('a box cannot be read exactly; make the environment with observation="dict"')
         return cls._of_text(observation, knobs) if isinstance(observation, str) else cls._of_arrays(observation, knobs)
 
     def arrays(self, knobs: tuple[Knob, ...], length: int) -> dict[str, Any]:
@@ -63,6 +72,18 @@ class Report:
             "history": history,
             "machine": np.minimum([getattr(self.machine, name) for name in _MACHINE], _MOST).astype(np.float32),
         }
+
+    def box(self, knobs: tuple[Knob, ...], length: int, windows: int) -> NDArray[np.float32]:
+        """The observation as one array of numbers from -1 to 1, with ``length`` rows of history; see ``TuningEnv``.
+
+        Times and rates are on a logarithmic scale: a tenth more or less is the same step everywhere.
+        """
+        history = np.zeros((length, len(knobs) + len(METRICS)))
+        rows = [np.concatenate((coordinates(knobs, trial.knobs), _scaled(trial.metrics))) for trial in self.trials]
+        history[length - len(rows) :] = rows
+        machine = (_rate(self.machine.load * 1e3), 2 * self.machine.memory - 1, _rate(self.machine.context_switches))
+        progress = 2 * self.last.window / windows - 1
+        return np.clip(np.concatenate(((progress,), history.ravel(), machine)), -1, 1).astype(np.float32)
 
     def text(self, knobs: tuple[Knob, ...], workload: str, goal: str) -> str:
         """The observation as JSON text that also describes workload, goal, units and knobs."""
@@ -103,10 +124,12 @@ class Report:
 
 
 def observation_space(knobs: tuple[Knob, ...], kind: str, length: int) -> spaces.Space[Any]:
-    """The space of observations of the ``kind`` "dict" or "text"."""
+    """The space of observations of the ``kind`` "dict", "box" or "text"."""
     if kind == "text":
         return AnyText()
     columns = len(knobs) + len(METRICS)
+    if kind == "box":
+        return spaces.Box(-1.0, 1.0, (1 + length * columns + len(_MACHINE),), np.float32)
     least = np.concatenate((np.full(len(knobs), -1), np.zeros(len(METRICS)))).astype(np.float32)
     most = np.concatenate((np.full(len(knobs), 1), np.full(len(METRICS), _MOST))).astype(np.float32)
     return spaces.Dict(
@@ -124,6 +147,18 @@ def observation_space(knobs: tuple[Knob, ...], kind: str, length: int) -> spaces
 
 def _row(metrics: Metrics) -> Any:
     return np.minimum([getattr(metrics, name) for name in METRICS], _MOST).astype(np.float32)
+
+
+def _scaled(metrics: Metrics) -> list[float]:
+    """The figures of a window from -1 to 1, in the order of ``METRICS``."""
+    times = (metrics.p50, metrics.p95, metrics.p99, metrics.max, metrics.mean)
+    shares = (metrics.cpu_share, float(metrics.valid))
+    return [*(_rate(time * 1e3) for time in times), _rate(metrics.throughput), *(2 * share - 1 for share in shares)]
+
+
+def _rate(figure: float) -> float:
+    """0 for a thousand, and 1 for a million: microseconds of a millisecond and a second, or events per second."""
+    return math.log10(max(figure, 1.0)) / 3 - 1
 
 
 def _rounded(figures: Metrics | Machine) -> dict[str, float | bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from spec_envs import extras
-from spec_envs.benchmarks.chess.run import made_up_game
+from spec_envs.benchmarks import demo
+from spec_envs.benchmarks.chess.run import LIKE_GPT5, made_up_game
 from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
+from spec_envs.benchmarks.episodes import Step
 from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
@@ -24,11 +28,13 @@ from spec_envs.benchmarks.overhead import pattern as pattern_overhead
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
+from spec_envs.benchmarks.race import Race
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
 from tests import virtual_time
 
 ROOT = Path(__file__).parents[2]
+UNCHANGED = {"lossless": 1, "clock": "virtual"}
 
 
 @pytest.fixture(autouse=True)
@@ -118,28 +124,51 @@ class TestExtras:
 
 
 class TestDemo:
-    def test_plays_the_same_game_twice_and_writes_the_trace(self, tmp_path):
-        result = run("demo", "--plies", 6, "--speed", 2000, "--out", tmp_path / "out")
+    @pytest.fixture(autouse=True)
+    def few_episodes(self, monkeypatch):
+        """The rows of the four environments are tested with bench all."""
+        row = {"sequential_s": 2.0, "speculative_s": 1.0, "saved": 0.5, "hit_rate": 0.5, "tokens_full": 1.5}
+        monkeypatch.setattr(demo, "in_order", lambda work, units, jobs: ([row | UNCHANGED] for _ in units))
+
+    def test_plays_the_same_game_twice_and_writes_a_report(self, tmp_path):
+        result = run("demo", "--plies", 6, "--speed", 20000, "--out", tmp_path / "out")
         assert result.exit_code == 0, result.output
         assert "made-up" in result.stdout and "built-in engine" in result.stdout
-        assert "lossless: same game: yes" in result.stdout
-        for number, move in enumerate(made_up_game(6).moves):
+        assert "the same, move by move" in result.stdout
+        for name in ("chess", "retail", "search", "tuning"):
+            assert f"\n{name} " in result.stdout
+        for number, move in enumerate(made_up_game(6, 4, LIKE_GPT5).moves):
             line = f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {move}"
             assert result.stdout.count(line) == 2
-        assert '"view":"chess"' in (tmp_path / "out" / "demo.html").read_text()
+        report = (tmp_path / "out" / "report.html").read_text()
+        assert '"view":"chess"' in report and '"name":"chess, live"' in report
         lines = (tmp_path / "out" / "demo.jsonl").read_text().splitlines()
         assert sum(json.loads(line)["kind"] == "commit" for line in lines) == 6
 
-    def test_plays_a_recorded_game(self, tmp_path):
+    def test_plays_a_recorded_game_and_opens_the_report(self, tmp_path, monkeypatch):
+        opened: list[str] = []
+        monkeypatch.setattr("webbrowser.open", opened.append)
         plies = [
             {"move": move, "actor_seconds": 5, "actor_tokens": {"in": 1, "out": 2}} for move in ("e2e4", "e7e5", "g1f3")
         ]
         path = tmp_path / "short.json"
         path.write_text(json.dumps({"plies": plies}))
-        result = run("demo", "--game", path, "--speed", 2000, "--out", tmp_path / "out")
+        result = run("demo", "--game", path, "--speed", 2000, "--out", tmp_path / "out", "--open")
         assert result.exit_code == 0, result.output
         assert "short" in result.stdout and "2. g1f3" in result.stdout
-        assert "lossless: same game: yes" in result.stdout
+        assert "the same, move by move" in result.stdout
+        assert opened == [(tmp_path / "out" / "report.html").as_uri()]
+
+    def test_a_terminal_shows_both_boards_side_by_side(self):
+        text = io.StringIO()
+        screen = Console(file=text, force_terminal=True, width=80, height=40)
+        game = made_up_game(2)
+        step = Step(None, {"history": " ".join(game.moves)}, 0.0, {})
+        with Race(screen, game) as race:
+            race.start("plain")(step)
+            race.start("speculative")(step)
+        (line,) = [line for line in text.getvalue().splitlines()[-20:] if "plain" in line and "speculative" in line]
+        assert line.index("plain") < line.index("speculative")
 
     @pytest.mark.parametrize("args", [["--game", "missing.json"], ["--speed", 0], ["--plies", 0], ["--plies", 5000]])
     def test_refuses_what_makes_no_sense(self, args, tmp_path):

@@ -255,7 +255,7 @@ class TestReport:
         assert all(point["saved"] <= best["saved"] for point in data["plan"] if point["cost"] <= 2)
 
     def test_says_where_nothing_does_what_is_wanted(self):
-        assert "no setting does it" in plan(*QUICK, "--wanted-saving", 0.99).output
+        assert "no such setting" in plan(*QUICK, "--wanted-saving", 0.99).output
 
     def test_prices_make_the_cost_money(self):
         data = report(*QUICK, "--price", 10)

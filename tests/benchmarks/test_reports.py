@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -59,9 +62,15 @@ class TestProgressWithoutATerminal:
 
     def test_is_silent_where_a_report_for_a_program_is_wanted(self, monkeypatch, capsys):
         monkeypatch.setattr(reports, "_LINE_S", 0.0)
-        with reports.progress("serving", 3, shown=False) as advance:
-            advance()
-        assert capsys.readouterr() == ("", "")
+
+        def run():
+            with reports.progress("serving", 3) as advance:
+                advance()
+            assert capsys.readouterr() == ("", "")
+            return {"served": 3}
+
+        reports.publish(Path("-"), run, lambda report: [])
+        assert json.loads(capsys.readouterr().out) == {"served": 3}
 
     def test_items_are_passed_on_one_by_one(self):
         watched = reports.watched(iter("abc"), "letters", 3)
@@ -71,3 +80,9 @@ class TestProgressWithoutATerminal:
 
 def test_tables_fit_eighty_columns_where_there_is_no_terminal():
     assert reports.console().width == 80
+
+
+@pytest.mark.parametrize("experiment", ["chess", "retail", "search", "search_web", "tuning"])
+def test_headings_fit_eighty_columns_without_broken_words(experiment):
+    columns = import_module(f"spec_envs.benchmarks.{experiment}.run")._COLUMNS
+    assert sum(max(map(len, heading.split())) + 1 for heading in columns) <= 81

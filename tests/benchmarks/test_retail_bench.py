@@ -20,6 +20,8 @@ from spec_envs.benchmarks.serving import ModelServer
 from spec_envs.conversation import ToolCall
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.tools.table import READS
+from tests.retail.shops import TAU3, needs_tau3
+from tests.retail.tau3_files import CANCEL, TRANSFER, entry, written
 
 if TYPE_CHECKING:
     from spec_envs.retail.tasks import Task
@@ -99,7 +101,8 @@ class TestReport:
         ("args", "message"),
         [
             (("--tasks", "tau-bench"), "--tasks tau-bench needs --data"),
-            (("--data", "."), "give --tasks tau-bench, or leave out --data"),
+            (("--tasks", "tau3"), "--tasks tau3 needs --data"),
+            (("--data", "."), "give --tasks tau-bench or --tasks tau3, or leave out --data"),
             (("--split", "train"), "give --folds to learn from a part of them"),
             (("--split", "nonsense"), "has no tasks of split 'nonsense'"),
             (("--tasks", "tau-bench", "--data", "."), "which holds none; name the file with --task-file"),
@@ -197,6 +200,33 @@ class TestTauBench:
         assert len(runs) == 8
         assert all(run.lossless for run in runs)
         assert sum(run.wait_saved for run in runs) > 0
+
+
+class TestTau3:
+    def test_gold_actions_are_replayed_with_speculation(self, tmp_path):
+        look_up = {"name": "get_order_details", "arguments": {"order_id": "#W5"}}  # another customer's order
+        folder = written(tmp_path, entry("0", actions=[CANCEL, TRANSFER]), entry("1", actions=[TRANSFER, look_up]))
+        settings = RetailSettings(tasks="tau3", data=folder, split="all", folds=2, learn=1)
+        runs = list(RetailBench(settings).run())
+        assert [(run.task, run.reward, run.lossless) for run in runs] == [("0", 1.0, True), ("1", 1.0, True)]
+
+    def test_the_tasks_have_to_be_those_that_were_named(self, tmp_path):
+        folder = written(tmp_path, entry("0"))
+        with pytest.raises(InvalidConfiguration, match="has tasks of the other benchmark: give --tasks tau3"):
+            tasks_of(RetailSettings(tasks="tau-bench", data=folder, split="all"))
+
+    def test_speculation_is_lossless(self, tmp_path):
+        folder = written(tmp_path, entry("0", reason="You changed your mind."), entry("1", actions=[TRANSFER, CANCEL]))
+        certificate = certify_retail(range(2), learn=1, data=str(folder))
+        assert certificate, str(certificate)
+
+    @needs_tau3
+    def test_its_own_tasks(self):
+        settings = RetailSettings(tasks="tau3", data=TAU3, split="all", num_tasks=6, folds=2, learn=2)
+        runs = list(RetailBench(settings).run())
+        assert all(run.lossless and run.reward == 1.0 for run in runs) and len(runs) == 6
+        certificate = certify_retail(range(2), learn=2, data=str(TAU3), tasks=str(TAU3 / "tasks_train.json"))
+        assert certificate, str(certificate)
 
 
 def test_speculation_is_lossless_for_customers():

@@ -485,3 +485,14 @@ def test_it_is_registered_and_forks_under_gym_make():
     env.reset(seed=0)
     fork = spec_envs.fork(env)
     assert same(env.step("e2e4"), fork.step("e2e4"))
+
+
+def test_action_masks_are_those_of_the_info():
+    env = gym.make("SpecChess-v0", action_format="index", color="black")
+    _, info = env.reset(seed=0)
+    masks = env.get_wrapper_attr("action_masks")
+    for _ in range(5):
+        assert masks().dtype == np.bool_ and np.array_equal(masks(), info["action_mask"])
+        *_, info = env.step(env.action_space.sample())
+    with pytest.raises(InvalidConfiguration, match='action_format="index"'):
+        gym.make("SpecChess-v0").get_wrapper_attr("action_masks")()

@@ -26,6 +26,7 @@ from spec_envs.benchmarks.cli import main as command_line
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy import read_config, server_name
 from spec_envs.integrations.mcp_proxy.learn import proposal
+from spec_envs.pages import timelines
 from tests import commands
 
 SERVER = [sys.executable, "-m", "tests.integrations.mcp_server"]
@@ -243,6 +244,21 @@ def test_private_arguments_and_with_no_learn_anything_at_all_stay_out_of_the_fil
     assert bench.status()["calls"] == 7
 
 
+def test_proxies_of_one_server_add_to_the_same_figures(bench):
+    async def main() -> None:
+        async with bench.client(bench.proxied()) as early:
+            await structured(early, "clock")
+            async with bench.client(bench.proxied()) as late:
+                for _ in range(2):
+                    await structured(late, "clock")
+            assert bench.status()["calls"] == 2
+        async with bench.client(bench.proxied()) as last:
+            await structured(last, "clock")
+
+    run(main)
+    assert bench.status()["calls"] == 4
+
+
 def test_several_servers_are_joined(bench, tmp_path):
     tables = "".join(f"[servers.{name}]\ncommand = {json.dumps(SERVER)}\n" for name in ("one", "two"))
     (bench.folder / "rules.toml").write_text(tables + RULES)
@@ -357,6 +373,25 @@ def test_a_wrong_file_says_where_and_what_is_right(tmp_path, text, message):
 )
 def test_a_server_is_named_after_its_package_or_program(command, name):
     assert server_name(command.split()) == name
+
+
+def test_the_trace_of_a_session_is_that_of_an_agent_run(bench):
+    trace = bench.folder / "trace.jsonl"
+
+    async def main() -> None:
+        for customer in ("C", "D"):
+            async with bench.client(bench.proxied("--trace", str(trace))) as client:
+                await structured(client, "read_customer", customer=customer)
+                await structured(client, "clock")
+
+    run(main)
+    events = [json.loads(line) for line in trace.read_text().splitlines()]
+    one, two = timelines(events)
+    assert [commit.handler.rpartition(":")[2] for commit in two.commits] == ["agent", "read_customer", "agent", "clock"]
+    # The first session has taught what comes first: the second reads C ahead, in vain.
+    reads = {call.query: (call.ahead, call.outcome) for call in two.calls if call.handler.endswith("read_customer")}
+    assert reads["{customer: 'D'}"] == (False, "committed")
+    assert one.seconds > 0
 
 
 def test_rules_are_proposed_from_recorded_traffic(bench):

@@ -16,12 +16,13 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.wire import fitted, plain, schema_of, space_of
 from spec_envs.spaces import ActionText, AnyText
 
+BOOLEAN: Any = np.bool_  # of which gymnasium's types know nothing
 SPACES: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-1.0, 2.0, (2, 3), np.float32),
     "open box": spaces.Box(-np.inf, np.array([1.0, np.inf]), (2,), np.float64),
     "scalar box": spaces.Box(0.0, 1.0, (), np.float64),
     "picture": spaces.Box(0, 255, (2, 2, 3), np.uint8),
-    "planes": spaces.Box(0, 1, (2, 2), np.bool_),
+    "planes": spaces.Box(0, 1, (2, 2), BOOLEAN),
     "discrete": spaces.Discrete(5, start=-2),
     "binary": spaces.MultiBinary([2, 3]),
     "multi": spaces.MultiDiscrete([3, 4]),

@@ -10,12 +10,20 @@ import pytest
 
 from spec_envs.retail.store.data import TABLES, RetailData, Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
+from spec_envs.retail.store.tau3_records import tables_of
 
 #: tau-bench's data, which is not part of the repository.
 TAU_BENCH = Path(__file__).parents[2].parent / "shared" / "data" / "tau_bench"
 
 needs_tau_bench = pytest.mark.skipif(
     not (TAU_BENCH / "orders.json").is_file(), reason=f"tau-bench's retail data is not in {TAU_BENCH}"
+)
+
+#: τ³-bench's data, which are not part of the repository.
+TAU3 = TAU_BENCH.with_name("tau3_retail")
+
+needs_tau3 = pytest.mark.skipif(
+    not (TAU3 / "gold_train.json").is_file(), reason=f"τ³-bench's retail data are not in {TAU3}"
 )
 
 HOME = {"address1": "1 Elm St", "address2": "", "city": "Reno", "country": "USA", "state": "NV", "zip": "89501"}
@@ -93,6 +101,18 @@ def tables() -> dict[Table, dict[str, Any]]:
 def shop():
     """A snapshot of the tiny shop."""
     return StoreSnapshot(RetailData(tables()))
+
+
+def database():
+    """The data of the tiny shop in the form of τ³-bench's ``db.json``."""
+    tiny = tables()
+    users = {user_id: {"user_id": user_id, **record} for user_id, record in tiny["users"].items()}
+    return {"products": tiny["products"], "users": users, "orders": tiny["orders"]}
+
+
+def tau3_shop():
+    """A snapshot of the tiny shop, with the tools of τ³-bench."""
+    return StoreSnapshot(RetailData(tables_of(database()), dialect="tau3"))
 
 
 def as_dict(store):

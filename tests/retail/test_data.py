@@ -97,7 +97,7 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("damage", "words"),
         [
-            (lambda folder: (folder / "users.json").unlink(), "has no users.json"),
+            (lambda folder: (folder / "users.json").unlink(), "no users.json"),
             (lambda folder: (folder / "users.json").write_text("{"), "users.json cannot be read as JSON"),
             (lambda folder: (folder / "users.json").write_text("[]"), "must hold an object of users by id, not list"),
             (lambda folder: (folder / "products.json").write_text('{"9": 1}'), "'9' lacks name, product_id, variants"),

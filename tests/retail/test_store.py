@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from spec_envs import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.loading import load_data
-from spec_envs.retail.store.data import Record, RetailData, Table, find_data, tau_notation
+from spec_envs.retail.store.data import Record, RetailData, Table, find_data
+from spec_envs.retail.store.notation import tau_notation
 from spec_envs.retail.store.snapshot import Change, StoreSnapshot
 from spec_envs.retail.tools.table import run_tool
 from spec_envs.retail.tools.visible import view_of

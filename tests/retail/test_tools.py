@@ -354,6 +354,8 @@ def by_python(expression):
         warnings.simplefilter("ignore")
         try:
             return str(round(float(eval(expression, {"__builtins__": None}, {})), 2))
+        except SyntaxError as error:
+            return f"Error: {error}"
         except Exception:
             return "Error"
 
@@ -404,17 +406,17 @@ class TestCalculate:
             ("1\n+1", "invalid characters"),
             ("", "invalid syntax"),
             ("1 2", "invalid syntax"),
-            ("01", "invalid syntax"),
+            ("01", "leading zeros"),
             ("(1", "never closed"),
             ("1 +", "invalid syntax"),
-            ("1)", "invalid syntax"),
+            ("1)", "unmatched ')' (<string>, line 1)"),
             ("1 / 0", "division by zero"),
             ("9**9**9**9", "too large"),
             ("-9**999999999", "too large"),
             ("2**5000", "too large"),
             ("9.0**9999", "out of range"),
             ("(-8)**0.5", "complex"),
-            ("(" * 300 + "1" + ")" * 300, "too deep"),
+            ("(" * 300 + "1" + ")" * 300, "too many nested parentheses"),
             ("-" * 900 + "1", "too deep"),
             ("1**" * 300 + "1", "too deep"),
             ("1" * (MAX_LENGTH + 1), "too long"),

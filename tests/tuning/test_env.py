@@ -34,7 +34,7 @@ from spec_envs.tuning.models import Surface
 from spec_envs.tuning.report import Report
 from spec_envs.tuning.round_robin import RoundRobin
 
-FORMATS = [("dict", "dict"), ("box", "dict"), ("json", "text")]
+FORMATS = [("dict", "dict"), ("box", "dict"), ("box", "box"), ("json", "text")]
 
 
 def make(**options) -> TuningEnv:
@@ -119,6 +119,25 @@ class TestObservation:
                     assert getattr(told.metrics, name) == pytest.approx(getattr(true.metrics, name), rel=1e-5)
             seen, *_ = env.step(env.action_space.sample())
         assert len(report.trials) == 3
+
+    def test_a_box_is_scaled(self):
+        metrics = dataclasses.replace(GOOD, p50=1e-3, p95=1.0, p99=1e3, max=1e9, throughput=1e3, cpu_share=0.5)
+        env = make(observation="box", backend=Scripted(metrics, metrics), history=3, windows=2)
+        first: Any = env.reset(seed=0)[0]
+        seen: Any = env.step({"slice_ms": env.knobs[0].high})[0]
+        assert first in env.observation_space and first[0] == 0 - 1 and seen[0] == 0
+        rows = seen[1:-3].reshape(3, 1 + len(METRICS))
+        assert not rows[0].any()  # before the first window
+        scaled = [-1, 0, 1, 1, math.log10(1.5) / 3, 0, 0, 1]
+        np.testing.assert_allclose(rows[1:, 1:], [scaled] * 2, atol=1e-6)
+        assert rows[2, 0] == 1
+        np.testing.assert_array_equal(first[1:-3].reshape(rows.shape)[2], rows[1])
+        with pytest.raises(InvalidConfiguration, match='observation="dict"'):
+            Report.of(seen, env.knobs)
+
+    def test_a_box_of_nothing_measured_is_a_box(self):
+        env = make(observation="box", backend=Scripted(Metrics()))
+        assert env.reset(seed=0)[0] in env.observation_space
 
     def test_the_text_explains_itself(self):
         env = make(observation="text", workload=Surface(6), caps={"p99": 100.0})

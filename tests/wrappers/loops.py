@@ -10,6 +10,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Call, CallEnv, Guess
+from spec_envs.benchmarks.virtual_loop import VirtualLoop
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Certificate, SpeculativeWrapper, certify, certify_async
@@ -81,7 +82,7 @@ class OnLoop(gym.Env[Any, Any]):
         )
         self.action_space, self.observation_space = env.action_space, env.observation_space
         _open.append(self)
-        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=virtual_time.VirtualLoop)
+        self._runner: asyncio.Runner | None = asyncio.Runner(loop_factory=VirtualLoop)
 
     def _run(self, coroutine: Any) -> Any:
         with virtual_time.without_threads():

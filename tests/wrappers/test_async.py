@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallEnv, CancelToken, EnvClosed, Guess, InvalidConfiguration, NotForkable, ResetNeeded
+from spec_envs.benchmarks.virtual_loop import VirtualLoop
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify_async
 from spec_envs.wrappers.handlers import rate_limited, retry, with_latency
-from tests.virtual_time import VirtualLoop, run
+from tests.virtual_time import run
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, plain, play
 
 

@@ -60,6 +60,14 @@ def test_environments_that_do_not_ask(runtime: str) -> None:
     assert certify_on(runtime, lambda: gym.make("CartPole-v1"), balance, guessers, range(5), guard=True)
 
 
+@pytest.mark.parametrize("slow_s", [0.0, float("inf")])
+def test_steps_that_are_made_on_the_loop_and_beside_it(slow_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_QUICK_S", float("inf"))
+    monkeypatch.setattr(session, "_SLOW_S", slow_s)
+    guessers = {"policy": Answers(balance)}
+    assert certify_on("asyncio", lambda: gym.make("CartPole-v1"), balance, guessers, range(5), guard=True)
+
+
 class Counting:
     """A policy with state: every second action is the other one."""
 

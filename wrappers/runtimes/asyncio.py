@@ -20,7 +20,7 @@ from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of, warn
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 
 _CLOSE_S = 10.0
-#: A loop is late that lately took longer than this to go on with who was woken; and how much the last time counts.
+#: A loop is late if woken tasks lately waited longer than this for their turn; and the weight of the last wait.
 _LATE_S, _NEW = 5e-3, 0.2
 
 
@@ -58,7 +58,7 @@ class AsyncioRuntime(NotPicklable):
 
     @property
     def is_late(self) -> bool:
-        """Whether those who were woken had to wait for the loop, since it has too much to do."""
+        """Whether woken tasks have to wait for the loop, since it has too much to do."""
         return self._lateness_s > _LATE_S
 
     def cpu_s(self) -> float:
@@ -212,7 +212,7 @@ class AsyncioRuntime(NotPicklable):
             self._deliver(job, None, asyncio.CancelledError())
 
     def _from_thread(self, job: Job) -> Callable[[Any, BaseException | None], None]:
-        """Return a function that a worker delivers with: it delivers on the loop, if the loop still runs."""
+        """Return a function with which a worker delivers on the loop, if the loop still runs."""
 
         def deliver(value: Any, error: BaseException | None) -> None:
             with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody waits any more
@@ -236,7 +236,7 @@ class AsyncioRuntime(NotPicklable):
     def _is_shutting_down(self) -> bool:
         """Whether all tasks that are left on the loop have been cancelled, as ``asyncio.run`` does at its end."""
         if any(not waiter.done() for waiter in self._waiters):
-            return False  # somebody waits, and was not cancelled; this spares most looks at all tasks
+            return False  # somebody waits and was not cancelled, so there is no need to look at all tasks
         left = asyncio.all_tasks(self.own_loop())
         return bool(left) and all(task.cancelling() for task in left)
 

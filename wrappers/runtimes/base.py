@@ -28,7 +28,7 @@ def is_interrupt(error: BaseException) -> bool:
 
 
 class contained:  # used as contextlib.suppress is; a generator would cost as much as a fork does
-    """Turn a signal to leave the program, raised by a guesser (``SystemExit``), into an error; Ctrl-C goes through.
+    """Turn a guesser's ``SystemExit`` into an error; Ctrl-C goes through.
 
     Raises:
         HandlerFailed: In place of the signal.
@@ -73,7 +73,7 @@ def outcome_of(job: Job) -> tuple[Any, BaseException | None]:
 
 
 def warn_of_stuck(jobs: Iterable[str], ignored: str) -> None:
-    """Warn of the jobs that were cancelled, have ``ignored`` that, and still run."""
+    """Warn of cancelled jobs that have ``ignored`` the cancelling and still run."""
     if names := sorted(jobs):
         message = f"{len(names)} call(s) ignore {ignored} and still run after close(): {', '.join(names)}"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -93,7 +93,7 @@ class Runtime(Protocol):
 
     @property
     def is_late(self) -> bool:
-        """Whether the event loop, if there is one, comes late to what is due."""
+        """Whether the event loop, if there is one, runs due tasks late."""
         ...
 
     def cpu_s(self) -> float:

@@ -110,7 +110,7 @@ class ThreadRuntime(NotPicklable):
         """End the workers, and wait for them. A worker whose handler ignores its token is left with a warning."""
         with self._guard:
             self._closed = True
-            workers = [worker for worker in self._workers if worker.ident]  # Ctrl-C may have come before one started
+            workers = [worker for worker in self._workers if worker.ident]  # Ctrl-C may come before a worker starts
             for _ in workers:
                 self._jobs.put(None)
         deadline = self.now() + (_CLOSE_S if patience_s is None else patience_s)
@@ -136,7 +136,7 @@ class ThreadRuntime(NotPicklable):
                 return self._jobs.get(timeout=_IDLE_S)
             except queue.Empty:
                 with self._guard:
-                    if self._num_idle:  # or else a job is on its way
+                    if self._num_idle:  # otherwise a job is on its way
                         self._num_idle -= 1
                         self._workers.remove(threading.current_thread())
                         return None

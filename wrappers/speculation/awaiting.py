@@ -49,7 +49,7 @@ async def run_awaited(
         env: Any environment. If it does not ask for its calls, ``method`` just runs.
         method: ``reset`` or ``step``, with its arguments.
         answer: Returns the response to a call, given the calls that have been answered before.
-        answers: The calls that are expected, in order. Changed in place to the calls that were really asked for.
+        answers: The expected calls with their answers, in order; changed in place to the calls that were really made.
 
     Raises:
         NotForkable: The same step asked for another call when it was run again: it breaks the rules of ``CallEnv``.

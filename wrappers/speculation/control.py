@@ -12,15 +12,15 @@ import math
 
 from spec_envs.wrappers.speculation.cycles import IDLE_CPU, LONG_CALL_S, Cycle, Mean
 
-#: A saving whose interval reaches further than this to each side is not told from the control cycles, if the calls are
-#: long and the CPU idles: then the calls' own durations are the better measure.
+#: If the interval of a saving reaches further than this to each side, and the calls are long and the CPU idles, then
+#: the calls' own durations are a better measure than the control cycles.
 NOISY = 0.1
 _LEAST_CONTROL_CYCLES = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Control:
-    """What the control cycles say.
+    """The saving by the control cycles.
 
     Args:
         saved: Time saved, as a share of what the same number of plain cycles takes; negative where it got slower.
@@ -53,7 +53,7 @@ class Controls:
 
     def __init__(self) -> None:
         self._plain, self._ahead = Mean(), Mean()
-        self._calls_s = self._num_calls = self._cpu = 0.0  # of the plain ones
+        self._calls_s = self._num_calls = self._cpu = 0.0  # of the plain cycles
         self._count, self._total_s = 0, 0.0
 
     def add(self, cycle: Cycle) -> None:
@@ -74,7 +74,7 @@ class Controls:
         return self._ahead.steps
 
     def figure(self) -> Control | None:
-        """What is known; ``None`` with too few control cycles."""
+        """The figure so far; ``None`` with too few control cycles."""
         plain, ahead = self._plain, self._ahead
         if plain.count < _LEAST_CONTROL_CYCLES or plain.mean <= 0:
             return None

@@ -144,7 +144,7 @@ class Driver:
             self._ledger.diverged(self._runtime.now(), self._tree.root)
 
     def made(self, handler: str, seconds: float, usage: Usage) -> None:
-        """A call of ``handler`` was made without the tree."""
+        """Record that a call of ``handler`` was made without the tree."""
         with self._runtime.lock:
             self._tree.made(handler, seconds, usage)
 

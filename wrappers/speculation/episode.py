@@ -8,6 +8,7 @@ environment the step itself is the call: it runs on a fork beside the episode, a
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 from spec_envs.brief import brief, own_form
@@ -235,7 +236,9 @@ class Stepping:
         return self._step
 
     def _step(self, query: Any, cancel: CancelToken) -> Stepped:
-        return Stepped(*stepped_fork(self.env, self.action))
+        began = time.perf_counter()
+        env, transition = stepped_fork(self.env, self.action)
+        return Stepped(env, transition, time.perf_counter() - began)
 
     def advance(self, response: Any) -> Process:
         """Return the fork, after its step."""
@@ -248,10 +251,11 @@ class Stepping:
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Stepped(EqualToItselfAlone):
-    """A fork that has made its step, and what the step returned."""
+    """A fork that has made its step, what the step returned, and how long it took by the wall clock."""
 
     env: AnyEnv
     transition: Transition
+    seconds: float = 0.0
 
 
 @own_form.register

@@ -21,7 +21,7 @@ GRACE_S, SHARE, STEP_S = 5e-3, 0.035, 80e-6
 #: The share of the time that the CPU may seem to idle, where other programs take it, though it is busy all the time.
 _STOLEN = 0.1
 
-#: So many of the last plain cycles are compared with.
+#: The number of the last plain cycles with which cycles ahead are compared.
 _MEMORY = 40
 #: Plain cycles that are needed before anything is tried, where calls are short.
 _LEAST_PLAIN = 4
@@ -29,7 +29,7 @@ _LEAST_PLAIN = 4
 _TRIAL = 2
 #: What running ahead costs in a cycle, before it is known; and how much a new cycle counts against what is known.
 _MACHINERY_S, _NEW = 2e-3, 0.2
-#: After so many cycles ahead without a gain of ``_LEAST_GAIN`` the guard stops.
+#: The guard stops after this number of cycles ahead without a gain of ``_LEAST_GAIN``.
 _TRIED, _LEAST_GAIN = 40, 0.01
 #: Plain cycles after the first failure, twice as many after each further one.
 _REST, _MOST_REST = 40, 10_000

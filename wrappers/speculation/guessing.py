@@ -19,7 +19,7 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.commands import Command
 from spec_envs.wrappers.speculation.tree.nodes import Node
 
-#: So many responses are kept for guessers to learn, while nothing is predicted.
+#: The number of responses that are kept for guessers to learn, while nothing is predicted.
 _LESSONS = 200
 #: Tells the tree of an event that happens at the given time, and carries out the commands that it returns.
 Deliver = Callable[[Callable[[float], "list[Command]"]], None]
@@ -130,16 +130,20 @@ class Guessing:
         if handler in self._guessers:
             self._lessons.append((call, own_copy(response)))
 
+    def learn_kept(self) -> dict[str, Call]:
+        """Have guessers learn what was kept, beside the episode, and return the last call of each handler."""
+        lessons = [(call, response) for make, response in self._lessons if (call := make()) is not None]
+        self._lessons.clear()
+        for call, response in lessons:
+            self._learn(call, response)
+        return {call.handler: call for call, _ in lessons}
+
     def warm(self) -> None:
         """Have guessers learn what was kept, and have each predict a call that is over, beside the episode.
 
         So the first real prediction finds engines started, models loaded and threads made.
         """
-        lessons = [(call, response) for make, response in self._lessons if (call := make()) is not None]
-        self._lessons.clear()
-        for call, response in lessons:
-            self._learn(call, response)
-        for name, call in {call.handler: call for call, _ in lessons}.items():
+        for name, call in self.learn_kept().items():
             called = self._guessers[name]
             if not called.is_async:
                 self._begin_warming(called, call)

@@ -26,7 +26,7 @@ class Ledger:
     Attributes:
         sequential_s: How long the calls took whose responses the episode has used.
         waited_s: How long the episode waited for responses.
-        has_news: Whether ``tell`` has something to tell.
+        has_news: Whether ``tell`` has a failure to warn of.
         commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
     """
 
@@ -143,6 +143,13 @@ class Ledger:
             self._usage[kind] += usage
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, query, error)
 
+    def given_up(self, handler: str, started_at: float, ended_at: float, usage: Usage) -> None:
+        """Record a call that was made without the tree, and that nobody waits for any more."""
+        self._calls[RunState.STOPPED] += 1
+        for kind in ("all", "all_full"):
+            self._usage[kind] += usage
+        self.trace.add_played_in_vain(handler, started_at, ended_at, usage, None, None)
+
     def moved_on(self, now: float, handler: str) -> None:
         """Record that the episode has moved on by a response of ``handler``, without the tree."""
         self.commits += 1
@@ -188,7 +195,7 @@ class Ledger:
             self._guessing.remove(token)
 
     def warmed(self, token: CancelToken, error: BaseException | None) -> None:
-        """Record that a guesser was asked only to get it ready."""
+        """Record that a guesser was called only to get it ready."""
         self._guesses["done" if error is None else "failed"] += 1
         partial, full = token.usage()
         self._usage["guessing"] += partial

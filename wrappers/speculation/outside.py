@@ -31,7 +31,7 @@ class Outside:
         self._shared = _looked_at(self._modules)
 
     def change(self) -> str | None:
-        """What is not as it was, and what to use instead; ``None`` if nothing has changed.
+        """What has changed, and what to use instead; ``None`` if nothing has changed.
 
         A cache may grow, and what was ``None`` may have been made: that alone is no change.
         """

@@ -16,7 +16,7 @@ from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
 
-#: Plain steps are looked at together until they have taken this long, or are so many: to look at each of them would
+#: Plain steps are measured together until they have taken this long, or are this many: to measure each of them would
 #: take longer than some of them do.
 _SHORT_S, _MOST_STEPS = 10e-3, 16
 

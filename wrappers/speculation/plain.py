@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from spec_envs.calls import Call
 from spec_envs.errors import EnvClosed
-from spec_envs.handling import NOTHING, CancelToken, Handler, Usage
+from spec_envs.handling import NOTHING, CancelToken, Handler, Usage, answered, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.quota import Quota
-from spec_envs.wrappers.runtimes.base import Runtime
+from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
-#: So many calls are remembered, for the tree to know what calls take that are alone.
+#: The number of calls that are remembered, for the tree to know how long calls take that are alone.
 _MADE = 32
 
 
@@ -31,12 +31,13 @@ class PlainLoop:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        keep: Told of each call and its response: the name of the handler, how to get the call, and the response.
+        keep: Is told of each call and its response: the name of the handler, how to get the call, and the response.
         is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
+        step_s: How long the last step took of an environment that does not ask.
         made: The last calls: the name of the handler, how long it took, and what it cost.
     """
 
@@ -50,6 +51,7 @@ class PlainLoop:
         quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
+        self.step_s = 0.0
         self.made: collections.deque[tuple[str, float, Usage]] = collections.deque(maxlen=_MADE)
         self._runtime = runtime
         self._handler = handler
@@ -59,6 +61,7 @@ class PlainLoop:
         self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
+        self._under_way: _UnderWay | None = None
         self._closed = False
 
     def decide(self, place: Deciding, observation: Any) -> Any:
@@ -71,6 +74,39 @@ class PlainLoop:
             response = self._run(POLICY, lambda cancel: handler(observation, cancel), place.transition.observation)
             self._decided = place, response
         return self._decided[1]
+
+    async def decide_awaited(self, observation: Any, changed: Callable[[float | None], Awaitable[None]]) -> Any:
+        """Like ``decide``, on an event loop, where the episode stands. The call goes on if whoever awaits is cancelled.
+
+        ``changed`` waits as ``Runtime.wait`` does.
+        """
+        place = self.place
+        assert place is not None
+        if self._decided is not None and self._decided[0] is place:
+            return self._decided[1]
+        call, query = self._under_way, place.transition.observation
+        if call is None or call.place is not place:
+            self.drop()
+            handler = place.handler or self._handler(POLICY)
+            call = self._under_way = _UnderWay(self._runtime, place, handler, observation)
+        while not call.is_done:
+            if self._closed:
+                raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
+            await changed(None)
+        self._under_way, usage = None, call.token.usage()[1]
+        if call.error is not None:
+            self._failed(POLICY, call.started_at, usage, query, call.error)
+            raise call.error
+        self._enter(POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response))
+        self._decided = place, call.response
+        return call.response
+
+    def drop(self) -> None:
+        """Nobody wants the call any more that is under way on the event loop, if one is."""
+        call, self._under_way = self._under_way, None
+        if call is not None:
+            call.token.cancel()
+            self._ledger.given_up(POLICY, call.started_at, self._runtime.now(), call.token.usage()[0])
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
@@ -102,12 +138,14 @@ class PlainLoop:
             self._failed(STEP, started_at, NOTHING, None, error)
             raise
         ended_at, own = now(), private_copy(transition)
+        self.step_s = ended_at - started_at
         self._enter(STEP, started_at, ended_at, NOTHING, None, own)
         return transition, own
 
     def close(self) -> None:
         """Tell the call under way, if any, to stop; whoever waits for it gets ``EnvClosed``."""
         self._closed = True
+        self.drop()
         if (token := self._token) is not None:
             token.cancel()
 
@@ -150,3 +188,29 @@ class PlainLoop:
                     raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
             quota.let(call, speculative=False)
             quota.began(call, self._runtime.now())
+
+
+class _UnderWay:
+    """The policy's call at ``place``, in a task of its own or on a worker thread."""
+
+    def __init__(self, runtime: Runtime, place: Deciding, handler: Handler, observation: Any) -> None:
+        self.place = place
+        self.token = runtime.token()
+        self.is_done = False
+        self.response: Any = None
+        self.error: BaseException | None = None
+        self._now = runtime.now
+        self.started_at = self.ended_at = runtime.now()
+        runtime.spawn(
+            Job(
+                POLICY,
+                lambda cancel: answered(handler, observation, cancel),
+                self._deliver,
+                self.token,
+                is_async(handler),
+            )
+        )
+
+    def _deliver(self, response: Any, error: BaseException | None) -> None:
+        self.response, self.error = response, error
+        self.is_done, self.ended_at = True, self._now()

@@ -5,21 +5,22 @@ that happens between two waits is here.
 """
 
 import dataclasses
-import os
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Call
-from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
+from spec_envs.errors import InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.handling import Handler, Usage, greatest_usage
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
-from spec_envs.wrappers.speculation.episode import Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
+from spec_envs.wrappers.speculation.episode import STEP, Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.plain import PlainLoop
@@ -35,13 +36,17 @@ from spec_envs.wrappers.speculation.transitions import (
     private_copy,
     run_answered,
     same_action,
+    stepping,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.speculation.trust import Trust
 
+#: Steps are made on the event loop once one has taken less than this, until one takes longer than that.
+_QUICK_S, _SLOW_S = 2e-3, 10e-3
 
-class Session:
+
+class Session(Lifetime):
     """One environment with its tree.
 
     Args:
@@ -55,7 +60,8 @@ class Session:
         trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         plain: Plays where there is no tree.
-        is_plain: Whether the episode is played without forks and without the tree now; never where calls are awaited.
+        is_plain: Whether the episode is played without forks and without the tree now; on an event loop only where the
+            steps ask for no calls and are quick.
         base: The snapshot in which the step or reset under way began.
 
     Raises:
@@ -68,13 +74,10 @@ class Session:
         self.env = env
         self.asks = isinstance(env.unwrapped, CallEnv)
         self.base = env
-        self.closed = False
-        self._process = os.getpid()
-        self._owner = owner
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
         self._agent = options.agent()
-        self._ledger = Ledger(options.trace(env, self.handler))
+        super().__init__(f"{owner}{env}", Ledger(options.trace(env, self.handler)))
         limits = self._limits = options.limits_for(handlers)
         quotas = limits.quotas()
         is_guarded = options.guards(limits) and not self.trust.is_plain
@@ -98,12 +101,14 @@ class Session:
 
         runtime = make_runtime(options.runtime)
         self._awaited = on_forks
+        self._can_turn_plain = on_forks and not self.asks and quotas.keys().isdisjoint((POLICY, STEP))
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         self.plain = PlainLoop(
             runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
         )
+        self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None
         self._acted: Any = None
@@ -137,24 +142,13 @@ class Session:
 
     def _turn(self, ahead: bool) -> None:
         self._ahead = ahead
-        self.is_plain = not self._awaited and (self.trust.is_plain or not ahead)
+        self.is_plain = (self.trust.is_plain or not ahead) and (not self._awaited or self._are_steps_quick)
 
     def _greatest_usage(self, call: Call) -> Usage | None:
         try:
             return greatest_usage(self.handler(call.handler), call.query)
         except UnknownHandler:
             return None
-
-    def check_open(self) -> None:
-        """See that the wrapper may be used, and tell the user what has failed since the last use.
-
-        Raises:
-            EnvClosed: The wrapper was closed.
-        """
-        self.check_process()
-        if self.closed:
-            raise EnvClosed(f"<{self._owner}{self.env}> was closed; make a new one")
-        self.tell()
 
     def keep(self) -> None:
         """Keep what is known of handlers for later wrappers."""
@@ -163,33 +157,15 @@ class Session:
             self._estimates.guard = guard.record()
         self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
-    def tell(self) -> None:
-        """Warn of each guesser that has failed, once."""
-        self._ledger.tell()
-
     def check_ready(self) -> None:
         """Like ``check_open``, for what goes on with an episode.
 
         Raises:
             ResetNeeded: The episode was interrupted.
         """
-        if self.closed or self._ledger.has_news or os.getpid() != self._process:
-            self.check_open()
+        self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether this process got the wrapper by ``os.fork()``: threads and calls belong to the process before."""
-        return os.getpid() != self._process
-
-    def check_process(self) -> None:
-        """Raise ``EnvClosed`` in a process that got the wrapper by ``os.fork()``."""
-        if self.is_inherited:
-            raise EnvClosed(
-                f"<{self._owner}> belongs to process {self._process}, which os.fork() has copied here without "
-                f"its threads and calls; make a new wrapper in this process"
-            )
 
     # -- a reset -------------------------------------------------------------------------------------------------
 
@@ -198,6 +174,7 @@ class Session:
         self.driver.begin_anew()
         self._ledger.reset(self.driver.now())
         self._acted = self.plain.place = None
+        self.plain.drop()
 
     def run(self, method: Method, answer: Answer) -> Transition:
         """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
@@ -329,7 +306,7 @@ class Session:
         assert isinstance(step, Stepping)
         agrees = self.trust.agrees(step, stepped)
         self.driver.commit(stepped)
-        self.env = stepped.env
+        self.env, self._stepped_s = stepped.env, stepped.seconds
         if not agrees:
             self.stop_speculating("a step that was made again on another fork had another outcome", failed=False)
         self._last = stepped.transition
@@ -351,27 +328,38 @@ class Session:
 
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
-        place = self._place
+        was_plain, place = self.is_plain, self._place
         self._turn(ahead)
         self.driver.pause(not ahead)
+        if ahead:
+            self.driver.guessing.learn_kept()
         while self.plain.made:
             self.driver.made(*self.plain.made.popleft())
-        if self._awaited:
+        if self.is_plain == was_plain:
             self.driver.rebase(self.driver.root)
         elif place is not None:
-            self._put(place, ahead)
+            self._put(place, not self.is_plain)
 
-    def _put(self, place: Deciding, ahead: bool) -> None:
+    def _choose_loop(self) -> None:
+        """Make plain steps on the event loop itself where they are quick, and beside it where they are not."""
+        was_plain, place = self.is_plain, self._place
+        self._are_steps_quick = self.plain.step_s < _SLOW_S if was_plain else self._stepped_s < _QUICK_S
+        self._turn(self._ahead)
+        if self.is_plain != was_plain and place is not None:
+            self._put(place, was_plain)
+            self.pacing.end_reset(is_leftover=False)
+
+    def _put(self, place: Deciding, in_tree: bool) -> None:
         """Go on from ``place`` in the tree, or plainly."""
         try:
             # Calls that were given up may still look at a snapshot, so no snapshot is ever stepped.
-            env = fork(self.env) if ahead or not self.asks else self.env
+            env = fork(self.env) if in_tree or not self.asks else self.env
         except NotForkable as error:
             self.plain.place = dataclasses.replace(place, env=self.env)
             self._turn(False)
             self.stop_speculating(str(error), failed=True)
             return
-        if ahead:
+        if in_tree:
             self.driver.rebase(dataclasses.replace(place, env=env))
             return
         self.driver.withdraw()
@@ -409,6 +397,18 @@ class Session:
         if self._last is not None:
             self.restart(self._last)
 
+    def step_plainly(self, root: Deciding, action: Any) -> Transition:
+        """Step the environment itself, without a fork."""
+        method = stepping(action)
+        try:
+            if self.asks:
+                return self.restart(self.run(method, self.plain.answer))
+            transition, own = self.plain.step(self.env, method)
+            return self.restart(transition, own=own)
+        except BaseException:
+            self.step_again_from(root)
+            raise
+
     def step_again_from(self, root: Deciding) -> None:
         """Go back to before the step of an environment that does not ask, whose fork could not make the step."""
         if not self.closed and not self.driver.interrupted:
@@ -433,6 +433,8 @@ class Session:
         guard = self.pacing.guard
         if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=transition.done):
             self._end_cycle(guard)
+        if self._can_turn_plain:
+            self._choose_loop()
         return result
 
     def reset_result(self, transition: Transition) -> tuple[Any, dict[str, Any]]:

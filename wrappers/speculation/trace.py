@@ -7,7 +7,8 @@ import dataclasses
 import heapq
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator
+import operator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
+from spec_envs.wrappers.speculation.episode import Stepped
 from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition, action_of
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
@@ -49,6 +51,9 @@ class TraceEvent:
         response: For ``end``: what came back, as short text. For ``observe``: the observation.
         guess: For ``start`` of a call made ahead: the guess, as short text, at the call before, which leads here.
         view: For ``observe``: how a page shows the episode (``CallEnv.trace_view``).
+        run: Of tools: the agent run that the event belongs to. Runs may overlap; each is an episode.
+        asked_s: Of tools, for ``commit``: when the agent made the call.
+        after: Of tools, for ``start`` of a call made ahead: the predicted calls before the call.
     """
 
     time_s: float
@@ -73,6 +78,9 @@ class TraceEvent:
     response: str | None = None
     guess: str | None = None
     view: str | None = None
+    run: Hashable | None = None
+    asked_s: float | None = None
+    after: tuple[str, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that are not ``None``."""
@@ -80,11 +88,15 @@ class TraceEvent:
 
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
-#: a step. The same holds for arrays of up to so many numbers.
+#: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
 _SMALL_ARRAY = 8
-#: The number of the first field that is text made of a value.
-_TEXTS = [field.name for field in dataclasses.fields(TraceEvent)].index("query")
+_FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
+#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+_TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
+
+#: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
+_as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
 
 
 class Trace:
@@ -119,9 +131,13 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
+        if type(value) is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
         shown: Any = value
         if type(value) is Transition and not value.info:
             shown = value.observation
+        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            shown = value[1]
         kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
@@ -147,7 +163,7 @@ class Trace:
 
     def _events_of(self, kept: tuple[Any, ...]) -> Iterator[TraceEvent]:
         if type(kept[0]) is not str:
-            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:]))
+            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:_BEHIND]), *kept[_BEHIND:])
             return
         handler, number, started_at, ended_at, usage, query, response, moves_on = kept
         yield TraceEvent(started_at, "start", handler, call=number, speculative=False, query=self._read(query))
@@ -218,10 +234,13 @@ class Trace:
         """Add that an episode begins."""
         self._keep((time_s, "reset", ""))
 
+    def add_event(self, event: TraceEvent) -> None:
+        """Add ``event`` as it is."""
+        self._keep(_as_row(event))
+
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
-        event = TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view)
-        self._keep(dataclasses.astuple(event))
+        self.add_event(TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view))
 
     def add_played(
         self,
@@ -245,9 +264,9 @@ class Trace:
             self._tell(kept)
 
     def add_played_in_vain(
-        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
+        self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
     ) -> None:
-        """Add start and end of a call that was made without the tree and has failed with ``error``."""
+        """Add start and end of a call that was made without the tree and has failed, or was given up (``None``)."""
         self._num_played += 1
         number = -self._num_played
         asked = None if query is None else self._text(query)
@@ -257,14 +276,14 @@ class Trace:
             "end",
             handler,
             call=number,
-            outcome="failed",
+            outcome="stopped" if error is None else "failed",
             tokens_in=usage.tokens_in,
             tokens_out=usage.tokens_out,
             money=usage.money,
-            error=repr(error),
+            error=None if error is None else repr(error),
         )
-        self._keep(dataclasses.astuple(start))
-        self._keep(dataclasses.astuple(end))
+        self._keep(_as_row(start))
+        self._keep(_as_row(end))
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""

@@ -161,7 +161,7 @@ _INTEGERS = (int, np.integer)
 
 
 def same_action(one: Any, other: Any) -> bool:
-    """Whether two actions or observations are equal, be they numpy's or Python's integers."""
+    """Whether two actions or observations are equal, whether they are numpy's or Python's integers."""
     return same(one, other) or (isinstance(other, _INTEGERS) and same(plain(one), plain(other)))
 
 

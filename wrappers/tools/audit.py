@@ -23,7 +23,7 @@ class AuditEntry:
         tool: The tool that was called.
         arguments: The arguments of the call.
         rank: The rank of the guess; 0 is the first.
-        probability: That the agent makes this call, as it seemed then.
+        probability: The probability that the agent makes this call, as estimated then.
         after: The calls, executed ahead of time too, whose results the prediction was based on.
         started_s: When the execution began, on the event loop's clock.
         ended_s: When the execution ended; ``None`` while it runs.

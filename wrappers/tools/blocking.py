@@ -12,6 +12,7 @@ from spec_envs.calls import Effect
 from spec_envs.closing import Closing
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.pickling import NotPicklable
+from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.limits import ToolLimits
@@ -134,6 +135,11 @@ class BlockingTools(NotPicklable, Closing):
     def audit(self) -> ToolAudit:
         """Every call that was executed ahead of time, why, and what became of it."""
         return self.tools.audit
+
+    @property
+    def trace(self) -> Trace:
+        """What happened in agent runs, event by event."""
+        return self.tools.trace
 
     def settle(self) -> None:
         """Wait until nothing runs ahead of time and the guesser has learned all lessons, so that it can be saved."""

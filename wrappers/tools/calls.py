@@ -26,7 +26,7 @@ class Reason:
 
     Attributes:
         rank: The rank of the guess; 0 is the first.
-        probability: That the agent makes the call, as it seemed then.
+        probability: The probability that the agent makes the call, as estimated then.
         after: The predicted calls that come before the call.
     """
 

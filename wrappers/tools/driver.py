@@ -18,11 +18,12 @@ from spec_envs.guesses import AsyncGuesser, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job, contained
-from spec_envs.wrappers.tools.calls import Execution, ExecutionState
+from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
 from spec_envs.wrappers.tools.machine import Machine, Stop
 from spec_envs.wrappers.tools.ports import Port
-from spec_envs.wrappers.tools.runs import PredictedCall
+from spec_envs.wrappers.tools.runs import AgentRun, PredictedCall
 from spec_envs.wrappers.tools.telemetry import ToolSpans
+from spec_envs.wrappers.tools.tracing import ToolTracing
 
 
 class ToolDriver:
@@ -33,6 +34,7 @@ class ToolDriver:
         ports: How tools are called, by name.
         schemas: What guessers see of tools, by name.
         spans: What OpenTelemetry is told; ``None``: nothing.
+        tracing: Keeps the trace.
         contexts: Of each open agent run: the context that its tools get, and the context variables that they see.
 
     Raises:
@@ -51,6 +53,7 @@ class ToolDriver:
         self._machine = machine
         self._k = k
         self.spans = spans
+        self.tracing = ToolTracing()
         self.runtime = AsyncioRuntime()
         self.ports: dict[str, Port] = {}
         self.schemas: dict[str, Tool] = {}
@@ -73,11 +76,12 @@ class ToolDriver:
                 self._execute(job)
             else:
                 self._predict(job)
+        self.tracing.sweep()
         if self.spans is not None:
             self.spans.sweep(self.runtime.now())
 
     def tell(self) -> None:
-        """Warn of what has gone wrong ahead of time, of each kind once. To be called where the user's code waits."""
+        """Warn of failures ahead of time, once for each kind. To be called where the user's code waits."""
         while self._to_tell:
             kind, message = self._to_tell.popitem()
             if kind not in self._told:
@@ -88,8 +92,36 @@ class ToolDriver:
         """The tool of ``execution`` gets the call now."""
         now = self.runtime.now()
         self._machine.executions.began(execution, now)
+        self.tracing.began(execution)
         if self.spans is not None:
             self.spans.began(execution, now)
+
+    # -- what agents do ------------------------------------------------------------------------------------------
+
+    def begin_run(self, run: int, message: str | None) -> None:
+        """An agent run begins."""
+        now = self.runtime.now()
+        self.tracing.begin_run(run, message, now)
+        if self.spans is not None:
+            self.spans.begin_run(run, now)
+
+    def end_run(self, run: int) -> None:
+        """An agent run ends."""
+        self.tracing.end_run(run)
+        if self.spans is not None:
+            self.spans.end_run(run, self.runtime.now())
+        del self.contexts[run]
+
+    def called(self, state: AgentRun | None, agent_call: AgentCall) -> None:
+        """An agent calls a tool."""
+        self.tracing.called(None if state is None else state.number, agent_call)
+
+    def got(self, state: AgentRun | None, agent_call: AgentCall, *, error: bool = False) -> None:
+        """An agent has the result of its call, or its error."""
+        run, now = None if state is None else state.number, self.runtime.now()
+        self.tracing.got(run, agent_call, now)
+        if self.spans is not None and not error:
+            self.spans.got(run, agent_call, now)
 
     # -- executions ----------------------------------------------------------------------------------------------
 
@@ -222,7 +254,7 @@ def _calls(guesser: object, guesses: Any) -> list[tuple[ToolCall, float]]:
     """Return the calls among ``guesses`` with their probabilities; the others are texts that the agent says.
 
     Raises:
-        InvalidConfiguration: They are no guesses, or one is neither a call of a tool nor a text.
+        InvalidConfiguration: ``guesses`` holds something other than guesses of tool calls or texts.
         TypeError: Arguments are not JSON data.
     """
     calls = []

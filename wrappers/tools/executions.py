@@ -219,13 +219,13 @@ class Executions:
         self._in_doubt = [write for write in self._in_doubt if now < write.ended_at + self._limits.doubt_s]
         for writes, reason in ((self._running.values(), "write under way"), (self._in_doubt, "write in doubt")):
             for each in writes:
-                if each.rule.effect is Effect.WRITE and self._rules.touches(each.call.name, tool):
+                if each.rule.effect is Effect.WRITE and self._rules.makes_stale(each.call.name, tool):
                     return reason
         return None
 
     def _drop_touched(self, write: str) -> None:
         for other in list(self._kept.values()):
-            if self._rules.touches(write, other.call.name):
+            if self._rules.makes_stale(write, other.call.name):
                 self.drop(other, "stale")
 
     def _count_failures(self, execution: Execution) -> None:

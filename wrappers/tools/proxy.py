@@ -16,6 +16,7 @@ from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, 
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.pickling import NotPicklable
+from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
 from spec_envs.wrappers.tools.calls import AgentCall, ExecutionState
@@ -211,16 +212,17 @@ class SpeculativeTools(NotPicklable):
         state = None if run is None or run.is_over else run._state
         call, now = self._call(tool, arguments), self._driver.runtime.now()
         agent_call = self._machine.begin_call(state, call, now, fresh=fresh)
+        self._driver.called(state, agent_call)
         self._driver.carry_out()
         try:
             value = await self._result(state, agent_call, port, execute)
             content, is_error = (None, False) if state is None else _seen(port, value)
             self._machine.end_call(state, agent_call, content, error=is_error)
-            if self._driver.spans is not None:
-                self._driver.spans.got(None if state is None else state.number, agent_call, self._driver.runtime.now())
+            self._driver.got(state, agent_call)
             return value
         except Exception as error:
             self._machine.end_call(state, agent_call, str(error), error=True)
+            self._driver.got(state, agent_call, error=True)
             raise
         except BaseException:
             self._machine.abandon_call(state, agent_call)
@@ -284,8 +286,7 @@ class SpeculativeTools(NotPicklable):
         variables = contextvars.copy_context()
         variables.run(_current.set, {tools: each for tools, each in _current.get().items() if tools is not self})
         self._driver.contexts[state.number] = (context, variables)
-        if self._driver.spans is not None:
-            self._driver.spans.begin_run(state.number, self._driver.runtime.now())
+        self._driver.begin_run(state.number, message)
         try:
             with self.current(run):
                 self._driver.carry_out()
@@ -295,9 +296,7 @@ class SpeculativeTools(NotPicklable):
             run.is_over = True
             self._machine.close_run(state)
             self._driver.carry_out()
-            if self._driver.spans is not None:
-                self._driver.spans.end_run(state.number, self._driver.runtime.now())
-            del self._driver.contexts[state.number]
+            self._driver.end_run(state.number)
 
     @contextlib.contextmanager
     def current(self, run: ToolRun) -> Iterator[None]:
@@ -326,6 +325,14 @@ class SpeculativeTools(NotPicklable):
     def audit(self) -> ToolAudit:
         """Every call that was executed ahead of time, why, and what became of it."""
         return self._machine.audit
+
+    @property
+    def trace(self) -> Trace:
+        """What happened in agent runs, event by event; ``Trace.to_html`` shows each run as an episode of a timeline.
+
+        Arguments and results stand there as short texts; those of private tools do not.
+        """
+        return self._driver.tracing.trace
 
     async def settle(self) -> None:
         """Wait until nothing runs ahead of time and the guesser has learned all lessons, so that it can be saved."""

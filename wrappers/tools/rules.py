@@ -91,7 +91,7 @@ class ToolRules:
         bare = tool.rpartition(":")[2]
         return self._declared.get(tool) or self._declared.get(bare) or self._hinted.get(tool) or _UNDECLARED
 
-    def touches(self, write: str, tool: str) -> bool:
+    def makes_stale(self, write: str, tool: str) -> bool:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         changed, read = self[write].touches, self[tool].touches
         server, _, name = tool.rpartition(":")

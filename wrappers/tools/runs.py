@@ -135,7 +135,7 @@ class AgentRun:
         return (node for node in self.root.subtree() if node.path_probability >= self._limits.min_probability)
 
     def restart(self) -> Iterable[PredictedCall]:
-        """Predict anew from the events, and return the nodes of before: none of them holds any more."""
+        """Predict anew from the events, and return the earlier nodes, none of which is valid any more."""
         old, self.root = self.root, PredictedCall(self.number, tuple(self.events))
         return old.subtree()
 

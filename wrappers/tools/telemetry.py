@@ -15,7 +15,7 @@ class ToolSpans:
         otel: ``True``: the program's own tracer provider; or another provider.
 
     Raises:
-        InvalidConfiguration: ``otel`` is neither.
+        InvalidConfiguration: ``otel`` is neither ``True`` nor a tracer provider.
         DependencyNotInstalled: OpenTelemetry is missing; the message has the command that installs it.
     """
 
@@ -68,7 +68,7 @@ class ToolSpans:
 
     @harmless
     def sweep(self, now: float) -> None:
-        """End the spans of executions of which it is known what became of them."""
+        """End the spans of executions whose outcome is settled."""
         for execution, is_told in list(self._open.items()):
             if execution.state is ExecutionState.RUNNING:
                 continue
@@ -85,7 +85,7 @@ class ToolSpans:
 
     @harmless
     def close(self, now: float) -> None:
-        """Nothing more comes."""
+        """End all spans; no events follow."""
         self.sweep(now)
         for spans in (*self._runs.values(), self._outside):
             spans.close(now)

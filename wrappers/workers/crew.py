@@ -29,7 +29,7 @@ class Crew(abc.ABC):
 
         Args:
             place: The place of the episode among all.
-            seed: Its seed.
+            seed: The seed of the episode.
             guessers: Pickled guessers for this episode alone; ``None``: those that the worker has.
         """
 

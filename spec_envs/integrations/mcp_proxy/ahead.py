@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import functools
+import json
 import time
+import uuid
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from spec_envs.integrations.mcp_proxy.channels import Message, note
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
+from spec_envs.wrappers.speculation.trace import TraceEvent
 from spec_envs.wrappers.tools import SpeculativeTools
 from spec_envs.wrappers.tools._mcp_results import ServerTools
 from spec_envs.wrappers.tools.ports import qualified
@@ -35,11 +40,13 @@ class Ahead:
     Args:
         config: What is declared of the tools.
         memory: Guesses, and learns.
+        trace: Where the trace is written, if it is.
     """
 
-    def __init__(self, config: ProxyConfig, memory: Memory) -> None:
+    def __init__(self, config: ProxyConfig, memory: Memory, trace: IO[str] | None = None) -> None:
         self._config = config
         self._memory = memory
+        self._trace = trace
         self._rules = ToolRules(config.rules)
         self._lists: list[tuple[Server, list[Any], bool, bool]] = []  # the pages of the servers' lists of tools
         self._meta: dict[str, dict[str, Any]] = {}  # of the last call to each server
@@ -61,6 +68,8 @@ class Ahead:
 
     async def _begin(self) -> None:
         self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=self._config.limits)
+        if self._trace is not None:
+            self._tools.trace.listen(functools.partial(_write_event, self._trace, uuid.uuid4().hex[:8]))
         self._served: dict[str, ServerTools] = {}
         self._open_run = self._tools.run()  # kept: the run ends when this is collected
         self._run = await self._open_run.__aenter__()
@@ -219,3 +228,9 @@ async def _tell(server: Server, message: Message) -> None:
         await server.send(message)
     except RpcError as error:
         note(f"a call ahead of time could not be cancelled: {error}")
+
+
+def _write_event(file: IO[str], session: str, event: TraceEvent) -> None:
+    """Write an event; runs of other sessions, which may write to the same file, have other names."""
+    named = dataclasses.replace(event, run=f"{session}-{event.run}")
+    file.write(json.dumps(named.as_dict()) + "\n")

@@ -56,6 +56,7 @@ class ProxyConfig:
         learns: Whether what is learned is kept in ``state``, and read from there.
         state: The folder for what is learned and for figures; ``None``: that of the user.
         record: A file for all messages, from which ``spec-envs mcp-proxy learn`` proposes rules.
+        trace: A file for the trace, of which ``spec-envs trace`` makes a page.
     """
 
     servers: Sequence[ServerConfig]
@@ -65,6 +66,7 @@ class ProxyConfig:
     learns: bool = True
     state: Path | None = None
     record: Path | None = None
+    trace: Path | None = None
 
     def __post_init__(self) -> None:
         names = [server.name for server in self.servers]

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable
-from typing import IO, Any
+from typing import Any
 
 from spec_envs.integrations.mcp_proxy.ahead import Ahead
 from spec_envs.integrations.mcp_proxy.channels import Channel, Message, note
@@ -34,13 +34,14 @@ class Session:
             each.name: Server(each, self._handler(each.name), self._started_again) for each in config.servers
         }
         self._routes: Routes = route_of(list(self._servers.values()), self._see)
-        self._ahead = Ahead(config, memory)
+        self._record, self._trace = (
+            None if path is None else path.open("a", encoding="utf-8", buffering=1)
+            for path in (config.record, config.trace)
+        )
+        self._ahead = Ahead(config, memory, self._trace)
         self._calls: dict[Any, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue()
-        self._record: IO[str] | None = None
-        if config.record is not None:
-            self._record = config.record.open("a", encoding="utf-8", buffering=1)
 
     async def run(self) -> None:
         """Serve the client until it is gone.
@@ -62,8 +63,9 @@ class Session:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
             await self._client.close()
-            if self._record is not None:
-                self._record.close()
+            for file in (self._record, self._trace):
+                if file is not None:
+                    file.close()
 
     async def _finish(self) -> None:
         """The client is gone: nobody waits for its calls."""

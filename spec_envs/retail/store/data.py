@@ -8,11 +8,12 @@ import json
 import threading
 import weakref
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.immutable import frozen
+from spec_envs.retail.store.notation import NOTATIONS, Dialect, Notation
 
 #: Digests are added modulo this number, so an update subtracts the old record's digest and adds the new one's.
 MODULUS = 1 << 128
@@ -23,29 +24,6 @@ def record_digest(table: str, key: str, record: Any) -> int:
     # The lengths keep ("ab", "c") and ("a", "bc") apart.
     text = f"{len(table)}:{table}{len(key)}:{key}{json.dumps(record)}"
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "little")
-
-
-def tau_notation(value: Any) -> str:
-    """Return the text that tau-bench hashes: tuples, where a mapping becomes its pairs, sorted by key."""
-    return repr(_as_tuples(value))
-
-
-def tau_pair(key: str, text: str) -> str:
-    """Return one pair of a mapping in tau-bench's notation; ``text`` is its value in this notation."""
-    return f"({key!r}, {text})"
-
-
-def tau_mapping(pairs: Collection[str]) -> str:
-    """Return ``tau_notation`` of a mapping from the texts of its pairs, in the order of their keys."""
-    return f"({', '.join(pairs)}{',' if len(pairs) == 1 else ''})"
-
-
-def _as_tuples(value: Any) -> Any:
-    if isinstance(value, (dict, Mapping)):  # dict first, which is found faster
-        return tuple((key, _as_tuples(value[key])) for key in sorted(value))
-    if isinstance(value, list):
-        return tuple(map(_as_tuples, value))
-    return value
 
 
 Table = Literal["orders", "products", "users"]
@@ -81,10 +59,17 @@ class RetailData:
         tables: The records by table and key.
         source: A function and its argument that load equal data in another process, so that a pickle need not contain
             the data; ``None`` where no function does.
+        dialect: The benchmark whose form the records have, and whose tools and hash belong to them.
     """
 
-    def __init__(self, tables: Mapping[Table, Mapping[str, Record]], source: _Source | None = None) -> None:
+    def __init__(
+        self,
+        tables: Mapping[Table, Mapping[str, Record]],
+        source: _Source | None = None,
+        dialect: Dialect = "tau-bench",
+    ) -> None:
         self.tables: dict[Table, Mapping[str, Record]] = {table: frozen(tables[table]) for table in TABLES}
+        self.dialect: Dialect = dialect
         self._source = source
         self._digests: dict[tuple[Table, str], int] = {}
 
@@ -106,8 +91,11 @@ class RetailData:
 
     @functools.cached_property
     def digest(self) -> int:
-        """The digest of all data: the sum of the digests of the tables."""
-        total = sum(self.table_digests.values()) % MODULUS
+        """The digest of all data: the sum of the digests of the tables, and of a dialect other than tau-bench's."""
+        total = sum(self.table_digests.values())
+        if self.dialect != "tau-bench":  # the tools would answer differently from equal records
+            total += record_digest("dialect", self.dialect, None)
+        total %= MODULUS
         _KNOWN.setdefault(total, self)
         return total
 
@@ -120,32 +108,39 @@ class RetailData:
                 found.setdefault(key, []).append(user_id)
         return found
 
+    @property
+    def notation(self) -> Notation:
+        """How the benchmark writes the data that it hashes."""
+        return NOTATIONS[self.dialect]
+
     @functools.cached_property
     def user_places(self) -> dict[str, int]:
         """The place of each user in the table."""
         return {user_id: place for place, user_id in enumerate(self.tables["users"])}
 
     @functools.cached_property
-    def _tau_pairs(self) -> dict[Table, dict[str, str]]:
+    def _pairs(self) -> dict[Table, dict[str, str]]:
         # Kept, because a hash is computed at the end of every episode, and few records differ between episodes.
+        value, pair, _ = self.notation
         return {
-            table: {key: tau_pair(key, tau_notation(records[key])) for key in sorted(records)}
+            table: {key: pair(key, value(records[key])) for key in sorted(records)}
             for table, records in self.tables.items()
         }
 
-    def tau_notation_with(self, changed: Mapping[tuple[Table, str], str]) -> str:
-        """Return all data in tau-bench's notation, with the ``changed`` records, already in it, for the loaded ones."""
-        tables = {table: dict(pairs) for table, pairs in self._tau_pairs.items()}
-        for (table, key), text in changed.items():
-            tables[table][key] = tau_pair(key, text)
-        return tau_mapping([tau_pair(table, tau_mapping(tables[table].values())) for table in TABLES])
+    def notation_with(self, changed: Mapping[tuple[Table, str], Record]) -> str:
+        """Return the text that the benchmark hashes, with the ``changed`` records for the loaded ones."""
+        value, pair, mapping = self.notation
+        tables = {table: dict(pairs) for table, pairs in self._pairs.items()}
+        for (table, key), record in changed.items():
+            tables[table][key] = pair(key, value(record))
+        return mapping([pair(table, mapping(tables[table].values())) for table in TABLES])
 
     @functools.cached_property
     def _compressed(self) -> bytes:
         return zlib.compress(json.dumps(self.tables).encode())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return find_data, (self.digest, self._source or self._compressed)
+        return find_data, (self.digest, self._source or self._compressed, self.dialect)
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> RetailData:
         return self
@@ -155,7 +150,7 @@ _KNOWN: weakref.WeakValueDictionary[int, RetailData] = weakref.WeakValueDictiona
 _FINDING = threading.Lock()
 
 
-def find_data(digest: int, source: _Source | bytes) -> RetailData:
+def find_data(digest: int, source: _Source | bytes, dialect: Dialect = "tau-bench") -> RetailData:
     """Return the data with this digest: those that this process already has, or data made from ``source``.
 
     Raises:
@@ -166,7 +161,7 @@ def find_data(digest: int, source: _Source | bytes) -> RetailData:
         if data is not None:
             return data
         if isinstance(source, bytes):
-            name, data = "a pickle", RetailData(json.loads(zlib.decompress(source)))
+            name, data = "a pickle", RetailData(json.loads(zlib.decompress(source)), dialect=dialect)
         else:
             name, data = source[1], source[0](source[1])
         if data.digest != digest:

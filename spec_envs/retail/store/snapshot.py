@@ -21,8 +21,8 @@ from spec_envs.retail.store.data import (
     keys_of,
     lower_key,
     record_digest,
-    tau_notation,
 )
+from spec_envs.retail.store.notation import Dialect
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,10 +121,15 @@ class StoreSnapshot:
                 return user_id
         return None
 
+    @property
+    def dialect(self) -> Dialect:
+        """The benchmark whose form the records have, and whose tools and hash belong to them."""
+        return self.initial.dialect
+
     def tau_hash(self) -> str:
-        """Return tau-bench's hash of the data: SHA-256 in hex. Takes some milliseconds."""
-        changed = {address: tau_notation(record) for address, (record, _) in self._changed.items()}
-        return hashlib.sha256(self.initial.tau_notation_with(changed).encode()).hexdigest()
+        """Return the hash of the data by which the benchmark compares them: SHA-256 in hex. Takes some milliseconds."""
+        changed = {address: record for address, (record, _) in self._changed.items()}
+        return hashlib.sha256(self.initial.notation_with(changed).encode()).hexdigest()
 
     def matches(self, other: StoreSnapshot) -> bool:
         """Return whether both have the same ``tau_hash``: the order of fields and of records does not count.
@@ -133,9 +138,10 @@ class StoreSnapshot:
         """
         if self.initial is not other.initial and self.initial.digest != other.initial.digest:
             return self.tau_hash() == other.tau_hash()
+        text_of = self.initial.notation.value
         for table, key in {**self._changed, **other._changed}:
             mine, theirs = self.get(table, key), other.get(table, key)
-            if mine is not theirs and tau_notation(mine) != tau_notation(theirs):
+            if mine is not theirs and text_of(mine) != text_of(theirs):
                 return False
         return True
 

@@ -94,6 +94,14 @@ class Product(Arguments):
     )
 
 
+class Item(Arguments):
+    """The arguments of a tool about one item, which only τ³-bench has."""
+
+    item_id: StrictStr = Field(
+        description="Id of the item, for example '6086499569'; not the same as the id of a product."
+    )
+
+
 class Cancel(Order):
     """The arguments of ``cancel_pending_order``."""
 

@@ -7,13 +7,14 @@ each change and the price difference of an exchange to cents, the payment for ch
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from spec_envs.calls import Effect
-from spec_envs.retail.store.data import Record, Table
-from spec_envs.retail.store.snapshot import Change, Patch, StoreSnapshot
+from spec_envs.retail.store.data import Record
+from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tools import arguments as args
 from spec_envs.retail.tools.calculator import value_of
+from spec_envs.retail.tools.changes import changed, credited, payment
 from spec_envs.retail.tools.tool import ToolError, ToolResponse, tool
 
 T = TypeVar("T")
@@ -104,14 +105,14 @@ def transfer_to_human_agents(store: StoreSnapshot, given: args.Transfer) -> Tool
 def modify_user_address(store: StoreSnapshot, given: args.UserAddress) -> ToolResponse:
     """Changes the default address of a user."""
     user = user_record(store, given.user_id)
-    return _changed("users", given.user_id, {**user, "address": given.record()})
+    return changed("users", given.user_id, {**user, "address": given.record()})
 
 
 @tool(args.OrderAddress, Effect.WRITE, confirmed=True)
 def modify_pending_order_address(store: StoreSnapshot, given: args.OrderAddress) -> ToolResponse:
     """Changes the shipping address of a pending order."""
     order = _order_to_change(store, given.order_id, "pending", "modified")
-    return _changed("orders", given.order_id, {**order, "address": given.record()})
+    return changed("orders", given.order_id, {**order, "address": given.record()})
 
 
 @tool(args.Cancel, Effect.WRITE, confirmed=True)
@@ -126,12 +127,12 @@ def cancel_pending_order(store: StoreSnapshot, given: args.Cancel) -> ToolRespon
         raise ToolError("invalid reason")
     user_id, history = order["user_id"], order["payment_history"]
     user = user_record(store, user_id)
-    for payment in history:
-        if "gift_card" in payment["payment_method_id"]:
-            user = _credited(user, payment["payment_method_id"], payment["amount"])
-    refunds = [_payment("refund", payment["amount"], payment["payment_method_id"]) for payment in history]
+    for paid in history:
+        if "gift_card" in paid["payment_method_id"]:
+            user = credited(user, paid["payment_method_id"], paid["amount"])
+    refunds = [payment("refund", paid["amount"], paid["payment_method_id"]) for paid in history]
     order = {**order, "status": "cancelled", "payment_history": [*history, *refunds], "cancel_reason": given.reason}
-    return _changed("orders", given.order_id, order, store, user_id, user)
+    return changed("orders", given.order_id, order, store, user_id, user)
 
 
 @tool(args.Payment, Effect.WRITE, confirmed=True)
@@ -148,11 +149,11 @@ def modify_pending_order_payment(store: StoreSnapshot, given: args.Payment) -> T
     _check_balance(method, amount, "the order")
     user = user_record(store, user_id)
     if method["source"] == "gift_card":
-        user = _credited(user, given.payment_method_id, -amount)
+        user = credited(user, given.payment_method_id, -amount)
     if "gift_card" in old_id:
-        user = _credited(user, old_id, amount)
-    moved = [_payment("payment", amount, given.payment_method_id), _payment("refund", amount, old_id)]
-    return _changed("orders", given.order_id, {**order, "payment_history": [*history, *moved]}, store, user_id, user)
+        user = credited(user, old_id, amount)
+    moved = [payment("payment", amount, given.payment_method_id), payment("refund", amount, old_id)]
+    return changed("orders", given.order_id, {**order, "payment_history": [*history, *moved]}, store, user_id, user)
 
 
 @tool(args.Replace, Effect.WRITE, confirmed=True)
@@ -168,17 +169,17 @@ def modify_pending_order_items(store: StoreSnapshot, given: args.Replace) -> Too
     _check_balance(method, difference, "the new item")
     user = user_record(store, user_id)
     if method["source"] == "gift_card":
-        user = _credited(user, given.payment_method_id, -difference)
-    payment = _payment("payment" if difference > 0 else "refund", abs(difference), given.payment_method_id)
+        user = credited(user, given.payment_method_id, -difference)
+    settled = payment("payment" if difference > 0 else "refund", abs(difference), given.payment_method_id)
     items = list(order["items"])
     for old, new in zip(given.item_ids, given.new_item_ids, strict=True):
         # In this order, because a later pair may replace the new item of an earlier pair.
         place = next(place for place, item in enumerate(items) if item["item_id"] == old)
         variant = _variants(store, items[place])[new]
         items[place] = {**items[place], "item_id": new, "price": variant["price"], "options": variant["options"]}
-    history = [*order["payment_history"], payment]
+    history = [*order["payment_history"], settled]
     order = {**order, "items": items, "status": "pending (item modified)", "payment_history": history}
-    return _changed("orders", given.order_id, order, store, user_id, user)
+    return changed("orders", given.order_id, order, store, user_id, user)
 
 
 @tool(args.Replace, Effect.WRITE, confirmed=True)
@@ -198,7 +199,7 @@ def exchange_delivered_order_items(store: StoreSnapshot, given: args.Replace) ->
         "exchange_payment_method_id": given.payment_method_id,
         "exchange_price_difference": difference,
     }
-    return _changed("orders", given.order_id, {**order, **requested})
+    return changed("orders", given.order_id, {**order, **requested})
 
 
 @tool(args.Return, Effect.WRITE, confirmed=True)
@@ -220,7 +221,7 @@ def return_delivered_order_items(store: StoreSnapshot, given: args.Return) -> To
         "return_items": sorted(given.item_ids),
         "return_payment_method_id": given.payment_method_id,
     }
-    return _changed("orders", given.order_id, {**order, **requested})
+    return changed("orders", given.order_id, {**order, **requested})
 
 
 def _order_to_change(store: StoreSnapshot, order_id: str, status: str, to_be: str) -> Record:
@@ -265,23 +266,3 @@ def _price_difference(store: StoreSnapshot, order: Record, given: args.Replace) 
 def _check_balance(method: Record, amount: float, what: str) -> None:
     if method["source"] == "gift_card" and method["balance"] < amount:
         raise ToolError(f"insufficient gift card balance to pay for {what}")
-
-
-def _credited(user: Any, method_id: str, amount: float) -> Record:
-    methods = user["payment_methods"]
-    card = {**methods[method_id], "balance": round(methods[method_id]["balance"] + amount, 2)}
-    return {**user, "payment_methods": {**methods, method_id: card}}
-
-
-def _payment(kind: str, amount: float, method_id: str) -> dict[str, Any]:
-    return {"transaction_type": kind, "amount": amount, "payment_method_id": method_id}
-
-
-def _changed(
-    table: Table, key: str, record: Record, store: StoreSnapshot | None = None, user_id: str = "", user: Any = None
-) -> ToolResponse:
-    """Return a result with the record as answer and as change, and a change of the user if the user has changed."""
-    patch: Patch = (Change(table, key, record),)
-    if store is not None and user is not store.get("users", user_id):
-        patch += (Change("users", user_id, user),)
-    return ToolResponse(json.dumps(record), patch)

@@ -34,7 +34,7 @@ class Tool:
     description: str  # what the agent is told about the tool
     arguments: type[Arguments]  # the model that checks the arguments
     effect: Effect  # ``WRITE`` if the tool changes the shop or has a person take over, else ``READ``
-    function: Callable[[StoreSnapshot, Any], ToolResponse]  # for data and checked arguments; may raise ``ToolError``
+    function: Callable[..., ToolResponse]  # of the data and the checked arguments; may raise ``ToolError``
 
     def schema(self) -> dict[str, Any]:
         """Return the description of the tool that OpenAI's chat models expect."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from spec_envs.retail.store.data import Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
-from spec_envs.retail.tools.table import READS
+from spec_envs.retail.tools.table import TOOL_SETS
 
 # The tools that read one record, and the argument with its key; and the tools that read a whole table. The reads that
 # are in neither mapping see no data.
@@ -16,10 +16,12 @@ _RECORDS: Mapping[str, tuple[Table, str]] = {
     "get_user_details": ("users", "user_id"),
 }
 _WHOLE_TABLES: Mapping[str, Table] = {
+    "get_item_details": "products",
     "find_user_id_by_email": "users",
     "find_user_id_by_name_zip": "users",
     "list_all_product_types": "products",
 }
+_READS = {dialect: known.reads for dialect, known in TOOL_SETS.items()}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,4 +42,4 @@ def view_of(snapshot: StoreSnapshot, name: str, arguments: Mapping[str, Any]) ->
         key = arguments.get(argument) if isinstance(arguments, Mapping) else None
         if isinstance(key, str):  # the tool refuses any other key, whatever the data
             return StoreView(snapshot, (table, key, snapshot.record_digest(table, key)))
-    return StoreView(snapshot, () if name in READS else ("all", snapshot.digest))
+    return StoreView(snapshot, () if name in _READS[snapshot.dialect] else ("all", snapshot.digest))

@@ -32,7 +32,7 @@ class Budget:
         self._calls = calls
         self._greatest_usage = functools.lru_cache(100)(greatest_usage)
         self._is_limited = limits.max_tokens is not None or limits.max_money is not None
-        self._spent = wasted  # by speculative calls that have ended, and charged for those in flight
+        self._spent = wasted  # usage of speculative calls that have ended, and charges of those in flight
         self._charges: dict[Run, Usage] = {}  # of speculative calls in flight
 
     def holds(self, call: Call) -> bool:

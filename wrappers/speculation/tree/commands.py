@@ -1,4 +1,4 @@
-"""The commands: what the speculation tree tells its driver to do, or that something has become of a node."""
+"""The commands: what the speculation tree has its driver do, and what it reports of its nodes."""
 
 import dataclasses
 from typing import Any
@@ -26,7 +26,7 @@ class Predict:
 
     Attributes:
         node: The node.
-        may_spend: Whether that may cost anything; without cost only a guesser that is frugal is asked.
+        may_spend: Whether predicting may cost anything; otherwise only frugal guessers are called.
     """
 
     node: Node

@@ -26,7 +26,8 @@ class Limits:
             call in flight is charged at what its handler declares that it uses at most (``greatest_usage``; a
             ``ChatModel`` and what prompts it do, where ``max_tokens`` is set), so that the budget is kept. A handler
             that declares nothing makes the budget a soft one: its calls are charged at the greatest usage seen, once
-            one has been answered, and the next may use more. ``statistics.over_budget`` says by how much it was passed.
+            one has been answered, and the next may use more. ``statistics.over_budget`` says by how much the budget was
+            exceeded.
         max_money: Money that speculation may waste over the life of the wrapper, as for ``max_tokens``.
         selectivity: How sure speculation has to be: a call starts only where the odds of its path, P / (1 - P), times
             the share of the call that fits in before its response is needed, are at least this, for a call that costs

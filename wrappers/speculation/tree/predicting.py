@@ -1,4 +1,4 @@
-"""Who is being guessed: which nodes wait for a guesser, which have one at work, since when, and whether it pays.
+"""Which nodes wait for a guesser, which nodes have a guesser at work, since when, and whether guessing pays.
 
 A guess saves the time between its arrival and the arrival of the response. A guess that arrives after the response
 saves nothing, and costs a slot and whatever guessing costs. So a guesser that is slower than the calls it predicts is

@@ -1,4 +1,4 @@
-"""Which call is best: the calls that could be started, by expected gain.
+"""The calls that could be started, ordered by expected gain.
 
 The expected gain of a call is the probability of its path times the time that it would save, which is about as long as
 it takes; a started call also costs a slot for as long as it takes. So slots go by probability, also between handlers of

@@ -1,0 +1,37 @@
+"""``spec-envs bench all``: the paper's whole evaluation by one command, and a report to look at."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import click
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import Settings, setting
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AllSettings(Settings):
+    """Run chess, retail, search, tuning and tools with speculation and without, and write a report.
+
+    Writes results.json, and report.html, which opens from disk. What is not here (recordings, Stockfish, Chromium,
+    sysbench) is left out, and the report says how to get it.
+    """
+
+    out: Path = setting(
+        None, "Folder for the results.", type=click.Path(file_okay=False, path_type=Path), required=True
+    )
+    quick: bool = setting(False, "Fewer episodes, and in virtual time only: a few minutes on two cores.", flag=True)
+    data: Path | None = setting(
+        None,
+        "Folder with recordings: chess_gpt5/*.json, hotpotqa_react/trajectories.json, tau_bench/.",
+        type=options.FOLDER,
+        default_text="only what is embedded",
+    )
+    resume: bool = setting(
+        False,
+        "Go on: keep what an earlier run has left in --out, where its settings and this package are the same.",
+        flag=True,
+    )
+    jobs: int = options.jobs(min(8, os.cpu_count() or 1), "the number of cores, at most 8")
+    seed: int = options.seed()

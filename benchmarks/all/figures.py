@@ -1,0 +1,99 @@
+"""Figures for the page, as ``frontend/src/data.ts`` describes them, made from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from spec_envs.benchmarks.all.intervals import interval
+from spec_envs.benchmarks.all.units import Row
+
+Figure = dict[str, Any]
+Point = dict[str, Any]
+PAPER = "the paper"
+
+
+class Rows:
+    """The rows of one part."""
+
+    def __init__(self, rows: Iterable[Row], seed: int = 0) -> None:
+        self.rows = list(rows)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def where(self, **tags: Any) -> Rows:
+        """The rows that have these tags."""
+        found = [row for row in self.rows if all(row["tags"].get(name) == value for name, value in tags.items())]
+        return Rows(found, self.seed)
+
+    def tags(self, name: str) -> list[Any]:
+        """The values of a tag, in the order in which they occur."""
+        return list(dict.fromkeys(row["tags"][name] for row in self.rows if name in row["tags"]))
+
+    def by(self, name: str) -> dict[Any, Rows]:
+        """The rows for each value of a figure, such as the agent, in order."""
+        values = sorted({row[name] for row in self.rows if row.get(name) is not None}, key=str)
+        return {each: Rows([row for row in self.rows if row.get(name) == each], self.seed) for each in values}
+
+    def mean(self, name: str) -> float | None:
+        """The mean of a figure."""
+        return interval([row.get(name) for row in self.rows], self.seed)["value"]
+
+    def point(self, x: Any, name: str, label: str | None = None) -> Point | None:
+        """A point with the mean of a figure and its interval; ``None`` where no row has the figure."""
+        found = interval([row.get(name) for row in self.rows], self.seed)
+        if found["value"] is None:
+            return None
+        bounds = {} if found["low"] is None else {"low": found["low"], "high": found["high"]}
+        return {"x": x, "y": found["value"], **bounds, **({} if label is None else {"label": label})}
+
+
+def series(name: str, points: Iterable[Point | None], kind: Literal["line", "points", "bars"] = "line") -> Figure:
+    """A series of points; those that do not exist are left out."""
+    return {"name": name, "points": [point for point in points if point is not None], "kind": kind}
+
+
+def said(points: Mapping[Any, float], name: str = PAPER) -> Figure:
+    """What somebody else says, by x."""
+    return {"name": name, "kind": "points", "points": [{"x": x, "y": y} for x, y in points.items()]}
+
+
+def figure(
+    title: str,
+    about: str,
+    axes: tuple[str, str],
+    shown: Sequence[Figure],
+    *,
+    command: str = "spec-envs bench all",
+    percent: bool = True,
+    categories: bool = False,
+) -> list[Figure]:
+    """A figure in a list, which is empty if there is nothing to show.
+
+    Args:
+        title: The heading.
+        about: What is seen, and what it means.
+        axes: What goes to the right, and what upwards.
+        shown: The series; empty ones are left out.
+        command: What prints the same figures by itself.
+        percent: Whether what goes upwards is a share.
+        categories: Whether what goes to the right are names.
+    """
+    kept = [each for each in shown if each["points"]]
+    if not any(each["name"] != PAPER for each in kept):
+        return []
+    x, y = axes
+    return [
+        {
+            "title": title,
+            "about": about,
+            "command": command,
+            "x": x,
+            "y": y,
+            "percent_y": percent,
+            "categories": categories,
+            "series": kept,
+        }
+    ]

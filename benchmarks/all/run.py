@@ -1,0 +1,144 @@
+"""``spec-envs bench all``: plan the units, do them over processes, and write what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import click
+
+from spec_envs.benchmarks.all import AllSettings, chess, clock, retail, search, theory, tools, tuning, units
+from spec_envs.benchmarks.all.figures import Figure, Rows
+from spec_envs.benchmarks.all.here import Here, Missing
+from spec_envs.benchmarks.all.intervals import interval
+from spec_envs.benchmarks.all.report import html_of
+from spec_envs.benchmarks.all.units import Result, Row, Unit
+from spec_envs.benchmarks.processes import as_done
+from spec_envs.benchmarks.reports import config_of, console, table_of, weighed_progress
+
+#: The environments of the summary.
+ENVIRONMENTS: Mapping[str, ModuleType] = {
+    "chess": chess,
+    "retail": retail,
+    "search": search,
+    "tuning": tuning,
+    "tools": tools,
+}
+PARTS: Mapping[str, ModuleType] = {**ENVIRONMENTS, "theory": theory, "clock": clock}
+#: The figures of the summary.
+FIGURES = ("saved", "tokens_full", "hit_rate", "lossless", "sequential_s", "speculative_s")
+
+
+def run(settings: AllSettings) -> None:
+    """Run everything, and write ``results.json`` and ``report.html``.
+
+    Raises:
+        Exit: With code 1 if a unit failed or was not lossless, and with 130 after Ctrl-C.
+    """
+    here = Here.found(settings.data)
+    planned = plan(here, settings)
+    folder = settings.out / "units"
+    folder.mkdir(parents=True, exist_ok=True)
+    code = units.code()
+    results = _kept(planned, folder, code) if settings.resume else {}
+    screen = console()
+    missing = list(here.missing(quick=settings.quick))
+    screen.print(_opening(planned, results, missing), soft_wrap=True)
+    try:
+        _do(functools.partial(units.run, folder=folder, code=code), settings.jobs, planned, results)
+    except KeyboardInterrupt:
+        screen.print(
+            f"\nInterrupted; {len(results)} of {len(planned)} units are kept. To go on: the same with --resume"
+        )
+        raise click.exceptions.Exit(130) from None
+    ordered = [results[number] for number in sorted(results)]
+    report = report_of(settings, ordered, missing)
+    units.write_whole(settings.out / "results.json", json.dumps(report, indent=1, allow_nan=False))
+    units.write_whole(settings.out / "report.html", html_of(report, ordered))
+    _show(report, settings.out)
+    if report["failed"] or any(row.get("lossless") == 0 for row in report["rows"]):
+        raise click.exceptions.Exit(1)
+
+
+def plan(here: Here, settings: AllSettings) -> list[Unit]:
+    """All units, those of one part together."""
+    given = {"quick": settings.quick, "seed": settings.seed}
+    return [unit for part in PARTS.values() for unit in part.plan(here, **given)]
+
+
+def _kept(planned: Sequence[Unit], folder: Path, code: str) -> dict[int, Result]:
+    found = {number: units.kept(unit, folder, code) for number, unit in enumerate(planned)}
+    return {number: result for number, result in found.items() if result is not None}
+
+
+def _do(work: Callable[[Unit], Result], jobs: int, planned: Sequence[Unit], results: dict[int, Result]) -> None:
+    """Do the units that have no result: those on the wall clock one by one, after the others."""
+    due = [number for number in range(len(planned)) if number not in results]
+    # Long ones first, so that no process has nothing to do at the end.
+    due.sort(key=lambda number: -planned[number].cost_s)
+    with weighed_progress("units", [planned[number].cost_s for number in due]) as advance:
+        for alone in (False, True):
+            numbers = [number for number in due if planned[number].alone is alone]
+            for place, result in as_done(work, [planned[number] for number in numbers], 1 if alone else jobs):
+                results[numbers[place]] = result
+                advance(planned[numbers[place]].cost_s)
+
+
+def report_of(settings: AllSettings, results: Sequence[Result], missing: Sequence[Missing]) -> dict[str, Any]:
+    """All that was found, in the form of JSON."""
+    rows = [row for result in results for row in result.rows]
+    of_part = {name: Rows((row for row in rows if row["part"] == name), settings.seed) for name in PARTS}
+    figures: list[Figure] = [figure for name, part in PARTS.items() for figure in part.figures(of_part[name])]
+    return {
+        "config": config_of(settings),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()},
+        "environments": {name: _summary(of_part[name].where(**part.HEADLINE)) for name, part in ENVIRONMENTS.items()},
+        "left_out": [dataclasses.asdict(each) for each in missing],
+        "failed": [result.error for result in results if result.error],
+        "cpu_s": sum(result.cpu_s for result in results),
+        "figures": figures,
+        "rows": rows,
+    }
+
+
+def _summary(rows: Rows) -> dict[str, Any]:
+    found = {name: interval([row.get(name) for row in rows.rows], rows.seed) for name in FIGURES}
+    clocks = sorted({row["clock"] for row in rows.rows})
+    return {"episodes": len(rows), "clock": " and ".join(clocks), **found}
+
+
+def _opening(planned: Sequence[Unit], results: Mapping[int, Result], missing: Sequence[Missing]) -> str:
+    lines = [f"{len(planned)} units" + (f", of which {len(results)} are kept" if results else "")]
+    lines += [f"not here: {each.what}. Left out: {each.left_out}. To get it: {each.command}" for each in missing]
+    return "\n".join(lines)
+
+
+_COLUMNS = {
+    "environment": "{name}",
+    "episodes": "{episodes}",
+    "plain": "{sequential_s[value]:.1f} s",
+    "speculative": "{speculative_s[value]:.1f} s",
+    "saved": "{saved[value]:.1%}",
+    "95 % interval": "{saved[low]:.1%} to {saved[high]:.1%}",
+    "hit rate": "{hit_rate[value]:.1%}",
+    "tokens": "x{tokens_full[value]:.2f}",
+    "lossless": "{lossless[value]:.3g}",
+}
+
+
+def _show(report: Mapping[str, Any], out: Path) -> None:
+    rows: list[Row] = [{"name": name, **found} for name, found in report["environments"].items() if found["episodes"]]
+    screen = console()
+    screen.print(table_of("With speculation and without, means over episodes", _COLUMNS, rows))
+    for error in report["failed"]:
+        screen.print(f"\nA unit failed: {error}", markup=False, style="bold")
+    screen.print(f"\nWritten: {out / 'report.html'} (opens from disk) and {out / 'results.json'}", soft_wrap=True)

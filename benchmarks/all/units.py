@@ -1,0 +1,140 @@
+"""The parts of the work of ``bench all``: what a unit is, where its results are kept, and when they are good again.
+
+A unit takes less than a minute, and writes its results into a file of its own when it is done, whole or not at all. So
+what is killed loses no more than the units under way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import json
+import os
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import spec_envs
+from spec_envs.benchmarks.episodes import kept_traces
+
+#: The figures of one episode, in the form of JSON.
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unit:
+    """A part of the work.
+
+    Args:
+        part: The module of this package whose ``work`` does it.
+        tags: What distinguishes this run of episodes from other runs in the part; every row repeats them.
+        settings: The settings of the experiment.
+        items: Which episodes, in the words of the part, such as files and numbers.
+        cost_s: How long it takes, roughly.
+        name: What the timeline of its first episode is called; empty: there is none.
+        alone: Whether it is measured on the wall clock, so that nothing else may run meanwhile.
+        files: The files that it reads.
+    """
+
+    part: str
+    tags: Mapping[str, Any]
+    settings: Any = None
+    items: Sequence[Any] = ()
+    cost_s: float = 1.0
+    name: str = ""
+    alone: bool = False
+    files: Sequence[Path] = ()
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """All that the results depend on but the code of this package, in the form of JSON."""
+        settings = None if self.settings is None else dataclasses.asdict(self.settings)
+        what = {"tags": dict(self.tags), "settings": settings, "items": list(self.items), "name": self.name}
+        files = {str(file): _digest(file) for file in self.files}
+        key: dict[str, Any] = json.loads(json.dumps({"part": self.part, **what, "files": files}, default=str))
+        return key
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file of its results: another one for each unit of a run."""
+        words = "-".join(str(value) for value in (*self.tags.values(), *map(_short, self.items)))
+        readable = "".join(sign if sign.isalnum() else "-" for sign in words)[:80]
+        return f"{self.part}-{readable}-{hashlib.sha256(json.dumps(self.key).encode()).hexdigest()[:8]}.json"
+
+
+def _short(item: Any) -> str:
+    return Path(item).stem if isinstance(item, str | Path) else str(item)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What a unit has given.
+
+    Args:
+        key: Of the unit.
+        code: A digest of the package that it ran.
+        rows: The figures of its episodes.
+        events: The trace of its first episode, if the unit has a name.
+        cpu_s: How long this process computed for it.
+        error: Why it failed; empty if it did not.
+    """
+
+    key: dict[str, Any]
+    code: str
+    rows: list[Row]
+    events: list[dict[str, Any]]
+    cpu_s: float
+    error: str = ""
+
+
+def run(unit: Unit, folder: Path, code: str) -> Result:
+    """Do the work of ``unit``, and keep the result in ``folder``; an error is a result, too, that is not kept."""
+    start = time.process_time()
+    try:
+        with kept_traces() as traces:
+            work = importlib.import_module(f"spec_envs.benchmarks.all.{unit.part}").work
+            rows = [{"part": unit.part, "tags": dict(unit.tags), **row} for row in work(unit)]
+    except Exception as error:
+        told = f"{unit.part}, {dict(unit.tags)}: {error!r}\n{traceback.format_exc()}"
+        return Result(unit.key, code, [], [], time.process_time() - start, told)
+    events = [event.as_dict() for event in traces[0]] if unit.name and traces else []
+    # As it will be read again, so that a run that is gone on with gives the same as one in one go.
+    rows, events = json.loads(json.dumps([rows, events], allow_nan=False))
+    result = Result(unit.key, code, rows, events, time.process_time() - start)
+    write_whole(folder / unit.file_name, json.dumps(dataclasses.asdict(result)))
+    return result
+
+
+def kept(unit: Unit, folder: Path, code: str) -> Result | None:
+    """The result of an equal unit that is in ``folder``; ``None`` if there is none, or it cannot be read."""
+    try:
+        result = Result(**json.loads((folder / unit.file_name).read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return result if (result.key, result.code) == (unit.key, code) else None
+
+
+def write_whole(target: Path, text: str) -> None:
+    """Write a file so that it is there whole, or as it was before."""
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(target)
+
+
+@functools.lru_cache
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def code() -> str:
+    """A digest of this package: other code may give other figures."""
+    root = Path(spec_envs.__file__).parent
+    digest = hashlib.sha256()
+    for folder in sorted({root, *(each.resolve() for each in root.iterdir() if each.is_symlink())}):
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

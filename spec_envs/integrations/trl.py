@@ -1,0 +1,123 @@
+"""The four environments for TRL: classes for ``GRPOTrainer(environment_factory=...)``.
+
+Each class has the tools of its environment as methods, whose docstrings TRL shows to the model; ``reset``, which takes
+a row of the data set and returns what the model is told at first; and ``get_reward``. TRL itself is not imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+from spec_envs.integrations.tool_episodes import CHESS, RETAIL, SEARCH, TUNING, Domain, ToolEpisode, Wrap
+
+__all__ = ["ChessTools", "RetailTools", "SearchTools", "TuningTools"]
+
+ToolsType = TypeVar("ToolsType", bound="_Tools")
+
+_TYPES: dict[str, Any] = {"string": str, "object": dict, "integer": int, "number": float, "boolean": bool}
+
+
+class _Tools:
+    """What the four classes share. TRL takes every public method but ``reset`` and ``get_reward`` for a tool.
+
+    Args:
+        wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers.
+        **options: Options of the environment.
+    """
+
+    _domain: Domain
+
+    def __init__(self, wrap: Wrap | None = None, **options: Any) -> None:
+        self._episode = ToolEpisode(self._domain, wrap, **options)
+
+    def reset(self, **row: Any) -> str:
+        """Begin the episode that a row of the data set asks for; what the model is told at first.
+
+        Rollouts that are compared with each other must be of the same episode: give each row a ``seed``, or name what
+        is to be played (``question``, ``task``, ``fen``, ``start``). Other columns are not looked at.
+        """
+        return self._episode.begin(row)
+
+    def get_reward(self) -> float:
+        """The sum of the rewards of the episode so far."""
+        return self._episode.reward
+
+
+def _with_tools(kind: type[ToolsType]) -> type[ToolsType]:
+    """Give a class a method for each tool of its domain."""
+    for schema in kind._domain.schemas:
+        method = _method(schema["function"])
+        method.__qualname__ = f"{kind.__name__}.{method.__name__}"
+        setattr(kind, method.__name__, method)
+    return kind
+
+
+def _method(function: Mapping[str, Any]) -> Callable[..., str]:
+    name, properties = function["name"], function["parameters"]["properties"]
+    required = set(function["parameters"].get("required", properties))
+
+    def tool(self: _Tools, *args: Any, **named: Any) -> str:
+        bound = signature.bind(self, *args, **named)
+        return self._episode.call(name, {each: bound.arguments[each] for each in properties if each in bound.arguments})
+
+    kinds = {each: _type_of(form) for each, form in properties.items()}
+    parameters = [
+        inspect.Parameter(
+            each,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if each in required else None,
+            annotation=kinds[each],
+        )
+        for each in sorted(properties, key=lambda each: each not in required)
+    ]
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    signature = inspect.Signature([itself, *parameters], return_annotation=str)
+    tool.__name__, tool.__annotations__ = name, {**kinds, "return": str}
+    tool.__doc__ = _docstring(function["description"], properties)
+    tool.__signature__ = signature  # type: ignore[attr-defined]
+    return tool
+
+
+def _type_of(form: Mapping[str, Any]) -> Any:
+    if "enum" in form:
+        return Literal[tuple(form["enum"])]
+    if form["type"] == "array":
+        return list[_type_of(form["items"])]  # type: ignore[misc]
+    return _TYPES[form["type"]]
+
+
+def _docstring(description: str, properties: Mapping[str, Any]) -> str:
+    """A docstring in Google's style, as ``transformers`` reads it."""
+    lines = [f"    {name}: {form['description']}" for name, form in properties.items()]
+    arguments = ["Args:", *lines, ""] if lines else []
+    return "\n".join([description, "", *arguments, "Returns:", "    What the model is told."])
+
+
+@_with_tools
+class SearchTools(_Tools):
+    """``SpecSearch-v0`` by the tools ``search``, ``lookup`` and ``finish``. A row may name a ``question``."""
+
+    _domain = SEARCH
+
+
+@_with_tools
+class RetailTools(_Tools):
+    """``SpecRetail-v0`` by the tools of the shop and ``respond``. A row may name a ``task``."""
+
+    _domain = RETAIL
+
+
+@_with_tools
+class ChessTools(_Tools):
+    """``SpecChess-v0`` by the tool ``move``. A row may have a ``fen``, a ``pgn`` or an ``opening``, and a ``color``."""
+
+    _domain = CHESS
+
+
+@_with_tools
+class TuningTools(_Tools):
+    """``SpecTuning-v0`` by the tool ``measure``. A row may have a ``start``."""
+
+    _domain = TUNING

@@ -1,0 +1,177 @@
+"""Plain steps on an event loop of environments that do not ask: made on the loop itself, where they are quick."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+from spec_envs import EnvClosed
+from spec_envs.values import key_of
+from spec_envs.wrappers import AsyncSpeculativeWrapper
+from spec_envs.wrappers.speculation import session
+from tests.virtual_time import run, without_threads
+from tests.wrappers.test_async import Slow, after
+
+
+def balance(observation: Any) -> int:
+    return int(observation[2] + 0.3 * observation[3] > 0)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether steps are quick is measured in real time; here all of them are."""
+    monkeypatch.setattr(session, "_QUICK_S", float("inf"))
+    monkeypatch.setattr(session, "_SLOW_S", float("inf"))
+
+
+def make(policy: Any, **options: Any) -> AsyncSpeculativeWrapper[Any, Any]:
+    options = {"max_inflight": 0} | options
+    return AsyncSpeculativeWrapper(gym.make("CartPole-v1", max_episode_steps=20), policy, **options)
+
+
+def plain_episode() -> list[Any]:
+    env = gym.make("CartPole-v1", max_episode_steps=20)
+    observation, info = env.reset(seed=0)
+    seen, done = [key_of((observation, info))], False
+    while not done:
+        action = balance(observation)
+        observation, reward, terminated, truncated, info = env.step(action)
+        done = terminated or truncated
+        seen.append(key_of((action, observation, float(reward), terminated, truncated, info)))
+    return seen
+
+
+def without_tree(env: AsyncSpeculativeWrapper[Any, Any], handler: str) -> list[str | None]:
+    """The outcomes of calls that were made without the tree."""
+    return [
+        event.outcome
+        for event in env.trace
+        if event.kind == "end" and event.handler == handler and event.call is not None and event.call < 0
+    ]
+
+
+async def stepped_once(env: AsyncSpeculativeWrapper[Any, Any]) -> Any:
+    """The observation after one step, which goes through the tree, because nothing is known before it."""
+    observation, _ = await env.reset(seed=0)
+    observation, *_ = await env.step(await env.act(observation))
+    return observation
+
+
+def test_the_episode_is_the_same_and_the_books_too():
+    async def main() -> None:
+        async with make(Slow(balance)) as env:
+            with without_threads():
+                assert await episode_until_the_end(env) == plain_episode()
+            figures = env.statistics
+            assert figures.commits == figures.calls["committed"] == 40
+            assert figures.sequential_s == figures.waited_s == 20 * 2.0
+            assert len(without_tree(env, "step")) == 19
+
+    run(main)
+
+
+async def episode_until_the_end(env: AsyncSpeculativeWrapper[Any, Any]) -> list[Any]:
+    seen = []
+    observation, info = await env.reset(seed=0)
+    seen.append(key_of((observation, {})))
+    done = False
+    while not done:
+        action = await env.act(observation)
+        observation, reward, terminated, truncated, info = await env.step(action)
+        done = terminated or truncated
+        info = {name: value for name, value in info.items() if name != "speculation"}
+        seen.append(key_of((action, observation, float(reward), terminated, truncated, info)))
+    return seen
+
+
+@pytest.mark.parametrize("slow_s", [0.0, float("inf")])
+def test_slow_steps_are_made_beside_the_loop_again(slow_s: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(session, "_SLOW_S", slow_s)
+
+    async def main() -> None:
+        async with make(Slow(balance)) as env:
+            with without_threads():
+                assert await episode_until_the_end(env) == plain_episode()
+            assert len(without_tree(env, "step")) == (10 if slow_s == 0.0 else 19)
+
+    run(main)
+
+
+def test_a_cancelled_act_neither_loses_nor_repeats_the_draw():
+    policy = Slow(balance, 3.0)
+
+    async def main() -> None:
+        async with make(policy) as env:
+            with without_threads():
+                observation = await stepped_once(env)
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    await after(1.0, env.act(observation))
+            before = asyncio.get_running_loop().time()
+            assert await env.act(observation) == balance(observation)
+            assert asyncio.get_running_loop().time() - before == 1.0  # of three seconds
+        assert (policy.started, policy.answered, policy.cancelled) == (2, 2, 0)
+
+    run(main)
+
+
+@pytest.mark.parametrize("method", ["step", "reset"])
+def test_what_comes_instead_of_the_decision_drops_it(method: str):
+    policy = Slow(balance, 3.0)
+
+    async def main() -> None:
+        async with make(policy) as env:
+            with without_threads():
+                observation = await stepped_once(env)
+            with pytest.raises(TimeoutError):
+                await after(1.0, env.act(observation))
+            if method == "step":
+                await env.step(0)
+            else:
+                await env.reset(seed=0)
+            await asyncio.sleep(0)
+            assert policy.cancelled == env.statistics.calls["cancelled"] == 1
+            assert without_tree(env, "policy")[-1] == "stopped"
+
+    run(main)
+
+
+def test_an_error_of_the_policy_reaches_the_user_and_the_policy_is_asked_again():
+    async def policy(observation: Any) -> int:
+        asked.append(observation)
+        if len(asked) == 2:
+            raise OSError("offline")
+        return balance(observation)
+
+    asked: list[Any] = []
+
+    async def main() -> None:
+        async with make(policy) as env:
+            with without_threads():
+                observation = await stepped_once(env)
+            with pytest.raises(OSError, match="offline"):
+                await env.act(observation)
+            assert await env.act(observation) == balance(observation)
+            assert env.statistics.calls["failed"] == 1
+
+    run(main)
+
+
+def test_closing_ends_the_decision_under_way():
+    policy = Slow(balance, 3.0)
+
+    async def main() -> None:
+        env = make(policy)
+        with without_threads():
+            observation = await stepped_once(env)
+        act = asyncio.create_task(env.act(observation))
+        await asyncio.sleep(1.0)
+        await env.close()
+        with pytest.raises(EnvClosed):
+            await act
+        assert policy.cancelled == 1
+
+    run(main)
