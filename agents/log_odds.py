@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from spec_envs.agents.calibration import capped
+from spec_envs.log_odds import MAX_LOG_ODDS, fitted, from_log_odds, log_odds
 
-_MAX_LOG_ODDS = 9.0
-#: Outcomes are counted in bins of log odds of this width, from -_MAX_LOG_ODDS to _MAX_LOG_ODDS.
+#: Outcomes are counted in bins of log odds of this width, from -MAX_LOG_ODDS to MAX_LOG_ODDS.
 _BIN_WIDTH = 0.5
 #: The number of ranks with a line of their own; further ranks share the last line.
 _RANKS = 3
@@ -26,7 +25,7 @@ class LogOddsCalibration:
 
     def __init__(self, strength: float = 8.0) -> None:
         self._strength = strength
-        bins = round(2 * _MAX_LOG_ODDS / _BIN_WIDTH) + 1
+        bins = round(2 * MAX_LOG_ODDS / _BIN_WIDTH) + 1
         self._counts = np.zeros((_RANKS, bins))
         self._hits = np.zeros((_RANKS, bins))
         self._sums = np.zeros((_RANKS, bins))
@@ -42,39 +41,30 @@ class LogOddsCalibration:
             row = min(rank, _RANKS - 1)
             slope, offset = line = self._lines[row] or self._fit(row)
             self._lines[row] = line
-            value = 1.0 / (1.0 + math.exp(-(slope * _logit(claim) + offset)))
+            value = from_log_odds(slope * log_odds(claim) + offset)
             result.append(min(value, result[-1]) if result else value)
         return capped(result) if exclusive else result
 
     def observe(self, right: Collection[int], claims: Sequence[float]) -> None:
         """Learn which predictions came true: ``right`` holds their ranks, ``claims`` the claims of all predictions."""
         for rank, claim in enumerate(claims):
-            row, value = min(rank, _RANKS - 1), _logit(claim)
-            place = round((value + _MAX_LOG_ODDS) / _BIN_WIDTH)
+            row, value = min(rank, _RANKS - 1), log_odds(claim)
+            place = round((value + MAX_LOG_ODDS) / _BIN_WIDTH)
             self._counts[row, place] += 1
             self._sums[row, place] += value
             self._hits[row, place] += rank in right
             self._lines[row] = None
 
     def _fit(self, row: int) -> tuple[float, float]:
-        """Return the most likely line, found by Newton's method. The prior makes the line unique."""
+        """Return the most likely line."""
         used = self._counts[row] > 0
         if not used.any():
             return 1.0, 0.0
         counts, hits = self._counts[row][used], self._hits[row][used]
         design = np.stack([self._sums[row][used] / counts, np.ones(len(counts))], axis=1)
-        start = np.array([1.0, 0.0])
-        prior = np.array([self._strength, self._strength / 4])
-        line = start.copy()
-        for _ in range(25):
-            p = 1.0 / (1.0 + np.exp(-design @ line))
-            slope = design.T @ (counts * p - hits) + prior * (line - start)
-            curvature = (design * (counts * p * (1 - p))[:, None]).T @ design + np.diag(prior)
-            step = np.linalg.solve(curvature, slope)
-            line -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))
-            if np.abs(step).max() < 1e-8:
-                break
-        return max(0.05, float(line[0])), float(line[1])
+        precision = np.array([self._strength, self._strength / 4])
+        slope, offset = fitted(design, hits, counts, np.array([1.0, 0.0]), precision)
+        return max(0.05, float(slope)), float(offset)
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole state as JSON data."""
@@ -90,8 +80,3 @@ class LogOddsCalibration:
         for name in ("counts", "hits", "sums"):
             setattr(calibration, f"_{name}", np.array(data[name]))
         return calibration
-
-
-def _logit(p: float) -> float:
-    p = min(1 - 1e-9, max(1e-9, p))
-    return max(-_MAX_LOG_ODDS, min(_MAX_LOG_ODDS, math.log(p / (1 - p))))

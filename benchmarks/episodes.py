@@ -11,13 +11,13 @@ import gymnasium as gym
 
 from spec_envs.agents.llm.prices import ListPrice
 from spec_envs.benchmarks.options import Clock
-from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
-from spec_envs.handling import CancelToken, Usage, answered, as_guess, as_handler
+from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.values import same
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime, Trace
+from spec_envs.wrappers.certify import PlainLoop
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.simulation import VirtualToken
 
@@ -59,7 +59,11 @@ class Episode:
 
 
 def steps_of(
-    env: gym.Env[Any, Any], act: Callable[[Any], Any], *, seed: int = 0, options: dict[str, Any] | None = None
+    env: gym.Env[Any, Any] | PlainLoop,
+    act: Callable[[Any], Any],
+    *,
+    seed: int = 0,
+    options: dict[str, Any] | None = None,
 ) -> Iterator[Step]:
     """Play an episode step by step: yields the reset, and then each step; the arguments are those of ``play``."""
     observation, info = env.reset(seed=seed, options=options)
@@ -73,7 +77,7 @@ def steps_of(
 
 
 def play(
-    env: gym.Env[Any, Any],
+    env: gym.Env[Any, Any] | PlainLoop,
     act: Callable[[Any], Any],
     *,
     seed: int = 0,
@@ -104,32 +108,9 @@ def play_plainly(
     options: dict[str, Any] | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Episode:
-    """Play an episode by the plain loop, with the clock of ``runtime``: no wrapper, no fork, no guess.
-
-    Args:
-        env: The environment; it is closed at the end.
-        policy: As for ``SpeculativeWrapper``.
-        runtime: Makes the tokens of policy and handlers, which therefore do not really sleep in virtual time.
-        seed: As for ``play``.
-        options: As for ``play``.
-        on_step: As for ``play``.
-    """
-    handler, unwrapped = as_handler(policy), env.unwrapped
-    if isinstance(unwrapped, CallEnv):
-        asked = unwrapped  # for the type checker
-        unwrapped.answer_with(
-            lambda call: runtime.run_here(
-                lambda token: answered(asked.handler(call.handler), call.query, token), runtime.token()
-            )
-        )
-
-    def act(observation: Any) -> Any:
-        return runtime.run_here(lambda token: handler(observation, token), runtime.token())
-
-    try:
-        return play(env, act, seed=seed, options=options, now=runtime.now, on_step=on_step)
-    finally:
-        env.close()
+    """Play an episode by the plain loop, with the clock of ``runtime``, and close ``env``."""
+    with contextlib.closing(PlainLoop(env, policy, runtime)) as loop:
+        return play(loop, loop.act, seed=seed, options=options, now=runtime.now, on_step=on_step)
 
 
 #: Where the traces of wrappers are put that ``play`` has played.

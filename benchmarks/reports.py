@@ -136,12 +136,12 @@ def weighed_progress(what: str, weights: Sequence[float]) -> Iterator[Callable[[
         return
     terminal = console(stderr=True)
     shown = _bar if terminal.is_terminal else _lines
-    with _without_progress(), shown(what, weights, terminal) as advance:
+    with without_progress(), shown(what, weights, terminal) as advance:
         yield advance
 
 
 @contextmanager
-def _without_progress() -> Iterator[None]:
+def without_progress() -> Iterator[None]:
     """Have ``progress`` show nothing in the ``with``."""
     _hidden.append(None)
     try:
@@ -259,7 +259,7 @@ def publish(
         show: What is printed of it: tables, and texts, which are wrapped between words on a terminal only.
     """
     if json_file is not None:
-        with _without_progress():
+        with without_progress():
             report = run()
         write_text(json.dumps(report, indent=2, allow_nan=False), json_file)
         return

@@ -5,13 +5,15 @@ fewer tokens, or more for as many.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.console import RenderableType
 
-from spec_envs.benchmarks.options import DialSettings
-from spec_envs.benchmarks.reports import collected, table_of
+from spec_envs.benchmarks.options import ClockSettings, DialSettings
+from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.reports import collected, table_of, without_progress
 from spec_envs.errors import InvalidConfiguration
 
 #: From starting everything to starting what is nearly certain.
@@ -44,13 +46,24 @@ def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, **more: An
     if settings.money_per_s is not None or settings.token_ratio is not None:
         raise InvalidConfiguration("--sweep tries selectivities: leave out --money-per-s and --token-ratio")
     tried = sorted({*SELECTIVITIES, settings.selectivity})
-    runs = (run(dataclasses.replace(settings, selectivity=each), **more) for each in tried)
+    # Whole runs go side by side, so that the episodes of each may learn from one another.
+    jobs, alone = 1, settings
+    if isinstance(settings, ClockSettings):
+        jobs, alone = settings.jobs, dataclasses.replace(settings, jobs=1)
+    points = [dataclasses.replace(alone, selectivity=each) for each in tried]
+    runs = in_order(functools.partial(_quietly, run, more), points, jobs)
     reports = dict(zip(tried, collected(runs, "sweeping", len(tried)), strict=True))
-    points = [
+    figures = [
         {"selectivity": each, "mean": report.get("mean", {"saved": report.get("saved")})}
         for each, report in reports.items()
     ]
-    return reports[settings.selectivity] | {"sweep": points}
+    return reports[settings.selectivity] | {"sweep": figures}
+
+
+def _quietly(run: Callable[..., dict[str, Any]], more: dict[str, Any], settings: DialSettings) -> dict[str, Any]:
+    """One run, perhaps in another process, whose own progress nobody is to see."""
+    with without_progress():
+        return run(settings, **more)
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:

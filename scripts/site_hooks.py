@@ -27,7 +27,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Lead links to files at the root to the pages that show them."""
 
     def page_of(link: re.Match[str]) -> str:
-        target = PAGES.get(link["name"].rstrip("/"))
+        target = PAGES.get(link["name"].partition("/")[0])
         return f"]({'../' * (link['up'].count('../') - 1)}{target}" if target else link[0]
 
     return re.sub(r"\]\((?P<up>(?:\.\./)+)(?P<name>[\w./-]+)", page_of, markdown)
@@ -35,9 +35,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def examples() -> str:
     """The page of the programs in ``examples/``."""
-    programs = [
-        f"## {path.name}\n\n```py\n{path.read_text(encoding='utf-8').rstrip()}\n```"
-        for path in sorted((ROOT / "examples").glob("*.py"))
+    parts = [
+        "# Examples",
+        "Whole programs, most of them about 40 lines long. `make check` runs them, and `make hubs` those in `hubs/`.",
     ]
-    about = "Whole programs, about 40 lines each. `make check` runs every one of them."
-    return "\n\n".join(["# Examples", about, *programs]) + "\n"
+    for path in sorted((ROOT / "examples").rglob("*.py")):
+        name, program = path.relative_to(ROOT / "examples").as_posix(), path.read_text(encoding="utf-8").rstrip()
+        parts += [f"## {name}", f"```py\n{program}\n```"]
+    return "\n\n".join(parts) + "\n"

@@ -6,11 +6,14 @@ Pure: no clock, no randomness.
 from __future__ import annotations
 
 import collections
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+
+from spec_envs.log_odds import fitted, from_log_odds, log_odds
 
 #: How many pairs of a claim and its outcome are remembered.
 _MEMORY = 900
@@ -20,7 +23,6 @@ _REFIT_EVERY = 5
 _RANKS = 8
 #: The strength of the prior: the precision of the slope around 1, and of each offset around 0.
 _SLOPE_PRECISION, _OFFSET_PRECISION = 8.0, 2.0
-_MAX_LOG_ODDS = 9.0
 _IDENTITY = (1.0, *[0.0] * _RANKS)
 #: The bounds of the evidence, so that a guesser that changes is noticed soon.
 _LEAST_EVIDENCE, _MOST_EVIDENCE = -3.0, 10.0
@@ -49,13 +51,13 @@ class Calibration:
         """Return the corrected probabilities of guesses with ``claims`` in [0, 1], given and returned by rank."""
         if self._line is None:
             return list(claims)
-        trust = _from_log_odds(self._evidence)
+        trust = from_log_odds(self._evidence)
         return [claim + trust * (p - claim) for claim, p in zip(claims, self._on_line(claims), strict=True)]
 
     def _on_line(self, claims: Sequence[float]) -> list[float]:
         line = self._line or _IDENTITY
         return [
-            _from_log_odds(line[0] * _log_odds(claim) + line[1 + _row(rank)]) if claim > 0 else 0.0
+            from_log_odds(line[0] * log_odds(claim) + line[1 + _row(rank)]) if claim > 0 else 0.0
             for rank, claim in enumerate(claims)
         ]
 
@@ -68,15 +70,15 @@ class Calibration:
         """
         gain = _log_likelihood(self._on_line(claims), right) - _log_likelihood(claims, right)
         self._evidence = max(_LEAST_EVIDENCE, min(_MOST_EVIDENCE, _FORGETTING * self._evidence + gain))
-        self._pairs.extend((_row(rank), _log_odds(claim), rank == right) for rank, claim in enumerate(claims))
+        self._pairs.extend((_row(rank), log_odds(claim), rank == right) for rank, claim in enumerate(claims))
         self._num_since += 1
         if self._num_since >= _REFIT_EVERY and self._pairs:
             self._num_since = 0
-            self._line = _fit(self._pairs)
+            self._line = _fit(self._pairs, self._line or _IDENTITY)
 
     def to_json(self) -> dict[str, Any]:
         """Return what is remembered as JSON data."""
-        pairs = [[row, round(log_odds, 4), int(hit)] for row, log_odds, hit in self._pairs]
+        pairs = [[row, round(claimed, 4), int(hit)] for row, claimed, hit in self._pairs]
         return {"evidence": self._evidence, "pairs": pairs}
 
     @classmethod
@@ -84,31 +86,22 @@ class Calibration:
         """Return a calibration that remembers what ``to_json`` returned."""
         calibration = cls()
         calibration._evidence = float(data["evidence"])
-        calibration._pairs.extend((int(row), float(log_odds), bool(hit)) for row, log_odds, hit in data["pairs"])
+        calibration._pairs.extend((int(row), float(claimed), bool(hit)) for row, claimed, hit in data["pairs"])
         if calibration._pairs:
-            calibration._line = _fit(calibration._pairs)
+            calibration._line = _fit(calibration._pairs, _IDENTITY)
         return calibration
 
 
-def _fit(pairs: Iterable[tuple[int, float, bool]]) -> tuple[float, ...]:
-    """Return slope and offsets, found by Newton's method. The prior makes them unique."""
-    rows, log_odds, hits = (np.array(column) for column in zip(*pairs, strict=True))
+def _fit(pairs: Iterable[tuple[int, float, bool]], before: Sequence[float]) -> tuple[float, ...]:
+    """Return the most likely slope and offsets, starting from the line ``before``."""
+    rows, claimed, hits = np.fromiter(itertools.chain.from_iterable(pairs), float).reshape(-1, 3).T
     count = int(rows.max()) + 1
     design = np.zeros((len(rows), 1 + count))
-    design[:, 0], design[np.arange(len(rows)), 1 + rows] = log_odds, 1.0
-    start = np.zeros(1 + count)
-    start[0] = 1.0
-    prior = np.full(1 + count, _OFFSET_PRECISION)
-    prior[0] = _SLOPE_PRECISION
-    line = start.copy()
-    for _ in range(25):
-        p = 1.0 / (1.0 + np.exp(-design @ line))
-        gradient = design.T @ (p - hits) + prior * (line - start)
-        curvature = (design * (p * (1 - p))[:, None]).T @ design + np.diag(prior)
-        step = np.linalg.solve(curvature, gradient)
-        line -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))  # a long step may overshoot
-        if np.abs(step).max() < 1e-6:
-            break
+    design[:, 0], design[np.arange(len(rows)), 1 + rows.astype(int)] = claimed, 1.0
+    precision = np.full(1 + count, _OFFSET_PRECISION)
+    precision[0] = _SLOPE_PRECISION
+    mean, begin = np.array(_IDENTITY[: 1 + count]), np.array(before[: 1 + count])
+    line = fitted(design, hits, 1.0, mean, precision, begin)
     offsets = [*map(float, line[1:]), *[0.0] * (_RANKS - count)]
     return max(0.0, float(line[0])), *offsets
 
@@ -120,12 +113,3 @@ def _log_likelihood(probabilities: Sequence[float], right: int | None) -> float:
 
 def _row(rank: int) -> int:
     return min(rank, _RANKS - 1)
-
-
-def _log_odds(p: float) -> float:
-    p = min(1 - 1e-9, max(1e-9, p))
-    return max(-_MAX_LOG_ODDS, min(_MAX_LOG_ODDS, math.log(p / (1 - p))))
-
-
-def _from_log_odds(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-max(-2 * _MAX_LOG_ODDS, min(2 * _MAX_LOG_ODDS, value))))

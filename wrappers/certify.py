@@ -56,8 +56,8 @@ def certify(
         InvalidConfiguration: There are no seeds.
     """
 
-    def plain() -> _PlainLoop:
-        return _PlainLoop(env_factory(), _fresh(policy), _new_runtime(options))
+    def plain() -> PlainLoop:
+        return PlainLoop(env_factory(), _fresh(policy), _new_runtime(options))
 
     def speculative() -> SpeculativeWrapper[Any, Any]:
         given = {"guard": False, **options, "runtime": _new_runtime(options)}
@@ -104,16 +104,22 @@ async def certify_async(
     return await _compare(plain, speculative, seeds, max_steps)
 
 
-class _PlainLoop:
-    """The plain loop. Its calls get tokens of ``runtime``, so that in virtual time they do not really sleep."""
+class PlainLoop:
+    """The plain loop: no wrapper, no fork, no guess. Its calls run on ``runtime``, so virtual time is no real time.
+
+    ``reset``, ``step`` and ``close`` are those of ``env``; ``act`` calls the policy.
+    """
 
     def __init__(self, env: AnyEnv, policy: Policy, runtime: Runtime) -> None:
         self.reset, self.step, self.close = env.reset, env.step, env.close
-        handler = as_handler(policy)
-        self.act = lambda observation: handler(observation, runtime.token())
-        unwrapped = env.unwrapped
+        handler, unwrapped = as_handler(policy), env.unwrapped
+        self.act = lambda observation: runtime.run_here(lambda token: handler(observation, token), runtime.token())
         if isinstance(unwrapped, CallEnv):
-            unwrapped.answer_with(lambda call: answered(unwrapped.handler(call.handler), call.query, runtime.token()))
+            unwrapped.answer_with(
+                lambda call: runtime.run_here(
+                    lambda token: answered(unwrapped.handler(call.handler), call.query, token), runtime.token()
+                )
+            )
 
 
 class _PlainAsyncLoop:
@@ -144,7 +150,7 @@ class _PlainAsyncLoop:
 
 
 #: Makes a loop: an object with ``reset``, ``act``, ``step`` and ``close``, blocking or to be awaited.
-MakeLoop = Callable[[], _PlainLoop | _PlainAsyncLoop | SpeculativeWrapper[Any, Any] | AsyncSpeculativeWrapper[Any, Any]]
+MakeLoop = Callable[[], PlainLoop | _PlainAsyncLoop | SpeculativeWrapper[Any, Any] | AsyncSpeculativeWrapper[Any, Any]]
 
 
 async def _compare(plain: MakeLoop, speculative: MakeLoop, seeds: Iterable[int], max_steps: int) -> Certificate:

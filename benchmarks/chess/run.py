@@ -6,6 +6,7 @@ virtual clock in recorded seconds, with the wall clock in real ones.
 """
 
 import dataclasses
+import functools
 import math
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,8 @@ from spec_envs.benchmarks.episodes import (
     play_plainly,
     runtime_of,
 )
-from spec_envs.benchmarks.reports import config_of, mean_of, progress, table_of, tokens_text
+from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.reports import collected, config_of, mean_of, progress, table_of, tokens_text
 from spec_envs.chess.builtin import rank_moves
 from spec_envs.chess.engine import EnginePool, stockfish_is_installed
 from spec_envs.chess.games import RecordedGame, RecordedPlayer, RecordedPly
@@ -277,16 +279,27 @@ def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Pat
     Raises:
         InvalidConfiguration: A file holds no game, or a setting makes no sense for it.
     """
+    settings.check_jobs()
     files = [*games, *more_games]
     records = [RecordedGame.load(file) for file in files]
-    steps = len(records) * (settings.plies + 1)  # with the reset of each game
-    with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:
-        replays = [bench.replay(game, advance) for game in records]
+    if settings.jobs > 1:
+        replay = functools.partial(_replay_alone, records, settings)
+        replays = collected(in_order(replay, range(len(records)), settings.jobs), "replaying", len(records))
+    else:
+        steps = len(records) * (settings.plies + 1)  # with the reset of each game
+        with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:
+            replays = [bench.replay(game, advance) for game in records]
     return {
         "config": config_of(settings, files=[str(file) for file in files]),
         "games": [dataclasses.asdict(replay) for replay in replays],
         "mean": mean_of(replays),
     }
+
+
+def _replay_alone(records: Sequence[RecordedGame], settings: ChessSettings, number: int) -> Replay:
+    """Replay one of the games, in a process that may replay no other."""
+    with ChessBench(records, settings) as bench:
+        return bench.replay(records[number])
 
 
 def show(report: dict[str, Any], settings: ChessSettings) -> Iterator[RenderableType]:

@@ -24,3 +24,4 @@ class GuessSettings(Settings):
     guesser: Literal["pattern"] = setting("pattern", "Who guesses.")
     folds: int = setting(5, "Without --train: divide the tasks into this many parts; learn from all others.", ge=2)
     seed: int = options.seed("Seed of the guesser.")
+    jobs: int = options.jobs()

@@ -8,6 +8,8 @@ either all learned from or all predicted.
 """
 
 import dataclasses
+import functools
+import itertools
 import statistics
 import time
 from collections import Counter
@@ -19,6 +21,7 @@ from rich.console import RenderableType
 from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.benchmarks.episodes import folds_by
 from spec_envs.benchmarks.guess import GuessSettings
+from spec_envs.benchmarks.processes import in_order
 from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration
@@ -48,6 +51,7 @@ def measure(
     *,
     folds: int = 5,
     seed: int = 0,
+    jobs: int = 1,
     advance: Callable[[], None] | None = None,
 ) -> tuple[list[Trial], float]:
     """Predict every act in ``trajectories``; also returns the seconds that learning took.
@@ -62,16 +66,23 @@ def measure(
     splits = (
         folds_by(trajectories, lambda each: each.task, folds, "tasks") if train is None else [(train, trajectories)]
     )
-    for known, unknown in splits:
-        guesser = PatternGuesser(seed=seed)
-        start = time.perf_counter()
-        guesser.learn(known, seen=True)
-        learning += time.perf_counter() - start
-        for trajectory in unknown:
-            trials += trials_of(guesser, trajectory)
-            if advance is not None:
+    for made, seconds in in_order(functools.partial(_fold, seed), splits, jobs):
+        trials += itertools.chain.from_iterable(made)
+        learning += seconds
+        if advance is not None:
+            for _ in made:
                 advance()
     return trials, learning
+
+
+def _fold(seed: int, split: tuple[Sequence[Trajectory], Sequence[Trajectory]]) -> tuple[list[list[Trial]], float]:
+    """The predictions for each conversation of the second part, learned from the first; and the seconds of that."""
+    known, unknown = split
+    guesser = PatternGuesser(seed=seed)
+    start = time.perf_counter()
+    guesser.learn(known, seen=True)
+    seconds = time.perf_counter() - start
+    return [list(trials_of(guesser, trajectory)) for trajectory in unknown], seconds
 
 
 def trials_of(guesser: PatternGuesser, trajectory: Trajectory) -> Iterator[Trial]:
@@ -130,7 +141,7 @@ def run(settings: GuessSettings) -> dict[str, Any]:
         raise InvalidConfiguration(f"{settings.trajectories} holds no tool call to predict")
     folds, seed = settings.folds, settings.seed
     with progress("guessing", len(trajectories)) as advance:
-        trials, learning = measure(trajectories, known, folds=folds, seed=seed, advance=advance)
+        trials, learning = measure(trajectories, known, folds=folds, seed=seed, jobs=settings.jobs, advance=advance)
     report: dict[str, Any] = {
         "config": config_of(settings) | {"folds": folds if known is None else None},
         **summary(trials),

@@ -7,6 +7,8 @@ the same conversation. The customer waits for all of the time except that of typ
 
 import contextlib
 import dataclasses
+import functools
+import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +19,7 @@ from rich.text import Text
 from spec_envs.agents import ChatGuesser, ChatModel, PatternGuesser, ReplyGuesser
 from spec_envs.benchmarks.episodes import Episode, Speculated, figures_of, play, play_plainly, runtime_of
 from spec_envs.benchmarks.guess.run import RANK_COLUMNS, RANKS, Trial, next_call, trials_of
+from spec_envs.benchmarks.processes import in_order
 from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import (
@@ -137,8 +140,20 @@ class RetailBench:
         """Run the tasks, fold after fold."""
         for known, tasks in self.folds:
             with self.learned(known) as guessers:
-                for task in tasks:
-                    yield self.serve(task, guessers)
+                if self.settings.jobs > 1:
+                    yield from self._serve_beside(tasks, guessers)
+                else:
+                    yield from (self.serve(task, guessers) for task in tasks)
+
+    def _serve_beside(self, tasks: Sequence[Task], guessers: Guessers) -> Iterator[TaskRun]:
+        """Run tasks over processes, each of which gets some tasks and a copy of the guessers."""
+        size = math.ceil(len(tasks) / (2 * self.settings.jobs))
+        parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
+        serve = functools.partial(_serve_alone, self.settings, guessers)
+        for runs, trials, ranks in in_order(serve, parts, self.settings.jobs):
+            self.trials += trials
+            self.message_ranks += ranks
+            yield from runs
 
     @contextlib.contextmanager
     def learned(self, known: Sequence[Task]) -> Iterator[Guessers]:
@@ -168,6 +183,14 @@ class RetailBench:
         if self.settings.clock == "wall":  # make all guesses beforehand, in virtual time; see ``Frozen``
             run_speculatively(task, dataclasses.replace(self.settings, clock="virtual"), frozen, plain)
         return run_speculatively(task, self.settings, frozen, plain, rate, self._estimates)
+
+
+def _serve_alone(
+    settings: RetailSettings, guessers: Guessers, tasks: Sequence[Task]
+) -> tuple[list[TaskRun], list[Trial], list[int | None]]:
+    """Run tasks in a process of their own; also returns what ``RetailBench`` notes."""
+    bench = RetailBench(settings)
+    return [bench.serve(task, guessers) for task in tasks], bench.trials, bench.message_ranks
 
 
 def run_plainly(task: Task, settings: RetailSettings) -> Plain:
@@ -274,6 +297,7 @@ def run(settings: RetailSettings) -> dict[str, Any]:
     Raises:
         InvalidConfiguration: There are no such tasks.
     """
+    settings.check_jobs()
     bench = RetailBench(settings)
     return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))
 

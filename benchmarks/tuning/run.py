@@ -1,6 +1,9 @@
 """The report of ``spec-envs bench tuning``: a table, JSON, and a picture of the curves."""
 
+import contextlib
 import dataclasses
+import functools
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -10,6 +13,7 @@ from typing import Any
 import numpy as np
 from rich.console import RenderableType
 
+from spec_envs.benchmarks.processes import in_order
 from spec_envs.benchmarks.reports import collected, config_of, mean_of_rows, percent, table_of, tokens_text
 from spec_envs.benchmarks.tuning import TuningSettings
 from spec_envs.benchmarks.tuning.episodes import REACTION_S, TuningBench, TuningRun, backend_of
@@ -36,6 +40,7 @@ def run(settings: TuningSettings) -> dict[str, Any]:
         InvalidConfiguration: The name of the picture has no known ending.
         DependencyNotInstalled: scikit-learn or matplotlib is needed, and missing.
     """
+    settings.check_jobs()
     beside, seeds = settings.beside, settings.seeds
     if settings.plot is not None:
         _check_picture(settings.plot)
@@ -54,6 +59,10 @@ def run(settings: TuningSettings) -> dict[str, Any]:
 
 
 def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
+    if modes[0].jobs > 1:
+        runs = in_order(functools.partial(_episodes_of, modes), range(seeds), modes[0].jobs)
+        yield from itertools.chain.from_iterable(runs)
+        return
     backend = backend_of(modes[0])
     try:
         for seed in range(seeds):
@@ -61,6 +70,12 @@ def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun
                 yield TuningBench(each, backend).run(seed)
     finally:
         backend.close()
+
+
+def _episodes_of(modes: Sequence[TuningSettings], seed: int) -> list[TuningRun]:
+    """The episodes of one seed, on a model of a machine."""
+    with contextlib.closing(backend_of(modes[0])) as backend:
+        return [TuningBench(each, backend).run(seed) for each in modes]
 
 
 def _check_installed(modes: Sequence[TuningSettings]) -> None:

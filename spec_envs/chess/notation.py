@@ -88,7 +88,7 @@ def only_move(board: chess.Board, text: str) -> str | None:
 
 
 def looks_like_move(token: str) -> bool:
-    """Whether ``token`` looks like a move, also if it is none."""
+    """Whether ``token`` looks like a move, also if it is no move."""
     return _LOOKS.fullmatch(_bare(token)) is not None
 
 

@@ -22,7 +22,7 @@ from spec_envs.handling import CancelToken
 #: Seconds until an engine that should stop searching is killed.
 _PATIENCE_S = 2.0
 _OPTION = re.compile(r"\s*option name (.+?) type \w+(.*)")
-#: A longer number is none: Python refuses to read the longest.
+#: A longer number is invalid: Python refuses to read the longest.
 _NUMBER = "-?[0-9]{1,15}(?![0-9])"
 _BOUND = re.compile(rf" (min|max) ({_NUMBER})")
 # In the line of an analysis: the score, the first move of its line, and its rank.

@@ -85,7 +85,7 @@ def load_corpus(source: str | os.PathLike[str], *, world_seed: int | None = None
             has_questions = path.suffix == ".json" or holds_questions(path)
             return _corpus(path, read_context_pages(path) if has_questions else read_lines(path))
     raise InvalidConfiguration(
-        f'a corpus is "embedded", "generated", a folder, a .jsonl or a .json file, and {source!r} is none'
+        f'a corpus is "embedded", "generated", a folder, a .jsonl or a .json file, not {source!r}'
     )
 
 
@@ -121,7 +121,7 @@ def load_questions(
     path = Path(source)
     if path.suffix not in (".json", ".jsonl") or not path.is_file():
         raise InvalidConfiguration(
-            f'questions are "embedded", "generated" or a HotpotQA file (.json or .jsonl), and {str(path)!r} is none'
+            f'questions are "embedded", "generated" or a HotpotQA file (.json or .jsonl), not {str(path)!r}'
         )
     return read_questions(path)
 

@@ -18,7 +18,7 @@ from spec_envs.chess.position import Position
 from spec_envs.handling import as_handler
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_tasks
-from spec_envs.retail.queries import CustomerQuery
+from spec_envs.retail.queries import CustomerQuery, JudgeQuery
 from spec_envs.search.loading import load_questions
 from tests.players import needs_stockfish
 
@@ -51,6 +51,7 @@ CASES = {
     "GoldReplay": Case(lambda: agents.GoldReplay(load_tasks()[0]), "SpecRetail-v0"),
     "ChatPolicy retail": Case(lambda: agents.ChatPolicy(says("Hello!"), "retail"), "SpecRetail-v0"),
     "ChatCustomer": Case(lambda: agents.ChatCustomer(says("Hello!")), "SpecRetail-v0", "user"),
+    "ChatJudge": Case(lambda: agents.ChatJudge(says("1: polite: true")), "SpecRetail-v0", "judge"),
     "scripted_customer": Case(lambda: scripted_customer, "SpecRetail-v0", "user"),
     "ScriptedSearchPolicy": Case(agents.ScriptedSearchPolicy, "SpecSearch-v0"),
     "SolutionReplay": Case(lambda: agents.SolutionReplay(load_questions("embedded")[0]), "SpecSearch-v0"),
@@ -70,6 +71,8 @@ def query_of(case: Case) -> Any:
         return Position()
     if case.handler == "user":
         return CustomerQuery(("Hi! How can I help you today?",), load_tasks()[0], 0)
+    if case.handler == "judge":
+        return JudgeQuery(('{"role": "assistant", "content": "Hi!"}',), ("The agent was polite.",))
     with gym.make(case.environment) as env:
         return env.reset(seed=0)[0]
 
@@ -86,6 +89,6 @@ def test_is_called_with_or_without_a_token(name):
         getattr(handler, "close", lambda: None)()
 
 
-def test_the_table_holds_every_policy_and_customer():
-    names = {name for name in agents.__all__ if name.endswith(("Policy", "Replay", "Customer"))}
+def test_the_table_holds_every_policy_customer_and_judge():
+    names = {name for name in agents.__all__ if name.endswith(("Policy", "Replay", "Customer", "Judge"))}
     assert {name.partition(" ")[0] for name in CASES} >= names

@@ -20,6 +20,7 @@ from spec_envs.benchmarks.all.here import Here
 from spec_envs.benchmarks.all.intervals import interval
 from spec_envs.benchmarks.all.units import Unit
 from spec_envs.benchmarks.chess import ChessSettings
+from spec_envs.benchmarks.chess.run import made_up_game
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.benchmarks.tools import ToolsSettings
@@ -252,6 +253,48 @@ class TestCompare:
         (tmp_path / "results.json").write_text("{}")
         result = CliRunner().invoke(main, ["bench", "compare", str(tmp_path), str(tmp_path)])
         assert result.exit_code == 2 and "holds no results of bench all" in result.stderr
+
+
+class TestJobs:
+    """Episodes over processes: the same rows, in the same order."""
+
+    def rows(self, *args: object) -> Any:
+        result = CliRunner().invoke(main, ["bench", *map(str, args), "--json", "-"])
+        assert result.exit_code == 0, result.output
+        report = json.loads(result.stdout)
+        del report["config"]
+        return report
+
+    def same(self, *args: object) -> None:
+        assert self.rows(*args) == self.rows(*args, "--jobs", 2)
+
+    def test_chess(self, tmp_path):
+        made = made_up_game(4, 0)
+        plies = [
+            {"move": ply.move, "actor_seconds": ply.seconds, "actor_tokens": {"in": 1, "out": 2}} for ply in made.plies
+        ]
+        games = [tmp_path / f"{name}.json" for name in "ab"]
+        for file in games:
+            file.write_text(json.dumps({"plies": plies}))
+        self.same("chess", "--games", *games, "--plies", 4, "--guesses", "builtin")
+
+    def test_retail(self):
+        self.same("retail", "--num-tasks", 3, "--learn", 2)
+
+    def test_tuning(self):
+        self.same("tuning", "--seeds", 2, "--guesser", "climb", "--beside", "actor")
+
+    def test_a_sweep_runs_its_points_beside_each_other(self):
+        self.same("tuning", "--seeds", 1, "--mode", "lossless", "--guesser", "climb", "--sweep")
+
+    def test_refuses_what_would_give_other_rows(self):
+        for args, why in (
+            (["tuning", "--backend", "eevdf", "--clock", "wall"], "they slow each other down"),
+            (["retail", "--token-ratio", "2"], "learn from one episode to the next"),
+            (["search"], "give --sweep"),
+        ):
+            result = CliRunner().invoke(main, ["bench", *args, "--jobs", "2"])
+            assert result.exit_code == 2 and why in result.stderr and "leave out --jobs" in result.stderr
 
 
 def _square(number: int) -> int:

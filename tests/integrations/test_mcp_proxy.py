@@ -244,6 +244,21 @@ def test_private_arguments_and_with_no_learn_anything_at_all_stay_out_of_the_fil
     assert bench.status()["calls"] == 7
 
 
+def test_proxies_of_one_server_add_to_the_same_figures(bench):
+    async def main() -> None:
+        async with bench.client(bench.proxied()) as early:
+            await structured(early, "clock")
+            async with bench.client(bench.proxied()) as late:
+                for _ in range(2):
+                    await structured(late, "clock")
+            assert bench.status()["calls"] == 2
+        async with bench.client(bench.proxied()) as last:
+            await structured(last, "clock")
+
+    run(main)
+    assert bench.status()["calls"] == 4
+
+
 def test_several_servers_are_joined(bench, tmp_path):
     tables = "".join(f"[servers.{name}]\ncommand = {json.dumps(SERVER)}\n" for name in ("one", "two"))
     (bench.folder / "rules.toml").write_text(tables + RULES)

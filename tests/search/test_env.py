@@ -131,7 +131,7 @@ class TestContract:
             ({"backend": "gopher"}, "backend must be"),
             ({"backend": SMALL, "corpus": "pages.jsonl"}, "needs backend='corpus'"),
             ({"corpus": "nowhere"}, "a corpus is"),
-            ({"corpus": 3}, "a corpus is .* 3 is none"),
+            ({"corpus": 3}, "a corpus is .* not 3"),
             ({"questions": 3}, "questions must hold at least one Question"),
             ({"questions": "nowhere"}, "questions are"),
             ({"questions": []}, "at least one"),

@@ -7,6 +7,7 @@ import dataclasses
 import heapq
 import html
 import json
+import operator
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -90,8 +91,12 @@ class TraceEvent:
 #: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
 _SMALL_ARRAY = 8
-#: The number of the first field that is text made of a value.
-_TEXTS = [field.name for field in dataclasses.fields(TraceEvent)].index("query")
+_FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
+#: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
+_TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
+
+#: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
+_as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
 
 
 class Trace:
@@ -158,7 +163,7 @@ class Trace:
 
     def _events_of(self, kept: tuple[Any, ...]) -> Iterator[TraceEvent]:
         if type(kept[0]) is not str:
-            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:]))
+            yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:_BEHIND]), *kept[_BEHIND:])
             return
         handler, number, started_at, ended_at, usage, query, response, moves_on = kept
         yield TraceEvent(started_at, "start", handler, call=number, speculative=False, query=self._read(query))
@@ -231,7 +236,7 @@ class Trace:
 
     def add_event(self, event: TraceEvent) -> None:
         """Add ``event`` as it is."""
-        self._keep(dataclasses.astuple(event))
+        self._keep(_as_row(event))
 
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
@@ -277,8 +282,8 @@ class Trace:
             money=usage.money,
             error=None if error is None else repr(error),
         )
-        self._keep(dataclasses.astuple(start))
-        self._keep(dataclasses.astuple(end))
+        self._keep(_as_row(start))
+        self._keep(_as_row(end))
 
     def add_moved_on(self, time_s: float, handler: str) -> None:
         """Add that the episode has moved on, without the tree."""

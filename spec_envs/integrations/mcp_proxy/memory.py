@@ -65,10 +65,21 @@ class Figures:
 
     def add_call(self, tool: str, seconds: float, *, ahead: bool) -> None:
         """Note how long the client waited for a call."""
-        lists = self.tools.setdefault(tool, {"called_s": [], "ready_s": []})
-        times = lists["ready_s" if ahead else "called_s"]
-        times.append(round(seconds, 6))
-        del times[:-_MAX_SECONDS]
+        self._extend(tool, "ready_s" if ahead else "called_s", [round(seconds, 6)])
+
+    def add(self, other: Figures) -> None:
+        """Add the figures of later calls."""
+        for name in _COUNTS:
+            self.counts[name] += other.counts[name]
+        self.held_back.update(other.held_back)
+        for tool, lists in other.tools.items():
+            for name, times in lists.items():
+                self._extend(tool, name, times)
+
+    def _extend(self, tool: str, name: str, times: list[float]) -> None:
+        kept = self.tools.setdefault(tool, {"called_s": [], "ready_s": []})[name]
+        kept += times
+        del kept[:-_MAX_SECONDS]
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON data."""
@@ -97,7 +108,8 @@ class Memory:
         self._lock = threading.Lock()
         self._ngrams = NGramGuesser(capacity=_MAX_CONTEXTS)
         self._patterns = PatternGuesser()
-        self.figures = Figures()
+        #: What the file does not have yet.
+        self._new = Figures()
         self._read()
         #: Guesses calls; learns by ``teach`` alone.
         self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]), self._is_of_use())
@@ -112,11 +124,7 @@ class Memory:
 
     def _read(self) -> None:
         data = _read(self.file)
-        if data is None:
-            return
-        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
-            self.figures = Figures.from_json(data["figures"])
-        if not self._config.learns:
+        if data is None or not self._config.learns:
             return
         try:
             self._ngrams = NGramGuesser.from_json(data["calls"])
@@ -151,7 +159,7 @@ class Memory:
     def count_call(self, tool: str, seconds: float, *, ahead: bool) -> None:
         """Note how long the client waited for a call."""
         with self._lock:
-            self.figures.add_call(tool, seconds, ahead=ahead)
+            self._new.add_call(tool, seconds, ahead=ahead)
             self._unsaved += 1
             due = self._unsaved % _SAVE_EVERY == 0
         if due:
@@ -162,8 +170,8 @@ class Memory:
         """Add the counts of one stretch of calls."""
         with self._lock:
             for name in _COUNTS:
-                self.figures.counts[name] += getattr(statistics, name)
-            self.figures.held_back.update(statistics.held_back)
+                self._new.counts[name] += getattr(statistics, name)
+            self._new.held_back.update(statistics.held_back)
 
     def close(self) -> None:
         """Finish the lessons, and write the file."""
@@ -171,23 +179,41 @@ class Memory:
         self.save()
 
     def save(self) -> None:
-        """Write the file. A failure is noted, and harms nobody."""
+        """Write the file. A failure is noted, and harms nobody.
+
+        The figures are added to those in the file, to which other proxies of the same servers may have added, too.
+        """
+        before = _read(self.file) or {}
         with self._lock:
-            data = {
-                "version": _VERSION,
-                "servers": [{"name": each.name, "server": each.identity} for each in self._config.servers],
-                "updated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                "figures": self.figures.to_json(),
-            }
+            new, self._new = self._new, Figures()
+        figures = _figures_in(before)
+        figures.add(new)
+        data = {
+            "version": _VERSION,
+            "servers": [{"name": each.name, "server": each.identity} for each in self._config.servers],
+            "updated": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "figures": figures.to_json(),
+        }
         if self._config.learns:
             calls, patterns = self._ngrams.to_json(), self._patterns.to_json()
             data |= {"sequences": list(_sequences(calls)), "calls": calls, "patterns": patterns}
-        elif (before := _read(self.file)) is not None:
+        else:
             data |= {name: before[name] for name in ("sequences", "calls", "patterns") if name in before}
         try:
             write_whole(self.file, _bounded(data))
         except OSError as error:
             note(f"{self.file} cannot be written: {error}")
+            with self._lock:
+                new.add(self._new)
+                self._new = new
+
+
+def _figures_in(data: Mapping[str, Any]) -> Figures:
+    """The figures in the data of a file; none where they cannot be read."""
+    try:
+        return Figures.from_json(data["figures"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Figures()
 
 
 class _Guesses:
