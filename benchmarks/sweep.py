@@ -47,8 +47,9 @@ def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, **more: An
         raise InvalidConfiguration("--sweep tries selectivities: leave out --money-per-s and --token-ratio")
     tried = sorted({*SELECTIVITIES, settings.selectivity})
     # Whole runs go side by side, so that the episodes of each may learn from one another.
-    jobs = settings.jobs if isinstance(settings, ClockSettings) else 1
-    alone = dataclasses.replace(settings, jobs=1) if jobs > 1 else settings
+    jobs, alone = 1, settings
+    if isinstance(settings, ClockSettings):
+        jobs, alone = settings.jobs, dataclasses.replace(settings, jobs=1)
     points = [dataclasses.replace(alone, selectivity=each) for each in tried]
     runs = in_order(functools.partial(_quietly, run, more), points, jobs)
     reports = dict(zip(tried, collected(runs, "sweeping", len(tried)), strict=True))

@@ -146,7 +146,7 @@ class TestDemo:
 
     def test_plays_a_recorded_game_and_opens_the_report(self, tmp_path, monkeypatch):
         opened: list[str] = []
-        monkeypatch.setattr(demo.webbrowser, "open", opened.append)
+        monkeypatch.setattr("webbrowser.open", opened.append)
         plies = [
             {"move": move, "actor_seconds": 5, "actor_tokens": {"in": 1, "out": 2}} for move in ("e2e4", "e7e5", "g1f3")
         ]
