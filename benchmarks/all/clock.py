@@ -20,7 +20,7 @@ from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.run import run as run_tools
 from spec_envs.benchmarks.tuning import Backends, TuningSettings
 
-CHESS, SEARCH, TOOLS = "chess, on threads", "search, in Chromium", "tools, on an agent's SDK"
+CHESS, SEARCH, TOOLS = "chess, threads", "search, Chromium", "tools"
 #: Modes of tuning, by what the figure calls them.
 _WHO = {"tuner alone": "actor", "tuner and guesser": "last-write-wins"}
 

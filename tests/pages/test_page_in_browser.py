@@ -14,6 +14,11 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from spec_envs.benchmarks.all import AllSettings, units
+from spec_envs.benchmarks.all import run as all_of_it
+from spec_envs.benchmarks.all.report import html_of
+from spec_envs.benchmarks.all.units import Unit
+from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.pages import page, timelines
 from spec_envs.search.web.chromium import find_chromium
 from tests.pages.test_timeline import EVENTS, event, play_chess
@@ -191,6 +196,28 @@ def test_two_thousand_calls_are_drawn(browser, tmp_path):
     open_page(browser, tmp_path, page("Many calls", timelines(sorted(events, key=lambda each: each["time_s"]))))
     assert "All 2000 calls as a table" in browser.page_source
     browser.find_element(By.CSS_SELECTOR, ".timeline").send_keys("+" * 20, Keys.PAGE_DOWN * 5, "0")
+
+
+def test_the_report_of_everything_shows_summary_figures_and_timelines(browser, tmp_path):
+    settings = ChessSettings(plies=4, guesses="builtin")
+    planned = [
+        Unit(part="chess", tags={"figure": "headline"}, settings=settings, items=["made up 0"], name="chess: a game"),
+        *(
+            Unit(part="theory", tags={"depth": depth, "latency": "fixed", "p": p}, items=(0, 3))
+            for depth in ("depth 1", "any depth")
+            for p in (0.5, 1.0)
+        ),
+    ]
+    results = [units.run(unit, tmp_path, "") for unit in planned]
+    report = all_of_it.report_of(AllSettings(out=tmp_path, quick=True), results, [])
+    assert report["failed"] == []
+    open_page(browser, tmp_path, html_of(report, results))
+    text = browser.find_element(By.TAG_NAME, "main").text
+    assert "4 responses came from" in text and "Theory: fixed latencies" in text
+    rows = browser.find_elements(By.CSS_SELECTOR, "[aria-label='Summary of all environments'] tbody tr")
+    assert len(rows) == 1 and "yes" in rows[0].text
+    assert len(browser.find_elements(By.CSS_SELECTOR, "figure svg[role=img]")) == len(report["figures"]) == 1
+    assert len(browser.find_elements(By.CSS_SELECTOR, "figure details table")) == 1
 
 
 @pytest.mark.skipif(
