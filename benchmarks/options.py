@@ -157,8 +157,8 @@ def selectivity(default: float) -> Any:
     """How sure speculation has to be."""
     return setting(
         default,
-        "How sure speculation has to be: the least odds of a call, times the share of it that fits in before its "
-        "response is needed. 0: start everything.",
+        "How sure speculation has to be: the least odds of a call, times the share of the call that fits in before "
+        "its response is needed. 0: start everything.",
         ge=0,
     )
 
@@ -170,8 +170,8 @@ class DialSettings(Settings):
     selectivity: float = selectivity(0.1)
     money_per_s: float | None = setting(
         None,
-        "In place of --selectivity: what a second of waiting is worth, where recorded tokens cost what those of gpt-5 "
-        "cost, in dollars. 0: only calls that are certain start.",
+        "In place of --selectivity: what a second of waiting is worth, in dollars; recorded tokens cost as much as "
+        "those of gpt-5. 0: only certain calls start.",
         ge=0,
         default_text="--selectivity",
     )

@@ -25,10 +25,10 @@ class Pace(Settings):
 
     first_token_s: float = setting(0.0, "Median time to the first token, in seconds.", ge=0)
     tokens_per_s: float = setting(
-        math.inf, "Median rate of the tokens after it.", gt=0, le=math.inf, default_text="no limit"
+        math.inf, "Median rate of the tokens after the first one.", gt=0, le=math.inf, default_text="no limit"
     )
     spread: float = setting(
-        0.0, "Sigma of the lognormal distributions of both; equal requests take equally long.", ge=0
+        0.0, "Sigma of the lognormal distributions of time and rate; equal requests take equally long.", ge=0
     )
     reasoning_tokens: int = setting(0, "Tokens of reasoning written before each answer.", ge=0)
     seed: int = setting(0, "Seed of the times.", ge=0)

@@ -45,8 +45,8 @@ def mcp_proxy() -> None:
 )
 @click.option("--http", "port", type=click.IntRange(1, 65535), help="Serve clients by streamable HTTP at this port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="With --http: address to listen at.")
-@click.option("--learn/--no-learn", "learns", default=True, show_default=True, help="Keep what is learned of calls.")
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is kept.")
+@click.option("--learn/--no-learn", "learns", default=True, show_default=True, help="Learn for later sessions.")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what sessions keep.")
 @click.option("--record", type=options.OutputFile(), help="Append all messages to this file, for `mcp-proxy learn`.")
 @click.option("--trace", type=options.OutputFile(), help="Append what happens to this file, for `spec-envs trace`.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND ARG…]")
@@ -88,7 +88,7 @@ def learn(files: tuple[Path, ...], out: Path) -> None:
 
 
 @mcp_proxy.command()
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what is kept.")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Folder for what sessions keep.")
 @options.json_file
 def status(state: Path | None, json_file: Path | None) -> None:
     """Show what was saved, what was called in vain, what was held back, and what was learned."""

@@ -39,7 +39,7 @@ class _ModelSettings(Pace):
     per_s: float = setting(60.0, "The time of --max-calls, in seconds.", gt=0)
     slots: int | None = setting(None, "Answer this many requests at once.", ge=1, default_text="all")
     queue: Literal["fifo", "drop"] = setting(
-        "fifo", "What a request does that finds no free slot: wait for its turn, or drop the oldest request (drop)."
+        "fifo", "A request that finds no free slot waits for its turn (fifo), or drops the oldest request (drop)."
     )
 
 

@@ -81,13 +81,14 @@ PROGRAMS = [
     ("starlette", "servers", "from spec_envs.benchmarks.serving import *; ModelServer(len)"),
     ("starlette", "servers", "import spec_envs.retail.shop.app"),
     ("uvicorn", "servers", "from spec_envs.asgi_server import Served; Served(None)"),
+    ("inspect_ai", "inspect", "import spec_envs.integrations.inspect_tasks"),
     ("openenv", "openenv", "import spec_envs.integrations.openenv"),
     ("starlette", "servers", "from spec_envs.search.local_wiki.server import WikiSite; WikiSite({}).__enter__()"),
 ]
 
 
 #: Extras outside of ``[all]``: too large, or their packages exclude what another extra needs.
-APART = {"openenv", "sb3"}
+APART = {"inspect", "openenv", "sb3"}
 
 
 def hiding(modules: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

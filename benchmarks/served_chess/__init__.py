@@ -14,7 +14,7 @@ class ServedChessSettings(BenchSettings):
     plies: int = setting(30, "Half moves, after an opening drawn by the seed.", ge=1)
     seconds: float = setting(2.0, "Median time of an answer, in seconds.", ge=0.01)
     tokens_per_s: float = setting(100.0, "How many tokens the model writes in a second; most are reasoning.", ge=1)
-    spread: float = setting(0.3, "Sigma of the lognormal distributions of both.", ge=0)
+    spread: float = setting(0.3, "Sigma of the lognormal distributions of times and rates.", ge=0)
     guesses: Literal["stockfish", "builtin"] = setting("stockfish", "Who guesses: Stockfish, or the built-in engine.")
     max_inflight: int | None = options.max_inflight(2)
     seed: int = options.seed("Seed of the opening and of the answers' times.")

@@ -1,9 +1,10 @@
 """PPO in one file, in the manner of CleanRL: an agent learns to mate a lone king, whose moves are random.
 
-With ``--opponent-seconds 0.05`` the opponent takes its time for each move, and with ``--ahead`` that time is used: the
-opponent's reply is guessed, and so is the agent's next move, by the network itself. The network draws its moves with
-noise that depends on the game and the observation alone, so the guess of its own move is right whenever that of the
-reply is. What is learned is the same, weight by weight.
+With ``--opponent-seconds 0.05`` the opponent takes its time for each move, and with ``--ahead 8`` that time is used:
+the opponent's reply is guessed, and so is the agent's next move, by the network itself. The network draws its moves
+with noise that depends on the game and the observation alone, so the guess of its own move is right whenever that of
+the reply is. What is learned is the same, weight by weight. With ``--virtual`` the opponent's time passes on a virtual
+clock, and the time of the network does not count.
 
 Needs: pip install "spec-envs[sb3]"
 """
@@ -114,15 +115,18 @@ class MaskSeen(gym.Wrapper[Any, Any, Any, Any]):
         return seen, reward, terminated, truncated, info
 
 
-def make(player: Player, opponent_seconds: float, ahead: int) -> gym.Env[Any, Any]:
-    """The environment; where ``ahead`` is not 0, with a wrapper that asks for that many replies ahead of time."""
+def make(player: Player, opponent_seconds: float, ahead: int, virtual: bool) -> gym.Env[Any, Any]:
+    """The environment; where the opponent takes time, with a wrapper that asks for ``ahead`` replies ahead of time."""
     opponent = with_latency(RandomOpponent(), opponent_seconds) if opponent_seconds else RandomOpponent()
-    shape = {"observation": "planes", "action_format": "index", "fen": START, "max_plies": 60}
+    shape: dict[str, Any] = {"observation": "planes", "action_format": "index", "fen": START, "max_plies": 60}
     env = MaskSeen(gym.make("SpecChess-v0", opponent=opponent, disable_env_checker=True, **shape))
-    if not ahead:
+    if not opponent_seconds:
         return env
-    guessers = {"opponent": Replies(), "policy": OwnMoves(player)}
-    return SpeculativeWrapper(env, guessers=guessers, k=5, limits=Limits(max_inflight=ahead, selectivity=0.02))
+    guessers: dict[str, Any] = {"opponent": Replies(), "policy": OwnMoves(player)}
+    limits = Limits(max_inflight=ahead, selectivity=0.02)
+    return SpeculativeWrapper(
+        env, guessers=guessers, k=5, limits=limits, runtime="simulation" if virtual else "threads"
+    )
 
 
 class Rollouts:
@@ -192,14 +196,16 @@ def learn(network: Network, optimizer: torch.optim.Optimizer, data: dict[str, to
             optimizer.step()
 
 
-def train(steps: int, seed: int, opponent_seconds: float = 0.0, ahead: int = 0, envs: int = ENVS) -> dict[str, Any]:
+def train(
+    steps: int, seed: int, opponent_seconds: float = 0.0, ahead: int = 0, envs: int = ENVS, virtual: bool = False
+) -> dict[str, Any]:
     """Train for so many steps; the curve, how long it took, and a digest of all weights."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)
     network = Network()
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     players = [Player(network, seed * 1000 + number) for number in range(envs)]
-    made = [make(player, opponent_seconds, ahead) for player in players]
+    made = [make(player, opponent_seconds, ahead, virtual) for player in players]
     rollouts, curve, start, computed = Rollouts(players, made, seed), [], time.perf_counter(), time.process_time()
     for done in range(0, steps, STEPS * envs):
         learn(network, optimizer, rollouts.collect(network), seed * 1000 + done)
@@ -208,11 +214,12 @@ def train(steps: int, seed: int, opponent_seconds: float = 0.0, ahead: int = 0, 
         if len(curve) % 10 == 0:
             print(f"{curve[-1][0]:7d} steps, {time.perf_counter() - start:6.1f} s, {curve[-1][1]:.0%} won", flush=True)
     seconds, computed = time.perf_counter() - start, time.process_time() - computed
+    waited = sum(env.get_wrapper_attr("statistics").waited_s for env in made) if opponent_seconds else 0.0
     for env in made:
         env.close()
     weights = hashlib.blake2b(b"".join(each.detach().numpy().tobytes() for each in network.parameters()), digest_size=8)
-    told = {"curve": curve, "seconds": seconds, "cpu_seconds": computed, "won": curve[-1][1], "seed": seed}
-    return told | {"weights": weights.hexdigest()}
+    told = {"curve": curve, "seconds": seconds, "cpu_seconds": computed, "waited_s": waited, "seed": seed}
+    return told | {"won": curve[-1][1], "weights": weights.hexdigest()}
 
 
 if __name__ == "__main__":
@@ -222,11 +229,14 @@ if __name__ == "__main__":
     parser.add_argument("--envs", type=int, default=ENVS, help="games that are played side by side")
     parser.add_argument("--opponent-seconds", type=float, default=0.0, help="how long the opponent thinks")
     parser.add_argument("--ahead", type=int, default=0, help="how many of its moves to ask for ahead of time")
+    parser.add_argument("--virtual", action="store_true", help="the opponent's time passes on a virtual clock")
     parser.add_argument("--json", help="a file for the curve")
     given = parser.parse_args()
-    told = train(given.steps, given.seed, given.opponent_seconds, given.ahead, given.envs)
+    told = train(given.steps, given.seed, given.opponent_seconds, given.ahead, given.envs, given.virtual)
     print(f"{told['won']:.0%} of the last 200 games won; {given.steps / told['seconds']:.1f} steps a second")
     print(f"{told['seconds']:.0f} s, of which {told['cpu_seconds']:.0f} s on a CPU; weights {told['weights']}")
+    if given.opponent_seconds:
+        print(f"{told['waited_s']:.1f} s waited for the opponent: {given.steps / told['waited_s']:.1f} steps a second")
     if given.json:
         with open(given.json, "w", encoding="utf-8") as file:
             json.dump(told, file)

@@ -24,7 +24,7 @@ with needed("this example", "sb3", script=True):
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
 
-VIEW = {"observation": "box", "action_format": "box", "history": 4, "start": "random"}
+VIEW: dict[str, Any] = {"observation": "box", "action_format": "box", "history": 4, "start": "random"}
 
 
 class Curve(BaseCallback):

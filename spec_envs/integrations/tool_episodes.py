@@ -60,7 +60,7 @@ class ToolEpisode:
         env = gym.make(domain.env_id, **{**domain.options, **options})
         self._domain, self._env = domain, env if wrap is None else wrap(env)
         self.reward, self.info = 0.0, dict[str, Any]()
-        self._is_over: bool | None = None
+        self._is_over: bool | None = None  # there is no episode
 
     def begin(self, row: Mapping[str, Any]) -> str:
         """Begin the episode that a row of a data set asks for (``seed``, and ``Domain.chosen_by``); the first text."""
@@ -88,6 +88,11 @@ class ToolEpisode:
         self._is_over = terminated or truncated
         told = self._domain.told(observation, self.info)
         return f"{told}\n{OVER}" if self._is_over else told
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the episode has ended."""
+        return self._is_over is True
 
     @property
     def env(self) -> gym.Env[Any, Any]:

@@ -213,7 +213,7 @@ def test_the_report_of_everything_shows_summary_figures_and_timelines(browser, t
     assert report["failed"] == []
     open_page(browser, tmp_path, html_of(report, results))
     text = browser.find_element(By.TAG_NAME, "main").text
-    assert "chess: a game" in text and "Theory: fixed latencies" in text
+    assert "4 responses came from" in text and "Theory: fixed latencies" in text
     rows = browser.find_elements(By.CSS_SELECTOR, "[aria-label='Summary of all environments'] tbody tr")
     assert len(rows) == 1 and "yes" in rows[0].text
     assert len(browser.find_elements(By.CSS_SELECTOR, "figure svg[role=img]")) == len(report["figures"]) == 1

@@ -1,0 +1,161 @@
+"""Retail and search as tasks of inspect-ai, with their own scores, and inspect's tools behind ``SpeculativeTools``.
+
+Needs the extra ``inspect``. ``inspect eval`` finds the tasks by their names: ``inspect eval
+spec_envs/integrations/inspect_tasks.py@search --model …``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from spec_envs.conversation import Tool as ToolSeen
+from spec_envs.extras import needed
+from spec_envs.integrations.tool_episodes import RETAIL, SEARCH, Domain, ToolEpisode, Wrap
+from spec_envs.integrations.wire import plain
+from spec_envs.retail.loading import load_tasks
+from spec_envs.search.loading import load_questions
+from spec_envs.wrappers.tools import Port, SpeculativeTools
+
+with needed("spec_envs.integrations.inspect_tasks", "inspect"):
+    from anyio import to_thread
+    from inspect_ai import Task, task
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser
+    from inspect_ai.scorer import Score, mean, scorer, stderr
+    from inspect_ai.solver import solver
+    from inspect_ai.tool import Tool, ToolDef, ToolParams
+
+__all__ = ["retail", "search", "speculative_tool", "tools_of"]
+
+
+@task
+def search(
+    split: str = "dev", questions: str = "embedded", limit: int | None = None, wrap: Wrap | None = None, **options: Any
+) -> Task:
+    """``SpecSearch-v0``: answer questions by the tools ``search``, ``lookup`` and ``finish``; scored by EM and F1.
+
+    Args:
+        split: Which of the embedded questions.
+        questions: "embedded", or a file of questions.
+        limit: The first so many questions; ``None`` for all.
+        wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers, which then runs ahead
+            while the model thinks.
+        **options: Other options of the environment, such as ``backend``.
+    """
+    ids = [each.id for each in load_questions(questions, split)][:limit]
+    make = functools.partial(ToolEpisode, SEARCH, wrap, split=split, questions=questions, **options)
+    return Task(_samples("question", ids, make), solver=play(SEARCH, make), scorer=answers())
+
+
+@task
+def retail(
+    split: str = "dev", limit: int | None = None, wrap: Wrap | None = None, tasks: str = "embedded", **options: Any
+) -> Task:
+    """``SpecRetail-v0``: serve customers by the tools of the shop and ``respond``; scored as tau-bench scores.
+
+    Text of the model without a call of a tool is said to the customer, too.
+
+    Args:
+        split: Which of the tasks.
+        limit: The first so many tasks; ``None`` for all.
+        wrap: See ``search``.
+        tasks: "embedded", or a file of tasks.
+        **options: Other options of the environment, such as ``data`` and ``customer``.
+    """
+    ids = [each.name for each in load_tasks(tasks, split)][:limit]
+    make = functools.partial(ToolEpisode, RETAIL, wrap, split=split, tasks=tasks, **options)
+    return Task(_samples("task", ids, make), solver=play(RETAIL, make), scorer=service())
+
+
+def tools_of(episode: ToolEpisode, domain: Domain) -> list[Tool]:
+    """The tools of an episode as tools of inspect. Steps are made on a thread, since they may wait."""
+    return [_tool(episode, schema["function"]) for schema in domain.schemas]
+
+
+def speculative_tool(tools: SpeculativeTools, tool: Tool) -> Tool:
+    """A copy of a tool that is called through ``tools``, by its name, and may so be called ahead of time.
+
+    For tools that answer from the world outside: a search engine, a database. What an undeclared tool does is taken for
+    a ``WRITE``; the rules of ``tools`` say which may be called ahead.
+    """
+    known = ToolDef(tool)
+
+    async def ahead(arguments: dict[str, Any], context: Any) -> Any:
+        return await tool(**arguments)
+
+    async def execute(**kwargs: Any) -> Any:
+        return await tools.call(known.name, kwargs, functools.partial(tool, **kwargs))
+
+    schema = ToolSeen(known.name, known.description, known.parameters.model_dump(exclude_none=True))
+    tools.add(known.name, Port(execute=ahead, source=tool, takes_context=False), schema=schema)
+    options = {"parallel": known.parallel, "viewer": known.viewer, "max_output": known.max_output}
+    return ToolDef(execute, known.name, known.description, known.parameters, **options).as_tool()
+
+
+@solver
+def play(domain: Domain, make: functools.partial[ToolEpisode]) -> Any:
+    """Lets the model call the tools of an episode until that has ended, or the model has nothing more to do."""
+
+    async def solve(state: Any, generate: Any) -> Any:
+        episode = make()
+        try:
+            await to_thread.run_sync(episode.begin, state.metadata)
+            state.tools = tools_of(episode, domain)
+            while not episode.is_over and not state.completed:
+                state = await generate(state, tool_calls="single")
+                said = next(each for each in reversed(state.messages) if isinstance(each, ChatMessageAssistant))
+                if not said.tool_calls:
+                    if domain is not RETAIL or not said.text.strip():
+                        break
+                    heard = await to_thread.run_sync(episode.call, "respond", {"content": said.text})
+                    state.messages.append(ChatMessageUser(content=heard))
+            state.store.set("episode", {"reward": episode.reward, **plain(episode.info)})
+        finally:
+            await to_thread.run_sync(episode.close)
+        return state
+
+    return solve
+
+
+@scorer(metrics={"em": [mean(), stderr()], "f1": [mean(), stderr()]})
+def answers() -> Any:
+    """HotpotQA's exact match and F1; 0 where no answer was given."""
+
+    async def score(state: Any, target: Any) -> Any:
+        told: Mapping[str, Any] = state.store.get("episode", {})
+        return Score(value={name: told.get(name, 0.0) for name in ("em", "f1")}, answer=told.get("answer"))
+
+    return score
+
+
+@scorer(metrics={"reward": [mean(), stderr()], "database": [mean(), stderr()]})
+def service() -> Any:
+    """tau-bench's reward, and whether the data are as the gold actions leave them."""
+
+    async def score(state: Any, target: Any) -> Any:
+        told: Mapping[str, Any] = state.store.get("episode", {})
+        value = {"reward": float(told.get("reward", 0.0)), "database": float(bool(told.get("database")))}
+        return Score(value=value, explanation=str(told.get("outcome")))
+
+    return score
+
+
+def _samples(name: str, ids: Sequence[str], make: functools.partial[ToolEpisode]) -> list[Any]:
+    """A sample for each episode, with the text with which it begins."""
+    episode = make()
+    try:
+        rows = [{name: each, "seed": 0} for each in ids]
+        return [Sample(input=episode.begin(row), id=row[name], metadata=row) for row in rows]
+    finally:
+        episode.close()
+
+
+def _tool(episode: ToolEpisode, function: Mapping[str, Any]) -> Tool:
+    name = function["name"]
+
+    async def execute(**kwargs: Any) -> str:
+        return str(await to_thread.run_sync(episode.call, name, kwargs))
+
+    return ToolDef(execute, name, function["description"], ToolParams(**function["parameters"])).as_tool()
