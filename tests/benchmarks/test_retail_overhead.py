@@ -101,6 +101,6 @@ def test_tau_benchs_own_environment_is_measured_where_it_is_installed(monkeypatc
     assert len(created[0].stepped) >= 30 and "transfer_to_human_agents" not in created[0].stepped
 
 
-@pytest.mark.parametrize(("measured", "row"), [(1.0, ["<= 2 us", "1 us", "yes"]), (3.0, ["<= 2 us", "3 us", "NO"])])
-def test_rows(measured, row):
-    assert Measured("a step", "us", measured, 2.0).row() == ["a step", *row]
+@pytest.mark.parametrize(("measured", "met"), [(1.0, True), (3.0, False)])
+def test_figures_are_held_against_their_targets(measured, met):
+    assert Measured("a step", "us", measured, 2.0).met == met
