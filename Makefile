@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check conformance installs hubs docs page clean
+.PHONY: help demo test check conformance installs ray hubs docs page clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -20,7 +20,7 @@ demo: $(VENV)/.installed-base ## Show what speculation saves, with a game of che
 test: $(VENV)/.installed-test ## Run the tests; installs Debian's chess engines, sysbench, libcairo2 and chromium first, where it can
 	@scripts/system-packages
 	@scripts/node-packages
-	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not docs and not installs"
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not docs and not installs and not ray"
 
 check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and examples
 	$(BIN)/ruff check .
@@ -38,6 +38,9 @@ EVERY ?= 1
 conformance: $(VENV)/.installed-conformance ## Play 10,000 episodes in environments of others, 2,000 of reads and writes (minutes)
 	$(BIN)/python -m tests.wrappers.store --episodes $(STORE_EPISODES)
 	$(BIN)/python -m tests.conformance --episodes $(EPISODES) --every $(EVERY)
+
+ray: $(VENV)/.installed-ray ## Play episodes on a Ray cluster of two nodes, of which one is killed (minutes)
+	$(BIN)/python -m pytest -m ray -v
 
 installs: $(VENV)/.installed-test ## Install each extra alone, old and new dependencies, and beside other packages (minutes)
 	$(BIN)/python -m pytest -m installs -v
@@ -62,7 +65,8 @@ $(VENV)/.installed-base: EXTRA =
 $(VENV)/.installed-test: EXTRA = [test]
 $(VENV)/.installed-dev: EXTRA = [dev]
 $(VENV)/.installed-conformance: EXTRA = [conformance]
-$(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.installed-conformance: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-ray: EXTRA = [ray,test]
+$(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.installed-conformance $(VENV)/.installed-ray: pyproject.toml | $(BIN)/python
 	@echo "installing spec-envs$(EXTRA) into $(VENV) ..."
 	@$(PIP) install --editable '.$(EXTRA)' & pip=$$!; seconds=0; \
 	while sleep 1; kill -0 $$pip 2>/dev/null; do \

@@ -15,6 +15,10 @@ _Floats = NDArray[np.float64]
 _Places = tuple[_Ints, _Ints, NDArray[np.intp]]
 
 
+def _none() -> _Ints:
+    return np.zeros(0, np.int32)
+
+
 @dataclasses.dataclass
 class Rows:
     """The rows of a decision: the features of each row, and the contexts in which they count."""
@@ -22,11 +26,20 @@ class Rows:
     contexts: _Ints  # one line of contexts for all rows, or one line for each row
     features: _Ints  # the features of all rows, one row after the other
     starts: _Ints  # the positions at which the features of each row start
+    shared: _Ints = dataclasses.field(default_factory=_none)  # further features, which all rows have
 
     @functools.cached_property
     def lengths(self) -> _Ints:
         """The number of features of each row."""
         return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
+
+    @functools.cached_property
+    def blocks(self) -> list[_Places]:
+        """The contexts, the features in ``shared``, and which context each row uses."""
+        if not len(self.shared):
+            return []
+        uniques = (np.unique(column, return_inverse=True) for column in self.contexts.T)
+        return [(contexts[:, None], self.shared, used) for contexts, used in uniques]
 
     @functools.cached_property
     def places(self) -> list[_Places]:
@@ -55,11 +68,18 @@ class Ranker:
     For example, a decision about ``reservation_id`` of a tool has the contexts "any argument", "an argument of this
     name" and "this tool's argument". So a new tool's argument starts with the weights of the first two contexts. The
     weights are learned by AdaGrad with decay. Not thread-safe.
+
+    Args:
+        rate: The step size.
+        decay: The pull of a weight towards 0 in each step that uses its feature.
+        max_weights: The greatest number of features times contexts. Those that come later stay unknown.
     """
 
-    def __init__(self, rate: float = 0.03, decay: float = 0.03) -> None:
-        self._rate = rate  # the step size
-        self._decay = decay  # the pull of a weight towards 0 in each step that uses its feature
+    def __init__(self, rate: float = 0.03, decay: float = 0.03, max_weights: int = 2_000_000) -> None:
+        self._rate = rate
+        self._decay = decay
+        self.max_weights = max_weights
+        self._is_full = False
         self._contexts: dict[str, int] = {}
         self._features: dict[str, int] = {"": 0}  # feature 0 stands for unknown features; its weight stays 0
         self._weights: _Floats = np.zeros((8, 256))
@@ -67,7 +87,13 @@ class Ranker:
 
     def feature(self, name: str, *, new: bool = False) -> int:
         """Return the number of a feature. An unknown feature gets a number with ``new``, and is 0 otherwise."""
-        return self._features.setdefault(name, len(self._features)) if new else self._features.get(name, 0)
+        number = self._features.get(name)
+        if number is not None:
+            return number
+        if not new or not self._has_room(len(self._features) + 1, len(self._contexts)):
+            return 0
+        self._features[name] = number = len(self._features)
+        return number
 
     @property
     def known(self) -> Mapping[str, int]:
@@ -76,7 +102,16 @@ class Ranker:
 
     def context(self, name: str, *, new: bool = False) -> int:
         """Return the number of a context. An unknown context gets a number with ``new``, and is -1 otherwise."""
-        return self._contexts.setdefault(name, len(self._contexts)) if new else self._contexts.get(name, -1)
+        if not new or name in self._contexts or not self._has_room(len(self._features), len(self._contexts) + 1):
+            return self._contexts.get(name, -1)
+        self._contexts[name] = len(self._contexts)
+        return self._contexts[name]
+
+    def _has_room(self, num_features: int, num_contexts: int) -> bool:
+        if num_features * num_contexts <= self.max_weights:
+            return True
+        self._is_full = True
+        return False
 
     def scores(self, rows: Rows) -> _Floats:
         """Return the log-probability of each row, up to a constant."""
@@ -84,10 +119,14 @@ class Ranker:
             return np.zeros(0)
         self._grow()
         if len(rows.contexts) == 1:
-            summed = self._weights[rows.contexts[0]].sum(axis=0)
-            return np.asarray(np.add.reduceat(summed[rows.features], rows.starts))
-        contexts = np.repeat(rows.contexts, rows.lengths, axis=0)
-        return np.asarray(np.add.reduceat(self._weights[contexts, rows.features[:, None]].sum(axis=1), rows.starts))
+            weights = self._weights[rows.contexts[0]].sum(axis=0)[rows.features]
+        else:
+            contexts = np.repeat(rows.contexts, rows.lengths, axis=0)
+            weights = self._weights[contexts, rows.features[:, None]].sum(axis=1)
+        total = np.add.reduceat(weights, rows.starts)
+        for contexts, features, used in rows.blocks:
+            total += self._weights[contexts, features].sum(axis=1)[used]
+        return np.asarray(total)
 
     def weights(self, contexts: Sequence[int]) -> _Floats:
         """Return the sum of the weights in ``contexts``, for every feature."""
@@ -101,22 +140,35 @@ class Ranker:
         places = rows.places
         before = [self._weights[contexts, features] for contexts, features, _ in places]
         total = sum(weights.sum(axis=0)[used] for weights, (_, _, used) in zip(before, places, strict=True))
-        error = softmax(np.add.reduceat(np.asarray(total), rows.starts))
+        scores = np.add.reduceat(np.asarray(total), rows.starts)
+        shared = [self._weights[contexts, features] for contexts, features, _ in rows.blocks]
+        for weights, (_, _, used) in zip(shared, rows.blocks, strict=True):
+            scores += weights.sum(axis=1)[used]
+        error = softmax(scores)
         error[right] -= 1.0
         slopes = np.repeat(error, rows.lengths)
         for weights, (contexts, features, used) in zip(before, places, strict=True):
-            slope = np.bincount(used, weights=slopes, minlength=len(features)) + self._decay * weights
-            squares = self._squares[contexts, features] + slope**2
-            self._squares[contexts, features] = squares
-            self._weights[contexts, features] = weights - self._rate * slope / (np.sqrt(squares) + 1e-2)
+            slope = np.asarray(np.bincount(used, weights=slopes, minlength=len(features)), np.float64)
+            self._step(contexts, features, weights, slope)
+        for weights, (contexts, features, used) in zip(shared, rows.blocks, strict=True):
+            slope = np.asarray(np.bincount(used, weights=error, minlength=len(contexts)), np.float64)
+            self._step(contexts, features, weights, slope[:, None])
         self._weights[:, 0] = 0.0
+        if self._is_full:
+            self._weights[-1] = 0.0  # contexts that found no room
+
+    def _step(self, contexts: _Ints, features: _Ints, weights: _Floats, slope: _Floats) -> None:
+        slope = slope + self._decay * weights
+        squares = self._squares[contexts, features] + slope**2
+        self._squares[contexts, features] = squares
+        self._weights[contexts, features] = weights - self._rate * slope / (np.sqrt(squares) + 1e-2)
 
     def _grow(self) -> None:
-        # Context -1, of unknown contexts, is the last row, which is always unused.
+        # Context -1, of unknown contexts, is the last row, which stays 0.
         height, width = self._weights.shape
         if len(self._contexts) < height and len(self._features) <= width:
             return
-        shape = (max(height, 2 * len(self._contexts) + 2), max(width, 2 * len(self._features)))
+        shape = (_grown(height, len(self._contexts) + 1), _grown(width, len(self._features)))
         for name in ("_weights", "_squares"):
             grown = np.zeros(shape)
             grown[:height, :width] = getattr(self, name)
@@ -140,9 +192,9 @@ class Ranker:
         }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Ranker:
+    def from_json(cls, data: dict[str, Any], max_weights: int = 2_000_000) -> Ranker:
         """Return the ranker that ``data`` was made from."""
-        ranker = cls(data["rate"], data["decay"])
+        ranker = cls(data["rate"], data["decay"], max_weights)
         ranker._features = {name: number for number, name in enumerate(data["features"])}
         ranker._contexts = {name: number for number, name in enumerate(data["contexts"])}
         ranker._grow()
@@ -150,6 +202,10 @@ class Ranker:
             ranker._weights[number, entry["features"]] = entry["weights"]
             ranker._squares[number, entry["features"]] = entry["squares"]
         return ranker
+
+
+def _grown(size: int, wanted: int) -> int:
+    return size if wanted <= size else wanted + wanted // 4
 
 
 def softmax(scores: _Floats) -> _Floats:

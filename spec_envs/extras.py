@@ -18,6 +18,7 @@ PACKAGES = {
     "sb3": ("stable-baselines3",),
     "tuning": ("scikit-learn",),
     "otel": ("opentelemetry-api",),
+    "ray": ("ray",),
     "openenv": ("openenv",),
     "inspect": ("inspect-ai",),
     "examples": ("langchain-openai", "langgraph", "mcp", "openai-agents", "starlette", "uvicorn"),

@@ -53,6 +53,8 @@ MAY_WAIT = {
     "wrappers/runtimes/threads.py": "the runtime of threads",
     "wrappers/tools/blocking.py": "a bridge to an event loop in a thread of its own",
     "wrappers/tools/driver.py": "makes calls ahead of time on the runtime of asyncio",
+    "wrappers/workers/purse.py": "settles with the ledger of a cluster, in a thread",
+    "wrappers/workers/ray_workers.py": "waits for the workers of a cluster",
     "wrappers/workers/processes.py": "plays episodes in processes",
     "wrappers/tools/proxy.py": "a proxy that is awaited",
 }

@@ -18,6 +18,7 @@ from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
+from spec_envs.wrappers.workers.permits import SharedLimit
 from spec_envs.wrappers.workers.player import Rollout, RolloutStep
 from spec_envs.wrappers.workers.rollouts import rollouts
 
@@ -29,6 +30,7 @@ __all__ = [
     "Limits",
     "Rollout",
     "RolloutStep",
+    "SharedLimit",
     "SimulationRuntime",
     "SpeculativeTools",
     "SpeculativeWrapper",

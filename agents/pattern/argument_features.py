@@ -1,6 +1,7 @@
 """The candidates for one argument of one tool at one moment, with the features of each."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 
 from spec_envs.agents.pattern.moment import Candidate, Moment
@@ -11,12 +12,12 @@ Chosen = Mapping[str, Candidate | None]
 
 @dataclasses.dataclass(slots=True)
 class ArgumentChoice:
-    """The choice of one argument of a tool at one moment: the candidates, and the features of each."""
+    """The choice of one argument of a tool at one moment: the candidates, and what this argument makes of each."""
 
     tool: str
     argument: str
     candidates: list[Candidate]
-    features: list[list[str]]
+    features: list[list[str]]  # beside those of the candidate itself, which hold for any argument
     optional: bool
     shapes: dict[str, str]  # the form of every candidate, by key
 
@@ -31,7 +32,7 @@ def argument_choice(moment: Moment, tool: str, argument: str) -> ArgumentChoice:
 
 
 def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> list[list[str]]:
-    done = moment.latest.get(tool)
+    done = moment.index.last_of(tool)
     previous = None if done is None else done.arguments.get(argument)
     elsewhere = next(
         (each.arguments[argument] for each in reversed(moment.index.calls) if argument in each.arguments), ""
@@ -50,7 +51,7 @@ def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Can
             unused[time] = place
     rows = []
     for each in candidates:
-        row = list(each.features)
+        row: list[str] = []
         uses = moment.uses.get(each.key, ())
         if (tool, argument) in uses:
             row.append("used here last" if each.key == previous else "used here")
@@ -59,9 +60,9 @@ def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Can
         else:
             row.append("not used as this")
         if each.fields:
-            row.append(f"field {max(_alike(field, argument) for field in each.fields)}")
-        row.append(f"mention {mentions.get(each.mention, 9)}")
-        row.append(f"recent {ages.get((each.last,), 9)}")
+            row.append(_FIELD[_most_alike(each.fields, argument)])
+        row.append(_MENTION[mentions.get(each.mention, 9)])
+        row.append(_RECENT[ages.get((each.last,), 9)])
         if each.key in fresh:
             row.append("next of list" if fresh[each.key] else "unused of list")
         time, place = each.mention
@@ -77,6 +78,16 @@ def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Can
 
 def _ranks(places: Mapping[tuple[int, ...], Candidate]) -> dict[tuple[int, ...], int]:
     return {place: min(rank, 4) for rank, place in enumerate(sorted(places, reverse=True))}
+
+
+_FIELD = [f"field {likeness}" for likeness in range(4)]
+_MENTION = [f"mention {rank}" for rank in range(10)]
+_RECENT = [f"recent {rank}" for rank in range(10)]
+
+
+@functools.lru_cache(maxsize=16384)
+def _most_alike(fields: frozenset[str], argument: str) -> int:
+    return max(_alike(field, argument) for field in fields)
 
 
 def _alike(field: str, argument: str) -> int:
@@ -113,7 +124,7 @@ class CallSoFar:
         records = [each.records for each in chosen.values() if each is not None and each.records]
         self._records = records[-1] if records else frozenset()
         self._results = {result for result, _ in self._records}
-        self._done = done = moment.latest.get(choice.tool)
+        self._done = done = moment.index.last_of(choice.tool)
         if done is not None:
             agree = all(done.arguments.get(name) == key for name, key in self._keys.items())
             self._how = "first" if not chosen else "so far as before" if agree else "other"
@@ -123,7 +134,7 @@ class CallSoFar:
             for name, key in done.arguments.items():
                 if name != choice.argument:
                     self._swapped.setdefault(key, []).append(f"was {name}")
-        same_tool = (each for each in moment.index.calls if each.call.name == choice.tool)
+        same_tool = (self._calls[number] for number in moment.index.of_tool.get(choice.tool, ()))
         self._made = [
             each for each in same_tool if all(each.arguments.get(name) == key for name, key in self._keys.items())
         ]

@@ -47,7 +47,7 @@ class ArgumentModel:
             right = self._right(choice, call)
             call_so_far = CallSoFar(moment, choice, chosen, position == len(names) - 1)
             features = [
-                [*each, *call_so_far.features(candidate)]
+                [*candidate.features, *each, *call_so_far.features(candidate)]
                 for each, candidate in zip(choice.features, choice.candidates, strict=True)
             ]
             features += _others(choice)
@@ -85,7 +85,7 @@ class ArgumentModel:
     def _extend(self, moment: Moment, choice: ArgumentChoice, beam: Sequence[Partial], final: bool) -> list[Partial]:
         ranker = self.ranker
         known, weights = ranker.known.get, ranker.weights(self._contexts(choice))
-        base = _sums(weights, [[known(name, 0) for name in row] for row in choice.features])
+        base = _sums(weights, [self._numbers(*each) for each in zip(choice.candidates, choice.features, strict=True)])
         others = _sums(weights, [[known(name, 0) for name in row] for row in _others(choice)])
         weights = weights.tolist()
         order = np.argsort(-base, kind="stable")
@@ -107,6 +107,13 @@ class ArgumentModel:
                 extended.append(Partial({**partial.chosen, choice.argument: option}, score))
         extended.sort(key=lambda partial: -partial.score)
         return [each for each in extended[:_BEAM] if each.score > extended[0].score - _BEHIND]
+
+    def _numbers(self, candidate: Candidate, features: list[str]) -> list[int]:
+        """Return the numbers of the features of a candidate, and of what one argument adds to them."""
+        known = self.ranker.known.get
+        if candidate.numbers is None:
+            candidate.numbers = [known(name, 0) for name in candidate.features]
+        return [*candidate.numbers, *(known(name, 0) for name in features)]
 
     def _contexts(self, choice: ArgumentChoice, *, new: bool = False) -> list[int]:
         names = ("", choice.argument, f"{choice.tool}.{choice.argument}")

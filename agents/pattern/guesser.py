@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -12,8 +13,8 @@ from typing import Any
 from spec_envs import Call, Guess, InvalidConfiguration, Situation
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.moment import Extra, Moment
-from spec_envs.agents.pattern.training import ranks_of, remember, remember_all, train, turn_examples
+from spec_envs.agents.pattern.moment import MAX_VALUES, Extra, Moment
+from spec_envs.agents.pattern.training import names_before, ranks_of, remember, remember_all, train, turn_examples
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel
 from spec_envs.agents.recent import Recent
 from spec_envs.checks import integer
@@ -21,6 +22,7 @@ from spec_envs.conversation import (
     AssistantMessage,
     ChatReader,
     Conversation,
+    Event,
     Tool,
     ToolCall,
     Trajectory,
@@ -31,8 +33,20 @@ from spec_envs.json_files import parsed
 from spec_envs.pickling import Lock
 
 _VERSION = 1
+#: A weight takes 16 bytes, and there are four rankers: for tools and for arguments, in each of two windows.
+_BYTES_OF_A_WEIGHT = 64
+#: Of a name that users give to values: names with all their values and tasks, generously.
+_BYTES_OF_A_NAME = 5000
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.
 _WIDTH = 8
+
+
+@dataclasses.dataclass(slots=True)
+class _Kept:
+    """A conversation's index, and what was guessed at its end until the response is observed."""
+
+    index: Index
+    claims: list[tuple[ToolCall, float]] | None = None
 
 
 class PatternGuesser:
@@ -57,11 +71,14 @@ class PatternGuesser:
             mapping with a ``name``, or such a mapping as JSON text, is a call.
         reads: The names of the tools that change nothing, for ``prefetch``. Not saved.
         extra: ``extra(conversation, tool, argument)`` returns further candidates for an argument. Not saved.
-        capacity: The number of conversations whose index is kept, and of calls that are remembered until their
-            responses are observed.
+        capacity: The number of conversations that are kept, with what was guessed in them until the response is
+            observed.
+        max_values: The number of values of a conversation that are considered for one argument: those seen last.
+        memory_mb: About how many megabytes what is learned may take. When they are full, new words, values and tools
+            stay unknown, and the names that were not used for longest are forgotten.
 
     Raises:
-        InvalidConfiguration: ``rounds`` or ``capacity`` is less than 1.
+        InvalidConfiguration: ``rounds``, ``capacity``, ``max_values`` or ``memory_mb`` is less than 1.
     """
 
     def __init__(
@@ -75,6 +92,8 @@ class PatternGuesser:
         reads: Container[str] = (),
         extra: Extra | None = None,
         capacity: int = 64,
+        max_values: int = MAX_VALUES,
+        memory_mb: int = 256,
     ) -> None:
         self._rounds, self._seed = integer("rounds", rounds, least=1), seed
         self._reader = ChatReader()
@@ -84,11 +103,15 @@ class PatternGuesser:
         self._reads = reads
         self._extra = extra
         self._lock = Lock()
-        self._memory = Memory()
-        self._windows = {seen: WindowModel(seen) for seen in (True, False)}
-        self._indices: list[Index] = []
-        self._capacity = capacity
-        self._offers: Recent[list[tuple[ToolCall, float]]] = Recent(capacity)
+        self._max_values = integer("max_values", max_values, least=1)
+        memory_bytes = integer("memory_mb", memory_mb, least=1) * 1_000_000
+        self._max_weights = memory_bytes // 2 // _BYTES_OF_A_WEIGHT
+        self._memory = Memory(memory_bytes // 2 // _BYTES_OF_A_NAME)
+        self._windows = {seen: WindowModel(seen, self._max_weights) for seen in (True, False)}
+        self._capacity = integer("capacity", capacity, least=1)
+        self._kept: list[_Kept] = []
+        #: How much of the last conversations ``_memory`` has counted, by task.
+        self._counted: Recent[tuple[Event, ...]] = Recent(capacity)
 
     def predict(self, conversation: Conversation, k: int, *, seen: bool = True) -> list[tuple[ToolCall, float]]:
         """Return at most ``k`` likely calls, most likely first, with their probabilities.
@@ -111,7 +134,7 @@ class PatternGuesser:
         with self._lock:
             conversation = self._dialogue(call.query)
             claims = self._predict(conversation, True)
-            self._offers.put(call.key, claims)
+            self._keep(conversation).claims = claims
             probabilities = self._windows[True].calibration.corrected([p for _, p in claims])
         guesses = zip(claims, probabilities, strict=True)
         return [Guess(self._action(predicted), p) for (predicted, _), p in guesses][:k]
@@ -134,7 +157,7 @@ class PatternGuesser:
         with self._lock:
             conversation = self._dialogue(call.query)
             action = self._outcome(response)
-            claims = self._offers.get(call.key)
+            claims = self._keep(conversation).claims
             if claims is not None:
                 self._windows[True].calibration.observe(ranks_of(claims, [action]), [p for _, p in claims])
             self._learn_online(conversation, action)
@@ -151,29 +174,36 @@ class PatternGuesser:
             remember_all(self._memory, given)
             for model in self._windows.values():
                 if seen is None or model.seen is seen:
-                    train(model, self._memory, given, self._rounds, self._seed)
+                    train(model, self._memory, given, self._rounds, self._seed, self._max_values)
 
     def _predict(self, conversation: Conversation, seen: bool) -> list[tuple[ToolCall, float]]:
         self._memory.meet(conversation.tools)
-        moment = Moment(self._index(conversation), self._memory, _online_task(conversation), self._extra)
+        moment = self._moment(self._keep(conversation).index, _online_task(conversation))
         return self._windows[seen].predict(moment, _WIDTH)
+
+    def _moment(self, index: Index, task: str) -> Moment:
+        return Moment(index, self._memory, task, self._extra, self._max_values)
 
     def _learn_online(self, conversation: Conversation, action: ToolCall | None) -> None:
         self._memory.meet(conversation.tools)
-        events = conversation.events
-        task = _online_task(conversation)
-        if action is not None:
-            events = (*events, action)
-        index = Index()
-        for event in events:  # counts are by task, so known events are not counted twice
-            index.extend([event])
-            remember(self._memory, index, task)
+        index, task = self._keep(conversation).index, _online_task(conversation)
+        self._count(conversation, index, task, action)
         if action is not None and action.name not in self._memory.tools:
             return
-        moment = Moment(self._index(conversation), self._memory, task, self._extra)
-        _study(self._windows[True].lessons(moment, [action]))
+        _study(self._windows[True].lessons(self._moment(index, task), [action]))
         if action is None:
             self._learn_turn(conversation, task)
+
+    def _count(self, conversation: Conversation, index: Index, task: str, action: ToolCall | None) -> None:
+        """Add what is new since the conversation was counted last. Counts are by task: counting twice is no harm."""
+        events = conversation.events
+        counted = self._counted.get(task) or ()
+        known = len(counted) if counted == events[: len(counted)] else 0
+        for place in range(known, len(events)):
+            remember(self._memory, index, task, place)
+        if action is not None:
+            self._memory.add(action, task, names_before(index, len(events)))
+        self._counted.put(task, events)
 
     def _learn_turn(self, conversation: Conversation, task: str) -> None:
         """Learn all calls since the user's last message, which are complete when the agent answers the user."""
@@ -181,24 +211,28 @@ class PatternGuesser:
         last = max(places, default=None)
         if last is not None:
             model = self._windows[False]
-            for example in turn_examples(model, self._memory, Trajectory(conversation, task), last):
-                _study(model.lessons(Moment(example.index, self._memory, task, self._extra), example.right))
+            index = self._keep(conversation.until(last)).index.copy()
+            for example in turn_examples(model, self._memory, Trajectory(conversation, task), last, index):
+                _study(model.lessons(self._moment(example.index, task), example.right))
 
-    def _index(self, conversation: Conversation) -> Index:
-        """Return the kept index of ``conversation``, or extend a copy of the one with the longest common beginning."""
+    def _keep(self, conversation: Conversation) -> _Kept:
+        """Return what is kept of ``conversation``; its index grows out of that of the longest beginning."""
         events = conversation.events
-        best = None
-        for index in reversed(self._indices):
-            length = len(index.events)
-            if length <= len(events) and (best is None or length > len(best.events)):
-                if tuple(index.events) == events[:length]:
-                    best = index
-        if best is not None and len(best.events) == len(events):
-            return best
-        index = Index() if best is None else best.copy()
-        index.extend(events[len(index.events) :])
-        self._indices = [*self._indices[-self._capacity + 1 :], index]
-        return index
+        beginnings = (each for each in self._kept if len(each.index.events) <= len(events))
+        for each in sorted(beginnings, key=lambda each: -len(each.index.events)):
+            if each.index.events == list(events[: len(each.index.events)]):
+                break
+        else:
+            each = _Kept(Index())
+        if len(each.index.events) == len(events):
+            if each in self._kept:
+                return each
+        else:
+            rest = events[len(each.index.events) :]
+            each = _Kept(each.index.copy())
+            each.index.extend(rest)
+        self._kept = [*self._kept[-self._capacity + 1 :], each]
+        return each
 
     def _read(self, query: Any) -> Conversation:
         if isinstance(query, Conversation):
@@ -247,7 +281,7 @@ class PatternGuesser:
             raise InvalidConfiguration(f"data must hold a PatternGuesser of version {_VERSION}, not {version!r}")
         try:
             guesser = cls(rounds=data["rounds"], seed=data["seed"], **options)
-            guesser._memory = Memory.from_json(data["memory"])
+            guesser._memory = Memory.from_json(data["memory"], guesser._memory.max_names)
             guesser._windows[True].load(data["seen"])
             guesser._windows[False].load(data["unseen"])
         except KeyError as error:

@@ -33,7 +33,7 @@ class Value:
         )
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class PastCall:
     """A call in the conversation, with its arguments as keys; ``answered`` is whether its result has arrived."""
 
@@ -60,13 +60,17 @@ class Index:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.values: dict[str, Value] = {}
+        self.by_shape: dict[str, dict[str, None]] = {}  # form -> keys of values; the value seen last comes last
+        self.members: dict[str, dict[str, None]] = {}  # source of list elements -> their keys
+        self.open_days: dict[str, None] = {}  # keys of days without a year
         self.calls: list[PastCall] = []
-        self.made: dict[str, PastCall] = {}
+        self.of_tool: dict[str, tuple[int, ...]] = {}  # tool -> the numbers of its calls
+        self.uses: dict[str, tuple[tuple[str, str], ...]] = {}  # key -> the tools and arguments that it was given to
         self.users: list[tuple[int, texts.Text]] = []
         self.agents: list[tuple[int, texts.Text]] = []
         self.results: list[Result] = []
         self.glosses: dict[str, str] = {}  # a name in lower case -> the code in brackets after the name
-        self._pending: list[PastCall] = []
+        self._pending: list[int] = []  # numbers of calls
         self._numbers: dict[tuple[str, str], int] = {}
         self._own: set[str] = set()  # keys of the values that no copy of this index shares
 
@@ -97,17 +101,21 @@ class Index:
     def copy(self) -> Index:
         """Return an index that can be extended without changing this index."""
         other = Index()
-        other.events = list(self.events)
+        other.events, other.calls = list(self.events), list(self.calls)
         other.values = dict(self.values)
         self._own = set()  # from now on, a value is copied before it is changed
+        other.by_shape = {shape: dict(keys) for shape, keys in self.by_shape.items()}
+        other.members = {source: dict(keys) for source, keys in self.members.items()}
+        other.open_days, other.of_tool, other.uses = dict(self.open_days), dict(self.of_tool), dict(self.uses)
         other.users, other.agents = list(self.users), list(self.agents)
-        other._numbers = dict(self._numbers)
         other.results, other.glosses = list(self.results), dict(self.glosses)
-        other.calls = [dataclasses.replace(done) for done in self.calls]
-        other.made = {done.key: done for done in other.calls}
-        by_time = {done.time: done for done in other.calls}
-        other._pending = [by_time[done.time] for done in self._pending]
+        other._pending, other._numbers = list(self._pending), dict(self._numbers)
         return other
+
+    def last_of(self, tool: str) -> PastCall | None:
+        """Return the last call of ``tool``."""
+        numbers = self.of_tool.get(tool)
+        return self.calls[numbers[-1]] if numbers else None
 
     def record(self, place: tuple[int, int]) -> Record:
         """Return a record by the numbers of its result and of the record in the result."""
@@ -118,9 +126,14 @@ class Index:
         if found is None:
             found = Value(value, key, texts.shape(value), texts.normal(value), time, time)
             self.values[key] = found
+            if key.startswith('"????-'):
+                self.open_days[key] = None
         elif key not in self._own:
             found = self.values[key] = found.copy()
         self._own.add(key)
+        alike = self.by_shape.setdefault(found.shape, {})
+        alike.pop(key, None)
+        alike[key] = None
         found.last = time
         return found
 
@@ -132,24 +145,25 @@ class Index:
 
     def _add_call(self, call: ToolCall, time: int) -> None:
         keys = {name: canonical(value) for name, value in call.arguments.items()}
-        done = PastCall(call, time, keys, call.key)
         for name, value in call.arguments.items():
+            self.uses[keys[name]] = (*self.uses.get(keys[name], ()), (call.name, name))
             if isinstance(value, str) and len(value) > 120:
                 continue
             found = self._value(value, keys[name], time)
             found.sources[f"arg:{call.name}.{name}"] = (time, 0, 1)
             found.fields[name] = None
-        self.calls.append(done)
-        self.made[done.key] = done
-        self._pending.append(done)
+        number = len(self.calls)
+        self.calls.append(PastCall(call, time, keys, call.key))
+        self.of_tool[call.name] = (*self.of_tool.get(call.name, ()), number)
+        self._pending.append(number)
 
     def _add_result(self, result: ToolResult, time: int) -> None:
-        same = [done for done in self._pending if done.call.id == result.id] or self._pending
+        same = [number for number in self._pending if self.calls[number].call.id == result.id] or self._pending
         if not same:
             return
-        done = same[0]
-        self._pending.remove(done)
-        done.answered, done.error = True, result.error
+        number = same[0]
+        self._pending.remove(number)
+        done = self.calls[number] = dataclasses.replace(self.calls[number], answered=True, error=result.error)
         if result.error:
             return
         text = json.dumps(result.content)
@@ -159,7 +173,10 @@ class Index:
         self.results[number : number + 1] = [Result(time, done.call.name, content, done.call.arguments)]
         for leaf in content.leaves:
             found = self._value(leaf.value, leaf.key, time)
-            found.sources[f"{done.call.name}:{leaf.path}"] = (time, leaf.place, leaf.length)
+            source = f"{done.call.name}:{leaf.path}"
+            found.sources[source] = (time, leaf.place, leaf.length)
+            if leaf.length > 1:
+                self.members.setdefault(source, {})[leaf.key] = None
             found.fields[leaf.field] = None
             if leaf.record >= 0:
                 found.records[number, leaf.record] = None

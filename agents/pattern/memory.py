@@ -13,7 +13,7 @@ from typing import Any
 from spec_envs.agents.pattern import text as texts
 from spec_envs.conversation import Tool, ToolCall, canonical
 
-#: The number of different values of an argument that are counted as possible constants.
+#: The number of different values of an argument that are counted as possible constants, and of their forms.
 _MAX_CONSTANTS = 400
 #: A constant is a value that at least this number of tasks has used.
 _MIN_TASKS = 2
@@ -53,9 +53,13 @@ class TaskCounts:
 
 
 class Memory:
-    """The known tools, and counts of the arguments of their calls."""
+    """The known tools, and counts of the arguments of their calls.
 
-    def __init__(self) -> None:
+    Of the names in texts, and of what they stand for, the ``max_names`` are kept that were used last.
+    """
+
+    def __init__(self, max_names: int = 25_000) -> None:
+        self.max_names = max_names
         self.tools: dict[str, dict[str, None]] = {}  # tool -> names of its arguments, in the order of their first use
         self.order: dict[str, list[str]] = {}  # tool, or form of a record -> names in the order of their last use
         self.calls = TaskCounts()
@@ -90,7 +94,9 @@ class Memory:
                 self.order[texts.shape(record)] = list(record)
             self.given.add(f"{call.name}.{name}", task)
             for place in (f"{call.name}.{name}", name):
-                self.shapes.setdefault(place, TaskCounts()).add(texts.shape(value), task)
+                shapes, shape = self.shapes.setdefault(place, TaskCounts()), texts.shape(value)
+                if shape in shapes or len(shapes.tasks) < _MAX_CONSTANTS:
+                    shapes.add(shape, task)
             if isinstance(value, str) and len(value) > 60:
                 continue
             key = canonical(value)
@@ -102,12 +108,12 @@ class Memory:
                     constants.add(key, task)
             if isinstance(value, str):
                 for each in names:
-                    self.aliases.setdefault(each, TaskCounts()).add(key, task)
+                    self._named(self.aliases, each).add(key, task)
 
     def add_glosses(self, glosses: Iterable[tuple[str, str]], task: str) -> None:
         """Count names in a text of ``task``, each with the text in brackets after the name."""
         for name, gloss in glosses:
-            self.glosses.setdefault(name, TaskCounts()).add(canonical(gloss), task)
+            self._named(self.glosses, name).add(canonical(gloss), task)
 
     def year(self, without: str | None = None) -> str | None:
         """Return the most frequent year of dates, or ``None``."""
@@ -119,6 +125,16 @@ class Memory:
         """Count the ``names`` that the user said in ``task``."""
         for name in names:
             self.names.add(name, task)
+            if len(self.names.tasks) > self.max_names:
+                del self.names.tasks[next(iter(self.names.tasks))]
+
+    def _named(self, places: dict[str, TaskCounts], name: str) -> TaskCounts:
+        """Return the counts of a name, which is then the one used last."""
+        counts = places.pop(name, None) or TaskCounts()
+        places[name] = counts
+        if len(places) > self.max_names:
+            del places[next(iter(places))]
+        return counts
 
     def optional(self, tool: str, argument: str, without: str | None = None) -> bool:
         """Return whether ``tool`` is known to work without ``argument``."""
@@ -167,9 +183,9 @@ class Memory:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Memory:
+    def from_json(cls, data: Mapping[str, Any], max_names: int = 25_000) -> Memory:
         """Return the memory that ``data`` was made from."""
-        memory = cls()
+        memory = cls(max_names)
         memory.tools = {name: dict.fromkeys(arguments) for name, arguments in data["tools"].items()}
         memory.order = dict(data["order"])
         for part in ("calls", "given", "names", "years"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import heapq
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -12,12 +13,14 @@ from typing import Any
 
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
-from spec_envs.agents.pattern.index import Index, PastCall, Value
+from spec_envs.agents.pattern.index import Index, Value
 from spec_envs.agents.pattern.memory import Memory, TaskCounts
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
 
 #: The number of sources of one value that are considered: the latest ones.
 _MAX_SOURCES = 5
+#: The number of values of the conversation that are considered for one argument, unless the guesser says otherwise.
+MAX_VALUES = 64
 #: The number of constants of an argument that are considered although the conversation does not hold them.
 _MAX_UNKNOWN = 24
 #: A name may stand for a value that went with the name in more than this share of the tasks that mention the name.
@@ -42,6 +45,8 @@ class Candidate:
     lists: tuple[tuple[str, int], ...]  # those that hold the value, with the place in each
     mention: tuple[int, int] = (-1, -1)  # time and position of the latest one in a message; (-1, -1) if there is none
     last: int = -1  # when the value was seen last; -1 if never
+    #: The numbers of the features that a ranker knows; the moment of the candidate has only one such ranker.
+    numbers: list[int] | None = dataclasses.field(default=None, init=False)
 
     def plus(self, features: list[str], mention: tuple[int, int]) -> Candidate:
         """Return this candidate with more features and another mention."""
@@ -51,37 +56,39 @@ class Candidate:
 class Moment:
     """The end of an indexed conversation, with the candidates for each argument of each tool.
 
-    ``index`` must not be changed while the moment is in use. What ``memory`` learned from ``task`` is ignored.
+    Of the values in the conversation, an argument has the ``max_values`` that were seen last as candidates. ``index``
+    must not be changed while the moment is in use. What ``memory`` learned from ``task`` is ignored.
     """
 
-    def __init__(self, index: Index, memory: Memory, task: str | None = None, extra: Extra | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        memory: Memory,
+        task: str | None = None,
+        extra: Extra | None = None,
+        max_values: int = MAX_VALUES,
+    ) -> None:
         self.index, self.memory, self.task = index, memory, task
         self._extra = extra
+        self._max_values = max_values
         self.now = len(index.events)
         last = index.events[-1] if index.events else None
         self.after = {UserMessage: "user", AssistantMessage: "agent"}.get(type(last), "tool")
         self.user = index.users[-1] if index.users else (-1, texts.read(""))
         self.agent = index.agents[-1] if index.agents else (-1, texts.read(""))
-        self.uses: dict[str, list[tuple[str, str]]] = {}
-        self.latest: dict[str, PastCall] = {}
-        for done in index.calls:
-            self.latest[done.call.name] = done
-            for name, key in done.arguments.items():
-                self.uses.setdefault(key, []).append((done.call.name, name))
+        self.uses = index.uses
         self._messages = index.messages()
         self._candidates: dict[str, Candidate] = {}
         self._composed: dict[str, list[Candidate]] = {}
-        self._by_shape: dict[str, list[Value]] = {}
-        for value in self._dated().values():
-            self._by_shape.setdefault(value.shape, []).append(value)
+        self._dated = self._date() if index.open_days else {}
+        self._latest: dict[str, list[Value]] = {}  # by form
 
     def candidates(self, tool: str, argument: str) -> list[Candidate]:
         """Return every candidate for this argument, each value once."""
         shapes, start, choices = self.memory.admits(tool, argument)
         found: dict[str, Candidate] = {}
-        for form, values in self._by_shape.items():
-            if form in shapes or (start is not None and form.startswith(start)):
-                found.update((value.key, self._candidate(value)) for value in values)
+        for value in self._values(shapes, start):
+            found[value.key] = self._candidate(value)
         for shape in shapes:
             if shape.startswith(("[", "{")):
                 for each in self._compose(shape):
@@ -105,27 +112,44 @@ class Moment:
             found[key] = known.plus(["from extra"], known.mention)
         return list(found.values())
 
-    def _dated(self) -> dict[str, Value]:
-        """Return all values. Days without a year get the usual year, or else the latest year in the conversation."""
-        values, index = self.index.values, self.index
-        open_days = [each for key, each in values.items() if key.startswith('"????-')]
-        if not open_days:
-            return values
+    def _values(self, shapes: texts.Forms, start: str | None) -> list[Value]:
+        """Return the values of certain forms that were seen last; the one seen last comes last in its form."""
+        forms = {*self.index.by_shape, *(each.shape for each in self._dated.values())}
+        admitted = [form for form in forms if form in shapes or (start is not None and form.startswith(start))]
+        found = [value for form in sorted(admitted) for value in self._latest_of(form)]
+        if len(found) > self._max_values:
+            least = heapq.nlargest(self._max_values, (value.last for value in found))[-1]
+            found = [value for value in found if value.last >= least][: self._max_values]
+        return found
+
+    def _latest_of(self, form: str) -> list[Value]:
+        found = self._latest.get(form)
+        if found is None:
+            values, open_days, dated = self.index.values, self.index.open_days, self._dated
+            keys = (key for key in reversed(self.index.by_shape.get(form, {})) if key not in open_days)
+            found = [values[key] for key in itertools.islice(keys, self._max_values) if key not in dated]
+            found.reverse()
+            found += [value for value in dated.values() if value.shape == form]
+            self._latest[form] = found
+        return found
+
+    def _date(self) -> dict[str, Value]:
+        """Return the days without a year, in the usual year, or else in the latest year in the conversation."""
+        index, dated = self.index, dict[str, Value]()
         year = self.memory.year(self.task)
         if year is None:
-            years = [key[1:5] for key in values if re.fullmatch(r'"(19|20)\d\d-\d\d-\d\d.*"', key)]
+            dates = (key for key in index.values if key.startswith(('"19', '"20')))
+            years = [key[1:5] for key in dates if re.fullmatch(r'"\d{4}-\d\d-\d\d.*"', key)]
             year = max(years, default="????")
-        values = dict(values)
-        for each in open_days:
-            del values[each.key]
+        for each in (index.values[key] for key in index.open_days):
             date = f"{year}{each.value[4:]}"
             known = index.values.get(canonical(date))
             merged = Value(date, canonical(date), texts.shape(date), texts.normal(date), each.first, each.last)
             merged.sources = each.sources | (known.sources if known else {})
             if known:
                 merged.last, merged.fields, merged.records = max(each.last, known.last), known.fields, known.records
-            values[merged.key] = merged
-        return values
+            dated[merged.key] = merged
+        return dated
 
     def _candidate(self, value: Value) -> Candidate:
         made = self._candidates.get(value.key)

@@ -6,11 +6,12 @@ import copy
 import dataclasses
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
-from spec_envs.agents.pattern.moment import Moment
+from spec_envs.agents.pattern.moment import MAX_VALUES, Moment
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel, study
 from spec_envs.conversation import AssistantMessage, Event, ToolCall, ToolResult, Trajectory, UserMessage
 
@@ -49,16 +50,18 @@ def _acts(trajectory: Trajectory) -> Iterator[Example]:
         index.extend([event])
 
 
-def turn_examples(model: WindowModel, memory: Memory, trajectory: Trajectory, position: int) -> Iterator[Example]:
+def turn_examples(
+    model: WindowModel, memory: Memory, trajectory: Trajectory, position: int, index: Index | None = None
+) -> Iterator[Example]:
     """Yield examples for the time before the user's message at ``position``.
 
     The first example has all calls that the agent makes before it answers the message. The next example follows after
     the first of these calls that could have been guessed, with its result, and so on, because calls made ahead of time
     can use each other's results. Their order may differ from the agent's: an order's number may be known before the
-    owner of the order, and lead to the owner.
+    owner of the order, and lead to the owner. ``index``, if there is one of all before the message, is extended.
     """
     events = trajectory.conversation.events
-    index = Index.of(trajectory.conversation.until(position))
+    index = index or Index.of(trajectory.conversation.until(position))
     turn = list(itertools.takewhile(lambda event: not isinstance(event, UserMessage), events[position + 1 :]))
     rest = _answered(turn)
     while True:
@@ -86,35 +89,48 @@ def _answered(turn: Sequence[Event]) -> dict[str, tuple[ToolCall, ToolResult | N
     return found
 
 
-def remember(memory: Memory, index: Index, task: str) -> None:
-    """Add the last event of ``index`` to ``memory``."""
-    event = index.events[-1]
+def remember(memory: Memory, index: Index, task: str, place: int) -> None:
+    """Add the event at ``place`` of ``index`` to ``memory``."""
+    event = index.events[place]
     if isinstance(event, UserMessage | AssistantMessage):
-        _, text = (index.users if isinstance(event, UserMessage) else index.agents)[-1]
+        text = texts.read(event.text)
         memory.add_glosses(text.glosses, task)
         if isinstance(event, UserMessage):
             memory.add_names(text.names, task)
     elif isinstance(event, ToolCall):
-        memory.add(event, task, {name: None for _, text in index.users for name in text.names})
+        memory.add(event, task, names_before(index, place))
+
+
+def names_before(index: Index, place: int) -> dict[str, None]:
+    """Return the names that the user said before the event at ``place``."""
+    return {name: None for time, text in index.users if time < place for name in text.names}
 
 
 def remember_all(memory: Memory, trajectories: Sequence[Trajectory]) -> None:
     """Add whole trajectories to ``memory``."""
     for trajectory in trajectories:
         memory.meet(trajectory.conversation.tools)
-        index = Index()
-        for event in trajectory.conversation.events:
-            index.extend([event])
-            remember(memory, index, trajectory.task)
+        index = Index.of(trajectory.conversation)
+        for place in range(len(index.events)):
+            remember(memory, index, trajectory.task, place)
 
 
-def train(model: WindowModel, memory: Memory, trajectories: Sequence[Trajectory], rounds: int, seed: int) -> None:
+def train(
+    model: WindowModel,
+    memory: Memory,
+    trajectories: Sequence[Trajectory],
+    rounds: int,
+    seed: int,
+    max_values: int = MAX_VALUES,
+) -> None:
     """Teach ``model`` all ``trajectories``. ``memory`` must know them already."""
-    groups = [
-        (example.task, model.lessons(Moment(example.index, memory, example.task), example.right))
-        for example in _examples(model, memory, trajectories)
-    ]
-    _calibrate(model, memory, trajectories, groups, rounds, seed)
+
+    def moment(example: Example) -> Moment:
+        return Moment(example.index, memory, example.task, max_values=max_values)
+
+    found = _examples(model, memory, trajectories)
+    groups = [(example.task, model.lessons(moment(example), example.right)) for example in found]
+    _calibrate(model, moment, lambda: _examples(model, memory, trajectories), groups, rounds, seed)
     study([lessons for _, lessons in groups], rounds, seed)
 
 
@@ -124,14 +140,14 @@ def _examples(model: WindowModel, memory: Memory, trajectories: Sequence[Traject
 
 def _calibrate(
     model: WindowModel,
-    memory: Memory,
-    trajectories: Sequence[Trajectory],
+    moment: Callable[[Example], Moment],
+    examples: Callable[[], Iterator[Example]],
     groups: Sequence[tuple[str, list[Lesson]]],
     rounds: int,
     seed: int,
 ) -> None:
     """Predict with models that have learned from the other tasks, and teach the calibration what came true."""
-    tasks = sorted({trajectory.task for trajectory in trajectories})
+    tasks = sorted({task for task, _ in groups})
     if len(tasks) < _FOLDS:
         return
     rng = random.Random(seed)
@@ -149,9 +165,9 @@ def _calibrate(
         study(others, rounds, seed)
         trials.append(trial)
     chosen = set(rng.sample(range(len(groups)), min(len(groups), _MAX_TRIALS)))
-    for number, example in enumerate(_examples(model, memory, trajectories)):
+    for number, example in enumerate(examples()):
         if number in chosen:
-            found = trials[fold_of[example.task]].predict(Moment(example.index, memory, example.task), 8)
+            found = trials[fold_of[example.task]].predict(moment(example), 8)
             model.calibration.observe(ranks_of(found, example.right), [p for _, p in found])
 
 

@@ -1,9 +1,12 @@
 """The most likely next calls with all their arguments: a model of the next tool, and the model of arguments."""
 
+from __future__ import annotations
+
+import functools
+import itertools
 import random
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +15,7 @@ from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.argument_model import ArgumentModel
 from spec_envs.agents.pattern.moment import Moment
-from spec_envs.conversation import Tool, ToolCall
+from spec_envs.conversation import ToolCall
 
 #: The outcome that the agent answers the user instead of calling a tool.
 MESSAGE = "(message)"
@@ -26,6 +29,9 @@ class ToolModel:
     def __init__(self, ranker: Ranker | None = None, *, seen: bool = True) -> None:
         self.ranker = ranker or Ranker()
         self._seen = seen
+        #: Numbers that the ranker has given: of the features of outcomes in one state, and of an outcome's contexts.
+        self._known_states: dict[_State, list[int]] = {}
+        self._known_contexts: dict[str, list[int]] = {}
 
     def outcomes(self, moment: Moment) -> list[str]:
         """Return the possible outcomes."""
@@ -43,17 +49,32 @@ class ToolModel:
         return dict(zip(outcomes, shares.tolist(), strict=True))
 
     def _rows(self, moment: Moment, outcomes: list[str], *, new: bool = False) -> Rows:
-        feature, context = self.ranker.feature, self.ranker.context
+        feature = self.ranker.feature
         shared = [number for name in self._situation(moment) if (number := feature(name, new=new))]
         features: list[int] = []
         starts, contexts = [], []
         for outcome in outcomes:
             starts.append(len(features))
-            features += shared
-            features += [feature(name, new=new) for name in self._match(moment, outcome)]
+            features += self._of_state(_state(moment, outcome), new)
+            contexts.append(self._contexts(outcome, new))
+        return Rows(*(np.array(part, np.int32) for part in (contexts, features, starts, shared)))
+
+    def _of_state(self, state: _State, new: bool) -> list[int]:
+        numbers = self._known_states.get(state)
+        if numbers is None:
+            numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
+            if all(numbers):  # known for good
+                self._known_states[state] = numbers
+        return numbers
+
+    def _contexts(self, outcome: str, new: bool) -> list[int]:
+        numbers = self._known_contexts.get(outcome)
+        if numbers is None:
             family = outcome.partition("_")[0] if outcome != MESSAGE else ""
-            contexts.append([context(name, new=new) for name in ("", outcome, f"{family}_*")])
-        return Rows(np.array(contexts, np.int32), np.array(features, np.int32), np.array(starts, np.int32))
+            numbers = [self.ranker.context(name, new=new) for name in ("", outcome, f"{family}_*")]
+            if min(numbers) >= 0:
+                self._known_contexts[outcome] = numbers
+        return numbers
 
     def _situation(self, moment: Moment) -> list[str]:
         calls = moment.index.calls
@@ -77,40 +98,61 @@ class ToolModel:
             features += [f"written {word}" for word in sorted(words) if not word.isdigit()]
         return features
 
-    def _match(self, moment: Moment, outcome: str) -> list[str]:
-        """Return the features of an outcome. All tools share features of the same name."""
-        if outcome == MESSAGE:
-            return ["message", f"message after {moment.after}"]
-        counts = Counter(done.call.name for done in moment.index.calls)
-        features = ["tool", f"tool after {moment.after}", f"tool called {min(3, counts[outcome])}"]
-        wanted = _words_of_tool(outcome, moment.memory.schemas.get(outcome))
-        said, written = moment.user[1].vocabulary, moment.agent[1].vocabulary
-        features.append(f"tool said {min(2, len(wanted & said))}, after {moment.after}")
-        features.append(f"tool written {min(2, len(wanted & written))}, after {moment.after}")
-        done = moment.latest.get(outcome)
-        if done is not None:
-            is_last = done is moment.index.calls[-1]
-            result = "failed" if done.error else "done"
-            features.append(f"tool {'last' if is_last else 'earlier'} {result}, after {moment.after}")
-            features.append(f"tool has {min(3, _remaining(moment, done.arguments))} left, after {moment.after}")
-        return features
+
+class _State(NamedTuple):
+    """What there is to say of an outcome at a moment; many tools are in the same state."""
+
+    after: str
+    called: int = -1  # -1: a message to the user
+    said: int = 0  # words of the tool that the user said
+    written: int = 0  # words of the tool that the agent wrote
+    result: str = ""  # of its last call, if there is one
+    left: int = 0  # unused elements of the lists that the last call's arguments are from
 
 
-def _words_of_tool(name: str, tool: Tool | None) -> frozenset[str]:
-    described = "" if tool is None else tool.description.partition(".")[0]
+def _state(moment: Moment, outcome: str) -> _State:
+    if outcome == MESSAGE:
+        return _State(moment.after)
+    index, tool = moment.index, moment.memory.schemas.get(outcome)
+    wanted = _words_of_tool(outcome, "" if tool is None else tool.description)
+    said = min(2, len(wanted & moment.user[1].vocabulary))
+    written = min(2, len(wanted & moment.agent[1].vocabulary))
+    done = index.last_of(outcome)
+    if done is None:
+        return _State(moment.after, 0, said, written)
+    result = f"{'last' if done is index.calls[-1] else 'earlier'} {'failed' if done.error else 'done'}"
+    called = min(3, len(index.of_tool[outcome]))
+    return _State(moment.after, called, said, written, result, _remaining(moment, done.arguments))
+
+
+def _features(state: _State) -> list[str]:
+    """Return the features of an outcome. All tools share features of the same name."""
+    after = f"after {state.after}"
+    if state.called < 0:
+        return ["message", f"message {after}"]
+    features = ["tool", f"tool {after}", f"tool called {state.called}"]
+    features += [f"tool said {state.said}, {after}", f"tool written {state.written}, {after}"]
+    if state.result:
+        features += [f"tool {state.result}, {after}", f"tool has {state.left} left, {after}"]
+    return features
+
+
+@functools.lru_cache(maxsize=4096)
+def _words_of_tool(name: str, description: str) -> frozenset[str]:
+    described = description.partition(".")[0]
     return frozenset(texts.words_of(f"{name.replace('_', ' ')} {described}")) - _FILLERS
 
 
 def _remaining(moment: Moment, arguments: dict[str, str]) -> int:
-    """Return the number of unused elements in the lists that the arguments of a call came from."""
-    left = 0
+    """Return the number of unused elements in the lists that the arguments of a call came from; 3 for more."""
+    index, left = moment.index, 0
     for argument, key in arguments.items():
-        value = moment.index.values.get(key)
-        lists = [] if value is None else [source for source, (_, _, length) in value.sources.items() if length > 1]
-        for source in lists[-1:]:
-            used = {k for k, uses in moment.uses.items() if any(name == argument for _, name in uses)}
-            members = [k for k, each in moment.index.values.items() if source in each.sources]
-            left = max(left, sum(k not in used for k in members))
+        value = index.values.get(key)
+        sources = () if value is None else reversed(value.sources.items())
+        for source in itertools.islice((source for source, (_, _, length) in sources if length > 1), 1):
+            members = reversed(index.members.get(source, {}))
+            unused = (k for k in members if not any(name == argument for _, name in index.uses.get(k, ())))
+            left = max(left, len(list(itertools.islice(unused, 3))))
     return left
 
 
@@ -129,10 +171,11 @@ Lesson = tuple[Ranker, Rows, int]
 class WindowModel:
     """Predicts calls in one window: while the agent thinks (``seen``), or while the user types."""
 
-    def __init__(self, seen: bool) -> None:
+    def __init__(self, seen: bool, max_weights: int = 2_000_000) -> None:
         self.seen = seen
-        self.calls = ToolModel(seen=seen)
-        self.arguments = ArgumentModel()
+        self.max_weights = max_weights
+        self.calls = ToolModel(Ranker(max_weights=max_weights), seen=seen)
+        self.arguments = ArgumentModel(Ranker(max_weights=max_weights))
         self.calibration = LogOddsCalibration()
 
     def lessons(self, moment: Moment, right: Iterable[ToolCall | None]) -> list[Lesson]:
@@ -171,8 +214,8 @@ class WindowModel:
 
     def load(self, data: dict[str, Any]) -> None:
         """Set the weights that ``to_json`` returned."""
-        self.calls.ranker = Ranker.from_json(data["calls"])
-        self.arguments.ranker = Ranker.from_json(data["arguments"])
+        self.calls = ToolModel(Ranker.from_json(data["calls"], self.max_weights), seen=self.seen)
+        self.arguments.ranker = Ranker.from_json(data["arguments"], self.max_weights)
         self.calibration = LogOddsCalibration.from_json(data["curve"])
 
 

@@ -25,6 +25,7 @@ from spec_envs.benchmarks.overhead import (
     chess,
     copies,
     median_fork_us,
+    pattern,
     retail,
     vectors,
 )
@@ -62,6 +63,7 @@ def run(settings: OverheadSettings) -> dict[str, Any]:
         retail.tau_bench_figures,
         chess.figures,
         vectors.figures,
+        pattern.figures,
         _replay,
         crowd,
     ]

@@ -4,6 +4,7 @@ import dataclasses
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Settings, setting
+from spec_envs.wrappers import ToolLimits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,7 +16,18 @@ class ToolsSettings(Settings):
     model_s: float = setting(1.0, "How long the model takes for each answer, in seconds.", ge=0)
     tool_s: float = setting(0.3, "How long a tool takes, in seconds.", ge=0)
     max_inflight: int = options.max_inflight(4)
+    selectivity: float = setting(
+        1 / 9,
+        "How sure a call ahead has to be: its least odds. 0: call everything that is guessed.",
+        ge=0,
+        default_text="1/9",
+    )
     seed: int = options.seed("Seed of the tasks.")
+
+    @property
+    def limits(self) -> ToolLimits:
+        """The limits of the speculation."""
+        return ToolLimits(max_inflight=self.max_inflight, min_probability=self.selectivity / (1 + self.selectivity))
 
     def check(self) -> None:
         """Check that there are tasks to count."""

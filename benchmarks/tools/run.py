@@ -28,7 +28,7 @@ from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.server import TOOLS
 from spec_envs.calls import Effect
 from spec_envs.extras import require
-from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolStatistics
+from spec_envs.wrappers.tools import SpeculativeTools, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
 
 _TICKET = re.compile(r"Report on ticket (T-\w+), (by the book|at random)\.")
@@ -113,8 +113,8 @@ async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, 
         server, tools = MCPServerStdio(program, name="records", cache_tools_list=True), None
         if ahead:
             rules = dict.fromkeys(TOOLS, Effect.READ)
-            limits = ToolLimits(max_inflight=settings.max_inflight)
-            tools = await stack.enter_async_context(SpeculativeTools(rules, PatternGuesser(), limits=limits))
+            made = SpeculativeTools(rules, PatternGuesser(), limits=settings.limits)
+            tools = await stack.enter_async_context(made)
             server = speculative_server(tools, server)
         await stack.enter_async_context(server)
         agent = Agent("clerk", model=OpenAIChatCompletionsModel("model", client), mcp_servers=[server])

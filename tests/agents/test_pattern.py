@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, InvalidConfiguration
+from spec_envs.agents.log_linear import Ranker, Rows, rows_of
 from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
@@ -323,6 +324,56 @@ class TestOnline:
         before = losses(guesser, recorded(5, 200))
         self.observe_all(guesser, recorded(25, 300))
         assert losses(guesser, recorded(5, 200)) < 0.7 * before
+
+
+class TestLimits:
+    @pytest.mark.parametrize("name", ["max_values", "memory_mb", "capacity"])
+    def test_limits_are_at_least_one(self, name):
+        with pytest.raises(InvalidConfiguration, match=f"{name} must be an integer of at least 1, not 0"):
+            PatternGuesser(**{name: 0})  # type: ignore[arg-type]
+
+    def test_an_argument_has_the_values_seen_last_as_candidates(self):
+        memory = Memory()
+        memory.add(ToolCall("get", {"id": "a-1"}), "task", [])
+        events = [UserMessage(f"Look at b-{number}.") for number in range(9)]
+        moment = Moment(Index.of(Conversation((*events, UserMessage("And b-2 again.")))), memory, max_values=3)
+        assert sorted(each.value for each in moment.candidates("get", "id")) == ["b-2", "b-7", "b-8"]
+
+    def test_names_used_last_are_kept(self):
+        memory = Memory(max_names=2)
+        for name in ("anna", "bob", "anna", "carl"):
+            memory.add(ToolCall("get", {"id": name}), "task", [name])
+        assert list(memory.aliases) == ["anna", "carl"]
+
+    def test_words_that_find_no_room_stay_unknown(self):
+        ranker = Ranker(max_weights=6)
+        assert [ranker.context(name, new=True) for name in "ab"] == [0, 1]
+        assert [ranker.feature(name, new=True) for name in "xyz"] == [1, 2, 0]
+        assert ranker.context("c", new=True) == -1
+        ranker.learn(rows_of([[1], [2]], [0, -1]), 0)
+        first, second = ranker.scores(rows_of([[1], [2]], [0]))
+        assert first > second
+        assert not ranker.scores(rows_of([[1], [2]], [-1])).any()
+
+    def test_a_small_memory_still_predicts(self):
+        guesser = PatternGuesser(memory_mb=1)
+        guesser.learn(Trajectory(shop(number)[0], str(number)) for number in range(4))
+        assert guesser.predict(shop(9)[0].until(1), 3)
+
+
+def test_features_that_all_rows_share_count_as_if_each_row_had_them():
+    one, two = Ranker(), Ranker()
+    for ranker in (one, two):
+        for number in range(6):
+            ranker.feature(f"feature {number}", new=True)
+            ranker.context(f"context {number}", new=True)
+    contexts = [[0, 1], [0, 2], [0, 2]]
+    short = Rows(*(np.array(part, np.int32) for part in (contexts, [3, 4, 5], [0, 1, 2], [1, 2])))
+    long = rows_of([[1, 2, 3], [1, 2, 4], [1, 2, 5]], contexts)
+    for right in (0, 2, 1):
+        np.testing.assert_allclose(one.scores(short), two.scores(long))
+        one.learn(short, right)
+        two.learn(long, right)
 
 
 class TestGuess:

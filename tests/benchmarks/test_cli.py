@@ -24,6 +24,7 @@ from spec_envs.benchmarks.episodes import Step
 from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
+from spec_envs.benchmarks.overhead import pattern as pattern_overhead
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
@@ -196,6 +197,8 @@ class TestOverhead:
         monkeypatch.setattr(overhead_copies, "COPIES", 3)
         monkeypatch.setattr(overhead_copies, "EPISODES", 1)
         monkeypatch.setattr(chess_overhead, "GAMES", 1)
+        for name, value in (("NUM_TOOLS", 5), ("EVENTS", 30), ("LEARNED", 1), ("MEASURED", 10)):
+            monkeypatch.setattr(pattern_overhead, name, value)
         monkeypatch.setattr(chess_overhead, "pettingzoo_is_installed", lambda: False)
         self._fix_times(monkeypatch)
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
@@ -234,6 +237,7 @@ class TestOverhead:
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
         monkeypatch.setattr(chess_overhead, "figures", lambda: iter([]))
+        monkeypatch.setattr(pattern_overhead, "figures", lambda: iter([]))
         monkeypatch.setattr(chess_overhead, "pettingzoo_is_installed", lambda: False)
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout

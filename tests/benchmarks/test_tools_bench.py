@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from spec_envs.benchmarks.tools import ToolsSettings
+
 QUICK = ("--tasks", "3", "--learning", "1", "--model-s", "0.02", "--tool-s", "0.01")
 
 
@@ -28,6 +30,11 @@ def test_figures():
         assert figures["statistics"]["calls"] == 15
         assert figures["saved"] == pytest.approx(1 - figures["speculative_s"] / figures["plain_s"])
         assert figures["plain_s"] == pytest.approx(sum(figures["seconds_by_task"]["plain"][1:]))
+
+
+@pytest.mark.parametrize(("selectivity", "probability"), [(0.0, 0.0), (1.0, 0.5), (3.0, 0.75)])
+def test_odds_are_a_least_probability(selectivity, probability):
+    assert ToolsSettings(selectivity=selectivity).limits.min_probability == probability
 
 
 def test_bad_options():

@@ -7,13 +7,15 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
-from spec_envs.checks import choice, integer, integer_or_none
+from spec_envs.checks import choice, integer_or_none
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.guesses import Guesser
 from spec_envs.wrappers.speculation.transitions import AnyEnv
 from spec_envs.wrappers.workers.crew import Crew, Here
+from spec_envs.wrappers.workers.permits import SharedLimit
 from spec_envs.wrappers.workers.player import Learning, Plan, Played, Rollout, copied, tell
 from spec_envs.wrappers.workers.processes import playing
+from spec_envs.wrappers.workers.ray_workers import playing_on_ray
 
 
 def rollouts(
@@ -22,7 +24,9 @@ def rollouts(
     guessers: Mapping[str, Guesser],
     seeds: Iterable[int],
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
+    ray: bool | str = False,
+    shared_limits: Mapping[str, SharedLimit] | None = None,
     in_order: bool = False,
     keep_errors: bool = False,
     learning: Learning = "merged",
@@ -40,8 +44,12 @@ def rollouts(
             every episode.
         guessers: By handler name, as for ``SpeculativeWrapper``; empty for the plain loop.
         seeds: The seeds of ``reset``, one for each episode.
-        jobs: How many processes play. With 1, this process does. Otherwise processes are spawned, and what they are
-            given is pickled: ``env_factory`` and ``policy`` are then functions or objects of a module.
+        jobs: How many processes play. With 1 (default), this process does. Otherwise processes are spawned, and what
+            they are given is pickled: ``env_factory`` and ``policy`` are then functions or objects of a module.
+        ray: Play on a Ray cluster, with ``jobs`` workers (default: one for each CPU): the address of the cluster, or
+            ``True`` for the one that Ray finds, else a new one on this machine. When a worker or a node dies, its
+            episode is played again, up to three times. Needs the extra ``ray``.
+        shared_limits: With ``ray``: by handler name, ``"policy"`` included, what all workers together may ask of it.
         in_order: Yield the episodes in the order of their seeds.
         keep_errors: Yield an episode that fails with its ``error``, and go on; otherwise raise ``EpisodeFailed``.
         learning: What guessers remember. ``"merged"``: they learn from all episodes, and each episode begins with what
@@ -60,7 +68,7 @@ def rollouts(
         EpisodeFailed: An episode failed; it tells the seed, and the error is its ``__cause__``.
         InvalidConfiguration: An argument is wrong, or cannot be pickled for other processes.
     """
-    jobs = integer("jobs", jobs, least=1)
+    jobs = integer_or_none("jobs", jobs, least=1)
     choice("learning", learning, get_args(Learning))
     max_steps = integer_or_none("max_steps", max_steps, least=1)
     runtime = options.get("runtime", "threads")
@@ -70,12 +78,29 @@ def rollouts(
         )
     if not isinstance(seeds, Iterable):
         raise InvalidConfiguration(f"seeds must be an iterable of seeds, such as range(100), not {seeds!r:.80}")
+    _check_shared(shared_limits, ray, runtime)
     plan = Plan(env_factory, policy, guessers, learning, max_steps, options)
-    if jobs == 1:
+    if ray:
+        address = None if ray is True else ray
+        return _stream(
+            playing_on_ray(plan, address, jobs, dict(shared_limits or {})), plan, seeds, in_order, keep_errors
+        )
+    if jobs in (None, 1):
         if learning == "worker":
             plan = Plan(env_factory, policy, copied(guessers), learning, max_steps, options)
         return _stream(contextlib.nullcontext(Here(plan)), plan, seeds, in_order, keep_errors)
     return _stream(playing(plan, jobs), plan, seeds, in_order, keep_errors)
+
+
+def _check_shared(limits: Mapping[str, SharedLimit] | None, ray: bool | str, runtime: Any) -> None:
+    if limits is None:
+        return
+    if not ray:
+        raise InvalidConfiguration("shared_limits need ray=True, which also plays on this machine alone")
+    if runtime == "simulation":
+        raise InvalidConfiguration("shared_limits are on the wall clock, and runtime='simulation' is not")
+    if not isinstance(limits, Mapping) or not all(isinstance(limit, SharedLimit) for limit in limits.values()):
+        raise InvalidConfiguration(f"shared_limits must map names of handlers to a SharedLimit, not {limits!r:.200}")
 
 
 def _stream(
