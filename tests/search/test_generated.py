@@ -90,7 +90,7 @@ class TestQuestions:
         assert all(play(env, ScriptedSearchPolicy(), question) == 1.0 for question in env.questions)
 
     def test_are_as_hard_as_they_say(self):
-        corpus, questions = (load("generated", world_seed=7) for load in (load_corpus, load_questions))
+        corpus, questions = load_corpus("generated", world_seed=7), load_questions("generated", world_seed=7)
         found = [difficulty_of(question, corpus) for question in questions]
         assert {each.hops for each in found} == {2, 3, 4} and {each.writes for each in found} == {0}
         assert {each.negations for each in found} == {0, 1} and {each.distractors for each in found} >= {0, 1, 2}
@@ -136,7 +136,9 @@ class TestArguments:
     def test_of_make(self):
         env = gym.make("SpecSearch-v0", corpus="generated", world_seed=4, size=4, split="dev").unwrapped
         assert isinstance(env, SearchEnv) and len(env.questions) == 320
-        assert gym.make(env.spec).unwrapped.questions == env.questions
+        assert env.spec is not None
+        again = gym.make(env.spec).unwrapped
+        assert isinstance(again, SearchEnv) and again.questions == env.questions
 
     def test_of_questions_about_a_world_that_a_site_serves(self):
         corpus = load_corpus("generated", world_seed=1)
