@@ -42,7 +42,7 @@ class Doors(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), None)
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.lock, self.now, self.most, self.begun = threading.Lock(), 0, 0, []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
