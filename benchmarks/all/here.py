@@ -14,7 +14,8 @@ from spec_envs.chess.engine import stockfish_is_installed
 from spec_envs.extras import require
 from spec_envs.search.web.chromium import find_chromium
 
-_SOURCE = "git clone https://github.com/naimengye/speculative-action, in the form that docs/results.md describes"
+_SOURCE = "git clone https://github.com/naimengye/speculative-action; spec_envs/{} describes the form"
+_GAMES, _EPISODES = _SOURCE.format("chess/games.py"), _SOURCE.format("search/recordings.py")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,10 +78,10 @@ class Here:
         """What is not here and would be used."""
         if not self.games:
             yield Missing(
-                "recorded games of chess (--data)", "the paper's figures of chess; made-up games stand in", _SOURCE
+                "recorded games of chess (--data)", "the paper's figures of chess; made-up games stand in", _GAMES
             )
         if self.episodes is None:
-            yield Missing("recorded episodes of web search (--data)", "search by agent and guesser", _SOURCE)
+            yield Missing("recorded episodes of web search (--data)", "search by agent and guesser", _EPISODES)
         if self.shop is None:
             command = "git clone https://github.com/sierra-research/tau-bench"
             yield Missing("the data of tau-bench (--data)", "retail on tau-bench's own tasks", command)

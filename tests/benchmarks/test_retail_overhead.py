@@ -94,10 +94,11 @@ def test_tau_benchs_own_environment_is_measured_where_it_is_installed(monkeypatc
         monkeypatch.setitem(sys.modules, made.__name__, made)
     monkeypatch.setattr(retail_overhead, "EPISODES", 30)
     before = random.getstate()
-    theirs, ours = retail_overhead.tau_bench_figures()
+    theirs, ours, their_episode, our_episode, ratio = retail_overhead.tau_bench_figures()
     assert random.getstate() == before
     assert "tau-bench's" in theirs.name and "SpecRetail-v0" in ours.name
-    assert theirs.measured > 0 and ours.measured > 0 and theirs.met and ours.met
+    assert their_episode.measured >= theirs.measured > 0 and our_episode.measured >= ours.measured > 0
+    assert ratio.measured == their_episode.measured / our_episode.measured and ratio.at_least
     assert len(created[0].stepped) >= 30 and "transfer_to_human_agents" not in created[0].stepped
 
 

@@ -10,9 +10,12 @@ import concurrent.futures
 import contextlib
 import multiprocessing
 import multiprocessing.process
+import os
 import pickle
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 
@@ -92,7 +95,18 @@ def _begin(plan: bytes) -> None:
     global _plan
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    threading.Thread(target=_outlive_no_parent, name="waits for the parent's end", daemon=True).start()
     _plan = plan
+
+
+def _outlive_no_parent() -> None:
+    """End this process when the one that started it was killed: it would work on for nobody, or wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LEAVE_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _play(seed: int, guessers: bytes | None) -> bytes:
