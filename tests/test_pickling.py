@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import cloudpickle
 import gymnasium as gym
 import pytest
 
@@ -36,7 +37,8 @@ def test_an_unpickled_environment_goes_on_as_the_original_does(name, steps, prot
             assert twin.action_space.sample() in twin.action_space
 
 
+@pytest.mark.parametrize("library", [pickle, cloudpickle], ids=lambda library: library.__name__)
 @pytest.mark.parametrize("name", ACTIONS)
-def test_an_environment_can_be_pickled_before_its_first_episode(name):
-    with gym.make(name) as env, pickle.loads(pickle.dumps(env)) as twin:
+def test_an_environment_can_be_pickled_before_its_first_episode(name, library):
+    with gym.make(name) as env, pickle.loads(library.dumps(env)) as twin:
         assert str(twin.reset(seed=1)) == str(env.reset(seed=1))

@@ -46,7 +46,7 @@ class PlainLoop:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
-        keep: Callable[[str, Callable[[], Call | None], Any], None],
+        keep: Callable[[str, Callable[[], Call | None], Any], None] | None,
         is_settled: Callable[[], bool],
         quotas: Mapping[str, Quota],
     ) -> None:
@@ -110,7 +110,7 @@ class PlainLoop:
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
-        if place.agent.is_known:
+        if self._keep is not None and place.agent.is_known:
             self._keep(POLICY, lambda: place.call, action_of(response))
         self._ledger.moved_on(self._runtime.now(), POLICY)
 
@@ -118,7 +118,8 @@ class PlainLoop:
         """The response to a call of the environment."""
         handler = self._handler(call.handler)
         response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
-        self._keep(call.handler, lambda: call, response)
+        if self._keep is not None:
+            self._keep(call.handler, lambda: call, response)
         return own_copy(response)
 
     def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:

@@ -105,9 +105,8 @@ class Session(Lifetime):
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
-        self.plain = PlainLoop(
-            runtime, self.handler, self._ledger, self.driver.guessing.keep, lambda: self.pacing.is_settled, quotas
-        )
+        keep = None if guard is None else self.driver.guessing.keep
+        self.plain = PlainLoop(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None

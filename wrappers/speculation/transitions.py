@@ -89,10 +89,11 @@ def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
 
 def private_copy(transition: Transition) -> Transition:
     """Return a copy that its receiver may change: no branch and no query shares an object with the copy."""
-    if not transition.info:
-        return Transition(own_copy(transition.observation), *transition[1:4], {})
-    observation, info = own_copy((transition.observation, transition.info))
-    return Transition(observation, *transition[1:4], info)
+    observation, reward, terminated, truncated, info = transition
+    if not info:
+        return Transition(own_copy(observation), reward, terminated, truncated, {})
+    observation, info = own_copy((observation, info))
+    return Transition(observation, reward, terminated, truncated, info)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,89 @@
+"""What a step costs that the wrapper plays plainly: without anything to guess, and while the guard waits.
+
+CartPole with a policy that answers at once. The plain loop and the wrapped ones take turns, a few steps each, and every
+figure is of the quickest turn: by processor time, so that other programs count little.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium as gym
+
+from spec_envs.agents import NearestGuesser
+from spec_envs.benchmarks.overhead import Measured
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
+
+_TURNS, _STEPS = 600, 5
+_OFF: dict[str, Any] = {"max_inflight": 0}
+_GUARDED: dict[str, Any] = {"guard": True}
+
+
+def figures() -> Iterator[Measured]:
+    """Microseconds of a plain step beyond those of the plain loop."""
+    loops = {"plain": _Loop(gym.make("CartPole-v1"), _balance)}
+    for name, options in (("off", _OFF), ("guarded", _GUARDED)):
+        env = SpeculativeWrapper(
+            gym.make("CartPole-v1"), _balance, guessers={"policy": NearestGuesser()}, estimates=Estimates(), **options
+        )
+        loops[name] = _Loop(env, env.act)
+    for _ in range(_TURNS):
+        for loop in loops.values():
+            loop.take_turn()
+    for loop in loops.values():
+        loop.env.close()
+    plain = loops["plain"].best_us
+    name = "plain step of CartPole, beyond the plain loop's"
+    yield Measured(f"{name}: max_inflight=0", "us", loops["off"].best_us - plain, 20)
+    yield Measured(f"{name}: guarded", "us", loops["guarded"].best_us - plain, 40)
+    yield Measured(f"{name}: guarded, asyncio", "us", asyncio.run(_awaited_us()) - plain)
+
+
+def _balance(observation: Any) -> int:
+    return int(observation[2] + 0.3 * observation[3] > 0)
+
+
+async def _balance_async(observation: Any) -> int:
+    return _balance(observation)
+
+
+class _Loop:
+    """One loop, and the time of its quickest turn, in microseconds a step."""
+
+    def __init__(self, env: gym.Env[Any, Any], act: Callable[[Any], Any]) -> None:
+        self.env = env
+        self.best_us = float("inf")
+        self._act = act
+        self._observation, _ = env.reset(seed=0)
+
+    def take_turn(self) -> None:
+        """Make the steps of one turn."""
+        start = time.thread_time_ns()
+        for _ in range(_STEPS):
+            self._observation, _, terminated, truncated, _ = self.env.step(self._act(self._observation))
+            if terminated or truncated:
+                self._observation, _ = self.env.reset()
+        self.best_us = min(self.best_us, (time.thread_time_ns() - start) / _STEPS / 1e3)
+
+
+async def _awaited_us() -> float:
+    """The time of the quickest turn on an event loop, in microseconds a step."""
+    best_us = float("inf")
+    async with AsyncSpeculativeWrapper(
+        gym.make("CartPole-v1"),
+        _balance_async,
+        guessers={"policy": NearestGuesser()},
+        estimates=Estimates(),
+        **_GUARDED,
+    ) as env:
+        observation, _ = await env.reset(seed=0)
+        for _ in range(_TURNS):
+            start = time.thread_time_ns()
+            for _ in range(_STEPS):
+                observation, _, terminated, truncated, _ = await env.step(await env.act(observation))
+                if terminated or truncated:
+                    observation, _ = await env.reset()
+            best_us = min(best_us, (time.thread_time_ns() - start) / _STEPS / 1e3)
+    return best_us
