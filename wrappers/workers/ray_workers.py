@@ -29,6 +29,8 @@ from spec_envs.wrappers.workers.purse import BEAT_S, Purse
 _RETRIES = 3
 #: How long it may take until the first worker has begun.
 _START_S = 300.0
+#: How long the processes of a node may live on after the node was found dead; Ray ends them within a second or so.
+_GRACE_S = 3.0
 #: How long workers may take to close what they have opened.
 _LEAVE_S = 5.0
 #: The name of the thread of a worker in which it is told to leave.
@@ -162,7 +164,7 @@ class RayCrew(Crew):
         """Replace a worker that has died, and have its episodes played by others."""
         self._ray.kill(worker.actor)  # where it is only out of reach, it is to be dead before its permits are taken
         if self._ledger is not None:
-            self._ray.get(self._ledger.take_back.remote(worker.name))
+            self._ledger.take_back.remote(worker.name, _GRACE_S)
         self._workers[self._workers.index(worker)] = self._hire()
         lost = list(worker.episodes.values())
         if lost:  # the first one was under way
@@ -243,8 +245,9 @@ class _LedgerActor:
                 loans = self._ledger.settle(worker, wanted, made_at)
             return loans, made_at - begin
 
-    async def take_back(self, worker: str) -> None:
-        """Take back what a dead worker held."""
+    async def take_back(self, worker: str, after_s: float) -> None:
+        """Take back what a dead worker held, after so many seconds in which its calls may still be in flight."""
+        await asyncio.sleep(after_s)
         async with self._changed:
             self._ledger.take_back(worker)
             self._changed.notify_all()

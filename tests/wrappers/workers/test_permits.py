@@ -87,7 +87,8 @@ def test_no_limit_is_passed_whatever_workers_do(seed, most, per_s):
     draws = random.Random(seed)
     limit = SharedLimit(max_inflight=most, max_calls=most, per_s=per_s, max_tokens=20)
     ledger = Ledger({"h": limit})
-    slots, starts, budget, begun, spent, now = {}, {}, {}, [], 0.0, 0.0
+    slots, starts, budget = dict[str, int](), dict[str, list[tuple[float, float]]](), dict[str, float]()
+    begun, spent, now = list[float](), 0.0, 0.0
     for number in range(200):
         now += draws.choice([0.0, 0.05, 0.3])
         worker = f"w{number // 60}-{draws.randrange(4)}"

@@ -42,7 +42,7 @@ class Doors(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def __init__(self):
-        super().__init__(("127.0.0.1", 0), None)
+        super().__init__(("127.0.0.1", 0), socketserver.BaseRequestHandler)
         self.lock, self.now, self.most, self.begun = threading.Lock(), 0, 0, []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -51,23 +51,26 @@ class Doors(socketserver.ThreadingTCPServer):
         return self.server_address[1]
 
     def finish_request(self, request, client_address):
+        # Counted from before the call until after it: never fewer than are in flight.
         with self.lock:
             self.begun.append(time.monotonic())
             self.now += 1
             self.most = max(self.most, self.now)
-        try:
-            while request.recv(1):
-                pass
-        finally:
-            with self.lock:
-                self.now -= 1
+        request.sendall(b"+")
+        ended = request.recv(1)  # empty: its process has died
+        with self.lock:
+            self.now -= 1
+        if ended:
+            request.sendall(b"-")
 
 
 def call(port, seconds, query):
     """A handler that keeps a connection open for so long."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(b"x")
+        connection.recv(1)
         time.sleep(seconds)
+        connection.sendall(b"x")
+        connection.recv(1)  # it is not counted any more
     return len(repr(query)) % 4
 
 

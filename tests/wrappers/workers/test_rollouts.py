@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from spec_envs.agents import FrequencyGuesser
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
-from spec_envs.wrappers import Limits, Rollout, SimulationRuntime, rollouts
+from spec_envs.wrappers import Limits, Rollout, SharedLimit, SimulationRuntime, rollouts
 from tests.wrappers.workers import parts
+
+ROOT = Path(__file__).parents[3]
 
 
 def rows(found):
@@ -82,11 +89,14 @@ class TestHere:
     @pytest.mark.parametrize(
         ("given", "message"),
         [
-            ({"jobs": 0}, "jobs must be an integer of at least 1, not 0"),
+            ({"jobs": 0}, "jobs must be None or an integer of at least 1, not 0"),
             ({"learning": "x"}, "learning must be"),
             ({"seeds": 3}, "seeds must be an iterable of seeds"),
             ({"max_steps": 0}, "max_steps must be"),
             ({"runtime": SimulationRuntime()}, "runtime must be a name, or a callable"),
+            ({"shared_limits": {"policy": SharedLimit(max_calls=1)}}, "shared_limits need ray=True"),
+            ({"shared_limits": {"policy": SharedLimit(max_calls=1)}, "ray": True}, "are on the wall clock"),
+            ({"shared_limits": {"policy": 3}, "ray": True, "runtime": "threads"}, "must map names of handlers"),
         ],
     )
     def test_wrong_arguments(self, given, message):
@@ -124,9 +134,38 @@ class TestProcesses:
         endless.close()
         assert multiprocessing.active_children() == []
 
+    def test_ctrl_c_ends_all_processes(self):
+        command = [sys.executable, "-c", HANGING]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) as program:
+            assert program.stdout is not None
+            workers = [psutil.Process(int(pid)) for pid in program.stdout.readline().split()]
+            program.send_signal(signal.SIGINT)
+            assert program.stdout.read().strip() == "interrupted"
+        assert len(workers) == 2 and psutil.wait_procs(workers, timeout=30)[1] == []
+
     def test_what_cannot_be_pickled_is_named(self):
         with pytest.raises(InvalidConfiguration, match="env_factory must be pickled"):
             next(rollouts(lambda: parts.make(), parts.policy, {}, range(2), jobs=2))
+
+
+#: Begins episodes that hang, says which processes play them, and waits for one.
+HANGING = """
+import multiprocessing, threading, time
+from spec_envs.wrappers import rollouts
+from tests.wrappers.workers import parts
+
+def tell():
+    while len(multiprocessing.active_children()) < 2:
+        time.sleep(0.01)
+    print(*(process.pid for process in multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    threading.Thread(target=tell, daemon=True).start()
+    try:
+        next(rollouts(parts.make_hanging, parts.policy, {}, range(4), jobs=2))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
 
 
 def counted(guesser: FrequencyGuesser):
