@@ -31,6 +31,7 @@ MAY_WAIT = {
     "spec_envs/chess/uci.py": "talks to a chess engine's process",
     "wrappers/cache.py": "keeps responses for so long, on the wall clock",
     "wrappers/telemetry.py": "tells OpenTelemetry when things happened, on the wall clock",
+    "wrappers/speculation/episode.py": "says how long a step took on a fork",
     "wrappers/speculation/rehearsal.py": "has so much real time and no more",
     "wrappers/runtimes/asyncio.py": "the runtime of asyncio",
     "wrappers/runtimes/base.py": "asks whether it is in the thread that gets Ctrl-C",
