@@ -8,8 +8,11 @@ from typing import Any
 
 from tests.retail.shops import database
 
-CANCEL = {"name": "cancel_pending_order", "arguments": {"order_id": "#W2", "reason": "no longer needed"}}
-TRANSFER = {"name": "transfer_to_human_agents", "arguments": {"summary": "Both orders."}}
+CANCEL: dict[str, Any] = {
+    "name": "cancel_pending_order",
+    "arguments": {"order_id": "#W2", "reason": "no longer needed"},
+}
+TRANSFER: dict[str, Any] = {"name": "transfer_to_human_agents", "arguments": {"summary": "Both orders."}}
 
 
 def entry(

@@ -64,8 +64,8 @@ class TestData:
 
     def test_of_a_larger_shop_begin_with_those_of_a_smaller_one(self):
         small, large = (load_data("generated", data_seed=4, size=size).tables for size in (1, 3))
-        for table, count in (("users", 240), ("products", 46)):
-            assert list(large[table].items())[:count] == list(small[table].items())
+        assert list(large["users"].items())[:240] == list(small["users"].items())
+        assert list(large["products"].items())[:46] == list(small["products"].items())
         assert len(large["users"]) == 3 * len(small["users"])
         few, many = (load_tasks("generated", "dev", data_seed=4, size=size) for size in (1, 3))
         assert many[: len(few)] == few and len(many) == 3 * len(few)

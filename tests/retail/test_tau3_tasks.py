@@ -48,7 +48,7 @@ class TestReading:
         assert task.actions == (Action(CANCEL["name"], CANCEL["arguments"]),)
 
     def test_splits(self, tmp_path):
-        splits = {"train": ["0"], "test": ["1"], "base": ["0", "1"]}
+        splits: dict[Any, list[str]] = {"train": ["0"], "test": ["1"], "base": ["0", "1"]}
         path = written(tmp_path, *map(entry, "012"), splits=splits) / "tasks.json"
         names = {split: [task.name for task in load_tasks(path, split)] for split in (*splits, None)}
         assert names == {**splits, None: ["0", "1", "2"]}
@@ -167,7 +167,7 @@ class TestScore:
         assert gold.is_made_by("tool", arguments) is same and not gold.is_made_by("other", arguments)
 
 
-JUDGED = {"nl_assertions": ["It was polite.", "It named 12."], "reward_basis": ["DB", "NL_ASSERTION"]}
+JUDGED: dict[str, Any] = {"nl_assertions": ["It was polite.", "It named 12."], "reward_basis": ["DB", "NL_ASSERTION"]}
 
 
 class TestJudge:
