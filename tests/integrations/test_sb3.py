@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -11,11 +14,13 @@ import pytest
 import spec_envs  # noqa: F401  (registers the environments)
 from spec_envs.agents import BuiltinChessGuesser
 from spec_envs.wrappers import SpeculativeWrapper
+from tests.commands import succeed
+from tests.sources import ROOT
 
 sb3: Any = pytest.importorskip("stable_baselines3", reason="needs the extra sb3: make hubs")
 checker: Any = pytest.importorskip("stable_baselines3.common.env_checker")
 
-pytestmark = [pytest.mark.hubs, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.hubs, pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]
 
 CHESS: dict[str, Any] = {"opponent": "random", "observation": "planes", "action_format": "index", "max_plies": 20}
 TUNING: dict[str, Any] = {"observation": "box", "action_format": "box", "history": 2}
@@ -51,3 +56,20 @@ def test_maskable_ppo_asks_for_masks_also_behind_the_wrapper():
         action, _ = model.predict(observation, action_masks=masks)
         assert masks[int(action)] and np.count_nonzero(masks) == 20
         env.close()
+
+
+def test_training_behind_the_wrapper_learns_the_same_in_less_time(tmp_path):
+    def weights_and_seconds(ahead: int) -> tuple[str, float]:
+        slow = ("--envs", "1", "--steps", "128", "--opponent-seconds", "0.05", "--virtual", "--ahead", str(ahead))
+        told = succeed(sys.executable, ROOT / "examples/hubs/ppo_cleanrl.py", *slow, cwd=tmp_path)
+        (weights,), (seconds,) = re.findall(r"weights (\w+)", told), re.findall(r"([\d.]+) s waited", told)
+        return weights, float(seconds)
+
+    (plain, most), (ahead, less) = weights_and_seconds(0), weights_and_seconds(4)
+    assert plain == ahead and less < 0.8 * most
+
+
+def test_the_example_of_stable_baselines3_runs(tmp_path):
+    file = tmp_path / "curve.json"
+    succeed(sys.executable, ROOT / "examples/hubs/train_ppo.py", "--steps", "512", "--json", file, cwd=tmp_path)
+    assert {"curve", "cpu_seconds", "learned", "random"} <= set(json.loads(file.read_text(encoding="utf-8")))
