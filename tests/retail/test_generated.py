@@ -17,6 +17,7 @@ from spec_envs.agents import GoldReplay, ScriptedRetailPolicy
 from spec_envs.difficulty import Difficulty
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail import RetailEnv, difficulty_of, load_data, load_tasks
+from spec_envs.retail.store.data import Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task, replay
 from spec_envs.retail.tools.table import TERMINAL, WRITES
@@ -64,8 +65,9 @@ class TestData:
 
     def test_of_a_larger_shop_begin_with_those_of_a_smaller_one(self):
         small, large = (load_data("generated", data_seed=4, size=size).tables for size in (1, 3))
-        assert list(large["users"].items())[:240] == list(small["users"].items())
-        assert list(large["products"].items())[:46] == list(small["products"].items())
+        counts: dict[Table, int] = {"users": 240, "products": 46}
+        for table, count in counts.items():
+            assert list(large[table].items())[:count] == list(small[table].items())
         assert len(large["users"]) == 3 * len(small["users"])
         few, many = (load_tasks("generated", "dev", data_seed=4, size=size) for size in (1, 3))
         assert many[: len(few)] == few and len(many) == 3 * len(few)

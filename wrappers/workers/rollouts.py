@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 from spec_envs.checks import choice, integer_or_none
@@ -32,7 +32,7 @@ def rollouts(
     learning: Learning = "merged",
     max_steps: int | None = None,
     **options: Any,
-) -> Iterator[Rollout]:
+) -> Generator[Rollout, None, None]:
     """Play an episode for each seed, each with speculation, and yield them as they are done.
 
     Episodes are played ahead of the loop that takes them, but never more than two for each worker; so ``seeds`` may be
@@ -109,7 +109,7 @@ def _stream(
     seeds: Iterable[int],
     in_order: bool,
     keep_errors: bool,
-) -> Iterator[Rollout]:
+) -> Generator[Rollout, None, None]:
     """Give the crew its episodes, and yield what was played."""
     with crew as workers:
         sent = _Sent(plan, isinstance(workers, Here))

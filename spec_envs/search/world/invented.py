@@ -4,7 +4,7 @@ Countries, places and people are called by words of syllables; each country has 
 put together from lists that are longer than those of the embedded world.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from spec_envs.draws import Draws
 from spec_envs.search.world.names import COUNTRIES, CountryNames, Vocabulary
@@ -141,7 +141,7 @@ class Inventor:
         country, demonym, language = self._draws.pick(_COUNTRIES)
         stem = self._word(sounds, "")
 
-        def names(example: str, endings: list[str]) -> str:
+        def names(example: str, endings: Sequence[str]) -> str:
             ending = self._draws.shuffled(endings)[:5]
             return " ".join(self._word(sounds, self._draws.pick(ending)) for _ in example.split())
 

@@ -10,6 +10,7 @@ import socket
 import socketserver
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ class Doors(socketserver.ThreadingTCPServer):
     def port(self):
         return self.server_address[1]
 
-    def finish_request(self, request, client_address):
+    def finish_request(self, request: Any, client_address):
         # Counted from before the call until after it: never fewer than are in flight.
         with self.lock:
             self.begun.append(time.monotonic())

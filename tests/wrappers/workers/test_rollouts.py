@@ -7,7 +7,9 @@ import multiprocessing
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -28,7 +30,7 @@ def rows(found):
     }
 
 
-def play(seeds=range(6), make=parts.make, guessers=None, **options):
+def play(seeds: Iterable[int] = range(6), make: Callable[[], Any] = parts.make, guessers=None, **options):
     options = {"runtime": "simulation", **options}  # in which guessers learn from each step, also from quick ones
     return rollouts(make, parts.policy, parts.guessers() if guessers is None else guessers, seeds, **options)
 
@@ -106,7 +108,7 @@ class TestHere:
 
 class TestProcesses:
     def test_rows_are_those_of_one_process(self):
-        options = {"learning": "episode", "limits": Limits(max_inflight=3)}
+        options: dict[str, Any] = {"learning": "episode", "limits": Limits(max_inflight=3)}
         one = {found.seed: found for found in play(make=parts.make_slow, **options)}
         two = list(play(make=parts.make_slow, jobs=2, in_order=True, **options))
         assert [found.seed for found in two] == list(range(6))
