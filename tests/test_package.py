@@ -42,6 +42,11 @@ def _is_optional(package: str) -> None:
     """A package that cannot be imported here: only one that says what to install may be such a package."""
     with pytest.raises(DependencyNotInstalled):
         import_module(package)
+    NOT_HERE.add(f"{package}.")
+
+
+#: The beginnings of the names of modules in packages that cannot be imported here.
+NOT_HERE: set[str] = set()
 
 
 #: The packages that users begin with, which together have about as many public names as a newcomer can survey.
@@ -51,7 +56,7 @@ ENVIRONMENTS = ("spec_envs.chess", "spec_envs.retail", "spec_envs.search", "spec
 
 class TestPublicNames:
     def test_are_few(self):
-        assert sum(len(import_module(package).__all__) for package in ENTRANCES) <= 65
+        assert sum(len(import_module(package).__all__) for package in ENTRANCES) <= 70
         assert {
             package: number for package in ENVIRONMENTS if (number := len(import_module(package).__all__)) > 12
         } == {}
@@ -87,7 +92,8 @@ class TestPublicNames:
 
 
 def test_every_module_is_found_as_those_of_an_installed_package_are():
-    assert modules() == sorted(MODULES.keys() - {"spec_envs"})
+    found = modules()
+    assert found == sorted(name for name in MODULES.keys() - {"spec_envs"} if not name.startswith(tuple(NOT_HERE)))
 
 
 class TestTheAgentsSDK:

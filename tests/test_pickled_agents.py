@@ -285,7 +285,6 @@ def test_what_belongs_to_one_process_says_where_to_make_it(name: str, library: A
 
 #: Tested here in classes of their own, or by ``test_pickling``.
 ELSEWHERE = {
-    "RolloutStep",
     "ChatModel",
     "HttpBackend",
     "BrowserBackend",

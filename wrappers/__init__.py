@@ -19,7 +19,7 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculative import SpeculativeWrapper
 from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
 from spec_envs.wrappers.workers.permits import SharedLimit
-from spec_envs.wrappers.workers.player import Rollout, RolloutStep
+from spec_envs.wrappers.workers.player import Rollout
 from spec_envs.wrappers.workers.rollouts import rollouts
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "LastWriteWins",
     "Limits",
     "Rollout",
-    "RolloutStep",
     "SharedLimit",
     "SimulationRuntime",
     "SpeculativeTools",
