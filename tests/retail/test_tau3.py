@@ -70,6 +70,7 @@ class TestRecordings:
                     env.step({"name": action.name, "arguments": dict(action.arguments)})
                 _, reward, terminated, _, info = env.step("Bye")
                 assert (reward, terminated, info["database"]) == (1.0, True, True)
+                assert task.criteria is not None
                 assert info["unscored"] == ["NL_ASSERTION"] * bool(task.criteria.assertions)
 
 
