@@ -300,7 +300,7 @@ class TestFaults:
         server.fail_next(*[Fault(status=429, retry_after_s=0.01)] * 2)
         token = CancelToken()
         with ChatModel("m", base_url=server.base_url, max_retries=1) as model:
-            with pytest.raises(HandlerFailed, match=r"status 429.*as was wished for"):
+            with pytest.raises(HandlerFailed, match=r"status 429.*has requested this failure"):
                 model(asking(), token)
         assert not spent(token)
 

@@ -503,7 +503,7 @@ class TestAsyncHandlers:
         assert run(main) == 10.0
 
     def test_a_plain_decorator_is_refused(self):
-        with pytest.raises(InvalidConfiguration, match="what decorates it must be one too"):
+        with pytest.raises(InvalidConfiguration, match="its decorator must be one too"):
             DecoratedHandler(self.echo, lambda inner, query, cancel: inner(query, cancel))
 
     def test_around_a_plain_handler_nothing_else_can_be_awaited(self):
