@@ -141,7 +141,8 @@ class Console(_Numbers):
         import ale_py
 
         self.console = ale_py.ALEInterface()
-        self.console.loadROM(ale_py.roms.get_rom_path("pong"))
+        roms: Any = ale_py.roms
+        self.console.loadROM(roms.get_rom_path("pong"))
         self.console.reset_game()
 
     def act(self, action: int) -> None:

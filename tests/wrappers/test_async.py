@@ -415,7 +415,7 @@ def test_a_cancelled_step_of_an_environment_that_does_not_ask_goes_on_where_it_w
             return action
 
     async def main() -> None:
-        async with AsyncSpeculativeWrapper(Held(gym.make("CartPole-v1"))) as env:
+        async with AsyncSpeculativeWrapper(Held(gym.make("CartPole-v1")), rehearse=False) as env:
             await env.reset(seed=3)
             step = asyncio.create_task(env.step(1))
             await asyncio.to_thread(stepping.wait, 30.0)
