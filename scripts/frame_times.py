@@ -12,6 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 
 from spec_envs.pages import page, timelines
+from spec_envs.search.web.chromium import find_chromium
 
 NUM_CALLS, NUM_FRAMES = 2000, 240
 
@@ -52,10 +53,12 @@ def events() -> list[dict[str, object]]:
 
 def main() -> None:
     """Measure and print."""
+    program, driver = find_chromium()
     options = Options()
+    options.binary_location = program
     for argument in ("--headless=new", "--no-sandbox", "--window-size=1280,1400"):
         options.add_argument(argument)
-    browser = webdriver.Chrome(options=options)
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     try:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "page.html")

@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-from spec_envs.search.web.chromium import find_chromium
+from tests.browsing import chromium
 from tests.commands import succeed
 from tests.search.sites import needs_chromium
 from tests.sources import MODULES, ROOT
@@ -85,18 +85,8 @@ def test_the_reference_has_every_public_name(site, module):
 @pytest.fixture(scope="module")
 def phone() -> Iterator[webdriver.Chrome]:
     """Chromium, with pages as narrow as on a phone."""
-    program, driver = find_chromium()
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_experimental_option(
-        "mobileEmulation", {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 1.0}}
-    )
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield found
-    found.quit()
+    with chromium(phone_width=390) as found:
+        yield found
 
 
 @needs_chromium

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
+from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Account, CallEstimate, Estimates, Unit
 from spec_envs.wrappers.speculation.guard import Record
@@ -70,11 +71,7 @@ def load(path: Path) -> Estimates:
 
 def save(estimates: Estimates, path: Path) -> None:
     """Write what is known of handlers and guessers, and what calls have cost, to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_as_json(estimates))
-    beside = path.with_name(f".{path.name}.new")  # so that nobody reads half a file
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, json.dumps(_as_json(estimates)))
 
 
 def _as_json(estimates: Estimates) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from spec_envs.benchmarks.all.report import html_of
 from spec_envs.benchmarks.all.units import Result, Row, Unit
 from spec_envs.benchmarks.processes import as_done
 from spec_envs.benchmarks.reports import config_of, console, table_of, weighed_progress
+from spec_envs.whole_files import write_whole
 
 #: The environments of the summary.
 ENVIRONMENTS: Mapping[str, ModuleType] = {
@@ -61,8 +62,8 @@ def run(settings: AllSettings) -> None:
         raise click.exceptions.Exit(130) from None
     ordered = [results[number] for number in sorted(results)]
     report = report_of(settings, ordered, missing)
-    units.write_whole(settings.out / "results.json", json.dumps(report, indent=1, allow_nan=False))
-    units.write_whole(settings.out / "report.html", html_of(report, ordered))
+    write_whole(settings.out / "results.json", json.dumps(report, indent=1, allow_nan=False))
+    write_whole(settings.out / "report.html", html_of(report, ordered))
     _show(report, settings.out)
     if report["failed"] or any(row.get("lossless") == 0 for row in report["rows"]):
         raise click.exceptions.Exit(1)

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import importlib
 import json
-import os
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 
 import spec_envs
 from spec_envs.benchmarks.episodes import kept_traces
+from spec_envs.whole_files import write_whole
 
 #: The figures of one episode, in the form of JSON.
 Row = dict[str, Any]
@@ -116,13 +116,6 @@ def kept(unit: Unit, folder: Path, code: str) -> Result | None:
     except (OSError, ValueError, TypeError):
         return None
     return result if (result.key, result.code) == (unit.key, code) else None
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write a file so that it is there whole, or as it was before."""
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(target)
 
 
 @functools.lru_cache

@@ -20,7 +20,7 @@ from spec_envs.benchmarks.all.report import html_of
 from spec_envs.benchmarks.all.units import Unit
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.pages import page, timelines
-from spec_envs.search.web.chromium import find_chromium
+from tests.browsing import chromium
 from tests.pages.test_timeline import EVENTS, event, play_chess
 from tests.search.sites import needs_chromium
 
@@ -54,16 +54,9 @@ FIGURE = {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
-    program, driver = find_chromium()
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    found.set_window_size(1200, 1400)
-    yield found
-    found.quit()
+    with chromium() as found:
+        found.set_window_size(1200, 1400)
+        yield found
 
 
 def open_page(browser: webdriver.Chrome, folder: Path, text: str) -> None:

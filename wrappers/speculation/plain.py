@@ -24,7 +24,7 @@ from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, T
 _MADE = 32
 
 
-class PlainLoop:
+class PlainSteps:
     """Makes the calls of an episode in the caller's thread, one after the other.
 
     Args:

@@ -23,7 +23,7 @@ from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
-from spec_envs.wrappers.speculation.plain import PlainLoop
+from spec_envs.wrappers.speculation.plain import PlainSteps
 from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import (
@@ -106,7 +106,7 @@ class Session(Lifetime):
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
-        self.plain = PlainLoop(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
+        self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None

@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -28,6 +27,7 @@ from spec_envs.conversation import Conversation, ToolCall, ToolResult
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy.channels import note
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.tools import ToolStatistics
 
 _VERSION = 1
@@ -200,7 +200,7 @@ class Memory:
         else:
             data |= {name: before[name] for name in ("sequences", "calls", "patterns") if name in before}
         try:
-            write_whole(self.file, _bounded(data))
+            write_whole(self.file, _bounded(data), private=True)
         except OSError as error:
             note(f"{self.file} cannot be written: {error}")
             with self._lock:
@@ -284,17 +284,3 @@ def _read(file: Path) -> dict[str, Any] | None:
         note(f"{file} cannot be read, and is begun anew: {error}")
         return None
     return data if isinstance(data, dict) and data.get("version") == _VERSION else None
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Put a new file with ``text`` in the place of ``file``, for the user's eyes alone."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogatepass") as stream:
-            stream.write(text)
-        os.replace(name, file)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise

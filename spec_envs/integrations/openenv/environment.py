@@ -178,11 +178,9 @@ class AsyncGymEnvironment(GymEnvironment):
         if env is None:
             return
         ending = asyncio.run_coroutine_threadsafe(env.close(), self._loop)
-        try:
+        with contextlib.suppress(RuntimeError):  # a thread without a loop, as that of a session
             if asyncio.get_running_loop() is self._loop:
                 return
-        except RuntimeError:
-            pass  # a thread without a loop, as that of a session
         ending.result()
 
 
