@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,8 +17,12 @@ from hypothesis import settings
 _ROOT = str(Path(__file__).parents[1])
 sys.path[:] = [*(entry for entry in sys.path if entry not in ("", _ROOT)), _ROOT]
 
+# The matrices of the tests are small, and threads for them only keep the processors of other tests busy.
+for library in ("OPENBLAS", "OMP", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 # The same examples in every run, and no deadline: a machine under load must not fail a test.
-settings.register_profile("deterministic", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("deterministic", deadline=None, derandomize=True, max_examples=50, print_blob=True)
 settings.load_profile("deterministic")
 
 # A shell has what it runs in the background ignore Ctrl-C, and so would the commands that the tests interrupt.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import venv
 import zipfile
@@ -45,7 +45,8 @@ def copy_checkout(target: Path) -> Path:
 
 def build(kind: str, sources: Path, out: Path) -> Path:
     """Build the ``kind`` of distribution from ``sources`` into ``out``."""
-    succeed(sys.executable, "-m", "build", f"--{kind}", "--no-isolation", "--outdir", out, cwd=sources)
+    code = f"import setuptools.build_meta, sys; setuptools.build_meta.build_{kind}(sys.argv[1])"
+    succeed(sys.executable, "-c", code, out, cwd=sources)
     (built,) = out.iterdir()
     return built
 
@@ -93,7 +94,7 @@ class TestSourceDistribution:
 
     @pytest.mark.timeout(300)
     def test_runs_its_tests(self, unpacked):
-        paths = ["tests/test_calls.py", "tests/test_imports.py", "tests/test_glossary.py"]
+        paths = ["tests/test_checks.py", "tests/test_glossary.py"]
         environment = os.environ | {"PYTHONPATH": str(unpacked)}
         command = [sys.executable, "-m", "pytest", "-q", *paths]
         done = subprocess.run(command, cwd=unpacked, env=environment, capture_output=True, text=True, timeout=280)
@@ -116,24 +117,24 @@ class TestWheel:
             path.as_posix() for path in files_of_package()
         }
 
-    @pytest.mark.timeout(300)
     def test_installs_beside_another_package_named_agents(self, wheel, tmp_path):
-        venv.create(tmp_path / "venv", with_pip=True, symlinks=True)
+        # A wheel of Python alone is installed by unpacking it. `make installs` has pip do it, with all dependencies.
+        venv.create(tmp_path / "venv", symlinks=True)
         python = tmp_path / "venv" / "bin" / "python"
-        pip = [python, "-m", "pip", "--disable-pip-version-check"]
-        done = run(*pip, "install", "--quiet", wheel, "openai-agents", cwd=tmp_path)
-        if done.returncode != 0 and index_is_out_of_reach(pip, tmp_path):
-            pytest.skip("the package index cannot be reached, so openai-agents cannot be installed")
-        assert done.returncode == 0, done.stdout + done.stderr
+        (installed,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+        zipfile.ZipFile(wheel).extractall(installed)
+        here = sysconfig.get_path("purelib")  # with the dependencies, and the other package
+        (installed / "beside.pth").write_text(here)
 
-        code = "import json, agents, spec_envs.agents as ours; print(json.dumps([agents.__file__, ours.__file__]))"
-        theirs, ours = json.loads(succeed(python, "-c", code, cwd=tmp_path))
-        assert Path(theirs).parts[-3:] == ("site-packages", "agents", "__init__.py")
-        assert Path(ours).parts[-4:] == ("site-packages", "spec_envs", "agents", "__init__.py")
-        succeed(python, "-c", "from agents import Agent, Runner", cwd=tmp_path)
-        succeed(python, "-c", "import spec_envs, spec_envs.wrappers, spec_envs.benchmarks", cwd=tmp_path)
-        assert "Usage" in succeed(python.with_name("spec-envs"), "--help", cwd=tmp_path)
-        assert "Usage" in succeed(python, "-m", "spec_envs.benchmarks.cli", "--help", cwd=tmp_path)
+        code = """
+from importlib import metadata, util
+(command,) = metadata.entry_points(group="console_scripts", name="spec-envs")
+print(util.find_spec("agents").origin, util.find_spec("spec_envs.agents").origin, command.module)
+"""
+        theirs, ours, command = succeed(python, "-c", code, cwd=tmp_path).split()
+        assert Path(theirs) == Path(here, "agents", "__init__.py")
+        assert Path(ours) == installed / "spec_envs" / "agents" / "__init__.py"
+        assert "Usage" in succeed(python, "-m", command, "--help", cwd=tmp_path)
 
 
 def index_is_out_of_reach(pip: list[str | Path], folder: Path) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,24 +16,34 @@ from spec_envs.extras import PACKAGES, needed
 
 ROOT = Path(__file__).parents[1]
 
-#: Hides packages as if they were not installed, and then runs a command line, a script or a program.
+#: Reads what to run, a line of JSON each, and runs it in a fork of this process, which has imported the package and
+#: none of the extras. The fork hides packages as if they were not installed, and ends as any program does.
 HIDING = """
-import runpy, sys
+import json, os, runpy, sys
+import spec_envs.agents, spec_envs.benchmarks.cli, spec_envs.wrappers
 
 class Hidden:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-hidden = sys.argv[1].split(",")
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+hidden, kind, what, arguments, folder = json.loads(line)
+os.chdir(folder)
+os.dup2(os.open("stdout", os.O_CREAT | os.O_WRONLY), 1)
+os.dup2(os.open("stderr", os.O_CREAT | os.O_WRONLY), 2)
 sys.meta_path.insert(0, Hidden())
-kind, what, *arguments = sys.argv[2:]
 sys.argv = [what, *arguments]
 if kind == "script":
     runpy.run_path(what, run_name="__main__")
 elif kind == "command":
-    from spec_envs.benchmarks.cli import main
-    main([what, *arguments], prog_name="spec-envs")
+    spec_envs.benchmarks.cli.main([what, *arguments], prog_name="spec-envs")
 else:
     exec(what)
 """
@@ -91,9 +103,24 @@ PROGRAMS = [
 APART = {"inspect", "openenv", "ray", "sb3"}
 
 
-def hiding(modules: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", "-c", HIDING, modules, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+@pytest.fixture(scope="module")
+def forks() -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-W", "error", "-c", HIDING]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+@pytest.fixture
+def hiding(forks: subprocess.Popen[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Runs something without some packages; returns its exit status, and what it wrote on standard error."""
+
+    def run(modules: str, kind: str, what: str, *arguments: str) -> tuple[int, str]:
+        assert forks.stdin is not None and forks.stdout is not None
+        print(json.dumps([modules.split(","), kind, what, arguments, str(tmp_path)]), file=forks.stdin, flush=True)
+        status = int(forks.stdout.readline())
+        return status, (tmp_path / "stderr").read_text()
+
+    return run
 
 
 def one_command(text: str) -> str:
@@ -102,26 +129,26 @@ def one_command(text: str) -> str:
 
 
 @pytest.mark.parametrize(("modules", "extras", "arguments"), COMMANDS, ids=lambda value: value)
-def test_a_command(modules, extras, arguments, tmp_path):
-    done = hiding(modules, "command", *arguments.split(), cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1 and one_command(done.stderr) == extras
+def test_a_command(modules, extras, arguments, hiding):
+    status, said = hiding(modules, "command", *arguments.split())
+    assert status == 2, said
+    assert said.count("\n") == 1 and one_command(said) == extras
 
 
 @pytest.mark.parametrize(("modules", "extras", "name"), EXAMPLES, ids=lambda value: value)
-def test_an_example(modules, extras, name, tmp_path):
-    done = hiding(modules, "script", str(ROOT / "examples" / name), cwd=tmp_path)
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1 and one_command(done.stderr) == extras
+def test_an_example(modules, extras, name, hiding):
+    status, said = hiding(modules, "script", str(ROOT / "examples" / name))
+    assert status == 1
+    assert said.count("\n") == 1 and one_command(said) == extras
 
 
 @pytest.mark.parametrize(
     ("modules", "extras", "program"), PROGRAMS, ids=[f"{case[0]}: {case[2][-40:]}" for case in PROGRAMS]
 )
-def test_a_module(modules, extras, program, tmp_path):
-    done = hiding(modules, "program", program, cwd=tmp_path)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("gymnasium.error.DependencyNotInstalled: "), done.stderr
+def test_a_module(modules, extras, program, hiding):
+    _, said = hiding(modules, "program", program)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("gymnasium.error.DependencyNotInstalled: "), said
     assert one_command(last) == extras
 
 

@@ -437,7 +437,7 @@ def _changed(members: set[Any], change: str, item: Any) -> set[Any]:
 
 @pytest.mark.parametrize("kind", _MEMBERS)
 def test_a_copy_of_a_set_is_walked_and_popped_like_its_original_for_ever(kind):
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(st.lists(st.tuples(_CHANGES, _MEMBERS[kind]), max_size=150), st.lists(st.tuples(_CHANGES, _MEMBERS[kind])))
     def check(before, after):
         members: set[Any] = set()

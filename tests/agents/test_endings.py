@@ -119,7 +119,7 @@ ENDS = st.sampled_from(["\nAction: search[Salt]", "\nAction 2: Finish[]\n", "\nM
 
 
 @pytest.mark.parametrize(("make", "observation"), [case[:2] for case in CASES.values()], ids=CASES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(lead=PIECES, end=ENDS, rest=PIECES, last=ENDS, cut=st.integers(0, 40))
 def test_what_follows_does_not_matter(make, observation, lead, end, rest, last, cut):
     script = Script("Action: finish[x]\nMove: e2e4")

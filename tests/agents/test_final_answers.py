@@ -71,7 +71,7 @@ BEGINNINGS = ["", "\nAction: search[Salt]", "Move: d2d4", "<think>a</think>\nMov
 
 
 @pytest.mark.parametrize("name", list(WORDS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_the_action_is_that_of_the_whole_text(name, data):
     begin = data.draw(st.sampled_from(BEGINNINGS))
@@ -87,7 +87,7 @@ def test_the_action_is_that_of_the_whole_text(name, data):
 CALL = {"index": 0, "function": {"name": "find", "arguments": '{"first": "A"}'}}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(

@@ -266,7 +266,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(json_values, max_size=4), st.lists(json_values, max_size=4))
 def test_no_chunk_raises_anything_but_value_errors(chunks, pieces):
     for each in (chunks, [delta(tool_calls=[one]) for one in pieces], [delta(content=one) for one in pieces]):
@@ -284,7 +284,7 @@ def bytes_server():
         yield server, model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.binary(max_size=20)
@@ -350,7 +350,7 @@ def test_reasoning_is_not_the_answer(text, answer):
     assert without_reasoning(Completion(text=text)).text == answer
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.sampled_from(["<think>", "</think>", "\n", " ", "Hi", "<", "[THINK]", "[/THINK]", "<|channel|>", "x"]),

@@ -55,7 +55,7 @@ def test_a_bracket_that_does_not_close_is_told(said):
     assert "is not closed" in script.asked[1].messages[-1]["content"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -136,7 +136,7 @@ def test_what_is_no_move_is_never_read_as_another(said):
     assert ChatGuesser(Script(said), "chess").guess(Call("policy", CHESS), 3) == []
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 30), st.integers(0, 10**6), st.sampled_from(["{}", "Move: {}", "1. {}", "Move: **{}**, not e4"]))
 def test_every_legal_move_in_every_notation(plies, seed, form):
     board, moves = chess.Board(), []
@@ -154,7 +154,7 @@ def test_every_legal_move_in_every_notation(plies, seed, form):
             assert ChatPolicy(script, "chess")(Position(moves=tuple(moves))) == move.uci(), written
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.text(max_size=30) | st.lists(st.sampled_from(["Move:", " ", "e4", "N", "♘", "->", "f3", "x", "\n"])).map("".join)
 )
@@ -214,7 +214,7 @@ def test_arguments_of_tools_are_whole_json(arguments):
     assert "is not JSON" in script.asked[1].messages[-1]["content"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.text(max_size=20)
     | st.lists(st.sampled_from(['{"first"', ":", '"A"', "}", "{", "[", "]", ",", "1", "NaN", "\\u", " "])).map("".join)

@@ -21,7 +21,7 @@ from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
 from spec_envs.benchmarks.episodes import Step
-from spec_envs.benchmarks.overhead import Measured
+from spec_envs.benchmarks.overhead import Measured, plain_steps
 from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
 from spec_envs.benchmarks.overhead import pattern as pattern_overhead
@@ -204,7 +204,8 @@ class TestOverhead:
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
         monkeypatch.setattr(retail_overhead, "EPISODES", 2)
-        monkeypatch.setattr(retail_overhead, "SIZES", (1, 2))
+        monkeypatch.setattr(retail_overhead, "SIZES", (1,))
+        monkeypatch.setattr(plain_steps, "_TURNS", 100)
         monkeypatch.setattr(overhead, "crowd", lambda: crowd(num_wrappers=2, max_inflight=3, seconds=0.01))
         result = run("bench", "overhead", "--json", "-")
         assert result.exit_code == 0, result.output

@@ -155,7 +155,7 @@ def test_moves_that_no_piece_makes_have_no_action():
         encode_move(chess.Move.from_uci("a1b4"), chess.WHITE)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, 300), max_size=60))
 def test_legal_moves_survive_encoding(choices):
     game = Game.at(chess.Board())

@@ -34,7 +34,7 @@ def next_move(board, choice):
     return moves[(choice // 2) % len(moves)]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(st.sampled_from(STARTS), st.booleans(), st.lists(st.integers(0, 2**16), min_size=20, max_size=60))
 def test_a_game_knows_what_the_whole_move_stack_knows(fen, claim_draw, choices):
     board = chess.Board(fen)
@@ -136,7 +136,7 @@ def test_positions_of_long_games_are_replayed_from_a_cold_cache():
     assert Position(moves=shuffle).board().turn == chess.WHITE
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.sampled_from(STARTS), st.lists(st.integers(0, 2**16), max_size=60))
 def test_a_position_has_the_board_that_python_chess_would_have(fen, choices):
     board, game = chess.Board(fen), Game.at(chess.Board(fen), claim_draw=False)

@@ -108,7 +108,7 @@ FORMS = (
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(board=boards(), form=st.sampled_from(FORMS), pick=st.integers(0, 400))
 def test_every_legal_move_in_every_form_is_that_move(board, form, pick):
     moves = sorted(board.legal_moves, key=chess.Move.uci)
@@ -117,7 +117,7 @@ def test_every_legal_move_in_every_form_is_that_move(board, form, pick):
         assert said(f"Move: {form(board, move)}", Position(board.fen())) == move.uci()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=st.text(max_size=60) | st.text("abcdefgh12345678NBRQKOx=+-#.:>() \n", max_size=40), tell=st.booleans())
 def test_any_text_is_a_legal_move_or_asked_again(text, tell):
     move = said(f"Move: {text}" if tell else text)
@@ -176,19 +176,19 @@ def test_pgn_with_other_letters_is_refused_with_the_move(pgn, named):
     assert start(pgn=pgn) == f"cannot read the PGN: {named!r} is not a move with the letters K, Q, R, B, N, such as Nf3"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(pgn=st.text(max_size=60) | st.text('abcdefgh1234567890NBRQKSO x=+-#.{}()[]"$*\n', max_size=60))
 def test_any_pgn_is_a_game_or_refused(pgn):
     assert isinstance(start(pgn=pgn), str | tuple)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(fen=st.text(max_size=40) | st.text("kqrbnpKQRBNP12345678/ w-KQkqabcdefgh0", max_size=70))
 def test_any_fen_is_a_position_or_refused(fen):
     assert isinstance(start(fen=fen), str | tuple)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(board=boards())
 def test_every_game_is_read_back_from_its_pgn(board):
     pgn = str(chess.pgn.Game.from_board(board))

@@ -17,7 +17,7 @@ STARTS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.sampled_from(STARTS), st.lists(st.integers(0, 2**16), min_size=20, max_size=80))
 def test_legal_moves_and_fen_are_those_of_python_chess(fen, choices):
     board = chess.Board(fen)

@@ -255,7 +255,7 @@ def babbling(tmp_path_factory):
         yield fake, pool
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     lines=st.lists(INFO | st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), max_size=40), max_size=6),
     last=LAST,

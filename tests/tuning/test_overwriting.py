@@ -109,7 +109,7 @@ def test_both_settings_come_back(kernel, name, before, other_before, values, end
     Journal(tmp_path / "journal").close()  # the next backend starts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_any_mixture_of_settings_comes_back(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
@@ -138,7 +138,7 @@ def test_any_mixture_of_settings_comes_back(data, tmp_path_factory):
 WORDS = st.text(st.characters(blacklist_categories=("Z", "C"), blacklist_characters="[]"), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(old=st.lists(WORDS).map("\t".join) | st.integers().map(str), new=WORDS | st.integers().map(str))
 def test_any_text_comes_back(old, new, tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")

@@ -365,7 +365,7 @@ def test_a_step_without_act_that_was_cancelled_can_be_taken_back_by_act():
     run(main)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     patience=st.lists(st.floats(0.1, 4.0), min_size=1, max_size=8),
     calls_per_step=st.integers(1, 3),

@@ -39,7 +39,7 @@ WRONG = Answers(lambda query: (pure_response(query) + 1) % 4)
 RIGHT_AT_TIMES = Answers(lambda query: (pure_response(query) + pure_response(("hit", query)) // 2) % 4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     budget=st.floats(0.0, 500.0),
     most=st.floats(0.1, 300.0),
@@ -221,7 +221,7 @@ class Server:
         return Completion(text=text, finish_reason=reason, usage=usage)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     prompt=st.text(min_size=1, max_size=200),
     limit=st.integers(1, 300),

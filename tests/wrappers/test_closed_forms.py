@@ -118,7 +118,7 @@ def expected_hits(n: int, p: float) -> float:
 
 @pytest.mark.parametrize("p", [0.2, 0.55, 0.9, 1.0])
 def test_hits(p):
-    rows = Model((p,), lambda query: 1.0).episodes(300, DEPTH_1)
+    rows = Model((p,), lambda query: 1.0).episodes(250, DEPTH_1)
     if p == 1.0:
         assert {row["hits"] for row in rows} == {T / 2}
         assert expected_hits(T, p) == T / 2
@@ -130,7 +130,7 @@ def test_hits(p):
 def test_hits_with_k_guesses(k):
     """k guesses, each right with probability p: p(k) = 1 - (1 - p)^k in the place of p."""
     p = 0.3
-    rows = Model((p,) * 4, lambda query: 1.0).episodes(300, DEPTH_1, k)
+    rows = Model((p,) * 4, lambda query: 1.0).episodes(120, DEPTH_1, k)
     assert_mean([row["hits"] for row in rows], expected_hits(T, 1 - (1 - p) ** k))
 
 
@@ -154,7 +154,7 @@ def test_breadth_at_depth_1_in_the_papers_accounting(p):
     def in_time(query: Any) -> float:
         return min(GUESSER(query), actor_s(query) * (1 - 1e-9))
 
-    rows = Model((p,), actor_s, in_time).episodes(400, DEPTH_1)
+    rows = Model((p,), actor_s, in_time).episodes(150, DEPTH_1)
     share = ALPHA / (ALPHA + BETA) * expected_hits(T - 1, p) / T
     # In units of the mean episode, as the paper's is a ratio of means.
     assert_mean([row["saved_s"] * BETA / T for row in rows], share)
@@ -167,7 +167,7 @@ def test_breadth_at_depth_1_with_independent_latencies(p):
     A guess that comes after the response is none, and the next call opens a window: so the hits are those of q. And a
     hit saves what is left of this call, or all of the next one, whichever is less: E[min] = 1/(2 beta).
     """
-    rows = Model((p,), ACTOR, GUESSER).episodes(400, DEPTH_1)
+    rows = Model((p,), ACTOR, GUESSER).episodes(150, DEPTH_1)
     assert_mean([row["saved_s"] * BETA / T for row in rows], expected_hits(T - 1, p * ALPHA / (ALPHA + BETA)) / (2 * T))
 
 
@@ -217,7 +217,7 @@ def test_one_more_guess_gains_ever_less():
     gains = [model.probability(m) for m in range(len(CONFIDENCES))]
     assert gains == sorted(gains, reverse=True)
     for k in range(1, len(CONFIDENCES) + 1):
-        rows = model.episodes(150, DEPTH_1, k)
+        rows = model.episodes(60, DEPTH_1, k)
         windows, expected = sum(row["windows"] for row in rows), sum(gains[:k])
         hit_rate = sum(row["hits"] for row in rows) / windows
         assert abs(hit_rate - expected) < 5 * math.sqrt(expected * (1 - expected) / windows)

@@ -108,7 +108,7 @@ def guessers_of(world_kind: Callable[..., Any], policy_kind: Callable[..., Any],
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     setup=SETUPS,
     limits=LIMITS,
@@ -142,7 +142,7 @@ def test_speculation_in_virtual_time_changes_nothing_but_time(
 
 
 @pytest.mark.parametrize("runtime", ["threads", "loop"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     setup=SETUPS,
     limits=LIMITS,
@@ -215,7 +215,7 @@ EPISODES = {
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**EPISODES)
 def test_a_write_is_made_once_and_never_ahead_of_time(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
@@ -229,7 +229,7 @@ def test_a_write_is_made_once_and_never_ahead_of_time(
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**EPISODES)
 def test_calls_in_flight_stay_within_the_limits(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
@@ -257,7 +257,7 @@ def test_calls_in_flight_stay_within_the_limits(
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**EPISODES)
 def test_every_call_started_is_accounted_for(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
@@ -275,7 +275,7 @@ def test_every_call_started_is_accounted_for(
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(**EPISODES)
 def test_speculation_is_never_later_than_the_plain_loop(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
@@ -287,7 +287,7 @@ def test_speculation_is_never_later_than_the_plain_loop(
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(**EPISODES)
 def test_wasted_tokens_stay_within_the_budget(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int
@@ -298,7 +298,7 @@ def test_wasted_tokens_stay_within_the_budget(
 
 
 @pytest.mark.parametrize("runtime", VIRTUAL)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(**EPISODES)
 def test_equal_reads_share_one_execution(
     runtime: str, setup: dict[str, Any], limits: Limits, kind: Any, seed: int

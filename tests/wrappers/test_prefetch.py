@@ -250,7 +250,7 @@ def build(setup: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return policy, options | {"guessers": {"policy": Guesses()} if setup["guessed"] else {}}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(setup=SETUPS)
 def test_prefetching_changes_nothing_but_time(setup: dict[str, Any]) -> None:
     policy, options = build(setup)
@@ -265,7 +265,7 @@ def test_prefetching_changes_nothing_but_time(setup: dict[str, Any]) -> None:
     assert certificate, str(certificate)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(setup=SETUPS)
 def test_prefetching_is_bounded_accounted_and_without_effect(setup: dict[str, Any]) -> None:
     policy, options = build(setup)

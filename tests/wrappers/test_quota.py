@@ -213,5 +213,5 @@ class QuotaMachine(RuleBasedStateMachine):
                 assert last >= first + self.limit.per_s
 
 
-QuotaMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=60, deadline=None)
+QuotaMachine.TestCase.settings = settings(max_examples=50, stateful_step_count=60, deadline=None)
 TestQuota = QuotaMachine.TestCase

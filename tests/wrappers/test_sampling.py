@@ -15,8 +15,8 @@ from spec_envs.wrappers import Limits
 from tests.wrappers import guessers_for_tests as kinds
 from tests.wrappers.loops import make
 
-EPISODES = 500
-LENGTH = 4
+EPISODES = 300
+LENGTH = 3
 
 
 class Talkative:

@@ -84,7 +84,7 @@ GUESSERS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(delays=DELAYS, limit=LIMITS, seconds=st.sampled_from([0.0, 1.0, 7.0]), seed=st.integers(0, 99))
 def test_windows_hold_where_workers_begin_late(
     delays: list[float], limit: HandlerLimit, seconds: float, seed: int
@@ -130,7 +130,7 @@ class LateAsyncio(AsyncioRuntime):
             super().spawn(job)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(delays=DELAYS, limit=LIMITS, seconds=st.sampled_from([0.0, 1.0, 7.0]), seed=st.integers(0, 99))
 def test_windows_hold_where_tasks_begin_late(
     delays: list[float], limit: HandlerLimit, seconds: float, seed: int
@@ -202,7 +202,7 @@ def test_ctrl_c_makes_no_window_forgotten(after: int) -> None:
     assert_windows_hold(world.at, limit)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     arrivals=st.lists(st.floats(0.0, 20.0), min_size=1, max_size=12),
     lateness=DELAYS,

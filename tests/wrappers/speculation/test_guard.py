@@ -60,7 +60,7 @@ class Played:
         return self.seconds - self.plain_s
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     plain_s=st.sampled_from([1e-5, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.09]),
     factors=st.lists(st.floats(0.1, 20.0), min_size=1, max_size=8),
@@ -75,7 +75,7 @@ def test_what_is_lost_stays_within_the_account(plain_s: float, factors: list[flo
     assert played.lost <= max(0.05 * played.plain_s, 0.1e-3 * 500) + 5e-3 + played.worst
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     plain_s=st.sampled_from([0.1, 0.3, 1.0, 10.0]),
     factor=st.floats(1.02, 5.0),

@@ -371,7 +371,7 @@ class TreeMachine(RuleBasedStateMachine):
             assert self.loose or not node.lossy
 
 
-TreeMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=80, deadline=None)
+TreeMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=80, deadline=None)
 TestTree = TreeMachine.TestCase
 
 

@@ -203,7 +203,7 @@ class Tools(RuleBasedStateMachine):
 
 
 TestTools = Tools.TestCase
-TestTools.settings = settings(max_examples=200, stateful_step_count=50, phases=[Phase.generate])
+TestTools.settings = settings(max_examples=80, stateful_step_count=50, phases=[Phase.generate])
 
 
 def test_a_result_stays_until_every_waiter_has_it_also_when_a_write_has_made_it_stale():

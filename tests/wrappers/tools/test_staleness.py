@@ -150,7 +150,7 @@ def test_a_write_makes_stale_what_reads_one_of_its_parts(write, stale):
     run(main)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.lists(OPERATION, max_size=8), st.sampled_from([True, True, False])), min_size=1, max_size=3)
 )
