@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequenc
     """Return rows with at least one feature each. ``contexts`` are those of all rows, or a list for each row."""
     starts = np.zeros(len(features), np.int32)
     np.cumsum([len(row) for row in features[:-1]], out=starts[1:])
-    flat = np.array([each for row in features for each in row], np.int32)
+    flat = np.array([*itertools.chain.from_iterable(features)], np.int32)
     return Rows(np.atleast_2d(np.array(contexts, np.int32)), flat, starts)
 
 

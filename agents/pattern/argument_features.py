@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
-from spec_envs.agents.pattern.moment import Candidate, Moment
+from spec_envs.agents.pattern.moment import Candidate, Described, Moment
 
 #: The candidates chosen for earlier arguments; ``None`` for an omitted argument.
 Chosen = Mapping[str, Candidate | None]
@@ -17,7 +17,7 @@ class ArgumentChoice:
     tool: str
     argument: str
     candidates: list[Candidate]
-    features: list[list[str]]  # beside those of the candidate itself, which hold for any argument
+    described: Described  # features beside those of the candidate itself, which hold for any argument
     optional: bool
     shapes: dict[str, str]  # the form of every candidate, by key
 
@@ -25,21 +25,35 @@ class ArgumentChoice:
 def argument_choice(moment: Moment, tool: str, argument: str) -> ArgumentChoice:
     """Return the candidates for an argument, with the features that do not depend on other arguments."""
     candidates = moment.candidates(tool, argument)
-    features = _features(moment, tool, argument, candidates)
     shapes = {each.key: each.shape for each in candidates}
     optional = moment.memory.optional(tool, argument, moment.task)
-    return ArgumentChoice(tool, argument, candidates, features, optional, shapes)
+    return ArgumentChoice(tool, argument, candidates, _described(moment, tool, argument, candidates), optional, shapes)
 
 
-def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> list[list[str]]:
-    done = moment.index.last_of(tool)
+def _described(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> Described:
+    """Return what the argument adds: the same for all tools that were given the same candidates as this argument."""
+    index = moment.index
+    calls = (index.calls[number].arguments.get(argument) for number in index.of_tool.get(tool, ()))
+    used = frozenset(calls).intersection(each.key for each in candidates)
+    done = index.last_of(tool)
     previous = None if done is None else done.arguments.get(argument)
+    previous = previous if previous in used else None
+    key = (argument, used, previous, tuple((each.key, each.mention, each.last, each.fields) for each in candidates))
+    found = moment.described.get(key)
+    if found is None:
+        found = moment.described[key] = Described(_features(moment, argument, used, previous, candidates))
+    return found
+
+
+def _features(
+    moment: Moment, argument: str, used: frozenset[str | None], previous: str | None, candidates: Sequence[Candidate]
+) -> list[list[str]]:
     elsewhere = next(
         (each.arguments[argument] for each in reversed(moment.index.calls) if argument in each.arguments), ""
     )
     mentions = _ranks({each.mention: each for each in candidates if each.mention[0] >= 0})
     ages = _ranks({(each.last,): each for each in candidates if each.last >= 0})
-    fresh = _fresh(moment, tool, argument, candidates)
+    fresh = _fresh(used, candidates)
     places: dict[int, list[int]] = {}
     for each in candidates:
         places.setdefault(each.mention[0], []).append(each.mention[1])
@@ -47,15 +61,14 @@ def _features(moment: Moment, tool: str, argument: str, candidates: Sequence[Can
     unused: dict[int, int] = {}
     for each in candidates:
         time, place = each.mention
-        if (tool, argument) not in moment.uses.get(each.key, ()) and place <= unused.get(time, place):
+        if each.key not in used and place <= unused.get(time, place):
             unused[time] = place
     rows = []
     for each in candidates:
         row: list[str] = []
-        uses = moment.uses.get(each.key, ())
-        if (tool, argument) in uses:
+        if each.key in used:
             row.append("used here last" if each.key == previous else "used here")
-        elif any(name == argument for _, name in uses):
+        elif any(name == argument for _, name in moment.uses.get(each.key, ())):
             row.append("used as this last" if each.key == elsewhere else "used as this")
         else:
             row.append("not used as this")
@@ -99,12 +112,12 @@ def _alike(field: str, argument: str) -> int:
     return int(bool(set(field.rstrip("s").split("_")) & set(argument.rstrip("s").split("_"))))
 
 
-def _fresh(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> dict[str, bool]:
-    """Return the list elements that were not yet used for this argument; ``True`` for the first of each list."""
+def _fresh(used: frozenset[str | None], candidates: Sequence[Candidate]) -> dict[str, bool]:
+    """Return the list elements that were not yet ``used`` for the argument; ``True`` for the first of each list."""
     first: dict[str, tuple[int, str]] = {}
     fresh: dict[str, bool] = {}
     for each in candidates:
-        if each.lists and (tool, argument) not in moment.uses.get(each.key, ()):
+        if each.lists and each.key not in used:
             fresh[each.key] = False
             for source, place in each.lists:
                 if source not in first or place < first[source][0]:

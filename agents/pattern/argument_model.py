@@ -46,13 +46,11 @@ class ArgumentModel:
             choice = argument_choice(moment, call.name, argument)
             right = self._right(choice, call)
             call_so_far = CallSoFar(moment, choice, chosen, position == len(names) - 1)
-            features = [
-                [*candidate.features, *each, *call_so_far.features(candidate)]
-                for each, candidate in zip(choice.features, choice.candidates, strict=True)
-            ]
-            features += _others(choice)
-            known = [[self.ranker.feature(name, new=True) for name in row] for row in features]
-            found.append((rows_of(known, self._contexts(choice, new=True)), right))
+            numbers = self._numbers(choice, new=True)
+            for row, candidate in zip(numbers, choice.candidates, strict=True):
+                row += self._known(call_so_far.features(candidate), True)
+            numbers += [self._known(row, True) for row in _others(choice)]
+            found.append((rows_of(numbers, self._contexts(choice, new=True)), right))
             chosen[argument] = _chosen(choice, right, call.arguments.get(argument))
         return found
 
@@ -85,7 +83,7 @@ class ArgumentModel:
     def _extend(self, moment: Moment, choice: ArgumentChoice, beam: Sequence[Partial], final: bool) -> list[Partial]:
         ranker = self.ranker
         known, weights = ranker.known.get, ranker.weights(self._contexts(choice))
-        base = _sums(weights, [self._numbers(*each) for each in zip(choice.candidates, choice.features, strict=True)])
+        base = _sums(weights, self._numbers(choice))
         others = _sums(weights, [[known(name, 0) for name in row] for row in _others(choice)])
         weights = weights.tolist()
         order = np.argsort(-base, kind="stable")
@@ -108,12 +106,22 @@ class ArgumentModel:
         extended.sort(key=lambda partial: -partial.score)
         return [each for each in extended[:_BEAM] if each.score > extended[0].score - _BEHIND]
 
-    def _numbers(self, candidate: Candidate, features: list[str]) -> list[int]:
-        """Return the numbers of the features of a candidate, and of what one argument adds to them."""
+    def _numbers(self, choice: ArgumentChoice, *, new: bool = False) -> list[list[int]]:
+        """Return the numbers of the features of each candidate, and of what the argument adds to them."""
+        described = choice.described
+        if described.numbers is None or (new and any(0 in row for row in described.numbers)):
+            described.numbers = [self._known(row, new) for row in described.rows]
+        for each in choice.candidates:
+            if each.numbers is None or (new and 0 in each.numbers):
+                each.numbers = self._known(each.features, new)
+        pairs = zip(choice.candidates, described.numbers, strict=True)
+        return [[*(each.numbers or ()), *added] for each, added in pairs]
+
+    def _known(self, features: Sequence[str], new: bool) -> list[int]:
+        if new:
+            return [self.ranker.feature(name, new=True) for name in features]
         known = self.ranker.known.get
-        if candidate.numbers is None:
-            candidate.numbers = [known(name, 0) for name in candidate.features]
-        return [*candidate.numbers, *(known(name, 0) for name in features)]
+        return [known(name, 0) for name in features]
 
     def _contexts(self, choice: ArgumentChoice, *, new: bool = False) -> list[int]:
         names = ("", choice.argument, f"{choice.tool}.{choice.argument}")

@@ -43,10 +43,11 @@ _WIDTH = 8
 
 @dataclasses.dataclass(slots=True)
 class _Kept:
-    """A conversation's index, and what was guessed at its end until the response is observed."""
+    """A conversation's index, and until the response is observed, what was guessed at its end and from what."""
 
     index: Index
     claims: list[tuple[ToolCall, float]] | None = None
+    moment: Moment | None = None
 
 
 class PatternGuesser:
@@ -178,7 +179,9 @@ class PatternGuesser:
 
     def _predict(self, conversation: Conversation, seen: bool) -> list[tuple[ToolCall, float]]:
         self._memory.meet(conversation.tools)
-        moment = self._moment(self._keep(conversation).index, _online_task(conversation))
+        kept = self._keep(conversation)
+        moment = self._moment(kept.index, _online_task(conversation))
+        kept.moment = moment if seen else None
         return self._windows[seen].predict(moment, _WIDTH)
 
     def _moment(self, index: Index, task: str) -> Moment:
@@ -186,11 +189,13 @@ class PatternGuesser:
 
     def _learn_online(self, conversation: Conversation, action: ToolCall | None) -> None:
         self._memory.meet(conversation.tools)
-        index, task = self._keep(conversation).index, _online_task(conversation)
-        self._count(conversation, index, task, action)
+        kept, task = self._keep(conversation), _online_task(conversation)
+        self._count(conversation, kept.index, task, action)
+        # What is counted of a task is left out where the task is learned: so the moment of the guess is still right.
+        moment, kept.moment = kept.moment or self._moment(kept.index, task), None
         if action is not None and action.name not in self._memory.tools:
             return
-        _study(self._windows[True].lessons(self._moment(index, task), [action]))
+        _study(self._windows[True].lessons(moment, [action]))
         if action is None:
             self._learn_turn(conversation, task)
 

@@ -53,6 +53,19 @@ class Candidate:
         return dataclasses.replace(self, features=self.features + features, mention=mention)
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class Described:
+    """What an argument adds to the features of its candidates, and the numbers of these features, once they are known.
+
+    Attributes:
+        rows: The features, in the order of the candidates.
+        numbers: Those that a ranker knows; the moment has only one such ranker.
+    """
+
+    rows: list[list[str]]
+    numbers: list[list[int]] | None = None
+
+
 class Moment:
     """The end of an indexed conversation, with the candidates for each argument of each tool.
 
@@ -79,6 +92,11 @@ class Moment:
         self.uses = index.uses
         self._messages = index.messages()
         self._candidates: dict[str, Candidate] = {}
+        #: What arguments with equal candidates share, by all that tells them apart; tools have arguments in common.
+        self._found: dict[tuple[Any, ...], list[Candidate]] = {}
+        self.described: dict[tuple[Any, ...], Described] = {}
+        self.states: dict[str, Any] = {}  # what a model of tools has found of each
+        self._said: dict[tuple[int, int], tuple[set[str], set[str]]] = {}  # by record, as in ``_words_said``
         self._composed: dict[str, list[Candidate]] = {}
         self._dated = self._date() if index.open_days else {}
         self._latest: dict[str, list[Value]] = {}  # by form
@@ -86,6 +104,18 @@ class Moment:
     def candidates(self, tool: str, argument: str) -> list[Candidate]:
         """Return every candidate for this argument, each value once."""
         shapes, start, choices = self.memory.admits(tool, argument)
+        constants = self._constants(tool, argument, choices)
+        if self._extra:
+            return self._all_candidates(shapes, start, constants, self._extra_of(tool, argument))
+        key = (tuple(shapes), start, tuple((key, *features) for key, features in constants.items()))
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._all_candidates(shapes, start, constants)
+        return found
+
+    def _all_candidates(
+        self, shapes: texts.Forms, start: str | None, constants: dict[str, list[str]], extra: Iterable[Any] = ()
+    ) -> list[Candidate]:
         found: dict[str, Candidate] = {}
         for value in self._values(shapes, start):
             found[value.key] = self._candidate(value)
@@ -94,23 +124,26 @@ class Moment:
                 for each in self._compose(shape):
                     if each.key in found:
                         known = found[each.key]
-                        extra = [name for name in each.features if name not in known.features]
+                        others = [name for name in each.features if name not in known.features]
                         found[each.key] = dataclasses.replace(
-                            known, features=known.features + extra, records=known.records | each.records
+                            known, features=known.features + others, records=known.records | each.records
                         )
                     else:
                         found[each.key] = each
         names = self._called
-        for key, features in self._constants(tool, argument, choices).items():
+        for key, features in constants.items():
             known = found.get(key) or self._unseen(key)
             called = names.get(key)
             mention = known.mention if called is None or known.mention[0] >= called[1][0] else called[1][:2]
             found[key] = known.plus(features, mention)
-        for value in self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ():
+        for value in extra:
             key = canonical(value)
             known = found.get(key) or self._unseen(key)
             found[key] = known.plus(["from extra"], known.mention)
         return list(found.values())
+
+    def _extra_of(self, tool: str, argument: str) -> Iterable[Any]:
+        return self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ()
 
     def _values(self, shapes: texts.Forms, start: str | None) -> list[Value]:
         """Return the values of certain forms that were seen last; the one seen last comes last in its form."""
@@ -207,10 +240,19 @@ class Moment:
         """Return how much else of the record of ``value`` was said, such as a card's last four digits."""
         said = written = 0
         for record in list(value.records)[-3:]:
-            words = self.index.record(record).words - {value.normal}
-            said = max(said, sum(self.user[1].find(each) >= 0 for each in words))
-            written = max(written, sum(self.agent[1].find(each) >= 0 for each in words))
+            by_user, by_agent = self._words_said(record)
+            said = max(said, len(by_user) - (value.normal in by_user))
+            written = max(written, len(by_agent) - (value.normal in by_agent))
         return [f"sibling said {min(said, 3)}", f"sibling written {min(written, 3)}"]
+
+    def _words_said(self, record: tuple[int, int]) -> tuple[set[str], set[str]]:
+        """Return the values in a record that the user's last message has, and those that the agent's has."""
+        found = self._said.get(record)
+        if found is None:
+            words, user, agent = self.index.record(record).words, self.user[1], self.agent[1]
+            by_user = {each for each in words if user.find(each) >= 0}
+            found = self._said[record] = by_user, {each for each in words if agent.find(each) >= 0}
+        return found
 
     def _unseen(self, key: str) -> Candidate:
         made = self._candidates.get(key)

@@ -55,7 +55,10 @@ class ToolModel:
         starts, contexts = [], []
         for outcome in outcomes:
             starts.append(len(features))
-            features += self._of_state(_state(moment, outcome), new)
+            state = moment.states.get(outcome)
+            if state is None:
+                state = moment.states[outcome] = _state(moment, outcome)
+            features += self._of_state(state, new)
             contexts.append(self._contexts(outcome, new))
         return Rows(*(np.array(part, np.int32) for part in (contexts, features, starts, shared)))
 
