@@ -5,11 +5,12 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
-from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration, Usage
+from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents.llm.endings import says_all
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.reasoning import without_reasoning
 from spec_envs.agents.llm.streamed_calls import is_whole
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import as_handler, declared, greatest_usage, is_async, unpriced_model
 
 Result = TypeVar("Result")

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spec_envs import Call, CancelToken, Guess, InvalidConfiguration, Usage
+from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.callable import CallableGuesser
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.pages import FetchQuery
 from spec_envs.search.recordings import RecordedEpisode, RecordedStep, fetched_of

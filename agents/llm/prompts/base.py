@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.errors import InvalidConfiguration
 
 Prompts = TypeVar("Prompts")
 #: The last queries to a handler with its responses, oldest first.
