@@ -17,11 +17,7 @@ ActionFormat = Literal["uci", "index"]
 
 
 def checked_format(action_format: ActionFormat) -> ActionFormat:
-    """Return ``action_format``.
-
-    Raises:
-        InvalidConfiguration: ``action_format`` is neither "uci" nor "index".
-    """
+    """Return ``action_format``; ``InvalidConfiguration`` if ``action_format`` is neither "uci" nor "index"."""
     if action_format not in get_args(ActionFormat):
         raise InvalidConfiguration(f"action_format must be 'uci' or 'index', not {action_format!r}")
     return action_format

@@ -83,11 +83,7 @@ class Prompter:
                 reply = error
 
     async def arun(self, steps: Steps[Result], cancel: CancelToken) -> Result:
-        """Do the same as ``run``, on the running event loop.
-
-        Raises:
-            InvalidConfiguration: The model is not async.
-        """
+        """Do the same as ``run``, on the running event loop; ``InvalidConfiguration`` if the model is not async."""
         if not is_async(self._async):
             raise InvalidConfiguration(
                 f"{self._name} is not an async model: a coroutine function, or an object with one as acall; "

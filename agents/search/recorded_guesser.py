@@ -48,11 +48,7 @@ class RecordedSearchGuesser:
         self._inner = {"policy": actions, "fetch": observations}
 
     def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
-        """Return the first ``k`` recorded guesses.
-
-        Raises:
-            CallCancelled: The token was cancelled meanwhile.
-        """
+        """Return the first ``k`` recorded guesses; ``CallCancelled`` if the token was cancelled meanwhile."""
         step = self._recorded(call)
         if step is None:
             return []
