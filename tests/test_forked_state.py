@@ -30,7 +30,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import NotForkable, fork
+from spec_envs import fork
+from spec_envs.errors import NotForkable
 from spec_envs.forking import difference
 from spec_envs.forking.sets import alike, fill_alike, table_of
 from tests.foreign_envs import Foreign, foreign, held
