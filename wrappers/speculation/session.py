@@ -20,6 +20,7 @@ from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import STEP, Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.lending import Lending
 from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
@@ -109,6 +110,7 @@ class Session(Lifetime):
         self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
+        self._lending = Lending()
         self._last: Transition | None = None
         self._acted: Any = None
         self._given: Any = None  # the observation that the user has, where it was made by a plain step
@@ -157,6 +159,15 @@ class Session(Lifetime):
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
+        root = self.root
+        if self._lending.has_changed(self.env) and root is not None:
+            self._go_on_from(dataclasses.replace(root, env=self.env))
+
+    def lend(self) -> AnyEnv:
+        """The environment for the user, who may change it. One that asks is compared with its branches anyway."""
+        if not self.asks and not self.is_plain and not self.closed and self.root is not None:
+            self._lending.lend(self.env)
+        return self.env
 
     # -- a reset -------------------------------------------------------------------------------------------------
 
