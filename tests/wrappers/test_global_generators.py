@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import random
 import threading
 import warnings
@@ -123,3 +125,54 @@ def test_draws_of_another_thread_are_not_the_steps() -> None:
             expected = plain.step(act(expected))[0]
             assert key_of(observation) == key_of(expected)
     assert drawn.is_set()
+
+
+class DrawsTogether(DrawsLate):
+    """Draws in every step, and waits for another step of a fork that does so, if there is one, before it returns."""
+
+    together: threading.Barrier
+    drawn: threading.Event
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        self.x += self.draw() * (1 + action)
+        if self.forked and not self.together.broken:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                self.together.wait(0.2)
+                self.drawn.set()
+        return np.array([self.x, self.t]), self.x, self.t >= 6, False, {}
+
+    forked = False
+
+    def fork(self) -> DrawsTogether:
+        twin = copy.copy(self)
+        twin.forked = True
+        return twin
+
+
+@pytest.mark.parametrize("name", ["random", "np.randn", "both"])
+def test_steps_of_forks_that_draw_side_by_side_change_nothing(name: str) -> None:
+    """On threads: none of them may draw after another one has set the generator back, or beside the real step."""
+
+    class Both:
+        def guess(self, call: Any, k: int) -> list[Guess]:
+            return [Guess(act(call.query), 0.5), Guess(3 - act(call.query), 0.5)]
+
+    def policy(observation: Any) -> int:
+        DrawsTogether.drawn.wait(0.5)
+        return act(observation)
+
+    DrawsTogether.together, DrawsTogether.drawn = threading.Barrier(2), threading.Event()
+    expected = episode(DrawsTogether(DRAWS[name]), act)
+    env = SpeculativeWrapper(
+        DrawsTogether(DRAWS[name]),
+        policy,
+        guessers={"policy": Both()},
+        k=2,
+        max_inflight=4,
+        guard=False,
+        rehearse=False,
+        runtime=ThreadRuntime(),
+    )
+    with env, pytest.warns(RuntimeWarning, match="draws from the global generator"):
+        assert episode(env, env.act) == expected

@@ -1,8 +1,4 @@
-"""The global random generators, ``random`` and ``np.random``: whether a step draws from them.
-
-Forks share them with everything else in the program. A step that draws from them on a branch moves them, and the next
-draw, of the episode or of anybody else, is another one.
-"""
+"""The global random generators, ``random`` and ``np.random``: what they hold, and whether they have moved."""
 
 import ctypes
 import random
@@ -12,15 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from spec_envs.errors import NotForkable
-from spec_envs.forking import fork
-from spec_envs.values import key_of, own_copy
-from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+from spec_envs.values import key_of
 
 #: Bytes of the state of numpy's MT19937: 624 numbers and the place of the next.
 _STATE_BYTES = 625 * 4
-#: How often a step is seen to move a generator until the step is blamed, and not another thread.
-_TIMES = 3
 
 
 class GlobalGenerators:
@@ -41,32 +32,6 @@ class GlobalGenerators:
         """Set them back."""
         random.setstate(self._random)
         np.random.set_state(self._numpy)
-
-
-def stepped_fork(env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition]:
-    """A fork of ``env`` that has made a step, and what the step returned.
-
-    Raises:
-        NotForkable: The step draws from a global generator, which is then as it was before.
-        Exception: What the step raised.
-    """
-    first: GlobalGenerators | None = None
-    for _ in range(_TIMES):
-        twin, before = fork(env), GlobalGenerators()
-        first = first or before
-        result: Transition | Exception
-        try:
-            result = Transition(*twin.step(own_copy(action)))
-        except Exception as error:
-            result = error
-        moved = before.moved()
-        if moved is None:
-            if isinstance(result, Exception):
-                raise result
-            return twin, result
-    assert first is not None
-    first.restore()
-    raise NotForkable(f"the step with {action!r:.80} draws from the global generator {moved}; use self.np_random")
 
 
 # -- their states ----------------------------------------------------------------------------------------------------
