@@ -14,7 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import Guess
+from spec_envs import Call, CallEnv, Effect, Guess
 from spec_envs.values import key_of
 from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
 from spec_envs.wrappers.handlers import with_latency
@@ -176,3 +176,51 @@ def test_steps_of_forks_that_draw_side_by_side_change_nothing(name: str) -> None
     )
     with env, pytest.warns(RuntimeWarning, match="draws from the global generator"):
         assert episode(env, env.act) == expected
+
+
+class AsksAndDraws(CallEnv[int, int]):
+    """Draws from a global generator after each call, although a ``CallEnv`` should not."""
+
+    observation_space: Any = gym.spaces.Discrete(1000)
+    action_space: Any = gym.spaces.Discrete(4)
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        super().__init__({"world": with_latency(lambda query: query * 7 % 13, 1.0)})
+        self.draw = draw
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = self.x = 0
+        return self.x, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        response = self.ask(Call("world", self.x + action, Effect.READ))
+        self.t += 1
+        self.x = (self.x * 3 + response + int(self.draw() * 1000)) % 1000
+        if self.x % 7 == 6:
+            raise ValueError("the seventh")
+        return self.x, 0.0, self.t == 8, False, {}
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right guesses", "wrong guesses"])
+@pytest.mark.parametrize("name", DRAWS)
+@pytest.mark.parametrize("runtime", VIRTUAL)
+def test_a_call_env_that_draws_is_as_it_would_be(name: str, right: bool, runtime: str) -> None:
+    def act(observation: int) -> int:
+        return observation % 4
+
+    def play(env: gym.Env[Any, Any], choose: Callable[[Any], Any]) -> Any:
+        seen: list[Any] = []
+        try:
+            seen.append(episode(env, choose))
+        except ValueError as error:
+            seen.append(str(error))
+        return [*seen, random.getstate(), key_of(np.random.get_state())]
+
+    guessers = {
+        "policy": Answers(act if right else lambda observation: 0),
+        "world": Answers(lambda query: query * 7 % 13 if right else 0),
+    }
+    env = make(AsksAndDraws(DRAWS[name]), with_latency(act, 1.0), guessers=guessers, max_inflight=5, runtime=runtime)
+    with env, pytest.warns(RuntimeWarning, match="draws from the global generator .*random"):
+        assert play(env, env.act) == play(AsksAndDraws(DRAWS[name]), act)

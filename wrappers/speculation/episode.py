@@ -18,7 +18,7 @@ from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.guesses import Situation
 from spec_envs.handling import CancelToken, Handler, answered, as_handler, is_async
-from spec_envs.wrappers.speculation.fork_steps import ForkSteps
+from spec_envs.wrappers.speculation.fork_steps import ForkSteps, undrawn
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
     Agent,
@@ -139,6 +139,10 @@ class Acting:
 
 def attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...] = ()) -> Deciding | Acting:
     """Run ``method`` on a fork of ``env`` with ``responses`` to its calls, until it ends or asks for another call."""
+    return undrawn(lambda: _attempt(env, agent, method, responses), env)
+
+
+def _attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...]) -> Deciding | Acting:
     twin = fork(env)
     unwrapped = twin.unwrapped
     assert isinstance(unwrapped, CallEnv)

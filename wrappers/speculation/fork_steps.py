@@ -5,8 +5,10 @@ the episode, too. Such a step is found by what it has moved, the generator is se
 """
 
 import threading
+import warnings
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
@@ -17,6 +19,9 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 
 #: How often a step is seen to move a generator until the step is blamed, and not another thread.
 _TIMES = 3
+
+
+_T = TypeVar("_T")
 
 
 class ForkSteps(NotPicklable):
@@ -119,3 +124,37 @@ def _stepped(env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception, 
     except Exception as error:
         result = error
     return twin, result, before.moved()
+
+
+def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
+    """Return what ``run`` returns, which tries a method on a fork of ``env``, and leave the global generators unmoved.
+
+    A generator that moves each time is moved by the method, not by another thread: it is set back, with a warning.
+
+    Raises:
+        Exception: What ``run`` raises.
+    """
+    first = GlobalGenerators()
+    for _ in range(_TIMES):
+        before, outcome = GlobalGenerators(), _outcome(run)
+        moved = before.moved()
+        if moved is None:
+            return outcome()
+    first.restore()
+    text = f"{env} draws from the global generator {moved}, so few of its steps are predicted; use self.np_random"
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return outcome()
+
+
+def _outcome(run: Callable[[], _T]) -> Callable[[], _T]:
+    """Run ``run``; the function returns what it has returned, or raises what it has raised."""
+    try:
+        result = run()
+    except Exception as error:
+        failure = error
+
+        def fail() -> _T:
+            raise failure
+
+        return fail
+    return lambda: result
