@@ -37,19 +37,12 @@ ActType = TypeVar("ActType")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Begun:
-    """A step or a reset that has begun, with all that is needed to continue it or to take it back.
+    """A step or a reset that has begun, with all that is needed to continue it or to take it back."""
 
-    Attributes:
-        request: The name of the method, and its arguments.
-        method: The method with its arguments, to run on the environment.
-        before: Where the episode stood before.
-        answers: The calls that have been answered so far.
-    """
-
-    request: tuple[Any, ...]
-    method: Method
-    before: Checkpoint
-    answers: list[Answered] = dataclasses.field(default_factory=list)
+    request: tuple[Any, ...]  # the name of the method, and its arguments
+    method: Method  # the method with its arguments, to run on the environment
+    before: Checkpoint  # where the episode stood before
+    answers: list[Answered] = dataclasses.field(default_factory=list)  # the calls that have been answered so far
 
 
 class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):

@@ -127,11 +127,7 @@ class Session(Lifetime):
         return dataclasses.replace(statistics, over_budget=self._limits.excess(statistics.wasted))
 
     def handler(self, name: str) -> Handler:
-        """Return the handler called ``name``.
-
-        Raises:
-            UnknownHandler: No handler has that name.
-        """
+        """Return the handler called ``name``; ``UnknownHandler`` if no handler has that name."""
         if name == POLICY and self._agent.handler is not None:
             return self._agent.handler
         unwrapped = self.env.unwrapped
@@ -157,11 +153,7 @@ class Session(Lifetime):
         self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def check_ready(self) -> None:
-        """Like ``check_open``, for what goes on with an episode.
-
-        Raises:
-            ResetNeeded: The episode was interrupted.
-        """
+        """Like ``check_open``, for what goes on with an episode; ``ResetNeeded`` if the episode was interrupted."""
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
