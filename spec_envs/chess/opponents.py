@@ -48,11 +48,7 @@ class BuiltinOpponent:
         self.depth = integer("depth", depth, least=1)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
-        """The move to play in ``query``.
-
-        Raises:
-            InvalidConfiguration: The game is over in the position.
-        """
+        """The move to play in ``query``; ``InvalidConfiguration`` if the game is over in the position."""
         if cancel is not None:
             cancel.raise_if_cancelled()
         return best_move(Position.of(query).board(), self.depth).uci()
@@ -71,11 +67,7 @@ class RandomOpponent:
         self.seed = seed
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
-        """The move to play in ``query``.
-
-        Raises:
-            InvalidConfiguration: The game is over in the position.
-        """
+        """The move to play in ``query``; ``InvalidConfiguration`` if the game is over in the position."""
         position = Position.of(query)
         return _rng(position, self.seed).choice(_legal_moves(position))
 

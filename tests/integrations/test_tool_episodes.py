@@ -8,7 +8,8 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import Guess, InvalidConfiguration, ResetNeeded
+from spec_envs import Guess
+from spec_envs.errors import InvalidConfiguration, ResetNeeded
 from spec_envs.integrations import trl
 from spec_envs.integrations.tool_episodes import CHESS, OVER, RETAIL, SEARCH, TUNING, Domain, ToolEpisode, retail_for
 from spec_envs.wrappers import SpeculativeWrapper

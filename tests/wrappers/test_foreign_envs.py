@@ -9,8 +9,8 @@ import gymnasium as gym
 import pytest
 from gymnasium.utils import EzPickle
 
-from spec_envs import NotForkable
 from spec_envs.agents import FrequencyGuesser, NearestGuesser
+from spec_envs.errors import NotForkable
 from spec_envs.testing import same
 from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
 from spec_envs.wrappers.handlers import with_latency

@@ -127,11 +127,7 @@ class Session(Lifetime):
         return dataclasses.replace(statistics, over_budget=self._limits.excess(statistics.wasted))
 
     def handler(self, name: str) -> Handler:
-        """Return the handler called ``name``.
-
-        Raises:
-            UnknownHandler: No handler has that name.
-        """
+        """Return the handler called ``name``; ``UnknownHandler`` if no handler has that name."""
         if name == POLICY and self._agent.handler is not None:
             return self._agent.handler
         unwrapped = self.env.unwrapped
@@ -157,11 +153,7 @@ class Session(Lifetime):
         self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def check_ready(self) -> None:
-        """Like ``check_open``, for what goes on with an episode.
-
-        Raises:
-            ResetNeeded: The episode was interrupted.
-        """
+        """Like ``check_open``, for what goes on with an episode; ``ResetNeeded`` if the episode was interrupted."""
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
@@ -177,7 +169,19 @@ class Session(Lifetime):
 
     def run(self, method: Method, answer: Answer) -> Transition:
         """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
-        return run_answered(self.env, self.pacing.timed(method), self.pacing.asking(answer))
+        return run_answered(self.env, self.pacing.timed(self.apart(method)), self.pacing.asking(answer))
+
+    def apart(self, method: Method) -> Method:
+        """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
+        steps = self.trust.steps
+        if steps is None:
+            return method
+
+        def run_apart(env: AnyEnv) -> Transition:
+            with steps:
+                return method(env)
+
+        return run_apart
 
     def begin(self, transition: Transition) -> Transition:
         """Begin an episode whose reset was made without forks and has returned ``transition``.
@@ -322,7 +326,7 @@ class Session(Lifetime):
                 if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self._go_on_from(Deciding(env, self._agent, self._last))
+        self._go_on_from(Deciding(env, self._agent, self._last, self.trust.steps))
         return transition
 
     def _run_ahead(self, ahead: bool) -> None:
@@ -402,7 +406,7 @@ class Session(Lifetime):
         try:
             if self.asks:
                 return self.restart(self.run(method, self.plain.answer))
-            transition, own = self.plain.step(self.env, method)
+            transition, own = self.plain.step(self.env, self.apart(method))
             return self.restart(transition, own=own)
         except BaseException:
             self.step_again_from(root)

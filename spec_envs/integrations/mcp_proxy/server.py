@@ -54,11 +54,7 @@ class Server:
         self._number = 0
 
     async def start(self) -> None:
-        """Connect to the server.
-
-        Raises:
-            InvalidConfiguration: The server cannot be reached.
-        """
+        """Connect to the server; ``InvalidConfiguration`` if the server cannot be reached."""
         self._starts.append(time.monotonic())
         connected: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._stay(connected))
@@ -126,11 +122,7 @@ class Server:
             raise RpcError({"code": _CONNECTION_CLOSED, "message": f"{self.config.name}: {error}"}) from error
 
     async def request(self, message: Message) -> Any:
-        """Send a request and return its result.
-
-        Raises:
-            RpcError: The server has answered with an error, or has ended.
-        """
+        """Send a request and return its result; ``RpcError`` if the server has answered with an error, or has ended."""
         number = message["id"]
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
