@@ -169,7 +169,19 @@ class Session(Lifetime):
 
     def run(self, method: Method, answer: Answer) -> Transition:
         """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
-        return run_answered(self.env, self.pacing.timed(method), self.pacing.asking(answer))
+        return run_answered(self.env, self.pacing.timed(self.apart(method)), self.pacing.asking(answer))
+
+    def apart(self, method: Method) -> Method:
+        """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
+        steps = self.trust.steps
+        if steps is None:
+            return method
+
+        def run_apart(env: AnyEnv) -> Transition:
+            with steps:
+                return method(env)
+
+        return run_apart
 
     def begin(self, transition: Transition) -> Transition:
         """Begin an episode whose reset was made without forks and has returned ``transition``.
@@ -314,7 +326,7 @@ class Session(Lifetime):
                 if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self._go_on_from(Deciding(env, self._agent, self._last))
+        self._go_on_from(Deciding(env, self._agent, self._last, self.trust.steps))
         return transition
 
     def _run_ahead(self, ahead: bool) -> None:
@@ -394,7 +406,7 @@ class Session(Lifetime):
         try:
             if self.asks:
                 return self.restart(self.run(method, self.plain.answer))
-            transition, own = self.plain.step(self.env, method)
+            transition, own = self.plain.step(self.env, self.apart(method))
             return self.restart(transition, own=own)
         except BaseException:
             self.step_again_from(root)
