@@ -182,7 +182,7 @@ class SpeculativeWrapper(
             root, action = session.root, own_copy(action)
             if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
                 session.driver.rebase(None)
-                transition = session.restart(Transition(*session.env.step(action)))
+                transition = session.restart(session.apart(stepping(action))(session.env))
             else:
                 session.begin_step(root, action)
                 if session.is_plain:

@@ -38,6 +38,7 @@ from spec_envs.wrappers.speculation.transitions import (
     run_answered,
     same_action,
     stepping,
+    within,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
@@ -159,8 +160,7 @@ class Session(Lifetime):
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
-        root = self.root
-        if self._lending.has_changed(self.env) and root is not None:
+        if self._lending.has_changed(self.env) and (root := self.root) is not None:
             self._go_on_from(dataclasses.replace(root, env=self.env))
 
     def lend(self) -> AnyEnv:
@@ -180,14 +180,14 @@ class Session(Lifetime):
 
     def run(self, method: Method, answer: Answer) -> Transition:
         """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
-        return run_answered(self.env, self.pacing.timed(method), self.pacing.asking(answer))
+        return run_answered(self.env, self.pacing.timed(self.apart(method)), self.pacing.asking(answer))
+
+    def apart(self, method: Method) -> Method:
+        """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
+        return method if self.trust.steps is None else within(self.trust.steps, method)
 
     def begin(self, transition: Transition) -> Transition:
-        """Begin an episode whose reset was made without forks and has returned ``transition``.
-
-        Raises:
-            NotForkable: Forks of the environment are not faithful, or not independent.
-        """
+        """Begin an episode after ``transition``; ``NotForkable`` if forks are not faithful, or not independent."""
         self.trust.begin(self.env, transition)
         return self.restart(transition, may_refuse=True)
 
@@ -325,7 +325,7 @@ class Session(Lifetime):
                 if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self._go_on_from(Deciding(env, self._agent, self._last))
+        self._go_on_from(Deciding(env, self._agent, self._last, self.trust.steps))
         return transition
 
     def _run_ahead(self, ahead: bool) -> None:
@@ -405,7 +405,7 @@ class Session(Lifetime):
         try:
             if self.asks:
                 return self.restart(self.run(method, self.plain.answer))
-            transition, own = self.plain.step(self.env, method)
+            transition, own = self.plain.step(self.env, self.apart(method))
             return self.restart(transition, own=own)
         except BaseException:
             self.step_again_from(root)

@@ -47,7 +47,7 @@ class Server:
         self._channel: Channel | None = None
         self._reader: asyncio.Task[None] | None = None
         self._answers: dict[Any, asyncio.Future[Any]] = {}
-        self._greeting: list[Message] = []
+        self._greeting: list[Message] = []  # the handshake that the server has accepted
         self._starts: list[float] = []
         self._starting = asyncio.Lock()
         self._closing = False
@@ -114,9 +114,8 @@ class Server:
             RpcError: The server has ended, and cannot be started again.
         """
         channel = await self._connected()
-        method = message.get("method")
-        if method in ("initialize", "notifications/initialized"):
-            self._greeting = [message] if method == "initialize" else [*self._greeting[:1], message]
+        if message.get("method") == "notifications/initialized":
+            self._greeting = [*self._greeting[:1], message]
         try:
             await channel.send(message)
         except (OSError, ConnectionError, RuntimeError) as error:
@@ -128,7 +127,10 @@ class Server:
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
             await self.send(message)
-            return await answer
+            result = await answer
+            if message.get("method") == "initialize":  # one that a server refuses would be refused again
+                self._greeting = [message]
+            return result
         finally:
             self._answers.pop(number, None)
 
