@@ -31,6 +31,8 @@ from spec_envs.extras import require
 from spec_envs.wrappers.tools import SpeculativeTools, ToolStatistics
 from spec_envs.wrappers.tools.openai_agents import speculative_server
 
+#: For how long a server may take to answer, its start on a busy machine included.
+_PATIENCE_S = 60
 _TICKET = re.compile(r"Report on ticket (T-\w+), (by the book|at random)\.")
 
 
@@ -110,7 +112,10 @@ async def _work(settings: ToolsSettings, kind: str, base_url: str, ahead: bool, 
     answers, steps, seconds = [], [], []
     async with contextlib.AsyncExitStack() as stack:
         client = await stack.enter_async_context(AsyncOpenAI(base_url=base_url, api_key="none"))
-        server, tools = MCPServerStdio(program, name="records", cache_tools_list=True), None
+        server = MCPServerStdio(
+            program, client_session_timeout_seconds=_PATIENCE_S, name="records", cache_tools_list=True
+        )
+        tools = None
         if ahead:
             rules = dict.fromkeys(TOOLS, Effect.READ)
             made = SpeculativeTools(rules, PatternGuesser(), limits=settings.limits)
