@@ -67,8 +67,7 @@ def work(unit: Unit) -> list[Row]:
 
 
 def _web_row(found: dict[str, Any]) -> Row:
-    times = {"sequential_s": found.pop("plain_seconds"), "speculative_s": found.pop("seconds")}
-    return {"episode": found.pop("question"), "clock": "wall", **found, **times}
+    return {"episode": found.pop("question"), "clock": "wall", **found}
 
 
 def _tools_row(order: str, found: Mapping[str, Any]) -> Row:
