@@ -166,6 +166,8 @@ def difference(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
         known = {**layers, **_constant_parts(env)}
         left_out = shared_by_wrappers(type(env)) | {"env"} if isinstance(env, gym.Wrapper) else frozenset()
         if getattr(type(env), "fork", None) is None:
+            for name in (env.__dict__.keys() ^ twin.__dict__.keys()) - left_out:
+                return f"{type(env).__name__}.{name} is only in one of the original and the copy"
             try:
                 compare_parts(
                     (

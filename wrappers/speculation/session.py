@@ -20,6 +20,7 @@ from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import STEP, Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.lending import Lending
 from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
@@ -37,6 +38,7 @@ from spec_envs.wrappers.speculation.transitions import (
     run_answered,
     same_action,
     stepping,
+    within,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
@@ -109,6 +111,7 @@ class Session(Lifetime):
         self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
+        self._lending = Lending()
         self._last: Transition | None = None
         self._acted: Any = None
         self._given: Any = None  # the observation that the user has, where it was made by a plain step
@@ -157,6 +160,14 @@ class Session(Lifetime):
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
+        if self._lending.has_changed(self.env) and (root := self.root) is not None:
+            self._go_on_from(dataclasses.replace(root, env=self.env))
+
+    def lend(self) -> AnyEnv:
+        """The environment for the user, who may change it. One that asks is compared with its branches anyway."""
+        if not self.asks and not self.is_plain and not self.closed and self.root is not None:
+            self._lending.lend(self.env)
+        return self.env
 
     # -- a reset -------------------------------------------------------------------------------------------------
 
@@ -173,22 +184,10 @@ class Session(Lifetime):
 
     def apart(self, method: Method) -> Method:
         """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
-        steps = self.trust.steps
-        if steps is None:
-            return method
-
-        def run_apart(env: AnyEnv) -> Transition:
-            with steps:
-                return method(env)
-
-        return run_apart
+        return method if self.trust.steps is None else within(self.trust.steps, method)
 
     def begin(self, transition: Transition) -> Transition:
-        """Begin an episode whose reset was made without forks and has returned ``transition``.
-
-        Raises:
-            NotForkable: Forks of the environment are not faithful, or not independent.
-        """
+        """Begin an episode after ``transition``; ``NotForkable`` if forks are not faithful, or not independent."""
         self.trust.begin(self.env, transition)
         return self.restart(transition, may_refuse=True)
 
