@@ -77,7 +77,7 @@ def _tools_row(order: str, found: Mapping[str, Any]) -> Row:
         "saved": found["saved"],
         "hit_rate": found["statistics"]["hit_rate"],
         "lossless": int(found["same_results"]),
-        "sequential_s": found["plain_s"],
+        "sequential_s": found["sequential_s"],
         "speculative_s": found["speculative_s"],
     }
 
