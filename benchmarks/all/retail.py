@@ -85,8 +85,8 @@ def _row(settings: RetailSettings, fold: int, task: Any) -> Row:
         # Nothing can save the time in which the customer types.
         "saved_with_typing": found["saved"],
         "saved": found["wait_saved"],
-        "sequential_s": found["sequential_wait_seconds"],
-        "speculative_s": found["wait_seconds"],
+        "sequential_s": found["sequential_wait_s"],
+        "speculative_s": found["wait_s"],
         **_tops("call", calls),
         **_tops("message", bench.message_ranks[ranks:]),
     }

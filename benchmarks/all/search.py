@@ -63,9 +63,7 @@ def _agent(case: Case) -> str:
 
 
 def _row(bench: SearchBench, case: Case) -> Row:
-    found = dataclasses.asdict(bench.run(case))
-    found |= {"sequential_s": found.pop("sequential_seconds"), "speculative_s": found.pop("seconds")}
-    return {"clock": bench.settings.clock, **found}
+    return {"clock": bench.settings.clock, **dataclasses.asdict(bench.run(case))}
 
 
 def figures(rows: Rows) -> list[Figure]:

@@ -148,7 +148,7 @@ def _figures(plain: Run, ahead: Run, settings: ToolsSettings) -> dict[str, Any]:
     assert ahead.statistics is not None
     figures = dataclasses.asdict(ahead.statistics) | {"hit_rate": ahead.statistics.hit_rate}
     return {
-        "plain_s": plain_s,
+        "sequential_s": plain_s,
         "speculative_s": ahead_s,
         "saved": 1 - ahead_s / plain_s,
         "same_results": plain.answers == ahead.answers and plain.steps == ahead.steps,
@@ -165,7 +165,7 @@ def show(report: dict[str, Any], settings: ToolsSettings) -> Iterator[Renderable
     )
     columns = {
         "order of the tools": "{order}",
-        "plain": "{plain_s:.2f} s",
+        "plain": "{sequential_s:.2f} s",
         "speculative": "{speculative_s:.2f} s",
         "saved": "{saved:.1%}",
         "calls predicted": "{statistics[hits]} of {statistics[calls]}",
