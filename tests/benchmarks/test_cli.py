@@ -21,7 +21,7 @@ from spec_envs.benchmarks.cli import Commands, main
 from spec_envs.benchmarks.crowd import CrowdSettings
 from spec_envs.benchmarks.crowd import run as crowd_asyncio
 from spec_envs.benchmarks.episodes import Step
-from spec_envs.benchmarks.overhead import Measured, plain_steps
+from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
 from spec_envs.benchmarks.overhead import pattern as pattern_overhead
@@ -29,7 +29,6 @@ from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.race import Race
-from spec_envs.benchmarks.worlds import run as worlds
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
 from tests import virtual_time
@@ -205,8 +204,7 @@ class TestOverhead:
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
         monkeypatch.setattr(retail_overhead, "EPISODES", 2)
-        monkeypatch.setattr(retail_overhead, "SIZES", (1,))
-        monkeypatch.setattr(plain_steps, "_TURNS", 100)
+        monkeypatch.setattr(retail_overhead, "SIZES", (1, 2))
         monkeypatch.setattr(overhead, "crowd", lambda: crowd(num_wrappers=2, max_inflight=3, seconds=0.01))
         result = run("bench", "overhead", "--json", "-")
         assert result.exit_code == 0, result.output
@@ -265,15 +263,6 @@ class TestCrowd:
         assert report["checks"] == {"same_observations": True, "limits_kept": True, "nothing_left": True}
         assert report["config"]["episodes"] == 3
         assert report["speculative"]["hit_rate"] > 0
-
-
-class TestWorlds:
-    def test_measures_small_worlds_and_large_ones(self, monkeypatch):
-        monkeypatch.setattr(worlds, "_in_a_process_of_its_own", worlds._measured)
-        monkeypatch.setattr(worlds, "_WORLDS", {"of numbers": lambda size: len(range(590 * size))})
-        result = run("bench", "worlds", "--size", "100")
-        assert result.exit_code == 0, result.output
-        assert [line.split()[2:4] for line in result.stdout.splitlines()[3:]] == [["1", "590"], ["100", "59,000"]]
 
 
 def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -118,7 +118,7 @@ def expected_hits(n: int, p: float) -> float:
 
 @pytest.mark.parametrize("p", [0.2, 0.55, 0.9, 1.0])
 def test_hits(p):
-    rows = Model((p,), lambda query: 1.0).episodes(250, DEPTH_1)
+    rows = Model((p,), lambda query: 1.0).episodes(300, DEPTH_1)
     if p == 1.0:
         assert {row["hits"] for row in rows} == {T / 2}
         assert expected_hits(T, p) == T / 2
