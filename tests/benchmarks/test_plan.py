@@ -52,7 +52,7 @@ def report(*args: object) -> dict[str, Any]:
     return data
 
 
-QUICK = ("--median-s", 4, "--tokens", 100, "--guess-rates", "0.6,0.2", "--calls", 3, "--episodes", 2)
+QUICK = ("--median-s", 4, "--tokens", 100, "--guess-rates", "0.6,0.2", "--calls", 4, "--episodes", 2)
 
 
 @pytest.fixture(scope="module", params=["made up", "recorded"])
@@ -259,7 +259,7 @@ class TestReport:
 
     def test_prices_make_the_cost_money(self):
         data = report(*QUICK, "--price", 10)
-        assert data["workload"]["money"] == pytest.approx(3 * 100 * 10 / 1e6)
+        assert data["workload"]["money"] == pytest.approx(4 * 100 * 10 / 1e6)
         assert all(point["money"] == point["cost"] == pytest.approx(point["tokens_full"]) for point in data["plan"])
 
     def test_warns_of_few_episodes_only_where_there_are_few(self, tmp_path):
