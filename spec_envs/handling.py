@@ -107,11 +107,12 @@ class CancelToken(NotPicklable):
     wall clock; the simulation runtime has a token with the same methods on its virtual clock.
     """
 
+    may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
+    _cancelled = False
+    _event: threading.Event | None = None
+
     def __init__(self) -> None:
-        self.may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
         self._lock = threading.Lock()
-        self._event: threading.Event | None = None
-        self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
         self._spent: list[_Spending] = []
 

@@ -106,7 +106,7 @@ class Session(Lifetime):
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
-        self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
+        self.plain = PlainSteps(runtime, self.handler, self._ledger, self.pacing, keep, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._last: Transition | None = None
@@ -205,8 +205,11 @@ class Session(Lifetime):
     @property
     def root(self) -> Deciding | None:
         """Where a step may begin; ``None`` before a reset, after a failed one, and after the end of an episode."""
-        root = self._place
-        return root if root is not None and not root.transition.done else None
+        root = self.plain.place if self.is_plain else self._place
+        if root is None:
+            return None
+        transition = root.transition
+        return None if transition.terminated or transition.truncated else root
 
     @property
     def _place(self) -> Deciding | None:
@@ -261,7 +264,7 @@ class Session(Lifetime):
         """
         self.base = root.env
         acted, self._acted = self._acted, None
-        if acted is not None and same_action(action_of(acted), action):
+        if acted is not None and (acted is action or same_action(action_of(acted), action)):
             answer = acted
         elif root.agent.stateful is None:
             answer = action
@@ -322,7 +325,11 @@ class Session(Lifetime):
                 if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self._go_on_from(Deciding(env, self._agent, self._last))
+        place = Deciding(env, self._agent, self._last)
+        if self.is_plain:
+            self.plain.place = place
+        else:
+            self.driver.rebase(place)
         return transition
 
     def _run_ahead(self, ahead: bool) -> None:
@@ -426,22 +433,23 @@ class Session(Lifetime):
 
     def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Return what ``step`` returns."""
-        result = (*transition[:4], self.info_of(transition))
-        if transition.done:
+        observation, reward, terminated, truncated, info = transition
+        info = self.info_of(info)
+        if is_last := terminated or truncated:
             self.trace.tell_end(self.driver.now())
         guard = self.pacing.guard
-        if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=transition.done):
+        if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=is_last):
             self._end_cycle(guard)
         if self._can_turn_plain:
             self._choose_loop()
-        return result
+        return observation, reward, terminated, truncated, info
 
     def reset_result(self, transition: Transition) -> tuple[Any, dict[str, Any]]:
         """Return what ``reset`` returns."""
         self.pacing.end_reset(is_leftover=not self.driver.is_idle)
         self.trace.add_observation(self.driver.now(), transition.observation)
-        return transition.observation, self.info_of(transition)
+        return transition.observation, self.info_of(transition.info)
 
-    def info_of(self, transition: Transition) -> dict[str, Any]:
-        """Return the environment's info, and beside it what speculation did since the last step."""
-        return {**(transition.info or {}), "speculation": self._ledger.counts_since()}
+    def info_of(self, info: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the environment's ``info``, and beside it what speculation did since the last step."""
+        return {**(info or {}), "speculation": self._ledger.counts_since()}
