@@ -110,6 +110,7 @@ class CancelToken(NotPicklable):
     may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
     _cancelled = False
     _event: threading.Event | None = None
+    _listener: Callable[[Any], None] | None = None
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -136,6 +137,18 @@ class CancelToken(NotPicklable):
                 self._callbacks.append(callback)
                 return
         callback()
+
+    def hear(self, listener: Callable[[Any], None]) -> None:
+        """Call ``listener(part)`` for each part that the handler tells; it returns at once. There is one listener."""
+        self._listener = listener
+
+    def tell(self, part: Any) -> None:
+        """Tell whoever listens a part of the response that is final before all of it is there.
+
+        A chat model tells each complete tool call.
+        """
+        if self._listener is not None:
+            self._listener(part)
 
     def now(self) -> float:
         """The time on this call's clock, in seconds; only differences between two times mean something."""
@@ -198,6 +211,8 @@ class CancelToken(NotPicklable):
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
+        if not callbacks:
+            return
         with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
             for callback in reversed(callbacks):
                 stack.callback(callback)
