@@ -3,7 +3,6 @@
 import contextlib
 from typing import Any
 
-from spec_envs import CancelToken, HandlerFailed
 from spec_envs.agents.llm.messages import AnyModel
 from spec_envs.agents.llm.prompting import Prompting, Steps
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected, named
@@ -11,6 +10,8 @@ from spec_envs.agents.llm.prompts.chess import CHESS
 from spec_envs.agents.llm.prompts.retail import RETAIL, RETAIL_CALLS
 from spec_envs.agents.llm.prompts.tuning import TUNING
 from spec_envs.agents.llm.said_calls import SaidCalls
+from spec_envs.errors import HandlerFailed
+from spec_envs.handling import CancelToken
 
 #: Prompts by name.
 _PROMPTS = {"chess": CHESS, "retail": RETAIL, "retail-calls": RETAIL_CALLS, "tuning": TUNING}

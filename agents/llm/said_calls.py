@@ -8,9 +8,9 @@ import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
-from spec_envs import CancelToken, Guess
 from spec_envs.agents.llm.messages import Completion, ToolRequest
-from spec_envs.guesses import Situation
+from spec_envs.guesses import Guess, Situation
+from spec_envs.handling import CancelToken
 from spec_envs.values import key_of, same
 
 #: Observations whose answers are remembered. A prefetcher hears an answer while the model writes it.

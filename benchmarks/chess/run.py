@@ -228,19 +228,13 @@ def _check(game: RecordedGame, settings: ChessSettings) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MadeUpPlayers:
-    """Players that stand in for language models. Tokens are proportional to the thinking time, which is lognormal.
+    """Players that stand in for language models. Tokens are proportional to the thinking time, which is lognormal."""
 
-    Args:
-        taste: How often they choose the best move of the built-in engine, its second best, and so on.
-        median_s: Median thinking time in seconds.
-        spread: Standard deviation of the logarithm of the thinking time.
-        tokens_per_s: Tokens written in a second.
-    """
-
+    #: How often they choose the best move of the built-in engine, its second best, and so on.
     taste: tuple[float, ...] = (55, 20, 12, 8, 5)
-    median_s: float = 12.0
-    spread: float = 0.6
-    tokens_per_s: float = 60.0
+    median_s: float = 12.0  # median thinking time in seconds
+    spread: float = 0.6  # standard deviation of the logarithm of the thinking time
+    tokens_per_s: float = 60.0  # tokens written in a second
 
 
 #: As gpt-5 was recorded: three games of 50 plies, of whose moves the built-in engine ranks 65 % among its first three.

@@ -50,28 +50,17 @@ class TaskRun(Speculated):
     """The figures of one task. Typing is part of ``seconds`` and of ``sequential_seconds``.
 
     On the wall clock both are measured.
-
-    Args:
-        task: Name of the task.
-        steps: Actions of the agent.
-        reward: Reward of the episode.
-        wait_saved: Share of ``sequential_wait_seconds`` that the customer did not have to wait.
-        prefetched: Reads that were prefetched.
-        prefetch_used: How many of them were used.
-        wait_seconds: ``seconds`` without typing.
-        sequential_wait_seconds: ``sequential_seconds`` without typing.
-        api_correct_rate: See ``foresight.api_correct_rate``; ``None`` if no tool was called, or nothing predicts calls.
     """
 
-    task: str
-    steps: int
-    reward: float
-    wait_saved: float
-    prefetched: int
-    prefetch_used: int
-    wait_seconds: float
-    sequential_wait_seconds: float
-    api_correct_rate: float | None
+    task: str  # name of the task
+    steps: int  # actions of the agent
+    reward: float  # reward of the episode
+    wait_saved: float  # share of ``sequential_wait_seconds`` that the customer did not have to wait
+    prefetched: int  # reads that were prefetched
+    prefetch_used: int  # how many of them were used
+    wait_seconds: float  # ``seconds`` without typing
+    sequential_wait_seconds: float  # ``sequential_seconds`` without typing
+    api_correct_rate: float | None  # see ``foresight.api_correct_rate``; ``None`` without tool calls or predictions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -292,11 +281,7 @@ _COLUMNS = {
 
 
 def run(settings: RetailSettings) -> dict[str, Any]:
-    """The report of the tasks.
-
-    Raises:
-        InvalidConfiguration: There are no such tasks.
-    """
+    """The report of the tasks; ``InvalidConfiguration`` if there are no such tasks."""
     settings.check_jobs()
     bench = RetailBench(settings)
     return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))

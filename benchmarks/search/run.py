@@ -47,31 +47,18 @@ FREE_S = 0.005
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SearchRun(Speculated):
-    """The figures of one episode; its tokens are estimated.
+    """The figures of one episode; its tokens are estimated."""
 
-    Args:
-        episode: Name of the episode.
-        agent: Who acted when the episode was recorded; "scripted" if the episode was not recorded.
-        guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
-        k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
-        steps: Actions taken.
-        not_predicted: Calls that no guesser predicted, because the guess would have taken longer than the call.
-        first_top1: 1 if the first action was the first guess (upper and lower case do not count), else 0.
-        first_top3: 1 if the first action was among the first three guesses, else 0.
-        top1: Share of the later actions that were the first guess; ``None`` if there was only one action.
-        top3: The same for the first three guesses.
-    """
-
-    episode: str
-    agent: str
-    guesser: str
-    k: int
-    steps: int
-    not_predicted: int
-    first_top1: int
-    first_top3: int
-    top1: float | None
-    top3: float | None
+    episode: str  # name of the episode
+    agent: str  # who acted when the episode was recorded; "scripted" if the episode was not recorded
+    guesser: str  # who guessed when the episode was recorded; "free" where these guesses are not used
+    k: int  # guesses for one call when the episode was recorded; for an episode that was not recorded, now
+    steps: int  # actions taken
+    not_predicted: int  # calls that no guesser predicted, because the guess would have taken longer than the call
+    first_top1: int  # 1 if the first action was the first guess (upper and lower case do not count), else 0
+    first_top3: int  # 1 if the first action was among the first three guesses, else 0
+    top1: float | None  # share of the later actions that were the first guess; ``None`` if there was only one action
+    top3: float | None  # the same for the first three guesses
 
 
 class SearchBench:

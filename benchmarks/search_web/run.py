@@ -62,11 +62,7 @@ class WebRun(Tokens):
 
 
 def run(settings: SearchWebSettings) -> dict[str, Any]:
-    """The report of both parts.
-
-    Raises:
-        DependencyNotInstalled: The extra ``servers`` is missing.
-    """
+    """The report of both parts; ``DependencyNotInstalled`` if the extra ``servers`` is missing."""
     require("bench search-web", "servers")
     runs = collected(_measured(settings), "questions", settings.episodes)
     certificate = certified(settings)

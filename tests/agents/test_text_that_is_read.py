@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, HandlerFailed
+from spec_envs import Call
 from spec_envs.agents import ChatGuesser, ChatPolicy, PatternGuesser, ReActPolicy
 from spec_envs.agents.llm import Completion, ToolRequest
 from spec_envs.agents.llm.prompts.base import bracketed, json_line
 from spec_envs.chess.position import Position
 from spec_envs.conversation import Conversation, UserMessage
+from spec_envs.errors import HandlerFailed
 from spec_envs.search.actions import Act, read_action
 from tests.agents.scripted import Script
 from tests.agents.test_chat_policy import CHESS, SHOP

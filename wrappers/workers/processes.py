@@ -45,11 +45,7 @@ class Processes(Crew):
         self._under_way[self._pool.submit(_play, seed, guessers)] = place, seed
 
     def next_played(self) -> tuple[int, Played]:
-        """Wait for the next episode; returns its place, too.
-
-        Raises:
-            EpisodeFailed: A process has died.
-        """
+        """Wait for the next episode; returns its place, too; ``EpisodeFailed`` if a process has died."""
         done, _ = concurrent.futures.wait(self._under_way, return_when=concurrent.futures.FIRST_COMPLETED)
         future = min(done, key=lambda each: self._under_way[each])
         place, seed = self._under_way.pop(future)
