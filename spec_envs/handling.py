@@ -110,7 +110,7 @@ class CancelToken(NotPicklable):
     may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
     _cancelled = False
     _event: threading.Event | None = None
-    _listener: Callable[[Any], None] | None = None
+    tell: Callable[[Any], None] = staticmethod(lambda part: None)  # for final parts of a response; a listener sets it
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -137,18 +137,6 @@ class CancelToken(NotPicklable):
                 self._callbacks.append(callback)
                 return
         callback()
-
-    def hear(self, listener: Callable[[Any], None]) -> None:
-        """Call ``listener(part)`` for each part that the handler tells; it returns at once. There is one listener."""
-        self._listener = listener
-
-    def tell(self, part: Any) -> None:
-        """Tell whoever listens a part of the response that is final before all of it is there.
-
-        A chat model tells each complete tool call.
-        """
-        if self._listener is not None:
-            self._listener(part)
 
     def now(self) -> float:
         """The time on this call's clock, in seconds; only differences between two times mean something."""
@@ -180,8 +168,7 @@ class CancelToken(NotPicklable):
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
         """``sleep`` for coroutine functions. On an event loop's token the loop can do other work meanwhile.
 
-        This class is the token of a call on a thread, and blocks that thread; so a coroutine that awaits nothing else
-        can be run without an event loop.
+        This class blocks its thread; so a coroutine that awaits nothing else can be run without an event loop.
 
         Raises:
             CallCancelled: The call was cancelled before or meanwhile; on an event loop ``asyncio.CancelledError``.
@@ -211,8 +198,6 @@ class CancelToken(NotPicklable):
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
-        if not callbacks:
-            return
         with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
             for callback in reversed(callbacks):
                 stack.callback(callback)
@@ -460,7 +445,6 @@ def is_async(function: Any) -> bool:
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
+    with contextlib.suppress(TypeError, ValueError):  # some builtins have no signature
         return inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some builtins have no signature
-        return {}
+    return {}

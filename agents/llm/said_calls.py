@@ -51,7 +51,7 @@ class SaidCalls:
                     answer.actions.append(self._read(Completion(tool_calls=(part,)), query))
                     self._changed.notify_all()
 
-        cancel.hear(listener)
+        cancel.tell = listener
         try:
             yield
         finally:

@@ -5,11 +5,11 @@ threads. A worker is made when none is idle, so the limits on calls and guesses 
 """
 
 import collections
-import operator
 import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from spec_envs.handling import CancelToken
 from spec_envs.pickling import NotPicklable
@@ -47,8 +47,9 @@ class ThreadRuntime(NotPicklable):
     #: Seconds that this process has computed, on any CPU.
     cpu_s = staticmethod(time.process_time)
 
-    #: A new token on the wall clock.
-    token = CancelToken
+    def token(self) -> CancelToken:
+        """Return a new token on the wall clock."""
+        return CancelToken()
 
     def spawn(self, job: Job) -> None:
         """Run ``job`` on a worker."""
@@ -70,8 +71,9 @@ class ThreadRuntime(NotPicklable):
         if error is not None and not isinstance(error, Exception):
             raise error  # Ctrl-C in the caller's thread ends the call, and goes on to the caller
 
-    #: Call a function with a token.
-    run_here = staticmethod(operator.call)
+    def run_here(self, function: Callable[[CancelToken], Any], token: CancelToken) -> Any:
+        """Call ``function``."""
+        return function(token)
 
     def meanwhile(self, token: CancelToken, event: Callable[[], None]) -> None:
         """Have ``event`` happen at once, in this thread."""
