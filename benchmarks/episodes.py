@@ -216,29 +216,29 @@ class Speculated(Tokens):
     Times are seconds of the experiment's clock.
     """
 
-    saved: float  # share of ``sequential_seconds`` that was saved
+    saved: float  # share of ``sequential_s`` that was saved
     hit_rate: float  # share of the guessed calls (``windows``) whose response was guessed in time (``hits``)
     hits: int  # see ``hit_rate``
     windows: int  # see ``hit_rate``
     calls: dict[str, int]  # calls by outcome, as in ``Statistics``
     guesses: dict[str, int]  # calls of guessers and prefetchers by outcome
     divergences: int  # branches that predicted the environment wrongly
-    seconds: float  # how long the run took
-    sequential_seconds: float  # how long the run takes without speculation
+    speculative_s: float  # how long the run took
+    sequential_s: float  # how long the run takes without speculation
     lossless: int  # 1 if everything except time was the same as without speculation, else 0
 
 
-def figures_of(statistics: Statistics, *, seconds: float, sequential_seconds: float, lossless: bool) -> dict[str, Any]:
+def figures_of(statistics: Statistics, *, speculative_s: float, sequential_s: float, lossless: bool) -> dict[str, Any]:
     """The fields of ``Speculated``.
 
     Take the statistics after the wrapper was closed: only then has every cancelled call ended, and is charged.
     """
     return {
-        "saved": 1 - seconds / sequential_seconds if sequential_seconds else 0.0,
+        "saved": 1 - speculative_s / sequential_s if sequential_s else 0.0,
         **{name: getattr(statistics, name) for name in _COUNTED},
         **tokens_of(statistics),
-        "seconds": seconds,
-        "sequential_seconds": sequential_seconds,
+        "speculative_s": speculative_s,
+        "sequential_s": sequential_s,
         "lossless": int(lossless),
     }
 

@@ -113,8 +113,8 @@ class ChessBench(Closing):
             )
         figures = figures_of(
             env.statistics,
-            seconds=episode.seconds,
-            sequential_seconds=plain.seconds,
+            speculative_s=episode.seconds,
+            sequential_s=plain.seconds,
             lossless=moves == recorded and episode.is_as(plain),
         )
         return Replay(game=game_name(game), plies=len(moves), **figures)
@@ -198,11 +198,6 @@ def player_of(game: RecordedGame, settings: ChessSettings) -> RecordedPlayer:
 def moves_of(episode: Episode) -> tuple[str, ...]:
     """All moves of an episode of ``SpecChess-v0``."""
     return tuple(episode.steps[-1].observation["history"].split())
-
-
-def sequential_seconds(game: RecordedGame, settings: ChessSettings) -> float:
-    """How long the replay takes without speculation, on the clock of the settings."""
-    return sum(ply.seconds for ply in game.plies[: settings.plies]) / settings.time_scale
 
 
 def game_name(game: RecordedGame) -> str:
@@ -305,6 +300,6 @@ def show(report: dict[str, Any], settings: ChessSettings) -> Iterator[Renderable
     mean = report["mean"]
     yield table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean})
     yield (
-        f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        f"Mean time of a game: {mean['speculative_s']:,.1f} s, instead of {mean['sequential_s']:,.1f} s without "
         f'speculation. The columns from "committed" on count calls by outcome.\n{tokens_text(mean)}'
     )

@@ -47,7 +47,7 @@ from spec_envs.wrappers.estimates import Estimates
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRun(Speculated):
-    """The figures of one task. Typing is part of ``seconds`` and of ``sequential_seconds``.
+    """The figures of one task. Typing is part of ``speculative_s`` and of ``sequential_s``.
 
     On the wall clock both are measured.
     """
@@ -55,11 +55,11 @@ class TaskRun(Speculated):
     task: str  # name of the task
     steps: int  # actions of the agent
     reward: float  # reward of the episode
-    wait_saved: float  # share of ``sequential_wait_seconds`` that the customer did not have to wait
+    wait_saved: float  # share of ``sequential_wait_s`` that the customer did not have to wait
     prefetched: int  # reads that were prefetched
     prefetch_used: int  # how many of them were used
-    wait_seconds: float  # ``seconds`` without typing
-    sequential_wait_seconds: float  # ``sequential_seconds`` without typing
+    wait_s: float  # ``speculative_s`` without typing
+    sequential_wait_s: float  # ``sequential_s`` without typing
     api_correct_rate: float | None  # see ``foresight.api_correct_rate``; ``None`` without tool calls or predictions
 
 
@@ -236,13 +236,13 @@ def run_speculatively(
         wait_saved=1 - (seconds - typing) / waits if waits else 0.0,
         prefetched=statistics.prefetched,
         prefetch_used=statistics.prefetch_used,
-        wait_seconds=seconds - typing,
-        sequential_wait_seconds=waits,
+        wait_s=seconds - typing,
+        sequential_wait_s=waits,
         api_correct_rate=rate,
         **figures_of(
             statistics,
-            seconds=seconds,
-            sequential_seconds=typing + waits,
+            speculative_s=seconds,
+            sequential_s=typing + waits,
             lossless=played.is_as(control)
             and (conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
         ),
@@ -313,9 +313,9 @@ def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[Renderabl
     mean = report["mean"]
     yield table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean})
     yield (
-        f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
-        f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
-        f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
+        f"The customer waits {mean['wait_s']:,.1f} s instead of {mean['sequential_wait_s']:,.1f} s in the "
+        f"mean; with typing, a conversation takes {mean['speculative_s']:,.1f} s instead of "
+        f"{mean['sequential_s']:,.1f} s. {tokens_text(mean)} "
         '"calls": committed, wasted and cancelled ones. "prefetch": prefetched reads that were used, of those that '
         "were made.\n"
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."

@@ -68,7 +68,7 @@ class SearchBench:
         InvalidConfiguration: ``settings`` want recorded guesses, and an episode has none.
     """
 
-    def __init__(self, cases: Sequence[Case], settings: SearchSettings, free: SearchGuesser | None = None) -> None:
+    def __init__(self, cases: Sequence[Case], settings: SearchSettings) -> None:
         if settings.guesses != "free" and any(case.record is None for case in cases):
             raise InvalidConfiguration(
                 f"--guesses {settings.guesses} needs recorded guesses: give --episodes FILE, a file with recorded "
@@ -76,7 +76,7 @@ class SearchBench:
             )
         self.cases = tuple(cases)
         self.settings = settings
-        self._free = SearchGuesser() if free is None else free
+        self._free = SearchGuesser()
         self._seen_pages = PageGuesser()
         self._estimates = Estimates()
         self._ranks = RankCalibration()
@@ -93,8 +93,8 @@ class SearchBench:
             ahead = play(env, env.act, now=runtime.now)
         figures = figures_of(
             env.statistics,
-            seconds=ahead.seconds,
-            sequential_seconds=plain.seconds,
+            speculative_s=ahead.seconds,
+            sequential_s=plain.seconds,
             lossless=ahead.is_as(plain),
         )
         first, *later = scored.ranks
@@ -258,7 +258,7 @@ def show(report: dict[str, Any], settings: SearchSettings) -> Iterator[Renderabl
     footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
     yield table_of(title, _COLUMNS, report["pairs"], footer)
     yield (
-        f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        f"Mean time of an episode: {mean['speculative_s']:,.1f} s, instead of {mean['sequential_s']:,.1f} s without "
         f"speculation. {tokens_text(mean)}\n"
         "top1 and top3: share of the actions that were the first guess, or among the first three; "
         '"first" means the first action of an episode, the others count the later actions.\n'

@@ -57,11 +57,6 @@ class Controls:
             self._calls_s += cycle.calls_s * cycle.steps
             self._num_calls += cycle.num_calls * cycle.steps
 
-    @property
-    def num_ahead(self) -> int:
-        """Cycles in which calls were made ahead."""
-        return self._ahead.steps
-
     def figure(self) -> Control | None:
         """The figure so far; ``None`` with too few control cycles."""
         plain, ahead = self._plain, self._ahead

@@ -74,8 +74,9 @@ def spawned(jobs: int, plan: bytes = b"") -> Iterator[concurrent.futures.Process
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Before ``shutdown``: of a pool that has lost a process it waits for all others, also for one that stays.
         _end([each for each in multiprocessing.active_children() if each not in before])
+        pool.shutdown(wait=False, cancel_futures=True)
         raise
     finally:
         pool.shutdown()
