@@ -109,6 +109,7 @@ class CancelToken(NotPicklable):
 
     def __init__(self) -> None:
         self.may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
+        self._is_ahead: Callable[[], bool] | None = None
         self._lock = threading.Lock()
         self._event: threading.Event | None = None
         self._cancelled = False
@@ -119,6 +120,14 @@ class CancelToken(NotPicklable):
     def cancelled(self) -> bool:
         """Whether the response will be thrown away."""
         return self._cancelled
+
+    def is_ahead(self) -> bool:
+        """Whether the call is made ahead of time, and nobody waits for its response yet; in simulation ``False``."""
+        return self._is_ahead is not None and self._is_ahead()
+
+    def follow(self, is_ahead: Callable[[], bool]) -> None:
+        """Have ``is_ahead`` say whether the call is ahead of time; for runtimes."""
+        self._is_ahead = is_ahead
 
     def raise_if_cancelled(self) -> None:
         """Raise ``CallCancelled`` once the call has been cancelled."""

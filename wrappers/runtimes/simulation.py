@@ -29,6 +29,9 @@ class VirtualToken(CancelToken):
         self._runtime = runtime
         self.elapsed_s = 0.0
 
+    def follow(self, is_ahead: Callable[[], bool]) -> None:
+        """Do nothing: the handler runs when its call starts, and would wait for ever for the call to be needed."""
+
     def _now(self) -> float:
         return self._runtime.now() + self.elapsed_s
 
