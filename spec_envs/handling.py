@@ -103,13 +103,12 @@ class _Spending:
 class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
-    A handler need not use its token: without it, the handler is correct, only slower to stop. This class uses the
-    wall clock; the simulation runtime has a token with the same methods on its virtual clock.
+    A handler need not use its token: it is only slower to stop then. This is the wall clock's; others are alike.
     """
 
     def __init__(self) -> None:
         self.may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
-        self._is_ahead: Callable[[], bool] | None = None
+        self.is_ahead: Callable[[], bool] = bool  # whether it is made ahead of time, and nobody waits for it yet
         self._lock = threading.Lock()
         self._event: threading.Event | None = None
         self._cancelled = False
@@ -120,14 +119,6 @@ class CancelToken(NotPicklable):
     def cancelled(self) -> bool:
         """Whether the response will be thrown away."""
         return self._cancelled
-
-    def is_ahead(self) -> bool:
-        """Whether the call is made ahead of time, and nobody waits for its response yet; in simulation ``False``."""
-        return self._is_ahead is not None and self._is_ahead()
-
-    def follow(self, is_ahead: Callable[[], bool]) -> None:
-        """Have ``is_ahead`` say whether the call is ahead of time; for runtimes."""
-        self._is_ahead = is_ahead
 
     def raise_if_cancelled(self) -> None:
         """Raise ``CallCancelled`` once the call has been cancelled."""

@@ -315,7 +315,7 @@ class Driver:
 
         self._tokens[run] = token
         if run.speculative:
-            token.follow(lambda: run.speculative)
+            token.is_ahead = lambda: run.speculative
         job = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
         if not run.speculative:
             self._authoritative = job
