@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from spec_envs import InvalidConfiguration
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 
 #: The probability that is always left for a response that nobody guessed.

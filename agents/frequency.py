@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Any
 
-from spec_envs import Call, Guess, InvalidConfiguration
+from spec_envs import Call, Guess
 from spec_envs.agents.recent import Recent
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 

@@ -8,10 +8,11 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs import Call, Guess, InvalidConfiguration
+from spec_envs import Call, Guess
 from spec_envs.agents.recent import Recent
 from spec_envs.checks import integer
 from spec_envs.conversation import AssistantMessage, Conversation, ToolCall, canonical
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 
 _VERSION = 1

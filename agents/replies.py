@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from spec_envs import Call, Guess, InvalidConfiguration
+from spec_envs import Call, Guess
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.recent import Recent
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)

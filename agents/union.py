@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from spec_envs import Call, CallCancelled, CancelToken, Guess, Guesser, InvalidConfiguration
+from spec_envs import Call, CancelToken, Guess, Guesser
 from spec_envs.agents.calibration import Reliability, capped
 from spec_envs.agents.recent import Recent
 from spec_envs.closing import Closing
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import as_guess, is_async, unpriced_model
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of

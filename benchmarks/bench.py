@@ -29,6 +29,7 @@ from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tuning import TuningSettings
+from spec_envs.benchmarks.worlds import WorldsSettings
 
 
 @click.group(cls=Group)
@@ -100,5 +101,6 @@ for each in (
     ServedChessSettings,
     ToolsSettings,
     TuningSettings,
+    WorldsSettings,
 ):
     _add(each)

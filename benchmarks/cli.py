@@ -137,6 +137,21 @@ def fit_moves(games: tuple[Path, ...], more_games: tuple[Path, ...], stockfish: 
 
 
 @main.group()
+def search() -> None:
+    """The search environment: fit the model of the actions that agents choose."""
+
+
+@search.command("fit-actions")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the fit.")
+@click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
+def fit_actions(seed: int, out: Path) -> None:
+    """Fit the weights that `SearchGuesser` begins with to actions of the scripted agent."""
+    from spec_envs.benchmarks.search.fit import run
+
+    run(out, seed)
+
+
+@main.group()
 def retail() -> None:
     """The retail environment: check it against tau-bench and τ³-bench, and that speculation changes nothing."""
 

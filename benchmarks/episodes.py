@@ -191,19 +191,12 @@ def _with_price(usage: Usage) -> Usage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """What one run cost in tokens.
+    """What one run cost in tokens."""
 
-    Args:
-        tokens: Tokens of the calls that the run used: what it costs without speculation.
-        tokens_spent: Tokens of everything, every cancelled call charged in full; calls of guessers included.
-        tokens_full: ``tokens_spent`` relative to ``tokens``.
-        tokens_partial: The same with every cancelled call charged for the part that ran.
-    """
-
-    tokens: float
-    tokens_spent: float
-    tokens_full: float
-    tokens_partial: float
+    tokens: float  # tokens of the calls that the run used: what it costs without speculation
+    tokens_spent: float  # tokens of everything, every cancelled call charged in full; calls of guessers included
+    tokens_full: float  # ``tokens_spent`` relative to ``tokens``
+    tokens_partial: float  # the same with every cancelled call charged for the part that ran
 
 
 def tokens_of(statistics: Statistics) -> dict[str, float]:
@@ -221,43 +214,31 @@ class Speculated(Tokens):
     """The figures of one run; base of the experiments' rows, which add their own.
 
     Times are seconds of the experiment's clock.
-
-    Args:
-        saved: Share of ``sequential_seconds`` that was saved.
-        hit_rate: Share of the guessed calls (``windows``) whose response was guessed in time (``hits``).
-        hits: See ``hit_rate``.
-        windows: See ``hit_rate``.
-        calls: Calls by outcome, as in ``Statistics``.
-        guesses: Calls of guessers and prefetchers by outcome.
-        divergences: Branches that predicted the environment wrongly.
-        seconds: How long the run took.
-        sequential_seconds: How long the run takes without speculation.
-        lossless: 1 if everything except time was the same as without speculation, else 0.
     """
 
-    saved: float
-    hit_rate: float
-    hits: int
-    windows: int
-    calls: dict[str, int]
-    guesses: dict[str, int]
-    divergences: int
-    seconds: float
-    sequential_seconds: float
-    lossless: int
+    saved: float  # share of ``sequential_s`` that was saved
+    hit_rate: float  # share of the guessed calls (``windows``) whose response was guessed in time (``hits``)
+    hits: int  # see ``hit_rate``
+    windows: int  # see ``hit_rate``
+    calls: dict[str, int]  # calls by outcome, as in ``Statistics``
+    guesses: dict[str, int]  # calls of guessers and prefetchers by outcome
+    divergences: int  # branches that predicted the environment wrongly
+    speculative_s: float  # how long the run took
+    sequential_s: float  # how long the run takes without speculation
+    lossless: int  # 1 if everything except time was the same as without speculation, else 0
 
 
-def figures_of(statistics: Statistics, *, seconds: float, sequential_seconds: float, lossless: bool) -> dict[str, Any]:
+def figures_of(statistics: Statistics, *, speculative_s: float, sequential_s: float, lossless: bool) -> dict[str, Any]:
     """The fields of ``Speculated``.
 
     Take the statistics after the wrapper was closed: only then has every cancelled call ended, and is charged.
     """
     return {
-        "saved": 1 - seconds / sequential_seconds if sequential_seconds else 0.0,
+        "saved": 1 - speculative_s / sequential_s if sequential_s else 0.0,
         **{name: getattr(statistics, name) for name in _COUNTED},
         **tokens_of(statistics),
-        "seconds": seconds,
-        "sequential_seconds": sequential_seconds,
+        "speculative_s": speculative_s,
+        "sequential_s": sequential_s,
         "lossless": int(lossless),
     }
 

@@ -128,11 +128,7 @@ def speed(default: float) -> Any:
 
 
 def check_learning(learning: int, tasks: int) -> None:
-    """Check that not all tasks are learned from.
-
-    Raises:
-        InvalidConfiguration: No task is left to count.
-    """
+    """Check that not all tasks are learned from; ``InvalidConfiguration`` if no task is left to count."""
     if learning >= tasks:
         raise InvalidConfiguration(
             f"--learning must be below --tasks, so that a task is left to count; they are {learning} and {tasks}"

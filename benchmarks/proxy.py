@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from spec_envs.benchmarks import options
+from spec_envs.brief import brief
 from spec_envs.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
 
@@ -107,18 +108,22 @@ _SERVERS = {
     "in vain": "{in_vain:.0f}",
     "last used": "{updated}",
 }
+#: Two calls fit in a line.
+_CALL_LENGTH = 32
 _TOOLS = {
     "tool": "{tool}",
     "calls": "{calls}",
-    "p50": "{called_p50_ms:.1f} ms",
-    "p95": "{called_p95_ms:.1f} ms",
+    "p50": "{called_p50_ms:.1f}",
+    "p95": "{called_p95_ms:.1f}",
     "ready": "{ready}",
-    "p50 ready": "{ready_p50_ms:.1f} ms",
-    "p95 ready": "{ready_p95_ms:.1f} ms",
+    "p50 ready": "{ready_p50_ms:.1f}",
+    "p95 ready": "{ready_p95_ms:.1f}",
 }
 
 
 def _shown(report: dict[str, Any]) -> Iterator[RenderableType]:
+    from rich.text import Text
+
     from spec_envs.benchmarks.reports import table_of
 
     if not report["servers"]:
@@ -126,13 +131,22 @@ def _shown(report: dict[str, Any]) -> Iterator[RenderableType]:
         return
     yield table_of("What the proxy has saved", _SERVERS, report["servers"])
     for server in report["servers"]:
-        yield table_of(f"\n{server['name']}: seconds that the client waited", _TOOLS, server["tools"])
+        own = f"{server['name']}:"  # not said of each tool, unless there are several servers
+        tools = [{**each, "tool": each["tool"].removeprefix(own)} for each in server["tools"]]
+        yield table_of(f"\n{server['name']}: milliseconds that the client waited", _TOOLS, tools)
         held = ", ".join(f"{count} {why}" for why, count in server["held_back"].items() if count)
         if held:
             yield f"Predicted, and not made ahead of time: {held}."
         for each in server["sequences"][:5]:
-            yield f"  {each['after']} -> {each['then']} ({each['times']} times)"
+            after, then = (_call_text(each[name], own) for name in ("after", "then"))
+            yield Text(f"{each['times']} times: {after} -> {then}")
     yield f'"in vain": calls ahead of time that nobody needed. Kept in {report["state"]}.'
+
+
+def _call_text(call: Mapping[str, Any], own: str) -> str:
+    """A call as a short text; its name without ``own``."""
+    text = f"{call['name'].removeprefix(own)} {brief(call['arguments'])}"
+    return text if len(text) <= _CALL_LENGTH else f"{text[: _CALL_LENGTH - 1]}…"
 
 
 @mcp_proxy.command("config", context_settings={"ignore_unknown_options": True})

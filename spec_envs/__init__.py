@@ -10,19 +10,6 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
-from spec_envs.errors import (
-    CallCancelled,
-    CallPending,
-    EnvClosed,
-    HandlerFailed,
-    InvalidAction,
-    InvalidConfiguration,
-    NotForkable,
-    RecordMissing,
-    ResetNeeded,
-    SpecEnvsError,
-    UnknownHandler,
-)
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Guesser, Prefetcher, Situation
 from spec_envs.handling import CancelToken, Handler, Usage
@@ -32,25 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Call",
-    "CallCancelled",
     "CallEnv",
-    "CallPending",
     "CancelToken",
     "Effect",
-    "EnvClosed",
     "Guess",
     "Guesser",
     "Handler",
-    "HandlerFailed",
-    "InvalidAction",
-    "InvalidConfiguration",
-    "NotForkable",
     "Prefetcher",
-    "RecordMissing",
-    "ResetNeeded",
     "Situation",
-    "SpecEnvsError",
-    "UnknownHandler",
     "Usage",
     "fork",
     "rollouts",

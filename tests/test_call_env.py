@@ -9,17 +9,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from spec_envs import (
-    Call,
-    CallEnv,
-    CallPending,
-    CancelToken,
-    EnvClosed,
-    InvalidConfiguration,
-    NotForkable,
-    UnknownHandler,
-)
+from spec_envs import Call, CallEnv, CancelToken
 from spec_envs.call_env import Script
+from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, NotForkable, UnknownHandler
 from spec_envs.testing import FakeEnv
 
 

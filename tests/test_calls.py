@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import Call, CallCancelled, CancelToken, Effect, Guess, InvalidConfiguration, Usage
+from spec_envs import Call, CancelToken, Effect, Guess, Usage
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import as_guess, as_handler
 from spec_envs.values import key_of
-from spec_envs.wrappers import ToolRule
+from spec_envs.wrappers.tools import ToolRule
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),

@@ -6,7 +6,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import InvalidConfiguration, ResetNeeded
 from spec_envs.checks import (
     as_integer,
     begun,
@@ -20,6 +19,7 @@ from spec_envs.checks import (
     read_options,
     render_mode_of,
 )
+from spec_envs.errors import InvalidConfiguration, ResetNeeded
 from spec_envs.testing import FakeEnv
 
 #: What has ``__index__``, and is 3.

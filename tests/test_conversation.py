@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import InvalidConfiguration
 from spec_envs.conversation import (
     AssistantMessage,
     ChatReader,
@@ -20,6 +19,7 @@ from spec_envs.conversation import (
     tools_from_schemas,
     write_trajectories,
 )
+from spec_envs.errors import InvalidConfiguration
 
 
 def call_message(name, arguments, identity="c1", content=None):

@@ -30,7 +30,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import NotForkable, fork
+from spec_envs import fork
+from spec_envs.errors import NotForkable
 from spec_envs.forking import difference
 from spec_envs.forking.sets import alike, fill_alike, table_of
 from tests.foreign_envs import Foreign, foreign, held
@@ -102,6 +103,18 @@ def _write(env, n):
     whole, view = env.part
     view[n % len(view)] += 1
     return bytes(memoryview(whole).cast("B")) if not isinstance(whole, np.ndarray) else whole.tolist(), view.tolist()
+
+
+def _write_record(env, n):
+    whole, record, column = env.part
+    record["x"] += n + 1
+    column[0] += n
+    return whole.tolist(), record.item()
+
+
+def _write_into_record(env, n):
+    env.part["x"] += n + 1
+    return env.part.item()
 
 
 def _object_views(env):
@@ -225,6 +238,11 @@ FAITHFUL: dict[str, tuple[Callable[[Any], Any], Callable[[Any, int], Any]]] = {
         lambda env: (lambda row: [row, row] + [[i] for i in range(20)])([1]),
         lambda env, n: env.part[0].append(n) or env.part[:4],
     ),
+    "record of an array": (
+        lambda env: (lambda whole: (whole, whole[1], whole["x"]))(np.zeros(3, [("x", "f8"), ("y", "i4")])),
+        _write_record,
+    ),
+    "record of its own": (lambda env: np.zeros(1, [("x", "f8")])[0].copy(), _write_into_record),
     "text buffer": (lambda env: io.StringIO("abc"), lambda env, n: env.part.write(str(n)) and env.part.getvalue()),
 }
 if sys.version_info < (3, 14):  # which cannot copy iterators of itertools any more, but for count
@@ -328,6 +346,26 @@ def _readonly_view():
     return whole, view
 
 
+SCORES: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+
+def _finalized():
+    part, told = Remembering(), []
+    weakref.finalize(part, told.append, 1).atexit = False
+    return part, told
+
+
+def _key_of_a_weak_dictionary():
+    part = Remembering()
+    SCORES[part] = 1
+    return part
+
+
+def _calling_weak_reference():
+    part = Remembering()
+    return part, weakref.ref(part, lambda dead: None)
+
+
 SHARED = "that the original and the copy share"
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "set of objects": (
@@ -365,6 +403,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "simple queue": (queue.SimpleQueue, "which cannot be copied"),
     "database": (lambda: sqlite3.connect(":memory:"), "is a sqlite3.Connection, which cannot be copied"),
     "random of the system": (random.SystemRandom, "is a random.SystemRandom, which cannot be copied"),
+    "dropped object that tells of it": (_finalized, "weak reference with a callback exists"),
+    "key of a weak dictionary": (_key_of_a_weak_dictionary, "weak reference with a callback exists"),
+    "weak reference with a callback": (_calling_weak_reference, "weak reference with a callback exists"),
+    "record with objects": (lambda: np.zeros(2, [("a", object)])[1], "objects cannot be copied one by one"),
     "weak reference": (lambda: weakref.ref(Remembering), "a weak reference to a type that is not copied"),
     "proxy of a dict": (lambda: types.MappingProxyType({1: [2]}), "is a builtins.mappingproxy, which cannot be copied"),
 }

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces, wrappers
 
-from spec_envs import NotForkable, fork
+from spec_envs import fork
+from spec_envs.errors import NotForkable
 from spec_envs.testing import FakeEnv, check_fork
 from tests.foreign_envs import Foreign, Holder, foreign, held
 

@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import Guess, InvalidConfiguration
+from spec_envs import Guess
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, TaskToken, as_handler, is_async
 from spec_envs.wrappers import SpeculativeWrapper, certify
 from spec_envs.wrappers.handlers import with_latency

@@ -38,7 +38,7 @@ from spec_envs.wrappers.cache import cached
 from spec_envs.wrappers.handlers import metered, rate_limited, record, replay, retry, with_latency
 from spec_envs.wrappers.latency import exponential, lognormal
 from spec_envs.wrappers.recording import Record, Recording
-from spec_envs.wrappers.tools import BlockingTools, ToolAudit
+from spec_envs.wrappers.tools import BlockingTools, ToolAudit, ToolRule
 from tests.agents.test_callable import CASES, NEED_STOCKFISH, query_of, says
 from tests.players import needs_stockfish
 
@@ -303,7 +303,7 @@ WITHIN: dict[str, Callable[[], Any]] = {
     "Corpus": lambda: load_corpus("embedded"),
     "ToolAudit": ToolAudit,
     "Limits": wrappers.Limits,
-    "ToolRule": wrappers.ToolRule,
+    "ToolRule": ToolRule,
     "Call": lambda: WORLD,
     "ToolCall": lambda: ToolCall("name", {"a": [1]}),
     "Position": Position,

@@ -6,7 +6,8 @@ import chess
 import numpy as np
 import pytest
 
-from spec_envs import NotForkable, fork
+from spec_envs import fork
+from spec_envs.errors import NotForkable
 from spec_envs.forking import difference
 from tests.foreign_envs import foreign
 

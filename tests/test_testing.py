@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from spec_envs import Effect, InvalidAction, InvalidConfiguration, ResetNeeded, SpecEnvsError, fork
-from spec_envs.errors import ForkCheckFailed
+from spec_envs import Effect, fork
+from spec_envs.errors import ForkCheckFailed, InvalidAction, InvalidConfiguration, ResetNeeded, SpecEnvsError
 from spec_envs.testing import FakeEnv, check_fork, pure_response, same
 
 

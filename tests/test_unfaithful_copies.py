@@ -12,7 +12,8 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils import EzPickle
 
-from spec_envs import NotForkable, fork
+from spec_envs import fork
+from spec_envs.errors import NotForkable
 from tests.foreign_envs import Foreign, foreign, held
 
 

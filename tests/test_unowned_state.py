@@ -13,7 +13,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import NotForkable, fork
+from spec_envs import fork
+from spec_envs.errors import NotForkable
 from spec_envs.forking import difference
 from tests.foreign_envs import Foreign, foreign
 

@@ -17,7 +17,7 @@ from spec_envs.wrappers.speculation.statistics import Statistics
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculative import SpeculativeWrapper
-from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRule, ToolStatistics
+from spec_envs.wrappers.tools import SpeculativeTools
 from spec_envs.wrappers.workers.permits import SharedLimit
 from spec_envs.wrappers.workers.player import Rollout
 
@@ -34,9 +34,6 @@ __all__ = [
     "SpeculativeWrapper",
     "Statistics",
     "ThreadRuntime",
-    "ToolLimits",
-    "ToolRule",
-    "ToolStatistics",
     "Trace",
     "Verdict",
     "certify",

@@ -37,19 +37,12 @@ ActType = TypeVar("ActType")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Begun:
-    """A step or a reset that has begun, with all that is needed to continue it or to take it back.
+    """A step or a reset that has begun, with all that is needed to continue it or to take it back."""
 
-    Attributes:
-        request: The name of the method, and its arguments.
-        method: The method with its arguments, to run on the environment.
-        before: Where the episode stood before.
-        answers: The calls that have been answered so far.
-    """
-
-    request: tuple[Any, ...]
-    method: Method
-    before: Checkpoint
-    answers: list[Answered] = dataclasses.field(default_factory=list)
+    request: tuple[Any, ...]  # the name of the method, and its arguments
+    method: Method  # the method with its arguments, to run on the environment
+    before: Checkpoint  # where the episode stood before
+    answers: list[Answered] = dataclasses.field(default_factory=list)  # the calls that have been answered so far
 
 
 class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
@@ -130,8 +123,8 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
     @property
     def env(self) -> gym.Env[ObsType, ActType]:
-        """The real environment."""
-        return self._session.env
+        """The real environment; another object after a step, where it does not ask for its calls."""
+        return self._session.lend()
 
     @property
     def statistics(self) -> Statistics:
@@ -159,7 +152,9 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
                     self._begun = None
                     session.discard_episode()
                     if not session.asks or session.trust.is_plain:
-                        transition = session.begin(await run_awaited(self.env, method, self._call))
+                        transition = session.begin(
+                            await run_awaited(self._session.env, session.apart(method), self._call)
+                        )
                         return session.reset_result(transition)
                     before = session.checkpoint()
                     session.begin_reset(method)
@@ -182,7 +177,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
                         root is None
                     ):  # before reset, after a failed one, or after the end: the environment says so itself
                         session.driver.rebase(None)
-                        transition = await run_awaited(self.env, stepping(action), self._call)
+                        transition = await run_awaited(self._session.env, session.apart(stepping(action)), self._call)
                         return session.step_result(session.restart(transition))
                     if session.is_plain:
                         session.plain.drop()
@@ -238,7 +233,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         try:
             await self._runtime.ended()
         finally:
-            self.env.close()
+            self._session.env.close()
         self._session.tell()
 
     async def __aenter__(self) -> Self:
@@ -250,7 +245,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<AsyncSpeculativeWrapper{self.env}>"
+        return f"<AsyncSpeculativeWrapper{self._session.env}>"
 
     # -- waiting -------------------------------------------------------------------------------------------------
 
@@ -278,7 +273,7 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
         try:
             await self._await_calls(begun.answers)
-            transition = await run_awaited(self.env, begun.method, answer, begun.answers)
+            transition = await run_awaited(self._session.env, begun.method, answer, begun.answers)
         except Exception:
             self._begun = None
             session.recover()
@@ -318,7 +313,9 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         """Step the environment itself, without a fork."""
         self._begun = None
         try:
-            return self._session.restart(await run_awaited(self.env, begun.method, self._call))
+            return self._session.restart(
+                await run_awaited(self._session.env, self._session.apart(begun.method), self._call)
+            )
         except BaseException:
             assert begun.before.root is not None
             self._session.step_again_from(begun.before.root)

@@ -34,19 +34,12 @@ _RETRY, _MOST_RETRY = 100, 5_000
 
 @dataclasses.dataclass(slots=True)
 class Crowd:
-    """What is known of one handler.
+    """What is known of one handler."""
 
-    Attributes:
-        allowed: Speculative calls that may be in flight beside a call of the handler.
-        own_only: Whether only calls of the handler itself slow its calls down.
-        retry_in: After how many calls one more call at once is tried.
-        failures: How often more calls at once were tried in vain.
-    """
-
-    allowed: int = 1
-    own_only: bool = False
-    retry_in: int = _RETRY
-    failures: int = 0
+    allowed: int = 1  # speculative calls that may be in flight beside a call of the handler
+    own_only: bool = False  # whether only calls of the handler itself slow its calls down
+    retry_in: int = _RETRY  # after how many calls one more call at once is tried
+    failures: int = 0  # how often more calls at once were tried in vain
     _alone: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _beside: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))
     _strangers: collections.deque[float] = dataclasses.field(default_factory=lambda: collections.deque(maxlen=_MEMORY))

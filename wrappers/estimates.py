@@ -172,42 +172,33 @@ def mean_cost(estimate: CallEstimate | GuesserEstimate, unit: Unit) -> float:
 
 @dataclasses.dataclass(slots=True)
 class Account:
-    """The account of a controller of cost, in tokens or in money; see ``speculation.tree.controller``.
+    """The account of a controller of cost, in tokens or in money; see ``speculation.tree.controller``."""
 
-    Attributes:
-        committed: Cost of the calls that episodes have used; ``commits`` is their number.
-        spent: Cost of all calls and guesses.
-        log_selectivity: The logarithm of the selectivity that has held the ratio lately; ``None`` at first.
-    """
-
-    committed: float = 0.0
+    committed: float = 0.0  # cost of the calls that episodes have used; ``commits`` is their number
     commits: int = 0
-    spent: float = 0.0
+    spent: float = 0.0  # cost of all calls and guesses
+    #: The logarithm of the selectivity that has held the ratio lately; ``None`` at first.
     log_selectivity: float | None = None
 
 
 @dataclasses.dataclass(slots=True)
 class Estimates:
-    """What is known of the handlers and guessers of an environment; it may outlive a wrapper.
+    """What is known of the handlers and guessers of an environment; it may outlive a wrapper."""
 
-    Attributes:
-        calls: The calls of each handler, once one has been answered.
-        guessers: The guesser of each handler.
-        accounts: The accounts of the controllers of cost, by unit.
-        crowds: How many calls each handler can take at once.
-        calibrations: How far the guessers of earlier wrappers could be relied on, by handler and kind of guesser.
-        guard: How running ahead went.
-    """
-
+    #: The calls of each handler, once one has been answered.
     calls: dict[str, CallEstimate] = dataclasses.field(default_factory=dict)
+    #: The guesser of each handler.
     guessers: collections.defaultdict[str, GuesserEstimate] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(GuesserEstimate)
     )
+    #: The accounts of the controllers of cost, by unit.
     accounts: collections.defaultdict[Unit, Account] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Account)
     )
+    #: How many calls each handler can take at once.
     crowds: collections.defaultdict[str, Crowd] = dataclasses.field(
         default_factory=lambda: collections.defaultdict(Crowd)
     )
+    #: How far the guessers of earlier wrappers could be relied on, by handler and kind of guesser.
     calibrations: dict[str, Calibration] = dataclasses.field(default_factory=dict)
-    guard: Record | None = None
+    guard: Record | None = None  # how running ahead went

@@ -33,23 +33,14 @@ ActType = TypeVar("ActType")
 
 @dataclasses.dataclass(slots=True)
 class _Episode:
-    """An episode under way.
+    """An episode under way."""
 
-    Attributes:
-        last: What the last step or the reset returned.
-        action: The last action that was set.
-        guessed: The key of the last guess that was set since the tuner's last answer.
-        guessing: The guess under way that a window waits for.
-        reward: The sum of the rewards since the wrapper's last step.
-        writers: Who set the windows since the wrapper's last step.
-    """
-
-    last: Transition
-    action: Any
-    guessed: Hashable = None
-    guessing: Pending | None = None
-    reward: float = 0.0
-    writers: list[Writer] = dataclasses.field(default_factory=list)
+    last: Transition  # what the last step or the reset returned
+    action: Any  # the last action that was set
+    guessed: Hashable = None  # the key of the last guess that was set since the tuner's last answer
+    guessing: Pending | None = None  # the guess under way that a window waits for
+    reward: float = 0.0  # the sum of the rewards since the wrapper's last step
+    writers: list[Writer] = dataclasses.field(default_factory=list)  # who set the windows since the wrapper's last step
 
 
 class LastWriteWins(

@@ -138,6 +138,16 @@ class SpeculativeWrapper(
             self.action_space, self.observation_space = env.action_space, env.observation_space
 
     @property
+    def env(self) -> gym.Env[ObsType, ActType]:
+        """The real environment; another object after a step, where it does not ask for its calls."""
+        session = getattr(self, "_session", None)  # there is none yet while the wrapper is made
+        return self._made_of if session is None else session.lend()
+
+    @env.setter
+    def env(self, env: gym.Env[ObsType, ActType]) -> None:
+        self._made_of = env
+
+    @property
     def statistics(self) -> Statistics:
         """What was saved and what it cost, over the life of the wrapper."""
         return self._session.statistics()
@@ -172,16 +182,14 @@ class SpeculativeWrapper(
             root, action = session.root, own_copy(action)
             if root is None:  # before reset, after a failed one, or after the end: the environment says so itself
                 session.driver.rebase(None)
-                transition = session.restart(Transition(*self.env.step(action)))
+                transition = session.restart(session.apart(stepping(action))(session.env))
             else:
                 session.begin_step(root, action)
                 if session.is_plain:
                     transition = session.step_plainly(root, action)
                 else:
                     transition = self._run(stepping(action)) if session.asks else self._adopt_step(root, action)
-            result = session.step_result(transition)
-        self.env = session.env
-        return result
+            return session.step_result(transition)
 
     def close(self) -> None:
         """Cancel every call in flight, end all threads and close the environment. Idempotent."""
@@ -195,7 +203,7 @@ class SpeculativeWrapper(
                 self._session.keep()
                 self.trace.tell_end(self._session.driver.now(), "closed")
             finally:
-                self.env.close()
+                self._session.env.close()
             self._session.tell()
 
     # -- the agent -----------------------------------------------------------------------------------------------

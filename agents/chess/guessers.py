@@ -6,7 +6,7 @@ A query that holds no position, such as an observation of planes, gets no guess.
 import abc
 from typing import Any
 
-from spec_envs import Call, CancelToken, Guess, InvalidConfiguration
+from spec_envs import Call, CancelToken, Guess
 from spec_envs.agents.calibration import RankCalibration, ScoreCalibration
 from spec_envs.agents.chess.policies import ActionFormat, as_response, checked_format, position_of
 from spec_envs.agents.recent import Recent
@@ -17,6 +17,7 @@ from spec_envs.chess.games import RecordedGame, RecordedGuesses
 from spec_envs.chess.position import Position
 from spec_envs.chess.uci import Line
 from spec_envs.closing import Closing
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import key_of
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import chess
 import numpy as np
 
-from spec_envs import CancelToken, InvalidConfiguration
+from spec_envs import CancelToken
 from spec_envs.agents.chess.move_features import Features, move_features
 from spec_envs.agents.log_linear import softmax
 from spec_envs.chess.engine import EnginePool
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.json_files import read_json
 
 _ROUNDS = 100

@@ -4,23 +4,20 @@ from typing import Any, ClassVar, Literal, get_args
 
 import chess
 
-from spec_envs import Call, CancelToken, Effect, InvalidConfiguration
+from spec_envs import Call, CancelToken, Effect
 from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import BuiltinOpponent, Opponent, RandomOpponent, StockfishOpponent
 from spec_envs.chess.position import Position
 from spec_envs.closing import Closing
+from spec_envs.errors import InvalidConfiguration
 
 #: The form of an environment's actions: UCI text, or an index in AlphaZero's encoding.
 ActionFormat = Literal["uci", "index"]
 
 
 def checked_format(action_format: ActionFormat) -> ActionFormat:
-    """Return ``action_format``.
-
-    Raises:
-        InvalidConfiguration: ``action_format`` is neither "uci" nor "index".
-    """
+    """Return ``action_format``; ``InvalidConfiguration`` if ``action_format`` is neither "uci" nor "index"."""
     if action_format not in get_args(ActionFormat):
         raise InvalidConfiguration(f"action_format must be 'uci' or 'index', not {action_format!r}")
     return action_format

@@ -9,7 +9,7 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from spec_envs import Call, CancelToken, Guess, HandlerFailed
+from spec_envs import Call, CancelToken, Guess
 from spec_envs.agents.calibration import RankCalibration, Reliability
 from spec_envs.agents.llm.messages import AnyModel, ChatRequest, Completion
 from spec_envs.agents.llm.prompting import AnswerCut, Prompter, Steps
@@ -19,6 +19,7 @@ from spec_envs.agents.llm.prompts.guesses import GENERIC, SEARCH_GUESSES, TOOL_G
 from spec_envs.agents.llm.prompts.retail import RETAIL_GUESSES
 from spec_envs.agents.llm.prompts.tuning import TUNING_GUESSES
 from spec_envs.agents.recent import Recent
+from spec_envs.errors import HandlerFailed
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from spec_envs import CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration, Usage
+from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents.llm.endings import Endings, Listener
 from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
@@ -23,6 +23,7 @@ from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
 from spec_envs.checks import integer
 from spec_envs.closing import Closing
+from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.pickling import MadeAnew
 
 if TYPE_CHECKING:

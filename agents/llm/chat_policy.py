@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from spec_envs import HandlerFailed
 from spec_envs.agents.llm.messages import AnyModel
 from spec_envs.agents.llm.prompting import Prompting, Steps
 from spec_envs.agents.llm.prompts.base import PolicyPrompt, corrected, named
 from spec_envs.agents.llm.prompts.chess import CHESS
 from spec_envs.agents.llm.prompts.retail import RETAIL
 from spec_envs.agents.llm.prompts.tuning import TUNING
+from spec_envs.errors import HandlerFailed
 
 #: Prompts by name.
 _PROMPTS = {"chess": CHESS, "retail": RETAIL, "tuning": TUNING}

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from spec_envs import InvalidConfiguration, Usage
+from spec_envs import Usage
+from spec_envs.errors import InvalidConfiguration
 
 #: The end of the name of a dated version, which costs as much as the model itself.
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")

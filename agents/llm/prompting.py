@@ -5,11 +5,12 @@ import dataclasses
 from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
-from spec_envs import CancelToken, Effect, HandlerFailed, InvalidConfiguration, Usage
+from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents.llm.endings import says_all
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.reasoning import without_reasoning
 from spec_envs.agents.llm.streamed_calls import is_whole
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import as_handler, declared, greatest_usage, is_async, unpriced_model
 
 Result = TypeVar("Result")
@@ -82,11 +83,7 @@ class Prompter:
                 reply = error
 
     async def arun(self, steps: Steps[Result], cancel: CancelToken) -> Result:
-        """Do the same as ``run``, on the running event loop.
-
-        Raises:
-            InvalidConfiguration: The model is not async.
-        """
+        """Do the same as ``run``, on the running event loop; ``InvalidConfiguration`` if the model is not async."""
         if not is_async(self._async):
             raise InvalidConfiguration(
                 f"{self._name} is not an async model: a coroutine function, or an object with one as acall; "

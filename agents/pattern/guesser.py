@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs import Call, Guess, InvalidConfiguration, Situation
+from spec_envs import Call, Guess, Situation
 from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.memory import Memory
 from spec_envs.agents.pattern.moment import MAX_VALUES, Extra, Moment
@@ -29,6 +29,7 @@ from spec_envs.conversation import (
     UserMessage,
     tools_from_schemas,
 )
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.json_files import parsed
 from spec_envs.pickling import Lock
 

@@ -1,8 +1,8 @@
 """``ChatCustomer``: a chat model as the customer of ``SpecRetail-v0``."""
 
-from spec_envs import HandlerFailed
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompting import Prompting, Steps
+from spec_envs.errors import HandlerFailed
 from spec_envs.retail.queries import STOP, CustomerQuery
 
 _PART = f"""\

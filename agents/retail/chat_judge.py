@@ -3,10 +3,10 @@
 import json
 import re
 
-from spec_envs import HandlerFailed
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompting import Prompting, Steps
 from spec_envs.agents.llm.prompts.base import corrected, user_message
+from spec_envs.errors import HandlerFailed
 from spec_envs.retail.queries import JudgeQuery
 
 _TASK = """\

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spec_envs import Call, CancelToken, Guess, InvalidConfiguration, Usage
+from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.callable import CallableGuesser
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.actions import Act, read_action
 from spec_envs.search.pages import FetchQuery
 from spec_envs.search.recordings import RecordedEpisode, RecordedStep, fetched_of
@@ -47,11 +48,7 @@ class RecordedSearchGuesser:
         self._inner = {"policy": actions, "fetch": observations}
 
     def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
-        """Return the first ``k`` recorded guesses.
-
-        Raises:
-            CallCancelled: The token was cancelled meanwhile.
-        """
+        """Return the first ``k`` recorded guesses; ``CallCancelled`` if the token was cancelled meanwhile."""
         step = self._recorded(call)
         if step is None:
             return []

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from spec_envs import Call, Effect, InvalidConfiguration
+from spec_envs import Call, Effect
 from spec_envs.agents.callable import CallableGuesser
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.actions import read_action
 from spec_envs.tuning.knobs import Knob, Setting, Value
 from spec_envs.tuning.report import Report, Trial

@@ -94,7 +94,6 @@ def work(unit: Unit) -> list[Row]:
         bench = _ConfidentBench(games, settings, _scores(Path(unit.items[0])), threshold)
     with bench:
         found = dataclasses.asdict(bench.replay(games[0]))
-    found |= {"sequential_s": found.pop("sequential_seconds"), "speculative_s": found.pop("seconds")}
     return [{"episode": found.pop("game"), "clock": settings.clock, **found}]
 
 

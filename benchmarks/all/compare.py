@@ -49,11 +49,7 @@ def run(first: Path, second: Path) -> dict[str, Any]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The content of ``results.json``.
-
-    Raises:
-        InvalidConfiguration: There is none, or it is something else.
-    """
+    """The content of ``results.json``; ``InvalidConfiguration`` if there is none, or it is something else."""
     file = path / "results.json" if path.is_dir() else path
     try:
         found = json.loads(file.read_text("utf-8"))

@@ -57,7 +57,7 @@ def series(name: str, points: Iterable[Point | None], kind: Literal["line", "poi
 
 def said(points: Mapping[Any, float], name: str = PAPER) -> Figure:
     """What somebody else says, by x."""
-    return {"name": name, "kind": "points", "points": [{"x": x, "y": y} for x, y in points.items()]}
+    return {"name": name, "kind": "points", "points": [{"x": x, "y": y} for x, y in points.items()], "said": True}
 
 
 def figure(
@@ -82,7 +82,7 @@ def figure(
         categories: Whether what goes to the right are names.
     """
     kept = [each for each in shown if each["points"]]
-    if not any(each["name"] != PAPER for each in kept):
+    if not any("said" not in each for each in kept):
         return []
     x, y = axes
     return [

@@ -20,17 +20,11 @@ _GAMES, _EPISODES = _SOURCE.format("chess/games.py"), _SOURCE.format("search/rec
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that is not here.
+    """Something that is not here."""
 
-    Args:
-        what: Its name.
-        left_out: What is therefore not measured.
-        command: How to get it.
-    """
-
-    what: str
-    left_out: str
-    command: str
+    what: str  # its name
+    left_out: str  # what is therefore not measured
+    command: str  # how to get it
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ def html_of(report: Mapping[str, Any], results: Sequence[Result]) -> str:
     if report["config"]["quick"]:
         notes.append("With --quick there are fewer episodes, none on the wall clock, and none of tau-bench.")
     if report["failed"]:
-        notes.append(f"{len(report['failed'])} units failed; results.json says why.")
+        notes.append(f"Parts that failed, and are left out: {len(report['failed'])}. results.json says why.")
     return page(
         "What speculation saves, and what it costs",
         _timelines(results),

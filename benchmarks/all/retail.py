@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from spec_envs.benchmarks.all.figures import Figure, Rows, figure, series
+from spec_envs.benchmarks.all.figures import PAPER, Figure, Rows, figure, said, series
 from spec_envs.benchmarks.all.here import Here
 from spec_envs.benchmarks.all.units import Row, Unit
 from spec_envs.benchmarks.retail import Guesses, RetailSettings
@@ -20,6 +20,8 @@ _TASKS, _QUICK_TASKS = 60, 8
 _QUICK_LEARN = 40
 #: How many tasks one unit runs: what is learned for them is learned once in each process.
 _CHUNK = 12
+#: arXiv 2510.04371v2, figure 3: calls that its worst and its best guesser predicted before the customer had spoken.
+_PAPER_EARLY = {"worst": 0.22, "best": 0.38}
 _FIGURES = {
     "api_correct_rate": "calls, early",
     "call_top1": "call, top 1",
@@ -83,8 +85,8 @@ def _row(settings: RetailSettings, fold: int, task: Any) -> Row:
         # Nothing can save the time in which the customer types.
         "saved_with_typing": found["saved"],
         "saved": found["wait_saved"],
-        "sequential_s": found["sequential_wait_seconds"],
-        "speculative_s": found["wait_seconds"],
+        "sequential_s": found["sequential_wait_s"],
+        "speculative_s": found["wait_s"],
         **_tops("call", calls),
         **_tops("message", bench.message_ranks[ranks:]),
     }
@@ -107,8 +109,10 @@ def figures(rows: Rows) -> list[Figure]:
     about = (
         "How much is predicted, by guesser, as shares within a conversation. Early: calls that were "
         "predicted with equal arguments before the customer had said what leads to them, five predictions for a turn. "
-        "The guesser of messages predicts no calls, and the guesser of calls no messages."
+        "The guesser of messages predicts no calls, and the guesser of calls no messages. The paper's guessers are "
+        "language models, on other conversations."
     )
+    shown += [said({_FIGURES["api_correct_rate"]: share}, f"{PAPER}, {who}") for who, share in _PAPER_EARLY.items()]
     command = "spec-envs bench retail --guesses union"
     found = figure("Retail: what is predicted", about, ("what", "share"), shown, command=command, categories=True)
     names = {"saved": "of the wait", "saved_with_typing": "of the whole conversation", "hit_rate": "guessed in time"}

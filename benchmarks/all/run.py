@@ -133,10 +133,10 @@ def _opening(planned: Sequence[Unit], results: Mapping[int, Result], missing: Se
 _COLUMNS = {
     "environment": "{name}",
     "episodes": "{episodes}",
-    "plain": "{sequential_s[value]:.1f} s",
-    "speculative": "{speculative_s[value]:.1f} s",
+    "plain, s": "{sequential_s[value]:.1f}",
+    "ahead, s": "{speculative_s[value]:.1f}",
     "saved": "{saved[value]:.1%}",
-    "95 % interval": "{saved[low]:.1%} to {saved[high]:.1%}",
+    "95 % interval": "{saved[low]:.1%}-{saved[high]:.1%}",
     "hit rate": "{hit_rate[value]:.1%}",
     "tokens": "x{tokens_full[value]:.2f}",
     "lossless": "{lossless[value]:.3g}",

@@ -59,7 +59,7 @@ def work(unit: Unit) -> list[Row]:
 
 
 def _row(found: dict[str, Any], settings: TuningSettings) -> Row:
-    found |= {"sequential_s": found.pop("sequential_seconds"), "speculative_s": found.pop("seconds")}
+    found["speculative_s"] = found.pop("seconds")
     return {"episode": f"seed {found.pop('seed')}", "clock": settings.clock, **found}
 
 

@@ -27,27 +27,16 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Unit:
-    """A part of the work.
+    """A part of the work."""
 
-    Args:
-        part: The module of this package whose ``work`` does it.
-        tags: What distinguishes this run of episodes from other runs in the part; every row repeats them.
-        settings: The settings of the experiment.
-        items: Which episodes, in the words of the part, such as files and numbers.
-        cost_s: How long it takes, roughly.
-        name: What the timeline of its first episode is called; empty: there is none.
-        alone: Whether it is measured on the wall clock, so that nothing else may run meanwhile.
-        files: The files that it reads.
-    """
-
-    part: str
-    tags: Mapping[str, Any]
-    settings: Any = None
-    items: Sequence[Any] = ()
-    cost_s: float = 1.0
-    name: str = ""
-    alone: bool = False
-    files: Sequence[Path] = ()
+    part: str  # the module of this package whose ``work`` does it
+    tags: Mapping[str, Any]  # what tells this run of episodes from others of the part; repeated in every row
+    settings: Any = None  # the settings of the experiment
+    items: Sequence[Any] = ()  # which episodes, in the words of the part, such as files and numbers
+    cost_s: float = 1.0  # how long it takes, roughly
+    name: str = ""  # what the timeline of its first episode is called; empty: there is none
+    alone: bool = False  # whether it is measured on the wall clock, so that nothing else may run meanwhile
+    files: Sequence[Path] = ()  # the files that it reads
 
     @property
     def key(self) -> dict[str, Any]:
@@ -72,23 +61,14 @@ def _short(item: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """What a unit has given.
+    """What a unit has given."""
 
-    Args:
-        key: Of the unit.
-        code: A digest of the package that it ran.
-        rows: The figures of its episodes.
-        events: The trace of its first episode, if the unit has a name.
-        cpu_s: How long this process computed for it.
-        error: Why it failed; empty if it did not.
-    """
-
-    key: dict[str, Any]
-    code: str
-    rows: list[Row]
-    events: list[dict[str, Any]]
-    cpu_s: float
-    error: str = ""
+    key: dict[str, Any]  # of the unit
+    code: str  # a digest of the package that it ran
+    rows: list[Row]  # the figures of its episodes
+    events: list[dict[str, Any]]  # the trace of its first episode, if the unit has a name
+    cpu_s: float  # how long this process computed for it
+    error: str = ""  # why it failed; empty if it did not
 
 
 def run(unit: Unit, code: str) -> Result:

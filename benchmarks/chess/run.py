@@ -113,8 +113,8 @@ class ChessBench(Closing):
             )
         figures = figures_of(
             env.statistics,
-            seconds=episode.seconds,
-            sequential_seconds=plain.seconds,
+            speculative_s=episode.seconds,
+            sequential_s=plain.seconds,
             lossless=moves == recorded and episode.is_as(plain),
         )
         return Replay(game=game_name(game), plies=len(moves), **figures)
@@ -200,11 +200,6 @@ def moves_of(episode: Episode) -> tuple[str, ...]:
     return tuple(episode.steps[-1].observation["history"].split())
 
 
-def sequential_seconds(game: RecordedGame, settings: ChessSettings) -> float:
-    """How long the replay takes without speculation, on the clock of the settings."""
-    return sum(ply.seconds for ply in game.plies[: settings.plies]) / settings.time_scale
-
-
 def game_name(game: RecordedGame) -> str:
     """A short name: that of the file, without folders and ending."""
     return Path(game.name).stem
@@ -228,19 +223,13 @@ def _check(game: RecordedGame, settings: ChessSettings) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class MadeUpPlayers:
-    """Players that stand in for language models. Tokens are proportional to the thinking time, which is lognormal.
+    """Players that stand in for language models. Tokens are proportional to the thinking time, which is lognormal."""
 
-    Args:
-        taste: How often they choose the best move of the built-in engine, its second best, and so on.
-        median_s: Median thinking time in seconds.
-        spread: Standard deviation of the logarithm of the thinking time.
-        tokens_per_s: Tokens written in a second.
-    """
-
+    #: How often they choose the best move of the built-in engine, its second best, and so on.
     taste: tuple[float, ...] = (55, 20, 12, 8, 5)
-    median_s: float = 12.0
-    spread: float = 0.6
-    tokens_per_s: float = 60.0
+    median_s: float = 12.0  # median thinking time in seconds
+    spread: float = 0.6  # standard deviation of the logarithm of the thinking time
+    tokens_per_s: float = 60.0  # tokens written in a second
 
 
 #: As gpt-5 was recorded: three games of 50 plies, of whose moves the built-in engine ranks 65 % among its first three.
@@ -311,6 +300,6 @@ def show(report: dict[str, Any], settings: ChessSettings) -> Iterator[Renderable
     mean = report["mean"]
     yield table_of(title, _COLUMNS, report["games"], {"game": "mean", **mean})
     yield (
-        f"Mean time of a game: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        f"Mean time of a game: {mean['speculative_s']:,.1f} s, instead of {mean['sequential_s']:,.1f} s without "
         f'speculation. The columns from "committed" on count calls by outcome.\n{tokens_text(mean)}'
     )

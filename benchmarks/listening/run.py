@@ -48,11 +48,7 @@ class Run:
 
 
 def run(settings: ListeningSettings) -> dict[str, Any]:
-    """The report of all runs.
-
-    Raises:
-        DependencyNotInstalled: The extra ``servers`` is missing.
-    """
+    """The report of all runs; ``DependencyNotInstalled`` if the extra ``servers`` is missing."""
     require("bench listening", "servers")
     import openai  # noqa: F401  (the import takes most of a second, and must not be measured)
 

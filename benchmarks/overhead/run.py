@@ -39,7 +39,8 @@ from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken, as_handler
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.tuning.backends.simulated import SimulatedBackend
-from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeTools, SpeculativeWrapper, ToolLimits
+from spec_envs.wrappers import AsyncSpeculativeWrapper, LastWriteWins, SpeculativeTools, SpeculativeWrapper
+from spec_envs.wrappers.tools import ToolLimits
 
 _PLIES = 30
 _FORKS = 2000

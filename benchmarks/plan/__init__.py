@@ -57,11 +57,7 @@ class PlanSettings(Settings):
 
     @property
     def rates(self) -> tuple[float, ...] | None:
-        """``guess_rates`` as numbers.
-
-        Raises:
-            InvalidConfiguration: ``guess_rates`` does not hold numbers.
-        """
+        """``guess_rates`` as numbers; ``InvalidConfiguration`` if ``guess_rates`` does not hold numbers."""
         if self.guess_rates is None:
             return None
         try:

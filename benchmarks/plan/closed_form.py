@@ -17,17 +17,11 @@ _SHARE = 0.5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClosedForm:
-    """The saving and the cost by the closed forms.
+    """The saving and the cost by the closed forms."""
 
-    Attributes:
-        saved_at_depth_1: Share of the time that is saved at depth 1.
-        tokens_at_depth_1: Tokens at depth 1 relative to the plain loop, cancelled calls charged in full.
-        saved_without_limits: Share of the time that is saved without any limits.
-    """
-
-    saved_at_depth_1: float
-    tokens_at_depth_1: float
-    saved_without_limits: float
+    saved_at_depth_1: float  # share of the time that is saved at depth 1
+    tokens_at_depth_1: float  # tokens at depth 1 relative to the plain loop, cancelled calls charged in full
+    saved_without_limits: float  # share of the time that is saved without any limits
 
 
 def closed_form(workload: Workload, k: int, selectivity: float) -> ClosedForm:
@@ -65,21 +59,13 @@ def hits_and_windows(n: float, p: float) -> tuple[float, float]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two calls, one after the other.
+    """Two calls, one after the other."""
 
-    Attributes:
-        p: The probability that the second one is started ahead on the right guess.
-        started: How many calls are started ahead.
-        gain_s: What a hit saves at depth 1: what is left of the first call, or all of the second, whichever is less.
-        left_s: What is left of the first call when the guess comes.
-        guess_tokens: Tokens of guessing.
-    """
-
-    p: float
-    started: int
-    gain_s: float
-    left_s: float
-    guess_tokens: float
+    p: float  # the probability that the second one is started ahead on the right guess
+    started: int  # how many calls are started ahead
+    gain_s: float  # what a hit saves at depth 1: what is left of the first call, or the second, whichever is less
+    left_s: float  # what is left of the first call when the guess comes
+    guess_tokens: float  # tokens of guessing
 
 
 def _pairs(workload: Workload, k: int, selectivity: float) -> Iterator[_Pair]:

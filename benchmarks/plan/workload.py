@@ -10,51 +10,31 @@ from spec_envs.handling import NOTHING, Usage
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Window:
-    """The guesses of one call, and which of them was right.
+    """The guesses of one call, and which of them was right."""
 
-    Attributes:
-        claims: The probabilities that the guesser claimed for its guesses, the greatest first.
-        rank: The place in ``claims`` of the guess that was right; ``None`` if none was.
-    """
-
-    claims: tuple[float, ...]
-    rank: int | None
+    claims: tuple[float, ...]  # the probabilities that the guesser claimed for its guesses, the greatest first
+    rank: int | None  # the place in ``claims`` of the guess that was right; ``None`` if none was
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """A call of an episode, as it was recorded or drawn.
+    """A call of an episode, as it was recorded or drawn."""
 
-    Attributes:
-        handler: The name of the handler.
-        seconds: How long the call takes.
-        usage: What the call costs.
-        effect: Whether the call may be made ahead of time.
-        window: The guesses of this call; ``None`` if no guesser was called, so that the guesses have to be drawn.
-    """
-
-    handler: str
-    seconds: float
-    usage: Usage = NOTHING
-    effect: Effect = Effect.SAMPLE
-    window: Window | None = None
+    handler: str  # the name of the handler
+    seconds: float  # how long the call takes
+    usage: Usage = NOTHING  # what the call costs
+    effect: Effect = Effect.SAMPLE  # whether the call may be made ahead of time
+    window: Window | None = None  # the guesses of this call; ``None``: no guesser was called, so they are drawn
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Guessing:
-    """The guesser of one handler.
+    """The guesser of one handler."""
 
-    Attributes:
-        rates: How often the likeliest guess is right, the second, and so on.
-        seconds: How long guessing once takes.
-        usage: What guessing once costs.
-        windows: The guesses of recorded calls, to draw from; if empty, the guesser claims its rates for every call.
-    """
-
-    rates: tuple[float, ...]
-    seconds: float = 0.0
-    usage: Usage = NOTHING
-    windows: Sequence[Window] = ()
+    rates: tuple[float, ...]  # how often the likeliest guess is right, the second, and so on
+    seconds: float = 0.0  # how long guessing once takes
+    usage: Usage = NOTHING  # what guessing once costs
+    windows: Sequence[Window] = ()  # guesses of recorded calls, to draw from; if empty, the rates are claimed
 
     def draw(self, rng: random.Random) -> Window:
         """Draw the guesses of a call."""

@@ -50,31 +50,20 @@ _MANY = 32
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRun(Speculated):
-    """The figures of one task. Typing is part of ``seconds`` and of ``sequential_seconds``.
+    """The figures of one task. Typing is part of ``speculative_s`` and of ``sequential_s``.
 
     On the wall clock both are measured.
-
-    Args:
-        task: Name of the task.
-        steps: Actions of the agent.
-        reward: Reward of the episode.
-        wait_saved: Share of ``sequential_wait_seconds`` that the customer did not have to wait.
-        prefetched: Reads that were prefetched.
-        prefetch_used: How many of them were used.
-        wait_seconds: ``seconds`` without typing.
-        sequential_wait_seconds: ``sequential_seconds`` without typing.
-        api_correct_rate: See ``foresight.api_correct_rate``; ``None`` if no tool was called, or nothing predicts calls.
     """
 
-    task: str
-    steps: int
-    reward: float
-    wait_saved: float
-    prefetched: int
-    prefetch_used: int
-    wait_seconds: float
-    sequential_wait_seconds: float
-    api_correct_rate: float | None
+    task: str  # name of the task
+    steps: int  # actions of the agent
+    reward: float  # reward of the episode
+    wait_saved: float  # share of ``sequential_wait_s`` that the customer did not have to wait
+    prefetched: int  # reads that were prefetched
+    prefetch_used: int  # how many of them were used
+    wait_s: float  # ``speculative_s`` without typing
+    sequential_wait_s: float  # ``sequential_s`` without typing
+    api_correct_rate: float | None  # see ``foresight.api_correct_rate``; ``None`` without tool calls or predictions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -251,13 +240,13 @@ def run_speculatively(
         wait_saved=1 - (seconds - typing) / waits if waits else 0.0,
         prefetched=statistics.prefetched,
         prefetch_used=statistics.prefetch_used,
-        wait_seconds=seconds - typing,
-        sequential_wait_seconds=waits,
+        wait_s=seconds - typing,
+        sequential_wait_s=waits,
         api_correct_rate=rate,
         **figures_of(
             statistics,
-            seconds=seconds,
-            sequential_seconds=typing + waits,
+            speculative_s=seconds,
+            sequential_s=typing + waits,
             lossless=played.is_as(control)
             and (conversation, reward, steps) == (before.conversation, before.reward, plain.steps),
         ),
@@ -296,11 +285,7 @@ _COLUMNS = {
 
 
 def run(settings: RetailSettings) -> dict[str, Any]:
-    """The report of the tasks.
-
-    Raises:
-        InvalidConfiguration: There are no such tasks.
-    """
+    """The report of the tasks; ``InvalidConfiguration`` if there are no such tasks."""
     settings.check_jobs()
     bench = RetailBench(settings)
     return report_of(bench, collected(bench.run(), "serving", bench.num_tasks))
@@ -332,9 +317,9 @@ def show(report: dict[str, Any], settings: RetailSettings) -> Iterator[Renderabl
     mean = report["mean"]
     yield table_of(title, _COLUMNS, report["tasks"], {"task": "mean", **mean})
     yield (
-        f"The customer waits {mean['wait_seconds']:,.1f} s instead of {mean['sequential_wait_seconds']:,.1f} s in the "
-        f"mean; with typing, a conversation takes {mean['seconds']:,.1f} s instead of "
-        f"{mean['sequential_seconds']:,.1f} s. {tokens_text(mean)} "
+        f"The customer waits {mean['wait_s']:,.1f} s instead of {mean['sequential_wait_s']:,.1f} s in the "
+        f"mean; with typing, a conversation takes {mean['speculative_s']:,.1f} s instead of "
+        f"{mean['sequential_s']:,.1f} s. {tokens_text(mean)} "
         '"calls": committed, wasted and cancelled ones. "prefetch": prefetched reads that were used, of those that '
         "were made.\n"
         f"Everything except time was the same with and without speculation in {percent(mean['lossless'])} of the tasks."

@@ -1,8 +1,7 @@
-"""Fits the weights that ``SearchGuesser`` begins with.
+"""``spec-envs search fit-actions``: fits the weights that ``SearchGuesser`` begins with (``weights.json``).
 
-``python -m spec_envs.benchmarks.search.fit --out agents/search/weights.json`` fits them to the actions of the
-scripted agent on the train split of the generated questions, and to nothing else. So recorded episodes and the other
-splits are unknown to the guesser when ``spec-envs bench search`` runs them.
+They are fitted to the actions of the scripted agent on the train split of the embedded questions, and to nothing else.
+So recorded episodes and the other splits are unknown to the guesser when ``spec-envs bench search`` runs them.
 """
 
 import itertools
@@ -12,12 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from spec_envs.agents.search.action_model import ActionModel, decide
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
 from spec_envs.agents.search.situation import Situation
-from spec_envs.benchmarks import options
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.reports import write_text
 from spec_envs.search.actions import Act, read_action
@@ -74,14 +70,7 @@ def _rounded(entry: dict[str, list[Any]]) -> dict[str, list[Any]]:
     return {name: list(column) for name, column in zip(("features", "weights", "squares"), columns, strict=True)}
 
 
-@click.command()
-@click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="Where to write the weights.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the fit.")
-def main(out: Path, seed: int) -> None:
-    """Fit weights to actions of the scripted agent."""
+def run(out: Path, seed: int) -> None:
+    """Fit weights to actions of the scripted agent, and write them."""
     weights = compact(fit(generated_decisions(_GENERATED, seed), seed=seed))
     write_text(json.dumps(weights, separators=(",", ":")), out)
-
-
-if __name__ == "__main__":
-    main()

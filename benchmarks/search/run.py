@@ -47,31 +47,18 @@ FREE_S = 0.005
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SearchRun(Speculated):
-    """The figures of one episode; its tokens are estimated.
+    """The figures of one episode; its tokens are estimated."""
 
-    Args:
-        episode: Name of the episode.
-        agent: Who acted when the episode was recorded; "scripted" if the episode was not recorded.
-        guesser: Who guessed when the episode was recorded; "free" where these guesses are not used.
-        k: Guesses for one call when the episode was recorded; for an episode that was not recorded, now.
-        steps: Actions taken.
-        not_predicted: Calls that no guesser predicted, because the guess would have taken longer than the call.
-        first_top1: 1 if the first action was the first guess (upper and lower case do not count), else 0.
-        first_top3: 1 if the first action was among the first three guesses, else 0.
-        top1: Share of the later actions that were the first guess; ``None`` if there was only one action.
-        top3: The same for the first three guesses.
-    """
-
-    episode: str
-    agent: str
-    guesser: str
-    k: int
-    steps: int
-    not_predicted: int
-    first_top1: int
-    first_top3: int
-    top1: float | None
-    top3: float | None
+    episode: str  # name of the episode
+    agent: str  # who acted when the episode was recorded; "scripted" if the episode was not recorded
+    guesser: str  # who guessed when the episode was recorded; "free" where these guesses are not used
+    k: int  # guesses for one call when the episode was recorded; for an episode that was not recorded, now
+    steps: int  # actions taken
+    not_predicted: int  # calls that no guesser predicted, because the guess would have taken longer than the call
+    first_top1: int  # 1 if the first action was the first guess (upper and lower case do not count), else 0
+    first_top3: int  # 1 if the first action was among the first three guesses, else 0
+    top1: float | None  # share of the later actions that were the first guess; ``None`` if there was only one action
+    top3: float | None  # the same for the first three guesses
 
 
 class SearchBench:
@@ -81,7 +68,7 @@ class SearchBench:
         InvalidConfiguration: ``settings`` want recorded guesses, and an episode has none.
     """
 
-    def __init__(self, cases: Sequence[Case], settings: SearchSettings, free: SearchGuesser | None = None) -> None:
+    def __init__(self, cases: Sequence[Case], settings: SearchSettings) -> None:
         if settings.guesses != "free" and any(case.record is None for case in cases):
             raise InvalidConfiguration(
                 f"--guesses {settings.guesses} needs recorded guesses: give --episodes FILE, a file with recorded "
@@ -89,7 +76,7 @@ class SearchBench:
             )
         self.cases = tuple(cases)
         self.settings = settings
-        self._free = SearchGuesser() if free is None else free
+        self._free = SearchGuesser()
         self._seen_pages = PageGuesser()
         self._estimates = Estimates()
         self._ranks = RankCalibration()
@@ -106,8 +93,8 @@ class SearchBench:
             ahead = play(env, env.act, now=runtime.now)
         figures = figures_of(
             env.statistics,
-            seconds=ahead.seconds,
-            sequential_seconds=plain.seconds,
+            speculative_s=ahead.seconds,
+            sequential_s=plain.seconds,
             lossless=ahead.is_as(plain),
         )
         first, *later = scored.ranks
@@ -272,7 +259,7 @@ def show(report: dict[str, Any], settings: SearchSettings) -> Iterator[Renderabl
     footer = {**mean, "agent": "mean", "guesser": "", "k": "", "episodes": len(report["episodes"])}
     yield table_of(title, _COLUMNS, report["pairs"], footer)
     yield (
-        f"Mean time of an episode: {mean['seconds']:,.1f} s, instead of {mean['sequential_seconds']:,.1f} s without "
+        f"Mean time of an episode: {mean['speculative_s']:,.1f} s, instead of {mean['sequential_s']:,.1f} s without "
         f"speculation. {tokens_text(mean)}\n"
         "top1 and top3: share of the actions that were the first guess, or among the first three; "
         '"first" means the first action of an episode, the others count the later actions.\n'

@@ -16,7 +16,7 @@ from rich.console import RenderableType
 
 from spec_envs.agents.search.action_guesser import SearchGuesser
 from spec_envs.agents.search.scripted_policy import ScriptedSearchPolicy
-from spec_envs.benchmarks.episodes import Tokens, play, tokens_of
+from spec_envs.benchmarks.episodes import Speculated, figures_of, play
 from spec_envs.benchmarks.reports import collected, config_of, mean_of, table_of, tokens_text, watched
 from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.extras import require
@@ -35,8 +35,8 @@ Env = gym.Env[Any, Any]
 _COLUMNS = {
     "question": "{question}",
     "steps": "{steps:g}",
-    "plain s": "{plain_seconds:.2f}",
-    "s": "{seconds:.2f}",
+    "plain s": "{sequential_s:.2f}",
+    "s": "{speculative_s:.2f}",
     "saved": "{saved:.1%}",
     "hit rate": "{hit_rate:.0%}",
     "tokens full": "x{tokens_full:.2f}",
@@ -49,24 +49,15 @@ _SETTINGS = WebSettings(requests_per_s=math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class WebRun(Tokens):
-    """One question, answered twice."""
+class WebRun(Speculated):
+    """The figures of one question, answered twice on the wall clock."""
 
     question: str  # its id
     steps: int  # actions taken
-    plain_seconds: float  # time of the plain loop, on the wall clock
-    seconds: float  # time of the speculative loop
-    saved: float  # share of ``plain_seconds``
-    hit_rate: float  # share of the guessed calls whose response was among the guesses
-    lossless: int  # 1 if actions and observations are those of the plain loop, else 0
 
 
 def run(settings: SearchWebSettings) -> dict[str, Any]:
-    """The report of both parts.
-
-    Raises:
-        DependencyNotInstalled: The extra ``servers`` is missing.
-    """
+    """The report of both parts; ``DependencyNotInstalled`` if the extra ``servers`` is missing."""
     require("bench search-web", "servers")
     runs = collected(_measured(settings), "questions", settings.episodes)
     certificate = certified(settings)
@@ -119,12 +110,12 @@ def _compare(
     return WebRun(
         question=wrapped.unwrapped.questions[index].id,  # type: ignore[attr-defined]
         steps=len(played.actions),
-        plain_seconds=expected.seconds,
-        seconds=played.seconds,
-        saved=1 - played.seconds / expected.seconds,
-        hit_rate=env.statistics.hit_rate,
-        **tokens_of(env.statistics),
-        lossless=int(played.seen == expected.seen),
+        **figures_of(
+            env.statistics,
+            speculative_s=played.seconds,
+            sequential_s=expected.seconds,
+            lossless=played.seen == expected.seen,
+        ),
     )
 
 

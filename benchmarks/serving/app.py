@@ -213,11 +213,7 @@ class _HungUp(Exception):
 
 
 async def _until_hang_up(work: Callable[[], Coroutine[Any, Any, str]], receive: Receive) -> str:
-    """The outcome of ``work``, which is cancelled when the client hangs up.
-
-    Raises:
-        _HungUp: The client hung up first.
-    """
+    """The outcome of ``work``, which is cancelled when the client hangs up; ``_HungUp`` if the client hung up first."""
     working, listening = asyncio.ensure_future(work()), asyncio.ensure_future(receive())
     try:
         await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)

@@ -53,18 +53,12 @@ _KEPT = 10_000
 
 @dataclasses.dataclass(slots=True)
 class AnsweredRequest:
-    """One request.
+    """One request."""
 
-    Args:
-        number: Counted from 1.
-        tokens_in: Tokens read.
-        tokens_out: Tokens produced, sent or not.
-        outcome: "running", "done", "hung up" (the client was gone before the end), or "failed" (an error, or a fault).
-    """
-
-    number: int
-    tokens_in: int = 0
-    tokens_out: int = 0
+    number: int  # counted from 1
+    tokens_in: int = 0  # tokens read
+    tokens_out: int = 0  # tokens produced, sent or not
+    #: "running", "done", "hung up" (the client was gone before the end), or "failed" (an error, or a fault).
     outcome: str = "running"
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Settings, setting
-from spec_envs.wrappers import ToolLimits
+from spec_envs.wrappers.tools import ToolLimits
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ class TuningRun:
     guessed: int  # windows whose setting the guesser chose
     seconds: float  # how long the episode took
     # Only with mode "lossless", from here to ``tokens_partial``: how long the plain loop took,
-    sequential_seconds: float | None
+    sequential_s: float | None
     saved: float | None  # which share of that was saved
     hit_rate: float | None  # share of the tuner's answers that were guessed
     lossless: int | None  # 1 if the same was measured as without speculation, else 0; ``None`` on a real machine
@@ -90,7 +90,7 @@ class TuningRun:
 
 
 _ONLY_LOSSLESS = (
-    "sequential_seconds",
+    "sequential_s",
     "saved",
     "hit_rate",
     "lossless",
@@ -166,7 +166,7 @@ class TuningBench:
             ahead = play(noted, wrapper.act, seed=seed, now=runtime.now)
         figures = {
             "seconds": ahead.seconds,
-            "sequential_seconds": plain.seconds,
+            "sequential_s": plain.seconds,
             "saved": 1 - ahead.seconds / plain.seconds,
             "hit_rate": wrapper.statistics.hit_rate,
             "lossless": int(ahead.is_as(plain)) if self.settings.clock == "virtual" else None,

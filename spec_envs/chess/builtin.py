@@ -1,4 +1,4 @@
-"""A small built-in chess engine, for machines without Stockfish: a move in about a millisecond.
+"""A small built-in chess engine, for machines without Stockfish; it finds a move in about a millisecond.
 
 Negamax with alpha-beta over material and piece-square tables, then captures and answers to checks until the position
 is quiet. Scores are updated move by move, so only the first position is evaluated from scratch. The engine is
@@ -26,11 +26,11 @@ _VALUES = {
 }
 _PHASE = {chess.KNIGHT: 1, chess.BISHOP: 1, chess.ROOK: 2, chess.QUEEN: 4}
 _FULL_PHASE = 24
-#: Checks are answered in full for this many plies past the nominal depth.
+#: Beyond the nominal depth, all answers to a check are searched for this many further plies.
 _CHECK_PLIES = 2
 #: How many captures in a row are followed beyond the depth; longer exchanges are rare, and cost most of the time.
 _CAPTURE_PLIES = 5
-#: Moves of the past that a search looks at for repetitions.
+#: How many moves of the past a search checks for repetitions.
 _HISTORY = 8
 
 _Tables = tuple[tuple[tuple[int, ...], ...], ...]

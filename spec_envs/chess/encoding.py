@@ -1,7 +1,7 @@
 """Moves and positions as arrays: AlphaZero's 8x8x73 moves and 8x8x111 planes, as in PettingZoo's ``chess_v6``.
 
-Both look at the board from the side of the player concerned: for black, ranks are counted from the other end. An agent
-that was trained there plays here, and the other way round.
+Moves and planes are those that the player sees: for black, ranks are counted from the other end. An agent that was
+trained in ``chess_v6`` can play in ``SpecChess-v0``, and the other way round.
 """
 
 import functools
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spec_envs.chess.game import Game
 
-#: Moves from one square: 56 of a queen (7 distances in 8 directions), 8 of a knight, 9 underpromotions.
+#: Moves from a square: 56 moves of a queen (7 distances in 8 directions), 8 of a knight, and 9 underpromotions.
 PLANES_PER_SQUARE = 73
 NUM_ACTIONS = 64 * PLANES_PER_SQUARE
 
@@ -35,7 +35,7 @@ def _first_action(square: chess.Square) -> int:
 
 
 def _targets(square: chess.Square) -> list[tuple[int, chess.Square]]:
-    """Where a queen or a knight could go from ``square`` on an empty board, with the plane of each."""
+    """The squares to which a queen or a knight could go from ``square`` on an empty board, each with its plane."""
     steps = [
         (distance * 8 + direction, dx * (distance + 1), dy * (distance + 1))
         for distance in range(7)
@@ -50,13 +50,13 @@ def _targets(square: chess.Square) -> list[tuple[int, chess.Square]]:
     ]
 
 
-#: Where a move goes from and to, and the piece that it promotes to.
+#: The square that a move starts from, the square that it ends on, and the piece that a pawn becomes.
 _Move = tuple[int, int, int | None]
 
 
 @functools.cache
 def _tables() -> tuple[dict[_Move, int], dict[int, _Move]]:
-    """From moves to actions and back, seen from the player's own side; a promotion to a queen is named by neither."""
+    """Mappings from moves to actions and back, from the player's own side; both leave promotions to queens out."""
     actions: dict[_Move, int] = {}
     for square in chess.SQUARES:
         for plane, target in _targets(square):
@@ -72,7 +72,7 @@ def _tables() -> tuple[dict[_Move, int], dict[int, _Move]]:
 
 @functools.cache
 def _actions_of(turn: chess.Color) -> dict[_Move, int]:
-    """The actions by moves as the player ``turn`` makes them; promotions to queens are named here."""
+    """The action of each move of the player ``turn``, promotions to queens included."""
     flip = 0 if turn == chess.WHITE else 56
     actions = {(start ^ flip, end ^ flip, piece): action for (start, end, piece), action in _tables()[0].items()}
     return actions | {(start, end, chess.QUEEN): actions[start, end, None] for start, end, _ in actions}
@@ -93,7 +93,7 @@ def encode_move(move: chess.Move, turn: chess.Color) -> int:
 
 
 def decode_action(action: int, board: chess.Board) -> chess.Move:
-    """The move that ``action`` is for the player to move; ``ValueError`` if there is none. It need not be legal.
+    """The move that ``action`` stands for, which need not be legal; ``ValueError`` if no move has this action.
 
     A pawn that reaches the last rank becomes a queen, unless the action is one of the underpromotions.
     """
@@ -110,7 +110,7 @@ def decode_action(action: int, board: chess.Board) -> chess.Move:
 
 
 def action_mask(game: Game, color: chess.Color) -> NDArray[np.int8]:
-    """A new array with 1 at each legal action of ``color``; all 0 when it is not to move or the game has ended."""
+    """A new array with 1 at each legal action of ``color``; all 0 if it is not the turn of ``color``, or at the end."""
     mask = np.zeros(NUM_ACTIONS, np.int8)
     if game.board.turn == color:
         actions = _actions_of(color)

@@ -1,8 +1,8 @@
-"""Stockfish, or another UCI engine, for many users at once: a pool of engines with equal answers to equal queries.
+"""A pool of chess engines (Stockfish, or another UCI engine) that gives equal answers to equal queries.
 
 An engine serves one query at a time. Each query starts from an empty hash table and is limited by depth or nodes, never
-by the clock, so its answer depends neither on earlier queries nor on how busy the machine is. Engines start when first
-needed; an engine that died is replaced and its query repeated.
+by the clock, so its answer depends neither on earlier queries nor on how busy the machine is. An engine starts with its
+first query. An engine that died is replaced, and its query is repeated.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class EnginePool(MadeAnew, Closing):
         max_engines: Engines that run at once, about 140 MB each; further queries wait. Default: one per processor, up
             to 4.
         hash_mb: Size of each engine's hash table; moved to the engine's least or greatest size if it lies outside.
-        timeout_s: Longest that one query, or the start of an engine, may take: a hung engine is killed then.
+        timeout_s: The longest time for a query, or for the start of an engine; then the engine is killed.
     """
 
     def __init__(
@@ -103,21 +103,21 @@ class EnginePool(MadeAnew, Closing):
         multipv: int = 1,
         cancel: CancelToken | None = None,
     ) -> list[Line]:
-        """The best moves, best first: as many as asked for, or as there are legal moves, or as the engine can rank.
+        """The best moves, best first: ``multipv`` of them, or fewer if there are fewer, or the engine can rank fewer.
 
         Args:
             position: What to analyse; a board is copied.
-            depth: Plies to search. One of ``depth`` and ``nodes`` must be given; with both, whichever ends first.
+            depth: Plies to search. Give ``depth`` or ``nodes``, or both: the search ends at the limit reached first.
             nodes: Nodes to search.
             multipv: How many moves to rank.
-            cancel: When it is cancelled the search is stopped.
+            cancel: Stops the search when it is cancelled.
 
         Raises:
             CallCancelled: ``cancel`` was cancelled.
             HandlerFailed: The engine does not start, hung, died again when the query was repeated, or answered with an
                 illegal move or none.
-            InvalidConfiguration: No limit, one below 1, a position that cannot be (which would crash the engine), or
-                ``multipv`` above 1 for an engine that cannot rank moves.
+            InvalidConfiguration: There is no limit, or a limit is below 1; the position is impossible, and would crash
+                the engine; or ``multipv`` is above 1, and the engine cannot rank moves.
             DependencyNotInstalled: There is no engine.
             EnvClosed: The pool was closed.
         """
@@ -142,7 +142,7 @@ class EnginePool(MadeAnew, Closing):
         self._here().close()
 
     def _here(self) -> _Engines:
-        """The engines of this process: those of its parent are not its own."""
+        """The engines that this process has started; a forked child does not use those of its parent."""
         with self._lock:
             if self._engines.process != os.getpid():
                 self._engines = self._no_engines()
@@ -167,7 +167,7 @@ class _Engines:
         self._lock = threading.Lock()
 
     def answer(self, query: Query) -> list[Line]:
-        """What an engine says to ``query``, as ``EnginePool.analyse`` returns it."""
+        """The answer of an engine to ``query``, as ``EnginePool.analyse`` returns it."""
         failure: EngineDied | None = None
         with self._slots.lend(query.cancel) as slot:
             for _ in range(1 + _REPEATS):

@@ -1,4 +1,4 @@
-"""``SpecChess-v0``: the agent plays one side of a game of chess, a handler the other."""
+"""``SpecChess-v0``: the agent plays one side of a game of chess, and a handler plays the other side."""
 
 import hashlib
 from collections.abc import Mapping
@@ -48,8 +48,9 @@ class ChessEnv(CallEnv[Observation, Action]):
     ## Action Space
     With ``action_format="uci"`` (the default) a ``Text``: a move in UCI notation, such as ``"e2e4"``, ``"e1g1"``
     (castling) or ``"a7a8q"`` (promotion). With ``action_format="index"`` a ``Discrete(4672)``: AlphaZero's 8x8x73
-    encoding in exactly the order of PettingZoo's ``chess_v6``, mirrored for black; ``info["action_mask"]`` holds the
-    legal ones, and ``spec_envs.chess.encoding`` translates. ``action_space.sample()`` draws a *legal* move.
+    encoding in exactly the order of PettingZoo's ``chess_v6``, mirrored for black; ``info["action_mask"]`` marks the
+    legal actions, and ``spec_envs.chess.encoding`` translates moves and actions. ``action_space.sample()`` draws a
+    *legal* move.
 
     ## Observation Space
     With ``observation="text"`` (the default) a ``Dict`` of ``Text``, which holds the whole state of the game:
@@ -63,25 +64,26 @@ class ChessEnv(CallEnv[Observation, Action]):
     | `start_fen`   | the position that `history` starts from                                  |
 
     With ``observation="planes"`` a ``Box(0, 1, (8, 8, 111), bool)``: exactly the planes of PettingZoo's ``chess_v6``,
-    from the agent's side (see ``spec_envs.chess.encoding.planes``). As there, the usual start position shows no pieces
-    before the first move. Another start position is shown, which PettingZoo does not have.
+    from the agent's side (see ``spec_envs.chess.encoding.planes``). As in ``chess_v6``, the planes show no
+    pieces before the first move from the usual start position. Other start positions, which ``chess_v6`` does not have,
+    are shown.
 
     ## Starting State
     The usual position, or that of ``fen``; or the end of the main line of ``pgn``, or of a named ``opening``. The moves
     of a PGN or an opening count as played: they are in ``history``, and repetitions of their positions are repetitions.
-    ``opening="random"`` draws one in each ``reset``. If it is not the agent's turn, ``reset`` asks for the opponent's
-    first move. ``reset(options=...)`` takes ``fen``, ``pgn`` or ``opening``, and ``color``, for one game.
+    ``opening="random"`` draws an opening in each ``reset``. If it is not the agent's turn, ``reset`` asks for the
+    opponent's first move. ``reset(options=...)`` takes ``fen``, ``pgn`` or ``opening``, and ``color``, for one game.
 
     ## Rewards
     +1 for a win, -1 for a loss (or a forfeit), 0 for a draw and as long as the game goes on.
 
     ## Episode End
     *Terminated*: checkmate, stalemate, insufficient material, seventy-five moves, fivefold repetition; with
-    ``claim_draw`` also fifty moves and threefold repetition, claimed at once by the player to move, also when the move
-    that completes it is still to be made; with ``illegal="forfeit"`` an illegal or unreadable move of the agent.
-    *Truncated*: after ``max_plies`` half moves of this episode, those of both sides counted.
+    ``claim_draw`` also fifty moves and threefold repetition, which the player to move claims at once, even if only that
+    player's next move would complete them; with ``illegal="forfeit"`` an illegal or unreadable move of the agent.
+    *Truncated*: after ``max_plies`` half moves of both sides in this episode.
 
-    Should the opponent's first move in ``reset`` end the game, the next ``step`` says so, whatever its action.
+    If the opponent's first move, in ``reset``, ends the game, the first ``step`` ends the episode, whatever its action.
 
     ## Info
     | key             | value                                                                               |
@@ -98,22 +100,22 @@ class ChessEnv(CallEnv[Observation, Action]):
     ## Arguments
     - ``opponent``: "builtin" (default), "stockfish", "random", "human", or a callable ``opponent(position, cancel)``
       (or ``opponent(position)``) that takes a ``Position`` and returns a move in UCI notation. Its attribute
-      ``effect``, if it has one, says whether it may be called ahead of time. A callable stays yours to close.
+      ``effect``, if it has one, says whether it may be called ahead of time. The caller has to close a callable.
     - ``color``: the agent's side, "white" (default) or "black".
-    - ``max_plies``: truncate after so many half moves; ``None`` (default) never does.
-    - ``fen``, ``pgn``, ``opening``: the start; at most one of them.
+    - ``max_plies``: truncate after this number of half moves; ``None`` (default) for no limit.
+    - ``fen``, ``pgn``, ``opening``: the start position; give at most one of the three.
     - ``action_format``: "uci" (default) or "index". ``observation``: "text" (default) or "planes".
     - ``illegal``: "raise" (default) raises ``InvalidAction`` and leaves the game as it is; "forfeit" loses it.
-    - ``claim_draw``: whether draws that can be claimed are (default ``True``).
+    - ``claim_draw``: whether the players claim every draw that can be claimed (default ``True``).
     - ``render_mode``: ``None``, "ansi" (text) or "rgb_array" (a picture; needs the extra ``render``).
 
     ## Forking
-    A game is an immutable value, so a fork shares all of it: a few microseconds, however long the game is. A fork has a
-    generator in the same state and an action space of its own. Handlers are shared.
+    A game is an immutable value, which forks share; a fork takes a few microseconds, however long the game is. A fork
+    has its own random generator, in the same state, and its own action space. Handlers are shared.
 
     ## Latency
-    One call a step, ``Call("opponent", Position(...))``; none when the agent's move ends the game. The position holds a
-    seed, a function of the episode's seed and the ply, so equal games ask equal questions.
+    One call in each step, ``Call("opponent", Position(...))``; none if the agent's move ends the game. The position
+    holds a seed, a function of the episode's seed and the ply, so equal games make equal calls.
 
     ## Version History
     - v0: initial version.
@@ -216,7 +218,7 @@ class ChessEnv(CallEnv[Observation, Action]):
 
     @property
     def position(self) -> Position:
-        """The position as a policy or an opponent gets it: an immutable value.
+        """The position that a policy or an opponent is given, an immutable value.
 
         Raises:
             ResetNeeded: Before the first ``reset``.
@@ -251,7 +253,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         return action_mask(begun(self.game), self.color).astype(np.bool_)
 
     def first_moves(self) -> tuple[str, ...]:
-        """The moves that are sure to be legal after ``reset()``, whatever is drawn and whatever the opponent does."""
+        """The moves that are legal after ``reset()`` in any case, whatever is drawn and whatever the opponent plays."""
         return first_moves(self._start, _COLORS[self._default_color])
 
     def render(self) -> Any:

@@ -1,4 +1,4 @@
-"""One position of a game as an observation of planes shows it: 13 layers of 64 squares, 8 bytes each."""
+"""A position as observations of planes show it: 13 layers of 64 squares, 8 bytes for a layer."""
 
 import struct
 
@@ -10,11 +10,11 @@ _SIDE = 6 * 8
 
 
 class Frame:
-    """A position as up to eight observations show it. Its layers are made when they are first asked for, and kept.
+    """A position that up to eight observations show. Its layers are made when they are first needed, and kept.
 
     Args:
         board: The position; never changed.
-        repeated: Whether it has come before.
+        repeated: Whether the position has occurred before.
     """
 
     __slots__ = ("_layers", "board", "repeated")
@@ -25,7 +25,7 @@ class Frame:
         self._layers: bytes | None = None
 
     def seen_by(self, color: chess.Color) -> bytes:
-        """The layers, the lowest square first: own pawns to king, those of the other side, and the repetition."""
+        """The layers, the lowest square first: own pawns to king, the other side's pieces, and the repetition."""
         layers = self._layers
         if layers is None:
             layers = self._layers = self._seen_by_white()

@@ -1,8 +1,8 @@
 """A game of chess as an immutable value: each move makes a new one, so forks share games instead of copying them.
 
-python-chess finds repetitions by taking moves back on the board and playing them again. That is a change in place, even
-if a short one, and forks of an environment run on other threads; it also takes a millisecond in a long endgame. So a
-game remembers which positions it has seen, and its board carries no moves to take back.
+python-chess finds repetitions by taking moves back on the board and playing them again. This changes the board for a
+moment, while forks of an environment may read it on other threads, and takes a millisecond in a long endgame. So a game
+remembers its earlier positions, and its board has no moves to take back.
 """
 
 import dataclasses
@@ -18,29 +18,29 @@ from spec_envs.chess.reading import fen_of, legal_moves_of
 #: Boards in one observation of planes.
 MAX_FRAMES = 8
 
-#: What repetitions of a position have in common: pieces, side to move, castling rights, a legal capture en passant.
-#: The pieces of each side come first: positions that differ differ there.
+#: What makes two positions equal: pieces, side to move, castling rights, and a legal capture en passant.
+#: The pieces of each side come first, since different positions mostly differ in them.
 _Key = tuple[int, int, int, int, int, int, int, int, bool, int, int | None]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Game:
-    """A start position, the moves since, and what they led to."""
+    """A start position, the moves since then, and the position and outcome that these led to."""
 
     start_fen: str  # FEN of the start position, with all six fields
     moves: tuple[str, ...]  # moves since the start in UCI notation
     board: chess.Board  # the position, without a move stack. Read it, or copy it; never play on it
     outcome: chess.Outcome | None  # how the game ended; with ``claim_draw``, a draw that can be claimed is one
     claim_draw: bool  # whether the player to move always claims the draw that there is to claim
-    #: The positions since the last irreversible move, this one last. None before that can come again.
+    #: The positions since the last irreversible move, the present one last. No position before that can recur.
     seen: tuple[_Key, ...]
-    #: Those of them that have come more than once.
+    #: The positions among these that have occurred more than once.
     repeated: frozenset[_Key]
     #: The last positions (at most ``MAX_FRAMES``, newest first), as an observation of planes shows them.
     frames: tuple[Frame, ...]
-    #: The games one move on that somebody still holds: branches and the real episode make the same moves.
+    #: The games after one more move that are still in use: branches and the real episode make the same moves.
     _after: dict[str, weakref.ref[Self]] = dataclasses.field(default_factory=dict, init=False, repr=False)
-    #: The last of them, held: a step that is run again with one more response makes its first move again.
+    #: The last of these games, kept alive: a step that is run again with one more response repeats its first move.
     _latest: list[Self] = dataclasses.field(default_factory=list, init=False, repr=False)
 
     def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Recorded games: their moves with the times these took, and a player that plays both sides of such a game again.
+"""Recorded games: the moves with the time of each, and a player that plays both sides of a recorded game again.
 
 A record is a JSON object with a list ``plies``. Each ply has ``move`` (UCI), ``actor_seconds`` and ``actor_tokens``
 (``in`` and ``out``) of the call that chose the move, and ``guesses``: for each number of guesses wanted, the ``moves``
@@ -27,9 +27,9 @@ _SPREAD = 0.4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RecordedGuesses:
-    """The moves that one prediction named for a ply, most likely first, and the time and tokens it took.
+    """A prediction of a ply: moves, most likely first, and the time and tokens of the prediction.
 
-    A record may hold the guesser's own scores of its moves; then these decide the order.
+    A record may hold the guesser's own scores of its moves; then the scores decide the order.
     """
 
     moves: tuple[str, ...]
@@ -39,7 +39,7 @@ class RecordedGuesses:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RecordedPly:
-    """A move as it was played, the time and tokens of the call that chose it, and the guesses by the number wanted."""
+    """A move, the time and tokens of the call that chose it, and the guesses for each number of guesses wanted."""
 
     move: str
     seconds: float
@@ -51,8 +51,8 @@ class RecordedPly:
 class RecordedGame:
     """A game that was played once, checked for legality when it is made.
 
-    Start and moves are kept as ``SpecChess-v0`` writes them, however the record does: castling may be ``e1h1`` there,
-    and a FEN may name a square en passant where nothing can be taken.
+    Start and moves are kept as ``SpecChess-v0`` writes them. A record may write castling as ``e1h1``, and its FEN may
+    name a square en passant where no pawn can be taken.
 
     Args:
         name: The name of the game in tables and errors.
@@ -60,7 +60,7 @@ class RecordedGame:
         start_fen: FEN of the position that the game started from.
 
     Raises:
-        InvalidConfiguration: There are no plies, or one has an illegal move or an impossible figure.
+        InvalidConfiguration: There are no plies, or a ply has an illegal move or an impossible figure.
     """
 
     name: str
@@ -119,7 +119,7 @@ class RecordedGame:
         return tuple(ply.move for ply in self.plies)
 
     def ply_of(self, position: Position) -> int | None:
-        """The number (0 is the first) of the ply that was played on ``position``; ``None`` if the game never had it."""
+        """The number (from 0) of the ply that was played on ``position``; ``None`` if the position never occurred."""
         number = len(position.moves)
         if number >= len(self.plies) or position.start_fen != self.start_fen:
             return None
@@ -131,17 +131,18 @@ class RecordedGame:
 class RecordedPlayer:
     """Plays both sides of a recorded game again, at the speed of the record.
 
-    On the record's positions: the recorded move, after the recorded seconds and for the recorded tokens. Elsewhere (a
-    wrong branch): a legal move by the built-in engine, after the seconds of the ply of that number times
-    ``exp(N(0, 0.4²))``, and for that ply's tokens; past the end of the record the last ply counts.
+    On a position of the record, the player makes the recorded move, after the recorded seconds and for the recorded
+    tokens. On any other position, which only a wrong branch has, it makes a legal move by the built-in engine, after
+    the seconds of the ply with the same number times ``exp(N(0, 0.4²))``, and for the tokens of that ply; past the end
+    of the record the last ply counts.
 
-    Move and time depend on the position (with its history) and ``seed`` alone, not on the seed in the query. Still the
-    effect is ``SAMPLE``, because the player stands for a language model: equal calls must not share one execution.
+    Move and time depend on the position (with its history) and ``seed`` alone, not on the seed in the query. The effect
+    is ``SAMPLE`` all the same, because the player stands for a language model: equal calls must not share an execution.
 
     Args:
         game: The record.
         speed: Recorded seconds that pass in one second.
-        seed: Seed of the thinking times off the record.
+        seed: Seed of the thinking times on positions that are not in the record.
     """
 
     effect: ClassVar[Effect] = Effect.SAMPLE
@@ -158,7 +159,7 @@ class RecordedPlayer:
 
         Args:
             query: A position, or a text observation of ``SpecChess-v0``.
-            cancel: Its ``sleep`` passes the thinking time and is charged the tokens.
+            cancel: Its ``sleep`` lets the thinking time pass, and is charged with the tokens.
 
         Raises:
             CallCancelled: The call was cancelled meanwhile.

@@ -1,4 +1,4 @@
-"""Moves as people and models write them (figurines, arrows, words, annotations), read as a legal move or not at all."""
+"""Reads moves as people and models write them, with figurines, arrows, words and annotations, as legal moves."""
 
 import re
 import unicodedata
@@ -32,7 +32,7 @@ _FULL = re.compile(rf"([KQRBNP]?)({_SQUARE})[x:-]?({_SQUARE})(?:=?([qrbnQRBN]))?
 _SHORT = re.compile(rf"[KQRBN]?[a-h]?[1-8]?[x:-]?{_SQUARE}(?:=?[QRBN])?|O-O(?:-O)?")
 #: What looks like a move, also one that does not exist or has the letter of another language.
 _LOOKS = re.compile(r"(?:[^\W\d_]?[a-i]?\d?[x:-]?[a-i]\d|[^\W\d_]?[a-i]\d[x:-]?[a-i]\d)(?:=?[^\W\d_])?|O-O(?:-O)?")
-#: What may be a move in a text: all between blanks, brackets and quotation marks.
+#: A possible move in a text: everything between blanks, brackets and quotation marks.
 TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
 #: What people write before a move.
 _BEFORE = re.compile(
@@ -42,7 +42,7 @@ _ANNOTATION = re.compile(r"(?:[!?+#†‡.:]|e\.p)+$")
 
 
 def plain(text: str) -> str:
-    """``text`` with its moves in the letters and signs of SAN and UCI, as far as they can be told."""
+    """``text`` with its moves in the letters and signs of SAN and UCI, where they can be recognised."""
     text = unicodedata.normalize("NFKC", text.translate(FIGURINES)).translate(_SIGNS)
     text = _FROM_TO.sub(r"\1\2", text)
     text = _IN_WORDS.sub(_spelled, text)
@@ -70,7 +70,7 @@ def move_in(board: chess.Board, token: str) -> str | None:
 
 
 def only_move(board: chess.Board, text: str) -> str | None:
-    """The legal move, in UCI notation, that ``text`` is, whole; ``None`` if it says more, or may be two moves."""
+    """The legal move, in UCI notation, that all of ``text`` names; ``None`` if it says more, or may mean two moves."""
     tokens = TOKEN.findall(_BEFORE.sub("", plain(text)))
     if len(tokens) != 1:
         return None

@@ -2,9 +2,9 @@
 
 Each is a handler, ``opponent(position, cancel) -> move`` in UCI notation. Its ``effect`` says when it may be called:
 
-* ``BuiltinOpponent``, ``StockfishOpponent`` and ``RandomOpponent`` are pure functions of the query, so ``READ``: equal
-  calls may share one execution, since a second execution would give the same move.
-* ``HumanOpponent`` is ``WRITE``: a person is asked once, for a position that has really come up.
+* ``BuiltinOpponent``, ``StockfishOpponent`` and ``RandomOpponent`` are ``READ``, since they are pure functions of the
+  query: equal calls may share one execution, because a second one would give the same move.
+* ``HumanOpponent`` is ``WRITE``: a person is asked once, for a position of the real game.
 """
 
 import random
@@ -48,21 +48,17 @@ class BuiltinOpponent:
         self.depth = integer("depth", depth, least=1)
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
-        """The move to play in ``query``.
-
-        Raises:
-            InvalidConfiguration: The game is over in the position.
-        """
+        """The move to play in ``query``; ``InvalidConfiguration`` if the game is over in the position."""
         if cancel is not None:
             cancel.raise_if_cancelled()
         return best_move(Position.of(query).board(), self.depth).uci()
 
 
 class RandomOpponent:
-    """Plays any legal move, all equally likely, drawn from the query's own seed: equal queries have equal answers.
+    """Plays a random legal move, drawn by the query's own seed, so that equal queries have equal answers.
 
     Args:
-        seed: Added to the query's; other seeds play other games.
+        seed: Added to the seed in the query, so that another seed plays other games.
     """
 
     effect: ClassVar[Effect] = Effect.READ
@@ -71,11 +67,7 @@ class RandomOpponent:
         self.seed = seed
 
     def __call__(self, query: Any, cancel: CancelToken | None = None) -> str:
-        """The move to play in ``query``.
-
-        Raises:
-            InvalidConfiguration: The game is over in the position.
-        """
+        """The move to play in ``query``; ``InvalidConfiguration`` if the game is over in the position."""
         position = Position.of(query)
         return _rng(position, self.seed).choice(_legal_moves(position))
 
@@ -83,15 +75,15 @@ class RandomOpponent:
 class StockfishOpponent(Closing):
     """Plays what Stockfish plays, limited by nodes or depth, never by time, so that equal queries have equal answers.
 
-    A weaker player: Stockfish's own skill levels draw from the clock, so this one searches as deep as the level allows
-    and picks a move by the same rule, with a draw from the query's seed.
+    Stockfish's own skill levels draw by the clock. So a weaker opponent searches as deep as the level allows, and
+    chooses a move by Stockfish's rule, with a draw by the query's seed.
 
     Args:
         depth: Plies to search. Default: 8, if ``nodes`` is not given either.
         nodes: Nodes to search.
         skill: Skill level from 0 (weak) to 20 (full strength).
-        elo: Instead of ``skill``: a rating from 1350 to 2850, translated as Stockfish does.
-        pool: The engines to use; closed by whoever made it. Default: a pool of its own, closed with ``close``.
+        elo: Instead of ``skill``: a rating from 1350 to 2850, which is translated to a skill level as in Stockfish.
+        pool: The engines to use; the caller closes the pool. Default: the opponent's own pool, which ``close`` closes.
     """
 
     effect: ClassVar[Effect] = Effect.READ
@@ -132,17 +124,17 @@ class StockfishOpponent(Closing):
         return _weakened(lines, self.skill, _rng(position, 0))
 
     def close(self) -> None:
-        """Stop the engines, if they are this player's own. Idempotent."""
+        """Stop the engines of the opponent's own pool. Idempotent."""
         if self._owns_pool:
             self._pool.close()
 
 
 class HumanOpponent:
-    """Asks a person at the terminal; asks again until the answer is a legal move.
+    """Asks a person at the terminal, again and again until the answer is a legal move.
 
     Args:
-        input: Where answers are read from, line by line. Default: standard input.
-        output: Where the board and the questions go. Default: standard output.
+        input: The file from which answers are read, line by line. Default: standard input.
+        output: The file to which board and questions are written. Default: standard output.
     """
 
     effect: ClassVar[Effect] = Effect.WRITE
@@ -193,7 +185,7 @@ _OPPONENTS: dict[str, type[Opponent]] = {
 
 
 def opponent_of(opponent: str | Handler) -> tuple[Handler, bool]:
-    """The handler that ``opponent`` names or is, and whether it is new: a callable stays its maker's to close.
+    """The handler that ``opponent`` names or is, and whether it was made here, so that the environment closes it.
 
     Raises:
         InvalidConfiguration: ``opponent`` is neither a callable nor a known name.
@@ -219,7 +211,7 @@ def _rng(position: Position, seed: int) -> random.Random:
 
 
 def _weakened(lines: list[Line], level: float, rng: random.Random) -> str:
-    """Stockfish's rule for skill levels: the weaker, the more a bad move may be pushed past a better one."""
+    """Stockfish's rule for skill levels: the weaker the level, the more often a worse move is chosen."""
     top, weakness = lines[0].score, 120 - 2 * level
     spread = min(top - lines[-1].score, 100)
 

@@ -14,23 +14,24 @@ from spec_envs.chess.game import Game
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Position:
-    """A start position and the moves played since, so that repetitions and claims are known too.
+    """A start position and the moves since then, so that repetitions and claims are known as well.
 
     Args:
         start_fen: FEN of the position that the game started from.
         moves: Moves in UCI notation.
-        seed: For players that draw, another seed for each ply. Equal positions with equal seeds have equal replies.
+        seed: For players that draw at random: a seed that differs from ply to ply. Positions that are equal, seeds
+            included, have equal replies.
     """
 
     start_fen: str = chess.STARTING_FEN
     moves: tuple[str, ...] = ()
     seed: int = 0
-    #: The game that has come to the position, where whoever made the position had it.
+    #: The game that has led to the position, if the position was made from a game.
     _game: Game | None = dataclasses.field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def in_game(cls, game: Game, seed: int = 0) -> Self:
-        """The position that ``game`` has come to."""
+        """The present position of ``game``."""
         position = cls(game.start_fen, game.moves, seed)
         object.__setattr__(position, "_game", game)
         return position
@@ -40,7 +41,7 @@ class Position:
         """The position that ``query`` holds: a ``Position``, or a text observation of ``SpecChess-v0``.
 
         Raises:
-            TypeError: ``query`` is neither (an observation of planes, say, which does not hold the move history).
+            TypeError: ``query`` is neither, but for example an observation of planes, which lacks the moves.
         """
         if isinstance(query, cls):
             return query
@@ -49,7 +50,7 @@ class Position:
         raise TypeError(f"{type(query).__name__} holds no chess position: expected a Position or a text observation")
 
     def board(self, *, stack: bool = True) -> chess.Board:
-        """The position on a new board; a few microseconds, also late in a long game.
+        """The position on a new board, which takes a few microseconds, also late in a long game.
 
         Args:
             stack: Whether the board has the moves since the start, as repetitions and claims need them.
@@ -87,10 +88,10 @@ _lock = threading.Lock()
 
 
 def _replay(start_fen: str, moves: tuple[str, ...]) -> chess.Board:
-    """The board after ``moves``, to be read only.
+    """The board after ``moves``, which must not be changed.
 
-    Positions come one or two moves after another, so one that has been seen is usually near; if not, the game is
-    replayed from its start.
+    A position usually follows one or two moves after a position that is already known; if not, the game is replayed
+    from its start.
     """
     board, rest = _nearest(start_fen, moves)
     if rest:
@@ -106,7 +107,7 @@ def _replay(start_fen: str, moves: tuple[str, ...]) -> chess.Board:
 
 
 def _copy_of(board: chess.Board) -> chess.Board:
-    """What ``board.copy()`` returns, which makes every move of the game anew; moves and states are never changed."""
+    """A copy of ``board`` that shares its moves and states, which never change; ``board.copy()`` copies each."""
     twin = board.copy(stack=False)
     twin.move_stack = board.move_stack.copy()
     twin._stack = board._stack.copy()
@@ -114,7 +115,7 @@ def _copy_of(board: chess.Board) -> chess.Board:
 
 
 def _nearest(start_fen: str, moves: tuple[str, ...]) -> tuple[chess.Board, tuple[str, ...]]:
-    """A board on the way to the position, and the moves that are missing from it."""
+    """A known board on the way to the position, and the moves from that board to the position."""
     for back in range(min(len(moves), _MAX_STEPS_BACK) + 1):
         known = len(moves) - back
         board = _boards.get((start_fen, moves[:known]))

@@ -19,9 +19,9 @@ _PICTURE_SIZE = 480  # pixels
 
 
 def board_as_text(game: Game, color: chess.Color, *, forfeited: bool = False) -> str:
-    """The board from the side of ``color`` in Unicode, the last move in brackets, below a line with the game's state.
+    """A line with the game's state, and the board from the side of ``color`` in Unicode, the last move in brackets.
 
-    With ``forfeited``, ``color`` has lost by an illegal move, which is not in the game.
+    ``forfeited``: ``color`` has lost by an illegal move, which is not among the moves of the game.
     """
     board, last = game.board, _last_move(game)
     marked = {last.from_square, last.to_square} if last else set()
@@ -75,7 +75,7 @@ def _import_cairosvg() -> tuple[Any, Any]:
 
 
 def game_as_pgn(game: Game, *, white: str, black: str, result: str, termination: str) -> str:
-    """The game as PGN, with the tags that the standard asks for. No date: equal games have equal PGN."""
+    """The game as PGN, with the tags that the standard requires, but without a date: equal games have equal PGN."""
     record = chess.pgn.Game.from_board(Position(game.start_fen, game.moves).board())
     headers = record.headers
     headers["Event"] = "SpecChess-v0"

@@ -47,7 +47,7 @@ def observation_space(kind: str) -> spaces.Space[Any]:
 
 
 class Playing(Protocol):
-    """What an action space needs of the environment that it belongs to.
+    """The parts of an environment that its action space uses.
 
     Attributes:
         game: The game so far; ``None`` before the first ``reset``.
@@ -58,7 +58,7 @@ class Playing(Protocol):
     color: chess.Color
 
     def first_moves(self) -> tuple[str, ...]:
-        """The moves that are sure to be legal after ``reset()``."""
+        """The moves that are legal after ``reset()`` in any case."""
         ...
 
 
@@ -66,11 +66,12 @@ class _Moves(_Space):
     """A space of moves, whose samples are legal in the environment that the space belongs to.
 
     A caller who samples right after ``seed`` is about to reset: ``check_env`` calls ``seed``, ``sample``, ``reset`` and
-    ``step`` in this order. So until the position changes, the moves drawn are those that are legal after a reset, too.
+    ``step`` in this order. So after ``seed``, and until the position changes, only moves are drawn that are legal after
+    a reset as well.
     """
 
     def __init__(self, env: Playing | None, *size: Any, **limits: Any) -> None:
-        # Weak, so that a dropped fork goes at once instead of with the next garbage collection.
+        # Weak, so that an unused fork is freed at once, and not only by the garbage collector.
         self._env = None if env is None else weakref.ref(env)
         self._seeded_at: Game | None = None
         super().__init__(*size, **limits)

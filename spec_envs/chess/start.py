@@ -1,4 +1,4 @@
-"""Where a game starts: a FEN, the end of a PGN's main line, a named opening, or the usual position."""
+"""The start of a game: a FEN, the end of a PGN's main line, a named opening, or the usual position."""
 
 import dataclasses
 import functools
@@ -58,8 +58,8 @@ _MAX_MOVES = 100_000
 class Start:
     """Start positions that have been checked; each episode draws one of ``games``.
 
-    A game from a PGN or an opening begins where *that* begins, and its moves count as played: they are part of the
-    history, and of repetitions.
+    A game from a PGN or an opening begins at the start of that PGN or opening, whose moves count as played: they are
+    part of the history, and of repetitions.
     """
 
     games: tuple[Game, ...]
@@ -69,8 +69,8 @@ class Start:
         """The start that ``fen``, ``pgn`` or ``opening`` describes; the usual position if none is given.
 
         Raises:
-            InvalidConfiguration: More than one is given, or the one that is cannot be read, is not a legal position,
-                or is one in which the game is over already.
+            InvalidConfiguration: More than one start is given; or the start cannot be read, is not a legal position, or
+                is a position in which the game is already over.
         """
         given = {way: text for way, text in ways.items() if text is not None}
         if len(given) > 1:
@@ -93,13 +93,13 @@ class Start:
         return cls((game,))
 
     def draw(self, rng: np.random.Generator) -> Game:
-        """The game to start an episode with."""
+        """The game with which an episode starts."""
         return self.games[0 if len(self.games) == 1 else int(rng.integers(len(self.games)))]
 
 
 @functools.lru_cache(maxsize=64)
 def first_moves(start: Start, color: chess.Color) -> tuple[str, ...]:
-    """The moves that are legal when ``color`` first has the move, whichever start is drawn and whatever went before."""
+    """The moves that are legal at the first turn of ``color``, whichever start is drawn and whatever was played."""
     common: set[str] | None = None
     for game in start.games:
         firsts = [game] if game.board.turn == color else [game.after(uci) for uci in game.legal_moves]
@@ -142,7 +142,7 @@ def _read_fen(fen: str) -> chess.Board:
 
 
 class _QuietBuilder(chess.pgn.GameBuilder[chess.pgn.Game]):
-    """Keeps errors for us; the one of python-chess writes them to the log as well."""
+    """Keeps errors; the builder of python-chess also writes them to the log."""
 
     def handle_error(self, error: Exception) -> None:
         self.game.errors.append(error)

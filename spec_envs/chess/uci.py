@@ -1,7 +1,7 @@
-"""A UCI engine in a process of its own: its options, its searches, and what it prints, read as moves with scores.
+"""A UCI engine in a process of its own: its options, its searches, and its output, read as moves with scores.
 
-Not ``chess.engine`` of python-chess: that needs an event loop for each engine, which hung when many calls were
-cancelled, logs what it cannot read, and makes moves of every line that is printed, in three times the time of Python.
+``chess.engine`` of python-chess is not used: it needs an event loop for each engine, which hung when many calls were
+cancelled; it logs what it cannot read; and it reads every printed line as moves, which takes three times as long.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from spec_envs.handling import CancelToken
 #: Seconds until an engine that should stop searching is killed.
 _PATIENCE_S = 2.0
 _OPTION = re.compile(r"\s*option name (.+?) type \w+(.*)")
-#: A longer number is invalid: Python refuses to read the longest.
+#: The longest number that is read; Python refuses to read much longer ones.
 _NUMBER = "-?[0-9]{1,15}(?![0-9])"
 _BOUND = re.compile(rf" (min|max) ({_NUMBER})")
 # In the line of an analysis: the score, the first move of its line, and its rank.
@@ -185,7 +185,7 @@ class Engine:
             raise self._died() from error
 
     def _hear(self, word: str) -> list[str]:
-        """The lines that the engine prints until one begins with ``word``, that one included."""
+        """The lines that the engine prints, up to and including the first line that begins with ``word``."""
         assert self._process.stdout is not None
         heard: list[str] = []
         with contextlib.suppress(ValueError):  # the pipe was closed meanwhile
@@ -209,7 +209,7 @@ def _position(board: chess.Board) -> str:
 
 
 def _ranked(board: chess.Board, lines: list[str], path: str) -> list[Line]:
-    """The moves in the engine's answer: that of ``bestmove`` first, then the other ranks of the last iteration."""
+    """The moves in the engine's answer: the ``bestmove`` first, then the other ranks of the last iteration."""
     said = lines[-1].split()[1:2]
     try:
         best = board.parse_uci(said[0]) if said else chess.Move.null()
@@ -245,7 +245,7 @@ def _centipawns(unit: str, value: int) -> int:
 
 
 def command_of(path: str) -> list[str]:
-    """The program and its arguments; a path that is a program may have blanks in it."""
+    """The program and its arguments; the path of a program may contain blanks."""
     with contextlib.suppress(ValueError):  # a quotation mark without its partner
         if not shutil.which(path):
             return shlex.split(path) or [path]

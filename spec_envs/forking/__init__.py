@@ -17,7 +17,7 @@ from gymnasium.envs.toy_text import CliffWalkingEnv, FrozenLakeEnv, TaxiEnv
 from spec_envs.errors import NotForkable, SpecEnvsError
 from spec_envs.forking.comparing import compare, compare_parts
 from spec_envs.forking.copying import Copier, layers_of
-from spec_envs.forking.kinds import Uncopyable, refuse_unowned, shared_by_wrappers, slot_names, unowned
+from spec_envs.forking.kinds import Uncopyable, refuse_unowned, refuse_watched, shared_by_wrappers, slot_names, unowned
 from spec_envs.immutable import ATOMS
 
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
@@ -85,8 +85,9 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     effect, is_unowned, shared, slots = _kind_of(kind)
     if effect is not None:
         _refuse(env, effect)
-    if is_unowned:
-        with _refusing(env):
+    with _refusing(env):
+        refuse_watched(env)
+        if is_unowned:
             refuse_unowned(env)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
@@ -165,6 +166,8 @@ def difference(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
         known = {**layers, **_constant_parts(env)}
         left_out = shared_by_wrappers(type(env)) | {"env"} if isinstance(env, gym.Wrapper) else frozenset()
         if getattr(type(env), "fork", None) is None:
+            for name in (env.__dict__.keys() ^ twin.__dict__.keys()) - left_out:
+                return f"{type(env).__name__}.{name} is only in one of the original and the copy"
             try:
                 compare_parts(
                     (

@@ -17,7 +17,7 @@ _OWNERS = (bytearray, array.array, *CTYPES)
 def owner_of(value: Any) -> Any:
     """The object whose memory an array looks at: the array itself, another array, or a buffer of another kind."""
     # numpy puts a DummyArray between an array and what ``as_strided`` or ``sliding_window_view`` make of it.
-    while isinstance(value, (np.ndarray, memoryview)) or type(value).__name__ == "DummyArray":
+    while isinstance(value, (np.ndarray, np.void, memoryview)) or type(value).__name__ == "DummyArray":
         base = value.obj if isinstance(value, memoryview) else value.base
         if base is None:
             break
@@ -45,7 +45,7 @@ def _copy_array(copier: Copying, value: np.ndarray[Any, Any]) -> Any:
     return copier.remember(value, twin)
 
 
-def _view(copier: Copying, value: np.ndarray[Any, Any], owner: Any) -> np.ndarray[Any, Any]:
+def _view(copier: Copying, value: np.ndarray[Any, Any] | np.void, owner: Any) -> np.ndarray[Any, Any]:
     memory: Any
     flat: Any
     if type(owner) is np.ndarray and owner.flags.forc:
@@ -63,7 +63,16 @@ def _view(copier: Copying, value: np.ndarray[Any, Any], owner: Any) -> np.ndarra
     return np.lib.stride_tricks.as_strided(start, value.shape, value.strides)
 
 
-def _address(value: np.ndarray[Any, Any]) -> int:
+def _copy_record(copier: Copying, value: np.void) -> Any:
+    """One item of a structured array: it can be written to, and writes into the array that it was taken from."""
+    if value.dtype.hasobject:
+        raise Uncopyable(f"is a record of {value.dtype}, whose objects cannot be copied one by one")
+    if value.base is None:
+        return copier.remember(value, value.copy())
+    return copier.remember(value, guarded(value, lambda: _view(copier, value, owner_of(value)))[()])
+
+
+def _address(value: np.ndarray[Any, Any] | np.void) -> int:
     address: int = value.__array_interface__["data"][0]
     return address
 
@@ -73,7 +82,7 @@ def _copy_mapped(copier: Copying, value: Any) -> Any:
 
 
 COPY_ARRAYS: Mapping[type, Callable[[Any, Any], Any]] = MappingProxyType(
-    {np.ndarray: _copy_array, np.memmap: _copy_mapped}
+    {np.ndarray: _copy_array, np.memmap: _copy_mapped, np.void: _copy_record, np.record: _copy_record}
 )
 
 

@@ -331,6 +331,7 @@ _LOOKS: list[tuple[type, _Look]] = [
     (set, _Walk._set),
     (frozenset, _Walk._set),
     (np.ndarray, _Walk._array),
+    (np.void, _Walk._array),
     (gym.Space, _Walk._space),
     (np.random.Generator, _Walk._generator),
     (np.random.RandomState, _Walk._generator),

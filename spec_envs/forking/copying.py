@@ -31,6 +31,7 @@ from spec_envs.forking.kinds import (
     never_changes,
     reduced,
     refuse_unowned,
+    refuse_watched,
 )
 from spec_envs.forking.sets import alike, fill_alike
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
@@ -132,6 +133,7 @@ class Copier:
         twin = None if type(value) in _MAKE_THEIR_OWN else self._from_copies(value)
         if twin is None:
             twin = self._deepcopy(value)
+        refuse_watched(value)
         self.hooked.append((value, twin))
         return self.remember(value, twin)
 
@@ -219,6 +221,7 @@ class Copier:
             twin.append(self.part(item, "[{}]", i))
         for key, item in pairs or ():
             twin[self.copy(key)] = self.part(item, "[{!r}]", key)
+        refuse_watched(value)
         return twin
 
     def remember(self, value: Any, twin: Any) -> Any:

@@ -9,6 +9,7 @@ import random
 import sys
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -89,7 +90,7 @@ def full_name(kind: type) -> str:
 
 def is_atomic(value: Any) -> bool:
     """Whether ``value`` may be shared by an environment and its copy without another look at it."""
-    if type(value) in ATOMS or isinstance(value, _ATOMIC_FAMILIES):
+    if type(value) in ATOMS or is_atomic_kind(type(value)):
         return True
     if type(value) is np.ufunc:
         return not is_made_of_python(value)
@@ -100,7 +101,7 @@ def is_atomic(value: Any) -> bool:
 
 def is_atomic_kind(kind: type) -> bool:
     """Whether all instances of a class are atomic."""
-    return kind in ATOMS or issubclass(kind, _ATOMIC_FAMILIES)
+    return kind in ATOMS or (issubclass(kind, _ATOMIC_FAMILIES) and not issubclass(kind, np.void))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -179,6 +180,20 @@ def refuse_unowned(value: Any) -> None:
     reason = unowned(kind)
     if reason is not None:
         raise Uncopyable(reason)
+
+
+def refuse_watched(value: Any) -> None:
+    """Refuse an object that is known somewhere else by itself, where a copy would not be known.
+
+    Raises:
+        Uncopyable: A weak reference to ``value`` has a callback, as those of ``weakref.finalize``,
+            ``WeakKeyDictionary`` and ``WeakSet`` have.
+    """
+    if weakref.getweakrefcount(value) and any(each.__callback__ for each in weakref.getweakrefs(value)):
+        raise Uncopyable(
+            f"is a {type(value).__name__} to which a weak reference with a callback exists (weakref.finalize, "
+            f"WeakKeyDictionary, WeakSet); none would exist to its copy"
+        )
 
 
 @functools.lru_cache(maxsize=1024)

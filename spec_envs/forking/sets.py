@@ -31,21 +31,13 @@ _DETOURS = range(1, 6)
 
 
 class Table(NamedTuple):
-    """How a set stores its members.
+    """How a set stores its members."""
 
-    Attributes:
-        size: How many slots there are.
-        slots: The slot of each member, in the order of iteration.
-        hashes: The hash of each member.
-        removed: The slots of members that were removed.
-        finger: Where ``pop`` looks next.
-    """
-
-    size: int
-    slots: np.ndarray[Any, Any]
-    hashes: np.ndarray[Any, Any]
-    removed: np.ndarray[Any, Any]
-    finger: int
+    size: int  # how many slots there are
+    slots: np.ndarray[Any, Any]  # the slot of each member, in the order of iteration
+    hashes: np.ndarray[Any, Any]  # the hash of each member
+    removed: np.ndarray[Any, Any]  # the slots of members that were removed
+    finger: int  # where ``pop`` looks next
 
     def equals(self, other: Table) -> bool:
         """Whether members in the same order of iteration are stored alike."""

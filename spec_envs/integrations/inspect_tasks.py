@@ -7,15 +7,13 @@ spec_envs/integrations/inspect_tasks.py@search --model …``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spec_envs.conversation import Tool as ToolSeen
 from spec_envs.extras import needed
-from spec_envs.integrations.tool_episodes import RETAIL, SEARCH, Domain, ToolEpisode, Wrap
+from spec_envs.integrations.tool_episodes import SEARCH, Domain, ToolEpisode, Wrap, retail_for
 from spec_envs.integrations.wire import plain
-from spec_envs.retail.loading import load_tasks
-from spec_envs.search.loading import load_questions
 from spec_envs.wrappers.tools import Port, SpeculativeTools
 
 with needed("spec_envs.integrations.inspect_tasks", "inspect"):
@@ -31,42 +29,45 @@ __all__ = ["retail", "search", "speculative_tool", "tools_of"]
 
 
 @task
-def search(
-    split: str = "dev", questions: str = "embedded", limit: int | None = None, wrap: Wrap | None = None, **options: Any
-) -> Task:
+def search(split: str | None = "dev", limit: int | None = None, wrap: Wrap | None = None, **options: Any) -> Task:
     """``SpecSearch-v0``: answer questions by the tools ``search``, ``lookup`` and ``finish``; scored by EM and F1.
 
     Args:
-        split: Which of the embedded questions.
-        questions: "embedded", or a file of questions.
+        split: Which of the embedded or generated questions; ``None`` for all.
         limit: The first so many questions; ``None`` for all.
         wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers, which then runs ahead
             while the model thinks.
-        **options: Other options of the environment, such as ``backend``.
+        **options: Other options of the environment, such as ``questions`` and ``backend``.
     """
-    ids = [each.id for each in load_questions(questions, split)][:limit]
-    make = functools.partial(ToolEpisode, SEARCH, wrap, split=split, questions=questions, **options)
-    return Task(_samples("question", ids, make), solver=play(SEARCH, make), scorer=answers())
+    make = functools.partial(ToolEpisode, SEARCH, wrap, split=split, **options)
+    samples = _samples("question", make, lambda env: [each.id for each in env.questions][:limit])
+    return Task(samples, solver=play(SEARCH, make), scorer=answers())
 
 
 @task
 def retail(
-    split: str = "dev", limit: int | None = None, wrap: Wrap | None = None, tasks: str = "embedded", **options: Any
+    split: str | None = "dev",
+    limit: int | None = None,
+    wrap: Wrap | None = None,
+    data: str = "embedded",
+    **options: Any,
 ) -> Task:
-    """``SpecRetail-v0``: serve customers by the tools of the shop and ``respond``; scored as tau-bench scores.
+    """``SpecRetail-v0``: serve customers by the tools of the shop and ``respond``; scored as the benchmark scores.
 
-    Text of the model without a call of a tool is said to the customer, too.
+    The tools are those of the benchmark of the data, tau-bench or τ³-bench. Text of the model without a call of a tool
+    is said to the customer, too.
 
     Args:
-        split: Which of the tasks.
+        split: Which of the tasks; ``None`` for all.
         limit: The first so many tasks; ``None`` for all.
         wrap: See ``search``.
-        tasks: "embedded", or a file of tasks.
-        **options: Other options of the environment, such as ``data`` and ``customer``.
+        data: "embedded", "generated", or the data of a benchmark, as the environment takes them.
+        **options: Other options of the environment, such as ``tasks``, ``customer`` and ``judge``.
     """
-    ids = [each.name for each in load_tasks(tasks, split)][:limit]
-    make = functools.partial(ToolEpisode, RETAIL, wrap, split=split, tasks=tasks, **options)
-    return Task(_samples("task", ids, make), solver=play(RETAIL, make), scorer=service())
+    domain = retail_for(data)
+    make = functools.partial(ToolEpisode, domain, wrap, split=split, data=data, **options)
+    samples = _samples("task", make, lambda env: [each.name for each in env.tasks][:limit])
+    return Task(samples, solver=play(domain, make), scorer=service())
 
 
 def tools_of(episode: ToolEpisode, domain: Domain) -> list[Tool]:
@@ -107,9 +108,9 @@ def play(domain: Domain, make: functools.partial[ToolEpisode]) -> Any:
                 state = await generate(state, tool_calls="single")
                 said = next(each for each in reversed(state.messages) if isinstance(each, ChatMessageAssistant))
                 if not said.tool_calls:
-                    if domain is not RETAIL or not said.text.strip():
+                    if domain.says is None or not said.text.strip():
                         break
-                    heard = await to_thread.run_sync(episode.call, "respond", {"content": said.text})
+                    heard = await to_thread.run_sync(episode.call, domain.says, {"content": said.text})
                     state.messages.append(ChatMessageUser(content=heard))
             state.store.set("episode", {"reward": episode.reward, **plain(episode.info)})
         finally:
@@ -132,21 +133,25 @@ def answers() -> Any:
 
 @scorer(metrics={"reward": [mean(), stderr()], "database": [mean(), stderr()]})
 def service() -> Any:
-    """tau-bench's reward, and whether the data are as the gold actions leave them."""
+    """The benchmark's reward, and whether the data are as the gold actions leave them.
+
+    The metadata have what of a score of τ³-bench is right (``parts``), and what nobody has judged (``unscored``).
+    """
 
     async def score(state: Any, target: Any) -> Any:
         told: Mapping[str, Any] = state.store.get("episode", {})
         value = {"reward": float(told.get("reward", 0.0)), "database": float(bool(told.get("database")))}
-        return Score(value=value, explanation=str(told.get("outcome")))
+        parts = {name: told[name] for name in ("parts", "unscored") if name in told}
+        return Score(value=value, explanation=str(told.get("outcome")), metadata=parts or None)
 
     return score
 
 
-def _samples(name: str, ids: Sequence[str], make: functools.partial[ToolEpisode]) -> list[Any]:
-    """A sample for each episode, with the text with which it begins."""
+def _samples(name: str, make: functools.partial[ToolEpisode], ids: Callable[[Any], Sequence[str]]) -> list[Any]:
+    """A sample for each of the ``ids`` that an environment has, with the text with which its episode begins."""
     episode = make()
     try:
-        rows = [{name: each, "seed": 0} for each in ids]
+        rows = [{name: each, "seed": 0} for each in ids(episode.env.unwrapped)]
         return [Sample(input=episode.begin(row), id=row[name], metadata=row) for row in rows]
     finally:
         episode.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,7 +16,9 @@ import gymnasium as gym
 
 import spec_envs  # noqa: F401  (registers the environments)
 from spec_envs.errors import InvalidAction, ResetNeeded
-from spec_envs.retail.tools.table import SCHEMAS
+from spec_envs.retail.loading import BUILT_IN, load_data
+from spec_envs.retail.store.notation import Dialect
+from spec_envs.retail.tools.table import TOOL_SETS
 
 Wrap = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
@@ -35,6 +38,7 @@ class Domain:
         action: The action that a call means, by the tool's name and its arguments.
         opening: What a model is told at first, by the observation.
         told: What a model is told after a step, by the observation and the info.
+        says: The tool that says what a model writes without a call of a tool; ``None``: such text is nobody's.
     """
 
     env_id: str
@@ -44,6 +48,7 @@ class Domain:
     action: Callable[[str, Mapping[str, Any]], Any]
     opening: Callable[[Any], str]
     told: Callable[[Any, Mapping[str, Any]], str]
+    says: str | None = None
 
 
 class ToolEpisode:
@@ -136,6 +141,20 @@ def _retail_opening(observation: Mapping[str, Any]) -> str:
     )
 
 
+def _retail(dialect: Dialect) -> Domain:
+    respond = tool_schema("respond", "Says something to the customer, and hears the answer.", content="What to say.")
+    return Domain(
+        "SpecRetail-v0",
+        {},
+        ("task",),
+        (*TOOL_SETS[dialect].schemas, respond),
+        lambda name, given: {"name": name, "kwargs": dict(given)} if name == "respond" else _named(name, given),
+        _retail_opening,
+        lambda observation, info: _last_message(observation),
+        says="respond",
+    )
+
+
 def _board(observation: Mapping[str, Any]) -> str:
     return f"FEN: {observation['fen']}\nLegal moves: {observation['legal_moves']}"
 
@@ -164,15 +183,18 @@ SEARCH = Domain(
     lambda observation, info: str(observation["observation"]),
 )
 
-RETAIL = Domain(
-    "SpecRetail-v0",
-    {},
-    ("task",),
-    (*SCHEMAS, tool_schema("respond", "Says something to the customer, and hears the answer.", content="What to say.")),
-    lambda name, given: {"name": name, "kwargs": dict(given)} if name == "respond" else _named(name, given),
-    _retail_opening,
-    lambda observation, info: _last_message(observation),
-)
+#: The retail domain of each benchmark, which differ in their tools.
+RETAIL: Mapping[Dialect, Domain] = {dialect: _retail(dialect) for dialect in TOOL_SETS}
+
+
+def retail_for(data: str | os.PathLike[str]) -> Domain:
+    """The domain of the benchmark whose data these are.
+
+    Raises:
+        InvalidConfiguration: They are no retail data.
+    """
+    return RETAIL["tau-bench" if os.fspath(data) in BUILT_IN else load_data(data).dialect]
+
 
 CHESS = Domain(
     "SpecChess-v0",

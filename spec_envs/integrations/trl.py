@@ -1,4 +1,4 @@
-"""The four environments for TRL: classes for ``GRPOTrainer(environment_factory=...)``.
+"""The environments for TRL: classes for ``GRPOTrainer(environment_factory=...)``.
 
 Each class has the tools of its environment as methods, whose docstrings TRL shows to the model; ``reset``, which takes
 a row of the data set and returns what the model is told at first; and ``get_reward``. TRL itself is not imported.
@@ -7,12 +7,23 @@ a row of the data set and returns what the model is told at first; and ``get_rew
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from spec_envs.integrations.tool_episodes import CHESS, RETAIL, SEARCH, TUNING, Domain, ToolEpisode, Wrap
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.integrations.tool_episodes import (
+    CHESS,
+    RETAIL,
+    SEARCH,
+    TUNING,
+    Domain,
+    ToolEpisode,
+    Wrap,
+    retail_for,
+)
 
-__all__ = ["ChessTools", "RetailTools", "SearchTools", "TuningTools"]
+__all__ = ["ChessTools", "RetailTools", "SearchTools", "Tau3RetailTools", "TuningTools"]
 
 ToolsType = TypeVar("ToolsType", bound="_Tools")
 
@@ -20,7 +31,7 @@ _TYPES: dict[str, Any] = {"string": str, "object": dict, "integer": int, "number
 
 
 class _Tools:
-    """What the four classes share. TRL takes every public method but ``reset`` and ``get_reward`` for a tool.
+    """What the classes share. TRL takes every public method but ``reset`` and ``get_reward`` for a tool.
 
     Args:
         wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers.
@@ -95,6 +106,11 @@ def _docstring(description: str, properties: Mapping[str, Any]) -> str:
     return "\n".join([description, "", *arguments, "Returns:", "    What the model is told."])
 
 
+def _check_data(data: str | os.PathLike[str], domain: Domain, other: str) -> None:
+    if retail_for(data) is not domain:
+        raise InvalidConfiguration(f"the tools for the data {os.fspath(data)!r} are those of {other}")
+
+
 @_with_tools
 class SearchTools(_Tools):
     """``SpecSearch-v0`` by the tools ``search``, ``lookup`` and ``finish``. A row may name a ``question``."""
@@ -104,9 +120,37 @@ class SearchTools(_Tools):
 
 @_with_tools
 class RetailTools(_Tools):
-    """``SpecRetail-v0`` by the tools of the shop and ``respond``. A row may name a ``task``."""
+    """``SpecRetail-v0`` by tau-bench's tools and ``respond``. A row may name a ``task``.
 
-    _domain = RETAIL
+    Raises:
+        InvalidConfiguration: The option ``data`` is of τ³-bench, or holds no retail data.
+    """
+
+    _domain = RETAIL["tau-bench"]
+
+    def __init__(self, wrap: Wrap | None = None, **options: Any) -> None:
+        _check_data(options.get("data", "embedded"), self._domain, "Tau3RetailTools")
+        super().__init__(wrap, **options)
+
+
+@_with_tools
+class Tau3RetailTools(_Tools):
+    """``SpecRetail-v0`` by τ³-bench's tools and ``respond``. A row may name a ``task`` by its id.
+
+    Args:
+        data: τ³-bench's ``db.json``, or its folder.
+        wrap: Puts wrappers around the environment.
+        **options: Other options of the environment.
+
+    Raises:
+        InvalidConfiguration: ``data`` is of tau-bench, or holds no retail data.
+    """
+
+    _domain = RETAIL["tau3"]
+
+    def __init__(self, data: str | os.PathLike[str], wrap: Wrap | None = None, **options: Any) -> None:
+        _check_data(data, self._domain, "RetailTools")
+        super().__init__(wrap, data=data, **options)
 
 
 @_with_tools

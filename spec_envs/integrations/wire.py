@@ -114,11 +114,7 @@ def schema_of(space: spaces.Space[Any]) -> dict[str, Any]:
 
 
 def space_of(schema: Mapping[str, Any]) -> spaces.Space[Any]:
-    """The space that ``schema_of`` described.
-
-    Raises:
-        InvalidConfiguration: The schema has no description of a space.
-    """
+    """The space that ``schema_of`` described; ``InvalidConfiguration`` if the schema has no description of a space."""
     own = schema.get(KEYWORD, {})
     match own.get("space"):
         case "Dict":

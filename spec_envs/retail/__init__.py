@@ -5,9 +5,7 @@ shop that comes with the package, and its tasks), ``generated`` (shops from othe
 the environment asks its handlers), ``customers``, and ``env``. ``shop`` serves the same tools over HTTP.
 """
 
-from spec_envs.difficulty import Difficulty
 from spec_envs.retail.customers import scripted_customer
-from spec_envs.retail.difficulty import difficulty_of
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import CustomerQuery, JudgeQuery, ToolQuery, instant_tools
@@ -17,7 +15,6 @@ from spec_envs.retail.unscripted_customers import HumanCustomer, RecordedCustome
 
 __all__ = [
     "CustomerQuery",
-    "Difficulty",
     "HumanCustomer",
     "JudgeQuery",
     "RecordedCustomer",
@@ -25,7 +22,6 @@ __all__ = [
     "Task",
     "ToolQuery",
     "ToolResponse",
-    "difficulty_of",
     "instant_tools",
     "load_data",
     "load_tasks",

@@ -8,6 +8,8 @@ from spec_envs.retail.store.data import RetailData
 from spec_envs.retail.tasks import Task
 from spec_envs.retail.tools.table import READS, TERMINAL, WRITES
 
+__all__ = ["Difficulty", "difficulty_of"]
+
 
 def difficulty_of(task: Task, data: RetailData) -> Difficulty:
     """Return how hard a task of a generated shop is.

@@ -82,7 +82,7 @@ class RetailEnv(CallEnv[Observation, Action]):
     *Terminated*: a message of the customer contains "###STOP###", or ``transfer_to_human_agents`` was called, even with
     wrong arguments, as in tau-bench. With the data of τ³-bench a transfer ends nothing, and "###TRANSFER###" and
     "###OUT-OF-SCOPE###" in a message of the customer end the episode, too.
-    *Truncated*: after ``max_steps`` actions.
+    *Truncated*: after ``max_steps`` actions. (τ³-bench's own runner also gives up after ten wrong tool calls.)
 
     If the customer's first message ends the episode, the first ``step`` does, whatever its action.
 

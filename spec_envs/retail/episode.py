@@ -107,7 +107,7 @@ class Episode:
 
 
 def is_won(info: Mapping[str, Any]) -> bool:
-    """Return whether all that counts for the score is right at the end of an episode; the unscored is left out."""
+    """Return whether all that counts for the score is right at the end of an episode; unscored parts are left out."""
     if "parts" in info:
         return all(right is not False for right in info["parts"].values())
     return info["database"] and all(info["outputs"].values())

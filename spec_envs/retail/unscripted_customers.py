@@ -24,11 +24,7 @@ class HumanCustomer:
         self._terminal = Terminal(input, output)
 
     def __call__(self, query: CustomerQuery, cancel: CancelToken | None = None) -> str:
-        """Return the message that the person types.
-
-        Raises:
-            HandlerFailed: The input ended.
-        """
+        """Return the message that the person types; ``HandlerFailed`` if the input ended."""
         shown = f"\nAgent: {query.said[-1]}"
         if len(query.said) == 1:
             shown = f'\nYou are the customer. {query.task.instruction}\nWhen you are done, say "stop".\n{shown}'

@@ -1,8 +1,6 @@
 """Multi-hop web search: ``SpecSearch-v0``, its ``fetch`` calls, and the corpora and sites that answer them."""
 
-from spec_envs.difficulty import Difficulty
 from spec_envs.search.corpus import Corpus
-from spec_envs.search.difficulty import difficulty_of
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.loading import load_corpus, load_questions
 from spec_envs.search.local_wiki.server import WikiSite
@@ -14,7 +12,6 @@ from spec_envs.search.web.client import WebSettings
 __all__ = [
     "BrowserBackend",
     "Corpus",
-    "Difficulty",
     "FetchQuery",
     "Fetched",
     "HttpBackend",
@@ -23,7 +20,6 @@ __all__ = [
     "SearchEnv",
     "WebSettings",
     "WikiSite",
-    "difficulty_of",
     "load_corpus",
     "load_questions",
 ]

@@ -7,6 +7,8 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.search.corpus import Corpus
 from spec_envs.search.questions import Question
 
+__all__ = ["Difficulty", "difficulty_of"]
+
 _KIND = re.compile(r" \([a-z ]+\)$")
 
 

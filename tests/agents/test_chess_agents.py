@@ -2,7 +2,7 @@ import chess
 import numpy as np
 import pytest
 
-from spec_envs import Call, CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
+from spec_envs import Call, CancelToken, Effect, Usage
 from spec_envs.agents import (
     BuiltinChessGuesser,
     BuiltinChessPolicy,
@@ -17,6 +17,7 @@ from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame
 from spec_envs.chess.position import Position
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 from tests.players import RECORDED_GAMES, NotingToken, needs_stockfish
 
 POLICIES = [

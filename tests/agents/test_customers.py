@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import CancelToken, Effect, HandlerFailed, RecordMissing
+from spec_envs import CancelToken, Effect
 from spec_envs.agents import ChatCustomer, ScriptedRetailPolicy
 from spec_envs.agents.llm import ChatRequest, Completion
 from spec_envs.conversation import (
@@ -21,7 +21,7 @@ from spec_envs.conversation import (
     tools_from_schemas,
     write_trajectories,
 )
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery

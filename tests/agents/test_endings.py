@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import CancelToken, HandlerFailed
+from spec_envs import CancelToken
 from spec_envs.agents import ChatPolicy, ReActPolicy
 from spec_envs.agents.llm import ChatModel, ChatRequest, Completion, ToolRequest
 from spec_envs.benchmarks.serving import Fault, ModelServer
 from spec_envs.benchmarks.serving.wire import tokens_of
 from spec_envs.chess.position import Position
+from spec_envs.errors import HandlerFailed
 from tests.agents.scripted import Script
 from tests.agents.test_react import START
 

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import spec_envs  # noqa: F401
-from spec_envs import CancelToken, HandlerFailed, Usage
+from spec_envs import CancelToken, Usage
 from spec_envs.agents import ChatPolicy, ReActPolicy, SearchGuesser
 from spec_envs.agents.llm import ChatModel, ChatRequest, Completion
 from spec_envs.agents.llm.endings import Listener
@@ -20,6 +20,7 @@ from spec_envs.agents.llm.streamed_answer import Answer
 from spec_envs.benchmarks.serving import Fault, ModelServer, Pace
 from spec_envs.benchmarks.serving.models import SearchModel
 from spec_envs.benchmarks.serving.wire import tokens_of
+from spec_envs.errors import HandlerFailed
 from spec_envs.search.questions import Question
 from spec_envs.wrappers import SpeculativeWrapper
 from tests.agents.fixed_server import delta

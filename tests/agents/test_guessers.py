@@ -6,9 +6,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import Call, CallCancelled, CancelToken, Guess, InvalidConfiguration, Usage
+from spec_envs import Call, CancelToken, Guess, Usage
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, NearestGuesser, UnionGuesser
 from spec_envs.agents.calibration import RankCalibration, Reliability, ScoreCalibration
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 
 
 def call(query, handler="policy"):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, CallCancelled, CancelToken, InvalidConfiguration
+from spec_envs import Call, CancelToken
 from spec_envs.agents import MoveModelGuesser
 from spec_envs.agents.chess.move_features import move_features
 from spec_envs.agents.chess.move_model import MoveModel, choices_in, fit
@@ -19,6 +19,7 @@ from spec_envs.chess.encoding import encode_move
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.games import RecordedGame
 from spec_envs.chess.position import Position
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 from tests.players import RECORDED_GAMES, needs_stockfish
 
 PGN = """

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from spec_envs import Call, InvalidConfiguration
+from spec_envs import Call
 from spec_envs.agents import ChatGuesser, NGramGuesser, PatternGuesser
 from spec_envs.agents.llm import Completion
 from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, ToolCall, ToolResult, UserMessage
+from spec_envs.errors import InvalidConfiguration
 
 
 def after(*calls):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, InvalidConfiguration
+from spec_envs import Call
 from spec_envs.agents.log_linear import Ranker, Rows, rows_of
 from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
@@ -28,6 +28,7 @@ from spec_envs.conversation import (
     Trajectory,
     UserMessage,
 )
+from spec_envs.errors import InvalidConfiguration
 
 NAMES = ["mia", "omar", "yara", "ivan", "raj", "chen", "sofia", "liam", "noah", "aarav", "emma", "juan"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from spec_envs import CallCancelled, CancelToken, HandlerFailed
+from spec_envs import CancelToken
 from spec_envs.agents import CallableGuesser, ReActPolicy, ScriptedSearchPolicy
 from spec_envs.agents.llm import ChatRequest, Completion
 from spec_envs.agents.search.react_policy import chat_messages
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration
 from spec_envs.search.env import SearchEnv
 from spec_envs.search.loading import load_corpus
 from spec_envs.wrappers import SpeculativeWrapper

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import Call, InvalidConfiguration
+from spec_envs import Call
 from spec_envs.agents import ReplyGuesser
 from spec_envs.agents.replies import normalised
+from spec_envs.errors import InvalidConfiguration
 
 
 class Query:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, HandlerFailed
+from spec_envs import Call
 from spec_envs.agents import ChatGuesser, ChatPolicy, PatternGuesser, ReActPolicy
 from spec_envs.agents.llm import Completion, ToolRequest
 from spec_envs.agents.llm.prompts.base import bracketed, json_line
 from spec_envs.chess.position import Position
 from spec_envs.conversation import Conversation, UserMessage
+from spec_envs.errors import HandlerFailed
 from spec_envs.search.actions import Act, read_action
 from tests.agents.scripted import Script
 from tests.agents.test_chat_policy import CHESS, SHOP
@@ -120,6 +121,14 @@ UNREADABLE = {
     "lower case for a piece": "Move: nf3",
     "several moves": "I like e4 and d4 and Nf3",
     "an illegal move, and a legal one": "Move: e2e5, or else d2d4",
+    "a letter apart": "Move: N f3",
+    "a letter in brackets": "Move: (N)f3",
+    "a letter in bold": "Move: **N**f3",
+    "a letter and a word": "Move: N to f3",
+    "a letter and a comma": "Move: N, f3",
+    "a letter of a piece that cannot go there": "Move: B e4",
+    "a piece in another language": "Move: Springer f3",
+    "a piece by another name": "Move: horse f3",
     "two squares": "Move: e2 e4",
     "a word with a square in it": "Move: xe4y",
     "nothing": "Move: ",

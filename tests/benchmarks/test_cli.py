@@ -29,6 +29,7 @@ from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.race import Race
+from spec_envs.benchmarks.worlds import run as worlds
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
 from tests import virtual_time
@@ -263,6 +264,15 @@ class TestCrowd:
         assert report["checks"] == {"same_observations": True, "limits_kept": True, "nothing_left": True}
         assert report["config"]["episodes"] == 3
         assert report["speculative"]["hit_rate"] > 0
+
+
+class TestWorlds:
+    def test_measures_small_worlds_and_large_ones(self, monkeypatch):
+        monkeypatch.setattr(worlds, "_in_a_process_of_its_own", worlds._measured)
+        monkeypatch.setattr(worlds, "_WORLDS", {"of numbers": lambda size: len(range(590 * size))})
+        result = run("bench", "worlds", "--size", "100")
+        assert result.exit_code == 0, result.output
+        assert [line.split()[2:4] for line in result.stdout.splitlines()[3:]] == [["1", "590"], ["100", "59,000"]]
 
 
 def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -9,10 +9,11 @@ import psutil
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs import CallCancelled, CancelToken, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.engine import STOCKFISH_VARIABLE, EnginePool, find_stockfish
 from spec_envs.chess.position import Position
+from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from tests.players import needs_stockfish
 
 

@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spec_envs
-from spec_envs import CallPending, Effect, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs import Effect
 from spec_envs.call_env import Script
 from spec_envs.chess.encoding import NUM_ACTIONS, encode_move
 from spec_envs.chess.position import Position
 from spec_envs.chess.start import OPENINGS
+from spec_envs.errors import CallPending, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.testing import check_fork
 from tests.chess.games import FOOLS, can_draw, make, play_out, plays, seeded, text_of
 

@@ -8,10 +8,11 @@ import chess
 import gymnasium as gym
 import pytest
 
-from spec_envs import CallCancelled, CancelToken, Effect, InvalidConfiguration, Usage
+from spec_envs import CancelToken, Effect, Usage
 from spec_envs.chess.builtin import best_move
 from spec_envs.chess.games import RecordedGame, RecordedPlayer
 from spec_envs.chess.position import Position
+from spec_envs.errors import CallCancelled, InvalidConfiguration
 from tests.players import RECORDED_GAMES, NotingToken
 
 RECORD = {

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import InvalidConfiguration, SpecEnvsError
 from spec_envs.agents.llm.messages import Completion
 from spec_envs.agents.llm.prompts.chess import CHESS
 from spec_envs.chess.notation import looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
 from spec_envs.chess.start import Start
+from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 
 START = Position()
 #: White may castle to both sides, and promote.

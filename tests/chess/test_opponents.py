@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken, Effect
 from spec_envs.chess.notation import only_move
 from spec_envs.chess.opponents import (
     BuiltinOpponent,
@@ -16,6 +16,7 @@ from spec_envs.chess.opponents import (
     opponent_of,
 )
 from spec_envs.chess.position import Position
+from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration
 from tests.players import needs_stockfish
 
 MATED = Position("7k/6Q1/6K1/8/8/8/8/8 b - - 0 1")

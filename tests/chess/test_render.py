@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.error import DependencyNotInstalled
 
-from spec_envs import InvalidConfiguration
+from spec_envs.errors import InvalidConfiguration
 from tests.chess.games import FOOLS, can_draw, make, picture_of, play_out, seeded, text_of
 
 

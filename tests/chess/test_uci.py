@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import HandlerFailed, InvalidConfiguration
 from spec_envs.chess.builtin import MATE
 from spec_envs.chess.engine import EnginePool
 from spec_envs.chess.opponents import StockfishOpponent
 from spec_envs.chess.position import Position
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 
 #: Offers options, writes down what it hears, and answers each search by the lines that it is told; None never answers.
 FAKE = """

@@ -17,8 +17,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from spec_envs import NotForkable, fork
-from spec_envs.errors import ForkCheckFailed
+from spec_envs import fork
+from spec_envs.errors import ForkCheckFailed, NotForkable
 from spec_envs.testing import check_fork
 from spec_envs.values import key_of
 from spec_envs.wrappers import SpeculativeWrapper, Verdict

@@ -12,6 +12,7 @@ from spec_envs.agents import SearchGuesser
 from spec_envs.retail.loading import load_tasks
 from spec_envs.search.loading import load_questions
 from spec_envs.wrappers import SpeculativeTools, SpeculativeWrapper
+from tests.retail.tau3_files import CANCEL, entry, written
 
 inspect_ai: Any = pytest.importorskip("inspect_ai", reason="needs the extra inspect: make hubs")
 model: Any = pytest.importorskip("inspect_ai.model")
@@ -70,6 +71,18 @@ def test_customers_are_served_and_scored(tmp_path):
     assert scores_of(log)[0]["database"] == 1.0
     heard = [message for message in log.samples[0].messages if message.role == "user"]
     assert len(heard) > 1  # the customer has answered the model's texts
+
+
+def test_customers_of_tau3_bench_are_served_with_its_tools_and_scored(tmp_path):
+    data = written(tmp_path, entry("7", nl_assertions=["The agent is kind."], reward_basis=["DB", "NL_ASSERTION"]))
+    outputs = [*calls(("get_item_details", {"item_id": "10"}), (CANCEL["name"], CANCEL["arguments"]))]
+    outputs.append(model.ModelOutput.from_content(NAME, "Done."))
+    customer = lambda query: "###STOP###" if query.said[1:] else "Cancel #W2."  # noqa: E731
+    log = played(retail(split=None, data=str(data), customer=customer), outputs, tmp_path)
+    assert log.samples[0].id == "7" and scores_of(log) == [{"reward": 1.0, "database": 1.0}]
+    (score,) = log.samples[0].scores.values()
+    assert score.metadata == {"parts": {"DB": True, "NL_ASSERTION": None}, "unscored": ["NL_ASSERTION"]}
+    assert any(message.text.startswith('{"item_id": "10"') for message in log.samples[0].messages)
 
 
 def test_speculation_within_a_task_changes_nothing(tmp_path):

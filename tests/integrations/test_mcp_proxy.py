@@ -22,10 +22,15 @@ from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import ListRootsResult, Root
 
+from spec_envs import Call, CancelToken
 from spec_envs.benchmarks.cli import main as command_line
+from spec_envs.conversation import Conversation, ToolCall, UserMessage
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy import read_config, server_name
+from spec_envs.integrations.mcp_proxy.config import ProxyConfig, ServerConfig
 from spec_envs.integrations.mcp_proxy.learn import proposal
+from spec_envs.integrations.mcp_proxy.memory import Memory
+from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 from spec_envs.pages import timelines
 from tests import commands
 
@@ -222,6 +227,39 @@ def test_a_server_that_has_died_is_started_again(bench):
     run(main)
 
 
+ONE_ERA = """
+import json, sys
+era = None
+for line in sys.stdin:
+    message = json.loads(line)
+    era = era or message["method"]
+    if message["method"] == "die":
+        break
+    fits = (message["method"] == "initialize") == (era == "initialize")
+    answer = {"result": era} if fits else {"error": {"code": -32022, "message": "the other protocol"}}
+    print(json.dumps({"jsonrpc": "2.0", "id": message["id"], **answer}), flush=True)
+"""
+
+
+def test_a_handshake_that_a_server_has_refused_is_not_made_again_when_it_is_started_again():
+    """A client whose first question has timed out tries the older handshake, too."""
+
+    async def main() -> None:
+        command = (sys.executable, "-S", "-c", ONE_ERA)
+        server = Server(ServerConfig(name="one", command=command), lambda message: None, lambda: None)
+        await server.start()
+        try:
+            assert await server.request({"id": 1, "method": "server/discover"}) == "server/discover"
+            for number, method in enumerate(("initialize", "die"), start=2):
+                with pytest.raises(RpcError):
+                    await server.request({"id": number, "method": method})
+            assert await server.request({"id": 4, "method": "tools/call"}) == "tools/call"
+        finally:
+            await server.close()
+
+    run(main)
+
+
 def test_private_arguments_and_with_no_learn_anything_at_all_stay_out_of_the_file(bench):
     rules = bench.folder / "rules.toml"
     rules.write_text(RULES.replace('[tools.read_ticket]\neffect = "read"', "[tools.read_ticket]\nprivate = true"))
@@ -257,6 +295,29 @@ def test_proxies_of_one_server_add_to_the_same_figures(bench):
 
     run(main)
     assert bench.status()["calls"] == 4
+
+
+def test_proxies_of_one_server_join_what_they_have_learned(tmp_path):
+    config = ProxyConfig(
+        servers=[ServerConfig(name="shop", command=("python", "shop.py"))], trust_annotations=True, state=tmp_path
+    )
+    asked = Conversation((UserMessage("Go"),))
+
+    def after(*calls: str) -> Conversation:
+        return Conversation((*asked.events, *(ToolCall(name, {}, f"{n}") for n, name in enumerate(calls))))
+
+    one, other = Memory(config), Memory(config)
+    one.teach(after("a"), "b", {}, lambda tool: False)
+    other.teach(after("c"), "d", {}, lambda tool: False)
+    one.close()
+    other.close()  # the last proxy to end
+    known = Memory(config)
+    for before, then in (("a", "b"), ("c", "d")):
+        [guess, *_] = known.guesser.guess(Call("policy", after(before)), 1, CancelToken(), None)
+        assert guess.response["name"] == then
+    known.close()
+    done = CliRunner().invoke(command_line, ["mcp-proxy", "status", "--state", str(tmp_path)])
+    assert "1 times: a {} -> b {}" in done.output
 
 
 def test_several_servers_are_joined(bench, tmp_path):

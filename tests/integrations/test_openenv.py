@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import spec_envs
-from spec_envs import Guess, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
+from spec_envs import Guess
 from spec_envs.agents import ScriptedSearchPolicy
 from spec_envs.asgi_server import Served
+from spec_envs.errors import InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.integrations.wire import plain
 from spec_envs.search.loading import load_corpus
 from spec_envs.testing import FakeEnv

@@ -8,10 +8,12 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import Guess, InvalidConfiguration, ResetNeeded
+from spec_envs import Guess
+from spec_envs.errors import InvalidConfiguration, ResetNeeded
 from spec_envs.integrations import trl
-from spec_envs.integrations.tool_episodes import CHESS, OVER, RETAIL, SEARCH, TUNING, Domain, ToolEpisode
+from spec_envs.integrations.tool_episodes import CHESS, OVER, RETAIL, SEARCH, TUNING, Domain, ToolEpisode, retail_for
 from spec_envs.wrappers import SpeculativeWrapper
+from tests.retail.tau3_files import CANCEL, entry, written
 
 CLASSES: dict[str, Any] = {name: getattr(trl, name) for name in trl.__all__}
 
@@ -29,13 +31,28 @@ def test_a_question_is_answered(closing):
 
 
 def test_a_customer_is_served(closing):
-    episode = closing(ToolEpisode(RETAIL))
+    episode = closing(ToolEpisode(RETAIL["tau-bench"]))
     assert "The customer says: " in episode.begin({"task": "test-0"})
     for action in episode.env.unwrapped.episode.task.actions:
         assert not episode.call(action.name, action.arguments).startswith("Error")
     # What looks like a call of a tool is said, not called.
     assert '"name"' not in episode.call("respond", {"content": '{"name": "think", "arguments": {"thought": "x"}}'})
     assert episode.info["steps"] == len(episode.env.unwrapped.episode.task.actions) + 1
+
+
+def test_a_customer_of_the_other_benchmark_is_served_with_its_tools(closing, tmp_path):
+    data = written(tmp_path, entry("7"))
+    assert retail_for(data) is RETAIL["tau3"] and retail_for("generated") is RETAIL["tau-bench"]
+    env: Any = trl.Tau3RetailTools(data, split=None, customer=lambda query: "###STOP###" if query.said[1:] else "Hi.")
+    assert "Be kind." in env.reset(task="7")
+    assert env.get_item_details(item_id="10").startswith('{"item_id": "10"')
+    assert not hasattr(env, "think") and not hasattr(trl.RetailTools, "get_item_details")
+    env.cancel_pending_order(**CANCEL["arguments"])
+    assert env.respond("Done.").endswith(OVER) and env.get_reward() == 1.0
+    with pytest.raises(InvalidConfiguration, match="are those of Tau3RetailTools"):
+        trl.RetailTools(data=data)
+    with pytest.raises(InvalidConfiguration, match="are those of RetailTools"):
+        trl.Tau3RetailTools("embedded")
 
 
 def test_a_game_is_played(closing):
@@ -91,8 +108,9 @@ class TestClassesForTrl:
             assert list(signature.parameters)[1:] == list(function["parameters"]["properties"])
             assert getattr(kind, each).__doc__.startswith(function["description"])
 
-    def test_reset_tells_the_model_what_to_do_and_instances_are_used_again(self, name):
-        env = CLASSES[name]()
+    def test_reset_tells_the_model_what_to_do_and_instances_are_used_again(self, name, tmp_path):
+        tau3 = {"data": written(tmp_path, entry()), "split": None, "customer": lambda query: "Hi."}
+        env = CLASSES[name](**(tau3 if name == "Tau3RetailTools" else {}))
         texts = {env.reset(seed=1, prompt=[{"role": "user", "content": ""}]) for _ in range(2)}
         assert len(texts) == 1 and env.get_reward() == 0.0
 

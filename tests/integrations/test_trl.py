@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spec_envs.integrations import trl as ours
+from tests.retail.tau3_files import entry, written
 
 trl: Any = pytest.importorskip("trl", reason="needs trl: make hubs")
 transformers: Any = pytest.importorskip("transformers")
@@ -18,8 +19,8 @@ pytestmark = [pytest.mark.hubs, pytest.mark.timeout(600), pytest.mark.filterwarn
 
 
 @pytest.mark.parametrize("name", ours.__all__)
-def test_the_probe_reads_the_tools_as_they_are(name):
-    env = getattr(ours, name)()
+def test_the_probe_reads_the_tools_as_they_are(name, tmp_path):
+    env = getattr(ours, name)(**({"data": written(tmp_path, entry()), "split": None} if "Tau3" in name else {}))
     for schema in env._domain.schemas:
         function = schema["function"]
         read = transformers.utils.get_json_schema(getattr(env, function["name"]))["function"]

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, InvalidAction, ResetNeeded
+from spec_envs import Call, Effect
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, ScriptedRetailPolicy
 from spec_envs.call_env import Script
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import CallPending, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools

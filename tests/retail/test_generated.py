@@ -16,7 +16,8 @@ import pytest
 from spec_envs.agents import GoldReplay, ScriptedRetailPolicy
 from spec_envs.difficulty import Difficulty
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.retail import RetailEnv, difficulty_of, load_data, load_tasks
+from spec_envs.retail import RetailEnv, load_data, load_tasks
+from spec_envs.retail.difficulty import difficulty_of
 from spec_envs.retail.store.data import Table
 from spec_envs.retail.store.snapshot import StoreSnapshot
 from spec_envs.retail.tasks import Task, replay

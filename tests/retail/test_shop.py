@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from spec_envs import Call, CallCancelled, CancelToken, Effect, HandlerFailed
+from spec_envs import Call, CancelToken, Effect
 from spec_envs.agents import ScriptedRetailPolicy
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration
 from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import ToolQuery, instant_tools
 from spec_envs.retail.shop import Faults, HttpTools, ShopDatabase, serving

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from spec_envs import Call, CancelToken, HandlerFailed, fork
+from spec_envs import Call, CancelToken, fork
 from spec_envs.agents import CallableGuesser, ScriptedRetailPolicy
+from spec_envs.errors import HandlerFailed
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.loading import load_data
 from spec_envs.retail.queries import CustomerQuery, ToolQuery, instant_tools

@@ -8,10 +8,11 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import CancelToken, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken
 from spec_envs.agents import ChatJudge
 from spec_envs.agents.llm import ChatRequest, Completion
 from spec_envs.benchmarks.retail.checks import run
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.forking import fork
 from spec_envs.retail.loading import load_tasks
 from spec_envs.retail.queries import GREETING, JudgeQuery

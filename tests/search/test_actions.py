@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import InvalidAction
+from spec_envs.errors import InvalidAction
 from spec_envs.search.actions import MAX_LENGTH, SAMPLES, Act, Mistake, read_action
 
 

@@ -13,10 +13,10 @@ from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, CallPending, Effect, EnvClosed, HandlerFailed, InvalidAction, ResetNeeded
+from spec_envs import Call, Effect
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, ScriptedSearchPolicy
 from spec_envs.call_env import Script
-from spec_envs.errors import InvalidConfiguration
+from spec_envs.errors import CallPending, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.search.corpus import Corpus, page_from_markup
 from spec_envs.search.env import START, SearchEnv
 from spec_envs.search.loading import load_corpus

@@ -15,7 +15,8 @@ import pytest
 from spec_envs.agents import ScriptedSearchPolicy, SolutionReplay
 from spec_envs.difficulty import Difficulty
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.search import Corpus, Page, Question, SearchEnv, difficulty_of, load_corpus, load_questions
+from spec_envs.search import Corpus, Page, Question, SearchEnv, load_corpus, load_questions
+from spec_envs.search.difficulty import difficulty_of
 
 #: A change of the worlds changes what was learned and measured in them: do so on purpose.
 EMBEDDED, GENERATED = "ae79d1b28d9d6bf2", "5c9f9e885ac45a10"

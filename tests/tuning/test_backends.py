@@ -20,7 +20,8 @@ import gymnasium as gym
 import psutil
 import pytest
 
-from spec_envs import CallCancelled, CancelToken, Effect, EnvClosed, HandlerFailed, InvalidConfiguration
+from spec_envs import CancelToken, Effect
+from spec_envs.errors import CallCancelled, EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.slots import Slots
 from spec_envs.tuning import machine as sched
 from spec_envs.tuning.backends import BACKENDS, make_backend

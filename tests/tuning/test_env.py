@@ -13,18 +13,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from spec_envs import (
-    CallPending,
-    CancelToken,
-    Effect,
-    EnvClosed,
-    HandlerFailed,
-    InvalidAction,
-    InvalidConfiguration,
-    ResetNeeded,
-    fork,
-)
+from spec_envs import CancelToken, Effect, fork
 from spec_envs.call_env import Script
+from spec_envs.errors import CallPending, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
 from spec_envs.testing import check_fork
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv

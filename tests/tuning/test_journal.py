@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from spec_envs import EnvClosed, HandlerFailed
 from spec_envs.benchmarks.cli import main
+from spec_envs.errors import EnvClosed, HandlerFailed
 from spec_envs.tuning.journal import Journal, default_folder
 from tests.tuning.systems import end, scratch, shown, start_tuner
 

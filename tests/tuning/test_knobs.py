@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import InvalidAction, InvalidConfiguration
+from spec_envs.errors import InvalidAction, InvalidConfiguration
 from spec_envs.tuning.actions import ACTION_FORMATS, action_space, coordinates, read_action
 from spec_envs.tuning.knobs import Knob
 from spec_envs.tuning.round_robin import SLICE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import HandlerFailed, InvalidConfiguration
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.tuning import journal as journals
 from spec_envs.tuning.backends.system_settings import SystemBackend
 from spec_envs.tuning.journal import Journal, read_file

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import CancelToken, Effect, InvalidConfiguration
+from spec_envs import CancelToken, Effect
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.backends.sysbench import SysbenchCpu
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics

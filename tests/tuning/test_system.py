@@ -12,7 +12,8 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import CancelToken, Effect, Guess, HandlerFailed, InvalidAction, InvalidConfiguration
+from spec_envs import CancelToken, Effect, Guess
+from spec_envs.errors import HandlerFailed, InvalidAction, InvalidConfiguration
 from spec_envs.tuning.backends.live_system import LiveBackend
 from spec_envs.tuning.backends.system_settings import FileReads, PageTouches, SystemBackend
 from spec_envs.tuning.env import TuningEnv

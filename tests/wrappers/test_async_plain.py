@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import EnvClosed
+from spec_envs.errors import EnvClosed
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper
 from spec_envs.wrappers.speculation import session

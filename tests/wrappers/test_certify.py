@@ -8,8 +8,9 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import Call, CallEnv, Guess, InvalidConfiguration
+from spec_envs import Call, CallEnv, Guess
 from spec_envs.agents import FrequencyGuesser
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.wrappers import SimulationRuntime, ThreadRuntime, Verdict, certify
 from spec_envs.wrappers.handlers import with_latency

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import Call, CallEnv, CancelToken, Effect, Guess, InvalidConfiguration, Usage
+from spec_envs import Call, CallEnv, CancelToken, Effect, Guess, Usage
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits, SpeculativeWrapper, Statistics
 from spec_envs.wrappers.estimates import CallEstimate, Estimates, GuesserEstimate
 from spec_envs.wrappers.speculation.tree.dial import Dial

@@ -9,8 +9,8 @@ import gymnasium as gym
 import pytest
 from gymnasium.utils import EzPickle
 
-from spec_envs import NotForkable
 from spec_envs.agents import FrequencyGuesser, NearestGuesser
+from spec_envs.errors import NotForkable
 from spec_envs.testing import same
 from spec_envs.wrappers import SpeculativeWrapper, ThreadRuntime
 from spec_envs.wrappers.handlers import with_latency
@@ -114,6 +114,43 @@ def test_wrappers_inside_go_along_with_the_committed_fork():
         assert same(info["episode"]["r"], expected_info["episode"]["r"])
         assert same(info["episode"]["l"], expected_info["episode"]["l"])
         assert env.get_wrapper_attr("return_queue") == other.get_wrapper_attr("return_queue")
+
+
+def _push(env: Any) -> None:
+    env.unwrapped.state = tuple(0.9 * value for value in env.unwrapped.state)
+
+
+def _pull_harder(env: Any) -> None:
+    env.set_wrapper_attr("force_mag", env.get_wrapper_attr("force_mag") + 0.5)
+
+
+@pytest.mark.parametrize("change", [_push, _pull_harder])
+@pytest.mark.parametrize("is_before_act", [True, False])
+def test_what_the_user_changes_in_the_environment_between_steps_counts(change, is_before_act):
+    with speculative(gym.make("CartPole-v1"), balance, guessers={"policy": Answers(balance)}) as env:
+        other = gym.make("CartPole-v1")
+        observation, _ = env.reset(seed=1)
+        expected, _ = other.reset(seed=1)
+        for t in range(12):
+            if is_before_act and t % 3 == 0:
+                change(env)
+            action = env.act(observation)
+            if not is_before_act and t % 3 == 0:
+                change(env)
+            observation = env.step(action)[0]
+            if t % 3 == 0:
+                change(other)
+            expected = other.step(balance(expected))[0]
+            assert same(observation, expected)
+
+
+def test_who_only_looks_at_the_environment_loses_nothing():
+    with speculative(gym.make("CartPole-v1"), balance, guessers={"policy": Answers(balance)}) as env:
+        observation, _ = env.reset(seed=1)
+        for _ in range(12):
+            assert env.get_wrapper_attr("state") is not None
+            observation = env.step(env.act(observation))[0]
+        assert env.statistics.saved > 0.5
 
 
 def test_a_step_that_raises_leaves_the_episode_as_it_was():

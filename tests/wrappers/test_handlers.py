@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spec_envs import CallCancelled, CancelToken, Effect, HandlerFailed, InvalidConfiguration, RecordMissing, Usage
+from spec_envs import CancelToken, Effect, Usage
+from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.handling import is_async
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper

@@ -10,8 +10,8 @@ import gymnasium as gym
 import pytest
 
 import spec_envs  # noqa: F401
-from spec_envs import CallCancelled, Guess
-from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
+from spec_envs import Guess
+from spec_envs.errors import CallCancelled, EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.testing import FakeEnv
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.wrappers import LastWriteWins, SimulationRuntime

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import Call, CallEnv, CancelToken, Effect, Guess, InvalidConfiguration, UnknownHandler
+from spec_envs import Call, CallEnv, CancelToken, Effect, Guess
+from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.wrappers import Limits, SpeculativeWrapper, certify
 
 

@@ -9,8 +9,8 @@ import gymnasium as gym
 import pytest
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.agents import BuiltinChessGuesser
+from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of

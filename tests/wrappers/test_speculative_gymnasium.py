@@ -12,8 +12,8 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env
 
 import spec_envs  # noqa: F401  (registers SpecChess-v0)
-from spec_envs import InvalidConfiguration, NotForkable
 from spec_envs.agents import BuiltinChessGuesser, BuiltinChessPolicy
+from spec_envs.errors import InvalidConfiguration, NotForkable
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper
 from spec_envs.wrappers.handlers import with_latency

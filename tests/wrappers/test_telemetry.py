@@ -11,14 +11,15 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs import CancelToken, Effect, InvalidConfiguration, Usage
+from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents import ChatModel, ChatPolicy, NGramGuesser
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import declared
 from spec_envs.testing import FakeEnv
-from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeTools, SpeculativeWrapper, ToolLimits
+from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeTools, SpeculativeWrapper
 from spec_envs.wrappers.handlers import retry, with_latency
 from spec_envs.wrappers.telemetry import Spans
-from spec_envs.wrappers.tools import BlockingTools
+from spec_envs.wrappers.tools import BlockingTools, ToolLimits
 from tests.wrappers.loops import Answers, choose, make, play, virtual  # noqa: F401  (a fixture)
 from tests.wrappers.test_trace import busy
 

@@ -12,7 +12,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from spec_envs import Call, CallEnv, Effect, Guess, NotForkable
+from spec_envs import Call, CallEnv, Effect, Guess
+from spec_envs.errors import NotForkable
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify
 from spec_envs.wrappers.handlers import with_latency

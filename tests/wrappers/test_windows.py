@@ -13,21 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spec_envs import CallCancelled, CancelToken, Effect, Guess, NotForkable
+from spec_envs import CancelToken, Effect, Guess
 from spec_envs.conversation import ToolCall
+from spec_envs.errors import CallCancelled, NotForkable
 from spec_envs.testing import FakeEnv, pure_response
-from spec_envs.wrappers import (
-    AsyncSpeculativeWrapper,
-    HandlerLimit,
-    Limits,
-    SpeculativeTools,
-    SpeculativeWrapper,
-    ToolRule,
-)
+from spec_envs.wrappers import AsyncSpeculativeWrapper, HandlerLimit, Limits, SpeculativeTools, SpeculativeWrapper
 from spec_envs.wrappers.handlers import rate_limited
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.runtimes.simulation import SimulationRuntime, _Due
+from spec_envs.wrappers.tools import ToolRule
 from tests import virtual_time
 from tests.wrappers.loops import Answers, choose, play
 

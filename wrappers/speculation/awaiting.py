@@ -22,19 +22,12 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transitio
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answered:
-    """A call, and its response or its error.
+    """A call, and its response or its error."""
 
-    Args:
-        call: The call.
-        response: What the handler returned.
-        error: What the handler raised instead.
-        foreseen: Whether a fork has asked for the call, and not the environment itself.
-    """
-
-    call: Call
-    response: Any = None
-    error: Exception | None = None
-    foreseen: bool = True
+    call: Call  # the call
+    response: Any = None  # what the handler returned
+    error: Exception | None = None  # what the handler raised instead
+    foreseen: bool = True  # whether a fork has asked for the call, and not the environment itself
 
 
 async def run_awaited(

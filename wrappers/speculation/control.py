@@ -20,27 +20,16 @@ _LEAST_CONTROL_CYCLES = 4
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Control:
-    """The saving by the control cycles.
+    """The saving by the control cycles."""
 
-    Args:
-        saved: Time saved, as a share of what the same number of plain cycles takes; negative where it got slower.
-        low: Lower end of a 95 % interval of ``saved``.
-        high: Its upper end.
-        cycles: All steps.
-        ahead_cycles: Those in which calls were made ahead.
-        control_cycles: The plain cycles that were compared with: a step each, or some that were short.
-        plain_s: Mean time of a plain cycle.
-        waits: Whether the calls are long and the CPU idles meanwhile, so that a call's own duration means something.
-    """
-
-    saved: float
-    low: float
-    high: float
-    cycles: int
-    ahead_cycles: int
-    control_cycles: int
-    plain_s: float
-    waits: bool
+    saved: float  # time saved, as a share of what the same number of plain cycles takes; negative where it got slower
+    low: float  # lower end of a 95 % interval of ``saved``
+    high: float  # its upper end
+    cycles: int  # all steps
+    ahead_cycles: int  # those in which calls were made ahead
+    control_cycles: int  # the plain cycles that were compared with: a step each, or some that were short
+    plain_s: float  # mean time of a plain cycle
+    waits: bool  # whether the calls are long and the CPU idles meanwhile, so that a call's own duration means something
 
     @property
     def is_noisy(self) -> bool:
@@ -67,11 +56,6 @@ class Controls:
             self._cpu += cycle.cpu * cycle.steps
             self._calls_s += cycle.calls_s * cycle.steps
             self._num_calls += cycle.num_calls * cycle.steps
-
-    @property
-    def num_ahead(self) -> int:
-        """Cycles in which calls were made ahead."""
-        return self._ahead.steps
 
     def figure(self) -> Control | None:
         """The figure so far; ``None`` with too few control cycles."""

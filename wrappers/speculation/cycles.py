@@ -14,27 +14,16 @@ IDLE_CPU = 0.3
 
 
 class Cycle(NamedTuple):
-    """One cycle: a step, or the mean of some steps that were short.
+    """One cycle: a step, or the mean of some steps that were short."""
 
-    Args:
-        seconds: Spent in ``act`` and ``step``.
-        calls_s: How long the calls took whose responses the episode has used.
-        num_calls: How many these were.
-        machinery_s: The part of ``seconds`` that was neither waiting for a call nor the environment's own work.
-        cpu: How much this process computed, as a share of the time on one CPU.
-        ahead: Whether calls were made ahead of time.
-        settled: Whether nothing of a cycle of the other kind was left over.
-        steps: How many steps these are the means of.
-    """
-
-    seconds: float
-    calls_s: float
-    num_calls: float = 1
-    machinery_s: float = 0.0
-    cpu: float = 0.0
-    ahead: bool = False
-    settled: bool = True
-    steps: int = 1
+    seconds: float  # spent in ``act`` and ``step``
+    calls_s: float  # how long the calls took whose responses the episode has used
+    num_calls: float = 1  # how many these were
+    machinery_s: float = 0.0  # the part of ``seconds`` that was neither waiting for a call nor work of the environment
+    cpu: float = 0.0  # how much this process computed, as a share of the time on one CPU
+    ahead: bool = False  # whether calls were made ahead of time
+    settled: bool = True  # whether nothing of a cycle of the other kind was left over
+    steps: int = 1  # how many steps these are the means of
 
 
 class Window:
@@ -97,17 +86,11 @@ class Window:
 
 @dataclasses.dataclass(slots=True)
 class Mean:
-    """Mean and variance of a value of steps, by Welford's method, where means of some steps each are given.
+    """Mean and variance of a value of steps, by Welford's method, where means of some steps each are given."""
 
-    Attributes:
-        count: The number of means that were given.
-        steps: How many steps these are the means of.
-        mean: The mean of a step.
-    """
-
-    count: int = 0
-    steps: int = 0
-    mean: float = 0.0
+    count: int = 0  # the number of means that were given
+    steps: int = 0  # how many steps these are the means of
+    mean: float = 0.0  # the mean of a step
     _squares: float = 0.0
 
     def add(self, value: float, steps: int = 1) -> None:

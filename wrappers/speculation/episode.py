@@ -18,7 +18,7 @@ from spec_envs.errors import CallPending
 from spec_envs.forking import fork
 from spec_envs.guesses import Situation
 from spec_envs.handling import CancelToken, Handler, answered, as_handler, is_async
-from spec_envs.wrappers.speculation.global_generators import stepped_fork
+from spec_envs.wrappers.speculation.fork_steps import ForkSteps, undrawn
 from spec_envs.wrappers.speculation.transitions import (
     POLICY,
     Agent,
@@ -46,6 +46,8 @@ class Deciding:
     env: AnyEnv
     agent: Agent
     transition: Transition
+    #: Makes the steps, where the environment does not ask for its calls.
+    steps: ForkSteps | None = dataclasses.field(default=None, repr=False)
     _made: Call | None = dataclasses.field(default=None, init=False, repr=False)
 
     @property
@@ -68,7 +70,8 @@ class Deciding:
         """Return the episode after the action: inside the next step, or after a step that waits for nothing."""
         agent, action = self.agent.after(response), action_of(response)
         if not isinstance(self.env.unwrapped, CallEnv):
-            return Stepping(self.env, agent, action)
+            assert self.steps is not None
+            return Stepping(self.env, agent, action, self.steps)
         process = attempt(self.env, agent, stepping(action))
         return dataclasses.replace(process, began=(self, action)) if isinstance(process, Acting) else process
 
@@ -136,6 +139,10 @@ class Acting:
 
 def attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...] = ()) -> Deciding | Acting:
     """Run ``method`` on a fork of ``env`` with ``responses`` to its calls, until it ends or asks for another call."""
+    return undrawn(lambda: _attempt(env, agent, method, responses), env)
+
+
+def _attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...]) -> Deciding | Acting:
     twin = fork(env)
     unwrapped = twin.unwrapped
     assert isinstance(unwrapped, CallEnv)
@@ -223,6 +230,7 @@ class Stepping:
     env: AnyEnv
     agent: Agent
     action: Any
+    steps: ForkSteps = dataclasses.field(repr=False)
     #: The step as a call. It changes nothing outside the fork, so it may be made ahead of time.
     call: Call = dataclasses.field(init=False)
 
@@ -237,12 +245,12 @@ class Stepping:
 
     def _step(self, query: Any, cancel: CancelToken) -> Stepped:
         began = time.perf_counter()
-        env, transition = stepped_fork(self.env, self.action)
+        env, transition = self.steps.step(self.env, self.action)
         return Stepped(env, transition, time.perf_counter() - began)
 
     def advance(self, response: Any) -> Process:
         """Return the fork, after its step."""
-        return Deciding(response.env, self.agent, response.transition)
+        return Deciding(response.env, self.agent, response.transition, self.steps)
 
     def aside(self) -> Process | None:
         """``None``: this environment asks for no calls, so there is nothing to prefetch."""

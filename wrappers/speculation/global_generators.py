@@ -1,26 +1,15 @@
-"""The global random generators, ``random`` and ``np.random``: whether a step draws from them.
-
-Forks share them with everything else in the program. A step that draws from them on a branch moves them, and the next
-draw, of the episode or of anybody else, is another one.
-"""
+"""The global random generators, ``random`` and ``np.random``: what they hold, and whether they have moved."""
 
 import ctypes
+import functools
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 
-from spec_envs.errors import NotForkable
-from spec_envs.forking import fork
-from spec_envs.values import key_of, own_copy
-from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
-
-#: Bytes of the state of numpy's MT19937: 624 numbers and the place of the next.
-_STATE_BYTES = 625 * 4
-#: How often a step is seen to move a generator until the step is blamed, and not another thread.
-_TIMES = 3
+from spec_envs.values import key_of
 
 
 class GlobalGenerators:
@@ -43,78 +32,65 @@ class GlobalGenerators:
         np.random.set_state(self._numpy)
 
 
-def stepped_fork(env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition]:
-    """A fork of ``env`` that has made a step, and what the step returned.
-
-    Raises:
-        NotForkable: The step draws from a global generator, which is then as it was before.
-        Exception: What the step raised.
-    """
-    first: GlobalGenerators | None = None
-    for _ in range(_TIMES):
-        twin, before = fork(env), GlobalGenerators()
-        first = first or before
-        result: Transition | Exception
-        try:
-            result = Transition(*twin.step(own_copy(action)))
-        except Exception as error:
-            result = error
-        moved = before.moved()
-        if moved is None:
-            if isinstance(result, Exception):
-                raise result
-            return twin, result
-    assert first is not None
-    first.restore()
-    raise NotForkable(f"the step with {action!r:.80} draws from the global generator {moved}; use self.np_random")
-
-
 # -- their states ----------------------------------------------------------------------------------------------------
 
 
 class _Watched:
-    """Reads the state of a generator anew only if its memory has changed, since a state of many numbers takes time.
+    """Reads the state of a generator anew only if it has moved, since a state of many numbers takes time.
 
     Args:
-        memory: Returns what the generator has in memory; empty where that is unknown.
-        read: Returns its state.
+        mark: Returns a few values that change with every draw and every seed; ``None`` where these are not known.
+        read: Returns the state.
     """
 
-    def __init__(self, memory: Callable[[], bytes], read: Callable[[], Any]) -> None:
-        self._memory, self._read = memory, read
-        self._latest: tuple[bytes, Any] = (b"", None)
+    def __init__(self, mark: Callable[[], Hashable], read: Callable[[], Any]) -> None:
+        self._mark, self._read = mark, read
+        self._latest: tuple[Hashable, Any] = (None, None)
 
     def state(self) -> Any:
         """The state: the same object as long as nothing was drawn."""
-        memory = self._memory()
+        mark = self._mark()
         seen, state = self._latest
-        if not memory or memory != seen:
+        if mark is None or mark != seen:
             state = self._read()
-            self._latest = memory, state
+            self._latest = mark, state
         return state
 
 
-def _memory_of(generator: Any) -> bytes:
+# Both are Mersenne twisters: a draw changes the place of the next number, and every 624th draw all of the numbers, so
+# that the place and the first numbers tell whether anything was drawn.
+
+
+def _memory_of(generator: Any, size: int) -> Any:
     header = object.__basicsize__  # counts references, and so changes without a draw
-    return ctypes.string_at(id(generator) + header, type(generator).__basicsize__ - header)
+    return (ctypes.c_char * size).from_address(id(generator) + header)
 
 
-def _memory_of_random() -> bytes:
-    if not _IS_CPYTHON:
-        return b""
-    generator: Any = random._inst
-    return _memory_of(generator) + repr(generator.gauss_next).encode()
+def _mark_of_random() -> Hashable:
+    return (_RANDOM_MEMORY.raw, _RANDOM_GENERATOR.gauss_next) if _IS_CPYTHON else None
 
 
-def _memory_of_numpy() -> bytes:
-    """What is in memory of the generator, and of the normal number kept for later."""
+def _mark_of_numpy() -> Hashable:
     legacy = np.random.mtrand._rand
     bits = legacy._bit_generator
     if type(bits) is not np.random.MT19937 or not _IS_CPYTHON:
-        return b""
-    return _memory_of(legacy) + ctypes.string_at(bits.ctypes.state_address, _STATE_BYTES)
+        return None
+    numbers, place = _memory_of_bits(bits)
+    return numbers.raw, place.raw, _NUMPY_MEMORY.raw
 
 
+@functools.lru_cache(maxsize=1)
+def _memory_of_bits(bits: Any) -> tuple[Any, Any]:
+    address = bits.ctypes.state_address
+    return (ctypes.c_char * _FEW_BYTES).from_address(address), (ctypes.c_char * 4).from_address(address + 4 * 624)
+
+
+#: How many bytes of the numbers are looked at.
+_FEW_BYTES = 32
 _IS_CPYTHON = sys.implementation.name == "cpython"
-_RANDOM = _Watched(_memory_of_random, random.getstate)
-_NUMPY = _Watched(_memory_of_numpy, lambda: np.random.get_state(legacy=False))
+_RANDOM_GENERATOR: Any = random._inst
+_RANDOM_MEMORY = _memory_of(_RANDOM_GENERATOR, _FEW_BYTES)
+#: Holds the normal number that is kept for later.
+_NUMPY_MEMORY = _memory_of(np.random.mtrand._rand, type(np.random.mtrand._rand).__basicsize__ - object.__basicsize__)
+_RANDOM = _Watched(_mark_of_random, random.getstate)
+_NUMPY = _Watched(_mark_of_numpy, lambda: np.random.get_state(legacy=False))

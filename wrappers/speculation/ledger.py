@@ -183,7 +183,8 @@ class Ledger:
             self._usage["guessing"] += partial
             self._usage["guessing_full"] += full
         text = None if error is None else repr(error)
-        if outcome == "failed" and node.call is not None and text is not None:
+        is_own = not isinstance(error, KeyboardInterrupt)  # Ctrl-C is the user's
+        if outcome == "failed" and node.call is not None and text is not None and is_own:
             self._guess_errors.setdefault(node.call.handler, text)
             self.has_news = True
         self.trace.add(now, "guess", node=node, outcome=outcome, error=text, usage=partial)

@@ -22,23 +22,14 @@ _SHORT_S, _MOST_STEPS = 10e-3, 16
 
 
 class _Sums(NamedTuple):
-    """What has come together since the wrapper was made.
+    """What has come together since the wrapper was made."""
 
-    Args:
-        time_s: The time on the runtime's clock.
-        cpu_s: What this process has computed.
-        inside_s: Seconds inside the wrapper.
-        elsewhere_s: Those of them that were spent waiting, or in the code of the real environment.
-        calls_s: How long the calls took whose responses the episode has used.
-        commits: The number of these responses.
-    """
-
-    time_s: float = 0.0
-    cpu_s: float = 0.0
-    inside_s: float = 0.0
-    elsewhere_s: float = 0.0
-    calls_s: float = 0.0
-    commits: int = 0
+    time_s: float = 0.0  # the time on the runtime's clock
+    cpu_s: float = 0.0  # what this process has computed
+    inside_s: float = 0.0  # seconds inside the wrapper
+    elsewhere_s: float = 0.0  # those of them that were spent waiting, or in the code of the real environment
+    calls_s: float = 0.0  # how long the calls took whose responses the episode has used
+    commits: int = 0  # the number of these responses
 
 
 class Pacing:

@@ -20,6 +20,7 @@ from spec_envs.wrappers.speculation.driver import Driver
 from spec_envs.wrappers.speculation.episode import STEP, Acting, Checkpoint, Deciding, Stepped, Stepping, attempt
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.lending import Lending
 from spec_envs.wrappers.speculation.lifetime import Lifetime
 from spec_envs.wrappers.speculation.options import SessionOptions
 from spec_envs.wrappers.speculation.pacing import Pacing
@@ -37,6 +38,7 @@ from spec_envs.wrappers.speculation.transitions import (
     run_answered,
     same_action,
     stepping,
+    within,
 )
 from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
@@ -109,6 +111,7 @@ class Session(Lifetime):
         self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
+        self._lending = Lending()
         self._last: Transition | None = None
         self._acted: Any = None
         self._given: Any = None  # the observation that the user has, where it was made by a plain step
@@ -127,11 +130,7 @@ class Session(Lifetime):
         return dataclasses.replace(statistics, over_budget=self._limits.excess(statistics.wasted))
 
     def handler(self, name: str) -> Handler:
-        """Return the handler called ``name``.
-
-        Raises:
-            UnknownHandler: No handler has that name.
-        """
+        """Return the handler called ``name``; ``UnknownHandler`` if no handler has that name."""
         if name == POLICY and self._agent.handler is not None:
             return self._agent.handler
         unwrapped = self.env.unwrapped
@@ -157,14 +156,18 @@ class Session(Lifetime):
         self._options.keep(self.env, self._estimates, guarded=guard is not None)
 
     def check_ready(self) -> None:
-        """Like ``check_open``, for what goes on with an episode.
-
-        Raises:
-            ResetNeeded: The episode was interrupted.
-        """
+        """Like ``check_open``, for what goes on with an episode; ``ResetNeeded`` if the episode was interrupted."""
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
+        if self._lending.has_changed(self.env) and (root := self.root) is not None:
+            self._go_on_from(dataclasses.replace(root, env=self.env))
+
+    def lend(self) -> AnyEnv:
+        """The environment for the user, who may change it. One that asks is compared with its branches anyway."""
+        if not self.asks and not self.is_plain and not self.closed and self.root is not None:
+            self._lending.lend(self.env)
+        return self.env
 
     # -- a reset -------------------------------------------------------------------------------------------------
 
@@ -177,14 +180,14 @@ class Session(Lifetime):
 
     def run(self, method: Method, answer: Answer) -> Transition:
         """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
-        return run_answered(self.env, self.pacing.timed(method), self.pacing.asking(answer))
+        return run_answered(self.env, self.pacing.timed(self.apart(method)), self.pacing.asking(answer))
+
+    def apart(self, method: Method) -> Method:
+        """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
+        return method if self.trust.steps is None else within(self.trust.steps, method)
 
     def begin(self, transition: Transition) -> Transition:
-        """Begin an episode whose reset was made without forks and has returned ``transition``.
-
-        Raises:
-            NotForkable: Forks of the environment are not faithful, or not independent.
-        """
+        """Begin an episode after ``transition``; ``NotForkable`` if forks are not faithful, or not independent."""
         self.trust.begin(self.env, transition)
         return self.restart(transition, may_refuse=True)
 
@@ -322,7 +325,7 @@ class Session(Lifetime):
                 if may_refuse:
                     raise
                 self.stop_speculating(str(error), failed=True)
-        self._go_on_from(Deciding(env, self._agent, self._last))
+        self._go_on_from(Deciding(env, self._agent, self._last, self.trust.steps))
         return transition
 
     def _run_ahead(self, ahead: bool) -> None:
@@ -402,7 +405,7 @@ class Session(Lifetime):
         try:
             if self.asks:
                 return self.restart(self.run(method, self.plain.answer))
-            transition, own = self.plain.step(self.env, method)
+            transition, own = self.plain.step(self.env, self.apart(method))
             return self.restart(transition, own=own)
         except BaseException:
             self.step_again_from(root)

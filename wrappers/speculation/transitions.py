@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Self
 
 import gymnasium as gym
@@ -70,6 +71,16 @@ def resetting(seed: int | None, options: dict[str, Any] | None) -> Method:
 def stepping(action: Any) -> Method:
     """Return a function that steps an environment with a copy of ``action`` and returns the transition."""
     return lambda env: Transition(*env.step(own_copy(action)))
+
+
+def within(context: AbstractContextManager[Any], method: Method) -> Method:
+    """``method``, run in ``context``."""
+
+    def run_within(env: AnyEnv) -> Transition:
+        with context:
+            return method(env)
+
+    return run_within
 
 
 def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:

@@ -7,7 +7,6 @@ more, speculation on it ends.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Effect
+from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
-from spec_envs.wrappers.speculation.global_generators import stepped_fork
+from spec_envs.wrappers.speculation.fork_steps import ForkSteps
 from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition
 
@@ -38,6 +38,7 @@ class Trust:
     Attributes:
         is_plain: Whether the environment makes its steps itself, without forks.
         is_withdrawn: Whether speculation on the environment has ended for ever.
+        steps: Makes the steps of forks; ``None`` where forks make no steps.
 
     Raises:
         NotForkable: Forks are needed, and cannot be made.
@@ -49,6 +50,7 @@ class Trust:
         acts_outside = foreign and _acts_outside(env)
         self.is_withdrawn = False
         self.is_plain = acts_outside or (foreign and not guesses and not on_forks)
+        self.steps = ForkSteps() if foreign and not self.is_plain else None
         if not acts_outside:
             fork(env)  # refused here, not in the middle of an episode; not closed, for it may share what it would close
         self._must_rehearse = foreign and options.rehearse and not self.is_plain
@@ -72,10 +74,14 @@ class Trust:
         if not self._is_proofs_turn:
             return True
         self._proofs += 1
-        with contextlib.suppress(Exception):  # the committed step raised none, so that is another outcome
-            _, again = stepped_fork(step.env, step.action)
+        try:
+            _, again = step.steps.step(step.env, step.action)
             if outcome_of(again) == outcome_of(stepped.transition):
                 return True
+        except NotForkable:
+            return True  # as another step has shown, or this one: the next step says so
+        except Exception:
+            pass  # the committed step raised none, so that is another outcome
         self._differences += 1
         return False
 

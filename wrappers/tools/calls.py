@@ -22,60 +22,35 @@ class ExecutionState(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a call was executed ahead of time.
+    """Why a call was executed ahead of time."""
 
-    Attributes:
-        rank: The rank of the guess; 0 is the first.
-        probability: The probability that the agent makes the call, as estimated then.
-        after: The predicted calls that come before the call.
-    """
-
-    rank: int
-    probability: float
-    after: tuple[str, ...]
+    rank: int  # the rank of the guess; 0 is the first
+    probability: float  # the probability that the agent makes the call, as estimated then
+    after: tuple[str, ...]  # the predicted calls that come before the call
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Execution:
-    """One execution of a call; written by ``Executions`` alone.
+    """One execution of a call; written by ``Executions`` alone."""
 
-    Attributes:
-        id: The number of the execution.
-        run: The agent run in which the execution began; ``None``: outside of all runs.
-        call: The call.
-        rule: What is declared of the tool.
-        reason: Why the call was executed ahead of time; ``None``: an agent made the call.
-        started_at: When the execution began.
-        state: Whether the execution still runs.
-        ended_at: When the execution ended.
-        value: The result.
-        content: The result as guessers see it.
-        error: What went wrong.
-        waiters: The calls of agents that wait for the result. An agent that executes its call itself is not among them.
-        joined: Whether an agent has ever waited.
-        uses: How often an agent got the result.
-        saved_s: How long the first of these agents did not have to wait.
-        forgotten: Why the result may not be used any more.
-        cancelled: Whether the execution was told to stop.
-    """
-
-    id: int
-    run: Hashable
-    call: ToolCall
-    rule: ToolRule
-    reason: Reason | None
-    started_at: float
-    state: ExecutionState = ExecutionState.RUNNING
-    ended_at: float = 0.0
-    value: Any = None
-    content: Any = None
-    error: str | None = None
+    id: int  # the number of the execution
+    run: Hashable  # the agent run in which the execution began; ``None``: outside of all runs
+    call: ToolCall  # the call
+    rule: ToolRule  # what is declared of the tool
+    reason: Reason | None  # why the call was executed ahead of time; ``None``: an agent made the call
+    started_at: float  # when the execution began
+    state: ExecutionState = ExecutionState.RUNNING  # whether the execution still runs
+    ended_at: float = 0.0  # when the execution ended
+    value: Any = None  # the result
+    content: Any = None  # the result as guessers see it
+    error: str | None = None  # what went wrong
+    #: The calls of agents that wait for the result. An agent that executes its call itself is not among them.
     waiters: set[AgentCall] = dataclasses.field(default_factory=set)
-    joined: bool = False
-    uses: int = 0
-    saved_s: float = 0.0
-    forgotten: str | None = None
-    cancelled: bool = False
+    joined: bool = False  # whether an agent has ever waited
+    uses: int = 0  # how often an agent got the result
+    saved_s: float = 0.0  # how long the first of these agents did not have to wait
+    forgotten: str | None = None  # why the result may not be used any more
+    cancelled: bool = False  # whether the execution was told to stop
 
     @property
     def is_speculative(self) -> bool:
@@ -85,18 +60,10 @@ class Execution:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class AgentCall:
-    """A call that an agent makes. In one turn of its model an agent may make several calls at once.
+    """A call that an agent makes. In one turn of its model an agent may make several calls at once."""
 
-    Attributes:
-        call: The call.
-        called_at: When the agent made the call.
-        execution: The execution whose result the agent gets; set by ``Executions``.
-        is_own: Whether the agent runs ``execution`` itself; set by ``Executions``.
-        result: What the agent got.
-    """
-
-    call: ToolCall
-    called_at: float
-    execution: Execution | None = None
-    is_own: bool = False
-    result: ToolResult | None = None
+    call: ToolCall  # the call
+    called_at: float  # when the agent made the call
+    execution: Execution | None = None  # the execution whose result the agent gets; set by ``Executions``
+    is_own: bool = False  # whether the agent runs ``execution`` itself; set by ``Executions``
+    result: ToolResult | None = None  # what the agent got

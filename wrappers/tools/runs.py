@@ -16,35 +16,20 @@ from spec_envs.wrappers.tools.limits import ToolLimits
 
 @dataclasses.dataclass(slots=True, eq=False)
 class PredictedCall:
-    """A predicted call; or, at the root, the conversation so far.
+    """A predicted call; or, at the root, the conversation so far."""
 
-    Attributes:
-        run: The number of the agent run.
-        events: At the root: all that has happened.
-        parent: The predicted call before this one; ``None`` at the root.
-        call: The call; ``None`` at the root.
-        rank: The rank of the guess.
-        probability: That the agent makes this call, given that it has made all calls above.
-        execution: An execution of the call, begun ahead of time or found.
-        is_predicted: Whether a guesser was told to predict what comes next.
-        children: What may come next, by the key of the call.
-        dropped: Whether the agent has gone another way.
-        repeats: Whether a guess was left out because the path has an equal call.
-        held_back: Why the call, or the prediction of what comes next, was last held back.
-    """
-
-    run: int
-    events: tuple[Event, ...] = ()
-    parent: PredictedCall | None = None
-    call: ToolCall | None = None
-    rank: int = 0
-    probability: float = 1.0
-    execution: Execution | None = None
-    is_predicted: bool = False
-    children: dict[str, PredictedCall] = dataclasses.field(default_factory=dict)
-    dropped: bool = False
-    repeats: bool = False
-    held_back: str | None = None
+    run: int  # the number of the agent run
+    events: tuple[Event, ...] = ()  # at the root: all that has happened
+    parent: PredictedCall | None = None  # the predicted call before this one; ``None`` at the root
+    call: ToolCall | None = None  # the call; ``None`` at the root
+    rank: int = 0  # the rank of the guess
+    probability: float = 1.0  # that the agent makes this call, given that it has made all calls above
+    execution: Execution | None = None  # an execution of the call, begun ahead of time or found
+    is_predicted: bool = False  # whether a guesser was told to predict what comes next
+    children: dict[str, PredictedCall] = dataclasses.field(default_factory=dict)  # what may come next, by key
+    dropped: bool = False  # whether the agent has gone another way
+    repeats: bool = False  # whether a guess was left out because the path has an equal call
+    held_back: str | None = None  # why the call, or the prediction of what comes next, was last held back
 
     @property
     def path(self) -> tuple[PredictedCall, ...]:

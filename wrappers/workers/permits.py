@@ -86,25 +86,15 @@ class Amount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settling:
-    """What a worker gives back, has spent, and wants, for one handler.
+    """What a worker gives back, has spent, and wants, for one handler."""
 
-    Attributes:
-        slots_back: Slots that it does not need any more.
-        starts_back: Starts that it has not used in time: when each leaves the window.
-        spent: What its calls have cost since it settled last; it was lent that much or more.
-        budget_back: What it has of the budget and does not need.
-        slots: How many slots it wants.
-        starts: How many starts it wants.
-        budget: How much of the budget it wants: all that, or nothing.
-    """
-
-    slots_back: int = 0
-    starts_back: tuple[float, ...] = ()
-    spent: Amount = Amount()
-    budget_back: Amount = Amount()
-    slots: int = 0
-    starts: int = 0
-    budget: Amount = Amount()
+    slots_back: int = 0  # slots that it does not need any more
+    starts_back: tuple[float, ...] = ()  # starts that it has not used in time: when each leaves the window
+    spent: Amount = Amount()  # what its calls have cost since it settled last; it was lent that much or more
+    budget_back: Amount = Amount()  # what it has of the budget and does not need
+    slots: int = 0  # how many slots it wants
+    starts: int = 0  # how many starts it wants
+    budget: Amount = Amount()  # how much of the budget it wants: all that, or nothing
 
     @property
     def wants(self) -> bool:

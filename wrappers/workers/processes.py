@@ -45,11 +45,7 @@ class Processes(Crew):
         self._under_way[self._pool.submit(_play, seed, guessers)] = place, seed
 
     def next_played(self) -> tuple[int, Played]:
-        """Wait for the next episode; returns its place, too.
-
-        Raises:
-            EpisodeFailed: A process has died.
-        """
+        """Wait for the next episode; returns its place, too; ``EpisodeFailed`` if a process has died."""
         done, _ = concurrent.futures.wait(self._under_way, return_when=concurrent.futures.FIRST_COMPLETED)
         future = min(done, key=lambda each: self._under_way[each])
         place, seed = self._under_way.pop(future)
@@ -78,8 +74,9 @@ def spawned(jobs: int, plan: bytes = b"") -> Iterator[concurrent.futures.Process
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Before ``shutdown``: of a pool that has lost a process it waits for all others, also for one that stays.
         _end([each for each in multiprocessing.active_children() if each not in before])
+        pool.shutdown(wait=False, cancel_futures=True)
         raise
     finally:
         pool.shutdown()

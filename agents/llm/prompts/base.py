@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from spec_envs import InvalidConfiguration
 from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.errors import InvalidConfiguration
 
 Prompts = TypeVar("Prompts")
 #: The last queries to a handler with its responses, oldest first.
@@ -44,11 +44,7 @@ class GuessPrompt:
 
 
 def named(prompts: Mapping[str, Prompts], name: str, otherwise: str) -> Prompts:
-    """Return the prompts of this library that have ``name``.
-
-    Raises:
-        InvalidConfiguration: There are no such prompts.
-    """
+    """Return the prompts of this library that have ``name``; ``InvalidConfiguration`` if there are no such prompts."""
     if name not in prompts:
         names = ", ".join(f'"{each}"' for each in prompts)
         raise InvalidConfiguration(f"the prompt must be {names} or {otherwise}, not {name!r}")

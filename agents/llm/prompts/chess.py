@@ -18,7 +18,7 @@ _START = re.compile(rf"^[{re.escape(_MARKS)}(\[]*(?:\d+\s*(?:\.+|…|\))\s*)?[{r
 _UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
 _SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
 #: After these words a square is the move of a pawn.
-_PLAY = re.compile(r"\b(?:play|plays|playing|choose|pick|prefer|push|with|say)\W*$", re.IGNORECASE)
+_PLAY = re.compile(r"\b(?:play|plays|playing|choose|pick|prefer|push|advance|choice|is|with|say)\W*$", re.IGNORECASE)
 _PIECE = re.compile(r"\b(?:king|queen|rook|bishop|knight)s?\b", re.IGNORECASE)
 _WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.pattern}", re.IGNORECASE)
 
@@ -82,8 +82,15 @@ def _stated(board: chess.Board, line: str) -> str | None:
     if looks_like_move(first):
         bare = _SQUARE.fullmatch(first) is not None
         return None if bare and _WITH_PIECE.match(start, len(first)) else move_in(board, first)
-    named = {move_in(board, token) for token in _tokens(line) if looks_like_move(token)}
+    found = [each for each in TOKEN.finditer(line) if looks_like_move(each[0])]
+    named = {None if _may_be_of_a_piece(line, each) else move_in(board, each[0]) for each in found}
     return named.pop() if len(named) == 1 and not _PIECE.search(line) else None
+
+
+def _may_be_of_a_piece(line: str, found: re.Match[str]) -> bool:
+    """Whether what was found is a square alone, behind a word or letter that may stand for a piece."""
+    before = line[: found.start()]
+    return bool(_SQUARE.fullmatch(found[0]) and before.strip(_MARKS + ".…") and not _PLAY.search(before))
 
 
 def _named(board: chess.Board, lines: list[str]) -> str | None:
@@ -92,10 +99,10 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
     for line in lines:
         line = _START.sub("", line)
         for found in TOKEN.finditer(line):
-            token, before = found[0], line[: found.start()]
+            token = found[0]
             if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
                 continue
-            if _SQUARE.fullmatch(token) and before.strip(_MARKS) and not _PLAY.search(before):
+            if _may_be_of_a_piece(line, found):
                 if _PIECE.search(line) or move_in(board, token):  # a piece may go there, or a pawn
                     named.add(None)
             else:

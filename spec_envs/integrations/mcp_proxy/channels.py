@@ -25,11 +25,7 @@ class Channel(Protocol):
     """A connection that carries messages both ways."""
 
     async def send(self, message: Message) -> None:
-        """Send a message.
-
-        Raises:
-            ConnectionError: The other side is gone.
-        """
+        """Send a message; ``ConnectionError`` if the other side is gone."""
 
     async def receive(self) -> Message | None:
         """The next message; ``None`` once the other side is gone."""

@@ -16,7 +16,7 @@ import os
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,9 @@ class Memory:
         self._patterns = PatternGuesser()
         #: What the file does not have yet.
         self._new = Figures()
-        self._read()
+        self._lessons: deque[tuple[Call, Any]] = deque(maxlen=_MAX_LESSONS + _SAVE_EVERY)
+        self._seen = _version(self.file)  # the file that holds what else was learned here
+        self._learn_from(_read(self.file))
         #: Guesses calls; learns by ``teach`` alone.
         self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]), self._is_of_use())
         self._teacher = concurrent.futures.ThreadPoolExecutor(1, "mcp-proxy-lessons")
@@ -122,15 +124,24 @@ class Memory:
         """Whether anything may be called ahead of time at all."""
         return self._config.trust_annotations or any(rule.may_run_ahead for rule in self._config.rules.values())
 
-    def _read(self) -> None:
-        data = _read(self.file)
+    def _learn_from(self, data: Mapping[str, Any] | None) -> bool:
+        """Take over what a file says was learned; whether that was possible."""
         if data is None or not self._config.learns:
-            return
+            return False
         try:
-            self._ngrams = NGramGuesser.from_json(data["calls"])
-            self._patterns = PatternGuesser.from_json(data["patterns"])
+            ngrams, patterns = NGramGuesser.from_json(data["calls"]), PatternGuesser.from_json(data["patterns"])
         except (InvalidConfiguration, KeyError, TypeError, ValueError, AttributeError) as error:
             note(f"{self.file}: what was learned cannot be read, and is learned anew: {error}")
+            return False
+        self._ngrams, self._patterns = ngrams, patterns
+        return True
+
+    def _join(self, data: Mapping[str, Any]) -> None:
+        """Learn what another proxy of the same servers has written, and on top of it what it does not know."""
+        if self._learn_from(data):
+            self.guesser.replace(UnionGuesser([self._ngrams, self._patterns]))
+            for lesson in self._lessons:
+                self.guesser.observe_now(*lesson)
 
     def teach(
         self, before: Conversation, tool: str, arguments: Mapping[str, Any], is_private: Callable[[str], bool]
@@ -146,8 +157,9 @@ class Memory:
         def learn() -> None:
             while time.monotonic() < self._last_call + _QUIET_S:  # lessons must not slow down calls
                 time.sleep(_QUIET_S)
+            self._lessons.append((Call("policy", shown), response))
             try:
-                self.guesser.observe_now(Call("policy", shown), response)
+                self.guesser.observe_now(*self._lessons[-1])
             except Exception as error:  # a lesson must not end the thread
                 note(f"a call could not be learned from: {error!r}")
             finally:
@@ -181,9 +193,10 @@ class Memory:
     def save(self) -> None:
         """Write the file. A failure is noted, and harms nobody.
 
-        The figures are added to those in the file, to which other proxies of the same servers may have added, too.
+        Figures and lessons are added to those in the file, to which other proxies of the same servers may have added,
+        too.
         """
-        before = _read(self.file) or {}
+        version, before = _version(self.file), _read(self.file) or {}
         with self._lock:
             new, self._new = self._new, Figures()
         figures = _figures_in(before)
@@ -195,12 +208,16 @@ class Memory:
             "figures": figures.to_json(),
         }
         if self._config.learns:
+            if version != self._seen:
+                self._join(before)
             calls, patterns = self._ngrams.to_json(), self._patterns.to_json()
             data |= {"sequences": list(_sequences(calls)), "calls": calls, "patterns": patterns}
         else:
             data |= {name: before[name] for name in ("sequences", "calls", "patterns") if name in before}
         try:
             write_whole(self.file, _bounded(data), private=True)
+            self._seen = _version(self.file)
+            self._lessons.clear()
         except OSError as error:
             note(f"{self.file} cannot be written: {error}")
             with self._lock:
@@ -223,8 +240,12 @@ class _Guesses:
     """
 
     def __init__(self, inner: UnionGuesser, is_of_use: bool) -> None:
-        self._inner = inner
+        self.replace(inner)
         self._is_of_use = is_of_use
+
+    def replace(self, inner: UnionGuesser) -> None:
+        """Guess and learn by ``inner`` from now on."""
+        self._inner = inner
         self.observe_now = inner.observe
 
     def guess(self, call: Call, k: int, cancel: CancelToken, early: Any) -> Any:
@@ -273,6 +294,14 @@ def _bounded(data: dict[str, Any]) -> str:
         note("too much was learned to keep; patterns are learned anew")
         text = json.dumps(data | {"patterns": PatternGuesser().to_json()}, ensure_ascii=False, indent=1)
     return text
+
+
+def _version(file: Path) -> tuple[int, int] | None:
+    """What differs after the file was written; ``None`` where there is none."""
+    with contextlib.suppress(OSError):
+        status = file.stat()
+        return status.st_ino, status.st_mtime_ns
+    return None
 
 
 def _read(file: Path) -> dict[str, Any] | None:

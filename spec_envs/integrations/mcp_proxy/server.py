@@ -47,18 +47,14 @@ class Server:
         self._channel: Channel | None = None
         self._reader: asyncio.Task[None] | None = None
         self._answers: dict[Any, asyncio.Future[Any]] = {}
-        self._greeting: list[Message] = []
+        self._greeting: list[Message] = []  # the handshake that the server has accepted
         self._starts: list[float] = []
         self._starting = asyncio.Lock()
         self._closing = False
         self._number = 0
 
     async def start(self) -> None:
-        """Connect to the server.
-
-        Raises:
-            InvalidConfiguration: The server cannot be reached.
-        """
+        """Connect to the server; ``InvalidConfiguration`` if the server cannot be reached."""
         self._starts.append(time.monotonic())
         connected: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._stay(connected))
@@ -118,25 +114,23 @@ class Server:
             RpcError: The server has ended, and cannot be started again.
         """
         channel = await self._connected()
-        method = message.get("method")
-        if method in ("initialize", "notifications/initialized"):
-            self._greeting = [message] if method == "initialize" else [*self._greeting[:1], message]
+        if message.get("method") == "notifications/initialized":
+            self._greeting = [*self._greeting[:1], message]
         try:
             await channel.send(message)
         except (OSError, ConnectionError, RuntimeError) as error:
             raise RpcError({"code": _CONNECTION_CLOSED, "message": f"{self.config.name}: {error}"}) from error
 
     async def request(self, message: Message) -> Any:
-        """Send a request and return its result.
-
-        Raises:
-            RpcError: The server has answered with an error, or has ended.
-        """
+        """Send a request and return its result; ``RpcError`` if the server has answered with an error, or has ended."""
         number = message["id"]
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         try:
             await self.send(message)
-            return await answer
+            result = await answer
+            if message.get("method") == "initialize":  # one that a server refuses would be refused again
+                self._greeting = [message]
+            return result
         finally:
             self._answers.pop(number, None)
 

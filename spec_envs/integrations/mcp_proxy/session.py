@@ -44,11 +44,7 @@ class Session:
         self._outgoing: asyncio.Queue[Message] = asyncio.Queue()
 
     async def run(self) -> None:
-        """Serve the client until it is gone.
-
-        Raises:
-            InvalidConfiguration: A server cannot be started.
-        """
+        """Serve the client until it is gone; ``InvalidConfiguration`` if a server cannot be started."""
         sender = asyncio.create_task(self._send_all())
         try:
             await asyncio.gather(*(server.start() for server in self._servers.values()))

@@ -31,7 +31,7 @@ REASONS = ("no longer needed", "ordered by mistake")
 
 
 class Arguments(BaseModel):
-    """Arguments of a tool. None may be missing or unknown, and values of another type are not converted."""
+    """Arguments of a tool. No argument may be missing or unknown, and values of another type are not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from spec_envs.errors import HandlerFailed
 
-#: By codec of Python: the labels of the character sets that it decodes. The codecs of Windows contain the sets of ISO.
+#: The labels of the character sets that each codec of Python decodes. The Windows codecs contain the sets of ISO.
 _LABELS = """
 utf-8: utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8
 utf-16-le: utf-16 utf-16le unicode ucs-2 csunicode iso-10646-ucs-2 unicodefeff
@@ -55,7 +55,7 @@ _KEPT = "!#$%&'()*+,/:;=?@[]~"
 
 
 class BrokenBody(Exception):
-    """A body is not what its encoding says."""
+    """A body does not have the form that its encoding demands."""
 
 
 class Inflater:
@@ -63,7 +63,7 @@ class Inflater:
 
     Args:
         encoding: The header ``Content-Encoding``, with several encodings in the order in which they were applied;
-            ``HandlerFailed`` if it was not asked for.
+            raises ``HandlerFailed`` for an encoding that was not requested.
         most: How many bytes are of interest; uncompressing stops soon after them.
     """
 
@@ -145,7 +145,7 @@ def decoded(body: bytes, content_type: str = "") -> str:
     """The text of an HTML page, without NUL.
 
     The first of these decides on the character set: a byte order mark, the header, the page's own declaration, UTF-8.
-    Labels that nobody knows do not count.
+    Unknown labels are ignored.
     """
     from bs4.dammit import EncodingDetector
 

@@ -12,7 +12,7 @@ from spec_envs.search.web.chromium import Browser, BrowserDied
 
 
 class BrowserPool:
-    """Browsers for many threads: at most ``size``, which a thread of the pool ``start``s one by one, and replaces."""
+    """At most ``size`` browsers for many threads; a thread of the pool starts them one by one, and replaces them."""
 
     def __init__(self, start: Callable[[], Browser], size: int) -> None:
         self._start = start

@@ -126,7 +126,7 @@ class WebClient:
         raise HandlerFailed(f"more than {self.settings.max_redirects} redirects; the last leads to {url!r:.200}")
 
     def _refresh(self, answer: Answer) -> str | None:
-        """The page on an allowed site to which the page in ``answer`` leads at once; any other page is not gone to."""
+        """The target of the page's own ``refresh`` if it is on an allowed site; any other target is ignored."""
         target = answer.refresh()
         with contextlib.suppress(HandlerFailed):
             if target is not None:

@@ -14,10 +14,11 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, ToolNode, tools_condition
 from langgraph.types import Command, interrupt
 
-from spec_envs import Effect, EnvClosed, Guess, InvalidConfiguration
+from spec_envs import Effect, Guess
 from spec_envs.agents import NGramGuesser
-from spec_envs.wrappers import SpeculativeTools, ToolLimits
-from spec_envs.wrappers.tools import BlockingTools, Port
+from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.wrappers import SpeculativeTools
+from spec_envs.wrappers.tools import BlockingTools, Port, ToolLimits
 from spec_envs.wrappers.tools.langgraph import speculative_node
 
 READ, SAMPLE, WRITE = Effect.READ, Effect.SAMPLE, Effect.WRITE

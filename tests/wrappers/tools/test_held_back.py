@@ -8,11 +8,12 @@ import warnings
 
 import pytest
 
-from spec_envs import Effect, Guess, InvalidConfiguration
+from spec_envs import Effect, Guess
 from spec_envs.conversation import ToolCall
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
-from spec_envs.wrappers import HandlerLimit, SpeculativeTools, ToolLimits, ToolRule
-from spec_envs.wrappers.tools import Port, ToolStatistics
+from spec_envs.wrappers import HandlerLimit, SpeculativeTools
+from spec_envs.wrappers.tools import Port, ToolLimits, ToolRule, ToolStatistics
 from spec_envs.wrappers.tools._mcp_results import ServerTools
 from tests.virtual_time import run
 

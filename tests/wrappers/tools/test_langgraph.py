@@ -14,10 +14,12 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState, ToolNode, tools_condition
 from pydantic import SecretStr
 
-from spec_envs import Effect, Guess, InvalidConfiguration
+from spec_envs import Effect, Guess
 from spec_envs.agents import NGramGuesser
 from spec_envs.benchmarks.serving import ModelServer
-from spec_envs.wrappers import SpeculativeTools, ToolLimits
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers import SpeculativeTools
+from spec_envs.wrappers.tools import ToolLimits
 from spec_envs.wrappers.tools.langgraph import speculative_node
 from tests.wrappers.tools.models import lookup_model
 

@@ -13,9 +13,11 @@ from mcp.client.stdio import stdio_client
 from mcp.server.mcpserver import MCPServer
 from mcp.types import ToolAnnotations
 
-from spec_envs import Effect, Guess, InvalidConfiguration
+from spec_envs import Effect, Guess
 from spec_envs.agents import NGramGuesser
-from spec_envs.wrappers import SpeculativeTools, ToolLimits
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers import SpeculativeTools
+from spec_envs.wrappers.tools import ToolLimits
 from spec_envs.wrappers.tools.mcp import SpeculativeClient
 from tests.wrappers.tools.directory_server import make_server
 

@@ -14,11 +14,13 @@ from agents.mcp import MCPServerStdio
 from openai import AsyncOpenAI
 
 from agents import Agent, OpenAIChatCompletionsModel, RunConfig, RunContextWrapper, Runner, function_tool
-from spec_envs import Effect, InvalidConfiguration
+from spec_envs import Effect
 from spec_envs.agents import ChatGuesser, NGramGuesser
 from spec_envs.agents.llm import ChatModel
 from spec_envs.benchmarks.serving import ModelServer
-from spec_envs.wrappers import SpeculativeTools, ToolLimits
+from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers import SpeculativeTools
+from spec_envs.wrappers.tools import ToolLimits
 from spec_envs.wrappers.tools.openai_agents import speculative_server, speculative_tool
 from tests.wrappers.tools.models import lookup_model
 

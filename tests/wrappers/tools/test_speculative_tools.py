@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from spec_envs import Effect, EnvClosed, Guess, InvalidConfiguration
+from spec_envs import Effect, Guess
 from spec_envs.agents import NGramGuesser, PatternGuesser
 from spec_envs.conversation import Tool, ToolCall, ToolResult, UserMessage
-from spec_envs.wrappers import HandlerLimit, SpeculativeTools, ToolLimits, ToolRule
+from spec_envs.errors import EnvClosed, InvalidConfiguration
+from spec_envs.wrappers import HandlerLimit, SpeculativeTools
+from spec_envs.wrappers.tools import ToolLimits, ToolRule
 from tests.virtual_time import run
 
 READ, SAMPLE, WRITE = Effect.READ, Effect.SAMPLE, Effect.WRITE

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Effect, Guess
-from spec_envs.wrappers import SpeculativeTools, ToolLimits, ToolRule
+from spec_envs.wrappers import SpeculativeTools
+from spec_envs.wrappers.tools import ToolLimits, ToolRule
 from tests.virtual_time import run
 
 RULES: dict[str, Effect | ToolRule] = {

@@ -9,7 +9,8 @@ import pytest
 
 from spec_envs import Effect
 from spec_envs.pages import Timeline, timelines
-from spec_envs.wrappers import SpeculativeTools, ToolRule
+from spec_envs.wrappers import SpeculativeTools
+from spec_envs.wrappers.tools import ToolRule
 from tests.virtual_time import run
 from tests.wrappers.tools.test_speculative_tools import Table, World, made
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import time
 
 from spec_envs.agents import FrequencyGuesser
@@ -50,6 +52,16 @@ class FailureOfThree(Exception):
 
 def make_deadly() -> FakeEnv:
     os._exit(3)
+
+
+def make_stubborn() -> FakeEnv:
+    """Of two processes, one does not leave when it is told to, and the other one dies."""
+    if multiprocessing.current_process()._identity[-1] % 2:
+        time.sleep(0.3)
+        os._exit(3)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+    raise AssertionError
 
 
 def make_hanging() -> FakeEnv:

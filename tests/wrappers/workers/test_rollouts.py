@@ -18,6 +18,7 @@ from spec_envs import rollouts
 from spec_envs.agents import FrequencyGuesser
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.wrappers import Limits, Rollout, SharedLimit, SimulationRuntime
+from spec_envs.wrappers.workers import processes
 from tests.wrappers.workers import parts
 
 ROOT = Path(__file__).parents[3]
@@ -129,6 +130,14 @@ class TestProcesses:
     def test_a_death_tells_the_seeds(self):
         with pytest.raises(EpisodeFailed, match=r"a process died.*one of the seeds 0, 1"):
             list(play(range(2), make=parts.make_deadly, jobs=2))
+
+    def test_a_death_ends_a_process_that_would_stay(self, monkeypatch):
+        monkeypatch.setattr(processes, "_LEAVE_S", 0.2)
+        with pytest.raises(EpisodeFailed, match="a process died"):
+            list(play(range(2), make=parts.make_stubborn, jobs=2))
+        for each in multiprocessing.active_children():
+            each.join(60)  # killed, and perhaps not noticed yet
+        assert multiprocessing.active_children() == []
 
     def test_closing_the_iterator_ends_what_runs(self):
         endless = play(itertools.count(), jobs=2)

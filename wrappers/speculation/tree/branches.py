@@ -25,17 +25,12 @@ _LEAST_REST = 1e-3
 
 @dataclasses.dataclass(slots=True)
 class Change:
-    """What has become of nodes, for the other parts of the tree to take account of.
+    """What has become of nodes, for the other parts of the tree to take account of."""
 
-    Attributes:
-        grown: New nodes.
-        changed: Nodes that have another probability, or another process.
-        gone: Nodes that were discarded, parents first.
-    """
-
-    grown: list[Node] = dataclasses.field(default_factory=list)
+    grown: list[Node] = dataclasses.field(default_factory=list)  # new nodes
+    #: Nodes that have another probability, or another process.
     changed: list[Node] = dataclasses.field(default_factory=list)
-    gone: list[Node] = dataclasses.field(default_factory=list)
+    gone: list[Node] = dataclasses.field(default_factory=list)  # nodes that were discarded, parents first
 
 
 class Branches:

@@ -22,15 +22,10 @@ class Cancel:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Predict:
-    """Have a guesser predict the response to the node's call; report with ``guessed``.
+    """Have a guesser predict the response to the node's call; report with ``guessed``."""
 
-    Attributes:
-        node: The node.
-        may_spend: Whether predicting may cost anything; otherwise only frugal guessers are called.
-    """
-
-    node: Node
-    may_spend: bool = True
+    node: Node  # the node
+    may_spend: bool = True  # whether predicting may cost anything; otherwise only frugal guessers are called
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,27 +37,16 @@ class StopPredicting:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Committed:
-    """A response became final, and the root moved on.
+    """A response became final, and the root moved on."""
 
-    Attributes:
-        node: The node that was the root.
-        child: The node that is the root now.
-        response: The final response to the call of ``node``.
-        run: The execution that gave the response; ``None`` where the user chose it instead (an action of their own).
-        shared: Whether a response of that execution was committed before (a ``READ``).
-        predicted: Whether a guesser was to predict the response.
-        claims: The probabilities that its guesser had claimed for its guesses, the greatest first.
-        rank: The place in ``claims`` of the guess that was right; ``None`` if none was.
-    """
-
-    node: Node
-    child: Node
-    response: Any
-    run: Run | None
-    shared: bool
-    predicted: bool
-    claims: tuple[float, ...] = ()
-    rank: int | None = None
+    node: Node  # the node that was the root
+    child: Node  # the node that is the root now
+    response: Any  # the final response to the call of ``node``
+    run: Run | None  # the execution that gave the response; ``None`` where the user chose the response
+    shared: bool  # whether a response of that execution was committed before (a ``READ``)
+    predicted: bool  # whether a guesser was to predict the response
+    claims: tuple[float, ...] = ()  # the probabilities that its guesser had claimed for its guesses, the greatest first
+    rank: int | None = None  # the place in ``claims`` of the guess that was right; ``None`` if none was
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

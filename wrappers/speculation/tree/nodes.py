@@ -63,45 +63,25 @@ class RunState(enum.Enum):
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Run:
-    """One execution of a call, for one node, or for several nodes that share it (a ``READ``).
+    """One execution of a call, for one node, or for several nodes that share it (a ``READ``)."""
 
-    Attributes:
-        id: Its number.
-        call: The call that is made.
-        process: The snapshot that waits for it.
-        speculative: Whether it is not (yet) the authoritative call.
-        started_at: When it began.
-        ahead: Whether it began before the response that led to it was known.
-        nodes: The nodes that wait for it, or have its response.
-        early: Whether it was speculative when it began.
-        prefetch: Whether a side branch began it.
-        state: What has become of it.
-        response: What the handler has returned, once it is ``DONE``.
-        key: The key of ``response``.
-        error: What the handler has raised, once it has ``FAILED``.
-        ended_at: When the handler returned or raised.
-        usage: What it has used until then.
-        committed: Whether the episode has used its response.
-        shadow_of: The run whose loosely matched call it makes again with the true query.
-    """
-
-    id: int
-    call: Call
-    process: Process
-    speculative: bool
-    started_at: float
-    ahead: bool
-    nodes: list[Node] = dataclasses.field(default_factory=list)
-    early: bool = dataclasses.field(init=False)
-    prefetch: bool = dataclasses.field(init=False)
-    state: RunState = RunState.RUNNING
-    response: Any = None
-    key: Hashable = None
-    error: BaseException | None = None
-    ended_at: float = math.nan
-    usage: Usage = Usage()
-    committed: bool = False
-    shadow_of: Run | None = None
+    id: int  # its number
+    call: Call  # the call that is made
+    process: Process  # the snapshot that waits for it
+    speculative: bool  # whether it is not (yet) the authoritative call
+    started_at: float  # when it began
+    ahead: bool  # whether it began before the response that led to it was known
+    nodes: list[Node] = dataclasses.field(default_factory=list)  # the nodes that wait for it, or have its response
+    early: bool = dataclasses.field(init=False)  # whether it was speculative when it began
+    prefetch: bool = dataclasses.field(init=False)  # whether a side branch began it
+    state: RunState = RunState.RUNNING  # what has become of it
+    response: Any = None  # what the handler has returned, once it is ``DONE``
+    key: Hashable = None  # the key of ``response``
+    error: BaseException | None = None  # what the handler has raised, once it has ``FAILED``
+    ended_at: float = math.nan  # when the handler returned or raised
+    usage: Usage = Usage()  # what it has used until then
+    committed: bool = False  # whether the episode has used its response
+    shadow_of: Run | None = None  # the run whose loosely matched call it makes again with the true query
 
     def __post_init__(self) -> None:
         self.early = self.speculative
@@ -118,56 +98,34 @@ class Run:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class SideBranch:
-    """The nodes on which reads are prefetched beside one waiting node; see ``Process.aside``.
+    """The nodes on which reads are prefetched beside one waiting node; see ``Process.aside``."""
 
-    Attributes:
-        calls: The calls that its nodes make: each is made once.
-    """
-
-    calls: set[Call] = dataclasses.field(default_factory=set)
+    calls: set[Call] = dataclasses.field(default_factory=set)  # the calls that its nodes make: each is made once
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Node:
-    """A point that the episode may come to, with one outstanding call.
+    """A point that the episode may come to, with one outstanding call."""
 
-    Attributes:
-        id: Its number.
-        parent: The node before it; ``None`` for the root.
-        response: The guessed or known response to the parent's call that leads here.
-        key: The key of the response that the node was made for; the real one may differ from it (see ``branches``).
-        probability: Of ``response``, given the parent.
-        process: The snapshot of the episode here; ``None`` where the environment refused the response.
-        score: The logarithm of the probability of the path from the first root there was. Every path to a live node
-            leads through the present root, so ``score - root.score`` counts from there, and a move of the root changes
-            no order.
-        level: How many responses it is away from the first root there was.
-        run: The execution of its call, once there is one.
-        children: The nodes after it, by the key of their response.
-        side_branch: The side branch that it belongs to; ``None`` for nodes that the episode may come to.
-        aside: The first node of the side branch beside it, if there is one.
-        guessed: The keys of all responses that were guessed; ``None`` before there were guesses.
-        hit: Whether the real response was among the guesses.
-        alive: Whether it is part of the tree.
-        lossy: Whether it was reached by a loose match.
-    """
-
-    id: int
-    parent: Node | None
-    response: Any
-    probability: float
-    process: Process | None
+    id: int  # its number
+    parent: Node | None  # the node before it; ``None`` for the root
+    response: Any  # the guessed or known response to the parent's call that leads here
+    probability: float  # of ``response``, given the parent
+    process: Process | None  # the snapshot of the episode here; ``None`` where the environment refused the response
+    #: The logarithm of the probability of the path from the first root there was. Every path to a live node leads
+    #: through the present root, so ``score - root.score`` counts from there, and a move of the root changes no order.
     score: float
-    level: int
-    key: Hashable = None
-    run: Run | None = None
+    level: int  # how many responses it is away from the first root there was
+    key: Hashable = None  # of the response that it was made for; the real one may differ from it (see ``branches``)
+    run: Run | None = None  # the execution of its call, once there is one
+    #: The nodes after it, by the key of their response.
     children: dict[Hashable, Node] = dataclasses.field(default_factory=dict)
-    side_branch: SideBranch | None = None
-    aside: Node | None = None
-    guessed: frozenset[Hashable] | None = None
-    hit: bool = False
-    alive: bool = True
-    lossy: bool = False
+    side_branch: SideBranch | None = None  # that it belongs to; ``None``: the episode may come to the node
+    aside: Node | None = None  # the first node of the side branch beside it, if there is one
+    guessed: frozenset[Hashable] | None = None  # the keys of all guessed responses; ``None`` before there were any
+    hit: bool = False  # whether the real response was among the guesses
+    alive: bool = True  # whether it is part of the tree
+    lossy: bool = False  # whether it was reached by a loose match
 
     @property
     def call(self) -> Call | None:

@@ -37,25 +37,15 @@ _PATIENCE = 2.0
 
 @dataclasses.dataclass(slots=True)
 class _Prediction:
-    """A guesser at work.
+    """A guesser at work."""
 
-    Attributes:
-        handler: Whose response is predicted.
-        since: When the guesser began.
-        probe: Whether its guesses were expected to come too late.
-        may_spend: Whether its guesses may cost anything.
-        stopped: Whether it was told to stop, because nobody needs its guesses any more.
-        has_guessed: Whether its first guess has arrived, or it has returned without one.
-        best_early: The probability of the best guess that it had before it returned; 0 where it had none.
-    """
-
-    handler: str
-    since: float
-    probe: bool
-    may_spend: bool = True
-    stopped: bool = False
-    has_guessed: bool = False
-    best_early: float = 0.0
+    handler: str  # whose response is predicted
+    since: float  # when the guesser began
+    probe: bool  # whether its guesses were expected to come too late
+    may_spend: bool = True  # whether its guesses may cost anything
+    stopped: bool = False  # whether it was told to stop, because nobody needs its guesses any more
+    has_guessed: bool = False  # whether its first guess has arrived, or it has returned without one
+    best_early: float = 0.0  # the probability of the best guess that it had before it returned; 0 where it had none
 
 
 class Predicting:

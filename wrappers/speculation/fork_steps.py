@@ -1,0 +1,160 @@
+"""The steps that forks of one environment make side by side, and what happens if they draw from global generators.
+
+``random`` and ``np.random`` are shared by all of the program: a step that draws from one of them on a fork moves it for
+the episode, too. Such a step is found by what it has moved, the generator is set back, and no fork makes a step again.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, TypeVar
+
+from spec_envs.errors import NotForkable
+from spec_envs.forking import fork
+from spec_envs.pickling import NotPicklable
+from spec_envs.values import own_copy
+from spec_envs.wrappers.speculation.global_generators import GlobalGenerators
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
+
+#: How often a step is seen to move a generator until the step is blamed, and not another thread.
+_TIMES = 3
+
+
+_T = TypeVar("_T")
+
+
+class ForkSteps(NotPicklable):
+    """Makes the steps of forks of one environment, on any thread.
+
+    Steps of forks are made side by side. Entered as a context (``with``), no fork makes a step: the environment itself
+    is stepped so, because both may draw from the same generator.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._num_steps = self._num_inquiries = 0
+        self._is_held = False
+        self._before: GlobalGenerators | None = None  # when the first of the steps under way began
+        self._refusal: str | None = None
+
+    def step(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition]:
+        """A fork of ``env`` that has made a step, and what the step returned.
+
+        Raises:
+            NotForkable: This step draws from a global generator, or another one did; the generator is now as it was
+                before the first of the steps of forks that were under way.
+            Exception: What the step raised.
+        """
+        self._begin()
+        try:
+            twin, result, moved = _stepped(env, action)
+        except BaseException:
+            self._end()
+            raise
+        if moved is None:
+            self._end()
+        else:
+            twin, result = self._inquire(env, action)
+        if isinstance(result, Exception):
+            raise result
+        return twin, result
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._is_held or self._num_steps or self._num_inquiries))
+            self._is_held = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._changed:
+            self._is_held = False
+            self._changed.notify_all()
+
+    # -- a step of a fork ----------------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._is_held or self._num_inquiries))
+            if self._refusal is not None:
+                raise NotForkable(self._refusal)
+            if not self._num_steps:
+                self._before = GlobalGenerators()
+            self._num_steps += 1
+
+    def _end(self) -> None:
+        with self._changed:
+            self._num_steps -= 1
+            self._changed.notify_all()
+
+    def _inquire(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception]:
+        """Make a step again by itself, that has moved a generator or was made while something else has."""
+        with self._changed:
+            self._num_steps -= 1
+            self._num_inquiries += 1
+            self._changed.notify_all()
+        try:
+            with self._changed:  # held: all other steps of forks and of the environment wait
+                self._changed.wait_for(lambda: not (self._is_held or self._num_steps))
+                return self._made_again(env, action)
+        finally:
+            with self._changed:
+                self._num_inquiries -= 1
+                self._changed.notify_all()
+
+    def _made_again(self, env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception]:
+        if self._refusal is None:
+            for _ in range(_TIMES - 1):
+                twin, result, moved = _stepped(env, action)
+                if moved is None:
+                    return twin, result
+            assert self._before is not None
+            self._before.restore()
+            self._refusal = f"the step with {action!r:.80} draws from the global generator {moved}; use self.np_random"
+        raise NotForkable(self._refusal)
+
+
+def _stepped(env: AnyEnv, action: Any) -> tuple[AnyEnv, Transition | Exception, str | None]:
+    """A fork that has made a step; what the step returned or raised; the global generator that has moved meanwhile."""
+    twin, before = fork(env), GlobalGenerators()
+    result: Transition | Exception
+    try:
+        result = Transition(*twin.step(own_copy(action)))
+    except Exception as error:
+        result = error
+    return twin, result, before.moved()
+
+
+def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
+    """Return what ``run`` returns, which tries a method on a fork of ``env``, and leave the global generators unmoved.
+
+    A generator that moves each time is moved by the method, not by another thread: it is set back, with a warning.
+
+    Raises:
+        Exception: What ``run`` raises.
+    """
+    first = GlobalGenerators()
+    for _ in range(_TIMES):
+        before, outcome = GlobalGenerators(), _outcome(run)
+        moved = before.moved()
+        if moved is None:
+            return outcome()
+    first.restore()
+    text = f"{env} draws from the global generator {moved}, so few of its steps are predicted; use self.np_random"
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return outcome()
+
+
+def _outcome(run: Callable[[], _T]) -> Callable[[], _T]:
+    """Run ``run``; the function returns what it has returned, or raises what it has raised."""
+    try:
+        result = run()
+    except Exception as error:
+        failure = error
+
+        def fail() -> _T:
+            raise failure
+
+        return fail
+    return lambda: result

@@ -1,0 +1,32 @@
+"""Whether the user has changed the environment between two steps, for example by ``env.unwrapped.level = 2``.
+
+Branches have begun on forks of what the environment was before, so a change means that they have to begin anew.
+"""
+
+from spec_envs.errors import NotForkable
+from spec_envs.forking import difference, fork
+from spec_envs.wrappers.speculation.transitions import AnyEnv
+
+
+class Lending:
+    """What the environment was when the user last got it."""
+
+    def __init__(self) -> None:
+        self._is_lent = False
+        self._before: AnyEnv | None = None
+
+    def lend(self, env: AnyEnv) -> None:
+        """The user gets ``env`` now, and may change it until ``has_changed`` is asked."""
+        if not self._is_lent:
+            self._is_lent = True
+            try:
+                self._before = fork(env)
+            except NotForkable:  # the next fork says so
+                self._before = None
+
+    def has_changed(self, env: AnyEnv) -> bool:
+        """Whether ``env`` is another one, or was changed, since it was lent; from now on it is not lent any more."""
+        if not self._is_lent:
+            return False
+        before, self._before, self._is_lent = self._before, None, False
+        return before is None or difference(before, env) is not None
