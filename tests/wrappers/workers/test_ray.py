@@ -248,7 +248,7 @@ class TestBenches:
         assert done == {0: 9, 1: 16}
 
     def test_what_runs_is_cancelled_when_nobody_wants_it(self, cluster, doors):
-        endless = as_done(functools.partial(waits, doors.port), range(9), Workers(2, ANY_CLUSTER))
+        endless: Any = as_done(functools.partial(waits, doors.port), range(9), Workers(2, ANY_CLUSTER))
         assert next(endless) == (0, 0) and until(lambda: doors.now == 2)
         endless.close()
         assert until(lambda: doors.now == 0) and len(doors.begun) <= 3
