@@ -177,6 +177,12 @@ class DialSettings(Settings):
         ge=1,
         default_text="--selectivity",
     )
+    give_up_below: float = setting(
+        0.0,
+        "Discard a started branch, finished calls included, when its guesser lowers its probability below this.",
+        ge=0,
+        le=1,
+    )
 
     def kept(self) -> Estimates | None:
         """What is known of handlers and guessers, if that knowledge is kept from one episode to the next.
@@ -189,7 +195,11 @@ class DialSettings(Settings):
     def dialled(self, limits: Limits) -> Limits:
         """``limits`` with the dial of these settings."""
         return dataclasses.replace(
-            limits, selectivity=self.selectivity, money_per_s=self.money_per_s, token_ratio=self.token_ratio
+            limits,
+            selectivity=self.selectivity,
+            money_per_s=self.money_per_s,
+            token_ratio=self.token_ratio,
+            give_up_below=self.give_up_below,
         )
 
 

@@ -25,6 +25,7 @@ from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
 from spec_envs.benchmarks.overhead import pattern as pattern_overhead
+from spec_envs.benchmarks.overhead import plain_steps as plain_steps_overhead
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
@@ -202,6 +203,7 @@ class TestOverhead:
             monkeypatch.setattr(pattern_overhead, name, value)
         monkeypatch.setattr(chess_overhead, "pettingzoo_is_installed", lambda: False)
         self._fix_times(monkeypatch)
+        monkeypatch.setattr(plain_steps_overhead, "TURNS", 20)
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
         monkeypatch.setattr(retail_overhead, "EPISODES", 2)
