@@ -103,10 +103,10 @@ class _Spending:
 class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
-    A handler need not use its token: without it, the handler is correct, only slower to stop. This class uses the
-    wall clock; the simulation runtime has a token with the same methods on its virtual clock.
+    A handler need not use its token: it is only slower to stop then. This is the wall clock's; others are alike.
     """
 
+    is_ahead: Callable[[], bool] = staticmethod(lambda: False)  # whether nobody waits for the response yet
     may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
     _cancelled = False
     _event: threading.Event | None = None

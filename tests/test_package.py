@@ -22,6 +22,7 @@ HEAVY = [
     "cairosvg",
     "matplotlib",
     "rich",
+    "spec_envs.wrappers",
     "bs4",
     "pettingzoo",
     "stable_baselines3",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction
 from spec_envs.immutable import frozen
 from spec_envs.json_files import parsed
@@ -81,7 +82,15 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
     if name == "respond" and isinstance(arguments, Mapping) and isinstance(arguments.get("content"), str):
         return str(arguments["content"])
     try:
-        text = json.dumps(arguments)
+        text = json.dumps(arguments, default=_integer)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
     return CallAction(str(name), frozen(json.loads(text)), text)
+
+
+def _integer(value: object) -> int:
+    """An integer of another kind, such as ``np.int64``, as JSON has it."""
+    found = as_integer(value)
+    if found is None:
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return found

@@ -130,7 +130,7 @@ class TestDemo:
     def few_episodes(self, monkeypatch):
         """The rows of the four environments are tested with bench all."""
         row = {"sequential_s": 2.0, "speculative_s": 1.0, "saved": 0.5, "hit_rate": 0.5, "tokens_full": 1.5}
-        monkeypatch.setattr(demo, "in_order", lambda work, units, jobs: ([row | UNCHANGED] for _ in units))
+        monkeypatch.setattr(demo, "in_order", lambda work, units, workers: ([row | UNCHANGED] for _ in units))
 
     def test_plays_the_same_game_twice_and_writes_a_report(self, tmp_path):
         result = run("demo", "--plies", 6, "--speed", 20000, "--out", tmp_path / "out")

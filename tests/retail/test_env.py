@@ -16,6 +16,7 @@ from spec_envs import Call, Effect
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, ScriptedRetailPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import CallPending, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs.retail.actions import CallAction, read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
@@ -188,6 +189,11 @@ class TestActions:
         env.step(action)
         message = env.dialogue[-2]
         assert message == {"role": "assistant", "content": "Hello" if isinstance(action, dict) else action}
+
+    def test_integers_of_numpy_are_integers(self):
+        assert read_action({"name": "f", "arguments": {"n": np.int64(3)}}) == CallAction("f", {"n": 3}, '{"n": 3}')
+        with pytest.raises(InvalidAction, match="no JSON data"):
+            read_action({"name": "f", "arguments": {"n": np.bool_(True)}})
 
     def test_arguments_that_never_end(self):
         arguments: dict[str, Any] = {}
