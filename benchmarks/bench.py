@@ -23,6 +23,7 @@ from spec_envs.benchmarks.mcp_proxy import McpProxySettings
 from spec_envs.benchmarks.options import DialSettings, Group, Settings, options_of
 from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.retail import RetailSettings
+from spec_envs.benchmarks.scale import ScaleSettings
 from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.benchmarks.served_chess import ServedChessSettings
@@ -94,6 +95,7 @@ for each in (
     McpProxySettings,
     OverheadSettings,
     RetailSettings,
+    ScaleSettings,
     SearchSettings,
     SearchWebSettings,
     ServedChessSettings,

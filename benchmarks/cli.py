@@ -256,7 +256,7 @@ def plan(traces: tuple[Path, ...], json_file: Path | None, **settings: Any) -> N
 
 
 @main.command()
-@click.argument("files", nargs=-1, required=True, type=options.FILE, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE...")
 @click.option(
     "--out", type=options.OutputFile(), default="trace.html", show_default=True, help="Page to write (-: stdout)."
 )
@@ -269,6 +269,8 @@ def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
     from spec_envs.benchmarks import trace as traces
 
     if not follow:
+        if missing := [str(file) for file in files if not file.is_file()]:
+            raise InvalidConfiguration(f"there is no file {', '.join(missing)}")
         traces.run(files, out)
         return
     first, *others = files

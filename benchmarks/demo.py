@@ -26,7 +26,7 @@ from spec_envs.benchmarks.chess.run import (
     speculative_env,
 )
 from spec_envs.benchmarks.episodes import Episode, play, play_plainly, runtime_of
-from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.processes import Workers, in_order
 from spec_envs.benchmarks.race import Race
 from spec_envs.benchmarks.reports import collected, console, table_of
 from spec_envs.benchmarks.retail import RetailSettings
@@ -111,7 +111,7 @@ def _environments(screen: Console, game: Path | None) -> list[dict[str, Any]]:
         Unit(part="search", tags={}, settings=SearchSettings(), items=[6]),
         Unit(part="tuning", tags={}, settings=half, items=[0, 1, 2]),
     ]
-    found = collected(in_order(_rows, planned, 2), "four environments", len(planned))
+    found = collected(in_order(_rows, planned, Workers(2)), "four environments", len(planned))
     summary = [_summary(unit.part, rows) for unit, rows in zip(planned, found, strict=True)]
     columns = {
         "environment": "{name}",

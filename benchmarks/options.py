@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from spec_envs.benchmarks.processes import ANY_CLUSTER, Workers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers import Limits
 from spec_envs.wrappers.estimates import Estimates
@@ -40,6 +41,7 @@ def setting(
     type: "click.ParamType[Any] | None" = None,  # as text: click had no generic types before 8.4
     required: bool = False,
     flag: bool = False,
+    bare: str | None = None,
 ) -> Any:
     """A field of a ``Settings`` class, and an option of the command that is given these settings.
 
@@ -56,9 +58,10 @@ def setting(
         type: The option's type, where the annotation does not say it, as for a file that must exist.
         required: Whether the option must be given on the command line.
         flag: Whether it is an option without a value, for a field that is true or false.
+        bare: What the option means if its value is left out.
     """
     kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
-    return dataclasses.field(default=default, metadata=kept | {"flag": flag})
+    return dataclasses.field(default=default, metadata=kept | {"flag": flag, "bare": bare})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,9 +116,10 @@ def seed(help: str = "Seed of everything that is drawn at random.") -> Any:
     return setting(0, help, ge=0)
 
 
-def jobs(default: int = 1, default_text: str | None = None) -> Any:
+def jobs(default: int | None = None, default_text: str = "1") -> Any:
     """Over how many processes episodes are spread."""
-    return setting(default, "Processes that run episodes side by side.", ge=1, default_text=default_text)
+    text = f"{default_text}; with --ray one for each CPU"
+    return setting(default, "Processes that run episodes side by side.", ge=1, default_text=text)
 
 
 def speed(default: float) -> Any:
@@ -129,6 +133,32 @@ def check_learning(learning: int, tasks: int) -> None:
         raise InvalidConfiguration(
             f"--learning must be below --tasks, so that a task is left to count; they are {learning} and {tasks}"
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpreadSettings(Settings):
+    """Base of the settings of experiments whose episodes may run side by side, with the same results."""
+
+    jobs: int | None = jobs()
+    ray: str | None = setting(
+        None,
+        f"The same on a Ray cluster (extra ray). ADDRESS: ray://HOST:PORT or HOST:PORT; {ANY_CLUSTER}, or none: the "
+        f"cluster that Ray finds, else a new one on this machine.",
+        default_text="processes of this machine",
+        bare=ANY_CLUSTER,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ray is not None and self.ray != ANY_CLUSTER and ":" not in self.ray:
+            raise InvalidConfiguration(
+                f"ray must be an address, such as ray://head:10001, or {ANY_CLUSTER!r}, not {self.ray!r}"
+            )
+
+    @property
+    def workers(self) -> Workers:
+        """Over what the episodes are spread."""
+        return Workers(self.jobs, self.ray)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,6 +207,12 @@ class DialSettings(Settings):
         ge=1,
         default_text="--selectivity",
     )
+    give_up_below: float = setting(
+        0.0,
+        "Discard a started branch, finished calls included, when its guesser lowers its probability below this.",
+        ge=0,
+        le=1,
+    )
 
     def kept(self) -> Estimates | None:
         """What is known of handlers and guessers, if that knowledge is kept from one episode to the next.
@@ -189,7 +225,11 @@ class DialSettings(Settings):
     def dialled(self, limits: Limits) -> Limits:
         """``limits`` with the dial of these settings."""
         return dataclasses.replace(
-            limits, selectivity=self.selectivity, money_per_s=self.money_per_s, token_ratio=self.token_ratio
+            limits,
+            selectivity=self.selectivity,
+            money_per_s=self.money_per_s,
+            token_ratio=self.token_ratio,
+            give_up_below=self.give_up_below,
         )
 
 
@@ -211,13 +251,12 @@ class BenchSettings(SpeculationSettings, DialSettings):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ClockSettings(BenchSettings):
+class ClockSettings(BenchSettings, SpreadSettings):
     """Base of the settings of experiments that run on a virtual clock or on the wall clock."""
 
     clock: Clock = setting(
         "virtual", "virtual: waiting is simulated on one thread, and takes no real time. wall: threads really wait."
     )
-    jobs: int = jobs()
 
     def check_jobs(self) -> None:
         """Check that episodes may run side by side.
@@ -225,15 +264,18 @@ class ClockSettings(BenchSettings):
         Raises:
             InvalidConfiguration: They measure the machine, or learn from one another.
         """
-        if self.jobs > 1 and self.clock == "wall":
+        if self.workers.is_one:
+            return
+        option, bare = self.workers.option, self.workers.option.split()[0]
+        if self.clock == "wall":
             raise InvalidConfiguration(
-                f"--jobs {self.jobs} runs episodes side by side, and on the wall clock they slow each other down: "
-                f"leave out --jobs, or give --clock virtual"
+                f"{option} runs episodes side by side, and on the wall clock they slow each other down: "
+                f"leave out {bare}, or give --clock virtual"
             )
-        if self.jobs > 1 and self.kept() is not None:
+        if self.kept() is not None:
             raise InvalidConfiguration(
-                f"--jobs {self.jobs} runs episodes side by side, and --money-per-s and --token-ratio learn from one "
-                f"episode to the next: leave out --jobs, or give --selectivity"
+                f"{option} runs episodes side by side, and --money-per-s and --token-ratio learn from one "
+                f"episode to the next: leave out {bare}, or give --selectivity"
             )
 
 
@@ -275,6 +317,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> Callable[[Command], Com
         show_default=text is None and not about["required"] and not about["flag"],
         required=about["required"],
         help=about["help"] if text is None else f"{about['help']}  [default: {text}]",
+        **({} if about["bare"] is None else {"flag_value": about["bare"], "metavar": "[ADDRESS]"}),
     )
 
 

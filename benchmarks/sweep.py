@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from spec_envs.benchmarks.options import ClockSettings, DialSettings
-from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.processes import ALONE, in_order
 from spec_envs.benchmarks.reports import collected, table_of, without_progress
 from spec_envs.errors import InvalidConfiguration
 
@@ -47,11 +47,11 @@ def sweep(run: Callable[..., dict[str, Any]], settings: DialSettings, **more: An
         raise InvalidConfiguration("--sweep tries selectivities: leave out --money-per-s and --token-ratio")
     tried = sorted({*SELECTIVITIES, settings.selectivity})
     # Whole runs go side by side, so that the episodes of each may learn from one another.
-    jobs, alone = 1, settings
+    workers, alone = ALONE, settings
     if isinstance(settings, ClockSettings):
-        jobs, alone = settings.jobs, dataclasses.replace(settings, jobs=1)
+        workers, alone = settings.workers, dataclasses.replace(settings, jobs=None, ray=None)
     points = [dataclasses.replace(alone, selectivity=each) for each in tried]
-    runs = in_order(functools.partial(_quietly, run, more), points, jobs)
+    runs = in_order(functools.partial(_quietly, run, more), points, workers)
     reports = dict(zip(tried, collected(runs, "sweeping", len(tried)), strict=True))
     figures = [
         {"selectivity": each, "mean": report.get("mean", {"saved": report.get("saved")})}

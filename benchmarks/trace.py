@@ -66,13 +66,15 @@ _POLL_S = 0.2
 
 
 def follow(file: Path) -> None:
-    """Show what a running program writes to ``file`` (``Trace.stream``), until Ctrl-C."""
+    """Show what a running program writes to ``file`` (``Trace.stream``), until Ctrl-C; first wait for the file."""
     screen = console()
     watched = Watched()
     live = Live(console=screen, refresh_per_second=8) if screen.is_terminal else None
     try:
         if live is None:
             screen.print(f"following {file}; end with Ctrl-C", soft_wrap=True)
+        while not file.exists():
+            time.sleep(_POLL_S)
         with file.open(encoding="utf-8") as lines:
             if live is not None:
                 live.start()

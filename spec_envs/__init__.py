@@ -1,8 +1,10 @@
 """Gymnasium environments that can be forked, and agents and wrappers that use the time in which they wait.
 
 Importing this package registers the environments (``SpecChess-v0``, ``SpecRetail-v0``, ``SpecSearch-v0``,
-``SpecTuning-v0``).
+``SpecTuning-v0``). ``rollouts`` plays many episodes, over processes or a cluster.
 """
+
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
@@ -11,6 +13,9 @@ from spec_envs.calls import Call, Effect
 from spec_envs.forking import fork
 from spec_envs.guesses import Guess, Guesser, Prefetcher, Situation
 from spec_envs.handling import CancelToken, Handler, Usage
+
+if TYPE_CHECKING:
+    from spec_envs.wrappers.workers.rollouts import rollouts
 
 __all__ = [
     "Call",
@@ -24,7 +29,18 @@ __all__ = [
     "Situation",
     "Usage",
     "fork",
+    "rollouts",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """``rollouts``, which the core does not import: it stands above the wrappers, and is loaded when it is used."""
+    if name == "rollouts":
+        from spec_envs.wrappers.workers.rollouts import rollouts
+
+        return rollouts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 for name, entry_point in (
     ("SpecChess-v0", "spec_envs.chess.env:ChessEnv"),

@@ -113,8 +113,8 @@ class Prefetcher(Protocol):
         Args:
             situation: What the episode waits for, and what is known meanwhile.
             k: How many actions are wanted at most.
-            **options: ``cancel``, the ``CancelToken`` of this prediction, for a prefetcher that has a parameter of this
-                name.
+            **options: ``cancel`` and ``early``, as for ``Guesser.guess``, for a prefetcher that has parameters of these
+                names.
 
         Returns:
             At most ``k`` actions, each as a ``Guess`` with the probability that its reads are needed. The probabilities

@@ -103,15 +103,17 @@ class _Spending:
 class CancelToken(NotPicklable):
     """A handler's view of its own call: whether the response is still wanted, how to wait, and a meter of the cost.
 
-    A handler need not use its token: without it, the handler is correct, only slower to stop. This class uses the
-    wall clock; the simulation runtime has a token with the same methods on its virtual clock.
+    A handler need not use its token: it is only slower to stop then. This is the wall clock's; others are alike.
     """
 
+    is_ahead: Callable[[], bool] = staticmethod(lambda: False)  # whether nobody waits for the response yet
+    may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
+    _cancelled = False
+    _event: threading.Event | None = None
+    tell: Callable[[Any], None] = staticmethod(lambda part: None)  # for final parts of a response; a listener sets it
+
     def __init__(self) -> None:
-        self.may_spend = True  # False: a guesser is asked for those guesses alone that cost nothing; see ``Guesser``
         self._lock = threading.Lock()
-        self._event: threading.Event | None = None
-        self._cancelled = False
         self._callbacks: list[Callable[[], None]] = []
         self._spent: list[_Spending] = []
 
@@ -166,8 +168,7 @@ class CancelToken(NotPicklable):
     async def asleep(self, seconds: float, spending: Usage | None = None) -> None:
         """``sleep`` for coroutine functions. On an event loop's token the loop can do other work meanwhile.
 
-        This class is the token of a call on a thread, and blocks that thread; so a coroutine that awaits nothing else
-        can be run without an event loop.
+        This class blocks its thread; so a coroutine that awaits nothing else can be run without an event loop.
 
         Raises:
             CallCancelled: The call was cancelled before or meanwhile; on an event loop ``asyncio.CancelledError``.
@@ -444,7 +445,6 @@ def is_async(function: Any) -> bool:
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    try:
+    with contextlib.suppress(TypeError, ValueError):  # some builtins have no signature
         return inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some builtins have no signature
-        return {}
+    return {}

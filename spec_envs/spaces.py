@@ -1,5 +1,6 @@
 """Spaces of text that several environments use: any text, and text that can be read as an action."""
 
+import functools
 import os
 import shutil
 import tempfile
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatten, flatten_space, unflatten
 from gymnasium.vector.utils import create_shared_memory, read_from_shared_memory, write_to_shared_memory
@@ -19,7 +21,20 @@ _SAMPLE_LENGTH = 20
 
 
 class PlainText(spaces.Text):
-    """``Text`` that comes out of ``AsyncVectorEnv`` as it is; Gymnasium pads a ``Text`` to its greatest length."""
+    """``Text`` that comes out of ``AsyncVectorEnv`` as it is; Gymnasium pads a ``Text`` to its greatest length.
+
+    Spaces of the same characters share the tables of these, which are larger than all else that most episodes hold.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._char_list, self._char_set, self._char_index = _tables_of(tuple(self.character_list))
+
+
+@functools.lru_cache(maxsize=64)
+def _tables_of(characters: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str], dict[str, np.int32]]:
+    """The characters in order, the set of them, and the place of each."""
+    return characters, frozenset(characters), {sign: np.int32(place) for place, sign in enumerate(characters)}
 
 
 class AnyText(PlainText):

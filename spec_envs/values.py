@@ -51,7 +51,7 @@ def own_copy(value: Any) -> Any:
     if kind in _ATOMS:
         return value
     if kind is np.ndarray and value.base is None and not value.dtype.hasobject:
-        return _own_array(value)
+        return value.copy("K") if value.flags.writeable else value
     return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
 
 

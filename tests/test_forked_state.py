@@ -350,7 +350,8 @@ SCORES: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
 
 def _finalized():
-    part, told = Remembering(), []
+    part = Remembering()
+    told: list[int] = []
     weakref.finalize(part, told.append, 1).atexit = False
     return part, told
 

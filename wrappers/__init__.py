@@ -1,7 +1,7 @@
 """Wrappers that make agents faster, and what they are set up with.
 
 ``SpeculativeWrapper`` and ``AsyncSpeculativeWrapper`` speculate without changing what the agent does; ``certify`` and
-``certify_async`` test that. ``rollouts`` plays many episodes, over processes or a cluster. ``SpeculativeTools``
+``certify_async`` test that. ``SpeculativeTools``
 speculates on the tools of agents whose loop belongs to another package. ``LastWriteWins`` is lossy. Decorators of
 handlers are in ``spec_envs.wrappers.handlers``, ``.latency``, ``.cache`` and ``.recording``.
 """
@@ -20,7 +20,6 @@ from spec_envs.wrappers.speculative import SpeculativeWrapper
 from spec_envs.wrappers.tools import SpeculativeTools
 from spec_envs.wrappers.workers.permits import SharedLimit
 from spec_envs.wrappers.workers.player import Rollout
-from spec_envs.wrappers.workers.rollouts import rollouts
 
 __all__ = [
     "AsyncSpeculativeWrapper",
@@ -39,5 +38,4 @@ __all__ = [
     "Verdict",
     "certify",
     "certify_async",
-    "rollouts",
 ]

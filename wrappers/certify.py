@@ -95,8 +95,8 @@ async def certify_async(
         InvalidConfiguration: There are no seeds.
     """
 
-    def plain() -> _PlainAsyncLoop:
-        return _PlainAsyncLoop(env_factory(), _fresh(policy))
+    def plain() -> PlainAsyncLoop:
+        return PlainAsyncLoop(env_factory(), _fresh(policy))
 
     def speculative() -> AsyncSpeculativeWrapper[Any, Any]:
         return AsyncSpeculativeWrapper(env_factory(), _fresh(policy), guessers=guessers, **{"guard": False, **options})
@@ -122,23 +122,27 @@ class PlainLoop:
             )
 
 
-class _PlainAsyncLoop:
-    """The plain loop on the running event loop."""
+class PlainAsyncLoop:
+    """The plain loop on the running event loop: as ``PlainLoop``, with methods that are awaited."""
 
     def __init__(self, env: AnyEnv, policy: Policy) -> None:
         self._env, self._policy, self._runtime = env, as_handler(policy), AsyncioRuntime()
 
     async def reset(self, *, seed: int) -> tuple[Any, Mapping[str, Any]]:
+        """Reset the environment; its calls are awaited."""
         transition = await run_awaited(self._env, resetting(seed, None), self._answer)
         return transition.observation, transition.info
 
     async def act(self, observation: Any) -> Any:
+        """Call the policy."""
         return await self._runtime.call("policy", self._policy, observation)
 
     async def step(self, action: Any) -> tuple[Any, ...]:
+        """Step the environment; its calls are awaited."""
         return await run_awaited(self._env, stepping(action), self._answer)
 
     async def close(self) -> None:
+        """End what runs, and close the environment."""
         self._runtime.close()
         await self._runtime.ended()
         self._env.close()
@@ -150,7 +154,7 @@ class _PlainAsyncLoop:
 
 
 #: Makes a loop: an object with ``reset``, ``act``, ``step`` and ``close``, blocking or to be awaited.
-MakeLoop = Callable[[], PlainLoop | _PlainAsyncLoop | SpeculativeWrapper[Any, Any] | AsyncSpeculativeWrapper[Any, Any]]
+MakeLoop = Callable[[], PlainLoop | PlainAsyncLoop | SpeculativeWrapper[Any, Any] | AsyncSpeculativeWrapper[Any, Any]]
 
 
 async def _compare(plain: MakeLoop, speculative: MakeLoop, seeds: Iterable[int], max_steps: int) -> Certificate:

@@ -41,12 +41,14 @@ class Recent:
     __slots__ = ("_mean", "_values")
 
     def __init__(self) -> None:
-        self._values: collections.deque[float] = collections.deque(maxlen=MEMORY)
+        self._values: list[float] = []  # a wrapper has dozens of these, and an empty deque takes 760 bytes
         self._mean: float | None = None
 
     def add(self, value: float) -> None:
         """Remember ``value``, and forget the oldest value beyond ``MEMORY``."""
         self._values.append(value)
+        if len(self._values) > MEMORY:
+            del self._values[0]
         self._mean = None
 
     def clear(self) -> None:

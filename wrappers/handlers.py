@@ -8,6 +8,7 @@ token gets a new one.
 """
 
 import bisect
+import collections
 import dataclasses
 import functools
 import inspect
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 Around = Callable[[Any, Any, CancelToken], Any]
+
+#: How long a call ahead of time waits for room before it looks again, at most.
+_SLICE_S = 0.25
 
 
 class DecoratedHandler:
@@ -247,8 +251,11 @@ def _most_retried(handler: Any, attempts: int, query: Any) -> Usage | None:
 def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> DecoratedHandler:
     """Return ``handler`` with at most ``max_calls`` calls begun in any ``per_s`` seconds; further calls wait.
 
-    Turns are given in the order of the calls. A call that is cancelled while it waits gives its turn back. Give the
-    ``Limits`` of a wrapper the same limit (``HandlerLimit``), so that speculation leaves room for authoritative calls.
+    Turns are given in the order of the calls. A call that is cancelled while it waits gives its turn back. A call ahead
+    of time has no turn: it begins where a window has room beside as many authoritative calls as the last one had, so
+    that the agents that share the handler never wait for each other's guesses. (In simulation a handler runs when its
+    call starts, and all calls have turns.) Give the ``Limits`` of a wrapper the same limit (``HandlerLimit``), so that
+    calls ahead of time do not start only to wait.
 
     Args:
         handler: The handler to hold back.
@@ -265,6 +272,11 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
 
 
 async def _held_back(window: "_Window", inner: Any, query: Any, cancel: CancelToken) -> Any:
+    cancel.raise_if_cancelled()
+    while cancel.is_ahead():
+        if window.begins_ahead(cancel):
+            return await inner(query, cancel)
+        await cancel.asleep(window.slice_s)
     turn = window.take_turn(cancel.now)
     try:
         cancel.raise_if_cancelled()
@@ -295,9 +307,29 @@ class _Window(MadeAnew):
         self._per_s = per_s
         self._begun: list[float] = []
         self._turns: list[_Turn] = []
+        #: The calls of the last window that began ahead of time: when, and whether they still are ahead.
+        self._ahead: collections.deque[tuple[float, Callable[[], bool]]] = collections.deque()
+        #: How long a call ahead of time waits before it looks for room again.
+        self.slice_s = min(_SLICE_S, per_s / 10)
         # On a virtual clock calls come a little out of order, so more is remembered than one window.
         self._kept = 2 * max_calls + 10_000
         self._lock = Lock()
+
+    def begins_ahead(self, cancel: CancelToken) -> bool:
+        """Let a call begin ahead of time, if there is room for it now."""
+        with self._lock:
+            now = cancel.now()
+            while self._ahead and self._ahead[0][0] + self._per_s <= now:
+                self._ahead.popleft()
+            ahead = sum(is_ahead() for _, is_ahead in self._ahead)
+            window = len(self._begun) - bisect.bisect_right(self._begun, now - self._per_s)
+            needed = window - ahead
+            if self._turns or window + needed + 1 >= self._max_calls or not self._fits(now, self._begun):
+                return False
+            bisect.insort(self._begun, now)
+            del self._begun[: -self._kept]
+            self._ahead.append((now, cancel.is_ahead))
+            return True
 
     def take_turn(self, clock: Callable[[], float]) -> _Turn:
         """Give the earliest turn from now on that keeps the limit, beside all calls that have begun or wait."""

@@ -258,6 +258,8 @@ async def _heard_out(stream: AsyncIterable[object], answer: Answer, listener: Li
                 now = cancel.now()
                 begun = now if begun is None else begun
                 answer.add(chunk, now)
+                for call in answer.untold_calls():
+                    cancel.tell(call)
                 if listener.goes_on(answer):
                     break
                 if listener.has_heard_all and patience.when() is None:

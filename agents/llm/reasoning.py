@@ -15,16 +15,20 @@ _MARKS = (
     (r"◁think▷", r"◁/think▷"),
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    (r"<[|｜]think(?:ing)?[|｜]>", r"<[|｜]/think(?:ing)?[|｜]>"),
+    (r"<unused94>", r"<unused95>"),  # of Gemma models
 )
+#: The marks around the answer, which are no part of it.
+_AROUND = r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>"
 _OPEN = "|".join(opening for opening, _ in _MARKS)
 _CLOSE = "|".join(closing for _, closing in _MARKS)
-_MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})", re.IGNORECASE)
+_MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?P<around>{_AROUND})", re.IGNORECASE)
 #: The beginning of the answer itself, in the form that the gpt-oss models write if their server does not take it apart.
 _FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?<\|message\|>")
 _HARMONY = re.compile(r"\s*(?:<\|start\|>assistant)?\s*<\|channel\|>")
 _HARMONY_END = re.compile(r"<\|(?:return|end)\|>\s*$")
 #: What may become a mark when the text goes on.
-_UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|\|[^<>]*)\Z", re.IGNORECASE)
+_UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|[|｜][^<>]*)\Z", re.IGNORECASE)
 
 
 def without_reasoning(completion: Completion) -> Completion:
@@ -90,6 +94,9 @@ def _parts(text: str) -> _Parts:
                 kept.clear()
                 lacks = True
             start, opened = mark.end(), None
+        elif opened is None and mark["around"]:
+            kept.append((start, mark.start()))
+            start = mark.end()
         elif opened is None:  # reasoning may speak of such marks, too
             kept.append((start, mark.start()))
             opened = mark.start()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from spec_envs import Usage
-from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.agents.llm.messages import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.prices import ListPrice, Price, usage_of
 from spec_envs.agents.llm.streamed_calls import StreamedCalls
 from spec_envs.pickling import Lock
@@ -141,6 +141,10 @@ class Answer:
     def has_call(self) -> bool:
         """Whether the first tool call is complete."""
         return self._calls.has_first
+
+    def untold_calls(self) -> Iterator[ToolRequest]:
+        """Yield the tool calls that have become complete since this was last called."""
+        return self._calls.untold()
 
     def leave(self) -> None:
         """Record that the rest does not matter."""

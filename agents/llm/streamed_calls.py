@@ -6,7 +6,7 @@ of the arguments are appended. Other servers give every call the same index or n
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from spec_envs.agents.llm.messages import ToolRequest
@@ -40,6 +40,7 @@ class StreamedCalls:
         # The schemas of the tools that were offered tell a whole name from a piece of a name.
         self._known = {each.get("name") for each in functions if isinstance(each, Mapping)}
         self._calls: list[_Call] = []
+        self._num_told = 0
 
     def add(self, piece: Any) -> tuple[str, str]:
         """Add the next piece, and return the name and the arguments in it.
@@ -67,8 +68,21 @@ class StreamedCalls:
     @property
     def has_first(self) -> bool:
         """Whether the call that ``requests`` returns first is complete, whatever pieces follow."""
-        first = next(iter(self._calls), None)
-        return first is not None and first.name in self._known and first.index in (None, 0) and first.is_complete
+        return self._is_final(0)
+
+    def untold(self) -> Iterator[ToolRequest]:
+        """Yield the calls that have become complete since this was last called, in the order of ``requests``."""
+        while self._is_final(self._num_told):
+            call = self._calls[self._num_told]
+            self._num_told += 1
+            yield ToolRequest(call.name, call.arguments)
+
+    def _is_final(self, place: int) -> bool:
+        """Whether the call at ``place`` is complete, and has that place whatever pieces follow."""
+        if place >= len(self._calls):
+            return False
+        call = self._calls[place]
+        return call.name in self._known and call.index in (None, place) and call.is_complete
 
     def requests(self) -> tuple[ToolRequest, ...]:
         """Return the calls by their index, or in the order of their first pieces if the indexes do not tell."""

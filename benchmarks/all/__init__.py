@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import Settings, setting
+from spec_envs.benchmarks.options import SpreadSettings, setting
+from spec_envs.benchmarks.processes import Workers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AllSettings(Settings):
+class AllSettings(SpreadSettings):
     """Run chess, retail, search, tuning and tools with speculation and without, and write a report.
 
     Writes results.json, and report.html, which opens from disk. What is not here (recordings, Stockfish, Chromium,
@@ -33,5 +34,11 @@ class AllSettings(Settings):
         "Go on: keep what an earlier run has left in --out, where its settings and this package are the same.",
         flag=True,
     )
-    jobs: int = options.jobs(min(8, os.cpu_count() or 1), "the number of cores, at most 8")
+    jobs: int | None = options.jobs(None, "the number of cores, at most 8")
     seed: int = options.seed()
+
+    @property
+    def workers(self) -> Workers:
+        """Over what the episodes are spread."""
+        cores = min(8, os.cpu_count() or 1)
+        return Workers(cores if self.jobs is None and self.ray is None else self.jobs, self.ray)

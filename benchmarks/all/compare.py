@@ -20,8 +20,7 @@ _LESS_IS_BETTER = ("tokens_full", "speculative_s", "p95_20s")
 _NEUTRAL = ("sequential_s",)
 _COMPARED = (*FIGURES, "p95_20s")
 _COLUMNS = {
-    "environment": "{part}",
-    "run": "{run}",
+    "run": "{part}: {run}",
     "figure": "{figure}",
     "first": "{first}",
     "second": "{second}",
@@ -94,7 +93,7 @@ def _runs(report: Mapping[str, Any]) -> dict[tuple[str, str], Rows]:
 
 def _verdict(name: str, one: Interval, other: Interval) -> str:
     if one["value"] is None or other["value"] is None:
-        return "only in the second" if one["value"] is None else "only in the first"
+        return "second only" if one["value"] is None else "first only"
     (low, high), (other_low, other_high) = (_bounds(each) for each in (one, other))
     if other_low <= high and low <= other_high:
         return ""
@@ -141,4 +140,5 @@ def _text(name: str, found: Interval) -> str:
     middle = form.format(found["value"])
     if found["low"] is None:
         return middle
-    return f"{middle} ({form.format(found['low'])} to {form.format(found['high'])})"
+    low, high = (form.format(found[name]).strip("%xms ") for name in ("low", "high"))
+    return f"{middle} ({low}..{high})"

@@ -21,7 +21,7 @@ from spec_envs.benchmarks.all.here import Here, Missing
 from spec_envs.benchmarks.all.intervals import interval
 from spec_envs.benchmarks.all.report import html_of
 from spec_envs.benchmarks.all.units import Result, Row, Unit
-from spec_envs.benchmarks.processes import as_done
+from spec_envs.benchmarks.processes import ALONE, Workers, as_done
 from spec_envs.benchmarks.reports import config_of, console, table_of, weighed_progress
 from spec_envs.whole_files import write_whole
 
@@ -54,7 +54,7 @@ def run(settings: AllSettings) -> None:
     missing = list(here.missing(quick=settings.quick))
     screen.print(_opening(planned, results, missing), soft_wrap=True)
     try:
-        _do(functools.partial(units.run, folder=folder, code=code), settings.jobs, planned, results)
+        _do(functools.partial(units.run, code=code), settings.workers, folder, planned, results)
     except KeyboardInterrupt:
         screen.print(
             f"\nInterrupted; {len(results)} of {len(planned)} units are kept. To go on: the same with --resume"
@@ -80,15 +80,22 @@ def _kept(planned: Sequence[Unit], folder: Path, code: str) -> dict[int, Result]
     return {number: result for number, result in found.items() if result is not None}
 
 
-def _do(work: Callable[[Unit], Result], jobs: int, planned: Sequence[Unit], results: dict[int, Result]) -> None:
-    """Do the units that have no result: those on the wall clock one by one, after the others."""
+def _do(
+    work: Callable[[Unit], Result],
+    workers: Workers,
+    folder: Path,
+    planned: Sequence[Unit],
+    results: dict[int, Result],
+) -> None:
+    """Do the units that have no result, and keep theirs: those on the wall clock one by one, after the others."""
     due = [number for number in range(len(planned)) if number not in results]
     # Long ones first, so that no process has nothing to do at the end.
     due.sort(key=lambda number: -planned[number].cost_s)
     with weighed_progress("units", [planned[number].cost_s for number in due]) as advance:
         for alone in (False, True):
             numbers = [number for number in due if planned[number].alone is alone]
-            for place, result in as_done(work, [planned[number] for number in numbers], 1 if alone else jobs):
+            for place, result in as_done(work, [planned[number] for number in numbers], ALONE if alone else workers):
+                units.keep(planned[numbers[place]], result, folder)
                 results[numbers[place]] = result
                 advance(planned[numbers[place]].cost_s)
 

@@ -71,8 +71,8 @@ class Result:
     error: str = ""  # why it failed; empty if it did not
 
 
-def run(unit: Unit, folder: Path, code: str) -> Result:
-    """Do the work of ``unit``, and keep the result in ``folder``; an error is a result, too, that is not kept."""
+def run(unit: Unit, code: str) -> Result:
+    """Do the work of ``unit``; an error is a result, too."""
     start = time.process_time()
     try:
         with kept_traces() as traces:
@@ -84,9 +84,13 @@ def run(unit: Unit, folder: Path, code: str) -> Result:
     events = [event.as_dict() for event in traces[0]] if unit.name and traces else []
     # As it will be read again, so that a run that is gone on with gives the same as one in one go.
     rows, events = json.loads(json.dumps([rows, events], allow_nan=False))
-    result = Result(unit.key, code, rows, events, time.process_time() - start)
-    write_whole(folder / unit.file_name, json.dumps(dataclasses.asdict(result)))
-    return result
+    return Result(unit.key, code, rows, events, time.process_time() - start)
+
+
+def keep(unit: Unit, result: Result, folder: Path) -> None:
+    """Keep the result of ``unit`` in ``folder``, unless it is an error."""
+    if not result.error:
+        write_whole(folder / unit.file_name, json.dumps(dataclasses.asdict(result)))
 
 
 def kept(unit: Unit, folder: Path, code: str) -> Result | None:

@@ -271,9 +271,9 @@ def run(settings: ChessSettings, games: Sequence[Path], more_games: Sequence[Pat
     settings.check_jobs()
     files = [*games, *more_games]
     records = [RecordedGame.load(file) for file in files]
-    if settings.jobs > 1:
+    if not settings.workers.is_one:
         replay = functools.partial(_replay_alone, records, settings)
-        replays = collected(in_order(replay, range(len(records)), settings.jobs), "replaying", len(records))
+        replays = collected(in_order(replay, range(len(records)), settings.workers), "replaying", len(records))
     else:
         steps = len(records) * (settings.plies + 1)  # with the reset of each game
         with ChessBench(records, settings) as bench, progress("replaying", steps) as advance:

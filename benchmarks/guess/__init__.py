@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.options import Settings, setting
+from spec_envs.benchmarks.options import SpreadSettings, setting
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GuessSettings(Settings):
+class GuessSettings(SpreadSettings):
     """Count how often the next tool call of recorded conversations is among the first guesses."""
 
     trajectories: Path = setting(
@@ -24,4 +24,3 @@ class GuessSettings(Settings):
     guesser: Literal["pattern"] = setting("pattern", "Who guesses.")
     folds: int = setting(5, "Without --train: divide the tasks into this many parts; learn from all others.", ge=2)
     seed: int = options.seed("Seed of the guesser.")
-    jobs: int = options.jobs()

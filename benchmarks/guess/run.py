@@ -21,7 +21,7 @@ from rich.console import RenderableType
 from spec_envs.agents.pattern.guesser import PatternGuesser
 from spec_envs.benchmarks.episodes import folds_by
 from spec_envs.benchmarks.guess import GuessSettings
-from spec_envs.benchmarks.processes import in_order
+from spec_envs.benchmarks.processes import ALONE, Workers, in_order
 from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.conversation import AssistantMessage, ToolCall, Trajectory, read_trajectories
 from spec_envs.errors import InvalidConfiguration
@@ -51,7 +51,7 @@ def measure(
     *,
     folds: int = 5,
     seed: int = 0,
-    jobs: int = 1,
+    workers: Workers = ALONE,
     advance: Callable[[], None] | None = None,
 ) -> tuple[list[Trial], float]:
     """Predict every act in ``trajectories``; also returns the seconds that learning took.
@@ -66,7 +66,7 @@ def measure(
     splits = (
         folds_by(trajectories, lambda each: each.task, folds, "tasks") if train is None else [(train, trajectories)]
     )
-    for made, seconds in in_order(functools.partial(_fold, seed), splits, jobs):
+    for made, seconds in in_order(functools.partial(_fold, seed), splits, workers):
         trials += itertools.chain.from_iterable(made)
         learning += seconds
         if advance is not None:
@@ -141,7 +141,9 @@ def run(settings: GuessSettings) -> dict[str, Any]:
         raise InvalidConfiguration(f"{settings.trajectories} holds no tool call to predict")
     folds, seed = settings.folds, settings.seed
     with progress("guessing", len(trajectories)) as advance:
-        trials, learning = measure(trajectories, known, folds=folds, seed=seed, jobs=settings.jobs, advance=advance)
+        trials, learning = measure(
+            trajectories, known, folds=folds, seed=seed, workers=settings.workers, advance=advance
+        )
     report: dict[str, Any] = {
         "config": config_of(settings) | {"folds": folds if known is None else None},
         **summary(trials),

@@ -16,7 +16,8 @@ from spec_envs.benchmarks.overhead import Measured
 from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 
-_TURNS, _STEPS = 600, 5
+#: How many turns each loop has; a turn is of ``_STEPS`` steps.
+TURNS, _STEPS = 600, 5
 _OFF: dict[str, Any] = {"max_inflight": 0}
 _GUARDED: dict[str, Any] = {"guard": True}
 
@@ -29,7 +30,7 @@ def figures() -> Iterator[Measured]:
             gym.make("CartPole-v1"), _balance, guessers={"policy": NearestGuesser()}, estimates=Estimates(), **options
         )
         loops[name] = _Loop(env, env.act)
-    for _ in range(_TURNS):
+    for _ in range(TURNS):
         for loop in loops.values():
             loop.take_turn()
     for loop in loops.values():
@@ -79,7 +80,7 @@ async def _awaited_us() -> float:
         **_GUARDED,
     ) as env:
         observation, _ = await env.reset(seed=0)
-        for _ in range(_TURNS):
+        for _ in range(TURNS):
             start = time.thread_time_ns()
             for _ in range(_STEPS):
                 observation, _, terminated, truncated, _ = await env.step(await env.act(observation))

@@ -26,6 +26,7 @@ from spec_envs.benchmarks.overhead import (
     copies,
     median_fork_us,
     pattern,
+    plain_steps,
     retail,
     vectors,
 )
@@ -56,6 +57,7 @@ def run(settings: OverheadSettings) -> dict[str, Any]:
         _forks,
         _search_forks,
         _steps,
+        plain_steps.figures,
         _windows,
         _copies,
         _cancels,

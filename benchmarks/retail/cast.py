@@ -61,7 +61,7 @@ def agent_of(policy: Callable[[Mapping[str, str]], Any], settings: RetailSetting
 
 def _usage(observation: Mapping[str, str], action: Any) -> Usage:
     read = read_action(action)
-    written = read if isinstance(read, str) else f"{read.name}{read.text}"
+    written = read if isinstance(read, str) else "".join(f"{call.name}{call.text}" for call in read)
     return Usage(tokens_in=sum(map(len, observation.values())) / _TOKEN, tokens_out=len(written) / _TOKEN)
 
 

@@ -44,6 +44,9 @@ from spec_envs.retail.tasks import Task
 from spec_envs.wrappers import SpeculativeWrapper
 from spec_envs.wrappers.estimates import Estimates
 
+#: How many workers a cluster is taken to have whose number is not given.
+_MANY = 32
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TaskRun(Speculated):
@@ -129,17 +132,18 @@ class RetailBench:
         """Run the tasks, fold after fold."""
         for known, tasks in self.folds:
             with self.learned(known) as guessers:
-                if self.settings.jobs > 1:
+                if not self.settings.workers.is_one:
                     yield from self._serve_beside(tasks, guessers)
                 else:
                     yield from (self.serve(task, guessers) for task in tasks)
 
     def _serve_beside(self, tasks: Sequence[Task], guessers: Guessers) -> Iterator[TaskRun]:
         """Run tasks over processes, each of which gets some tasks and a copy of the guessers."""
-        size = math.ceil(len(tasks) / (2 * self.settings.jobs))
+        workers = self.settings.workers
+        size = math.ceil(len(tasks) / (2 * (workers.jobs or _MANY)))
         parts = [tasks[first : first + size] for first in range(0, len(tasks), size)]
         serve = functools.partial(_serve_alone, self.settings, guessers)
-        for runs, trials, ranks in in_order(serve, parts, self.settings.jobs):
+        for runs, trials, ranks in in_order(serve, parts, workers):
             self.trials += trials
             self.message_ranks += ranks
             yield from runs

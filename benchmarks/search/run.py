@@ -206,10 +206,11 @@ def run(settings: SearchSettings) -> dict[str, Any]:
     Raises:
         InvalidConfiguration: The file holds no episodes, or a setting makes no sense for it.
     """
-    if settings.jobs > 1:
+    if not settings.workers.is_one:
+        option = settings.workers.option
         raise InvalidConfiguration(
-            f"--jobs {settings.jobs} runs episodes side by side, and the guessers learn from one episode to the next: "
-            f"leave out --jobs, or give --sweep, whose runs go side by side"
+            f"{option} runs episodes side by side, and the guessers learn from one episode to the next: "
+            f"leave out {option.split()[0]}, or give --sweep, whose runs go side by side"
         )
     if settings.episodes == "embedded":
         cases = Case.embedded(settings)

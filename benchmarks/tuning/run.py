@@ -59,8 +59,8 @@ def run(settings: TuningSettings) -> dict[str, Any]:
 
 
 def _episodes(modes: Sequence[TuningSettings], seeds: int) -> Iterator[TuningRun]:
-    if modes[0].jobs > 1:
-        runs = in_order(functools.partial(_episodes_of, modes), range(seeds), modes[0].jobs)
+    if not modes[0].workers.is_one:
+        runs = in_order(functools.partial(_episodes_of, modes), range(seeds), modes[0].workers)
         yield from itertools.chain.from_iterable(runs)
         return
     backend = backend_of(modes[0])

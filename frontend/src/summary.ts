@@ -5,13 +5,13 @@ import type { Interval, SummaryRow } from "./data";
 
 const HEADS: [string, string][] = [
   ["environment", "left"],
-  ["episodes", ""],
+  ["time saved", ""],
   ["sequential", ""],
   ["speculative", ""],
-  ["time saved", ""],
   ["hit rate", ""],
   ["tokens", ""],
   ["lossless", "left"],
+  ["episodes", ""],
   ["clock", "left"],
 ];
 
@@ -31,13 +31,13 @@ function line(row: SummaryRow): HTMLElement {
     "tr",
     {},
     el("th", { scope: "row" }, row.name),
-    el("td", {}, String(row.episodes)),
+    cell(row.saved, percent),
     cell(row.sequential_s, seconds),
     cell(row.speculative_s, seconds),
-    cell(row.saved, percent),
     cell(row.hit_rate, percent),
     cell(row.tokens_full, times),
     el("td", { class: "left" }, row.lossless),
+    el("td", {}, String(row.episodes)),
     el("td", { class: "left" }, row.clock),
   );
 }

@@ -1,14 +1,15 @@
-"""Reads the agent's actions, which are messages to the customer or tool calls."""
+"""Reads the agent's actions: messages to the customer, and tool calls, of which one action may hold several."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction
 from spec_envs.immutable import frozen
 from spec_envs.json_files import parsed
 
-Action = str | Mapping[str, Any]
+Action = str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 #: Actions that change nothing, for ``action_space.sample()``.
 SAMPLES = (
@@ -30,26 +31,46 @@ class CallAction(NamedTuple):
     text: str
 
 
-def read_action(action: object) -> str | CallAction:
-    """Return the message, or the tool call, that an action means.
+def read_action(action: object) -> str | tuple[CallAction, ...]:
+    """Return the message, or the tool calls, that an action means.
 
-    A mapping or a JSON object with a ``name`` is a tool call, and any other text is a message. In tau-bench's form,
-    ``arguments`` are called ``kwargs``, and a message is ``{"name": "respond", "kwargs": {"content": …}}``.
+    A mapping or a JSON object with a ``name`` is a tool call, a sequence of such is several, and any other text is a
+    message. In tau-bench's form, ``arguments`` are called ``kwargs``, and a message is
+    ``{"name": "respond", "kwargs": {"content": …}}``.
 
     Raises:
-        InvalidAction: ``action`` is neither text nor a mapping with a ``name``, or the arguments are no JSON data.
+        InvalidAction: ``action`` is neither text nor tool calls with a ``name`` each, or arguments are no JSON data.
     """
     if isinstance(action, str):
-        called = parsed(action) if action.lstrip()[:1] == "{" else None
-        if not isinstance(called, dict) or not isinstance(called.get("name"), str):
-            return str(action)
-        return _call(called)
-    if isinstance(action, Mapping) and isinstance(action.get("name"), str):
-        return _call(action)
+        called = parsed(action) if action.lstrip()[:1] in ("{", "[") else None
+        if _is_call(called):
+            return _one(called)
+        return _several(called) if isinstance(called, list) and called and all(map(_is_call, called)) else str(action)
+    if _is_call(action):
+        return _one(action)
+    if isinstance(action, (list, tuple)) and action and all(map(_is_call, action)):
+        return _several(action)
     raise InvalidAction(
-        f'an action is a message (text) or a tool call ({{"name": text, "arguments": {{…}}}}, or this as JSON text), '
-        f"not {repr(action)[:200]}"
+        f'an action is a message (text), a tool call ({{"name": text, "arguments": {{…}}}}), or a list of tool calls '
+        f"(calls also as JSON text), not {repr(action)[:200]}"
     )
+
+
+def _is_call(action: object) -> bool:
+    return isinstance(action, Mapping) and isinstance(action.get("name"), str)
+
+
+def _one(action: Any) -> str | tuple[CallAction, ...]:
+    read = _call(action)
+    return read if isinstance(read, str) else (read,)
+
+
+def _several(actions: Sequence[Any]) -> tuple[CallAction, ...]:
+    read = tuple(map(_call, actions))
+    calls = tuple(each for each in read if not isinstance(each, str))
+    if len(calls) < len(read):
+        raise InvalidAction("a message to the customer is an action of its own, not one of several tool calls")
+    return calls
 
 
 def _call(action: Mapping[str, Any]) -> str | CallAction:
@@ -61,7 +82,15 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
     if name == "respond" and isinstance(arguments, Mapping) and isinstance(arguments.get("content"), str):
         return str(arguments["content"])
     try:
-        text = json.dumps(arguments)
+        text = json.dumps(arguments, default=_integer)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
     return CallAction(str(name), frozen(json.loads(text)), text)
+
+
+def _integer(value: object) -> int:
+    """An integer of another kind, such as ``np.int64``, as JSON has it."""
+    found = as_integer(value)
+    if found is None:
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return found

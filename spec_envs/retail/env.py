@@ -55,8 +55,9 @@ class RetailEnv(CallEnv[Observation, Action]):
     ## Action Space
     Text: a message to the customer, or a tool call as JSON text,
     ``{"name": "get_user_details", "arguments": {"user_id": "…"}}``. A tool call may also be a mapping of this form, or
-    have tau-bench's form (``kwargs``, ``respond``). A wrong call is answered with an error and changes nothing.
-    ``sample()`` draws one of a few actions that change nothing.
+    have tau-bench's form (``kwargs``, ``respond``). A wrong call is answered with an error and changes nothing. A list
+    of tool calls is taken in one step, one call after the other, each as if it were an action of its own; what follows
+    the end of the episode is not called. ``sample()`` draws one of a few actions that change nothing.
 
     ## Observation Space
     A ``Dict`` of ``Text`` with everything that the agent may know:
@@ -90,7 +91,7 @@ class RetailEnv(CallEnv[Observation, Action]):
     | key        | value                                                                          |
     |------------|--------------------------------------------------------------------------------|
     | `task`     | the task's name, such as "test-12"                                             |
-    | `steps`    | actions taken                                                                  |
+    | `steps`    | actions taken; each tool call counts                                           |
     | `outcome`  | None, "stop", "transfer" or "max_steps"                                        |
     | `database` | at the end: whether the data are as the gold actions leave them                |
     | `outputs`  | at the end: a dict that says for each output of the task whether it was said   |
@@ -129,7 +130,7 @@ class RetailEnv(CallEnv[Observation, Action]):
 
     ## Latency
     One call a step: ``Call("user", CustomerQuery(…))`` for a message and in ``reset``, ``Call("tool", ToolQuery(…))``
-    for a tool call; ``Call("judge", JudgeQuery(…))`` after the last message, if there is a judge. All calls of the
+    for each tool call; ``Call("judge", JudgeQuery(…))`` after the last message, if there is a judge. All calls of the
     instant tools are ``READ``, since their changes are private to the fork.
 
     ## Version History
@@ -228,7 +229,10 @@ class RetailEnv(CallEnv[Observation, Action]):
             if isinstance(read, str):
                 episode = episode.told(read, self._reply(episode.query(read)))
             else:
-                episode = episode.called(read, self._result_of(read, episode))
+                for call in read:
+                    episode = episode.called(call, self._result_of(call, episode))
+                    if episode.outcome is not None or episode.steps == self._max_steps:
+                        break
         if episode.outcome is None and episode.steps == self._max_steps:
             episode = dataclasses.replace(episode, outcome="max_steps")
         terminated = episode.outcome in ("stop", "transfer")

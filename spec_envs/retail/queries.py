@@ -65,8 +65,8 @@ class ToolQuery:
         store: The part of the data that the tool looks at; all data are in ``store.snapshot``.
         arguments: The arguments; in the environment's own queries they cannot be changed.
         episode: The episode's name, for a shop that keeps the data of many episodes.
-        step: The number of actions before this call. An episode makes at most one write in a step, so ``episode`` and
-            ``step`` identify a write.
+        step: The number of actions before this call, of which each tool call is one; so ``episode`` and ``step``
+            identify a write.
     """
 
     name: str

@@ -69,9 +69,9 @@ def worked(monkeypatch):
     done: list[str] = []
     whole = units.run
 
-    def counted(unit: Unit, folder: Path, code: str) -> units.Result:
+    def counted(unit: Unit, code: str) -> units.Result:
         done.append(unit.part)
-        return whole(unit, folder, code)
+        return whole(unit, code)
 
     monkeypatch.setattr(units, "run", counted)
     return done
@@ -131,7 +131,7 @@ class TestAll:
         assert len(report["failed"]) == 1 and report["environments"]["chess"]["episodes"] == 2
 
     def test_ctrl_c_keeps_what_is_done(self, planned, tmp_path, monkeypatch):
-        def interrupted(work: Any, items: Sequence[Any], jobs: int):
+        def interrupted(work: Any, items: Sequence[Any], workers: processes.Workers):
             yield 0, work(items[0])
             raise KeyboardInterrupt
 
@@ -296,14 +296,20 @@ class TestJobs:
         ):
             result = CliRunner().invoke(main, ["bench", *args, "--jobs", "2"])
             assert result.exit_code == 2 and why in result.stderr and "leave out --jobs" in result.stderr
+            result = CliRunner().invoke(main, ["bench", *args, "--ray"])
+            assert result.exit_code == 2 and why in result.stderr and "leave out --ray" in result.stderr
+
+    def test_a_file_is_not_an_address(self):
+        result = CliRunner().invoke(main, ["bench", "tuning", "--ray", "games.json"])
+        assert result.exit_code == 2 and "ray must be an address" in result.stderr
 
 
 class TestProcesses:
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_results_come_in_order(self, jobs):
-        assert list(processes.in_order(math.isqrt, [9, 1, 4], jobs)) == [3, 1, 2]
+        assert list(processes.in_order(math.isqrt, [9, 1, 4], processes.Workers(jobs))) == [3, 1, 2]
 
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_an_error_ends_the_work(self, jobs):
         with pytest.raises(ValueError, match="must be nonnegative"):
-            list(processes.as_done(math.isqrt, [1, -1, 2], jobs))
+            list(processes.as_done(math.isqrt, [1, -1, 2], processes.Workers(jobs)))

@@ -25,6 +25,7 @@ from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import chess as chess_overhead
 from spec_envs.benchmarks.overhead import copies as overhead_copies
 from spec_envs.benchmarks.overhead import pattern as pattern_overhead
+from spec_envs.benchmarks.overhead import plain_steps as plain_steps_overhead
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
 from spec_envs.benchmarks.overhead.crowd import crowd
@@ -128,7 +129,7 @@ class TestDemo:
     def few_episodes(self, monkeypatch):
         """The rows of the four environments are tested with bench all."""
         row = {"sequential_s": 2.0, "speculative_s": 1.0, "saved": 0.5, "hit_rate": 0.5, "tokens_full": 1.5}
-        monkeypatch.setattr(demo, "in_order", lambda work, units, jobs: ([row | UNCHANGED] for _ in units))
+        monkeypatch.setattr(demo, "in_order", lambda work, units, workers: ([row | UNCHANGED] for _ in units))
 
     def test_plays_the_same_game_twice_and_writes_a_report(self, tmp_path):
         result = run("demo", "--plies", 6, "--speed", 20000, "--out", tmp_path / "out")
@@ -202,6 +203,7 @@ class TestOverhead:
             monkeypatch.setattr(pattern_overhead, name, value)
         monkeypatch.setattr(chess_overhead, "pettingzoo_is_installed", lambda: False)
         self._fix_times(monkeypatch)
+        monkeypatch.setattr(plain_steps_overhead, "TURNS", 20)
         monkeypatch.setattr(retail_overhead, "FORKS", 5)
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
         monkeypatch.setattr(retail_overhead, "EPISODES", 2)

@@ -201,7 +201,7 @@ def test_the_report_of_everything_shows_summary_figures_and_timelines(browser, t
             for p in (0.5, 1.0)
         ),
     ]
-    results = [units.run(unit, tmp_path, "") for unit in planned]
+    results = [units.run(unit, "") for unit in planned]
     report = all_of_it.report_of(AllSettings(out=tmp_path, quick=True), results, [])
     assert report["failed"] == []
     open_page(browser, tmp_path, html_of(report, results))

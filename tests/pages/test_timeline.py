@@ -131,11 +131,12 @@ def test_a_streamed_trace_is_the_written_one_and_the_command_makes_its_page(tmp_
 
 def test_a_running_program_is_followed(tmp_path):
     file = tmp_path / "live.jsonl"
-    file.write_text("".join(json.dumps(each) + "\n" for each in EVENTS), "utf-8")
     command = [sys.executable, "-m", "spec_envs.benchmarks.cli", "trace", "--follow", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as program:
         assert program.stdout is not None
-        begin, first, second = (program.stdout.readline() for _ in range(3))
+        begin = program.stdout.readline()  # before there is a file
+        file.write_text("".join(json.dumps(each) + "\n" for each in EVENTS), "utf-8")
+        first, second = (program.stdout.readline() for _ in range(2))
         program.send_signal(signal.SIGINT)
         assert program.wait() == 0
     assert begin == f"following {file}; end with Ctrl-C\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from spec_envs import Call, Effect
 from spec_envs.agents import CallableGuesser, FrequencyGuesser, GoldReplay, ScriptedRetailPolicy
 from spec_envs.call_env import Script
 from spec_envs.errors import CallPending, EnvClosed, HandlerFailed, InvalidAction, InvalidConfiguration, ResetNeeded
+from spec_envs.retail.actions import CallAction, read_action
 from spec_envs.retail.customers import scripted_customer
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.queries import GREETING, STOP, CustomerQuery, ToolQuery, instant_tools
@@ -187,6 +189,11 @@ class TestActions:
         env.step(action)
         message = env.dialogue[-2]
         assert message == {"role": "assistant", "content": "Hello" if isinstance(action, dict) else action}
+
+    def test_integers_of_numpy_are_integers(self):
+        assert read_action({"name": "f", "arguments": {"n": np.int64(3)}}) == CallAction("f", {"n": 3}, '{"n": 3}')
+        with pytest.raises(InvalidAction, match="no JSON data"):
+            read_action({"name": "f", "arguments": {"n": np.bool_(True)}})
 
     def test_arguments_that_never_end(self):
         arguments: dict[str, Any] = {}
@@ -434,3 +441,38 @@ def test_tau_benchs_customers_need_a_model():
 def test_tasks_of_another_shop():
     with pytest.raises(InvalidConfiguration, match="belong to other data"):
         make(tasks=[Task("test", 0, "nobody", "", (Action("think", {"thought": ""}),))])
+
+
+class TestSeveralCallsInOneAction:
+    LOOK = ({"name": "list_all_product_types"}, {"name": "calculate", "arguments": {"expression": "1 + 1"}})
+
+    @pytest.mark.parametrize("form", [list, tuple, json.dumps])
+    def test_are_taken_one_after_the_other(self, form):
+        one, several = started(), started()
+        actions = [*self.LOOK, cancel(one), self.LOOK[1]]
+        for action in actions:
+            last = one.step(action)
+        assert several.step(form(actions)) == last
+        assert dataclasses.replace(several.episode, name="") == dataclasses.replace(one.episode, name="")
+
+    def test_end_with_the_episode(self):
+        transfer = {"name": "transfer_to_human_agents", "arguments": {"summary": "all"}}
+        env = started()
+        _, _, terminated, _, info = env.step([self.LOOK[0], transfer, self.LOOK[0]])
+        assert terminated and info["steps"] == 2
+        env = started(max_steps=2)
+        _, _, _, truncated, info = env.step([self.LOOK[0]] * 3)
+        assert truncated and info["steps"] == 2
+
+    @pytest.mark.parametrize(
+        "wrong", [[], [1], ["Hello."], [{"name": "respond", "kwargs": {"content": "Hello."}}, {"name": "calculate"}]]
+    )
+    def test_are_nothing_but_calls(self, wrong):
+        env = started()
+        with pytest.raises(InvalidAction):
+            env.step(wrong)
+        assert env.episode.steps == 0 and not env.action_space.contains(wrong)
+
+    def test_a_message_may_begin_with_a_bracket(self):
+        env = started(customer=lambda query: query.said[-1])
+        assert json.loads(env.step("[1] is what I mean")[0]["dialogue"])[-1]["content"] == "[1] is what I mean"

@@ -158,6 +158,20 @@ class TestDecoding:
         assert decoded(head.encode() + text.encode(codec), "text/html; charset=nonsense") == head + text
 
     @pytest.mark.parametrize(
+        "head",
+        [
+            "<!-- <meta charset=big5> -->",
+            "<!-- <meta charset=big5>",
+            '<meta name="description" content="pages with charset=big5">',
+            "<meta charset=nonsense><meta charset=utf-8>",
+            '<?xml version="1.0" encoding="utf-8"?><meta charset=big5>',
+            "<metadata charset=big5>",
+        ],
+    )
+    def test_what_does_not_declare_a_character_set(self, head):
+        assert decoded(f"{head}<p>Łódź".encode()) == f"{head}<p>Łódź"
+
+    @pytest.mark.parametrize(
         "header", ["", "text/html; charset=iso-8859-1", "text/html; charset=gb2312", "charset=utf-16be"]
     )
     @pytest.mark.parametrize("codec", ["utf-8-sig", "utf-16"])
@@ -395,8 +409,8 @@ WAITS = [
 
 @pytest.mark.parametrize("make", BACKENDS)
 def test_a_wait_that_is_too_long_fails_at_once(make):
-    waits = iter(WAITS)
-    answers = {search_path("x"): lambda request: send(request, "busy", status=503, Retry_After=next(waits))}
+    demand = ""
+    answers = {search_path("x"): lambda request: send(request, "busy", status=503, Retry_After=demand)}
     settings = WebSettings(attempts=3, requests_per_s=float("inf"))
     with HostileSite(answers) as site, make(site.url, settings=settings) as backend:
         for demand in WAITS:

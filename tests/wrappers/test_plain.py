@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -10,10 +12,12 @@ import numpy as np
 import pytest
 
 from spec_envs import Effect
+from spec_envs.agents import NearestGuesser
 from spec_envs.errors import EnvClosed
 from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import SpeculativeWrapper
+from spec_envs.wrappers.estimates import Estimates
 from tests.wrappers.loops import PERFECT, make, play
 
 
@@ -106,3 +110,37 @@ def test_a_step_costs_little():
     with SpeculativeWrapper(gym.make("Pendulum-v1"), policy, max_inflight=0) as wrapped:
         costs = [seconds_per_step(wrapped, wrapped.act) - seconds_per_step(plain, policy) for _ in range(50)]
     assert min(costs) < 200e-6  # 20 us where nothing else runs; a step through the tree costs 900 us
+
+
+@pytest.mark.parametrize(("options", "most"), [({"max_inflight": 0}, 63), ({"guard": True}, 77)])
+def test_a_plain_step_calls_few_functions(options: dict[str, Any], most: int) -> None:
+    """What a plain step costs, counted instead of timed, so that a busy machine changes nothing."""
+
+    def calls(env: gym.Env[Any, Any], act: Callable[[Any], int]) -> float:
+        observation, _ = env.reset(seed=0)
+        for _ in range(20):
+            observation, *_ = env.step(act(observation))
+        counted = 0
+
+        def count(frame: object, event: str, argument: object) -> None:
+            nonlocal counted
+            counted += event == "call"
+
+        sys.setprofile(count)
+        try:
+            for _ in range(100):
+                observation, *_ = env.step(act(observation))
+        finally:
+            sys.setprofile(None)
+        return counted / 100
+
+    def balance(observation: Any) -> int:
+        return int(observation[2] + 0.3 * observation[3] > 0)
+
+    with gym.make("CartPole-v1") as plain:
+        least = calls(plain, balance)
+    env = SpeculativeWrapper(
+        gym.make("CartPole-v1"), balance, guessers={"policy": NearestGuesser()}, estimates=Estimates(), **options
+    )
+    with env:
+        assert calls(env, env.act) <= least + most

@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -22,6 +23,15 @@ from spec_envs.wrappers.runtimes.threads import ThreadRuntime
 _CLOSE_S = 10.0
 #: A loop is late if woken tasks lately waited longer than this for their turn; and the weight of the last wait.
 _LATE_S, _NEW = 5e-3, 0.2
+
+
+def _nobody() -> None:
+    return None
+
+
+#: A task of each loop that was not cancelled when it was seen: to look at all tasks takes long on a full loop.
+_witnesses: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[], asyncio.Task[Any] | None]]
+_witnesses = weakref.WeakKeyDictionary()
 
 
 class AsyncioRuntime(NotPicklable):
@@ -237,8 +247,14 @@ class AsyncioRuntime(NotPicklable):
         """Whether all tasks that are left on the loop have been cancelled, as ``asyncio.run`` does at its end."""
         if any(not waiter.done() for waiter in self._waiters):
             return False  # somebody waits and was not cancelled, so there is no need to look at all tasks
+        witness = _witnesses.get(self.own_loop(), _nobody)()
+        if witness is not None and not witness.done() and not witness.cancelling():
+            return False
         left = asyncio.all_tasks(self.own_loop())
-        return bool(left) and all(task.cancelling() for task in left)
+        going_on = next((task for task in left if not task.cancelling()), None)
+        if going_on is not None:
+            _witnesses[self.own_loop()] = weakref.ref(going_on)
+        return bool(left) and going_on is None
 
 
 async def _contained(coroutine: Awaitable[Any]) -> tuple[Any, BaseException | None]:

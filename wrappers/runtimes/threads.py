@@ -16,13 +16,18 @@ from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, outcome_of, warn_of_stuck
 
 _IDLE_S = 10.0
-_CLOSE_S = 10.0
+#: How long ``close`` waits for workers, counted from the last end of any worker of a closed runtime: where thousands of
+#: them end at once, the machine is busy, and no handler ignores its token; and how long ``close`` waits at most.
+_CLOSE_S, _MOST_CLOSE_S = 10.0, 60.0
 #: A worker is named for its latest job.
 _PREFIX = "speculation-"
 
 
 class ThreadRuntime(NotPicklable):
     """Runs an episode on the wall clock, with worker threads that end when they are idle or closed."""
+
+    #: When a worker of any closed runtime of this process has ended last.
+    _closed_at = 0.0
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -113,10 +118,13 @@ class ThreadRuntime(NotPicklable):
             workers = [worker for worker in self._workers if worker.ident]  # Ctrl-C may come before a worker starts
             for _ in workers:
                 self._jobs.put(None)
-        deadline = self.now() + (_CLOSE_S if patience_s is None else patience_s)
+        begun, patience_s = self.now(), _CLOSE_S if patience_s is None else patience_s
         for worker in workers:
-            if worker is not threading.current_thread():
-                worker.join(max(0.0, deadline - self.now()))
+            while worker.is_alive() and worker is not threading.current_thread():
+                until = min(max(begun, ThreadRuntime._closed_at) + patience_s, begun + _MOST_CLOSE_S)
+                if (left := until - self.now()) <= 0:
+                    break
+                worker.join(left)
         stuck = (worker.name.removeprefix(_PREFIX) for worker in workers if worker.is_alive())
         warn_of_stuck(stuck, "their cancel token")
 
@@ -129,6 +137,8 @@ class ThreadRuntime(NotPicklable):
                 self._num_idle += 1  # before the worker delivers, so that the delivery can give it the next job
             job.deliver(value, error)
             job = self._next_job()
+        if self._closed:
+            ThreadRuntime._closed_at = self.now()
 
     def _next_job(self) -> Job | None:
         while True:

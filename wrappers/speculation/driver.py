@@ -314,6 +314,8 @@ class Driver:
             self._deliver(lambda now: self._ended(run, response, error, now))
 
         self._tokens[run] = token
+        if run.speculative:
+            token.is_ahead = lambda: run.speculative
         job = Job(call.handler, function, deliver, token, self._is_async(call.handler, handler))
         if not run.speculative:
             self._authoritative = job

@@ -32,7 +32,8 @@ class ForkSteps(NotPicklable):
     """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._num_steps = self._num_inquiries = 0
         self._is_held = False
         self._before: GlobalGenerators | None = None  # when the first of the steps under way began
@@ -61,14 +62,15 @@ class ForkSteps(NotPicklable):
         return twin, result
 
     def __enter__(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: not (self._is_held or self._num_steps or self._num_inquiries))
+        with self._lock:  # not the condition, and not wait_for: every plain step comes here
+            while self._is_held or self._num_steps or self._num_inquiries:
+                self._changed.wait()
             self._is_held = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._changed:
+        with self._lock:
             self._is_held = False
             self._changed.notify_all()
 

@@ -206,7 +206,9 @@ class AsGuesser:
     def __init__(self, prefetcher: Prefetcher) -> None:
         self._prefetch = as_guess(prefetcher.prefetch)
 
-    def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
+    def guess(
+        self, call: Call, k: int, cancel: CancelToken, early: Callable[[Sequence[Guess]], None]
+    ) -> Sequence[Guess]:
         """Return the actions that the prefetcher names."""
-        named: Sequence[Guess] = self._prefetch(call.query, k, cancel)
+        named: Sequence[Guess] = self._prefetch(call.query, k, cancel, early)
         return named

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
+from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
 #: The number of calls that are remembered, for the tree to know how long calls take that are alone.
@@ -31,8 +33,8 @@ class PlainSteps:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
+        pacing: Knows whether nothing else is under way, so that it means something how long a call takes.
         keep: Is told of each call and its response: the name of the handler, how to get the call, and the response.
-        is_settled: Whether nothing else is under way, so that it means something how long a call takes.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
@@ -46,8 +48,8 @@ class PlainSteps:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
+        pacing: Pacing,
         keep: Callable[[str, Callable[[], Call | None], Any], None] | None,
-        is_settled: Callable[[], bool],
         quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
@@ -57,7 +59,7 @@ class PlainSteps:
         self._handler = handler
         self._ledger = ledger
         self._keep = keep
-        self._is_settled = is_settled
+        self._pacing = pacing
         self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
@@ -71,7 +73,7 @@ class PlainSteps:
         """
         if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(POLICY)
-            response = self._run(POLICY, lambda cancel: handler(observation, cancel), place.transition.observation)
+            response = self._run(POLICY, functools.partial(handler, observation), place.transition.observation)
             self._decided = place, response
         return self._decided[1]
 
@@ -97,7 +99,8 @@ class PlainSteps:
         if call.error is not None:
             self._failed(POLICY, call.started_at, usage, query, call.error)
             raise call.error
-        self._enter(POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response))
+        self._ledger.played(POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response), False)
+        self._remember(POLICY, call.ended_at - call.started_at, usage)
         self._decided = place, call.response
         return call.response
 
@@ -140,7 +143,9 @@ class PlainSteps:
             raise
         ended_at, own = now(), private_copy(transition)
         self.step_s = ended_at - started_at
-        self._enter(STEP, started_at, ended_at, NOTHING, None, own)
+        self._ledger.played(STEP, started_at, ended_at, NOTHING, None, own, True)
+        if self._keep is not None:
+            self._remember(STEP, self.step_s, NOTHING)
         return transition, own
 
     def close(self) -> None:
@@ -166,14 +171,16 @@ class PlainSteps:
             if quota is not None:
                 with runtime.lock:
                     quota.end(token)
-        self._enter(name, started_at, now(), token.usage()[1], query, action_of(response))
+        ended_at, usage = now(), token.usage()[1]
+        # The policy's decision is final when the user has made a step with it.
+        self._ledger.played(name, started_at, ended_at, usage, query, action_of(response), name != POLICY)
+        if self._keep is not None:
+            self._remember(name, ended_at - started_at, usage)
         return response
 
-    def _enter(self, name: str, started_at: float, ended_at: float, usage: Usage, query: Any, response: Any) -> None:
-        # The policy's decision is final when the user has made a step with it.
-        self._ledger.played(name, started_at, ended_at, usage, query, response, name != POLICY)
-        if self._is_settled():
-            self.made.append((name, ended_at - started_at, usage))
+    def _remember(self, name: str, seconds: float, usage: Usage) -> None:
+        if self._pacing.is_settled:
+            self.made.append((name, seconds, usage))
 
     def _failed(self, name: str, started_at: float, usage: Usage, query: Any, error: BaseException) -> None:
         self._ledger.played_in_vain(name, started_at, self._runtime.now(), usage, query, error)

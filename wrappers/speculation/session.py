@@ -108,7 +108,7 @@ class Session(Lifetime):
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
-        self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, lambda: self.pacing.is_settled, quotas)
+        self.plain = PlainSteps(runtime, self.handler, self._ledger, self.pacing, keep, quotas)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._lending = Lending()
@@ -208,8 +208,8 @@ class Session(Lifetime):
     @property
     def root(self) -> Deciding | None:
         """Where a step may begin; ``None`` before a reset, after a failed one, and after the end of an episode."""
-        root = self._place
-        return root if root is not None and not root.transition.done else None
+        root = self.plain.place if self.is_plain else self._place
+        return None if root is None or root.transition.done else root
 
     @property
     def _place(self) -> Deciding | None:
@@ -264,7 +264,7 @@ class Session(Lifetime):
         """
         self.base = root.env
         acted, self._acted = self._acted, None
-        if acted is not None and same_action(action_of(acted), action):
+        if acted is not None and (acted is action or same_action(action_of(acted), action)):
             answer = acted
         elif root.agent.stateful is None:
             answer = action
@@ -429,11 +429,11 @@ class Session(Lifetime):
 
     def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Return what ``step`` returns."""
-        result = (*transition[:4], self.info_of(transition))
-        if transition.done:
+        result = (*transition[:4], self.info_of(transition.info))
+        if is_last := transition.done:
             self.trace.tell_end(self.driver.now())
         guard = self.pacing.guard
-        if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=transition.done):
+        if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=is_last):
             self._end_cycle(guard)
         if self._can_turn_plain:
             self._choose_loop()
@@ -443,8 +443,8 @@ class Session(Lifetime):
         """Return what ``reset`` returns."""
         self.pacing.end_reset(is_leftover=not self.driver.is_idle)
         self.trace.add_observation(self.driver.now(), transition.observation)
-        return transition.observation, self.info_of(transition)
+        return transition.observation, self.info_of(transition.info)
 
-    def info_of(self, transition: Transition) -> dict[str, Any]:
-        """Return the environment's info, and beside it what speculation did since the last step."""
-        return {**(transition.info or {}), "speculation": self._ledger.counts_since()}
+    def info_of(self, info: dict[str, Any] | None) -> dict[str, Any]:
+        """Return the environment's ``info``, and beside it what speculation did since the last step."""
+        return {**(info or {}), "speculation": self._ledger.counts_since()}

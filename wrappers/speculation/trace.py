@@ -89,7 +89,7 @@ class TraceEvent:
 
 #: Values of these classes are kept as they are until somebody reads the trace: making their text can take longer than
 #: a step. The same holds for arrays of up to ``_SMALL`` numbers.
-_NUMBERS = (int, float, bool, np.int64, np.float32, np.float64)
+_NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
 _SMALL_ARRAY = 8
 _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
 #: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
@@ -131,14 +131,17 @@ class Trace:
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
-        if type(value) is Stepped:
-            value = value.transition  # the fork is not to live as long as the trace
         shown: Any = value
-        if type(value) is Transition and not value.info:
+        kind = type(value)
+        if kind is Stepped:
+            value = value.transition  # the fork is not to live as long as the trace
+            kind = Transition
+        if kind is Transition and not value.info:
             shown = value.observation
-        elif type(value) is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
+            kind = type(shown)
+        elif kind is tuple and len(value) == 2 and type(value[0]) is int:  # the query of a step
             shown = value[1]
-        kind = type(shown)
+            kind = type(shown)
         if kind in _NUMBERS or (kind is np.ndarray and shown.size <= _SMALL_ARRAY and not shown.dtype.hasobject):
             return value
         return self._text(value)
@@ -257,7 +260,8 @@ class Trace:
         ``moves_on``: Add also that the episode has moved on.
         """
         self._num_played += 1
-        query, response = None if query is None else self._noted(query), self._noted(response)
+        query = None if query is None else self._noted(query)
+        response = response if type(response) in _NUMBERS else self._noted(response)
         kept = (handler, -self._num_played, started_at, ended_at, usage, query, response, moves_on)
         self._kept.append(kept)
         if self._is_told:

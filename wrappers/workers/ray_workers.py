@@ -12,21 +12,18 @@ import collections
 import contextlib
 import dataclasses
 import importlib
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
-from spec_envs.extras import needed
 from spec_envs.wrappers.workers.crew import Crew
 from spec_envs.wrappers.workers.permits import Ledger, Loan, Settling, SharedLimit
 from spec_envs.wrappers.workers.player import Plan, Played, Player
 from spec_envs.wrappers.workers.purse import BEAT_S, Purse
+from spec_envs.wrappers.workers.ray_tasks import RETRIES, connected, num_cpus
 
-#: How often an episode is begun again because its worker has died.
-_RETRIES = 3
 #: How long it may take until the first worker has begun.
 _START_S = 300.0
 #: How long the processes of a node may live on after the node was found dead; Ray ends them within a second or so.
@@ -169,7 +166,7 @@ class RayCrew(Crew):
         lost = list(worker.episodes.values())
         if lost:  # the first one was under way
             deaths = lost[0].deaths + 1
-            if deaths > _RETRIES:
+            if deaths > RETRIES:
                 raise EpisodeFailed(lost[0].seed, f"{deaths} workers have died while they played it") from error
             lost[0] = dataclasses.replace(lost[0], deaths=deaths)
         self._due.extendleft(reversed(lost))
@@ -276,24 +273,14 @@ def playing_on_ray(
 
     Args:
         plan: What is played.
-        address: The address of the cluster; ``None``: the one that Ray finds (``RAY_ADDRESS``, or the one that this
-            program is connected to), or a new one on this machine.
+        address: The address of the cluster, as for ``connected``.
         jobs: How many workers there are; ``None``: one for each CPU.
         limits: What all of them together may ask of handlers.
     """
-    with needed("rollouts(ray=…)", "ray"):
-        ray: Any = importlib.import_module("ray")
-    is_ours = not ray.is_initialized()
-    if is_ours:
-        new = address is None and not os.environ.get("RAY_ADDRESS")
-        ray.init(address=address, **({"include_dashboard": False} if new else {}))
-    try:
-        size = jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    with connected(address) as ray:
+        size = jobs or num_cpus(ray)
         crew = RayCrew(ray, plan, size, limits)
         try:
             yield crew
         finally:
             crew.close()
-    finally:
-        if is_ours:
-            ray.shutdown()

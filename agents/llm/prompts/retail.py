@@ -1,5 +1,6 @@
 """Prompts for the shop: the agent's action, with the observation's tools and dialogue, and guesses of both sides."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,6 +36,17 @@ def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[
     if not completion.text.strip():
         raise ValueError("the answer is empty; write to the customer or call a tool")
     return completion.text.strip()
+
+
+def _request_calls(observation: Mapping[str, str]) -> ChatRequest:
+    return dataclasses.replace(_request(observation), one_call=False)
+
+
+def _read_calls(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any] | list[Any]:
+    """Return all tool calls of the answer, or the message."""
+    if len(completion.tool_calls) < 2:
+        return _read(completion, observation)
+    return [_read(Completion(tool_calls=(call,)), observation) for call in completion.tool_calls]
 
 
 def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:
@@ -87,6 +99,8 @@ def _read_reply(line: str, query: Any) -> str:
 
 #: For ``ChatPolicy``: a tool call ``{"name", "arguments"}`` or a message.
 RETAIL = PolicyPrompt(request=_request, read=_read)
+#: The same with all tool calls of an answer, as a list where there are several.
+RETAIL_CALLS = PolicyPrompt(request=_request_calls, read=_read_calls)
 #: For ``ChatGuesser``: the agent's next action, and the customer's reply.
 RETAIL_GUESSES = {
     "policy": GuessPrompt(request=_action_request, read=_read_action),

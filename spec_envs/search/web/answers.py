@@ -9,7 +9,7 @@ import html
 import re
 import urllib.parse
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from spec_envs.errors import HandlerFailed
 
@@ -46,6 +46,9 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "
 #: Parts of a page in which markup is text, or does not count.
 _HIDDEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style|textarea|title|template|xmp)\b.*?(?:</\1\b|\Z)", re.S | re.I)
 _META = re.compile(r"<meta\b(?>\"[^\"]*\"|'[^']*'|[^<>\"']+){0,50}+>", re.I)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
+_XML = re.compile(r"<\?xml\b[^>]*?\bencoding\s*=\s*[\"']([^\"'>]+)")
 _ATTRIBUTE = re.compile(r"([^\s\"'<>/=]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))")
 _REFRESH = re.compile(
     r"\s*(?=[\d.])(\d*)[\d.]*\s*(?:[;,]\s*|\s)(?:url\s*=\s*)?(?:\"([^\"]*)|'([^']*)|(.*))", re.S | re.I
@@ -147,20 +150,29 @@ def decoded(body: bytes, content_type: str = "") -> str:
     The first of these decides on the character set: a byte order mark, the header, the page's own declaration, UTF-8.
     Unknown labels are ignored.
     """
-    from bs4.dammit import EncodingDetector
-
     for mark, codec in _BOMS:
         if body.startswith(mark):
             return _text(body.removeprefix(mark), codec)
-    named = re.search(r"charset\s*=\s*[\"']?\s*([^\s\"';,]+)", content_type, re.IGNORECASE)
+    named = _CHARSET.search(content_type)
     found = _codec_of(named[1]) if named else None
     if found is None:
-        # More than the 1,024 bytes of the standard, and not all, since looking takes the square of the length.
-        declared = EncodingDetector.find_declared_encoding(body[:8192], is_html=True, search_entire_document=True)
-        found = _codec_of(declared) if declared else None
-        if found is None or found.startswith("utf-16"):  # a declaration that could be read is not in UTF-16
+        found = next(filter(None, map(_codec_of, _declared(body))), "utf-8")
+        if found.startswith("utf-16"):  # a declaration that could be read is not in UTF-16
             found = "utf-8"
     return _text(body, found)
+
+
+def _declared(body: bytes) -> Iterator[str]:
+    """The labels of character sets that a page declares, as browsers look for them: not in comments."""
+    # More than the 1,024 bytes of the standard, and not all, since looking takes the square of the length.
+    text = body[:8192].decode("latin-1")
+    if xml := _XML.match(text):
+        yield xml[1]
+    for attributes in map(_attributes, _META.findall(_COMMENT.sub("", text))):
+        if "charset" in attributes:
+            yield attributes["charset"]
+        elif attributes.get("http-equiv", "").strip().lower() == "content-type":
+            yield from _CHARSET.findall(attributes.get("content", ""))[:1]
 
 
 def _text(body: bytes, codec: str) -> str:

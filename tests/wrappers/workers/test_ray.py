@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 import os
+import select
 import socket
 import socketserver
 import threading
@@ -13,12 +15,16 @@ import time
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from spec_envs import rollouts
 from spec_envs.agents import FrequencyGuesser
+from spec_envs.benchmarks.cli import main
+from spec_envs.benchmarks.processes import ANY_CLUSTER, Workers, as_done
 from spec_envs.calls import Effect
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.testing import FakeEnv
-from spec_envs.wrappers import SharedLimit, rollouts
+from spec_envs.wrappers import SharedLimit
 from tests.wrappers.workers import parts
 from tests.wrappers.workers.test_rollouts import counted, rows
 
@@ -57,10 +63,14 @@ class Doors(socketserver.ThreadingTCPServer):
             self.begun.append(time.monotonic())
             self.now += 1
             self.most = max(self.most, self.now)
-        request.sendall(b"+")
-        ended = request.recv(1)  # empty: its process has died
-        with self.lock:
-            self.now -= 1
+        try:
+            request.sendall(b"+")
+            ended = request.recv(1)  # empty: its process has died
+        except ConnectionError:  # it has died before it read the greeting
+            ended = b""
+        finally:
+            with self.lock:
+                self.now -= 1
         if ended:
             request.sendall(b"-")
 
@@ -191,12 +201,81 @@ def test_closing_the_iterator_cancels_what_runs(cluster, doors):
     endless = play(functools.partial(make, doors.port), itertools.count())
     assert next(endless).seed in (0, 1)
     endless.close()
-    deadline = time.monotonic() + 60
-    while doors.now and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert doors.now == 0
+    assert until(lambda: doors.now == 0)
 
 
 def test_a_lambda_can_be_played(cluster):
     env_factory = lambda: parts.make()  # noqa: E731
     assert len(list(play(env_factory, range(2)))) == 2
+
+
+def test_a_call_whose_process_was_killed_before_it_read_the_greeting_is_not_counted_any_more(doors):
+    dying = socket.create_connection(("127.0.0.1", doors.port))
+    assert until(lambda: doors.now == 1)
+    select.select([dying], [], [])  # the greeting is there, so what closes is reset
+    dying.close()
+    assert until(lambda: doors.now == 0)
+
+
+class TestBenches:
+    """Parts of benches as tasks: the same rows, in the same order."""
+
+    def rows(self, *args: object) -> Any:
+        result = CliRunner().invoke(main, ["bench", *map(str, args), "--json", "-"])
+        assert result.exit_code == 0, result.output
+        report = json.loads(result.stdout)
+        del report["config"]
+        return report
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ("tuning", "--seeds", 3, "--guesser", "climb", "--beside", "actor"),
+            ("retail", "--num-tasks", 4, "--learn", 2),
+            ("search", "--sweep"),
+        ],
+        ids=lambda args: args[0],
+    )
+    def test_have_the_same_rows(self, cluster, args):
+        assert self.rows(*args) == self.rows(*args, "--ray", "any")
+
+    def test_an_error_is_that_of_the_work(self, cluster):
+        with pytest.raises(ValueError, match="^-1 is negative$"):
+            list(as_done(square, [1, -1, 2], Workers(ray=ANY_CLUSTER)))
+
+    def test_work_whose_worker_dies_is_done_again(self, cluster, tmp_path):
+        done = dict(as_done(functools.partial(dies_once, tmp_path / "died"), [3, 4], Workers(ray=ANY_CLUSTER)))
+        assert done == {0: 9, 1: 16}
+
+    def test_what_runs_is_cancelled_when_nobody_wants_it(self, cluster, doors):
+        endless: Any = as_done(functools.partial(waits, doors.port), range(9), Workers(2, ANY_CLUSTER))
+        assert next(endless) == (0, 0) and until(lambda: doors.now == 2)
+        endless.close()
+        assert until(lambda: doors.now == 0) and len(doors.begun) <= 3
+
+
+def square(number):
+    if number < 0:
+        raise ValueError(f"{number} is negative")
+    return number * number
+
+
+def dies_once(mark, number):
+    with contextlib.suppress(FileExistsError):
+        mark.touch(exist_ok=False)
+        os._exit(1)
+    return number * number
+
+
+def waits(port, number):
+    if number:
+        call(port, 600, number)
+    return number
+
+
+def until(holds, seconds=60):
+    """Whether ``holds`` within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holds()

@@ -14,9 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
+from spec_envs import rollouts
 from spec_envs.agents import FrequencyGuesser
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
-from spec_envs.wrappers import Limits, Rollout, SharedLimit, SimulationRuntime, rollouts
+from spec_envs.wrappers import Limits, Rollout, SharedLimit, SimulationRuntime
 from spec_envs.wrappers.workers import processes
 from tests.wrappers.workers import parts
 
@@ -162,7 +163,7 @@ class TestProcesses:
 #: Begins episodes that hang, says which processes play them, and waits for one.
 HANGING = """
 import multiprocessing, threading, time
-from spec_envs.wrappers import rollouts
+from spec_envs import rollouts
 from tests.wrappers.workers import parts
 
 def tell():

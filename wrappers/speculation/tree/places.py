@@ -113,7 +113,7 @@ class Places:
 
     def made(self, handler: str, seconds: float, usage: Usage) -> None:
         """A call was made without a run, alone."""
-        self.calls.setdefault(handler, CallEstimate()).add(seconds, usage)
+        self._estimate_of(handler).add(seconds, usage)
         if self._crowding is not None:
             self._crowding.made(handler, seconds)
 
@@ -146,8 +146,14 @@ class Places:
         if quota is not None:
             quota.end(run)
         if run.state is RunState.DONE:
-            self.calls.setdefault(handler, CallEstimate()).add(run.ended_at - run.started_at, run.usage)
+            self._estimate_of(handler).add(run.ended_at - run.started_at, run.usage)
         if not run.speculative:
             return
         self.num_speculative -= 1
         self._budget.settle(run)
+
+    def _estimate_of(self, handler: str) -> CallEstimate:
+        estimate = self.calls.get(handler)
+        if estimate is None:
+            estimate = self.calls[handler] = CallEstimate()
+        return estimate

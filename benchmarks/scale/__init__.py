@@ -1,0 +1,31 @@
+"""``spec-envs bench scale``: how many episodes can speculate at once, and what breaks first?"""
+
+import dataclasses
+from typing import Literal
+
+from spec_envs.benchmarks import options
+from spec_envs.benchmarks.options import Settings, setting
+
+#: What is measured: a runtime, the end of many wrappers, or agents that share a provider.
+Part = Literal["simulation", "asyncio", "threads", "processes", "closing", "provider"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ScaleSettings(Settings):
+    """Play 1, 10, 100, … episodes at once on each runtime, each number in a process of its own.
+
+    On asyncio the loop's clock runs by the processor's time, and jumps where it would wait, so that a busy machine
+    changes nothing. "closing": close wrappers with 50 sleeping calls each. "provider": agents that share the rate limit
+    of one provider, in virtual time.
+    """
+
+    part: Literal["all", "simulation", "asyncio", "threads", "processes", "closing", "provider"] = setting(
+        "all", "What to measure."
+    )
+    most: int = setting(1000, "The greatest number of episodes at once.", ge=1)
+    steps: int = setting(5, "Steps of an episode: a decision and a call of the environment each.", ge=1)
+    seconds: float = setting(
+        2.0, "Mean time of a call, in seconds; single calls take from half of it to 1.5 times it.", gt=0
+    )
+    max_inflight: int = options.max_inflight(8)
+    agents: int = setting(100_000, "Agents of the model of one provider.", ge=10)
