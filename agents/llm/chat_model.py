@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import json
@@ -169,9 +170,12 @@ class ChatModel(MadeAnew, Closing):
         failure: str | None = None
         try:
             stream = await self._parameters.send(client.chat.completions.create, query)
-            async with stream:
-                if await _heard_out(stream, answer, listener, cancel):
-                    self._endings.heard_out(answer)
+            try:
+                async with stream:
+                    if await _heard_out(stream, answer, listener, cancel):
+                        self._endings.heard_out(answer)
+            finally:
+                await _end(stream)
             if answer.unstreamed and not answer.is_complete:
                 answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:
@@ -247,6 +251,13 @@ def _is_url(text: str) -> bool:
 def _public(url: str) -> str:
     """Return ``url`` without its password and parameters, which may hold a key."""
     return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]
+
+
+async def _end(stream: AsyncIterable[object]) -> None:
+    """Run the generators of a closed ``stream`` to their end here: they would be collected later, on any thread."""
+    with contextlib.suppress(Exception):
+        async for _ in stream:
+            pass
 
 
 async def _heard_out(stream: AsyncIterable[object], answer: Answer, listener: Listener, cancel: CancelToken) -> bool:

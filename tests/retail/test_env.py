@@ -191,7 +191,7 @@ class TestActions:
         assert message == {"role": "assistant", "content": "Hello" if isinstance(action, dict) else action}
 
     def test_integers_of_numpy_are_integers(self):
-        expected: object = CallAction("f", {"n": 3}, '{"n": 3}')
+        expected = (CallAction("f", {"n": 3}, '{"n": 3}'),)
         assert read_action({"name": "f", "arguments": {"n": np.int64(3)}}) == expected
         with pytest.raises(InvalidAction, match="no JSON data"):
             read_action({"name": "f", "arguments": {"n": np.bool_(True)}})
