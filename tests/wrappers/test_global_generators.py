@@ -184,8 +184,8 @@ class AsksAndDraws(CallEnv[int, int]):
     observation_space: Any = gym.spaces.Discrete(1000)
     action_space: Any = gym.spaces.Discrete(4)
 
-    def __init__(self, draw: Callable[[], float]) -> None:
-        super().__init__({"world": with_latency(lambda query: query * 7 % 13, 1.0)})
+    def __init__(self, draw: Callable[[], float], seconds: float = 0.0) -> None:
+        super().__init__({"world": with_latency(lambda query: query * 7 % 13, seconds)})
         self.draw = draw
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
@@ -221,6 +221,8 @@ def test_a_call_env_that_draws_is_as_it_would_be(name: str, right: bool, runtime
         "policy": Answers(act if right else lambda observation: 0),
         "world": Answers(lambda query: query * 7 % 13 if right else 0),
     }
-    env = make(AsksAndDraws(DRAWS[name]), with_latency(act, 1.0), guessers=guessers, max_inflight=5, runtime=runtime)
+    env = make(
+        AsksAndDraws(DRAWS[name], 1.0), with_latency(act, 1.0), guessers=guessers, max_inflight=5, runtime=runtime
+    )
     with env, pytest.warns(RuntimeWarning, match="draws from the global generator .*random"):
         assert play(env, env.act) == play(AsksAndDraws(DRAWS[name]), act)
