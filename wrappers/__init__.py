@@ -1,9 +1,9 @@
 """Wrappers that make agents faster, and what they are set up with.
 
 ``SpeculativeWrapper`` and ``AsyncSpeculativeWrapper`` speculate without changing what the agent does; ``certify`` and
-``certify_async`` test that. ``SpeculativeTools``
-speculates on the tools of agents whose loop belongs to another package. ``LastWriteWins`` is lossy. Decorators of
-handlers are in ``spec_envs.wrappers.handlers``, ``.latency``, ``.cache`` and ``.recording``.
+``certify_async`` test that. ``SpeculativeTools`` speculates on the tools of agents whose loop belongs to another
+package. ``LastWriteWins`` is lossy. Decorators of handlers are in ``spec_envs.wrappers.handlers``, ``.latency``,
+``.cache`` and ``.recording``.
 """
 
 from spec_envs.wrappers.async_speculative import AsyncSpeculativeWrapper

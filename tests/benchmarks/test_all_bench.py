@@ -26,6 +26,7 @@ from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.search import SearchSettings
 from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tuning import TuningSettings
+from tests.benchmarks.reports import report_of
 
 NOTHING = Here((), None, None, stockfish=False, chromium=False, sysbench=False, regression=False, sdk=False)
 
@@ -259,15 +260,8 @@ class TestCompare:
 class TestJobs:
     """Episodes over processes: the same rows, in the same order."""
 
-    def rows(self, *args: object) -> Any:
-        result = CliRunner().invoke(main, ["bench", *map(str, args), "--json", "-"])
-        assert result.exit_code == 0, result.output
-        report = json.loads(result.stdout)
-        del report["config"]
-        return report
-
     def same(self, *args: object) -> None:
-        assert self.rows(*args) == self.rows(*args, "--jobs", 2)
+        assert report_of(*args) == report_of(*args, "--jobs", 2)
 
     def test_chess(self, tmp_path):
         made = made_up_game(4, 0)

@@ -20,7 +20,6 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv, Transition
 #: How often a step is seen to move a generator until the step is blamed, and not another thread.
 _TIMES = 3
 
-
 _T = TypeVar("_T")
 
 

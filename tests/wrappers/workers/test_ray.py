@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import json
 import os
 import select
 import socket
@@ -15,16 +14,15 @@ import time
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from spec_envs import rollouts
 from spec_envs.agents import FrequencyGuesser
-from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.processes import ANY_CLUSTER, Workers, as_done
 from spec_envs.calls import Effect
 from spec_envs.errors import EpisodeFailed, InvalidConfiguration
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import SharedLimit
+from tests.benchmarks.reports import report_of
 from tests.wrappers.workers import parts
 from tests.wrappers.workers.test_rollouts import counted, rows
 
@@ -220,13 +218,6 @@ def test_a_call_whose_process_was_killed_before_it_read_the_greeting_is_not_coun
 class TestBenches:
     """Parts of benches as tasks: the same rows, in the same order."""
 
-    def rows(self, *args: object) -> Any:
-        result = CliRunner().invoke(main, ["bench", *map(str, args), "--json", "-"])
-        assert result.exit_code == 0, result.output
-        report = json.loads(result.stdout)
-        del report["config"]
-        return report
-
     @pytest.mark.parametrize(
         "args",
         [
@@ -237,7 +228,7 @@ class TestBenches:
         ids=lambda args: args[0],
     )
     def test_have_the_same_rows(self, cluster, args):
-        assert self.rows(*args) == self.rows(*args, "--ray", "any")
+        assert report_of(*args) == report_of(*args, "--ray", "any")
 
     def test_an_error_is_that_of_the_work(self, cluster):
         with pytest.raises(ValueError, match="^-1 is negative$"):
