@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,10 +91,27 @@ def _places(contexts: _Ints, features: _Ints, width: int) -> NDArray[np.intp]:
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
     """Return rows with at least one feature each. ``contexts`` are those of all rows, or a list for each row."""
-    starts = np.zeros(len(features), np.int32)
-    np.cumsum([len(row) for row in features[:-1]], out=starts[1:])
-    flat = np.array([*itertools.chain.from_iterable(features)], np.int32)
-    return Rows(np.atleast_2d(np.array(contexts, np.int32)), flat, starts)
+    return Rows(np.atleast_2d(np.array(contexts, np.int32)), *flattened(features))
+
+
+class Flat(NamedTuple):
+    """The features of rows, one row after the other, and the positions at which those of each row start."""
+
+    features: _Ints
+    starts: _Ints
+
+    def sums(self, weights: _Floats) -> _Floats:
+        """Return the sum of the weights of each row's features. Each row must have at least one."""
+        if not len(self.starts):
+            return np.zeros(0)
+        return np.asarray(np.add.reduceat(weights.take(self.features), self.starts))
+
+
+def flattened(rows: Sequence[Sequence[int]]) -> Flat:
+    """Return the features of ``rows`` in one array."""
+    starts = np.zeros(len(rows), np.int32)
+    np.cumsum([len(row) for row in rows[:-1]], out=starts[1:])
+    return Flat(np.array([*itertools.chain.from_iterable(rows)], np.int32), starts)
 
 
 class Ranker:

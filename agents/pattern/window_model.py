@@ -14,6 +14,7 @@ from spec_envs.agents.log_linear import Ranker, Rows, softmax
 from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.argument_model import ArgumentModel
+from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.moment import Moment
 from spec_envs.conversation import ToolCall
 
@@ -148,15 +149,23 @@ def _words_of_tool(name: str, description: str) -> frozenset[str]:
 
 def _remaining(moment: Moment, arguments: dict[str, str]) -> int:
     """Return the number of unused elements in the lists that the arguments of a call came from; 3 for more."""
-    index, left = moment.index, 0
+    left = 0
     for argument, key in arguments.items():
-        value = index.values.get(key)
-        sources = () if value is None else reversed(value.sources.items())
-        for source in itertools.islice((source for source, (_, _, length) in sources if length > 1), 1):
-            members = reversed(index.members.get(source, {}))
-            unused = (k for k in members if not any(name == argument for _, name in index.uses.get(k, ())))
-            left = max(left, len(list(itertools.islice(unused, 3))))
+        value = moment.index.values.get(key)
+        lists = () if value is None else value.traced().lists
+        if lists:
+            place = (lists[-1][0], argument)
+            if place not in moment.unused:
+                moment.unused[place] = _unused(moment.index, *place)
+            left = max(left, moment.unused[place])
     return left
+
+
+def _unused(index: Index, source: str, argument: str) -> int:
+    """Return how many elements of a list were not given to ``argument``; 3 for more."""
+    members = reversed(index.members.get(source, {}))
+    unused = (key for key in members if not any(name == argument for _, name in index.uses.get(key, ())))
+    return len(list(itertools.islice(unused, 3)))
 
 
 #: Arguments are chosen only for tools that are at least this likely, but for at least ``_MIN_TOOLS`` tools.
@@ -218,7 +227,7 @@ class WindowModel:
     def load(self, data: dict[str, Any]) -> None:
         """Set the weights that ``to_json`` returned."""
         self.calls = ToolModel(Ranker.from_json(data["calls"], self.max_weights), seen=self.seen)
-        self.arguments.ranker = Ranker.from_json(data["arguments"], self.max_weights)
+        self.arguments = ArgumentModel(Ranker.from_json(data["arguments"], self.max_weights))
         self.calibration = LogOddsCalibration.from_json(data["curve"])
 
 
