@@ -47,6 +47,10 @@ def _described(moment: Moment, tool: str, argument: str, candidates: Candidates)
     return found
 
 
+#: A place in a list, and a candidate, where there is none.
+_NONE = (-1, -1)
+
+
 class _Adding:
     """What an argument adds to its candidates: for a tool that was given none of them, and from there for others."""
 
@@ -54,22 +58,21 @@ class _Adding:
         self._candidates = candidates
         self._starts = _starts(moment, argument, candidates)
         self._now = (moment.user[0], moment.agent[0])
-        #: The candidates in each list, and in each message, in their order there.
-        placed: dict[str, list[tuple[int, int]]] = {}
+        #: The candidates in each list, with their places, and those in each message, in their order there.
+        self._lists: dict[str, list[tuple[int, int]]] = {}
         self._said: dict[int, list[int]] = {}
         for number, each in enumerate(candidates):
             for source, place in each.lists:
-                placed.setdefault(source, []).append((place, number))
+                self._lists.setdefault(source, []).append((place, number))
             if each.mention[0] >= 0:
                 self._said.setdefault(each.mention[0], []).append(number)
-        self._lists = {source: [number for _, number in sorted(found)] for source, found in placed.items()}
         for members in self._said.values():
             members.sort(key=lambda number: candidates[number].mention[1])
         self._orders = {
             time: list(dict.fromkeys(candidates[number].mention[1] for number in members))
             for time, members in self._said.items()
         }
-        self._first = {source: members[0] for source, members in self._lists.items()}
+        self._first = {source: min(members)[1] for source, members in self._lists.items()}
         self._first_said = {time: places[0] for time, places in self._orders.items()}
         firsts = frozenset(self._first.values())
         self._rows = [self._row(number, "", firsts, self._first_said) for number in range(len(candidates))]
@@ -85,8 +88,8 @@ class _Adding:
         for number in given:
             for source, _ in candidates[number].lists:
                 members = self._lists[source]
-                first[source] = next((each for each in members if each not in given), -1)
-                others.update(members)
+                first[source] = min([each for each in members if each[1] not in given], default=_NONE)[1]
+                others.update([each for _, each in members])
             time = candidates[number].mention[0]
             if time >= 0:
                 unused = (each for each in self._said[time] if each not in given)

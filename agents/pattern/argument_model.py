@@ -1,6 +1,7 @@
 """Chooses the values of a call's arguments with a log-linear model, and joins them with a beam search."""
 
 import dataclasses
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -95,6 +96,8 @@ class ArgumentModel:
         rest_sum = np.exp(rest - top).sum().item()
         extended: list[tuple[float, Partial, Candidate | None]] = []
         for partial in beam:
+            if len(extended) >= _BEAM and partial.score < heapq.nlargest(_BEAM, extended, key=_score)[-1][0]:
+                break  # what extends this one is less likely yet
             features = CallSoFar(moment, choice, partial.chosen, final).features
             scores = [score + sum(map(weight_of, features(candidate))) for score, candidate in best]
             highest = max(top, *scores, *others)
@@ -108,7 +111,7 @@ class ArgumentModel:
             options += [(share, None) for share in others_raised[1:]]
             for share, option in options:
                 extended.append((partial.score + math.log(share / total + 1e-12), partial, option))
-        extended.sort(key=lambda each: -each[0])
+        extended.sort(key=_score, reverse=True)
         return [
             Partial({**partial.chosen, choice.argument: option}, score)
             for score, partial, option in extended[:_BEAM]
@@ -170,6 +173,10 @@ def _chosen(choice: ArgumentChoice, right: int, value: Any) -> Candidate | None:
     if value is None:
         return None
     return Candidate(value, canonical(value), "", [], frozenset(), frozenset(), ())
+
+
+def _score(extended: tuple[float, Partial, Candidate | None]) -> float:
+    return extended[0]
 
 
 class _Weights(dict[str, float]):
