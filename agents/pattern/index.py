@@ -120,6 +120,7 @@ class Index:
         self.calls: list[PastCall] = []
         self.of_tool: dict[str, tuple[int, ...]] = {}  # tool -> the numbers of its calls
         self.uses: dict[str, tuple[tuple[str, str], ...]] = {}  # key -> the tools and arguments that it was given to
+        self.heard: dict[frozenset[str], tuple[int, int]] = {}  # kept by ``ToolModel`` until the next message
         self.users: list[tuple[int, texts.Text]] = []
         self.agents: list[tuple[int, texts.Text]] = []
         self.messages: tuple[Message, ...] = ()  # the last ones, latest first; another object after each message
@@ -163,6 +164,7 @@ class Index:
         other.members = {source: dict(keys) for source, keys in self.members.items()}
         other.open_days, other.of_tool, other.uses = dict(self.open_days), dict(self.of_tool), dict(self.uses)
         other.users, other.agents, other.messages = list(self.users), list(self.agents), self.messages
+        other.heard = self.heard
         other.results, other.glosses = list(self.results), dict(self.glosses)
         other._pending, other._numbers = list(self._pending), dict(self._numbers)
         return other
@@ -196,6 +198,7 @@ class Index:
             found = self._value(entity.value, canonical(entity.value), time)
             found.sources[f"{who}:{entity.kind}"] = (time, 0, 1)
         self.glosses.update(text.glosses)
+        self.heard = {}
         merged = [(time, "u", message) for time, message in self.users[-4:]]
         merged += [(time, "a", message) for time, message in self.agents[-3:]]
         self.messages = tuple(sorted(merged, key=lambda entry: -entry[0]))

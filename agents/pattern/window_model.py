@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spec_envs.agents.log_linear import Ranker, Rows, softmax
 from spec_envs.agents.log_odds import LogOddsCalibration
@@ -33,6 +34,8 @@ class ToolModel:
         #: Numbers that the ranker has given: of the features of outcomes in one state, and of an outcome's contexts.
         self._known_states: dict[_State, list[int]] = {}
         self._known_contexts: dict[str, list[int]] = {}
+        #: The outcomes that were asked for last, with their contexts, all of which have numbers.
+        self._last_contexts: tuple[list[str], NDArray[np.int32]] = ([], np.zeros((0, 3), np.int32))
 
     def outcomes(self, moment: Moment) -> list[str]:
         """Return the possible outcomes."""
@@ -53,23 +56,29 @@ class ToolModel:
         feature = self.ranker.feature
         shared = [number for name in self._situation(moment) if (number := feature(name, new=new))]
         features: list[int] = []
-        starts, contexts = [], []
+        starts = []
         for outcome in outcomes:
             starts.append(len(features))
             state = moment.states.get(outcome)
             if state is None:
                 state = moment.states[outcome] = _state(moment, outcome)
-            features += self._of_state(state, new)
-            contexts.append(self._contexts(outcome, new))
-        return Rows(*(np.array(part, np.int32) for part in (contexts, features, starts, shared)))
+            features += self._known_states.get(state) or self._of_state(state, new)
+        contexts = self._all_contexts(outcomes, new)
+        return Rows(contexts, *(np.array(part, np.int32) for part in (features, starts, shared)))
 
     def _of_state(self, state: _State, new: bool) -> list[int]:
-        numbers = self._known_states.get(state)
-        if numbers is None:
-            numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
-            if all(numbers):  # known for good
-                self._known_states[state] = numbers
+        numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
+        if all(numbers):  # known for good
+            self._known_states[state] = numbers
         return numbers
+
+    def _all_contexts(self, outcomes: list[str], new: bool) -> NDArray[np.int32]:
+        known, contexts = self._last_contexts
+        if known != outcomes:
+            contexts = np.array([self._contexts(outcome, new) for outcome in outcomes], np.int32)
+            if contexts.min() >= 0:
+                self._last_contexts = outcomes, contexts
+        return contexts
 
     def _contexts(self, outcome: str, new: bool) -> list[int]:
         numbers = self._known_contexts.get(outcome)
@@ -119,8 +128,11 @@ def _state(moment: Moment, outcome: str) -> _State:
         return _State(moment.after)
     index, tool = moment.index, moment.memory.schemas.get(outcome)
     wanted = _words_of_tool(outcome, "" if tool is None else tool.description)
-    said = min(2, len(wanted & moment.user[1].vocabulary))
-    written = min(2, len(wanted & moment.agent[1].vocabulary))
+    heard = index.heard.get(wanted)
+    if heard is None:
+        said, written = (min(2, len(wanted & text.vocabulary)) for _, text in (moment.user, moment.agent))
+        heard = index.heard[wanted] = said, written
+    said, written = heard
     done = index.last_of(outcome)
     if done is None:
         return _State(moment.after, 0, said, written)
