@@ -70,15 +70,19 @@ def done_on_ray(
         sent = ray.put(ray.cloudpickle.dumps(work))
         most = size or 2 * num_cpus(ray)  # where Ray bounds what runs, each CPU has its next item at hand
         due, under_way = iter(enumerate(items)), dict[Any, int]()
+
+        def begin() -> None:
+            for place, item in itertools.islice(due, most - len(under_way)):
+                under_way[task.remote(sent, item)] = place
+
         try:
-            while True:
-                for place, item in itertools.islice(due, most - len(under_way)):
-                    under_way[task.remote(sent, item)] = place
-                if not under_way:
-                    return
+            begin()
+            while under_way:
                 done = ray.wait(list(under_way), num_returns=1)[0][0]
                 place = under_way.pop(done)
-                yield place, pickle.loads(_got(ray, done))
+                result = pickle.loads(_got(ray, done))
+                begin()  # before the result is handed out, so that no worker waits for whoever takes it
+                yield place, result
         finally:
             _cancel(ray, list(under_way))
 
