@@ -23,6 +23,9 @@ _PLACES = ("shapes", "constants", "aliases", "glosses")
 _TYPES = {"string": "", "integer": "number", "number": "number", "boolean": "True", "array": "[", "object": "{"}
 
 
+_NO_FORMS = texts.Forms()
+
+
 class TaskCounts:
     """Counts the tasks in which something was seen."""
 
@@ -71,11 +74,13 @@ class Memory:
         self.years = TaskCounts()  # years of dates that were arguments
         self.names = TaskCounts()  # names in texts
         self.schemas: dict[str, Tool] = {}
+        self._forms: dict[str, texts.Forms] = {}  # of ``shapes``, until there is another shape
 
     def meet(self, tools: Iterable[Tool]) -> None:
         """Remember the schemas of ``tools``."""
         for tool in tools:
-            if self.schemas.get(tool.name) != tool:
+            known = self.schemas.get(tool.name)
+            if known is not tool and known != tool:
                 self.schemas[tool.name] = tool
                 arguments = self.tools.setdefault(tool.name, {})
                 for name in tool.parameters.get("properties", {}):
@@ -96,6 +101,8 @@ class Memory:
             for place in (f"{call.name}.{name}", name):
                 shapes, shape = self.shapes.setdefault(place, TaskCounts()), texts.shape(value)
                 if shape in shapes or len(shapes.tasks) < _MAX_CONSTANTS:
+                    if shape not in shapes:
+                        self._forms.pop(place, None)
                     shapes.add(shape, task)
             if isinstance(value, str) and len(value) > 60:
                 continue
@@ -151,9 +158,11 @@ class Memory:
         choices = tuple(declared.get("enum", ())) if isinstance(declared, Mapping) else ()
         for place in (f"{tool}.{argument}", argument):
             if place in self.shapes:
-                return texts.Forms(self.shapes[place].tasks), None, choices
+                if place not in self._forms:
+                    self._forms[place] = texts.Forms(self.shapes[place].tasks)
+                return self._forms[place], None, choices
         kind = declared.get("type") if isinstance(declared, Mapping) else None
-        return texts.Forms(), _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
+        return _NO_FORMS, _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
 
     def associations(self, name: str, without: str | None = None) -> dict[str, float]:
         """Return the values of arguments in other tasks with ``name``, each with its share of those tasks."""
