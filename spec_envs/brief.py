@@ -27,7 +27,7 @@ def brief(value: Any) -> str:
     object without a form of its own is shown by the name of its class: its ``repr`` may be long, slow, or private.
     """
     try:
-        text = _shown(value, 0)
+        text = value if type(value) is str else _shown(value, 0)
     except Exception:  # objects of users may fail at anything; a trace must not
         text = f"<{type(value).__name__}>"
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"

@@ -19,7 +19,6 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
 #: The number of calls that are remembered, for the tree to know how long calls take that are alone.
@@ -33,14 +32,14 @@ class PlainSteps:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        pacing: Knows whether nothing else is under way, so that it means something how long a call takes.
-        keep: Is told of each call and its response: the name of the handler, how to get the call, and the response.
+        keep: Is told of each call and its response: the name of the handler, the call or its place, and the response.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
         step_s: How long the last step took of an environment that does not ask.
-        made: The last calls: the name of the handler, how long it took, and what it cost.
+        made: The last calls: the name of the handler, how long it took, and what it cost. It is cleared where calls of
+            the tree were still under way, beside which it means little how long a call takes.
     """
 
     def __init__(
@@ -48,29 +47,30 @@ class PlainSteps:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
-        pacing: Pacing,
-        keep: Callable[[str, Callable[[], Call | None], Any], None] | None,
+        keep: Callable[[str, Call | Deciding, Any], None] | None,
         quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
         self.step_s = 0.0
         self.made: collections.deque[tuple[str, float, Usage]] = collections.deque(maxlen=_MADE)
         self._runtime = runtime
+        self._now = runtime.now
         self._handler = handler
         self._ledger = ledger
         self._keep = keep
-        self._pacing = pacing
         self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
         self._under_way: _UnderWay | None = None
         self._closed = False
 
-    def decide(self, place: Deciding, observation: Any) -> Any:
-        """The policy's response at ``place``; asked again there, the policy has decided already.
+    def decide(self, observation: Any) -> Any:
+        """The policy's response where the episode stands; asked again there, the policy has decided already.
 
         The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
         """
+        place = self.place
+        assert place is not None
         if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(POLICY)
             response = self._run(POLICY, functools.partial(handler, observation), place.transition.observation)
@@ -99,8 +99,8 @@ class PlainSteps:
         if call.error is not None:
             self._failed(POLICY, call.started_at, usage, query, call.error)
             raise call.error
-        self._ledger.played(POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response), False)
-        self._remember(POLICY, call.ended_at - call.started_at, usage)
+        self._ledger.played((POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response), False))
+        self.made.append((POLICY, call.ended_at - call.started_at, usage))
         self._decided = place, call.response
         return call.response
 
@@ -113,16 +113,16 @@ class PlainSteps:
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
-        if self._keep is not None and place.agent.is_known:
-            self._keep(POLICY, lambda: place.call, action_of(response))
-        self._ledger.moved_on(self._runtime.now(), POLICY)
+        if self._keep is not None:
+            self._keep(POLICY, place, action_of(response))
+        self._ledger.played((POLICY, None, self._now(), NOTHING, None, None, True))
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
         handler = self._handler(call.handler)
         response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
         if self._keep is not None:
-            self._keep(call.handler, lambda: call, response)
+            self._keep(call.handler, call, response)
         return own_copy(response)
 
     def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
@@ -134,18 +134,16 @@ class PlainSteps:
         if STEP in self._quotas:
             stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
             return stepped, private_copy(stepped)
-        now = self._runtime.now
-        started_at = now()
+        started_at = self._now()
         try:
             transition = method(env)
         except BaseException as error:
             self._failed(STEP, started_at, NOTHING, None, error)
             raise
-        ended_at, own = now(), private_copy(transition)
+        ended_at, own = self._now(), private_copy(transition)
         self.step_s = ended_at - started_at
-        self._ledger.played(STEP, started_at, ended_at, NOTHING, None, own, True)
-        if self._keep is not None:
-            self._remember(STEP, self.step_s, NOTHING)
+        self._ledger.played((STEP, started_at, ended_at, NOTHING, None, own, True))
+        self.made.append((STEP, self.step_s, NOTHING))
         return transition, own
 
     def close(self) -> None:
@@ -156,9 +154,8 @@ class PlainSteps:
             token.cancel()
 
     def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
-        runtime, quota = self._runtime, self._quotas.get(name)
-        now, token = runtime.now, runtime.token()
-        self._token = token
+        runtime, quota, now = self._runtime, self._quotas.get(name), self._now
+        token = self._token = runtime.token()
         if quota is not None:
             self._take_turn(quota, token)
         started_at = now()
@@ -173,14 +170,9 @@ class PlainSteps:
                     quota.end(token)
         ended_at, usage = now(), token.usage()[1]
         # The policy's decision is final when the user has made a step with it.
-        self._ledger.played(name, started_at, ended_at, usage, query, action_of(response), name != POLICY)
-        if self._keep is not None:
-            self._remember(name, ended_at - started_at, usage)
+        self._ledger.played((name, started_at, ended_at, usage, query, action_of(response), name != POLICY))
+        self.made.append((name, ended_at - started_at, usage))
         return response
-
-    def _remember(self, name: str, seconds: float, usage: Usage) -> None:
-        if self._pacing.is_settled:
-            self.made.append((name, seconds, usage))
 
     def _failed(self, name: str, started_at: float, usage: Usage, query: Any, error: BaseException) -> None:
         self._ledger.played_in_vain(name, started_at, self._runtime.now(), usage, query, error)
