@@ -142,7 +142,7 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 
 
 def _refuse_for(env: gym.Env[Any, Any], error: Exception) -> NoReturn:
-    """Refuse ``env`` because of an error while it was copied. (A context manager would cost a tenth of a fork.)"""
+    """Refuse ``env`` because of an error while it was copied. A context manager costs more."""
     if isinstance(error, Uncopyable):
         _refuse(env, f"{''.join(error.path)} {error}", error)
     if isinstance(error, SpecEnvsError):
