@@ -45,6 +45,8 @@ def _shown(value: Any, depth: int) -> str:
         return value if depth == 0 else repr(value[:MAX_LENGTH])
     if value is None or kind in (bool, int):
         return str(value)
+    if kind is dict or kind is list:  # which need not be asked what else they are
+        return _parts(value, depth)
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     if (form := own_form(value)) is not None:
