@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,11 @@ class Rows:
         """The number of features of each row."""
         return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
 
+    @functools.cached_property
+    def columns(self) -> list[tuple[_Ints, NDArray[np.intp]]]:
+        """For each column of contexts, the different contexts, and which of them each row uses."""
+        return [np.unique(column, return_inverse=True) for column in self.contexts.T]
+
     def plan(self, width: int) -> _Plan:
         """Return where the weights of these rows are in a table of this ``width``. Kept while the width is the same."""
         if self._plan is None or self._plan.width != width:
@@ -66,8 +71,7 @@ class Rows:
             parts.append(_Part(slice(end, end := end + len(index)), num_contexts, used))
             indices.append(index)
         if len(self.shared):
-            for column in self.contexts.T:
-                contexts, used = np.unique(column, return_inverse=True)
+            for contexts, used in self.columns:
                 indices.append(_places(contexts, self.shared, width))
                 shared.append(_Part(slice(end, end := end + len(indices[-1])), len(contexts), used))
         return _Plan(width, indices[0] if len(indices) == 1 else np.concatenate(indices), parts, shared)
@@ -91,10 +95,27 @@ def _places(contexts: _Ints, features: _Ints, width: int) -> NDArray[np.intp]:
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
     """Return rows with at least one feature each. ``contexts`` are those of all rows, or a list for each row."""
-    starts = np.zeros(len(features), np.int32)
-    np.cumsum([len(row) for row in features[:-1]], out=starts[1:])
-    flat = np.array([*itertools.chain.from_iterable(features)], np.int32)
-    return Rows(np.atleast_2d(np.array(contexts, np.int32)), flat, starts)
+    return Rows(np.atleast_2d(np.array(contexts, np.int32)), *flattened(features))
+
+
+class Flat(NamedTuple):
+    """The features of rows, one row after the other, and the positions at which those of each row start."""
+
+    features: _Ints
+    starts: _Ints
+
+    def sums(self, weights: _Floats) -> _Floats:
+        """Return the sum of the weights of each row's features. Each row must have at least one."""
+        if not len(self.starts):
+            return np.zeros(0)
+        return np.asarray(np.add.reduceat(weights.take(self.features), self.starts))
+
+
+def flattened(rows: Sequence[Sequence[int]]) -> Flat:
+    """Return the features of ``rows`` in one array."""
+    starts = np.zeros(len(rows), np.int32)
+    np.cumsum([len(row) for row in rows[:-1]], out=starts[1:])
+    return Flat(np.array([*itertools.chain.from_iterable(rows)], np.int32), starts)
 
 
 class Ranker:
@@ -153,13 +174,22 @@ class Ranker:
         if not len(rows.starts):
             return np.zeros(0)
         self._grow()
-        plan = rows.plan(self._weights.shape[1])
-        return _scores(plan, rows.starts, self._weights.reshape(-1).take(plan.index))
+        weights, width = self._weights.reshape(-1), self._weights.shape[1]
+        if len(rows.contexts) == 1:
+            total = self.weights(rows.contexts[0]).take(rows.features)
+        else:
+            contexts = np.repeat(rows.contexts.astype(np.intp) * width, rows.lengths, axis=0)
+            total = weights.take(contexts + rows.features[:, None]).sum(axis=1)
+        scores = np.add.reduceat(total, rows.starts)
+        for contexts, used in rows.columns if len(rows.shared) else ():
+            block = weights.take(_places(contexts, rows.shared, width)).reshape(len(contexts), -1)
+            scores += block.sum(axis=1)[used]
+        return np.asarray(scores)
 
-    def weights(self, contexts: Sequence[int]) -> _Floats:
+    def weights(self, contexts: Sequence[int] | _Ints) -> _Floats:
         """Return the sum of the weights in ``contexts``, for every feature."""
         self._grow()
-        total: _Floats = self._weights[list(contexts)].sum(axis=0)
+        total: _Floats = self._weights.take(contexts, axis=0, mode="wrap").sum(axis=0)
         return total
 
     def learn(self, rows: Rows, right: int) -> None:

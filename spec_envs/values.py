@@ -141,6 +141,8 @@ def _copy_tuple(value: tuple[Any, ...], memo: _Memo) -> Any:
 
 def _copy_dict(value: dict[Any, Any], memo: _Memo) -> Any:
     twin = memo[id(value)] = value.copy()
+    if _ATOMS.issuperset(map(type, value.values())) and _ATOMS.issuperset(map(type, value)):
+        return twin
     for key, item in value.items():
         if type(key) not in _ATOMS:
             twin.clear()

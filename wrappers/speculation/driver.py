@@ -153,6 +153,11 @@ class Driver:
         self._apply(self._tree.close)
 
     @property
+    def is_calling(self) -> bool:
+        """Whether a call is under way."""
+        return bool(self._tokens)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no call and no guesser is under way."""
         return not self._tokens and self.guessing.is_idle
