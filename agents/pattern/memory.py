@@ -83,7 +83,7 @@ class Memory:
             if known is not tool and known != tool:
                 self.schemas[tool.name] = tool
                 arguments = self.tools.setdefault(tool.name, {})
-                for name in tool.parameters.get("properties", {}):
+                for name in _properties(tool):
                     arguments.setdefault(name)
 
     def add(self, call: ToolCall, task: str, names: Iterable[str]) -> None:
@@ -146,16 +146,17 @@ class Memory:
     def optional(self, tool: str, argument: str, without: str | None = None) -> bool:
         """Return whether ``tool`` is known to work without ``argument``."""
         schema = self.schemas.get(tool)
-        if schema is not None and "required" in schema.parameters:
-            return argument not in schema.parameters["required"]
+        required = None if schema is None else schema.parameters.get("required")
+        if isinstance(required, list | tuple):
+            return argument not in required
         return self.given.count(f"{tool}.{argument}", without) < self.calls.count(tool, without)
 
     def admits(self, tool: str, argument: str) -> tuple[texts.Forms, str | None, tuple[Any, ...]]:
         """Return the forms that were seen, or if none the start of a form; and the choices of the schema."""
         schema = self.schemas.get(tool)
-        properties: Mapping[str, Any] = {} if schema is None else schema.parameters.get("properties", {})
-        declared = properties.get(argument, {})
-        choices = tuple(declared.get("enum", ())) if isinstance(declared, Mapping) else ()
+        declared = {} if schema is None else _properties(schema).get(argument, {})
+        named = declared.get("enum") if isinstance(declared, Mapping) else ()
+        choices = tuple(named) if isinstance(named, list | tuple) else ()
         for place in (f"{tool}.{argument}", argument):
             if place in self.shapes:
                 if place not in self._forms:
@@ -213,3 +214,9 @@ def _counts_from_json(data: Mapping[str, list[str]]) -> TaskCounts:
     counts = TaskCounts()
     counts.tasks = {what: dict.fromkeys(tasks) for what, tasks in data.items()}
     return counts
+
+
+def _properties(tool: Tool) -> Mapping[str, Any]:
+    """Return the schemas of the arguments; servers send other things in their place."""
+    properties = tool.parameters.get("properties")
+    return properties if isinstance(properties, Mapping) else {}

@@ -77,6 +77,17 @@ class Pacing:
         finally:
             self.environment_s += self._now() - began - (self._asked_s - asked)
 
+    def timed(self, method: Method) -> Method:
+        """``method``, whose time counts where it comes to its end on the real environment, without any waiting."""
+
+        def timed(env: AnyEnv) -> Transition:
+            began = self._now()
+            transition = method(env)
+            self.environment_s += self._now() - began
+            return transition
+
+        return timed
+
     def asking(self, answer: Answer) -> Answer:
         """``answer``, whose time is not the environment's own."""
         now = self._now

@@ -23,6 +23,8 @@ from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, T
 
 #: The number of calls that are remembered, for the tree to know how long calls take that are alone.
 _MADE = 32
+#: Waits as ``Runtime.wait`` does, on an event loop.
+Changed = Callable[[float | None], Awaitable[None]]
 
 
 class PlainSteps:
@@ -77,31 +79,42 @@ class PlainSteps:
             self._decided = place, response
         return self._decided[1]
 
-    async def decide_awaited(self, observation: Any, changed: Callable[[float | None], Awaitable[None]]) -> Any:
-        """Like ``decide``, on an event loop, where the episode stands. The call goes on if whoever awaits is cancelled.
-
-        ``changed`` waits as ``Runtime.wait`` does.
-        """
+    async def decide_awaited(self, observation: Any, changed: Changed) -> Any:
+        """Like ``decide``, on an event loop. The call goes on if whoever awaits is cancelled."""
         place = self.place
         assert place is not None
-        if self._decided is not None and self._decided[0] is place:
-            return self._decided[1]
-        call, query = self._under_way, place.transition.observation
-        if call is None or call.place is not place:
-            self.drop()
+        if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(POLICY)
-            call = self._under_way = _UnderWay(self._runtime, place, handler, observation)
+            shown = place.transition.observation
+            self._decided = place, await self._run_awaited(POLICY, place, handler, observation, shown, changed)
+        return self._decided[1]
+
+    async def answer_awaited(self, call: Call, changed: Changed) -> Any:
+        """Like ``answer``, on an event loop. The call goes on if whoever awaits is cancelled."""
+        handler = self._handler(call.handler)
+        response = await self._run_awaited(call.handler, call, handler, call.query, call.query, changed)
+        if self._keep is not None:
+            self._keep(call.handler, call, response)
+        return response
+
+    async def _run_awaited(
+        self, name: str, asked: Deciding | Call, handler: Handler, query: Any, shown: Any, changed: Changed
+    ) -> Any:
+        call = self._under_way
+        if call is None or call.asked != asked:
+            self.drop()
+            call = self._under_way = _UnderWay(self._runtime, name, asked, handler, query)
         while not call.is_done:
             if self._closed:
                 raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
             await changed(None)
         self._under_way, usage = None, call.token.usage()[1]
         if call.error is not None:
-            self._failed(POLICY, call.started_at, usage, query, call.error)
+            self._failed(name, call.started_at, usage, shown, call.error)
             raise call.error
-        self._ledger.played((POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response), False))
-        self.made.append((POLICY, call.ended_at - call.started_at, usage))
-        self._decided = place, call.response
+        response = action_of(call.response)
+        self._ledger.played((name, call.started_at, call.ended_at, usage, shown, response, name != POLICY))
+        self.made.append((name, call.ended_at - call.started_at, usage))
         return call.response
 
     def drop(self) -> None:
@@ -109,7 +122,7 @@ class PlainSteps:
         call, self._under_way = self._under_way, None
         if call is not None:
             call.token.cancel()
-            self._ledger.given_up(POLICY, call.started_at, self._runtime.now(), call.token.usage()[0])
+            self._ledger.given_up(call.name, call.started_at, self._now(), call.token.usage()[0])
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
@@ -191,10 +204,10 @@ class PlainSteps:
 
 
 class _UnderWay:
-    """The policy's call at ``place``, in a task of its own or on a worker thread."""
+    """A call on an event loop, in a task of its own or on a worker thread; ``asked`` is the call, or its place."""
 
-    def __init__(self, runtime: Runtime, place: Deciding, handler: Handler, observation: Any) -> None:
-        self.place = place
+    def __init__(self, runtime: Runtime, name: str, asked: Deciding | Call, handler: Handler, query: Any) -> None:
+        self.name, self.asked = name, asked
         self.token = runtime.token()
         self.is_done = False
         self.response: Any = None
@@ -202,13 +215,7 @@ class _UnderWay:
         self._now = runtime.now
         self.started_at = self.ended_at = runtime.now()
         runtime.spawn(
-            Job(
-                POLICY,
-                lambda cancel: answered(handler, observation, cancel),
-                self._deliver,
-                self.token,
-                is_async(handler),
-            )
+            Job(name, lambda cancel: answered(handler, query, cancel), self._deliver, self.token, is_async(handler))
         )
 
     def _deliver(self, response: Any, error: BaseException | None) -> None:

@@ -62,8 +62,8 @@ class Session(Lifetime):
         trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         plain: Plays where there is no tree.
-        is_plain: Whether the episode is played without forks and without the tree now; on an event loop only where the
-            steps ask for no calls and are quick.
+        is_plain: Whether the episode is played without forks and without the tree now; on an event loop, steps that ask
+            for no calls have to be quick for it.
         base: The snapshot in which the step or reset under way began.
 
     Raises:
@@ -73,9 +73,8 @@ class Session(Lifetime):
 
     def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
         self.trust = Trust(env, options, on_forks=on_forks)
-        self.env = env
+        self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
-        self.base = env
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
         self._agent = options.agent()
@@ -94,7 +93,8 @@ class Session(Lifetime):
 
         runtime = make_runtime(options.runtime)
         self._awaited = on_forks
-        self._can_turn_plain = on_forks and not self.asks and quotas.keys().isdisjoint((POLICY, STEP))
+        # On an event loop, only the tree keeps to what handlers can take.
+        self._can_turn_plain = not on_forks or quotas.keys().isdisjoint((POLICY, STEP, *handlers))
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
@@ -132,7 +132,8 @@ class Session(Lifetime):
 
     def _turn(self, ahead: bool) -> None:
         self._ahead = ahead
-        self.is_plain = (self.trust.is_plain or not ahead) and (not self._awaited or self._are_steps_quick)
+        is_quick = not self._awaited or self.asks or self._are_steps_quick
+        self.is_plain = (self.trust.is_plain or not ahead) and self._can_turn_plain and is_quick
 
     def keep(self) -> None:
         """Keep what is known of handlers for later wrappers."""
@@ -208,7 +209,7 @@ class Session(Lifetime):
         root = self.driver.root
         return root if isinstance(root, Deciding) else None
 
-    def _go_on_from(self, place: Deciding) -> None:
+    def _go_on_from(self, place: Deciding | None) -> None:
         self._given = _NOTHING
         if self.is_plain:
             self.plain.place = place
@@ -304,12 +305,10 @@ class Session(Lifetime):
     def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
         self._last = own = own or private_copy(transition)
-        if not self.is_plain:
-            self._go_on_from(Deciding(self._snapshot(may_refuse), self._agent, own, self.trust.steps))
-            return transition
-        self.plain.place = Deciding(self.env, self._agent, own, self.trust.steps)
-        is_observed = self._agent.handler is not None and not own.done
-        self._given = transition.observation if is_observed else _NOTHING
+        env = self.env if self.is_plain else self._snapshot(may_refuse)
+        self._go_on_from(Deciding(env, self._agent, own, self.trust.steps))
+        if self.is_plain and self._agent.handler is not None and not own.done:
+            self._given = transition.observation
         return transition
 
     def _snapshot(self, may_refuse: bool) -> AnyEnv:
@@ -422,7 +421,8 @@ class Session(Lifetime):
     def take_back(self, checkpoint: Checkpoint) -> None:
         """Go back to ``checkpoint``; calls made since then are dropped."""
         self._agent, self._acted = checkpoint.agent, checkpoint.acted
-        self.driver.rebase(checkpoint.root)
+        self.plain.drop()
+        self._go_on_from(checkpoint.root)
 
     # -- what the user gets --------------------------------------------------------------------------------------
 
@@ -435,7 +435,7 @@ class Session(Lifetime):
         guard = self.pacing.guard
         if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=is_last):
             self._end_cycle(guard)
-        if self._can_turn_plain:
+        if self._can_turn_plain and self._awaited and not self.asks:
             self._choose_loop()
         return result
 

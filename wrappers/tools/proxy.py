@@ -143,6 +143,8 @@ class SpeculativeTools(NotPicklable):
                 f"make one SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
             )
         self._driver.ports[tool] = port
+        if port.server is not None:
+            self._rules.place(tool, port.server)
         if schema is not None:
             self.describe(dataclasses.replace(schema, name=tool))
         (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
