@@ -261,7 +261,8 @@ class Driver:
         """Discard the whole episode, also one that was interrupted."""
         if self.interrupted:
             self.interrupted, self._broken = False, None
-        self.rebase(None)
+        if self._tree.root is not None:
+            self.rebase(None)
 
     def _deliver(self, event: Callable[[float], list[Command]]) -> None:
         """Like ``_apply``, on a worker: an error must reach whoever waits, not die with the worker."""

@@ -133,15 +133,17 @@ class Ledger:
             played = self._played.copy()
             del self._played[: len(played)]  # not swapped: the episode may go on meanwhile on its thread
             added = self.trace.add_played(played)
-            for _, started_at, ended_at, usage, *_ in played:
+            seconds = 0.0
+            for _, started_at, ended_at, usage, _, _, _ in played:
                 if started_at is None:
                     continue
-                self.waited_s += ended_at - started_at
-                self.sequential_s += ended_at - started_at
+                seconds += ended_at - started_at
                 self._num_played += 1
                 if usage is not NOTHING:
                     for kind in ("all", "all_full", "committed"):
                         self._usage[kind] += usage
+            self.waited_s += seconds
+            self.sequential_s += seconds
         if self.trace.is_told:  # without the lock: who is told may ask for more
             for kept in added:
                 self.trace.tell(kept)
