@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The oldest pip that may be found is Debian 12's. Its warnings (old pip, caches, mirrors) are not about this project.
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
-.PHONY: help demo test check conformance installs ray hubs docs page clean
+.PHONY: help demo test check conformance installs ray hubs docs page clean check-style check-mypy check-basedpyright check-docs
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -23,12 +23,22 @@ test: $(VENV)/.installed-test ## Run the tests; installs Debian's chess engines,
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not docs and not installs and not ray"
 
 check: $(VENV)/.installed-dev ## Style, types, and the code of README, docs and examples
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 check-style check-basedpyright check-docs check-mypy
+
+# The parts of `make check`, which runs two at a time: each takes a minute or more, and one processor.
+check-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+check-mypy:
 	$(BIN)/mypy
 	$(BIN)/mypy examples tests
+
+check-basedpyright:
 	$(BIN)/basedpyright
-	$(BIN)/python -m pytest -q -m docs
+
+check-docs:
+	$(BIN)/python -m pytest -q -m docs tests/test_docs.py tests/test_site.py
 
 # CI plays a short form: a few episodes, in one of every so many environments.
 STORE_EPISODES ?= 2000
@@ -60,7 +70,7 @@ clean: ## Remove what the targets above made
 	rm -rf $(VENV) .venvs frontend/node_modules build dist out site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One stamp for each set of dependencies; a changed pyproject.toml installs again.
+# One stamp for each set of dependencies; a changed pyproject.toml installs again. What [dev] has, [test] need not install.
 $(VENV)/.installed-base: EXTRA =
 $(VENV)/.installed-test: EXTRA = [test]
 $(VENV)/.installed-dev: EXTRA = [dev]
@@ -72,7 +82,7 @@ $(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.
 	while sleep 1; kill -0 $$pip 2>/dev/null; do \
 		seconds=$$((seconds + 1)); [ $$((seconds % 5)) -ne 0 ] || echo "  $$seconds s"; \
 	done; wait $$pip
-	@touch $@
+	@touch $@ $(if $(findstring dev,$(EXTRA)),$(VENV)/.installed-test)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and this is " + sys.version)'

@@ -5,19 +5,37 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Ints = NDArray[np.int32]
 _Floats = NDArray[np.float64]
-_Places = tuple[_Ints, _Ints, NDArray[np.intp]]
 
 
 def _none() -> _Ints:
     return np.zeros(0, np.int32)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Part:
+    """Weights that a decision reads together: a block with a line for each context and a column for each feature."""
+
+    span: slice  # of all weights of the decision
+    num_contexts: int
+    used: NDArray[np.intp]  # the weight of each feature of the rows; in a shared part, the context of each row
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where the weights of a decision are in a table of a certain width, and how the rows use them."""
+
+    width: int
+    index: NDArray[np.intp]  # places in the table, as if all its lines were one
+    parts: list[_Part]
+    shared: list[_Part]  # of features that all rows have
 
 
 @dataclasses.dataclass
@@ -28,6 +46,7 @@ class Rows:
     features: _Ints  # the features of all rows, one row after the other
     starts: _Ints  # the positions at which the features of each row start
     shared: _Ints = dataclasses.field(default_factory=_none)  # further features, which all rows have
+    _plan: _Plan | None = dataclasses.field(default=None, init=False, repr=False)
 
     @functools.cached_property
     def lengths(self) -> _Ints:
@@ -35,32 +54,68 @@ class Rows:
         return np.diff(np.append(self.starts, len(self.features))).astype(np.int32)
 
     @functools.cached_property
-    def blocks(self) -> list[_Places]:
-        """The contexts, the features in ``shared``, and which context each row uses."""
-        if not len(self.shared):
-            return []
-        uniques = (np.unique(column, return_inverse=True) for column in self.contexts.T)
-        return [(contexts[:, None], self.shared, used) for contexts, used in uniques]
+    def columns(self) -> list[tuple[_Ints, NDArray[np.intp]]]:
+        """For each column of contexts, the different contexts, and which of them each row uses."""
+        return [np.unique(column, return_inverse=True) for column in self.contexts.T]
 
-    @functools.cached_property
-    def places(self) -> list[_Places]:
-        """The contexts and features of the weights that count here, and which weight each feature uses."""
+    def plan(self, width: int) -> _Plan:
+        """Return where the weights of these rows are in a table of this ``width``. Kept while the width is the same."""
+        if self._plan is None or self._plan.width != width:
+            self._plan = self._planned(width)
+        return self._plan
+
+    def _planned(self, width: int) -> _Plan:
+        indices, parts, shared = list[NDArray[np.intp]](), list[_Part](), list[_Part]()
+        end = 0
+        for index, num_contexts, used in self._own(width):
+            parts.append(_Part(slice(end, end := end + len(index)), num_contexts, used))
+            indices.append(index)
+        if len(self.shared):
+            for contexts, used in self.columns:
+                indices.append(_places(contexts, self.shared, width))
+                shared.append(_Part(slice(end, end := end + len(indices[-1])), len(contexts), used))
+        return _Plan(width, indices[0] if len(indices) == 1 else np.concatenate(indices), parts, shared)
+
+    def _own(self, width: int) -> Iterator[tuple[NDArray[np.intp], int, NDArray[np.intp]]]:
+        """Yield the places of the weights of features that the rows have on their own, each weight once."""
         if len(self.contexts) == 1:
-            return [(self.contexts.T, *np.unique(self.features, return_inverse=True))]
-        found = []
+            features, used = np.unique(self.features, return_inverse=True)
+            yield _places(self.contexts[0], features, width), self.contexts.shape[1], used
+            return
         for column in self.contexts.T:
-            pairs = np.repeat(column, self.lengths).astype(np.int64) << 32 | self.features
-            unique, used = np.unique(pairs, return_inverse=True)
-            found.append(((unique >> 32)[None].astype(np.int32), (unique & 0xFFFFFFFF).astype(np.int32), used))
-        return found
+            index, used = np.unique(
+                np.repeat(column, self.lengths).astype(np.intp) * width + self.features, return_inverse=True
+            )
+            yield index, 1, used
+
+
+def _places(contexts: _Ints, features: _Ints, width: int) -> NDArray[np.intp]:
+    return (contexts.astype(np.intp)[:, None] * width + features).ravel()
 
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
     """Return rows with at least one feature each. ``contexts`` are those of all rows, or a list for each row."""
-    starts = np.zeros(len(features), np.int32)
-    np.cumsum([len(row) for row in features[:-1]], out=starts[1:])
-    flat = np.array([*itertools.chain.from_iterable(features)], np.int32)
-    return Rows(np.atleast_2d(np.array(contexts, np.int32)), flat, starts)
+    return Rows(np.atleast_2d(np.array(contexts, np.int32)), *flattened(features))
+
+
+class Flat(NamedTuple):
+    """The features of rows, one row after the other, and the positions at which those of each row start."""
+
+    features: _Ints
+    starts: _Ints
+
+    def sums(self, weights: _Floats) -> _Floats:
+        """Return the sum of the weights of each row's features. Each row must have at least one."""
+        if not len(self.starts):
+            return np.zeros(0)
+        return np.asarray(np.add.reduceat(weights.take(self.features), self.starts))
+
+
+def flattened(rows: Sequence[Sequence[int]]) -> Flat:
+    """Return the features of ``rows`` in one array."""
+    starts = np.zeros(len(rows), np.int32)
+    np.cumsum([len(row) for row in rows[:-1]], out=starts[1:])
+    return Flat(np.array([*itertools.chain.from_iterable(rows)], np.int32), starts)
 
 
 class Ranker:
@@ -119,50 +174,50 @@ class Ranker:
         if not len(rows.starts):
             return np.zeros(0)
         self._grow()
+        weights, width = self._weights.reshape(-1), self._weights.shape[1]
         if len(rows.contexts) == 1:
-            weights = self._weights[rows.contexts[0]].sum(axis=0)[rows.features]
+            total = self.weights(rows.contexts[0]).take(rows.features)
         else:
-            contexts = np.repeat(rows.contexts, rows.lengths, axis=0)
-            weights = self._weights[contexts, rows.features[:, None]].sum(axis=1)
-        total = np.add.reduceat(weights, rows.starts)
-        for contexts, features, used in rows.blocks:
-            total += self._weights[contexts, features].sum(axis=1)[used]
-        return np.asarray(total)
+            contexts = np.repeat(rows.contexts.astype(np.intp) * width, rows.lengths, axis=0)
+            total = weights.take(contexts + rows.features[:, None]).sum(axis=1)
+        scores = np.add.reduceat(total, rows.starts)
+        for contexts, used in rows.columns if len(rows.shared) else ():
+            block = weights.take(_places(contexts, rows.shared, width)).reshape(len(contexts), -1)
+            scores += block.sum(axis=1)[used]
+        return np.asarray(scores)
 
-    def weights(self, contexts: Sequence[int]) -> _Floats:
+    def weights(self, contexts: Sequence[int] | _Ints) -> _Floats:
         """Return the sum of the weights in ``contexts``, for every feature."""
         self._grow()
-        total: _Floats = self._weights[list(contexts)].sum(axis=0)
+        total: _Floats = self._weights.take(contexts, axis=0, mode="wrap").sum(axis=0)
         return total
 
     def learn(self, rows: Rows, right: int) -> None:
         """Take one step towards the row ``right``."""
         self._grow()
-        places = rows.places
-        before = [self._weights[contexts, features] for contexts, features, _ in places]
-        total = sum(weights.sum(axis=0)[used] for weights, (_, _, used) in zip(before, places, strict=True))
-        scores = np.add.reduceat(np.asarray(total), rows.starts)
-        shared = [self._weights[contexts, features] for contexts, features, _ in rows.blocks]
-        for weights, (_, _, used) in zip(shared, rows.blocks, strict=True):
-            scores += weights.sum(axis=1)[used]
-        error = softmax(scores)
+        plan = rows.plan(self._weights.shape[1])
+        # Contexts of -1 are negative places, which are those of the last line.
+        all_weights, all_squares = self._weights.reshape(-1), self._squares.reshape(-1)
+        weights = all_weights.take(plan.index)
+        error = softmax(_scores(plan, rows.starts, weights))
         error[right] -= 1.0
+        slope = self._decay * weights
         slopes = np.repeat(error, rows.lengths)
-        for weights, (contexts, features, used) in zip(before, places, strict=True):
-            slope = np.asarray(np.bincount(used, weights=slopes, minlength=len(features)), np.float64)
-            self._step(contexts, features, weights, slope)
-        for weights, (contexts, features, used) in zip(shared, rows.blocks, strict=True):
-            slope = np.asarray(np.bincount(used, weights=error, minlength=len(contexts)), np.float64)
-            self._step(contexts, features, weights, slope[:, None])
+        for part in plan.parts:
+            block = slope[part.span].reshape(part.num_contexts, -1)
+            block += np.bincount(part.used, weights=slopes, minlength=block.shape[1])
+        for part in plan.shared:
+            block = slope[part.span].reshape(part.num_contexts, -1)
+            block += np.bincount(part.used, weights=error, minlength=part.num_contexts)[:, None]
+        squares = all_squares.take(plan.index)
+        squares += slope**2
+        all_squares[plan.index] = squares
+        slope *= self._rate
+        slope /= np.sqrt(squares) + 1e-2
+        all_weights[plan.index] = weights - slope
         self._weights[:, 0] = 0.0
         if self._is_full:
             self._weights[-1] = 0.0  # contexts that found no room
-
-    def _step(self, contexts: _Ints, features: _Ints, weights: _Floats, slope: _Floats) -> None:
-        slope = slope + self._decay * weights
-        squares = self._squares[contexts, features] + slope**2
-        self._squares[contexts, features] = squares
-        self._weights[contexts, features] = weights - self._rate * slope / (np.sqrt(squares) + 1e-2)
 
     def _grow(self) -> None:
         # Context -1, of unknown contexts, is the last row, which stays 0.
@@ -203,6 +258,19 @@ class Ranker:
             ranker._weights[number, entry["features"]] = entry["weights"]
             ranker._squares[number, entry["features"]] = entry["squares"]
         return ranker
+
+
+def _scores(plan: _Plan, starts: _Ints, weights: _Floats) -> _Floats:
+    """Return the score of each row, from all weights of the decision."""
+    blocks = (weights[part.span].reshape(part.num_contexts, -1) for part in plan.parts)
+    sums = [np.add.reduce(block, axis=0)[part.used] for block, part in zip(blocks, plan.parts, strict=True)]
+    total = sums[0]
+    for each in sums[1:]:
+        total = total + each
+    scores = np.add.reduceat(total, starts)
+    for part in plan.shared:
+        scores += weights[part.span].reshape(part.num_contexts, -1).sum(axis=1)[part.used]
+    return np.asarray(scores)
 
 
 def _grown(size: int, wanted: int) -> int:

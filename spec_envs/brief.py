@@ -27,7 +27,7 @@ def brief(value: Any) -> str:
     object without a form of its own is shown by the name of its class: its ``repr`` may be long, slow, or private.
     """
     try:
-        text = _shown(value, 0)
+        text = value if type(value) is str else _shown(value, 0)
     except Exception:  # objects of users may fail at anything; a trace must not
         text = f"<{type(value).__name__}>"
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
@@ -45,6 +45,8 @@ def _shown(value: Any, depth: int) -> str:
         return value if depth == 0 else repr(value[:MAX_LENGTH])
     if value is None or kind in (bool, int):
         return str(value)
+    if kind is dict or kind is list:  # which need not be asked what else they are
+        return _parts(value, depth)
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     if (form := own_form(value)) is not None:

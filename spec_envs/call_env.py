@@ -155,15 +155,14 @@ class CallEnv(gym.Env[ObsType, ActType]):
         state = twin.__dict__
         state.update(self.__dict__)
         shared = _all_shared(self.shared_on_fork)
-        changing = [
-            (name, value) for name, value in self.__dict__.items() if type(value) not in ATOMS and name not in shared
-        ]
+        changing = [(name, value) for name, value in state.items() if name not in shared and type(value) not in ATOMS]
         if changing:
             copy_attributes(self, twin, changing)
         if self._np_random is not None:
             state["_rng_snapshot"] = snapshot(self._np_random.bit_generator)
             state["_np_random"] = None
-        self._shared.join(self, twin)  # an unpickled environment has not joined yet
+        self._shared.join(self)  # an unpickled environment has not joined yet
+        self._shared.join(twin)
         return twin
 
     @property
@@ -214,9 +213,9 @@ class _Shared:
     def __reduce__(self) -> tuple[type[_Shared], tuple[list[Any]]]:
         return _Shared, (self._resources,)
 
-    def join(self, *users: CallEnv[Any, Any]) -> None:
-        if self._resources:  # without any, nobody has to know who is the last
-            self._users.update(users)
+    def join(self, user: CallEnv[Any, Any]) -> None:
+        if self._resources and user not in self._users:  # without any, nobody has to know who is the last
+            self._users.add(user)
 
     def leave(self, user: CallEnv[Any, Any]) -> None:
         self._users.discard(user)

@@ -53,11 +53,14 @@ class ToolCall:
     name: str
     arguments: Mapping[str, Any]
     id: str = dataclasses.field(default="", compare=False)
+    _key: str = dataclasses.field(default="", init=False, compare=False, repr=False)
 
     @property
     def key(self) -> str:
-        """A text that is equal for equal calls: the name, and the arguments in canonical form."""
-        return f"{self.name}({canonical(self.arguments)})"
+        """A text that is equal for equal calls: the name, and the arguments in canonical form; made once."""
+        if not self._key:
+            object.__setattr__(self, "_key", f"{self.name}({canonical(self.arguments)})")
+        return self._key
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

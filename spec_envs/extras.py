@@ -1,7 +1,9 @@
 """Optional dependencies: one message with the one command that installs everything that is missing."""
 
 import contextlib
+import importlib
 import importlib.util
+import traceback
 from collections.abc import Iterator
 from importlib import metadata
 
@@ -28,10 +30,18 @@ _MODULES = {"openai-agents": "agents", "opentelemetry-api": "opentelemetry.trace
 
 
 def require(what: str, *extras: str) -> None:
-    """Raise ``DependencyNotInstalled`` if ``what`` lacks packages of these extras; the message names all of them."""
-    missing = [name for extra in extras for name in PACKAGES[extra] if not _is_installed(name)]
-    if missing:
+    """Import the packages of these extras, which ``what`` needs.
+
+    Raises:
+        DependencyNotInstalled: Some are not installed, and the message names all of them; or one raises when it is
+            imported.
+    """
+    names = [name for extra in extras for name in PACKAGES[extra]]
+    if missing := [name for name in names if not _is_installed(name)]:
         raise _failure(what, extras, ", ".join(missing))
+    with needed(what, *extras):
+        for name in names:
+            importlib.import_module(_module_of(name))
 
 
 @contextlib.contextmanager
@@ -41,30 +51,45 @@ def needed(what: str, *extras: str, script: bool = False) -> Iterator[None]:
     A ``script`` checks all packages at once, and where one is missing prints the message and ends.
 
     Raises:
-        DependencyNotInstalled: A package cannot be imported.
+        DependencyNotInstalled: A package is not there, or is there and raises when it is imported.
         SystemExit: The same in a script.
     """
     try:
         if script:
             require(what, *extras)
         yield
-    except (ImportError, DependencyNotInstalled) as error:
-        if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == "spec_envs":
-            raise  # a bug of this package
+    except Exception as error:  # a broken package may raise anything
+        if _is_of_this_package(error):
+            raise
         packages = ", ".join(name for extra in extras for name in PACKAGES[extra])
-        failure = _failure(what, extras, f"{packages} ({error})") if isinstance(error, ImportError) else error
+        said = str(error) if isinstance(error, ImportError) else f"installed, but broken: {error!r:.300}"
+        is_told = isinstance(error, DependencyNotInstalled)
+        failure = error if is_told else _failure(what, extras, f"{packages} ({' '.join(said.split())})")
         if script:
             raise SystemExit(str(failure)) from None
         raise failure from error
+
+
+def _is_of_this_package(error: Exception) -> bool:
+    """Whether ``error`` is a bug of this package, and not of one that it imports."""
+    if isinstance(error, ImportError):
+        return (error.name or "").partition(".")[0] == "spec_envs"
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    is_own = str(frame.f_globals.get("__name__")).partition(".")[0] == "spec_envs"
+    return is_own and frame.f_globals["__name__"] != __name__ and not isinstance(error, DependencyNotInstalled)
 
 
 def _failure(what: str, extras: tuple[str, ...], packages: str) -> DependencyNotInstalled:
     return DependencyNotInstalled(f"{what} needs {packages}: pip install 'spec-envs[{','.join(extras)}]'")
 
 
+def _module_of(package: str) -> str:
+    return _MODULES.get(package, package.replace("-", "_"))
+
+
 def _is_installed(package: str) -> bool:
     try:
         metadata.version(package)  # also told from a folder that has the name of the package's module
-        return importlib.util.find_spec(_MODULES.get(package, package.replace("-", "_"))) is not None
-    except (metadata.PackageNotFoundError, ImportError, ValueError):
+        return importlib.util.find_spec(_module_of(package)) is not None
+    except Exception:  # of a package around it, which is imported and may be broken
         return False

@@ -384,7 +384,7 @@ def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
 
     So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
     """
-    accepted = [name for name in ("cancel", "early") if name in _parameters(guess)]
+    accepted = sorted({"cancel", "early"} & _parameters(guess).keys())
     return functools.partial(_guessed, guess, accepted)
 
 

@@ -52,7 +52,14 @@ def own_copy(value: Any) -> Any:
         return value
     if kind is np.ndarray and value.base is None and not value.dtype.hasobject:
         return value.copy("K") if value.flags.writeable else value
+    if kind is dict and is_flat(value):
+        return value.copy()
     return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+
+
+def is_flat(value: Any) -> bool:
+    """Whether ``value`` is a dict whose keys and values are immutable, so that ``value.copy()`` is an ``own_copy``."""
+    return type(value) is dict and _ATOMS.issuperset(map(type, value.values())) and _ATOMS.issuperset(map(type, value))
 
 
 #: The copies made so far, by the ``id`` of what they are copies of; an id is good only while its object lives.
@@ -141,6 +148,8 @@ def _copy_tuple(value: tuple[Any, ...], memo: _Memo) -> Any:
 
 def _copy_dict(value: dict[Any, Any], memo: _Memo) -> Any:
     twin = memo[id(value)] = value.copy()
+    if is_flat(value):
+        return twin
     for key, item in value.items():
         if type(key) not in _ATOMS:
             twin.clear()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,18 @@ settings.load_profile("deterministic")
 # A shell has what it runs in the background ignore Ctrl-C, and so would the commands that the tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """``-n auto`` is a process more than there are processors: tests that wait for other processes leave one idle."""
+    return (yield) + 1
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: collections of garbage, for which some tests ask, need not look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -12,21 +12,34 @@ from pathlib import Path
 
 import pytest
 
+from spec_envs.checks import integer
+from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import PACKAGES, needed
 
 ROOT = Path(__file__).parents[1]
 
 #: Reads what to run, a line of JSON each, and runs it in a fork of this process, which has imported the package and
-#: none of the extras. The fork hides packages as if they were not installed, and ends as any program does.
+#: none of the extras. The fork hides packages as if they were not installed, and ends as any program does, but that its
+#: garbage collections do not look through what was imported before.
 HIDING = """
-import json, os, runpy, sys
+import gc, importlib.machinery, json, os, runpy, sys
 import spec_envs.agents, spec_envs.benchmarks.cli, spec_envs.wrappers
 
 class Hidden:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in hidden:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        if f"!{name}" in hidden:
+            return importlib.machinery.ModuleSpec(name, self)
 
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):  # the module is there, but broken
+        name = module.__name__
+        raise OSError("libx.so:\\nno such file") if name < "m" else AttributeError("no attribute 'x'")
+
+gc.freeze()
 for line in sys.stdin:
     child = os.fork()
     if not child:
@@ -152,6 +165,25 @@ def test_a_module(modules, extras, program, hiding):
     assert one_command(last) == extras
 
 
+BROKEN = [case for case in PROGRAMS if case[0] not in ("cairosvg", "langchain_core")]
+
+
+@pytest.mark.parametrize(
+    ("modules", "extras", "program"), BROKEN, ids=[f"{case[0]}: {case[2][-40:]}" for case in BROKEN]
+)
+def test_a_package_that_is_there_but_raises_is_named_with_what_it_raises(modules, extras, program, hiding):
+    _, said = hiding(f"!{modules}", "program", program)
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("gymnasium.error.DependencyNotInstalled: "), said
+    assert one_command(last) == extras
+    assert "installed, but broken: " in last and ("no attribute" in last or "no such file" in last)
+
+
+def test_an_example_with_a_broken_package(hiding):
+    status, said = hiding("!mcp", "script", str(ROOT / "examples" / "tools_mcp.py"))
+    assert status == 1 and said.count("\n") == 1 and one_command(said) == "mcp"
+
+
 def test_the_extras_are_those_of_the_project():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 
@@ -173,3 +205,5 @@ def test_the_extras_are_those_of_the_project():
 def test_a_bug_of_this_package_is_not_taken_for_a_missing_extra():
     with pytest.raises(ImportError, match="nothing_such"), needed("a test", "plot"):
         from spec_envs.calls import nothing_such  # type: ignore[attr-defined]  # noqa: F401
+    with pytest.raises(InvalidConfiguration, match="least 1"), needed("a test", "plot"):
+        integer("size", 0, least=1)

@@ -68,8 +68,9 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
 
     All other options mean what they mean for ``SpeculativeWrapper``; prefetchers are plain functions. With
     ``max_inflight=0`` and no guessers, this is the plain loop. The guard also gives way where the event loop is late.
-    Its plain steps go through the tree too, which then starts and guesses nothing, so that a cancelled step can go on;
-    but the plain steps of an environment that does not ask are made on the loop where they are quick (2 ms).
+    Its plain steps make no forks, but for those of an environment that does not ask: these are made on the loop only
+    where they are quick (2 ms). Where a handler has a limit of its own, plain steps go through the tree too, which then
+    starts and guesses nothing.
 
     Info:
         ``info["speculation"]``: as for ``SpeculativeWrapper``.
@@ -151,13 +152,14 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
                 if begun is None:
                     self._begun = None
                     session.discard_episode()
-                    if not session.asks or session.trust.is_plain:
+                    if not session.asks or (session.trust.is_plain and not session.is_plain):
                         transition = session.begin(
                             await run_awaited(self._session.env, session.apart(method), self._call)
                         )
                         return session.reset_result(transition)
                     before = session.checkpoint()
-                    session.begin_reset(method)
+                    if not session.is_plain:
+                        session.begin_reset(method)
                     begun = self._begun = _Begun(request, method, before)
                 transition = await self._run(begun)
                 return session.reset_result(transition)
@@ -181,11 +183,12 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
                         return session.step_result(session.restart(transition))
                     if session.is_plain:
                         session.plain.drop()
-                        session.begin_step(root, action)
-                        return session.step_result(session.step_plainly(root, action))
+                        if not session.asks:
+                            session.begin_step(root, action)
+                            return session.step_result(session.step_plainly(root, action))
                     begun = self._begun = _Begun(request, stepping(action), session.checkpoint())
                     session.begin_step(root, action)
-                if session.trust.is_plain:
+                if session.trust.is_plain and not session.is_plain:
                     return session.step_result(await self._step_plainly(begun))
                 return session.step_result(await (self._run(begun) if session.asks else self._adopt_step(begun)))
 
@@ -262,6 +265,8 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
         The method stays begun if this task is cancelled, which raises no ``Exception``.
         """
         session = self._session
+        if session.is_plain:
+            return await self._run_plainly(begun)
 
         async def answer(call: Call, answers: list[Answered]) -> Any:
             """The real environment asks for a call that no fork has asked for."""
@@ -280,6 +285,23 @@ class AsyncSpeculativeWrapper(NotPicklable, Generic[ObsType, ActType]):
             raise
         self._begun = None
         return session.finish(transition)
+
+    async def _run_plainly(self, begun: _Begun) -> Transition:
+        """Run the begun method on the real environment, and await each call when the environment comes to it."""
+        session, changed = self._session, self._runtime.changed
+
+        async def answer(call: Call, answers: list[Answered]) -> Any:
+            return await session.plain.answer_awaited(call, changed)
+
+        try:
+            transition = await run_awaited(session.env, session.pacing.timed(begun.method), answer, begun.answers)
+        except Exception:
+            self._begun = None
+            if begun.before.root is not None:
+                session.step_again_from(begun.before.root)
+            raise
+        self._begun = None
+        return session.restart(transition)
 
     async def _await_calls(self, answers: list[Answered]) -> None:
         """Await the calls that the real environment will ask for; the environment itself meets a call that fails."""

@@ -171,7 +171,7 @@ class SpeculativeWrapper(
                 session.begin_reset(method)
                 transition = self._run(method)
             else:
-                transition = session.begin(session.run(method, session.plain.answer))
+                transition = session.begin(session.run(method, session.answer_plainly))
             return session.reset_result(transition)
 
     def step(self, action: ActType) -> tuple[ObsType, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -220,7 +220,8 @@ class SpeculativeWrapper(
         session.check_ready()
         with session.pacing:
             session.observe(observation)
-            action: ActType = session.take_decision(session.decide(observation))
+            decision = session.plain.decide(observation) if session.is_plain else session.driver.obtain()
+            action: ActType = session.take_decision(decision)
         return action
 
     @property
@@ -250,7 +251,7 @@ class SpeculativeWrapper(
             return own_copy(response)
 
         try:
-            transition = session.run(method, answer)
+            transition = session.run(method, session.pacing.asking(answer))
         except BaseException:
             session.recover()
             raise

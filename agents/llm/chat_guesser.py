@@ -34,6 +34,8 @@ _PROMPTS: dict[str, Mapping[str, GuessPrompt]] = {
 }
 #: A line of an answer, without the bullet, number or backquotes that models put around it.
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d+[.):]\s+)?`*\s*(.*?)\s*`*\s*$", re.DOTALL)
+#: What models write around the whole of an answer.
+_TAGS = re.compile(r"^\s*<(?:final_?)?answer>\s*|\s*</(?:final_?)?answer>\s*$", re.IGNORECASE)
 #: The number of responses of a handler that are remembered as examples.
 _PAST = 8
 
@@ -203,7 +205,7 @@ def _lines(completion: Completion) -> list[tuple[str, float | None]]:
         start += len(token)
     result = []
     for number, line in enumerate(text.split("\n")):
-        bare = _BULLET.sub(r"\1", line)
+        bare = _TAGS.sub("", _BULLET.sub(r"\1", _TAGS.sub("", line)))
         if bare and not line.lstrip().startswith("```"):
             result.append((bare, math.exp(min(0.0, sums[number])) if known else None))
     return result

@@ -180,6 +180,8 @@ class ChatModel(MadeAnew, Closing):
                 answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:
                 failure = "the answer ended before it was complete"
+                if answer.strange:
+                    failure += f"; it is not in OpenAI's form: {answer.strange!r:.300}"
         except Exception as error:
             # An error of the client holds the request, and so the key. So the error is dropped, and is no cause either.
             failure = _told(error, client.api_key)
@@ -294,8 +296,12 @@ async def _replied(response: Any) -> None:
     answer, _ = _awaited.get()
     if response.is_error:
         answer.refused()
-    elif "application/json" in response.headers.get("content-type", ""):  # some servers and proxies do not stream
+        return
+    content_type = response.headers.get("content-type", "")
+    if "application/json" in content_type:  # some servers and proxies do not stream
         answer.unstreamed = (await response.aread()).decode(errors="replace")
+    elif "event-stream" not in content_type:
+        answer.strange = f"a body of the type {content_type!r}"
 
 
 async def _close_client(clients: _Clients) -> None:

@@ -10,7 +10,7 @@ from spec_envs import Usage
 from spec_envs.errors import InvalidConfiguration
 
 #: The end of the name of a dated version, which costs as much as the model itself.
-_DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+_DATE = re.compile(r"[-@]\d{4}(?:-\d{2}-\d{2}|\d{4})$")
 #: Where models are prompted unless a server is named.
 _OPENAI = "https://api.openai.com/v1"
 
@@ -32,7 +32,7 @@ class Price:
     def __post_init__(self) -> None:
         for name in ("tokens_in", "tokens_out", "cached_in"):
             value = getattr(self, name)
-            if value is not None and not 0 <= value < float("inf"):
+            if value is not None and not _is_amount(value):
                 raise InvalidConfiguration(f"{name} of a price must be finite and at least 0, not {value!r}")
 
     def usage(self, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
@@ -77,6 +77,13 @@ class ListPrice:
         except LookupError:
             return False
         return found.model_price.input_mtok is not None and found.model_price.output_mtok is not None
+
+
+def _is_amount(value: object) -> bool:
+    try:
+        return not isinstance(value, bool | str | bytes) and 0 <= float(value) < math.inf  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
 
 
 def price_of(

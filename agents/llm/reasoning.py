@@ -20,12 +20,21 @@ _MARKS = (
 )
 #: The marks around the answer, which are no part of it.
 _AROUND = r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>"
+#: What ends an answer; some servers leave it in the text, and what the model writes behind it.
+_END = (
+    r"<\|(?:im_end|end|eot_id|eom_id|endoftext|end_of_text|eos)\|>|<end_of_turn>|<[|｜]end▁of▁sentence[|｜]>|</s>\s*\Z"
+)
+#: What begins one.
+_BEGIN = r"<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<start_of_turn>model\n?"
 _OPEN = "|".join(opening for opening, _ in _MARKS)
 _CLOSE = "|".join(closing for _, closing in _MARKS)
-_MARK = re.compile(rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?P<around>{_AROUND})", re.IGNORECASE)
+_MARK = re.compile(
+    rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?P<end>{_END})|(?P<around>{_AROUND}|{_BEGIN})", re.IGNORECASE
+)
 #: The beginning of the answer itself, in the form that the gpt-oss models write if their server does not take it apart.
 _FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?<\|message\|>")
 _HARMONY = re.compile(r"\s*(?:<\|start\|>assistant)?\s*<\|channel\|>")
+_HARMONY_CALL = re.compile(r"<\|(?:channel|start)\|>[^<>]*\bto=functions?\.")
 _HARMONY_END = re.compile(r"<\|(?:return|end)\|>\s*$")
 #: What may become a mark when the text goes on.
 _UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|[|｜][^<>]*)\Z", re.IGNORECASE)
@@ -85,7 +94,8 @@ def _parts(text: str) -> _Parts:
     if _HARMONY.match(text):
         final = list(_FINAL.finditer(text))
         ending = _HARMONY_END.search(text)
-        return _Parts([(final[-1].end(), ending.start() if ending else len(text))] if final else [], [], False)
+        start = final[-1].end() if final else call.start() if (call := _HARMONY_CALL.search(text)) else len(text)
+        return _Parts([(start, max(start, ending.start() if ending else len(text)))], [], False)
     kept: list[tuple[int, int]] = []
     start, opened, lacks = 0, None, False
     for mark in _MARK.finditer(text):
@@ -94,9 +104,11 @@ def _parts(text: str) -> _Parts:
                 kept.clear()
                 lacks = True
             start, opened = mark.end(), None
-        elif opened is None and mark["around"]:
+        elif opened is None and (mark["around"] or mark["end"]):
             kept.append((start, mark.start()))
             start = mark.end()
+            if mark["end"]:
+                return _Parts(kept, kept, lacks)
         elif opened is None:  # reasoning may speak of such marks, too
             kept.append((start, mark.start()))
             opened = mark.start()

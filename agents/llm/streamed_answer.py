@@ -69,6 +69,7 @@ class Answer:
         self._logprobs: list[tuple[str, float]] = []
         self._finish_reason = ""
         self.pieces = 0  # of text, shown reasoning and tool calls
+        self.strange: object = None  # the first piece in an unknown form, if any
         self._characters = self._reasoned = 0
 
     def sent(self, now: float) -> None:
@@ -90,7 +91,12 @@ class Answer:
             raise ValueError(f"a piece of an answer must be an object, not {data!r:.200}")
         if data.get("error"):
             raise ValueError(f"the server reports an error: {data['error']!r:.500}")
-        for choice in _objects(data.get("choices")):
+        choices = data.get("choices")
+        if not isinstance(choices, list | None):
+            raise ValueError(f"the choices of an answer must be a list, not {choices!r:.200}")
+        if choices is None and not data.get("usage") and not self.strange:
+            self.strange = {key: value for key, value in data.items() if value is not None}
+        for choice in _objects(choices):
             if choice.get("index") in (0, None):  # further choices are other answers
                 self._take_choice(choice, now)
         usage = data.get("usage")
@@ -102,9 +108,13 @@ class Answer:
             self.hidden = max(0, reasoning - self._reasoned)
 
     def _take_choice(self, choice: Mapping[str, Any], now: float) -> None:
-        for message in _objects([choice.get("delta") or choice.get("message")]):
-            if self._take(message) and not self.silence_s:
-                self.silence_s = self._silence_s(now)
+        message = choice.get("delta") or choice.get("message") or {}
+        if not isinstance(message, Mapping):
+            raise ValueError(f"a message must be an object, not {message!r:.200}")
+        if message.get("content") is None:  # the form of a completion of text
+            message = {**message, "content": choice.get("text")}
+        if self._take(message) and not self.silence_s:
+            self.silence_s = self._silence_s(now)
         for logprobs in _objects([choice.get("logprobs")]):
             for token in _objects(logprobs.get("content")):
                 text, logprob = token.get("token"), token.get("logprob")
@@ -120,7 +130,9 @@ class Answer:
         written = [text, refusal if isinstance(refusal, str) else "", thought]
         self.text += "".join(written[:2])
         self._reasoned += bool(thought)
-        calls = message.get("tool_calls") or []
+        calls, only = message.get("tool_calls") or [], message.get("function_call")
+        if only and not calls:  # the form before there could be several calls
+            calls = [{"index": 0, "function": only} if isinstance(only, Mapping) else only]
         for piece in calls if isinstance(calls, list) else [calls]:
             written += self._calls.add(piece) if piece is not None else ()
         self.pieces += sum(map(bool, written))

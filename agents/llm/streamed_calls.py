@@ -1,10 +1,12 @@
 """Joins the pieces of streamed tool calls.
 
 In OpenAI's protocol a piece has the ``index`` of its call, the first piece has an ``id`` and the name, and the pieces
-of the arguments are appended. Other servers give every call the same index or none, repeat names, or send calls whole.
+of the arguments are appended. Other servers give every call the same index or none, repeat names, send calls whole, or
+have each piece repeat all that was sent before.
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -18,12 +20,27 @@ class _Call:
     index: int | str | None
     id: str
     name: str = ""
-    arguments: str = ""
+    arguments: str = ""  # all pieces, joined
+    pieces: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing is missing."""
         return is_whole(self.arguments)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether each piece so far repeats all before it, and the last one is whole, while joined they make no sense.
+
+        The next piece may still show that the pieces are parts, as in ``{"x":``, ``{"x":1}``, ``}``.
+        """
+        grows = all(after.startswith(before) for before, after in itertools.pairwise(self.pieces))
+        return len(self.pieces) > 1 and grows and is_whole(self.pieces[-1]) and not self.is_complete
+
+    @property
+    def request(self) -> ToolRequest:
+        """The call, if no more pieces follow."""
+        return ToolRequest(self.name, self.pieces[-1] if self.repeats else self.arguments)
 
 
 def is_whole(arguments: str) -> bool:
@@ -51,9 +68,9 @@ class StreamedCalls:
         if not isinstance(piece, Mapping):
             raise ValueError(f"a piece of a tool call must be an object, not {piece!r:.200}")
         function = piece.get("function")
-        function = function if isinstance(function, Mapping) else {}
+        function = function if isinstance(function, Mapping) else piece  # some servers leave this level out
         index, call_id = piece.get("index"), piece.get("id")
-        name, arguments = _text(function.get("name")), _text(function.get("arguments"))
+        name, arguments = _text(function.get("name")), _text(function.get("arguments") or function.get("parameters"))
         index = index if isinstance(index, int | str) else None
         call = self._call_of(index, "" if call_id is None else str(call_id), name, arguments)
         if call.name and call.is_complete:  # what follows, such as the whole once more, changes nothing
@@ -62,7 +79,10 @@ class StreamedCalls:
             call.name = self._joined(call.name, name)
         if arguments and call.arguments.strip() == "{}":
             call.arguments = ""
-        call.arguments += arguments
+            call.pieces.clear()
+        if arguments:
+            call.arguments += arguments
+            call.pieces.append(arguments)
         return name, arguments
 
     @property
@@ -75,7 +95,7 @@ class StreamedCalls:
         while self._is_final(self._num_told):
             call = self._calls[self._num_told]
             self._num_told += 1
-            yield ToolRequest(call.name, call.arguments)
+            yield call.request
 
     def _is_final(self, place: int) -> bool:
         """Whether the call at ``place`` is complete, and has that place whatever pieces follow."""
@@ -90,7 +110,7 @@ class StreamedCalls:
         indexes = [call.index for call in calls]
         if all(isinstance(index, int) for index in indexes) and len(set(indexes)) == len(indexes):
             calls.sort(key=lambda call: int(call.index or 0))
-        return tuple(ToolRequest(call.name, call.arguments) for call in calls)
+        return tuple(call.request for call in calls)
 
     def _call_of(self, index: int | str | None, call_id: str, name: str, arguments: str) -> _Call:
         """Return the call to which a piece belongs, which is a new one if the piece begins a call."""
@@ -128,7 +148,8 @@ class StreamedCalls:
         if not name or not call.name:
             return False
         if name == call.name:
-            return call.is_complete and bool(arguments.strip())
+            again = call.repeats and arguments.lstrip().startswith("{") and not arguments.startswith(call.pieces[-1])
+            return again or (call.is_complete and bool(arguments.strip()))
         if call.name in self._known or name in self._known:
             return call.name in self._known and name in self._known
         return bool(call.arguments)

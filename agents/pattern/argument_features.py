@@ -2,9 +2,10 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-from spec_envs.agents.pattern.moment import Candidate, Described, Moment
+from spec_envs.agents.pattern.index import PastCall
+from spec_envs.agents.pattern.moment import Candidate, Candidates, Described, Moment, Row
 
 #: The candidates chosen for earlier arguments; ``None`` for an omitted argument.
 Chosen = Mapping[str, Candidate | None]
@@ -16,80 +17,121 @@ class ArgumentChoice:
 
     tool: str
     argument: str
-    candidates: list[Candidate]
+    candidates: Candidates
     described: Described  # features beside those of the candidate itself, which hold for any argument
     optional: bool
-    shapes: dict[str, str]  # the form of every candidate, by key
 
 
 def argument_choice(moment: Moment, tool: str, argument: str) -> ArgumentChoice:
     """Return the candidates for an argument, with the features that do not depend on other arguments."""
     candidates = moment.candidates(tool, argument)
-    shapes = {each.key: each.shape for each in candidates}
     optional = moment.memory.optional(tool, argument, moment.task)
-    return ArgumentChoice(tool, argument, candidates, _described(moment, tool, argument, candidates), optional, shapes)
+    return ArgumentChoice(tool, argument, candidates, _described(moment, tool, argument, candidates), optional)
 
 
-def _described(moment: Moment, tool: str, argument: str, candidates: Sequence[Candidate]) -> Described:
+def _described(moment: Moment, tool: str, argument: str, candidates: Candidates) -> Described:
     """Return what the argument adds: the same for all tools that were given the same candidates as this argument."""
-    index = moment.index
+    index, places = moment.index, candidates.places
     calls = (index.calls[number].arguments.get(argument) for number in index.of_tool.get(tool, ()))
-    used = frozenset(calls).intersection(each.key for each in candidates)
+    used = frozenset([key for key in calls if key in places])
     done = index.last_of(tool)
     previous = None if done is None else done.arguments.get(argument)
     previous = previous if previous in used else None
-    key = (argument, used, previous, tuple((each.key, each.mention, each.last, each.fields) for each in candidates))
+    key = (argument, candidates.signature, used, previous)
     found = moment.described.get(key)
     if found is None:
-        found = moment.described[key] = Described(_features(moment, argument, used, previous, candidates))
+        adding = moment.by_argument.get(key[:2])
+        if adding is None:
+            adding = moment.by_argument[key[:2]] = _Adding(moment, argument, candidates)
+        found = moment.described[key] = Described(adding.rows(used, previous))
     return found
 
 
-def _features(
-    moment: Moment, argument: str, used: frozenset[str | None], previous: str | None, candidates: Sequence[Candidate]
-) -> list[list[str]]:
-    elsewhere = next(
-        (each.arguments[argument] for each in reversed(moment.index.calls) if argument in each.arguments), ""
-    )
-    mentions = _ranks({each.mention: each for each in candidates if each.mention[0] >= 0})
-    ages = _ranks({(each.last,): each for each in candidates if each.last >= 0})
-    fresh = _fresh(used, candidates)
-    places: dict[int, list[int]] = {}
-    for each in candidates:
-        places.setdefault(each.mention[0], []).append(each.mention[1])
-    orders = {time: sorted(set(found)) for time, found in places.items()}
-    unused: dict[int, int] = {}
-    for each in candidates:
-        time, place = each.mention
-        if each.key not in used and place <= unused.get(time, place):
-            unused[time] = place
-    rows = []
-    for each in candidates:
-        row: list[str] = []
-        if each.key in used:
-            row.append("used here last" if each.key == previous else "used here")
-        elif any(name == argument for _, name in moment.uses.get(each.key, ())):
-            row.append("used as this last" if each.key == elsewhere else "used as this")
-        else:
-            row.append("not used as this")
-        if each.fields:
-            row.append(_FIELD[_most_alike(each.fields, argument)])
-        row.append(_MENTION[mentions.get(each.mention, 9)])
-        row.append(_RECENT[ages.get((each.last,), 9)])
-        if each.key in fresh:
-            row.append("next of list" if fresh[each.key] else "unused of list")
+#: A place in a list, and a candidate, where there is none.
+_NONE = (-1, -1)
+
+
+class _Adding:
+    """What an argument adds to its candidates: for a tool that was given none of them, and from there for others."""
+
+    def __init__(self, moment: Moment, argument: str, candidates: Candidates) -> None:
+        self._candidates = candidates
+        self._starts = _starts(moment, argument, candidates)
+        self._now = (moment.user[0], moment.agent[0])
+        #: The candidates in each list, with their places, and those in each message, in their order there.
+        self._lists: dict[str, list[tuple[int, int]]] = {}
+        self._said: dict[int, list[int]] = {}
+        for number, each in enumerate(candidates):
+            for source, place in each.lists:
+                self._lists.setdefault(source, []).append((place, number))
+            if each.mention[0] >= 0:
+                self._said.setdefault(each.mention[0], []).append(number)
+        for members in self._said.values():
+            members.sort(key=lambda number: candidates[number].mention[1])
+        self._orders = {
+            time: list(dict.fromkeys(candidates[number].mention[1] for number in members))
+            for time, members in self._said.items()
+        }
+        self._first = {source: min(members)[1] for source, members in self._lists.items()}
+        self._first_said = {time: places[0] for time, places in self._orders.items()}
+        firsts = frozenset(self._first.values())
+        self._rows = [self._row(number, "", firsts, self._first_said) for number in range(len(candidates))]
+
+    def rows(self, used: frozenset[str], previous: str | None) -> list[Row]:
+        """Return the features of each candidate for a tool that was given those in ``used``, and ``previous`` last."""
+        if not used:
+            return self._rows
+        candidates = self._candidates
+        given = {candidates.places[key]: f"used here{' last' * (key == previous)}" for key in used}
+        others = set(given)  # those whose features are not those in ``_rows``
+        first, first_said = dict(self._first), dict(self._first_said)
+        for number in given:
+            for source, _ in candidates[number].lists:
+                members = self._lists[source]
+                first[source] = min([each for each in members if each[1] not in given], default=_NONE)[1]
+                others.update([each for _, each in members])
+            time = candidates[number].mention[0]
+            if time >= 0:
+                unused = (each for each in self._said[time] if each not in given)
+                first_said[time] = next((candidates[each].mention[1] for each in unused), -1)
+                others.update(self._said[time])
+        rows, firsts = list(self._rows), frozenset(first.values())
+        for number in others:
+            rows[number] = self._row(number, given.get(number, ""), firsts, first_said)
+        return rows
+
+    def _row(self, number: int, given: str, firsts: frozenset[int], first_said: Mapping[int, int]) -> Row:
+        each, (start, *row) = self._candidates[number], self._starts[number]
+        if each.lists and not given:
+            row.append("next of list" if number in firsts else "unused of list")
         time, place = each.mention
         if time >= 0:
-            order = orders[time]
-            when = "now" if time in (moment.user[0], moment.agent[0]) else "before"
+            order = self._orders[time]
+            when = "now" if time in self._now else "before"
             row.append(f"said as {min(3, order.index(place))} of {min(3, len(order))} {when}")
-            if place == unused.get(time):
+            if place == first_said[time]:
                 row.append(f"first said of the unused {when}")
-        rows.append(row)
-    return rows
+        return (given or start, *row)
 
 
-def _ranks(places: Mapping[tuple[int, ...], Candidate]) -> dict[tuple[int, ...], int]:
+def _starts(moment: Moment, argument: str, candidates: Candidates) -> list[Row]:
+    """Return the features of each candidate that are the same for all tools that were not given the candidate."""
+    with_argument = (each.arguments for each in reversed(moment.index.calls) if argument in each.arguments)
+    elsewhere = next((arguments[argument] for arguments in with_argument), "")
+    mentions = _ranks({each.mention for each in candidates if each.mention[0] >= 0})
+    ages = _ranks({(each.last,) for each in candidates if each.last >= 0})
+    found = []
+    for each in candidates:
+        if any(name == argument for _, name in moment.uses.get(each.key, ())):
+            use = "used as this last" if each.key == elsewhere else "used as this"
+        else:
+            use = "not used as this"
+        field = (_FIELD[_most_alike(each.fields, argument)],) if each.fields else ()
+        found.append((use, *field, _MENTION[mentions.get(each.mention, 9)], _RECENT[ages.get((each.last,), 9)]))
+    return found
+
+
+def _ranks(places: Collection[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
     return {place: min(rank, 4) for rank, place in enumerate(sorted(places, reverse=True))}
 
 
@@ -112,71 +154,66 @@ def _alike(field: str, argument: str) -> int:
     return int(bool(set(field.rstrip("s").split("_")) & set(argument.rstrip("s").split("_"))))
 
 
-def _fresh(used: frozenset[str | None], candidates: Sequence[Candidate]) -> dict[str, bool]:
-    """Return the list elements that were not yet ``used`` for the argument; ``True`` for the first of each list."""
-    first: dict[str, tuple[int, str]] = {}
-    fresh: dict[str, bool] = {}
-    for each in candidates:
-        if each.lists and each.key not in used:
-            fresh[each.key] = False
-            for source, place in each.lists:
-                if source not in first or place < first[source][0]:
-                    first[source] = (place, each.key)
-    for _, key in first.values():
-        fresh[key] = True
-    return fresh
-
-
 class CallSoFar:
     """Features of candidates that depend on the arguments ``chosen`` before, and on the calls made so far."""
 
     def __init__(self, moment: Moment, choice: ArgumentChoice, chosen: Chosen, final: bool) -> None:
-        self._choice, self._final, self._calls = choice, final, moment.index.calls
-        self._keys = {name: None if each is None else each.key for name, each in chosen.items()}
-        self._names = [(name, key) for name, key in self._keys.items() if key is not None]
+        self._candidates, self._final, self._last = choice.candidates, final, moment.index.calls[-1:]
+        keys = {name: None if each is None else each.key for name, each in chosen.items()}
+        self._is_begun = bool(keys)
+        self._equals: dict[str, list[str]] = {}
+        for name, key in keys.items():
+            if key is not None:
+                self._equals.setdefault(key, []).append(f"equals {name}")
         records = [each.records for each in chosen.values() if each is not None and each.records]
         self._records = records[-1] if records else frozenset()
-        self._results = {result for result, _ in self._records}
+        self._results = frozenset(result for result, _ in self._records)
         self._done = done = moment.index.last_of(choice.tool)
         if done is not None:
-            agree = all(done.arguments.get(name) == key for name, key in self._keys.items())
-            self._how = "first" if not chosen else "so far as before" if agree else "other"
-            self._result = "failed" if done.error else "done"
+            agree = all(done.arguments.get(name) == key for name, key in keys.items())
+            how = "first" if not chosen else "so far as before" if agree else "other"
+            result = "failed" if done.error else "done"
+            self._same, self._new = f"{how}, same, {result}", f"{how}, new, {result}"
             self._before = done.arguments.get(choice.argument)
+            self._shape = None if self._before is None else choice.candidates.shape_of(self._before)
             self._swapped: dict[str, list[str]] = {}
             for name, key in done.arguments.items():
                 if name != choice.argument:
                     self._swapped.setdefault(key, []).append(f"was {name}")
-        same_tool = (self._calls[number] for number in moment.index.of_tool.get(choice.tool, ()))
-        self._made = [
-            each for each in same_tool if all(each.arguments.get(name) == key for name, key in self._keys.items())
-        ]
+        same_tool = (moment.index.calls[number] for number in moment.index.of_tool.get(choice.tool, ()))
+        #: The last call that began like this one, by its value for this argument.
+        self._made: dict[str | None, PastCall] = {
+            each.arguments.get(choice.argument): each
+            for each in same_tool
+            if all(each.arguments.get(name) == key for name, key in keys.items())
+        }
 
     def features(self, candidate: Candidate) -> list[str]:
         """Return the features of a candidate."""
-        features = [f"equals {name}" for name, key in self._names if key == candidate.key]
+        key = candidate.key
+        features = [*self._equals.get(key, ())]
         if self._records and candidate.records:
-            same = not self._records.isdisjoint(candidate.records)
-            near = same or any(result in self._results for result, _ in candidate.records)
-            features.append("same record" if same else "other record")
-            features.append("same result" if near else "other result")
+            if not self._records.isdisjoint(candidate.records):
+                features += ("same record", "same result")
+            else:
+                near = not self._results.isdisjoint(candidate.results())
+                features += ("other record", "same result" if near else "other result")
         if self._done is not None:
-            same = candidate.key == self._before
-            features.append(f"{self._how}, {'same' if same else 'new'}, {self._result}")
-            features += self._swapped.get(candidate.key, ())
             before = self._before
-            if self._keys and before is not None and not same and candidate.shape == self._choice.shapes.get(before):
-                features.append("above the last" if candidate.key > before else "below the last")
-        if self._keys and self._made:
-            again = any(each.arguments.get(self._choice.argument) == candidate.key for each in self._made)
+            features.append(self._same if key == before else self._new)
+            features += self._swapped.get(key, ())
+            if self._is_begun and before is not None and key != before and candidate.shape == self._shape:
+                features.append("above the last" if key > before else "below the last")
+        if self._is_begun and self._made:
+            again = key in self._made
             features.append("begins a call that was made" if again else "turns from calls that were made")
         if self._final:
-            features.append(self._completes(candidate))
+            features.append(self._completes(key))
         return features
 
-    def _completes(self, candidate: Candidate) -> str:
-        equal = [each for each in self._made if each.arguments.get(self._choice.argument) == candidate.key]
-        if not equal:
+    def _completes(self, key: str) -> str:
+        equal = self._made.get(key)
+        if equal is None:
             return "completes something new"
-        place = "the last call" if equal[-1] is self._calls[-1] else "an earlier call"
-        return f"completes {place}, {'failed' if equal[-1].error else 'done'}"
+        place = "the last call" if equal is self._last[0] else "an earlier call"
+        return f"completes {place}, {'failed' if equal.error else 'done'}"

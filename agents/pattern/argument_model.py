@@ -1,16 +1,17 @@
 """Chooses the values of a call's arguments with a log-linear model, and joins them with a beam search."""
 
 import dataclasses
+import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.agents.log_linear import Ranker, Rows, rows_of, softmax
+from spec_envs.agents.log_linear import Ranker, Rows, flattened, rows_of
 from spec_envs.agents.pattern.argument_features import ArgumentChoice, CallSoFar, Chosen, argument_choice
-from spec_envs.agents.pattern.moment import Candidate, Moment
+from spec_envs.agents.pattern.moment import Candidate, Moment, Row
 from spec_envs.conversation import ToolCall, canonical
 
 #: Two more outcomes beside the candidates: a value that is no candidate, and an omitted argument.
@@ -36,6 +37,7 @@ class ArgumentModel:
 
     def __init__(self, ranker: Ranker | None = None) -> None:
         self.ranker = ranker or Ranker()
+        self._known_rows: dict[Row, list[int]] = {}  # what arguments add to candidates, where all of it has numbers
 
     def decisions(self, moment: Moment, call: ToolCall) -> list[tuple[Rows, int]]:
         """Return what ``call`` at ``moment`` teaches: for each argument, the rows and the number of the right row."""
@@ -46,9 +48,11 @@ class ArgumentModel:
             choice = argument_choice(moment, call.name, argument)
             right = self._right(choice, call)
             call_so_far = CallSoFar(moment, choice, chosen, position == len(names) - 1)
-            numbers = self._numbers(choice, new=True)
-            for row, candidate in zip(numbers, choice.candidates, strict=True):
-                row += self._known(call_so_far.features(candidate), True)
+            self._number(choice, new=True)
+            numbers = [
+                [*(each.numbers or ()), *added, *self._known(call_so_far.features(each), True)]
+                for each, added in zip(choice.candidates, choice.described.numbers or (), strict=True)
+            ]
             numbers += [self._known(row, True) for row in _others(choice)]
             found.append((rows_of(numbers, self._contexts(choice, new=True)), right))
             chosen[argument] = _chosen(choice, right, call.arguments.get(argument))
@@ -81,46 +85,67 @@ class ArgumentModel:
         return found
 
     def _extend(self, moment: Moment, choice: ArgumentChoice, beam: Sequence[Partial], final: bool) -> list[Partial]:
-        ranker = self.ranker
-        known, weights = ranker.known.get, ranker.weights(self._contexts(choice))
-        base = _sums(weights, self._numbers(choice))
-        others = _sums(weights, [[known(name, 0) for name in row] for row in _others(choice)])
-        weights = weights.tolist()
+        candidates, weights = choice.candidates, self.ranker.weights(self._contexts(choice))
+        weight_of = _Weights(self.ranker.known, weights).__getitem__
+        base = self._base(choice, weights)
         order = np.argsort(-base, kind="stable")
-        best, rest = order[:_BREADTH].tolist(), base[order[_BREADTH:]]
-        extended = []
+        best = [(base.item(number), candidates[number]) for number in order[:_BREADTH].tolist()]
+        others = [sum(map(weight_of, row)) for row in _others(choice)]
+        rest = base[order[_BREADTH:]]
+        top = rest.max().item() if len(rest) else -math.inf
+        rest_sum = np.exp(rest - top).sum().item()
+        extended: list[tuple[float, Partial, Candidate | None]] = []
         for partial in beam:
-            call_so_far = CallSoFar(moment, choice, partial.chosen, final)
-            scores = [
-                base[i] + sum(weights[known(name, 0)] for name in call_so_far.features(choice.candidates[i]))
-                for i in best
+            if len(extended) >= _BEAM and partial.score < heapq.nlargest(_BEAM, extended, key=_score)[-1][0]:
+                break  # what extends this one is less likely yet
+            features = CallSoFar(moment, choice, partial.chosen, final).features
+            scores = [score + sum(map(weight_of, features(candidate))) for score, candidate in best]
+            highest = max(top, *scores, *others)
+            raised = [math.exp(score - highest) for score in scores]
+            others_raised = [math.exp(score - highest) for score in others]
+            total = sum(raised) + sum(others_raised) + rest_sum * math.exp(top - highest)
+            options: list[tuple[float, Candidate | None]] = [
+                (share, candidate) for share, (_, candidate) in zip(raised, best, strict=True)
             ]
-            shares = softmax(np.concatenate([scores, others, rest]))
-            options: list[Candidate | None] = [choice.candidates[i] for i in best]
-            if choice.optional:
-                options.append(None)
-                shares = np.delete(shares, len(best))  # drop the share of an unknown value, which cannot be guessed
-            for option, share in zip(options, shares.tolist(), strict=False):
-                score = partial.score + math.log(share + 1e-12)
-                extended.append(Partial({**partial.chosen, choice.argument: option}, score))
-        extended.sort(key=lambda partial: -partial.score)
-        return [each for each in extended[:_BEAM] if each.score > extended[0].score - _BEHIND]
+            # An unknown value, which is the first of the others, cannot be guessed.
+            options += [(share, None) for share in others_raised[1:]]
+            for share, option in options:
+                extended.append((partial.score + math.log(share / total + 1e-12), partial, option))
+        extended.sort(key=_score, reverse=True)
+        return [
+            Partial({**partial.chosen, choice.argument: option}, score)
+            for score, partial, option in extended[:_BEAM]
+            if score > extended[0][0] - _BEHIND
+        ]
 
-    def _numbers(self, choice: ArgumentChoice, *, new: bool = False) -> list[list[int]]:
-        """Return the numbers of the features of each candidate, and of what the argument adds to them."""
+    def _base(self, choice: ArgumentChoice, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the scores of the candidates, as far as they do not depend on other arguments."""
+        candidates, described = choice.candidates, choice.described
+        if candidates.flat is None or described.flat is None:
+            self._number(choice)
+            candidates.flat = candidates.flat or flattened([each.numbers or [] for each in candidates])
+            described.flat = described.flat or flattened(described.numbers or [])
+        return candidates.flat.sums(weights) + described.flat.sums(weights)
+
+    def _number(self, choice: ArgumentChoice, *, new: bool = False) -> None:
+        """Find the numbers of the features of each candidate, and of what the argument adds to them."""
         described = choice.described
         if described.numbers is None or (new and any(0 in row for row in described.numbers)):
-            described.numbers = [self._known(row, new) for row in described.rows]
+            described.numbers = [self._known_rows.get(row) or self._added(row, new) for row in described.rows]
         for each in choice.candidates:
             if each.numbers is None or (new and 0 in each.numbers):
                 each.numbers = self._known(each.features, new)
-        pairs = zip(choice.candidates, described.numbers, strict=True)
-        return [[*(each.numbers or ()), *added] for each, added in pairs]
+
+    def _added(self, row: Row, new: bool) -> list[int]:
+        numbers = self._known(row, new)
+        if all(numbers):  # known for good
+            self._known_rows[row] = numbers
+        return numbers
 
     def _known(self, features: Sequence[str], new: bool) -> list[int]:
+        known, feature = self.ranker.known.get, self.ranker.feature
         if new:
-            return [self.ranker.feature(name, new=True) for name in features]
-        known = self.ranker.known.get
+            return [known(name) or feature(name, new=True) for name in features]
         return [known(name, 0) for name in features]
 
     def _contexts(self, choice: ArgumentChoice, *, new: bool = False) -> list[int]:
@@ -131,10 +156,7 @@ class ArgumentModel:
         if choice.argument not in call.arguments:
             return len(choice.candidates) + choice.optional  # if the argument is required, its value counts as unknown
         key = canonical(call.arguments[choice.argument])
-        for number, candidate in enumerate(choice.candidates):
-            if candidate.key == key:
-                return number
-        return len(choice.candidates)
+        return choice.candidates.places.get(key, len(choice.candidates))
 
 
 def _others(choice: ArgumentChoice) -> list[list[str]]:
@@ -153,8 +175,16 @@ def _chosen(choice: ArgumentChoice, right: int, value: Any) -> Candidate | None:
     return Candidate(value, canonical(value), "", [], frozenset(), frozenset(), ())
 
 
-def _sums(weights: NDArray[np.float64], rows: Sequence[Sequence[int]]) -> NDArray[np.float64]:
-    if not rows:
-        return np.zeros(0)
-    flat = rows_of(rows, [0])
-    return np.asarray(np.add.reduceat(weights[flat.features], flat.starts))
+def _score(extended: tuple[float, Partial, Candidate | None]) -> float:
+    return extended[0]
+
+
+class _Weights(dict[str, float]):
+    """The weights of features by their names; those that were asked for are kept."""
+
+    def __init__(self, known: Mapping[str, int], weights: NDArray[np.float64]) -> None:
+        self._known, self._weights = known, weights
+
+    def __missing__(self, name: str) -> float:
+        weight = self[name] = self._weights.item(self._known.get(name, 0))
+        return weight

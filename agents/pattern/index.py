@@ -11,6 +11,31 @@ from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.results import Content, Record, content_of
 from spec_envs.conversation import AssistantMessage, Conversation, Event, ToolCall, ToolResult, UserMessage, canonical
 
+#: A message: its time, its author ("u" or "a"), and its text.
+Message = tuple[int, str, texts.Text]
+
+#: The number of sources of one value that are considered: the latest ones.
+_MAX_SOURCES = 5
+
+
+class Traced(NamedTuple):
+    """Where a value is from, in the form of features; they hold until the value is seen again."""
+
+    features: list[str]
+    latest: list[str]  # the features as long as the value is in the last event
+    lists: tuple[tuple[str, int], ...]  # the sources that are lists with several elements, with the place in each
+    records: frozenset[tuple[int, int]]
+    fields: frozenset[str]
+
+
+class Told(NamedTuple):
+    """What messages say of a value, in the form of features; they hold until the value is seen again or told of."""
+
+    messages: tuple[Message, ...]
+    mention: tuple[int, int]  # the time and position of the latest one; (-1, -1) if there is none
+    who: str  # the author of that message
+    features: list[str]
+
 
 @dataclasses.dataclass(slots=True)
 class Value:
@@ -25,12 +50,41 @@ class Value:
     sources: dict[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
     fields: dict[str, None] = dataclasses.field(default_factory=dict)
     records: dict[tuple[int, int], None] = dataclasses.field(default_factory=dict)
+    told: Told | None = None  # kept by ``Moment``
+    _traced: Traced | None = None
 
-    def copy(self) -> Value:
-        """Return a copy whose dictionaries can be changed."""
-        return dataclasses.replace(
-            self, sources=dict(self.sources), fields=dict(self.fields), records=dict(self.records)
-        )
+    def changed(self, own: bool, time: int) -> Value:
+        """Return this value, or unless it is ``own`` a copy, to be changed because it is seen at ``time``."""
+        if not own:
+            sources, fields, records = dict(self.sources), dict(self.fields), dict(self.records)
+            return Value(self.value, self.key, self.shape, self.normal, self.first, time, sources, fields, records)
+        self.last, self.told, self._traced = time, None, None
+        return self
+
+    def traced(self) -> Traced:
+        """Return where this value is from."""
+        if self._traced is None:
+            self._traced = self._trace()
+        return self._traced
+
+    def _trace(self) -> Traced:
+        features, latest = ["any"], ["any"]
+        sources = sorted(self.sources.items(), key=_latest_first)[:_MAX_SOURCES]
+        for source, (time, place, length) in sources:
+            added = [f"from {source}"]
+            if length > 1:
+                added.append("first" if place == 0 else "last" if place == length - 1 else "middle")
+            features += added
+            latest += added
+            if length > 1 and time == self.last:
+                latest.append(f"place {min(place, 4)} of last result")
+        lists = tuple((source, place) for source, (_, place, length) in self.sources.items() if length > 1)
+        return Traced(features, latest, lists, frozenset(self.records), frozenset(self.fields))
+
+
+def _latest_first(item: tuple[str, tuple[int, int, int]]) -> tuple[int, str]:
+    source, (time, _, _) = item
+    return -time, source
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,8 +120,10 @@ class Index:
         self.calls: list[PastCall] = []
         self.of_tool: dict[str, tuple[int, ...]] = {}  # tool -> the numbers of its calls
         self.uses: dict[str, tuple[tuple[str, str], ...]] = {}  # key -> the tools and arguments that it was given to
+        self.heard: dict[frozenset[str], tuple[int, int]] = {}  # kept by ``ToolModel`` until the next message
         self.users: list[tuple[int, texts.Text]] = []
         self.agents: list[tuple[int, texts.Text]] = []
+        self.messages: tuple[Message, ...] = ()  # the last ones, latest first; another object after each message
         self.results: list[Result] = []
         self.glosses: dict[str, str] = {}  # a name in lower case -> the code in brackets after the name
         self._pending: list[int] = []  # numbers of calls
@@ -89,10 +145,10 @@ class Index:
             match event:
                 case UserMessage(text):
                     self.users.append((time, texts.read(text)))
-                    self._add_text(self.users[-1][1], time, "user")
+                    self._add_message(self.users[-1][1], time, "user")
                 case AssistantMessage(text):
                     self.agents.append((time, texts.read(text)))
-                    self._add_text(self.agents[-1][1], time, "agent")
+                    self._add_message(self.agents[-1][1], time, "agent")
                 case ToolCall():
                     self._add_call(event, time)
                 case ToolResult():
@@ -107,7 +163,8 @@ class Index:
         other.by_shape = {shape: dict(keys) for shape, keys in self.by_shape.items()}
         other.members = {source: dict(keys) for source, keys in self.members.items()}
         other.open_days, other.of_tool, other.uses = dict(self.open_days), dict(self.of_tool), dict(self.uses)
-        other.users, other.agents = list(self.users), list(self.agents)
+        other.users, other.agents, other.messages = list(self.users), list(self.agents), self.messages
+        other.heard = self.heard
         other.results, other.glosses = list(self.results), dict(self.glosses)
         other._pending, other._numbers = list(self._pending), dict(self._numbers)
         return other
@@ -128,20 +185,23 @@ class Index:
             self.values[key] = found
             if key.startswith('"????-'):
                 self.open_days[key] = None
-        elif key not in self._own:
-            found = self.values[key] = found.copy()
+        else:
+            found = self.values[key] = found.changed(key in self._own, time)
         self._own.add(key)
         alike = self.by_shape.setdefault(found.shape, {})
         alike.pop(key, None)
         alike[key] = None
-        found.last = time
         return found
 
-    def _add_text(self, text: texts.Text, time: int, who: str) -> None:
+    def _add_message(self, text: texts.Text, time: int, who: str) -> None:
         for entity in text.entities:
             found = self._value(entity.value, canonical(entity.value), time)
             found.sources[f"{who}:{entity.kind}"] = (time, 0, 1)
         self.glosses.update(text.glosses)
+        self.heard = {}
+        merged = [(time, "u", message) for time, message in self.users[-4:]]
+        merged += [(time, "a", message) for time, message in self.agents[-3:]]
+        self.messages = tuple(sorted(merged, key=lambda entry: -entry[0]))
 
     def _add_call(self, call: ToolCall, time: int) -> None:
         keys = {name: canonical(value) for name, value in call.arguments.items()}
@@ -180,9 +240,3 @@ class Index:
             found.fields[leaf.field] = None
             if leaf.record >= 0:
                 found.records[number, leaf.record] = None
-
-    def messages(self) -> list[tuple[int, str, texts.Text]]:
-        """Return the last messages with their times and authors ("u" or "a"), latest first."""
-        merged = [(time, "u", message) for time, message in self.users[-4:]]
-        merged += [(time, "a", message) for time, message in self.agents[-3:]]
-        return sorted(merged, key=lambda entry: -entry[0])

@@ -23,6 +23,9 @@ _PLACES = ("shapes", "constants", "aliases", "glosses")
 _TYPES = {"string": "", "integer": "number", "number": "number", "boolean": "True", "array": "[", "object": "{"}
 
 
+_NO_FORMS = texts.Forms()
+
+
 class TaskCounts:
     """Counts the tasks in which something was seen."""
 
@@ -71,14 +74,16 @@ class Memory:
         self.years = TaskCounts()  # years of dates that were arguments
         self.names = TaskCounts()  # names in texts
         self.schemas: dict[str, Tool] = {}
+        self._forms: dict[str, texts.Forms] = {}  # of ``shapes``, until there is another shape
 
     def meet(self, tools: Iterable[Tool]) -> None:
         """Remember the schemas of ``tools``."""
         for tool in tools:
-            if self.schemas.get(tool.name) != tool:
+            known = self.schemas.get(tool.name)
+            if known is not tool and known != tool:
                 self.schemas[tool.name] = tool
                 arguments = self.tools.setdefault(tool.name, {})
-                for name in tool.parameters.get("properties", {}):
+                for name in _properties(tool):
                     arguments.setdefault(name)
 
     def add(self, call: ToolCall, task: str, names: Iterable[str]) -> None:
@@ -96,6 +101,8 @@ class Memory:
             for place in (f"{call.name}.{name}", name):
                 shapes, shape = self.shapes.setdefault(place, TaskCounts()), texts.shape(value)
                 if shape in shapes or len(shapes.tasks) < _MAX_CONSTANTS:
+                    if shape not in shapes:
+                        self._forms.pop(place, None)
                     shapes.add(shape, task)
             if isinstance(value, str) and len(value) > 60:
                 continue
@@ -139,21 +146,24 @@ class Memory:
     def optional(self, tool: str, argument: str, without: str | None = None) -> bool:
         """Return whether ``tool`` is known to work without ``argument``."""
         schema = self.schemas.get(tool)
-        if schema is not None and "required" in schema.parameters:
-            return argument not in schema.parameters["required"]
+        required = None if schema is None else schema.parameters.get("required")
+        if isinstance(required, list | tuple):
+            return argument not in required
         return self.given.count(f"{tool}.{argument}", without) < self.calls.count(tool, without)
 
     def admits(self, tool: str, argument: str) -> tuple[texts.Forms, str | None, tuple[Any, ...]]:
         """Return the forms that were seen, or if none the start of a form; and the choices of the schema."""
         schema = self.schemas.get(tool)
-        properties: Mapping[str, Any] = {} if schema is None else schema.parameters.get("properties", {})
-        declared = properties.get(argument, {})
-        choices = tuple(declared.get("enum", ())) if isinstance(declared, Mapping) else ()
+        declared = {} if schema is None else _properties(schema).get(argument, {})
+        named = declared.get("enum") if isinstance(declared, Mapping) else ()
+        choices = tuple(named) if isinstance(named, list | tuple) else ()
         for place in (f"{tool}.{argument}", argument):
             if place in self.shapes:
-                return texts.Forms(self.shapes[place].tasks), None, choices
+                if place not in self._forms:
+                    self._forms[place] = texts.Forms(self.shapes[place].tasks)
+                return self._forms[place], None, choices
         kind = declared.get("type") if isinstance(declared, Mapping) else None
-        return texts.Forms(), _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
+        return _NO_FORMS, _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
 
     def associations(self, name: str, without: str | None = None) -> dict[str, float]:
         """Return the values of arguments in other tasks with ``name``, each with its share of those tasks."""
@@ -204,3 +214,9 @@ def _counts_from_json(data: Mapping[str, list[str]]) -> TaskCounts:
     counts = TaskCounts()
     counts.tasks = {what: dict.fromkeys(tasks) for what, tasks in data.items()}
     return counts
+
+
+def _properties(tool: Tool) -> Mapping[str, Any]:
+    """Return the schemas of the arguments; servers send other things in their place."""
+    properties = tool.parameters.get("properties")
+    return properties if isinstance(properties, Mapping) else {}

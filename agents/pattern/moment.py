@@ -11,14 +11,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from spec_envs.agents.log_linear import Flat
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.composites import composites
-from spec_envs.agents.pattern.index import Index, Value
+from spec_envs.agents.pattern.index import Index, Told, Value
 from spec_envs.agents.pattern.memory import Memory, TaskCounts
 from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, canonical
 
-#: The number of sources of one value that are considered: the latest ones.
-_MAX_SOURCES = 5
 #: The number of values of the conversation that are considered for one argument, unless the guesser says otherwise.
 MAX_VALUES = 64
 #: The number of constants of an argument that are considered although the conversation does not hold them.
@@ -28,6 +27,8 @@ _MIN_SHARE = 0.2
 
 #: Where something was said: the time, the position in the message, and the word before.
 Mention = tuple[int, int, str]
+#: Features of a candidate.
+Row = tuple[str, ...]
 #: A domain's own candidates for an argument of a tool.
 Extra = Callable[[Conversation, str, str], Iterable[Any]]
 
@@ -47,10 +48,48 @@ class Candidate:
     last: int = -1  # when the value was seen last; -1 if never
     #: The numbers of the features that a ranker knows; the moment of the candidate has only one such ranker.
     numbers: list[int] | None = dataclasses.field(default=None, init=False)
+    _results: frozenset[int] | None = dataclasses.field(default=None, init=False)
+
+    def results(self) -> frozenset[int]:
+        """Return the numbers of the results that hold the value."""
+        if self._results is None:
+            self._results = frozenset([result for result, _ in self.records])
+        return self._results
 
     def plus(self, features: list[str], mention: tuple[int, int]) -> Candidate:
         """Return this candidate with more features and another mention."""
-        return dataclasses.replace(self, features=self.features + features, mention=mention)
+        return Candidate(
+            self.value,
+            self.key,
+            self.shape,
+            self.features + features,
+            self.records,
+            self.fields,
+            self.lists,
+            mention,
+            self.last,
+        )
+
+
+class Candidates(list[Candidate]):
+    """The candidates for an argument, each value once, with what arguments that have the same candidates share.
+
+    Attributes:
+        places: The position of each candidate, by its key.
+        signature: Equal for candidates that differ in features of their own alone: arguments add the same to these.
+        flat: The numbers of the candidates' own features, once a ranker has told them.
+    """
+
+    def __init__(self, found: dict[str, Candidate], signature: int) -> None:
+        super().__init__(found.values())
+        self.places = {key: place for place, key in enumerate(found)}
+        self.signature = signature
+        self.flat: Flat | None = None
+
+    def shape_of(self, key: str) -> str | None:
+        """Return the form of the candidate with this key, if there is one."""
+        place = self.places.get(key)
+        return None if place is None else self[place].shape
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -60,10 +99,12 @@ class Described:
     Attributes:
         rows: The features, in the order of the candidates.
         numbers: Those that a ranker knows; the moment has only one such ranker.
+        flat: The same in one array.
     """
 
-    rows: list[list[str]]
+    rows: list[Row]
     numbers: list[list[int]] | None = None
+    flat: Flat | None = None
 
 
 class Moment:
@@ -90,24 +131,27 @@ class Moment:
         self.user = index.users[-1] if index.users else (-1, texts.read(""))
         self.agent = index.agents[-1] if index.agents else (-1, texts.read(""))
         self.uses = index.uses
-        self._messages = index.messages()
+        self._messages = index.messages
         self._candidates: dict[str, Candidate] = {}
         #: What arguments with equal candidates share, by all that tells them apart; tools have arguments in common.
-        self._found: dict[tuple[Any, ...], list[Candidate]] = {}
+        self._found: dict[tuple[Any, ...], Candidates] = {}
+        self._signatures: dict[tuple[Any, ...], int] = {}
         self.described: dict[tuple[Any, ...], Described] = {}
+        self.by_argument: dict[tuple[str, int], Any] = {}  # what an argument adds, by its candidates' signature
         self.states: dict[str, Any] = {}  # what a model of tools has found of each
+        self.unused: dict[tuple[str, str], int] = {}  # the same of lists, for arguments
         self._said: dict[tuple[int, int], tuple[set[str], set[str]]] = {}  # by record, as in ``_words_said``
         self._composed: dict[str, list[Candidate]] = {}
         self._dated = self._date() if index.open_days else {}
         self._latest: dict[str, list[Value]] = {}  # by form
 
-    def candidates(self, tool: str, argument: str) -> list[Candidate]:
+    def candidates(self, tool: str, argument: str) -> Candidates:
         """Return every candidate for this argument, each value once."""
         shapes, start, choices = self.memory.admits(tool, argument)
         constants = self._constants(tool, argument, choices)
         if self._extra:
             return self._all_candidates(shapes, start, constants, self._extra_of(tool, argument))
-        key = (tuple(shapes), start, tuple((key, *features) for key, features in constants.items()))
+        key = (shapes.all, start, tuple((key, *features) for key, features in constants.items()))
         found = self._found.get(key)
         if found is None:
             found = self._found[key] = self._all_candidates(shapes, start, constants)
@@ -115,7 +159,7 @@ class Moment:
 
     def _all_candidates(
         self, shapes: texts.Forms, start: str | None, constants: dict[str, list[str]], extra: Iterable[Any] = ()
-    ) -> list[Candidate]:
+    ) -> Candidates:
         found: dict[str, Candidate] = {}
         for value in self._values(shapes, start):
             found[value.key] = self._candidate(value)
@@ -140,7 +184,8 @@ class Moment:
             key = canonical(value)
             known = found.get(key) or self._unseen(key)
             found[key] = known.plus(["from extra"], known.mention)
-        return list(found.values())
+        signature = tuple((each.key, each.mention, each.last, each.fields) for each in found.values())
+        return Candidates(found, self._signatures.setdefault(signature, len(self._signatures)))
 
     def _extra_of(self, tool: str, argument: str) -> Iterable[Any]:
         return self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ()
@@ -191,21 +236,26 @@ class Moment:
         return made
 
     def _describe(self, value: Value) -> Candidate:
-        features = ["any"]
-        sources = sorted(value.sources.items(), key=lambda item: (-item[1][0], item[0]))[:_MAX_SOURCES]
-        for source, (time, place, length) in sources:
-            features.append(f"from {source}")
-            if length > 1:
-                features.append("first" if place == 0 else "last" if place == length - 1 else "middle")
-                if time == self.now - 1:
-                    features.append(f"place {min(place, 4)} of last result")
-        features.append(f"age {_bucket(self.now - value.last)}")
+        traced, told = value.traced(), value.told
+        if told is None or told.messages is not self._messages:
+            told = self._tell(value)
+            if value.last >= 0:  # all conversations share the values that they do not hold
+                value.told = told
+        age = self.now - value.last
+        features = [*(traced.latest if age == 1 else traced.features), f"age {_bucket(age)}"]
         features.append(f"times {min(2, len(self.uses.get(value.key, ())))}")
-        mention = (-1, -1)
+        if told.mention[0] >= 0:
+            features.append(f"latest {told.who}{_bucket(self.now - told.mention[0])}")
+        features += told.features
+        key, shape, mention = value.key, value.shape, told.mention
+        records, fields, lists = traced.records, traced.fields, traced.lists
+        return Candidate(value.value, key, shape, features, records, fields, lists, mention, value.last)
+
+    def _tell(self, value: Value) -> Told:
+        features, mention, author = list[str](), (-1, -1), ""
         for time, who, position, message in self._mentions(value.normal):
             if mention[0] < 0:
-                mention = (time, position)
-                features.append(f"latest {who}{_bucket(self.now - time)}")
+                mention, author = (time, position), who
                 features.append(f"after {message.word_before(position, value.normal)}")
             if who == "u" and time == self.user[0]:
                 features.append("said last")
@@ -214,10 +264,7 @@ class Moment:
                 features.append("written last")
         if mention[0] < 0:
             features.append("never said")
-        features += self._siblings(value) + self._words(value)
-        lists = tuple((source, place) for source, (_, place, length) in value.sources.items() if length > 1)
-        records, fields = frozenset(value.records), frozenset(value.fields)
-        return Candidate(value.value, value.key, value.shape, features, records, fields, lists, mention, value.last)
+        return Told(self._messages, mention, author, features + self._siblings(value) + self._words(value))
 
     def _mentions(self, wanted: str) -> Iterator[tuple[int, str, int, texts.Text]]:
         """Yield the messages that mention the normal form ``wanted``, latest first: time, author, position, text."""

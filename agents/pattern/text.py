@@ -204,13 +204,14 @@ class Forms:
 
     def __init__(self, forms: Iterable[str] = ()) -> None:
         self._forms = dict.fromkeys(forms)
+        self.all = tuple(self._forms)
         self._loose = frozenset(_loose(form) for form in self._forms if "x" in _ALNUM.findall(form))
 
     def __contains__(self, form: str) -> bool:
         return form in self._forms or (bool(self._loose) and _loose(form) in self._loose)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._forms)
+        return iter(self.all)
 
 
 @functools.lru_cache(maxsize=4096)

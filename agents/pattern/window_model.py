@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spec_envs.agents.log_linear import Ranker, Rows, softmax
 from spec_envs.agents.log_odds import LogOddsCalibration
 from spec_envs.agents.pattern import text as texts
 from spec_envs.agents.pattern.argument_model import ArgumentModel
+from spec_envs.agents.pattern.index import Index
 from spec_envs.agents.pattern.moment import Moment
 from spec_envs.conversation import ToolCall
 
@@ -32,6 +34,8 @@ class ToolModel:
         #: Numbers that the ranker has given: of the features of outcomes in one state, and of an outcome's contexts.
         self._known_states: dict[_State, list[int]] = {}
         self._known_contexts: dict[str, list[int]] = {}
+        #: The outcomes that were asked for last, with their contexts, all of which have numbers.
+        self._last_contexts: tuple[list[str], NDArray[np.int32]] = ([], np.zeros((0, 3), np.int32))
 
     def outcomes(self, moment: Moment) -> list[str]:
         """Return the possible outcomes."""
@@ -52,23 +56,29 @@ class ToolModel:
         feature = self.ranker.feature
         shared = [number for name in self._situation(moment) if (number := feature(name, new=new))]
         features: list[int] = []
-        starts, contexts = [], []
+        starts = []
         for outcome in outcomes:
             starts.append(len(features))
             state = moment.states.get(outcome)
             if state is None:
                 state = moment.states[outcome] = _state(moment, outcome)
-            features += self._of_state(state, new)
-            contexts.append(self._contexts(outcome, new))
-        return Rows(*(np.array(part, np.int32) for part in (contexts, features, starts, shared)))
+            features += self._known_states.get(state) or self._of_state(state, new)
+        contexts = self._all_contexts(outcomes, new)
+        return Rows(contexts, *(np.array(part, np.int32) for part in (features, starts, shared)))
 
     def _of_state(self, state: _State, new: bool) -> list[int]:
-        numbers = self._known_states.get(state)
-        if numbers is None:
-            numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
-            if all(numbers):  # known for good
-                self._known_states[state] = numbers
+        numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
+        if all(numbers):  # known for good
+            self._known_states[state] = numbers
         return numbers
+
+    def _all_contexts(self, outcomes: list[str], new: bool) -> NDArray[np.int32]:
+        known, contexts = self._last_contexts
+        if known != outcomes:
+            contexts = np.array([self._contexts(outcome, new) for outcome in outcomes], np.int32)
+            if contexts.min() >= 0:
+                self._last_contexts = outcomes, contexts
+        return contexts
 
     def _contexts(self, outcome: str, new: bool) -> list[int]:
         numbers = self._known_contexts.get(outcome)
@@ -118,8 +128,11 @@ def _state(moment: Moment, outcome: str) -> _State:
         return _State(moment.after)
     index, tool = moment.index, moment.memory.schemas.get(outcome)
     wanted = _words_of_tool(outcome, "" if tool is None else tool.description)
-    said = min(2, len(wanted & moment.user[1].vocabulary))
-    written = min(2, len(wanted & moment.agent[1].vocabulary))
+    heard = index.heard.get(wanted)
+    if heard is None:
+        said, written = (min(2, len(wanted & text.vocabulary)) for _, text in (moment.user, moment.agent))
+        heard = index.heard[wanted] = said, written
+    said, written = heard
     done = index.last_of(outcome)
     if done is None:
         return _State(moment.after, 0, said, written)
@@ -148,15 +161,23 @@ def _words_of_tool(name: str, description: str) -> frozenset[str]:
 
 def _remaining(moment: Moment, arguments: dict[str, str]) -> int:
     """Return the number of unused elements in the lists that the arguments of a call came from; 3 for more."""
-    index, left = moment.index, 0
+    left = 0
     for argument, key in arguments.items():
-        value = index.values.get(key)
-        sources = () if value is None else reversed(value.sources.items())
-        for source in itertools.islice((source for source, (_, _, length) in sources if length > 1), 1):
-            members = reversed(index.members.get(source, {}))
-            unused = (k for k in members if not any(name == argument for _, name in index.uses.get(k, ())))
-            left = max(left, len(list(itertools.islice(unused, 3))))
+        value = moment.index.values.get(key)
+        lists = () if value is None else value.traced().lists
+        if lists:
+            place = (lists[-1][0], argument)
+            if place not in moment.unused:
+                moment.unused[place] = _unused(moment.index, *place)
+            left = max(left, moment.unused[place])
     return left
+
+
+def _unused(index: Index, source: str, argument: str) -> int:
+    """Return how many elements of a list were not given to ``argument``; 3 for more."""
+    members = reversed(index.members.get(source, {}))
+    unused = (key for key in members if not any(name == argument for _, name in index.uses.get(key, ())))
+    return len(list(itertools.islice(unused, 3)))
 
 
 #: Arguments are chosen only for tools that are at least this likely, but for at least ``_MIN_TOOLS`` tools.
@@ -218,7 +239,7 @@ class WindowModel:
     def load(self, data: dict[str, Any]) -> None:
         """Set the weights that ``to_json`` returned."""
         self.calls = ToolModel(Ranker.from_json(data["calls"], self.max_weights), seen=self.seen)
-        self.arguments.ranker = Ranker.from_json(data["arguments"], self.max_weights)
+        self.arguments = ArgumentModel(Ranker.from_json(data["arguments"], self.max_weights))
         self.calibration = LogOddsCalibration.from_json(data["curve"])
 
 

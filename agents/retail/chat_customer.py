@@ -2,6 +2,7 @@
 
 from spec_envs.agents.llm.messages import ChatRequest
 from spec_envs.agents.llm.prompting import Prompting, Steps
+from spec_envs.agents.llm.written_calls import unwrapped
 from spec_envs.errors import HandlerFailed
 from spec_envs.retail.queries import STOP, CustomerQuery
 
@@ -44,7 +45,7 @@ class ChatCustomer(Prompting[str]):
         request = ChatRequest(messages=[{"role": "system", "content": part}, *dialogue])
         for _ in range(_ATTEMPTS):
             completion = yield request
-            if message := completion.text.strip():
+            if message := unwrapped(completion.text):
                 return message
         raise HandlerFailed(
             f"the model that plays the customer of task {query.task.name!r} gave {_ATTEMPTS} empty answers to "

@@ -43,6 +43,7 @@ class Candidates:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
+        self._done = {(act.name, act.argument.lower()) for act in situation.acts}
         self._found: dict[tuple[str, str], tuple[Act, dict[str, None]]] = {}
         self._from_question()
         self._from_similar()
@@ -66,7 +67,7 @@ class Candidates:
             entry = self._found[key] = (Act(name, argument), {name: None})
             if name == "search":
                 entry[1].update(dict.fromkeys(self._about_search(argument)))
-            elif (name, argument.lower()) in {(act.name, act.argument.lower()) for act in self._situation.acts}:
+            elif key in self._done:
                 entry[1][f"{name} done"] = None
         entry[1].update((f"{name} {feature}", None) for feature in features)
 
@@ -244,7 +245,8 @@ def _is_name(span: Span) -> bool:
 
 def _near(text: str, span: Span, vocabulary: frozenset[str]) -> int:
     """Return the number of words of the question around a span, at most 3."""
-    around = text[max(0, span.start - _REACH) : span.start] + " " + text[span.start + len(span.text) :][: _REACH // 2]
+    end = span.start + len(span.text)
+    around = text[max(0, span.start - _REACH) : span.start] + " " + text[end : end + _REACH // 2]
     return min(3, len({stem(word) for word in words_of(around)} & vocabulary))
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from spec_envs.agents.search.spans import Span, clean, spans_of, words_of
@@ -118,6 +118,7 @@ _FORMS = (
 )
 
 
+@lru_cache(maxsize=1 << 14)  # the words of a page are asked for again and again
 def stem(word: str) -> str:
     """Return a word without its ending, roughly: "founded" and "founder" have the same stem."""
     for ending in _ENDINGS:

@@ -209,5 +209,8 @@ class _Engines:
         except (EngineDied, HandlerFailed) as error:
             engine.kill()
             self._check_wanted(cancel)
-            raise HandlerFailed(f"{self._path} does not start as a UCI engine: {error}") from error
+            raise HandlerFailed(
+                f"{self._path} does not start as a UCI engine: {error} (some programs speak UCI only with an argument, "
+                f"as in 'gnuchess --uci')"
+            ) from error
         return engine

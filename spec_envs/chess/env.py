@@ -24,7 +24,7 @@ from spec_envs.checks import (
 from spec_envs.chess.encoding import NUM_ACTIONS, action_mask, decode_action, planes
 from spec_envs.chess.game import Game
 from spec_envs.chess.opponents import opponent_of
-from spec_envs.chess.position import Position
+from spec_envs.chess.position import Position, brief_position
 from spec_envs.chess.render import board_as_picture, board_as_text, game_as_pgn
 from spec_envs.chess.spaces import MoveIndex, MoveText, observation_space
 from spec_envs.chess.start import START_OPTIONS, Start, first_moves
@@ -305,9 +305,9 @@ class ChessEnv(CallEnv[Observation, Action]):
     @staticmethod
     def brief(value: Any) -> str:
         """The last move, where ``value`` is an observation."""
-        if isinstance(value, dict) and {"history", "start_fen"} <= value.keys():
-            value = Position.of(value)
-        return brief(value)
+        if isinstance(value, dict) and "history" in value and "start_fen" in value:
+            return brief_position(value["start_fen"], value["history"].split())
+        return brief_position(value.start_fen, value.moves) if type(value) is Position else brief(value)
 
     def _position(self, game: Game, episode_seed: int) -> Position:
         # From the episode's seed and the ply, so that every fork that comes to this ply asks with the same seed.

@@ -3,7 +3,7 @@
 import dataclasses
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import chess
@@ -76,7 +76,12 @@ class Position:
 
 @own_form.register
 def _(position: Position) -> str:
-    return f"after {position.moves[-1]}, ply {len(position.moves)}" if position.moves else position.start_fen
+    return brief_position(position.start_fen, position.moves)
+
+
+def brief_position(start_fen: str, moves: Sequence[str]) -> str:
+    """The position after ``moves`` as one short text."""
+    return f"after {moves[-1]}, ply {len(moves)}" if moves else start_fen
 
 
 _MAX_BOARDS = 1024

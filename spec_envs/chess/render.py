@@ -67,7 +67,9 @@ def _import_cairosvg() -> tuple[Any, Any]:
     try:
         with needed('render_mode "rgb_array" of SpecChess-v0', "render"):
             return importlib.import_module("cairosvg"), importlib.import_module("PIL.Image")
-    except OSError as error:  # how cairocffi says that the shared library is missing
+    except DependencyNotInstalled as error:
+        if not isinstance(error.__cause__, OSError):  # how cairocffi says that the shared library is missing
+            raise
         raise DependencyNotInstalled(
             'render_mode "rgb_array" of SpecChess-v0 needs the cairo library; on Debian or Ubuntu run: '
             "apt-get install libcairo2 (and pip install 'spec-envs[render]')"

@@ -131,7 +131,7 @@ def _moves_of(opening: str) -> list[str]:
 
 def _read_fen(fen: str) -> chess.Board:
     try:
-        board = chess.Board(fen)
+        board = chess.Board(fen.removeprefix("\ufeff"))
     except ValueError as error:
         raise InvalidConfiguration(f"cannot read the FEN {fen!r}: {error}") from None
     if board.fullmove_number > _MAX_MOVES:
@@ -157,12 +157,58 @@ _MOVE = re.compile(
 )
 
 
+#: What a game's end, and what is not closed, is seen by: tags, comments, lines that are left out, brackets, the result.
+_STRUCTURE = re.compile(
+    r"(?P<blank>\n[ \t]*\n\s*)|^\s*\[[^\n]*$|\{[^}]*(?P<closed>\}?)|;[^\n]*|^%[^\n]*|(?P<bracket>[()])"
+    r"|(?<![\w/-])(?P<result>1-0|0-1|1/2-1/2|\*)(?![\w/-])",
+    re.MULTILINE,
+)
+#: The first move of another game, whose tags were left out.
+_ANEW = re.compile(r"1\s*\.(?!\s*\.)")
+_DASH = "[-\u2010-\u2015\u2212]"
+_CASTLING = re.compile(rf"(?<![\w-])[oO0]{_DASH}[oO0](?:{_DASH}[oO0])?(?![\w-])")
+
+
+def _first_game(pgn: str) -> str:
+    """Return ``pgn`` up to the result of its first game, with line ends and castling as python-chess reads them.
+
+    Raises:
+        InvalidConfiguration: A comment or a variation is not closed, so that it may hide moves.
+    """
+    pgn = pgn.replace("\r\n", "\n").replace("\r", "\n").translate(FIGURINES)
+    depth = 0
+    for found in _STRUCTURE.finditer(pgn):
+        if found["closed"] == "":
+            raise InvalidConfiguration(f"cannot read the PGN: a comment is not closed: {found[0][:60]!r}")
+        if found["bracket"]:
+            depth = max(0, depth + (1 if found["bracket"] == "(" else -1))
+        if found["result"] and not depth:
+            pgn = pgn[: found.end()]
+            break
+        if found["blank"] and not depth and _ANEW.match(pgn, found.end()):
+            if _MOVE.search(_BESIDES.sub(" ", pgn[: found.start()])):
+                pgn = pgn[: found.start()]
+                break
+    if depth:
+        raise InvalidConfiguration("cannot read the PGN: a variation is not closed")
+    pgn = re.sub(r"\n[ \t]*(?=\n\s*[^\s\[])", "", pgn)  # a game does not end at a blank line
+    return _CASTLING.sub(lambda found: "O-O-O" if len(found[0]) == 5 else "O-O", pgn)
+
+
 def _read_pgn(pgn: str, claim_draw: bool) -> Game:
-    pgn = pgn.translate(FIGURINES)
+    pgn = _first_game(pgn)
     lines = io.StringIO(pgn)
     record = chess.pgn.read_game(lines, Visitor=_QuietBuilder)
     if record is None or not (record.variations or record.errors or "FEN" in record.headers):
         raise InvalidConfiguration("the PGN holds no game: expected moves, or a FEN header")
+    variant = record.headers.get("Variant")
+    try:
+        board = record.board()
+    except ValueError as error:
+        raise InvalidConfiguration(f"cannot set up the PGN's start position: {error}") from None
+    if board.uci_variant != "chess" or board.chess960:
+        what = variant or "Chess960 (its castling rights need it)"
+        raise InvalidConfiguration(f"the PGN is of a game of {what}; only usual chess is played here")
     for word in _BESIDES.sub(" ", pgn[: lines.tell()]).split():
         if re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(
             word
@@ -172,14 +218,6 @@ def _read_pgn(pgn: str, claim_draw: bool) -> Game:
             )
     if record.errors:
         raise InvalidConfiguration(f"cannot read the PGN: {record.errors[0]}")
-    try:
-        board = record.board()
-    except ValueError as error:
-        raise InvalidConfiguration(f"cannot set up the PGN's start position: {error}") from None
-    if board.uci_variant != "chess" or board.chess960:
-        raise InvalidConfiguration(
-            f"the PGN is of a game of {record.headers.get('Variant')}; only usual chess is played here"
-        )
     game = Game.at(_read_fen(board.fen()), claim_draw=claim_draw)
     moves = list(record.mainline_moves())
     if not all(moves):  # "--" and "Z0", in annotations

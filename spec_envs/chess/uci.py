@@ -4,11 +4,14 @@
 cancelled; it logs what it cannot read; and it reads every printed line as moves, which takes three times as long.
 """
 
+import collections
 import contextlib
 import dataclasses
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -25,6 +28,10 @@ _OPTION = re.compile(r"\s*option name (.+?) type \w+(.*)")
 #: The longest number that is read; Python refuses to read much longer ones.
 _NUMBER = "-?[0-9]{1,15}(?![0-9])"
 _BOUND = re.compile(rf" (min|max) ({_NUMBER})")
+#: Lines that tell nothing about why an engine fails.
+_USUAL = re.compile(r"\s*(?:info (?!string)|option |id |uciok|readyok|$)")
+#: What programs answer to "uci" that speak another protocol, such as XBoard's.
+_STRANGER = re.compile(r"(?:(?:illegal|invalid) move|unknown command|error)\b.*\buci\s*$", re.IGNORECASE)
 # In the line of an analysis: the score, the first move of its line, and its rank.
 _SCORE = re.compile(rf"^info (?!string).*\bscore (cp|mate) ({_NUMBER})( lowerbound| upperbound)?")
 _FIRST = re.compile(r"\bpv (\S+)")
@@ -60,7 +67,13 @@ class Engine:
         pipe = subprocess.PIPE
         try:
             self._process = subprocess.Popen(
-                command_of(path), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, errors="replace"
+                command_of(path),
+                stdin=pipe,
+                stdout=pipe,
+                stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+                errors="replace",
+                process_group=0,  # the program may be a script that starts the engine
             )
         except OSError as error:
             raise HandlerFailed(f"{path} does not start as a UCI engine: {error!r}") from error
@@ -68,6 +81,7 @@ class Engine:
         self._path = path
         #: The least and the greatest value of each option that the engine offers, by its name in small letters.
         self._options: dict[str, dict[str, int]] = {}
+        self._words: collections.deque[str] = collections.deque(maxlen=3)  # what was printed last
         self._lock = threading.Lock()
 
     @property
@@ -77,7 +91,9 @@ class Engine:
 
     def kill(self) -> None:
         """End the engine at once. Idempotent."""
-        self._process.kill()
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
@@ -85,11 +101,16 @@ class Engine:
                 pipe.close()
 
     def start(self, hash_mb: int, cancel: CancelToken, timeout_s: float) -> None:
-        """Read what the engine offers, and set its options so that equal queries have equal answers."""
+        """Read what the engine offers, and set its options so that equal queries have equal answers.
+
+        Raises:
+            EngineDied: The process has ended.
+            HandlerFailed: It is no UCI engine, or hung and was killed.
+        """
         late = f"it did not answer 'uci' with 'uciok' within {timeout_s} s"
         with self._task(timeout_s, cancel, late):
             self._say("uci")
-            for line in self._hear("uciok"):
+            for line in self._hear("uciok", _STRANGER):
                 if option := _OPTION.match(line):
                     bounds = {name: int(value) for name, value in _BOUND.findall(option[2])}
                     self._options[option[1].lower()] = bounds
@@ -157,10 +178,12 @@ class Engine:
         cancel.on_cancel(stop)
         try:
             yield
+            if overdue.is_set():  # a search that was ended by the clock has another answer each time
+                raise EngineDied("overdue")
         except EngineDied as error:
             self.kill()
-            if overdue.is_set():
-                raise HandlerFailed(late) from error
+            if overdue.is_set() and not cancel.cancelled:
+                raise HandlerFailed(f"{late}{self._last_words()}") from error
             raise
         finally:
             with self._lock:
@@ -184,20 +207,32 @@ class Engine:
         except (OSError, ValueError) as error:  # the engine has ended, or its pipe was closed
             raise self._died() from error
 
-    def _hear(self, word: str) -> list[str]:
-        """The lines that the engine prints, up to and including the first line that begins with ``word``."""
+    def _hear(self, word: str, stranger: re.Pattern[str] | None = None) -> list[str]:
+        """The lines that the engine prints, up to and including the first line that begins with ``word``.
+
+        Raises:
+            EngineDied: The engine ended before.
+            HandlerFailed: It printed a line that matches ``stranger``.
+        """
         assert self._process.stdout is not None
         heard: list[str] = []
         with contextlib.suppress(ValueError):  # the pipe was closed meanwhile
             for line in self._process.stdout:
                 heard.append(line)
-                if line.split()[:1] == [word]:
+                if not _USUAL.match(line):
+                    self._words.append(line.strip()[:100])
+                if line.split()[:1] == [word] and line.endswith("\n"):  # the last line may be cut
                     return heard
+                if stranger and stranger.search(line):
+                    raise HandlerFailed(f"it speaks another protocol, perhaps XBoard's{self._last_words()}")
         raise self._died()
 
     def _died(self) -> EngineDied:
         self.kill()
-        return EngineDied(f"exit code {self._process.returncode}")
+        return EngineDied(f"exit code {self._process.returncode}{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return f"; it printed {' / '.join(self._words)!r}" if self._words else ""
 
 
 def _position(board: chess.Board) -> str:

@@ -6,9 +6,8 @@ some classes (those built on ``gymnasium.utils.EzPickle``) run their constructor
 without a word. What cannot be copied faithfully is refused with ``NotForkable``.
 """
 
-import contextlib
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import gymnasium as gym
@@ -85,18 +84,18 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
     effect, is_unowned, shared, slots = _kind_of(kind)
     if effect is not None:
         _refuse(env, effect)
-    with _refusing(env):
+    try:
         refuse_watched(env)
         if is_unowned:
             refuse_unowned(env)
+    except Exception as error:
+        _refuse_for(env, error)
     inner = _fork(env.env, forked)
     twin: _Wrapper = object.__new__(kind)
     state = twin.__dict__
     state.update(env.__dict__)
     state["env"] = inner
-    changing = [
-        (name, value) for name, value in env.__dict__.items() if type(value) not in ATOMS and name not in shared
-    ]
+    changing = [(name, value) for name, value in state.items() if name not in shared and type(value) not in ATOMS]
     if changing or slots:
         changing += [(name, getattr(env, name)) for name in slots if hasattr(env, name)]
         copy_attributes(env, twin, changing)
@@ -111,11 +110,13 @@ def copy_attributes(env: gym.Env[Any, Any], twin: Any, attributes: list[tuple[st
     """
     copier = Copier(layers_of(env, twin), _fork)
     name = type(env).__name__
-    with _refusing(env):
+    try:
         for attribute, value in attributes:
             object.__setattr__(twin, attribute, copier.part(value, "{0[0]}.{0[1]}", (name, attribute)))
         for original, copied in copier.hooked:
             compare(original, copied, copier.known, f"{name}: the {type(original).__name__} in it", copier.memo)
+    except Exception as error:
+        _refuse_for(env, error)
 
 
 def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
@@ -124,7 +125,7 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     if getattr(env, "render_mode", None) == "human":
         _refuse(env, "it shows the episode to a person")
     copier = Copier(_constant_parts(env), _fork)
-    with _refusing(env):
+    try:
         try:
             twin = copier.instance(env)
         except Uncopyable as error:
@@ -135,20 +136,18 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         except Uncopyable:
             compare(env, twin, copier.known, "env")  # finds the same, and the path to it
             raise
+    except Exception as error:
+        _refuse_for(env, error)
     return twin  # type: ignore[no-any-return]
 
 
-@contextlib.contextmanager
-def _refusing(env: gym.Env[Any, Any]) -> Iterator[None]:
-    """Refuse ``env`` if copying it raises any error."""
-    try:
-        yield
-    except Uncopyable as error:
+def _refuse_for(env: gym.Env[Any, Any], error: Exception) -> NoReturn:
+    """Refuse ``env`` because of an error while it was copied. A context manager costs more."""
+    if isinstance(error, Uncopyable):
         _refuse(env, f"{''.join(error.path)} {error}", error)
-    except SpecEnvsError:
-        raise
-    except Exception as error:
-        _refuse(env, f"copying it raised {type(error).__name__}: {error}", error)
+    if isinstance(error, SpecEnvsError):
+        raise error
+    _refuse(env, f"copying it raised {type(error).__name__}: {error}", error)
 
 
 def _constant_parts(env: gym.Env[Any, Any]) -> dict[int, Any]:

@@ -82,6 +82,11 @@ _NEXT = ("Thank you. ", "Great, thanks. ", "Thanks a lot. ", "Good. ")
 _BYE = (f"That is all, thank you. {STOP}", f"Thanks for your help. {STOP}", f"No, that was everything. {STOP}")
 
 
+@functools.lru_cache(maxsize=1024)
+def _wishes(openings: tuple[str, ...], goal: str) -> Sequence[str]:
+    return [opening + wish.format(goal) for opening in openings for wish in _WANTS]
+
+
 class _Customer:
     """The customer's state after the messages heard so far."""
 
@@ -116,8 +121,8 @@ class _Customer:
         self._insisted = 0  # this was progress
         return [polite + facts for polite in _POLITE]
 
-    def _want(self, openings: Sequence[str]) -> Sequence[str]:
-        return [opening + wish.format(self._request.goal) for opening in openings for wish in _WANTS]
+    def _want(self, openings: tuple[str, ...]) -> Sequence[str]:
+        return _wishes(openings, self._request.goal)
 
     def _confirm(self) -> Sequence[str]:
         if self._request.confirms:

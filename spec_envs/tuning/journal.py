@@ -28,6 +28,8 @@ _OVERWRITES = {
     "overcommit_kbytes": "overcommit_ratio",
 }
 _OVERWRITES |= {other: name for name, other in _OVERWRITES.items()}
+#: Settings that the kernel resets when another one is written.
+_RESETS = {"scheduler": ("nr_requests", "wbt_lat_usec")}
 #: How often all settings are looked at to restore them. The last time only finds that all are as they were.
 _ROUNDS = 4
 
@@ -56,6 +58,7 @@ class Journal(Closing):
         self._pid = os.getpid()
         self._mutex = threading.RLock()  # reentrant, since a signal may interrupt the thread that holds the lock
         self._old: dict[str, str] = {}
+        self._written: set[str] = set()
         self._unreadable: list[str] = []
         self._closed = False
         #: The values that an earlier owner had left changed and that are restored now, by path.
@@ -72,21 +75,38 @@ class Journal(Closing):
     def write(self, path: str, text: str) -> None:
         """Write ``text`` to the file ``path``, after its old value has been written to the journal.
 
-        The old value of a setting that ``path`` overwrites is written to the journal, too.
+        The old values of settings that ``path`` overwrites are written to the journal, too.
 
         Raises:
-            HandlerFailed: The file cannot be read or written.
+            HandlerFailed: The file cannot be read or written, or does not take back its own value, so that it could not
+                be restored.
             EnvClosed: The journal was closed.
         """
         with self._mutex:
             if self._closed:
                 raise EnvClosed("the journal was closed, and all settings were restored")
-            for each in filter(None, (overwritten_by(path), path)):
-                if each not in self._old:
-                    old = read_file(each)
-                    self._append({"path": each, "old": old})
-                    self._old[each] = old
+            path = os.path.realpath(path)  # a setting of a device has several paths
+            self.note(path)
+            if path not in self._written and overwritten_by(path) is None:
+                _try_to_restore(path, self._old[path])
+            self._written.add(path)
             _write(path, text)
+
+    def note(self, *paths: str) -> None:
+        """Write the old values of settings to the journal, and of those that they overwrite, unless they are there.
+
+        Settings that are written together are noted together, since the first may change the second.
+
+        Raises:
+            HandlerFailed: A file cannot be read.
+        """
+        with self._mutex:
+            for path in map(os.path.realpath, paths):
+                for each in (*_changed_by(path), path):
+                    if each not in self._old:
+                        old = read_file(each)
+                        self._append({"path": each, "old": old})
+                        self._old[each] = old
 
     def restore(self) -> dict[str, str]:
         """Restore all settings; the restored values by path.
@@ -244,8 +264,10 @@ def read_file(path: str) -> str:
         text = Path(path).read_text(encoding="utf-8", errors="surrogateescape").strip()
     except OSError as error:
         raise HandlerFailed(f"{path} cannot be read: {error.strerror}") from error
-    chosen = re.search(r"\[(\S+)\]", text)  # as in "always [madvise] never"
-    return chosen[1] if chosen else text
+    words = text.split()
+    chosen = [word[1:-1] for word in words if re.fullmatch(r"\[[^\[\]]+\]", word)]  # as in "always [madvise] never"
+    is_choice = len(chosen) == 1 and all(re.fullmatch(r"\[?[\w.:+-]+\]?", word) for word in words)
+    return chosen[0] if is_choice else text
 
 
 def overwritten_by(path: str) -> str | None:
@@ -253,6 +275,20 @@ def overwritten_by(path: str) -> str | None:
     folder, name = os.path.split(path)
     other = os.path.join(folder, _OVERWRITES.get(name, ""))
     return other if os.path.isfile(other) else None
+
+
+def _changed_by(path: str) -> list[str]:
+    """The files of the settings that may change when ``path`` is written, of those that there are."""
+    folder, name = os.path.split(path)
+    others = [os.path.join(folder, each) for each in _RESETS.get(name, ())]
+    return [each for each in (overwritten_by(path), *others) if each and os.path.isfile(each)]
+
+
+def _try_to_restore(path: str, old: str) -> None:
+    try:
+        _write(path, old)
+    except HandlerFailed as error:
+        raise HandlerFailed(f"{path} is not changed, since it does not take back its own value: {error}") from error
 
 
 def _write(path: str, text: str) -> None:

@@ -645,3 +645,31 @@ def test_so_is_an_opponent_or_a_guesser_with_an_unknown_price(limits):
                 )
         with pytest.raises(InvalidConfiguration, match="'llama3' is unknown"):
             SpeculativeWrapper(gym.make("SpecChess-v0", opponent=ChatPolicy(model, "chess")), limits=limits)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_own"),
+    [
+        ("mine", True),
+        ("mine-2026-01-31", True),
+        ("mine-20260131", True),
+        ("mine@20260131", True),
+        ("mine-latest", False),
+        ("mine-mini", False),
+        ("mine-2026", False),
+        ("Mine", False),
+        ("provider/mine", False),  # another provider may have another price
+        ("mine:free", False),
+        ("ft:mine:me", False),
+        ("", False),
+    ],
+)
+def test_an_own_price_is_that_of_the_model_and_its_dated_versions(name, is_own):
+    own = Price(1.0, 2.0)
+    assert price_of(name, {"mine": own}) == (own if is_own else None)
+
+
+@pytest.mark.parametrize("value", ["1", b"1", True, float("nan"), float("inf"), -1, 10**400, [1], None, {}, 1j])
+def test_what_is_no_price_is_refused(value):
+    with pytest.raises(InvalidConfiguration, match="tokens_in of a price must be finite and at least 0"):
+        Price(value if value is not None else [], 1.0)

@@ -8,10 +8,12 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import chess
 import pytest
 from click.testing import CliRunner
 
 from spec_envs import Guess, Usage
+from spec_envs.agents.chess import guessers
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import ChessBench, made_up_game, speculative_env
 from spec_envs.benchmarks.cli import main
@@ -23,6 +25,7 @@ from spec_envs.benchmarks.plan.simulation import simulate
 from spec_envs.benchmarks.plan.traces import read
 from spec_envs.benchmarks.plan.workload import PlannedCall, Workload
 from spec_envs.calls import Effect
+from spec_envs.chess import builtin
 from spec_envs.chess.engine import stockfish_is_installed
 from spec_envs.chess.games import RecordedGame
 from spec_envs.testing import FakeEnv, pure_response
@@ -55,8 +58,25 @@ def report(*args: object) -> dict[str, Any]:
 QUICK = ("--median-s", 4, "--tokens", 100, "--guess-rates", "0.6,0.2", "--calls", 4, "--episodes", 2)
 
 
+@pytest.fixture(scope="module")
+def one_search():
+    """The built-in engine searches a position once: the runs that are compared meet the same positions."""
+    search, known = builtin.rank_moves, {}
+
+    def rank_moves(board: chess.Board, k: int, depth: int = 1) -> list[tuple[chess.Move, int]]:
+        key = (board.root().fen(), *board.move_stack, k, depth)
+        if key not in known:
+            known[key] = search(board, k, depth)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (builtin, guessers):
+            patch.setattr(module, "rank_moves", rank_moves)
+        yield
+
+
 @pytest.fixture(scope="module", params=["made up", "recorded"])
-def bench(request, tmp_path_factory):
+def bench(request, tmp_path_factory, one_search):
     """Games, the settings of one run of them, and what its traces say."""
     if request.param == "recorded":
         if not RECORDS.is_dir():

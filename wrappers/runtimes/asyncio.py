@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.handling import CancelToken, Handler, TaskToken, answered, is_async, running_loop
@@ -34,6 +34,24 @@ _witnesses: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Callable[[], as
 _witnesses = weakref.WeakKeyDictionary()
 
 
+class _Lateness:
+    """How long woken tasks of one loop lately waited for their turn."""
+
+    _of: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Self]] = weakref.WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self.mean_s = 0.0
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> Self:
+        """The one of ``loop``: a runtime with few calls learns from all others that the loop is late."""
+        return cls._of.setdefault(loop, cls())
+
+    def add(self, seconds: float) -> None:
+        """A woken task has waited for ``seconds``."""
+        self.mean_s += _NEW * (seconds - self.mean_s)
+
+
 class AsyncioRuntime(NotPicklable):
     """Runs an episode on the event loop in which it is first used."""
 
@@ -46,7 +64,8 @@ class AsyncioRuntime(NotPicklable):
         self._open: set[Job] = set()
         self._tasks: set[asyncio.Future[Any]] = set()  # the loop itself has only weak references to tasks
         self._waiters: set[asyncio.Future[None]] = set()
-        self._woken_at = self._lateness_s = 0.0
+        self._woken_at = 0.0
+        self._lateness: _Lateness | None = None
         #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
         self.is_closed = False
 
@@ -69,7 +88,7 @@ class AsyncioRuntime(NotPicklable):
     @property
     def is_late(self) -> bool:
         """Whether woken tasks have to wait for the loop, since it has too much to do."""
-        return self._lateness_s > _LATE_S
+        return self._lateness is not None and self._lateness.mean_s > _LATE_S
 
     def cpu_s(self) -> float:
         """Seconds that this process has computed, on any CPU."""
@@ -154,7 +173,8 @@ class AsyncioRuntime(NotPicklable):
         alarm = None if until is None else loop.call_at(until, self.wake)
         try:
             await waiter
-            self._lateness_s += _NEW * (loop.time() - self._woken_at - self._lateness_s)
+            self._lateness = self._lateness or _Lateness.of(loop)
+            self._lateness.add(loop.time() - self._woken_at)
         finally:
             self._waiters.discard(waiter)
             if alarm is not None:

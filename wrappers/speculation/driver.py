@@ -153,6 +153,11 @@ class Driver:
         self._apply(self._tree.close)
 
     @property
+    def is_calling(self) -> bool:
+        """Whether a call is under way."""
+        return bool(self._tokens)
+
+    @property
     def is_idle(self) -> bool:
         """Whether no call and no guesser is under way."""
         return not self._tokens and self.guessing.is_idle
@@ -256,7 +261,8 @@ class Driver:
         """Discard the whole episode, also one that was interrupted."""
         if self.interrupted:
             self.interrupted, self._broken = False, None
-        self.rebase(None)
+        if self._tree.root is not None:
+            self.rebase(None)
 
     def _deliver(self, event: Callable[[float], list[Command]]) -> None:
         """Like ``_apply``, on a worker: an error must reach whoever waits, not die with the worker."""

@@ -13,6 +13,7 @@ from spec_envs.guesses import AsyncGuesser, Guess, Guesser, Prefetcher, owned_gu
 from spec_envs.handling import CancelToken, as_guess, is_async
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.base import Job, Runtime, contained
+from spec_envs.wrappers.speculation.episode import Deciding
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.transitions import action_of
 from spec_envs.wrappers.speculation.tree import SpeculationTree
@@ -63,7 +64,7 @@ class Guessing:
         self._ledger = ledger
         self._deliver = deliver
         self._tokens: dict[Node, CancelToken] = {}
-        self._lessons: collections.deque[tuple[Callable[[], Call | None], Any]] = collections.deque(maxlen=_LESSONS)
+        self._lessons: collections.deque[tuple[Call | Deciding, Any]] = collections.deque(maxlen=_LESSONS)
         self._num_warming = 0
 
     def predict(self, node: Node, tree: SpeculationTree, may_spend: bool) -> None:
@@ -122,21 +123,24 @@ class Guessing:
 
     # -- getting ready -------------------------------------------------------------------------------------------
 
-    def keep(self, handler: str, call: Callable[[], Call | None], response: Any) -> None:
-        """The episode has ``response`` to ``call()``, a call of ``handler``, while nothing is predicted.
+    def keep(self, handler: str, asked: Call | Deciding, response: Any) -> None:
+        """The episode has ``response`` to ``asked``, a call of ``handler`` or the place of one; nothing is predicted.
 
-        That is a lesson for when predicting begins again.
+        That is a lesson for when predicting begins again. Nobody changes ``response`` any more.
         """
         if handler in self._guessers:
-            self._lessons.append((call, own_copy(response)))
+            self._lessons.append((asked, response))
 
     def learn_kept(self) -> dict[str, Call]:
         """Have guessers learn what was kept, beside the episode, and return the last call of each handler."""
-        lessons = [(call, response) for make, response in self._lessons if (call := make()) is not None]
+        lessons, learned = [*self._lessons], dict[str, Call]()
         self._lessons.clear()
-        for call, response in lessons:
-            self._learn(call, response)
-        return {call.handler: call for call, _ in lessons}
+        for asked, response in lessons:
+            call = asked if isinstance(asked, Call) else asked.call
+            if call is not None:
+                self._learn(call, response)
+                learned[call.handler] = call
+        return learned
 
     def warm(self) -> None:
         """Have guessers learn what was kept, and have each predict a call that is over, beside the episode.

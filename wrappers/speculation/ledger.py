@@ -5,27 +5,30 @@ Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and com
 
 import collections
 import logging
+import threading
 import warnings
 from typing import Any
 
 from spec_envs.handling import NOTHING, CancelToken, Usage
 from spec_envs.values import key_of
 from spec_envs.wrappers.speculation.statistics import Statistics
-from spec_envs.wrappers.speculation.trace import Trace
+from spec_envs.wrappers.speculation.trace import Played, Trace
 from spec_envs.wrappers.speculation.transitions import TimedCount
 from spec_envs.wrappers.speculation.tree.commands import Committed
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 _log = logging.getLogger(__name__)
 _NEVER = TimedCount(0)
+#: So many calls that were made without the tree are brought into the books at once.
+_MOST_PLAYED = 32
 
 
 class Ledger:
     """Counts calls, times and costs of one wrapper, and writes its trace.
 
     Attributes:
-        sequential_s: How long the calls took whose responses the episode has used.
-        waited_s: How long the episode waited for responses.
+        sequential_s: How long the calls took whose responses the episode has used; complete after ``settle``.
+        waited_s: How long the episode waited for responses; complete after ``settle``.
         has_news: Whether ``tell`` has a failure to warn of.
         commits: How often the episode has moved on; ``windows`` and ``hits`` are those of ``Statistics``.
     """
@@ -46,6 +49,9 @@ class Ledger:
         self.commits = self.windows = self.hits = 0
         self._counted = (0, 0, 0)  # these three, when they were last asked for
         self._num_played = 0  # calls that were made without the tree and have not failed
+        self._played: list[Played] = []  # what is not yet in the books
+        self._lock = threading.RLock()  # somebody may read the books on another thread
+        trace.settle = self.settle
         self._waiting_since: float | None = None
 
     def reset(self, now: float) -> None:
@@ -112,26 +118,35 @@ class Ledger:
             self._counts["prefetch_used"] += run.prefetch
             self._usage["committed"] += run.usage
 
-    def played(
-        self,
-        handler: str,
-        started_at: float,
-        ended_at: float,
-        usage: Usage,
-        query: Any,
-        response: Any,
-        moves_on: bool,
-    ) -> None:
-        """Record a call that was made without the tree; ``moves_on``: the episode has moved on by its response."""
-        seconds = ended_at - started_at
-        self.waited_s += seconds
-        self.sequential_s += seconds
-        self._num_played += 1
-        self.commits += moves_on
-        if usage is not NOTHING:
-            for kind in ("all", "all_full", "committed"):
-                self._usage[kind] += usage
-        self.trace.add_played(handler, started_at, ended_at, usage, query, response, moves_on)
+    def played(self, call: Played) -> None:
+        """Record ``call``, in which nobody changes anything any more."""
+        self.commits += call[-1]
+        self._played.append(call)
+        if len(self._played) >= _MOST_PLAYED or self.trace.is_told:
+            self.settle()
+
+    def settle(self) -> None:
+        """Bring into the books what was played lately: many calls at once, since code that runs again is quick."""
+        if not self._played:
+            return
+        with self._lock:
+            played = self._played.copy()
+            del self._played[: len(played)]  # not swapped: the episode may go on meanwhile on its thread
+            added = self.trace.add_played(played)
+            seconds = 0.0
+            for _, started_at, ended_at, usage, _, _, _ in played:
+                if started_at is None:
+                    continue
+                seconds += ended_at - started_at
+                self._num_played += 1
+                if usage is not NOTHING:
+                    for kind in ("all", "all_full", "committed"):
+                        self._usage[kind] += usage
+            self.waited_s += seconds
+            self.sequential_s += seconds
+        if self.trace.is_told:  # without the lock: who is told may ask for more
+            for kept in added:
+                self.trace.tell(kept)
 
     def played_in_vain(
         self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException
@@ -149,11 +164,6 @@ class Ledger:
         for kind in ("all", "all_full"):
             self._usage[kind] += usage
         self.trace.add_played_in_vain(handler, started_at, ended_at, usage, None, None)
-
-    def moved_on(self, now: float, handler: str) -> None:
-        """Record that the episode has moved on by a response of ``handler``, without the tree."""
-        self.commits += 1
-        self.trace.add_moved_on(now, handler)
 
     def discarded(self, now: float, node: Node) -> None:
         """Record that the episode cannot come to ``node`` any more."""
@@ -240,6 +250,7 @@ class Ledger:
     @property
     def wasted(self) -> Usage:
         """Usage of the calls that the episode has not used, until each was stopped."""
+        self.settle()
         return self._usage["all"] + self._usage["committed"] * -1
 
     def counts_since(self) -> dict[str, int]:
@@ -260,6 +271,7 @@ class Ledger:
             num_alive: Finished calls that stand on branches which may still be committed.
             num_not_predicted: Responses that were not predicted because the guess was expected to come after them.
         """
+        self.settle()
         counts, calls, usage = self._counts, self._calls, self._usage
         unused = calls[RunState.DONE] - counts["committed"]
         return Statistics(

@@ -9,16 +9,20 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv
 
 
 class Lending:
-    """What the environment was when the user last got it."""
+    """What the environment was when the user last got it.
+
+    Attributes:
+        is_lent: Whether the user has got it, so that ``has_changed`` has something to look at.
+    """
 
     def __init__(self) -> None:
-        self._is_lent = False
+        self.is_lent = False
         self._before: AnyEnv | None = None
 
     def lend(self, env: AnyEnv) -> None:
         """The user gets ``env`` now, and may change it until ``has_changed`` is asked."""
-        if not self._is_lent:
-            self._is_lent = True
+        if not self.is_lent:
+            self.is_lent = True
             try:
                 self._before = fork(env)
             except NotForkable:  # the next fork says so
@@ -26,7 +30,7 @@ class Lending:
 
     def has_changed(self, env: AnyEnv) -> bool:
         """Whether ``env`` is another one, or was changed, since it was lent; from now on it is not lent any more."""
-        if not self._is_lent:
+        if not self.is_lent:
             return False
-        before, self._before, self._is_lent = self._before, None, False
+        before, self._before, self.is_lent = self._before, None, False
         return before is None or difference(before, env) is not None

@@ -3,19 +3,19 @@
 import dataclasses
 import inspect
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs.calls import Effect
+from spec_envs.calls import Call, Effect
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
-from spec_envs.handling import Handler, as_handler, is_async, unpriced_model
+from spec_envs.handling import Handler, Usage, as_handler, greatest_usage, is_async, unpriced_model
 from spec_envs.wrappers.calibration import Calibration
 from spec_envs.wrappers.estimates import Estimates
 from spec_envs.wrappers.kept_estimates import load, recall, remember, save
-from spec_envs.wrappers.quota import HandlerLimit
+from spec_envs.wrappers.quota import HandlerLimit, Quota
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime
@@ -23,7 +23,9 @@ from spec_envs.wrappers.speculation.episode import prefetch_of
 from spec_envs.wrappers.speculation.guessing import AsGuesser
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.speculation.transitions import POLICY, Agent, AnyEnv
+from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.limits import Limits
+from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.telemetry import EpisodeSpans, TracerProvider
 
 
@@ -72,16 +74,41 @@ class SessionOptions:
         """Return the options as keyword arguments of ``SpeculativeWrapper``, each as the user gave it."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
-    def as_tree_arguments(self) -> dict[str, Any]:
-        """Return what the speculation tree is told of these options, as keyword arguments."""
-        return {
-            "guessable": frozenset(self.guessers or ()),
-            "prefetching": frozenset(self.prefetchers or ()),
-            "frugal": frozenset(name for name, each in (self.guessers or {}).items() if getattr(each, "frugal", False)),
-            "external": frozenset({POLICY}) if self.policy is None else frozenset(),
-            "canonical": self.canonical,
-            "shadow_every": self.shadow_every,
-        }
+    def tree(
+        self,
+        limits: Limits,
+        estimates: Estimates,
+        quotas: Mapping[str, Quota],
+        handler: Callable[[str], Handler],
+        inflight: Iterable[Run],
+        wasted: Usage,
+    ) -> SpeculationTree:
+        """Return a tree with these options. ``handler`` gives the handler of a name, or raises ``UnknownHandler``.
+
+        The other arguments are those of ``SpeculationTree``.
+        """
+
+        def most(call: Call) -> Usage | None:
+            try:
+                return greatest_usage(handler(call.handler), call.query)
+            except UnknownHandler:
+                return None
+
+        return SpeculationTree(
+            limits,
+            guessable=frozenset(self.guessers or ()),
+            prefetching=frozenset(self.prefetchers or ()),
+            frugal=frozenset(name for name, each in (self.guessers or {}).items() if getattr(each, "frugal", False)),
+            external=frozenset({POLICY}) if self.policy is None else frozenset(),
+            canonical=self.canonical,
+            shadow_every=self.shadow_every,
+            inflight=inflight,
+            wasted=wasted,
+            estimates=estimates,
+            quotas=quotas,
+            greatest_usage=most,
+            watches_crowds=self.guards(limits),
+        )
 
     def all_guessers(self) -> dict[str, Guesser | AsyncGuesser]:
         """Return the guessers and prefetchers, by the name of the handler whose responses they predict."""

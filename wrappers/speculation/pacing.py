@@ -14,7 +14,7 @@ from spec_envs.wrappers.speculation.cycles import Cycle
 from spec_envs.wrappers.speculation.guard import Guard, Mode
 from spec_envs.wrappers.speculation.ledger import Ledger
 from spec_envs.wrappers.speculation.statistics import Statistics
-from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition
+from spec_envs.wrappers.speculation.transitions import AnyEnv, Method, Transition, run_answered
 
 #: Plain steps are measured together until they have taken this long, or are this many: to measure each of them would
 #: take longer than some of them do.
@@ -42,8 +42,8 @@ class Pacing:
 
     Attributes:
         inside_s: Seconds inside the wrapper.
-        is_settled: Whether nothing of a cycle before is left over in this one.
         environment_s: Seconds of it in the code of the real environment, without what the environment waited for.
+        is_settled: Whether nothing of a cycle before is left over in this one.
     """
 
     def __init__(self, runtime: Runtime, ledger: Ledger, guard: Guard | None) -> None:
@@ -51,39 +51,46 @@ class Pacing:
         self.guard = guard
         self.controls = Controls()
         self._runtime = runtime
+        self._now = runtime.now
         self._ledger = ledger
         self._asked_s = 0.0
         self._since: float | None = None
         self._before = _Sums()
-        self._num_steps = 0  # since then
+        self._num_steps, self._most_steps = 0, 1  # since then, and until the cycle ends
         self.is_settled = False
 
     def __enter__(self) -> None:
-        self._since = self._runtime.now()
+        self._since = self._now()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._since is not None:
-            self.inside_s += self._runtime.now() - self._since
+            self.inside_s += self._now() - self._since
             self._since = None
 
+    def run(self, env: AnyEnv, method: Method, answer: Answer) -> Transition:
+        """Run ``method`` on the real environment and count its time, less that of ``answer``, made by ``asking``."""
+        began, asked = self._now(), self._asked_s
+        try:
+            return run_answered(env, method, answer)
+        finally:
+            self.environment_s += self._now() - began - (self._asked_s - asked)
+
     def timed(self, method: Method) -> Method:
-        """``method``, with the time counted that it takes on the real environment, without that of ``asking``."""
-        now = self._runtime.now
+        """``method``, whose time counts where it comes to its end on the real environment, without any waiting."""
 
         def timed(env: AnyEnv) -> Transition:
-            began, asked = now(), self._asked_s
-            try:
-                return method(env)
-            finally:
-                self.environment_s += now() - began - (self._asked_s - asked)
+            began = self._now()
+            transition = method(env)
+            self.environment_s += self._now() - began
+            return transition
 
         return timed
 
     def asking(self, answer: Answer) -> Answer:
         """``answer``, whose time is not the environment's own."""
-        now = self._runtime.now
+        now = self._now
 
         def asked(call: Call) -> Any:
             began = now()
@@ -100,25 +107,26 @@ class Pacing:
             return
         before = self._before
         now = self._before = self._sums()
-        self._num_steps = 0
         if guard.mode is Mode.AHEAD:
             guard.lost(max(0.0, now.inside_s - before.inside_s - now.elsewhere_s + before.elsewhere_s))
-        self.is_settled = not is_leftover or guard.mode is Mode.AHEAD
+        self.begin_cycle(is_settled=not is_leftover or guard.mode is Mode.AHEAD)
+
+    def begin_cycle(self, *, is_settled: bool) -> None:
+        """The next step is the first one of a cycle, in which nothing is left over of another one if ``is_settled``."""
+        self.is_settled, self._num_steps = is_settled, 0
+        is_plain = self.guard is not None and self.guard.mode is Mode.PLAIN
+        self._most_steps = _MOST_STEPS if is_settled and is_plain else 1
 
     def ends_cycle(self, *, is_last: bool) -> bool:
         """A step has ended, the last one of its episode or not: whether a cycle has ended with it."""
-        assert self.guard is not None
         self._num_steps += 1
-        if is_last or self._num_steps >= _MOST_STEPS or not self.is_settled or self.guard.mode is not Mode.PLAIN:
-            return True
-        return self._runtime.now() - self._before.time_s >= _SHORT_S
+        return is_last or self._num_steps >= self._most_steps or self._now() - self._before.time_s >= _SHORT_S
 
     def end_cycle(self, *, is_warm: bool) -> None:
         """A cycle has ended; the guard's mode is that of the next one."""
         guard, steps, before = self.guard, self._num_steps, self._before
         assert guard is not None
         now = self._before = self._sums()
-        self._num_steps = 0
         inside_s = now.inside_s - before.inside_s
         cycle = Cycle(
             inside_s / steps,
@@ -145,7 +153,8 @@ class Pacing:
         )
 
     def _sums(self) -> _Sums:
-        now, ledger, since = self._runtime.now(), self._ledger, self._since
+        self._ledger.settle()
+        now, ledger, since = self._now(), self._ledger, self._since
         return _Sums(
             now,
             self._runtime.cpu_s(),

@@ -19,11 +19,12 @@ from spec_envs.wrappers.quota import Quota
 from spec_envs.wrappers.runtimes.base import Job, Runtime
 from spec_envs.wrappers.speculation.episode import STEP, Deciding, Stepped
 from spec_envs.wrappers.speculation.ledger import Ledger
-from spec_envs.wrappers.speculation.pacing import Pacing
 from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Method, Transition, action_of, private_copy
 
 #: The number of calls that are remembered, for the tree to know how long calls take that are alone.
 _MADE = 32
+#: Waits as ``Runtime.wait`` does, on an event loop.
+Changed = Callable[[float | None], Awaitable[None]]
 
 
 class PlainSteps:
@@ -33,14 +34,14 @@ class PlainSteps:
         runtime: Its clock and its tokens are used.
         handler: Gives the handler of a name; raises ``UnknownHandler`` where there is none.
         ledger: Trace and statistics.
-        pacing: Knows whether nothing else is under way, so that it means something how long a call takes.
-        keep: Is told of each call and its response: the name of the handler, how to get the call, and the response.
+        keep: Is told of each call and its response: the name of the handler, the call or its place, and the response.
         quotas: What handlers can take, by name; the tree's calls count against the same.
 
     Attributes:
         place: Where the episode stands between two steps, while it is played plainly.
         step_s: How long the last step took of an environment that does not ask.
-        made: The last calls: the name of the handler, how long it took, and what it cost.
+        made: The last calls: the name of the handler, how long it took, and what it cost. It is cleared where calls of
+            the tree were still under way, beside which it means little how long a call takes.
     """
 
     def __init__(
@@ -48,60 +49,72 @@ class PlainSteps:
         runtime: Runtime,
         handler: Callable[[str], Handler],
         ledger: Ledger,
-        pacing: Pacing,
-        keep: Callable[[str, Callable[[], Call | None], Any], None] | None,
+        keep: Callable[[str, Call | Deciding, Any], None] | None,
         quotas: Mapping[str, Quota],
     ) -> None:
         self.place: Deciding | None = None
         self.step_s = 0.0
         self.made: collections.deque[tuple[str, float, Usage]] = collections.deque(maxlen=_MADE)
         self._runtime = runtime
+        self._now = runtime.now
         self._handler = handler
         self._ledger = ledger
         self._keep = keep
-        self._pacing = pacing
         self._quotas = quotas
         self._decided: tuple[Deciding, Any] | None = None
         self._token: CancelToken | None = None
         self._under_way: _UnderWay | None = None
         self._closed = False
 
-    def decide(self, place: Deciding, observation: Any) -> Any:
-        """The policy's response at ``place``; asked again there, the policy has decided already.
+    def decide(self, observation: Any) -> Any:
+        """The policy's response where the episode stands; asked again there, the policy has decided already.
 
         The policy gets the user's ``observation``, as it does without a wrapper: a copy may take as long as all else.
         """
+        place = self.place
+        assert place is not None
         if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(POLICY)
             response = self._run(POLICY, functools.partial(handler, observation), place.transition.observation)
             self._decided = place, response
         return self._decided[1]
 
-    async def decide_awaited(self, observation: Any, changed: Callable[[float | None], Awaitable[None]]) -> Any:
-        """Like ``decide``, on an event loop, where the episode stands. The call goes on if whoever awaits is cancelled.
-
-        ``changed`` waits as ``Runtime.wait`` does.
-        """
+    async def decide_awaited(self, observation: Any, changed: Changed) -> Any:
+        """Like ``decide``, on an event loop. The call goes on if whoever awaits is cancelled."""
         place = self.place
         assert place is not None
-        if self._decided is not None and self._decided[0] is place:
-            return self._decided[1]
-        call, query = self._under_way, place.transition.observation
-        if call is None or call.place is not place:
-            self.drop()
+        if self._decided is None or self._decided[0] is not place:
             handler = place.handler or self._handler(POLICY)
-            call = self._under_way = _UnderWay(self._runtime, place, handler, observation)
+            shown = place.transition.observation
+            self._decided = place, await self._run_awaited(POLICY, place, handler, observation, shown, changed)
+        return self._decided[1]
+
+    async def answer_awaited(self, call: Call, changed: Changed) -> Any:
+        """Like ``answer``, on an event loop. The call goes on if whoever awaits is cancelled."""
+        handler = self._handler(call.handler)
+        response = await self._run_awaited(call.handler, call, handler, call.query, call.query, changed)
+        if self._keep is not None:
+            self._keep(call.handler, call, response)
+        return response
+
+    async def _run_awaited(
+        self, name: str, asked: Deciding | Call, handler: Handler, query: Any, shown: Any, changed: Changed
+    ) -> Any:
+        call = self._under_way
+        if call is None or call.asked != asked:
+            self.drop()
+            call = self._under_way = _UnderWay(self._runtime, name, asked, handler, query)
         while not call.is_done:
             if self._closed:
                 raise EnvClosed("the wrapper was closed while a response was awaited; make a new one")
             await changed(None)
         self._under_way, usage = None, call.token.usage()[1]
         if call.error is not None:
-            self._failed(POLICY, call.started_at, usage, query, call.error)
+            self._failed(name, call.started_at, usage, shown, call.error)
             raise call.error
-        self._ledger.played(POLICY, call.started_at, call.ended_at, usage, query, action_of(call.response), False)
-        self._remember(POLICY, call.ended_at - call.started_at, usage)
-        self._decided = place, call.response
+        response = action_of(call.response)
+        self._ledger.played((name, call.started_at, call.ended_at, usage, shown, response, name != POLICY))
+        self.made.append((name, call.ended_at - call.started_at, usage))
         return call.response
 
     def drop(self) -> None:
@@ -109,20 +122,20 @@ class PlainSteps:
         call, self._under_way = self._under_way, None
         if call is not None:
             call.token.cancel()
-            self._ledger.given_up(POLICY, call.started_at, self._runtime.now(), call.token.usage()[0])
+            self._ledger.given_up(call.name, call.started_at, self._now(), call.token.usage()[0])
 
     def decided(self, place: Deciding, response: Any) -> None:
         """The episode goes on from ``place`` with ``response``."""
-        if self._keep is not None and place.agent.is_known:
-            self._keep(POLICY, lambda: place.call, action_of(response))
-        self._ledger.moved_on(self._runtime.now(), POLICY)
+        if self._keep is not None:
+            self._keep(POLICY, place, action_of(response))
+        self._ledger.played((POLICY, None, self._now(), NOTHING, None, None, True))
 
     def answer(self, call: Call) -> Any:
         """The response to a call of the environment."""
         handler = self._handler(call.handler)
         response = self._run(call.handler, lambda cancel: handler(own_copy(call.query), cancel), call.query)
         if self._keep is not None:
-            self._keep(call.handler, lambda: call, response)
+            self._keep(call.handler, call, response)
         return own_copy(response)
 
     def step(self, env: AnyEnv, method: Method) -> tuple[Transition, Transition]:
@@ -134,18 +147,16 @@ class PlainSteps:
         if STEP in self._quotas:
             stepped = self._run(STEP, lambda cancel: Stepped(env, method(env)), None).transition
             return stepped, private_copy(stepped)
-        now = self._runtime.now
-        started_at = now()
+        started_at = self._now()
         try:
             transition = method(env)
         except BaseException as error:
             self._failed(STEP, started_at, NOTHING, None, error)
             raise
-        ended_at, own = now(), private_copy(transition)
+        ended_at, own = self._now(), private_copy(transition)
         self.step_s = ended_at - started_at
-        self._ledger.played(STEP, started_at, ended_at, NOTHING, None, own, True)
-        if self._keep is not None:
-            self._remember(STEP, self.step_s, NOTHING)
+        self._ledger.played((STEP, started_at, ended_at, NOTHING, None, own, True))
+        self.made.append((STEP, self.step_s, NOTHING))
         return transition, own
 
     def close(self) -> None:
@@ -156,9 +167,8 @@ class PlainSteps:
             token.cancel()
 
     def _run(self, name: str, function: Callable[[CancelToken], Any], query: Any) -> Any:
-        runtime, quota = self._runtime, self._quotas.get(name)
-        now, token = runtime.now, runtime.token()
-        self._token = token
+        runtime, quota, now = self._runtime, self._quotas.get(name), self._now
+        token = self._token = runtime.token()
         if quota is not None:
             self._take_turn(quota, token)
         started_at = now()
@@ -173,14 +183,9 @@ class PlainSteps:
                     quota.end(token)
         ended_at, usage = now(), token.usage()[1]
         # The policy's decision is final when the user has made a step with it.
-        self._ledger.played(name, started_at, ended_at, usage, query, action_of(response), name != POLICY)
-        if self._keep is not None:
-            self._remember(name, ended_at - started_at, usage)
+        self._ledger.played((name, started_at, ended_at, usage, query, action_of(response), name != POLICY))
+        self.made.append((name, ended_at - started_at, usage))
         return response
-
-    def _remember(self, name: str, seconds: float, usage: Usage) -> None:
-        if self._pacing.is_settled:
-            self.made.append((name, seconds, usage))
 
     def _failed(self, name: str, started_at: float, usage: Usage, query: Any, error: BaseException) -> None:
         self._ledger.played_in_vain(name, started_at, self._runtime.now(), usage, query, error)
@@ -199,10 +204,10 @@ class PlainSteps:
 
 
 class _UnderWay:
-    """The policy's call at ``place``, in a task of its own or on a worker thread."""
+    """A call on an event loop, in a task of its own or on a worker thread; ``asked`` is the call, or its place."""
 
-    def __init__(self, runtime: Runtime, place: Deciding, handler: Handler, observation: Any) -> None:
-        self.place = place
+    def __init__(self, runtime: Runtime, name: str, asked: Deciding | Call, handler: Handler, query: Any) -> None:
+        self.name, self.asked = name, asked
         self.token = runtime.token()
         self.is_done = False
         self.response: Any = None
@@ -210,13 +215,7 @@ class _UnderWay:
         self._now = runtime.now
         self.started_at = self.ended_at = runtime.now()
         runtime.spawn(
-            Job(
-                POLICY,
-                lambda cancel: answered(handler, observation, cancel),
-                self._deliver,
-                self.token,
-                is_async(handler),
-            )
+            Job(name, lambda cancel: answered(handler, query, cancel), self._deliver, self.token, is_async(handler))
         )
 
     def _deliver(self, response: Any, error: BaseException | None) -> None:

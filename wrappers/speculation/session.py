@@ -13,7 +13,7 @@ from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration, NotForkable, ResetNeeded, UnknownHandler
 from spec_envs.forking import fork
-from spec_envs.handling import Handler, Usage, greatest_usage
+from spec_envs.handling import Handler
 from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.blocking import make_runtime
 from spec_envs.wrappers.speculation.driver import Driver
@@ -35,7 +35,6 @@ from spec_envs.wrappers.speculation.transitions import (
     Transition,
     action_of,
     private_copy,
-    run_answered,
     same_action,
     stepping,
     within,
@@ -44,6 +43,7 @@ from spec_envs.wrappers.speculation.tree import SpeculationTree
 from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.speculation.trust import Trust
 
+_NOTHING = object()
 #: Steps are made on the event loop once one has taken less than this, until one takes longer than that.
 _QUICK_S, _SLOW_S = 2e-3, 10e-3
 
@@ -62,8 +62,8 @@ class Session(Lifetime):
         trust: Says whether forks of an environment that does not ask for calls are relied on.
         driver: Runs the tree; gives the responses.
         plain: Plays where there is no tree.
-        is_plain: Whether the episode is played without forks and without the tree now; on an event loop only where the
-            steps ask for no calls and are quick.
+        is_plain: Whether the episode is played without forks and without the tree now; on an event loop, steps that ask
+            for no calls have to be quick for it.
         base: The snapshot in which the step or reset under way began.
 
     Raises:
@@ -73,9 +73,8 @@ class Session(Lifetime):
 
     def __init__(self, env: AnyEnv, options: SessionOptions, owner: str, *, on_forks: bool = False) -> None:
         self.trust = Trust(env, options, on_forks=on_forks)
-        self.env = env
+        self.env = self.base = env
         self.asks = isinstance(env.unwrapped, CallEnv)
-        self.base = env
         handlers = getattr(env.unwrapped, "handlers", {})
         options.check_names(handlers)
         self._agent = options.agent()
@@ -88,33 +87,26 @@ class Session(Lifetime):
         self._options = options
 
         def make_tree(inflight: Iterable[Run]) -> SpeculationTree:
-            tree = SpeculationTree(
-                limits,
-                **options.as_tree_arguments(),
-                inflight=inflight,
-                wasted=self._ledger.wasted,
-                estimates=estimates,
-                quotas=quotas,
-                greatest_usage=self._greatest_usage,
-                watches_crowds=guard is not None,
-            )
+            tree = options.tree(limits, estimates, quotas, self.handler, inflight, self._ledger.wasted)
             tree.pause(self.trust.is_withdrawn or (guard is not None and guard.mode is not Mode.AHEAD))
             return tree
 
         runtime = make_runtime(options.runtime)
         self._awaited = on_forks
-        self._can_turn_plain = on_forks and not self.asks and quotas.keys().isdisjoint((POLICY, STEP))
+        # On an event loop, only the tree keeps to what handlers can take.
+        self._can_turn_plain = not on_forks or quotas.keys().isdisjoint((POLICY, STEP, *handlers))
         self._ahead = limits.max_inflight > 0 or limits.paces
         self.pacing = Pacing(runtime, self._ledger, guard)
         self.driver = Driver(make_tree, runtime, self.handler, options.all_guessers(), options.k, self._ledger)
         keep = None if guard is None else self.driver.guessing.keep
-        self.plain = PlainSteps(runtime, self.handler, self._ledger, self.pacing, keep, quotas)
+        self.plain = PlainSteps(runtime, self.handler, self._ledger, keep, quotas)
+        self.answer_plainly = self.pacing.asking(self.plain.answer)
         self._are_steps_quick, self._stepped_s = False, math.inf  # whether they may be made on the event loop
         self._turn(self._ahead if guard is None else guard.mode is Mode.AHEAD)
         self._lending = Lending()
         self._last: Transition | None = None
         self._acted: Any = None
-        self._given: Any = None  # the observation that the user has, where it was made by a plain step
+        self._given: Any = _NOTHING  # the observation that the policy sees next, where the user has the very object
 
     @property
     def trace(self) -> Trace:
@@ -140,13 +132,8 @@ class Session(Lifetime):
 
     def _turn(self, ahead: bool) -> None:
         self._ahead = ahead
-        self.is_plain = (self.trust.is_plain or not ahead) and (not self._awaited or self._are_steps_quick)
-
-    def _greatest_usage(self, call: Call) -> Usage | None:
-        try:
-            return greatest_usage(self.handler(call.handler), call.query)
-        except UnknownHandler:
-            return None
+        is_quick = not self._awaited or self.asks or self._are_steps_quick
+        self.is_plain = (self.trust.is_plain or not ahead) and self._can_turn_plain and is_quick
 
     def keep(self) -> None:
         """Keep what is known of handlers for later wrappers."""
@@ -160,7 +147,7 @@ class Session(Lifetime):
         self.check_open()
         if self.driver.interrupted:
             raise ResetNeeded("Ctrl-C has interrupted the episode in the middle of an event; call reset() first")
-        if self._lending.has_changed(self.env) and (root := self.root) is not None:
+        if self._lending.is_lent and self._lending.has_changed(self.env) and (root := self.root) is not None:
             self._go_on_from(dataclasses.replace(root, env=self.env))
 
     def lend(self) -> AnyEnv:
@@ -175,16 +162,19 @@ class Session(Lifetime):
         """Discard the whole tree and the policy's last decision."""
         self.driver.begin_anew()
         self._ledger.reset(self.driver.now())
-        self._acted = self.plain.place = None
+        self._acted, self.plain.place, self._given = None, None, _NOTHING
         self.plain.drop()
 
     def run(self, method: Method, answer: Answer) -> Transition:
-        """Run ``method`` on the real environment, whose calls get their responses from ``answer``."""
-        return run_answered(self.env, self.pacing.timed(self.apart(method)), self.pacing.asking(answer))
+        """Run ``method`` on the real environment; ``answer`` (of ``pacing.asking``) responds to its calls."""
+        return self.pacing.run(self.env, self.apart(method), answer)
 
     def apart(self, method: Method) -> Method:
         """``method``, run on the real environment while no fork makes a step: the two may draw from one generator."""
-        return method if self.trust.steps is None else within(self.trust.steps, method)
+        steps = self.trust.steps
+        if steps is None or (self.is_plain and not self.driver.is_calling):  # so no fork can begin a step meanwhile
+            return method
+        return within(steps, method)
 
     def begin(self, transition: Transition) -> Transition:
         """Begin an episode after ``transition``; ``NotForkable`` if forks are not faithful, or not independent."""
@@ -219,7 +209,8 @@ class Session(Lifetime):
         root = self.driver.root
         return root if isinstance(root, Deciding) else None
 
-    def _go_on_from(self, place: Deciding) -> None:
+    def _go_on_from(self, place: Deciding | None) -> None:
+        self._given = _NOTHING
         if self.is_plain:
             self.plain.place = place
         else:
@@ -232,25 +223,18 @@ class Session(Lifetime):
             InvalidConfiguration: The wrapper was made without a policy.
             ResetNeeded: There is no episode, or it has ended.
         """
+        if observation is self._given and self.is_plain:
+            return  # the policy sees it as it is now, whatever the user has done to it
         if self._agent.handler is None:
             raise InvalidConfiguration(f"act() needs a policy: {self._owner}(env, policy=...); this one has None")
         root = self.root
         if root is None:
             state = "there is no episode" if self._place is None else "the episode has ended"
             raise ResetNeeded(f"act(): {state}; call reset() first")
-        if observation is self._given and self.is_plain:
-            return  # the policy sees it as it is now, whatever the user has done to it
         if not same_action(observation, root.transition.observation):
             # A wrapper outside has changed the observation: the policy must see the changed one.
             transition = root.transition._replace(observation=own_copy(observation))
             self._go_on_from(dataclasses.replace(root, transition=transition))
-
-    def decide(self, observation: Any) -> Any:
-        """The policy's response where the episode stands, to an ``observation`` that was observed."""
-        if self.is_plain:
-            assert self.plain.place is not None
-            return self.plain.decide(self.plain.place, observation)
-        return self.driver.obtain()
 
     def take_decision(self, decision: Any) -> Any:
         """Keep the policy's ``decision`` for the next step, and return its action as the user may have it."""
@@ -262,8 +246,12 @@ class Session(Lifetime):
 
         The decision is the policy's response if the user steps with its action, and the user's action otherwise.
         """
-        self.base = root.env
         acted, self._acted = self._acted, None
+        if self.is_plain and root.agent.stateful is None:
+            self._agent = root.agent
+            self.plain.decided(root, action)
+            return
+        self.base = root.env
         if acted is not None and (acted is action or same_action(action_of(acted), action)):
             answer = acted
         elif root.agent.stateful is None:
@@ -316,17 +304,24 @@ class Session(Lifetime):
 
     def restart(self, transition: Transition, *, own: Transition | None = None, may_refuse: bool = False) -> Transition:
         """Go on from a fork of the real environment, which has returned ``transition``; ``own`` is a copy of it."""
-        self._last, self._given = own or private_copy(transition), transition.observation
-        env = self.env
-        if not self.is_plain and not self.trust.is_plain:
-            try:
-                env = fork(env)
-            except NotForkable as error:
-                if may_refuse:
-                    raise
-                self.stop_speculating(str(error), failed=True)
-        self._go_on_from(Deciding(env, self._agent, self._last, self.trust.steps))
+        self._last = own = own or private_copy(transition)
+        env = self.env if self.is_plain else self._snapshot(may_refuse)
+        self._go_on_from(Deciding(env, self._agent, own, self.trust.steps))
+        if self.is_plain and self._agent.handler is not None and not own.done:
+            self._given = transition.observation
         return transition
+
+    def _snapshot(self, may_refuse: bool) -> AnyEnv:
+        """A fork of the real environment; the environment itself where it is not forked, from now on or ever."""
+        if self.trust.is_plain:
+            return self.env
+        try:
+            return fork(self.env)
+        except NotForkable as error:
+            if may_refuse:
+                raise
+            self.stop_speculating(str(error), failed=True)
+            return self.env
 
     def _run_ahead(self, ahead: bool) -> None:
         """From now on make calls ahead of time, or play plainly, as the guard wants it."""
@@ -364,6 +359,7 @@ class Session(Lifetime):
         if in_tree:
             self.driver.rebase(dataclasses.replace(place, env=env))
             return
+        self._given = _NOTHING
         self.driver.withdraw()
         self.env = env
         self.plain.place = dataclasses.replace(place, env=env)
@@ -374,8 +370,10 @@ class Session(Lifetime):
         pacing.end_cycle(is_warm=guessing.is_warm)
         if guard.mode is Mode.WARMING and before is not Mode.WARMING:
             guessing.warm()
+        if not pacing.is_settled:
+            self.plain.made.clear()
         changes = (guard.mode is Mode.AHEAD) != (before is Mode.AHEAD)
-        pacing.is_settled = not changes and (before is Mode.AHEAD or self.driver.is_idle)
+        pacing.begin_cycle(is_settled=not changes and (before is Mode.AHEAD or self.driver.is_idle))
         if changes:
             self._run_ahead(guard.mode is Mode.AHEAD)
 
@@ -404,7 +402,7 @@ class Session(Lifetime):
         method = stepping(action)
         try:
             if self.asks:
-                return self.restart(self.run(method, self.plain.answer))
+                return self.restart(self.run(method, self.answer_plainly))
             transition, own = self.plain.step(self.env, self.apart(method))
             return self.restart(transition, own=own)
         except BaseException:
@@ -423,19 +421,21 @@ class Session(Lifetime):
     def take_back(self, checkpoint: Checkpoint) -> None:
         """Go back to ``checkpoint``; calls made since then are dropped."""
         self._agent, self._acted = checkpoint.agent, checkpoint.acted
-        self.driver.rebase(checkpoint.root)
+        self.plain.drop()
+        self._go_on_from(checkpoint.root)
 
     # -- what the user gets --------------------------------------------------------------------------------------
 
     def step_result(self, transition: Transition) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """Return what ``step`` returns."""
-        result = (*transition[:4], self.info_of(transition.info))
-        if is_last := transition.done:
+        observation, reward, terminated, truncated, info = transition
+        result = observation, reward, terminated, truncated, self.info_of(info)
+        if is_last := terminated or truncated:
             self.trace.tell_end(self.driver.now())
         guard = self.pacing.guard
         if guard is not None and not self.trust.is_plain and self.pacing.ends_cycle(is_last=is_last):
             self._end_cycle(guard)
-        if self._can_turn_plain:
+        if self._can_turn_plain and self._awaited and not self.asks:
             self._choose_loop()
         return result
 

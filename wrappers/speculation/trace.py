@@ -8,7 +8,7 @@ import heapq
 import html
 import json
 import operator
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -95,6 +95,12 @@ _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
 #: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 
+#: What stands in an observation's event between its handler, which there is none of, and the observation.
+_FIRST_NONE = tuple(field.default for field in dataclasses.fields(TraceEvent)[3 : _FIELDS.index("response")])
+
+#: A call that was made without the tree: its handler, when it started and ended, its usage, query and response, and
+#: whether the episode has moved on by the response. Without a time of the start, it is only that the episode moves on.
+Played = tuple[str, float | None, float, Usage, Any, Any, bool]
 #: The fields of an event as a tuple. ``dataclasses.astuple`` copies them deeply, which takes twenty times as long.
 _as_row = operator.attrgetter(*(field.name for field in dataclasses.fields(TraceEvent)))
 
@@ -112,13 +118,16 @@ class Trace:
         self._make_text = text
         self._view = view
         self._max_events = max_events
-        #: Plain tuples, because most events are never looked at and a run writes thousands of them. Those of calls that
-        #: were made without the tree, which stand for two or three events, begin with the handler's name.
-        self._kept: collections.deque[tuple[Any, ...]] = collections.deque(maxlen=max_events)
+        #: Plain tuples, because most events are never looked at and a run writes thousands of them. A list stands for
+        #: the two or three events of a call that was made without the tree.
+        self._kept: collections.deque[Sequence[Any]] = collections.deque(maxlen=max_events)
         self._num_played = 0
         self._file: IO[str] | None = None
         self._listener: Callable[[TraceEvent], None] | None = None
-        self._is_told = False  # whether there is a file or a listener
+        #: Whether there is a file or a listener.
+        self.is_told = False
+        #: Adds what has happened and was not added yet.
+        self.settle: Callable[[], None] = _nothing_left
 
     @classmethod
     def of(cls, env: AnyEnv, max_events: int) -> Trace:
@@ -127,7 +136,8 @@ class Trace:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but who is told of new events: that is for this process."""
-        return self.__dict__ | {"_file": None, "_listener": None, "_is_told": False}
+        self.settle()
+        return self.__dict__ | {"_file": None, "_listener": None, "is_told": False, "settle": _nothing_left}
 
     def _noted(self, value: Any) -> Any:
         """``value``, which nobody changes any more, as it is kept: as short text, or itself if it is small."""
@@ -158,14 +168,16 @@ class Trace:
         return noted if noted is None or type(noted) is str else self._text(noted)
 
     def __iter__(self) -> Iterator[TraceEvent]:
+        self.settle()
         events = [event for kept in tuple(self._kept) for event in self._events_of(kept)]
         return iter(events[max(0, len(events) - self._max_events) :])
 
     def __len__(self) -> int:
-        return min(self._max_events, sum(2 + kept[-1] if type(kept[0]) is str else 1 for kept in tuple(self._kept)))
+        self.settle()
+        return min(self._max_events, sum(2 + kept[-1] if type(kept) is list else 1 for kept in tuple(self._kept)))
 
-    def _events_of(self, kept: tuple[Any, ...]) -> Iterator[TraceEvent]:
-        if type(kept[0]) is not str:
+    def _events_of(self, kept: Sequence[Any]) -> Iterator[TraceEvent]:
+        if type(kept) is not list:
             yield TraceEvent(*kept[:_TEXTS], *map(self._read, kept[_TEXTS:_BEHIND]), *kept[_BEHIND:])
             return
         handler, number, started_at, ended_at, usage, query, response, moves_on = kept
@@ -243,29 +255,21 @@ class Trace:
 
     def add_observation(self, time_s: float, observation: Any) -> None:
         """Add what an episode begins with."""
-        self.add_event(TraceEvent(time_s, "observe", "", response=self._text(observation), view=self._view))
+        self._keep((time_s, "observe", "", *_FIRST_NONE, self._noted(observation), None, self._view))
 
-    def add_played(
-        self,
-        handler: str,
-        started_at: float,
-        ended_at: float,
-        usage: Usage,
-        query: Any,
-        response: Any,
-        moves_on: bool,
-    ) -> None:
-        """Add start and end of a call that was made without the tree; such calls have numbers below 0.
-
-        ``moves_on``: Add also that the episode has moved on.
-        """
-        self._num_played += 1
-        query = None if query is None else self._noted(query)
-        response = response if type(response) in _NUMBERS else self._noted(response)
-        kept = (handler, -self._num_played, started_at, ended_at, usage, query, response, moves_on)
-        self._kept.append(kept)
-        if self._is_told:
-            self._tell(kept)
+    def add_played(self, calls: Iterable[Played]) -> list[Sequence[Any]]:
+        """Add calls that were made without the tree, with numbers below 0, and return what ``tell`` takes."""
+        added, noted = list[Sequence[Any]](), self._noted
+        for handler, started_at, ended_at, usage, query, response, moves_on in calls:
+            if started_at is None:
+                added.append((ended_at, "commit", handler, None, None, None, None, "unguessed"))
+                continue
+            self._num_played += 1
+            query = None if query is None else noted(query)
+            response = response if type(response) in _NUMBERS else noted(response)
+            added.append([handler, -self._num_played, started_at, ended_at, usage, query, response, moves_on])
+        self._kept.extend(added)
+        return added
 
     def add_played_in_vain(
         self, handler: str, started_at: float, ended_at: float, usage: Usage, query: Any, error: BaseException | None
@@ -289,19 +293,14 @@ class Trace:
         self._keep(_as_row(start))
         self._keep(_as_row(end))
 
-    def add_moved_on(self, time_s: float, handler: str) -> None:
-        """Add that the episode has moved on, without the tree."""
-        kept = (time_s, "commit", handler, None, None, None, None, "unguessed")
-        self._kept.append(kept)
-        if self._is_told:
-            self._tell(kept)
-
     def _keep(self, fields: tuple[Any, ...]) -> None:
+        self.settle()
         self._kept.append(fields)
-        if self._is_told:
-            self._tell(fields)
+        if self.is_told:
+            self.tell(fields)
 
-    def _tell(self, fields: tuple[Any, ...]) -> None:
+    def tell(self, fields: Sequence[Any]) -> None:
+        """Tell the file and the listener, if there are any, of the events that ``fields`` stands for."""
         for event in self._events_of(fields):
             if self._file is not None:
                 self._file.write(_line(event))
@@ -310,7 +309,7 @@ class Trace:
 
     def listen(self, listener: Callable[[TraceEvent], None]) -> None:
         """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
-        self._listener, self._is_told = listener, True
+        self._listener, self.is_told = listener, True
 
     def tell_end(self, time_s: float, kind: str = "over") -> None:
         """Tell the listener that the episode is over, or that the wrapper is ``closed``; nothing is kept."""
@@ -325,7 +324,7 @@ class Trace:
         if self._file is not None:
             self._file.close()
         self._file = None if path is None else open(path, "w", encoding="utf-8", buffering=1)
-        self._is_told = self._file is not None or self._listener is not None
+        self.is_told = self._file is not None or self._listener is not None
 
     def to_jsonl(self, path: str | Path) -> None:
         """Write the events to ``path``, one JSON object a line."""
@@ -347,6 +346,10 @@ class Trace:
     def to_chrome(self, path: str | Path) -> None:
         """Write a file for Perfetto or ``chrome://tracing``: a bar a call, a mark a commit or divergence."""
         Path(path).write_text(json.dumps({"traceEvents": list(_chrome_events(tuple(self)))}), encoding="utf-8")
+
+
+def _nothing_left() -> None:
+    return None
 
 
 def _line(event: TraceEvent) -> str:

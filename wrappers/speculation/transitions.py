@@ -14,7 +14,7 @@ from spec_envs.brief import brief, own_form
 from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Effect
 from spec_envs.handling import Handler
-from spec_envs.values import own_copy, same
+from spec_envs.values import is_flat, own_copy, same
 
 AnyEnv = gym.Env[Any, Any]
 
@@ -101,10 +101,14 @@ def run_answered(env: AnyEnv, method: Method, answer: Answer) -> Transition:
 def private_copy(transition: Transition) -> Transition:
     """Return a copy that its receiver may change: no branch and no query shares an object with the copy."""
     observation, reward, terminated, truncated, info = transition
-    if not info:
-        return Transition(own_copy(observation), reward, terminated, truncated, {})
+    if not info or (observation is not info and is_flat(info) and _has_no_parts(observation)):  # so they share none
+        return Transition(own_copy(observation), reward, terminated, truncated, dict(info or ()))
     observation, info = own_copy((observation, info))
     return Transition(observation, reward, terminated, truncated, info)
+
+
+def _has_no_parts(observation: Any) -> bool:
+    return is_flat(observation) or (type(observation) is np.ndarray and not observation.dtype.hasobject)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,12 +12,25 @@ from spec_envs.wrappers.tools.proxy import SpeculativeTools
 
 
 def content(result: Any) -> Any:
-    """Return what guessers see of a ``CallToolResult``: its structured content, or its texts."""
+    """Return what guessers see of a ``CallToolResult``: its structured content, or its texts and where links lead."""
     structured = _field(result, "structured_content")
     if isinstance(structured, dict):
         return structured["result"] if structured.keys() == {"result"} else structured
-    texts = (_field(part, "text") for part in _field(result, "content", ()) if _field(part, "type") == "text")
-    return "\n".join(texts)
+    parts = _field(result, "content")
+    texts = map(_text, parts if isinstance(parts, list | tuple) else ())
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _text(part: Any) -> Any:
+    """Return the text of a part of a result, that of an embedded resource included; of a link, its address."""
+    match _field(part, "type"):
+        case "text":
+            return _field(part, "text")
+        case "resource":
+            return _field(_field(part, "resource"), "text")
+        case "resource_link":
+            return str(_field(part, "uri", ""))
+    return None
 
 
 def usable(result: Any) -> bool:
@@ -26,6 +39,11 @@ def usable(result: Any) -> bool:
         is_whole = result.get("resultType", "complete") == "complete" and "task" not in result
         return is_whole and not result.get("isError", False)
     return _field(result, "is_error", True) is False
+
+
+def _changes_nothing(annotations: Any) -> bool:
+    """Whether a server says so of its tool, and does not say the contrary as well."""
+    return _field(annotations, "read_only_hint") is True and not _field(annotations, "destructive_hint", False)
 
 
 def _field(of: Any, name: str, default: Any = None) -> Any:
@@ -63,7 +81,14 @@ class ServerTools:
     def add(self, name: str, execute: Callable[[dict[str, Any], Any], Awaitable[Any]], *, ahead: bool = True) -> str:
         """Add the tool ``name`` to the proxy, and return its name there. For the arguments see ``Port``."""
         tool = qualified(self._server, name)
-        port = Port(execute=execute, content=content, usable=usable, source=self._source, takes_context=False)
+        port = Port(
+            execute=execute,
+            content=content,
+            usable=usable,
+            source=self._source,
+            takes_context=False,
+            server=self._server,
+        )
         self._tools.add(tool, port, ahead=ahead)
         self._added.add(tool)
         return tool
@@ -80,11 +105,15 @@ class ServerTools:
             self._names.clear()
         for tool in listed:
             own_name = _field(tool, "name")
+            if not isinstance(own_name, str):
+                continue  # nobody can call it
             self._names.add(own_name)
             name = qualified(self._server, own_name)
-            self._tools.describe(Tool(name, _field(tool, "description") or "", _field(tool, "input_schema") or {}))
-            hint = _field(_field(tool, "annotations"), "read_only_hint") is True
-            self._tools.trust(name, read_only=hint and self._trust_annotations)
+            schema = _field(tool, "input_schema")
+            self._tools.describe(
+                Tool(name, str(_field(tool, "description") or ""), schema if isinstance(schema, Mapping) else {})
+            )
+            self._tools.trust(name, read_only=self._trust_annotations and _changes_nothing(_field(tool, "annotations")))
         self._is_complete = is_last and (is_first or self._was_begun)
         self._was_begun = (is_first or self._was_begun) and not is_last
 

@@ -5,7 +5,6 @@ An agent's own calls are executed in the agent's own task, by ``proxy``; all els
 
 import asyncio
 import contextvars
-import copy
 import functools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, as_guess, is_async
+from spec_envs.values import own_copy
 from spec_envs.wrappers.runtimes.asyncio import AsyncioRuntime
 from spec_envs.wrappers.runtimes.base import Job, contained
 from spec_envs.wrappers.tools.calls import AgentCall, Execution, ExecutionState
@@ -137,7 +137,7 @@ class ToolDriver:
             if not port.usable(value):
                 return self.end(execution, ExecutionState.FAILED, error=f"not usable: {str(port.seen(value))[:200]}")
             if execution.rule.effect is not Effect.WRITE:
-                kept = copy.deepcopy(value)
+                kept = own_copy(value)
                 content = port.seen(kept)
         except Exception as problem:
             return self.end(execution, ExecutionState.FAILED, error=f"cannot be kept: {problem!r}")
@@ -161,7 +161,7 @@ class ToolDriver:
 
         async def execute(cancel: CancelToken) -> Any:
             self.began(execution)
-            return await port.execute(copy.deepcopy(dict(execution.call.arguments)), context)
+            return await port.execute(own_copy(dict(execution.call.arguments)), context)
 
         def deliver(value: Any, error: BaseException | None) -> None:
             del self._tokens[execution]

@@ -166,9 +166,10 @@ class Executions:
                 self._in_doubt.append(execution)
         self._count_failures(execution)
         self._release(execution)
-        done = [each for each in self._kept.values() if each.state is ExecutionState.DONE]
-        for oldest in done[: max(0, len(done) - self._limits.max_results)]:
-            self.drop(oldest, "no room")
+        if len(self._kept) > self._limits.max_results:
+            done = [each for each in self._kept.values() if each.state is ExecutionState.DONE]
+            for oldest in done[: max(0, len(done) - self._limits.max_results)]:
+                self.drop(oldest, "no room")
 
     def cancel(self, executions: Iterable[Execution]) -> list[Execution]:
         """Return those of ``executions`` that are to be told to stop, because they were not told yet."""

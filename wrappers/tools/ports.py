@@ -25,6 +25,8 @@ class Port:
             name.
         takes_context: Whether ``execute`` uses its ``context``. If so, the user is told when calls fail ahead of time
             alone, and ``tools.run`` was given no context.
+        server: The name of the server, by which the tool's name begins; "" for none. ``None``: what stands before the
+            last colon of the tool's name. The names of servers and of their tools may hold colons themselves.
     """
 
     execute: Callable[[dict[str, Any], Any], Awaitable[Any]]
@@ -32,6 +34,7 @@ class Port:
     usable: Callable[[Any], bool] = lambda result: True
     source: Any = None
     takes_context: bool = True
+    server: str | None = None
 
     def seen(self, value: Any) -> Any:
         """Return what guessers see of the result ``value``; a text that holds JSON as JSON data."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import copy
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -16,6 +15,7 @@ from spec_envs.conversation import AssistantMessage, Conversation, Event, Tool, 
 from spec_envs.errors import EnvClosed, InvalidConfiguration
 from spec_envs.guesses import AsyncGuesser, Guesser
 from spec_envs.pickling import NotPicklable
+from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
@@ -143,6 +143,8 @@ class SpeculativeTools(NotPicklable):
                 f"make one SpeculativeTools for each (they may share the guesser), or remove({tool!r}) first"
             )
         self._driver.ports[tool] = port
+        if port.server is not None:
+            self._rules.place(tool, port.server)
         if schema is not None:
             self.describe(dataclasses.replace(schema, name=tool))
         (self._machine.tools.add if ahead else self._machine.tools.discard)(tool)
@@ -232,7 +234,7 @@ class SpeculativeTools(NotPicklable):
 
     def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolCall:
         try:
-            call = ToolCall(tool, copy.deepcopy(dict(arguments)), f"call_{self._machine.statistics.calls}")
+            call = ToolCall(tool, own_copy(dict(arguments)), f"call_{self._machine.statistics.calls}")
             _ = call.key
         except (TypeError, ValueError) as error:
             raise InvalidConfiguration(f"arguments of {tool!r} must be JSON data, not {arguments!r}") from error
@@ -247,7 +249,7 @@ class SpeculativeTools(NotPicklable):
         if not agent_call.is_own:
             await self._driver.wait_for(execution)
             if execution.state is ExecutionState.DONE:
-                return copy.deepcopy(self._machine.take_result(agent_call))
+                return own_copy(self._machine.take_result(agent_call))
             # The execution failed. Nobody sees its error: the agent executes the call itself.
             self._machine.call_again(state, agent_call, self._driver.runtime.now())
             self._driver.carry_out()
@@ -367,6 +369,6 @@ class SpeculativeTools(NotPicklable):
 def _seen(port: Port, value: Any) -> tuple[Any, bool]:
     """Return what guessers see of a result, and whether it is an error. A failure here must not hinder the agent."""
     try:
-        return copy.deepcopy(port.seen(value)), not port.usable(value)
+        return own_copy(port.seen(value)), not port.usable(value)
     except Exception as problem:
         return f"cannot be read: {problem!r}", True

@@ -78,6 +78,19 @@ class ToolRules:
                 raise InvalidConfiguration(f"{name!r} must be declared by an Effect or a ToolRule, not {rule!r}")
             self._declared[name] = ToolRule(effect=rule) if isinstance(rule, Effect) else rule
         self._hinted: dict[str, ToolRule] = {}
+        self._servers: dict[str, str] = {}
+
+    def place(self, tool: str, server: str) -> None:
+        """``tool`` is of ``server``, by whose name it begins; "" for a server without a name."""
+        self._servers[tool] = server
+
+    def _parts(self, tool: str) -> tuple[str, str]:
+        """Return the names of the server and of the tool itself."""
+        server = self._servers.get(tool)
+        if server is None:
+            server, _, name = tool.rpartition(":")
+            return server, name
+        return server, tool.removeprefix(f"{server}:") if server else tool
 
     def hint(self, tool: str, rule: ToolRule | None) -> None:
         """Use ``rule`` for ``tool``, or none, unless the tool is declared."""
@@ -88,14 +101,15 @@ class ToolRules:
         return self[tool] is not _UNDECLARED or tool in self._hinted
 
     def __getitem__(self, tool: str) -> ToolRule:
-        bare = tool.rpartition(":")[2]
-        return self._declared.get(tool) or self._declared.get(bare) or self._hinted.get(tool) or _UNDECLARED
+        _, bare = self._parts(tool)
+        by_name = None if ":" in bare else self._declared.get(bare)  # with a colon it may be meant for another server
+        return self._declared.get(tool) or by_name or self._hinted.get(tool) or _UNDECLARED
 
     def makes_stale(self, write: str, tool: str) -> bool:
         """Whether a call of the tool ``write`` makes results of ``tool`` stale."""
         changed, read = self[write].touches, self[tool].touches
-        server, _, name = tool.rpartition(":")
-        same_server = write.rpartition(":")[0] == server
+        server, name = self._parts(tool)
+        same_server = self._parts(write)[0] == server
         if changed is None:
             return same_server and read != frozenset()
         names = {tool, name} if same_server else {tool}

@@ -1,6 +1,7 @@
 """What tools do, as a ``Trace``: each agent run is an episode, in which the agent thinks and calls tools in turn."""
 
 from collections.abc import Hashable
+from typing import Any
 
 from spec_envs.brief import brief
 from spec_envs.wrappers.speculation.trace import Trace, TraceEvent
@@ -27,6 +28,7 @@ class ToolTracing:
         self._running: set[Execution] = set()
         self._told: dict[Hashable, set[int]] = {}
         self._num_thoughts = 0
+        self._shown: tuple[Any, str] = (None, "None")  # the last value that was told, and its text
 
     def begin_run(self, run: int, message: str | None, now: float) -> None:
         """An agent run begins; ``message`` is what the user said, if that is known."""
@@ -52,7 +54,7 @@ class ToolTracing:
         self._thinking_since[run] = None
         self._num_thoughts += 1
         number = -self._num_thoughts
-        decided = call.name if execution.rule.private else f"{call.name} {brief(dict(call.arguments))}"
+        decided = call.name if execution.rule.private else f"{call.name} {self._brief(call.arguments)}"
         how = "unguessed" if execution.reason is None else "hit"
         for event in (
             TraceEvent(since, "start", _THINKING, call=number, speculative=False, run=run),
@@ -89,11 +91,16 @@ class ToolTracing:
         )
         self.trace.add_event(event)
 
-    @staticmethod
-    def _answer(execution: Execution, agent_call: AgentCall) -> str | None:
+    def _brief(self, value: Any) -> str:
+        """``value`` as a short text; two events in a row tell the same arguments, and the same result."""
+        if value is not self._shown[0]:
+            self._shown = value, brief(value)
+        return self._shown[1]
+
+    def _answer(self, execution: Execution, agent_call: AgentCall) -> str | None:
         if agent_call.result is None:
             return None
-        return "(private)" if execution.rule.private else brief(agent_call.result.content)
+        return "(private)" if execution.rule.private else self._brief(agent_call.result.content)
 
     def sweep(self) -> None:
         """Add the ends of executions that have ended since."""
@@ -112,7 +119,7 @@ class ToolTracing:
             speculative=reason is not None,
             probability=None if reason is None else reason.probability,
             effect=rule.effect.value,
-            query="(private)" if rule.private else brief(dict(execution.call.arguments)),
+            query="(private)" if rule.private else self._brief(execution.call.arguments),
             after=None if reason is None else reason.after,
             run=run,
         )
@@ -128,7 +135,7 @@ class ToolTracing:
             call=execution.id,
             outcome=_OUTCOMES[execution.state],
             # Nobody keeps the result of a WRITE: only the agent has it.
-            response=(hidden or brief(execution.content)) if is_done and execution.content is not None else None,
+            response=(hidden or self._brief(execution.content)) if is_done and execution.content is not None else None,
             error=None if is_done else hidden or execution.error,
             run=run,
         )

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spec_envs.agents.llm.messages import ChatRequest, Completion
+from spec_envs.agents.llm.messages import ChatRequest, Completion, ToolRequest
 from spec_envs.agents.llm.prompts.base import (
     GuessPrompt,
     Past,
@@ -15,6 +15,7 @@ from spec_envs.agents.llm.prompts.base import (
     tool_call,
     user_message,
 )
+from spec_envs.agents.llm.written_calls import unwrapped, written_calls
 
 
 def _request(observation: Mapping[str, str]) -> ChatRequest:
@@ -30,12 +31,11 @@ def _request(observation: Mapping[str, str]) -> ChatRequest:
 def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any]:
     """Return the first tool call, or the message: the shop's policy allows one call at a time."""
     tools = json.loads(observation["tools"])
-    if completion.tool_calls:
-        call = completion.tool_calls[0]
-        return _call(call.name, json_line(call.arguments or "{}", whole=True), tools)
-    if not completion.text.strip():
+    if calls := _calls(completion, tools):
+        return _call(calls[0].name, json_line(calls[0].arguments or "{}", whole=True), tools)
+    if not (said := unwrapped(completion.text)):
         raise ValueError("the answer is empty; write to the customer or call a tool")
-    return completion.text.strip()
+    return said
 
 
 def _request_calls(observation: Mapping[str, str]) -> ChatRequest:
@@ -44,9 +44,14 @@ def _request_calls(observation: Mapping[str, str]) -> ChatRequest:
 
 def _read_calls(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any] | list[Any]:
     """Return all tool calls of the answer, or the message."""
-    if len(completion.tool_calls) < 2:
+    calls = _calls(completion, json.loads(observation["tools"]))
+    if len(calls) < 2:
         return _read(completion, observation)
-    return [_read(Completion(tool_calls=(call,)), observation) for call in completion.tool_calls]
+    return [_read(Completion(tool_calls=(call,)), observation) for call in calls]
+
+
+def _calls(completion: Completion, tools: Sequence[Any]) -> Sequence[ToolRequest]:
+    return completion.tool_calls or written_calls(completion.text, [tool["function"]["name"] for tool in tools])
 
 
 def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:

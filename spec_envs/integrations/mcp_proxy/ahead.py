@@ -181,7 +181,9 @@ class Ahead:
         self._meta[server.config.name] = meta
         is_told = "progressToken" in meta and tool in self._with_progress
         with self._tools.current(self._run):
-            self._memory.teach(self._run.conversation, tool, arguments, self._is_private)
+            # A moment later, when the server has the call: who waits for it need not wait for lessons.
+            before, loop = self._run.conversation, asyncio.get_running_loop()
+            loop.call_soon(self._memory.teach, before, tool, arguments, self._is_private)
             is_fresh = is_told or bool(params.keys() - _KNOWN_PARAMS)
             return await self._tools.call(tool, arguments, execute, fresh=is_fresh)
 

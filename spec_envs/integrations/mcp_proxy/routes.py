@@ -166,7 +166,8 @@ class SeveralServers:
                 page = await self._of(servers[place], {**message, "params": own} if own else message)
             except RpcError:
                 page = {}  # this server has no such list
-            items += self._named(servers[place], page.get(name, ()), is_renamed=is_renamed)
+            page = page if isinstance(page, dict) else {}
+            items += self._named(servers[place], page.get(name), is_renamed=is_renamed)
             meta = {key: value for key, value in page.items() if key not in (name, "nextCursor")} | meta
             if (cursor := page.get("nextCursor")) is not None:
                 return {**meta, name: items, "nextCursor": _cursor(place, cursor)}
@@ -174,8 +175,9 @@ class SeveralServers:
         return {**meta, name: items}
 
     def _named(self, server: Server, items: Any, *, is_renamed: bool) -> list[Any]:
+        items = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
         if is_renamed:
-            return [{**item, "name": f"{server.config.name}{_JOINT}{item['name']}"} for item in items]
+            return [{**item, "name": f"{server.config.name}{_JOINT}{item['name']}"} for item in items if "name" in item]
         for item in items:
             self._sites.setdefault(str(item.get("uri", "")), server)
         return list(items)

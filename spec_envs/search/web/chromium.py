@@ -104,7 +104,9 @@ class Browser:
         return [process.pid for process in self._processes[:2]]
 
     def load(self, url: str, on_page: Callable[[], None]) -> tuple[str, str]:
-        """The address and the HTML of the document that ``url`` leads to.
+        """The address and the HTML of the document that ``url`` leads to, as the site has sent it.
+
+        Over ``https`` it is the HTML of what the browser shows, which has repaired broken markup in its own way.
 
         ``on_page`` is called, on the loop's thread, when the browser has received the page.
 
@@ -128,7 +130,8 @@ class Browser:
         if address.startswith("chrome-error:"):
             raise HandlerFailed(f"{url} cannot be loaded: Chromium shows an error in its place")
         self._client.check(address)
-        return address, html
+        sent = self._gate.text_of(address)
+        return address, html if sent is None else sent
 
     def stop_loading(self) -> None:
         """Make ``load``, which is running on another thread, fail soon. Does not wait."""

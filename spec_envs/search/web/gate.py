@@ -2,7 +2,8 @@
 
 The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts. The
 ``WebClient`` makes a ``GET`` to an allowed site, within its bounds, and follows redirects; only HTML is passed on, as
-UTF-8, so that the browser shows what a reader without a browser reads. An ``https`` connection to an allowed site is
+UTF-8, so that the browser shows what a reader without a browser reads; the gate keeps the text of the page, since a
+browser's repairs of broken markup differ from those of the parser here. An ``https`` connection to an allowed site is
 forwarded, up to a number of bytes. All other requests are refused. Between loads the gate is shut.
 """
 
@@ -36,6 +37,7 @@ class Gate:
         self._requests_left = 0
         self._bytes_left = 0
         self._on_page: Callable[[], None] | None = None
+        self._page: tuple[str, str] | None = None  # address and text of the first page since the gate was opened
 
     async def start(self) -> int:
         """Start to listen, and return the port."""
@@ -46,6 +48,7 @@ class Gate:
     def open(self, on_page: Callable[[], None] | None = None) -> None:
         """Allow the requests of one load; ``on_page`` is called when the browser has the page, or a tunnel to it."""
         self._on_page = on_page
+        self._page = None
         self._failures.clear()
         self._requests_left = _MAX_REQUESTS
         self._bytes_left = _PAGES_IN_A_TUNNEL * self._client.settings.max_bytes
@@ -55,6 +58,10 @@ class Gate:
         parts = urllib.parse.urlsplit(url)
         names = (url, f"{parts.hostname}:{parts.port or 443}")  # of an encrypted request only the host is known
         return next((self._failures[name] for name in names if name in self._failures), None)
+
+    def text_of(self, url: str) -> str | None:
+        """The text of the page ``url``, as it came; ``None`` if it went through a tunnel."""
+        return self._page[1] if self._page is not None and self._page[0] == url else None
 
     def _delivered(self) -> None:
         on_page, self._on_page = self._on_page, None
@@ -114,9 +121,10 @@ class Gate:
         # Redirects are followed, and texts decoded, as without a browser, so that the same page is shown.
         answer = await self._client.follow(url)
         answer.check_page()
-        text = without_refresh(answer.text())
+        text = answer.text()
         check_number_of_tags(answer.url, text)
-        await self._reply(writer, 200, "text/html; charset=utf-8", text.encode())
+        self._page = self._page or (url, text)
+        await self._reply(writer, 200, "text/html; charset=utf-8", without_refresh(text).encode())
         self._delivered()
 
     async def _reply(self, writer: asyncio.StreamWriter, status: int, kind: str, body: bytes) -> None:

@@ -26,6 +26,9 @@ _CLUTTER = frozenset(
     "references mw-references-wrap mw-empty-elt shortdescription mw-cite-backlink error ext-phonos coordinates "
     "printfooter catlinks".split()
 )
+_HIDING = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+#: Characters that nobody sees: soft hyphens, and marks of width 0 for breaks and for the direction of writing.
+_UNSEEN = dict.fromkeys([0xAD, 0x200B, 0x200E, 0x200F, 0x2060, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
 _RESULTS = ("searchresults", "mw-search-results", "mw-search-top-table", "mw-search-nonefound")
 _DISAMBIGUATION = ("disambigbox", "setindexbox", "dmbox-disambig")
 #: The classes and ids that tell which kind of page it is.
@@ -79,7 +82,7 @@ def parse(html: str) -> Fetched:
     """Read a page of a MediaWiki site: an article, search results, or the page that says that there is no article.
 
     The text of an article is its paragraphs and lists, without markup and with single spaces. A list is one paragraph
-    with a line for each item. Tables, boxes, notes and pictures are left out.
+    with a line for each item. Tables, boxes, notes, pictures and whatever is hidden are left out.
 
     Raises:
         HandlerFailed: ``html`` is not a page of a MediaWiki site, or its tags are nested too deeply.
@@ -138,6 +141,11 @@ def _names(tag: Tag) -> list[str]:
     return [*names, str(attributes["id"])] if "id" in attributes else names
 
 
+def _is_hidden(tag: Tag) -> bool:
+    attributes = tag.attrs
+    return "hidden" in attributes or ("style" in attributes and _HIDING.search(str(attributes["style"])) is not None)
+
+
 def _found(soup: BeautifulSoup) -> Iterator[str]:
     for heading in soup.select(".mw-search-result-heading"):
         # Results from sister projects are in a separate list; a second link would be the redirect that matched.
@@ -148,7 +156,9 @@ def _found(soup: BeautifulSoup) -> Iterator[str]:
 
 def _page(title: str, content: Tag, disambiguation: bool) -> Page:
     for tag in list(_tags(content)):
-        if not tag.decomposed and (tag.name in _CLUTTER_TAGS or not _CLUTTER.isdisjoint(_names(tag))):
+        if not tag.decomposed and (
+            tag.name in _CLUTTER_TAGS or not _CLUTTER.isdisjoint(_names(tag)) or _is_hidden(tag)
+        ):
             tag.decompose()
     paragraphs: list[str] = []
     links: list[str] = []
@@ -184,7 +194,7 @@ def _pieces(tag: Tag) -> Iterator[tuple[str, Tag]]:
             yield from _pieces(child)
             yield gap, tag
         elif type(child) in (NavigableString, CData):  # not comments
-            yield str(child), tag
+            yield str(child).translate(_UNSEEN), tag
 
 
 def _nearest(tag: Tag | None, names: Container[str]) -> Tag | None:

@@ -1,9 +1,9 @@
 """Backends for a live system: knobs that apply themselves, and a workload that runs for a window."""
 
 import atexit
-import contextlib
 import os
 import threading
+from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
 from spec_envs.calls import Effect
@@ -14,6 +14,9 @@ from spec_envs.tuning.backends.protocol import MachineBackend, check_read_back
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.load import watch
 from spec_envs.tuning.measurement import Measurement, MeasureQuery, Metrics, Workload
+
+#: How often all knobs are set until each has its value: the system may refuse a value until another knob is set.
+_ROUNDS = 3
 
 
 class LiveWorkload(Workload, Protocol):
@@ -56,16 +59,40 @@ class KnobBackend(MachineBackend, Generic[WorkloadT]):
             if query.workload != self.workload:
                 raise InvalidConfiguration(f"this backend runs {self.workload!r}, not {query.workload!r}")
             values = dict(query.knobs)
-            for knob in self._knobs:
-                self._set(knob, values[knob.name])
+            self._set_all([(knob, values[knob.name]) for knob in self._knobs])
             seen = watch()
             return Measurement(self.workload.run(query, cancel), seen())
 
+    def _set_all(self, setting: Sequence[tuple[Knob, Value]]) -> None:
+        """Apply all values, in several rounds if need be, and check that the system has all of them in the end.
+
+        Raises:
+            HandlerFailed: The system refuses a value, or has another one; the first failure of the last round. All
+                other knobs are set all the same.
+            Exception: ``apply`` or ``read`` raised it.
+        """
+        for number in range(1, _ROUNDS + 1):
+            failures: list[Exception] = []
+            for knob, value in setting:
+                try:
+                    self._set(knob, value)
+                except Exception as error:
+                    failures.append(error)
+            if not failures:
+                try:
+                    for knob, value in setting:  # once more, since a knob may change another one
+                        _check(knob, value)
+                    return
+                except Exception as error:
+                    failures.append(error)
+            if number == _ROUNDS or len(setting) == 1:
+                raise failures[0]
+
     def _set(self, knob: Knob, value: Value) -> None:
         """Apply ``value`` and check that the system has it."""
-        assert knob.apply is not None and knob.read is not None
+        assert knob.apply is not None
         knob.apply(value)
-        check_read_back({knob.name: value}, {knob.name: knob.read()})
+        _check(knob, value)
 
 
 class LiveBackend(KnobBackend[LiveWorkload]):
@@ -90,6 +117,7 @@ class LiveBackend(KnobBackend[LiveWorkload]):
             if knob.apply is None or knob.read is None:
                 raise InvalidConfiguration(f"{knob.name} needs apply and read to be set on a live system: {knob!r}")
         self._before: dict[str, Value] = {}
+        self._restored = False
         self._pid = 0
 
     def close(self) -> None:
@@ -98,22 +126,26 @@ class LiveBackend(KnobBackend[LiveWorkload]):
         Raises:
             HandlerFailed: A knob has another value after it was restored.
         """
-        with self._mutex, contextlib.ExitStack() as restoring:
+        with self._mutex:
             self._closed = True
             atexit.unregister(self._at_exit)
-            for knob in self._knobs:
-                if knob.name in self._before:
-                    restoring.callback(super()._set, knob, self._before.pop(knob.name))
+            if not self._restored and self._before:
+                self._restored = True
+                self._set_all([(knob, self._before[knob.name]) for knob in reversed(self._knobs)])
 
     def _at_exit(self) -> None:
         if os.getpid() == self._pid:  # a forked child must not restore what its parent has set
             self.close()
 
     def _set(self, knob: Knob, value: Value) -> None:
-        if not self._before:
+        if not self._before:  # of all knobs, since one may change another
+            before = {each.name: each.read() for each in self._knobs if each.read is not None}
             self._pid = os.getpid()
             atexit.register(self._at_exit)
-        if knob.name not in self._before:
-            assert knob.read is not None
-            self._before[knob.name] = knob.read()
+            self._before = before
         super()._set(knob, value)
+
+
+def _check(knob: Knob, value: Value) -> None:
+    assert knob.read is not None
+    check_read_back({knob.name: value}, {knob.name: knob.read()})

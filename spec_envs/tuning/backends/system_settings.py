@@ -9,7 +9,7 @@ import mmap
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -59,17 +59,24 @@ class SystemBackend(KnobBackend[SystemWorkload]):
                 f"{workload.name} changes settings that affect everybody on this machine "
                 f"({', '.join(workload.files.values())}); say allow_system=True if that is what you want; {_INSTEAD}"
             )
-        files = workload.files
+        files = {name: os.path.realpath(path) for name, path in workload.files.items()}
         for knob in workload.knobs:
             if knob.name not in files:
-                raise InvalidConfiguration(f"{workload.name} declares no file for {knob.name!r}, only {dict(files)!r}")
-            _check_writable(files[knob.name])
+                raise InvalidConfiguration(f"{workload.name} declares no file for {knob.name!r}, only {files!r}")
+            _check_writable(workload.files[knob.name])
+            if shared := [each for each in files if files[each] == files[knob.name] and each != knob.name]:
+                raise InvalidConfiguration(f"{knob.name} and {shared[0]} are the same setting, {files[knob.name]}")
             if (other := overwritten_by(files[knob.name])) in files.values():
                 raise InvalidConfiguration(
                     f"{files[knob.name]} and {other} overwrite each other, so {workload.name} can set only one of them"
                 )
+        self._paths = [files[knob.name] for knob in workload.knobs]
         self._journal = Journal(journal)
         super().__init__(workload, tuple(self._bound(knob, files[knob.name]) for knob in workload.knobs), Effect.WRITE)
+
+    def _set_all(self, setting: Sequence[tuple[Knob, Value]]) -> None:
+        self._journal.note(*self._paths)
+        super()._set_all(setting)
 
     def close(self) -> None:
         """Restore every setting. Idempotent."""
@@ -88,7 +95,10 @@ class SystemBackend(KnobBackend[SystemWorkload]):
 
 def _check_writable(path: str) -> None:
     if not os.path.exists(path):
-        raise InvalidConfiguration(f"there is no {path} on this machine; {_INSTEAD}")
+        hint = "" if "/" in path else f" (a setting is given by its file, as in /proc/sys/{path.replace('.', '/')})"
+        raise InvalidConfiguration(f"there is no {path} on this machine{hint}; {_INSTEAD}")
+    if os.path.isdir(path):
+        raise InvalidConfiguration(f"{path} is a folder, not the file of a setting")
     if not os.access(path, os.W_OK):
         raise InvalidConfiguration(f"{path} may not be written by user {os.geteuid()}; {_INSTEAD}")
 

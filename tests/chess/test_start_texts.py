@@ -1,0 +1,146 @@
+"""PGN and FEN as people paste them: the moves that stand there, or an error; never another game."""
+
+from __future__ import annotations
+
+import chess
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spec_envs.chess.start import Start
+from spec_envs.errors import InvalidConfiguration
+
+E4_E5 = "e2e4 e7e5"
+ITALIAN = "e2e4 e7e5 g1f3 g8f6 f1c4 f8c5 e1g1"
+ROOKS = '[FEN "4k3/8/8/8/8/8/8/R3K2R w KQ - 0 1"]\n\n'
+PAWN = '[FEN "8/P3k3/8/8/8/8/4K3/8 w - - 0 1"]\n\n'
+
+
+def moves(pgn: str) -> str:
+    (game,) = Start.of(claim_draw=False, pgn=pgn).games
+    return " ".join(game.moves)
+
+
+READ = {
+    "variations": ("1. e4 (1. d4 d5 (1... Nf6 2. c4)) e5 *", E4_E5),
+    "annotations": ("1. e4! $1 e5?! $6 *", E4_E5),
+    "a comment with moves": ("1. e4 {1... d5 (2. d4 1-0) was better} e5 *", E4_E5),
+    "a comment over lines": ("1. e4 {\n[%clk 0:10:00]\n1-0\n} e5 *", E4_E5),
+    "clocks and evaluations": ("1. e4 {[%clk 0:10:00]} e5 {[%clk 0:09:58] [%eval 0.3]} *", E4_E5),
+    "a comment to the end of the line": ("1. e4 ; better: d4 1-0\n e5 *", E4_E5),
+    "a line that is left out": ("1. e4\n% 1-0 {\ne5 *", E4_E5),
+    "another result than the tag's": ('[Result "1-0"]\n\n1. e4 e5 0-1', E4_E5),
+    "no result": ("1. e4 e5", E4_E5),
+    "moves behind the result": ("1. e4 e5 1-0 2. Nf3", E4_E5),
+    "two games on a line": ("1. e4 e5 1/2-1/2 1. d4 d5 *", E4_E5),
+    "two games": ('[Event "a"]\n\n1. e4 e5 *\n\n[Event "b"]\n\n1. d4 *\n', E4_E5),
+    "a blank line between the moves": ("1. e4\n\ne5 *", E4_E5),
+    "blank lines and blanks": ('[Event "a"]\n \n\n1. e4\n  \n\n1... e5\n\n*', E4_E5),
+    "two games without tags": ("1. e4 e5\n\n1. d4 d5", E4_E5),
+    "a comment with a blank line": ("{ A game\n\n1. d4 d5 }\n\n1. e4 { A\n\n1. d4 } e5 *", E4_E5),
+    "the next game's tags": ('1. e4 e5\n\n[Event "b"]\n\n1. d4 *', E4_E5),
+    "a mark of byte order": ('\ufeff[Event "x"]\n\n1. e4 e5 *', E4_E5),
+    "line ends of DOS": ('[Event "x"]\r\n\r\n1. e4\r\ne5 *\r\n', E4_E5),
+    "line ends of old Macs": ('[Event "x"]\r\r1. e4\re5 *\r', E4_E5),
+    "hard spaces": ("1.\u00a0e4\u2009e5 *", E4_E5),
+    "moves in UCI": ("1. e2e4 e7e5 *", E4_E5),
+    "long notation": ("1. e2-e4 e7-e5 *", E4_E5),
+    "no numbers": ("e4 e5", E4_E5),
+    "wrong numbers": ("7. e4 e5 *", E4_E5),
+    "no brackets around the words": ("1. e4 e5 White resigns", E4_E5),
+    "castling": ("1. e4 e5 2. Nf3 Nf6 3. Bc4 Bc5 4. O-O *", ITALIAN),
+    "castling with zeros": ("1. e4 e5 2. Nf3 Nf6 3. Bc4 Bc5 4. 0-0 *", ITALIAN),
+    "castling in small letters": ("1. e4 e5 2. Nf3 Nf6 3. Bc4 Bc5 4. o-o *", ITALIAN),
+    "castling with a dash": ("1. e4 e5 2. Nf3 Nf6 3. Bc4 Bc5 4. O–O *", ITALIAN),
+    "castling with a minus": ("1. e4 e5 2. Nf3 Nf6 3. Bc4 Bc5 4. O\u2212O *", ITALIAN),
+    "long castling with dashes": (f"{ROOKS}1. o–o–o *", "e1c1"),
+    "a start without SetUp": (f"{ROOKS}1. O-O *", "e1g1"),
+    "a start of a usual variant": (f'[Variant "From Position"]\n{ROOKS}1. O-O *', "e1g1"),
+    "a promotion": (f"{PAWN}1. a8=Q *", "a7a8q"),
+    "a promotion in small letters": (f"{PAWN}1. a8q *", "a7a8q"),
+    "a tag with a quotation": ('[Event "say \\"hi\\" ] (1-0 {"]\n\n1. e4 e5 *', E4_E5),
+}
+
+
+@pytest.mark.parametrize(("pgn", "played"), READ.values(), ids=READ)
+def test_the_moves_that_stand_there_are_played(pgn, played):
+    assert moves(pgn) == played
+
+
+REFUSED = {
+    "an illegal move in the middle": ("1. e4 e5 2. Ke3 Nc6 *", "Ke3"),
+    "a move that may mean two": ("1. Nf3 a6 2. d3 a5 3. Nd2 *", "ambiguous san: 'Nd2'"),
+    "a result in a variation": ("1. e4 (1. d4 d5 1-0) e5 *", "1-0"),
+    "a null move": ("1. e4 -- 2. d4 *", "null move"),
+    "a null move of ChessBase": ("1. e4 Z0 *", "null move"),
+    "a comment that is not closed": ("1. e4 { never closed 1... e5", "comment is not closed: '{ never closed"),
+    "a comment that hides a game": ('1. e4 { oops *\n\n[Event "b"]\n\n1. d4 *', "comment is not closed"),
+    "a variation that is not closed": ("1. e4 (1. d4 d5 1... e5", "variation is not closed"),
+    "a comment in a comment": ("1. e4 {best {by test} e5} e5 *", "e5}"),
+    "a move of the other side": ("1... e5", "e5"),
+    "a missing move": ("1. e4 2. d4 *", "d4"),
+    "a promotion to nothing": (f"{PAWN}1. a8 *", "a8"),
+    "german letters": ("1. e4 e5 2. Sf3 *", "Sf3"),
+    "russian letters": ("1. e4 e5 2. Кf3 *", "Кf3"),
+    "capital letters": ("1. e4 E5 2. Nf3 *", "E5"),
+    "text of a page": ("1. e4&nbsp;e5 *", "nbsp"),
+    "Chess960": (
+        '[Variant "Chess960"]\n[FEN "bqnb1rkr/8/8/8/8/8/8/BQNB1RKR w HFhf - 2 9"]\n\n9. O-O *',
+        "of Chess960;",
+    ),
+    "Chess960 by its castling": ('[FEN "bqnb1rkr/pppppppp/8/8/8/8/8/BQNB1RKR w HFhf - 2 9"]\n\n9. Nd3 *', "Chess960"),
+    "another game": ('[Variant "Crazyhouse"]\n\n1. e4 d5 2. exd5 Qxd5 3. P@e4 *', "of a game of Crazyhouse"),
+    "an unknown game": ('[Variant "Foo"]\n\n1. e4 *', "unsupported variant: Foo"),
+    "a start that is none": ('[FEN "foo"]\n\n1. e4 *', "start position"),
+    "a game that is over": ("1. f3 e5 2. g4 Qh4# 0-1", "CHECKMATE"),
+    "nothing": (" \n", "no game"),
+    "tags alone": ('[Event "x"]\n\n*', "no game"),
+    "an address": ("https://lichess.org/abc", "no game"),
+}
+
+
+@pytest.mark.parametrize(("pgn", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_played_is_refused_by_name(pgn, message):
+    with pytest.raises(InvalidConfiguration) as caught:
+        moves(pgn)
+    assert message in str(caught.value)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.sampled_from(["{c}", "{1-0 (}", "$1", "{[%clk 0:01]}", ";x)\n", "\r\n", "3.", "..."]), max_size=3),
+        min_size=5,
+        max_size=5,
+    ),
+    st.integers(0, 4),
+)
+def test_what_stands_between_the_moves_changes_nothing(between, plies):
+    words = ["e4", *"e5 Nf3 Nc6 Bb5".split()[:plies], "*"]
+    text = "".join(f"{word} {' '.join(each)} " for word, each in zip(words, [*between, []], strict=False))
+    assert moves(text) == " ".join("e2e4 e7e5 g1f3 b8c6 f1b5".split()[: plies + 1])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([*'{}()[];%*\n \r"', "1.", "e4", "e5", "Nf3", "O-O", "o–o", "1-0", "--", "[FEN ", "½", "\0"])
+    ).map("".join)
+)
+def test_any_text_is_a_legal_game_or_is_refused(text):
+    for way in ("pgn", "fen"):
+        try:
+            (game,) = Start.of(claim_draw=False, **{way: text}).games
+        except InvalidConfiguration as error:
+            assert str(error)
+            continue
+        board = chess.Board(game.start_fen)
+        for move in game.moves:
+            board.push_uci(move)  # raises if it is illegal
+        assert board.fen() == game.board.fen()
+
+
+@pytest.mark.parametrize("fen", ["\ufeff{}", "  {}\r\n", "{}", "\t{}"])
+def test_a_fen_with_what_files_have_around_it(fen):
+    (game,) = Start.of(claim_draw=False, fen=fen.format("4k3/8/8/8/8/8/8/R3K2R w KQ - 0 1")).games
+    assert game.board.fen() == "4k3/8/8/8/8/8/8/R3K2R w KQ - 0 1"
