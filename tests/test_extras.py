@@ -19,9 +19,10 @@ from spec_envs.extras import PACKAGES, needed
 ROOT = Path(__file__).parents[1]
 
 #: Reads what to run, a line of JSON each, and runs it in a fork of this process, which has imported the package and
-#: none of the extras. The fork hides packages as if they were not installed, and ends as any program does.
+#: none of the extras. The fork hides packages as if they were not installed, and ends as any program does, but that its
+#: garbage collections do not look through what was imported before.
 HIDING = """
-import importlib.machinery, json, os, runpy, sys
+import gc, importlib.machinery, json, os, runpy, sys
 import spec_envs.agents, spec_envs.benchmarks.cli, spec_envs.wrappers
 
 class Hidden:
@@ -38,6 +39,7 @@ class Hidden:
         name = module.__name__
         raise OSError("libx.so:\\nno such file") if name < "m" else AttributeError("no attribute 'x'")
 
+gc.freeze()
 for line in sys.stdin:
     child = os.fork()
     if not child:

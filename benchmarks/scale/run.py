@@ -5,20 +5,26 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from spec_envs.benchmarks.reports import config_of, table_of, watched
+from spec_envs.benchmarks.reports import config_of, table_of, weighed_progress
 from spec_envs.benchmarks.scale import ScaleSettings, provider
 from spec_envs.benchmarks.scale.points import PARTS, Point, point
 from spec_envs.wrappers.workers.processes import spawned
 
 #: Beyond these a part needs more than any machine has, or more time than there is.
 _MOST = {"processes": 10, "threads": 1000, "closing": 200}
+#: As many episodes take about as long as the beginning of the process that plays them.
+_BEGINNING = 200
 
 
 def run(settings: ScaleSettings) -> dict[str, Any]:
     """The report of all parts that are asked for."""
     parts = [part for part in PARTS if settings.part in ("all", part)]
     due = [(part, count) for part in parts for count in counts(part, settings.most)]
-    points = [_alone(settings, each) for each in watched(due, "measuring", len(due))]
+    points = []
+    with weighed_progress("measuring", [_BEGINNING + count for _, count in due]) as advance:
+        for part, count in due:
+            points.append(_alone(settings, (part, count)))
+            advance(_BEGINNING + count)
     agents = list(provider.rows(settings)) if settings.part in ("all", "provider") else []
     return {"config": config_of(settings), "points": points, "provider": agents}
 

@@ -113,7 +113,7 @@ class SimulationRuntime(NotPicklable):
         if not math.isinf(limit):
             self._clock = max(self._clock, limit)
         else:
-            names = sorted({due.name for _, _, due in self._due if not due.delivered}) or ["none"]
+            names = sorted({due.name for _, _, due in self._due if due.deliver is not None}) or ["none"]
             raise HandlerFailed(f"no call in flight ever returns in virtual time; in flight: {', '.join(names)}")
 
     def advance(self, seconds: float) -> None:
@@ -136,11 +136,12 @@ class SimulationRuntime(NotPicklable):
     def _deliver_next(self) -> bool:
         """Deliver what is due next. Return whether it was still undelivered: a cancelled job is delivered early."""
         at, _, due = heapq.heappop(self._due)
-        if due.delivered:
+        # What was delivered is let go: its token refers to it, and it to its token, which only the collector would end.
+        deliver, due.deliver = due.deliver, None
+        if deliver is None:
             return False
-        due.delivered = True
         self._clock = max(self._clock, at)
-        due.deliver()
+        deliver()
         return True
 
 
@@ -149,5 +150,4 @@ class _Due:
     """Something to deliver once: the outcome of a job, or an event of ``meanwhile``."""
 
     name: str
-    deliver: Callable[[], None]
-    delivered: bool = False
+    deliver: Callable[[], None] | None  # ``None`` once it was delivered

@@ -5,6 +5,8 @@ woken. Only cancelling happens after the lock is released, because it calls into
 ``guessing``; trace and statistics are kept in ``ledger``.
 """
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import logging
@@ -297,6 +299,7 @@ class Driver:
                 self.guessing.observe(node, response)
             case Discarded(node):
                 self._ledger.discarded(now, node)
+                node.children = {}  # it and they refer to each other, and would stay until the garbage is collected
             case _:
                 assert_never(command)
 

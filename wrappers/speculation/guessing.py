@@ -3,6 +3,8 @@
 Whom to predict, and when, is decided by the tree; calls of handlers are carried out by ``driver``.
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

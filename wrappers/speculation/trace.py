@@ -98,6 +98,9 @@ _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 #: What stands in an observation's event between its handler, which there is none of, and the observation.
 _FIRST_NONE = tuple(field.default for field in dataclasses.fields(TraceEvent)[3 : _FIELDS.index("response")])
 
+#: The fields behind ``probability`` and up to ``guess``, of an event that leaves them out.
+_NO_REST = tuple(field.default for field in dataclasses.fields(TraceEvent)[_FIELDS.index("tokens_in") : _BEHIND])
+
 #: A call that was made without the tree: its handler, when it started and ended, its usage, query and response, and
 #: whether the episode has moved on by the response. Without a time of the start, it is only that the episode moves on.
 Played = tuple[str, float | None, float, Usage, Any, Any, bool]
@@ -221,29 +224,13 @@ class Trace:
         where: tuple[int | None, ...] = (None, None, None)
         if node is not None:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)
-        self._keep(
-            (
-                time_s,
-                kind,
-                "" if call is None else call.handler,
-                *where,
-                None if run is None else run.id,
-                outcome,
-                speculative,
-                probability,
-                usage.tokens_in,
-                usage.tokens_out,
-                usage.money,
-                error,
-                prefetch,
-                call.effect.value if call is not None and kind == "start" else None,
-                rank,
-                claims,
-                query,
-                response,
-                guess,
-            )
-        )
+        handler, number = "" if call is None else call.handler, None if run is None else run.id
+        effect = call.effect.value if call is not None and kind == "start" else None
+        spent = (usage.tokens_in, usage.tokens_out, usage.money)
+        rest = (*spent, error, prefetch, effect, rank, claims, query, response, guess)
+        first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
+        # Half of all events say no more than the first fields, and wrappers keep thousands of events.
+        self._keep(first if rest == _NO_REST else (*first, *rest))
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""

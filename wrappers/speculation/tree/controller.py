@@ -2,7 +2,7 @@
 
 What may still be wasted is (r - 1) C - W, with r the wanted ratio, C the cost of what the episodes have used, and W the
 cost of everything else, a call that is still of use weighted by the probability that it is in vain. In units of a mean
-call that is u; the logarithm of the selectivity is I - 0.1 u, and I itself moves by -0.01 u with each commit.
+call that is u; the logarithm of the selectivity is I - 0.1 u, and I itself moves by -0.003 u with each commit.
 
 Pure, like the tree that owns it.
 """
@@ -13,7 +13,7 @@ from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import Estimates, Unit, mean_cost
 from spec_envs.wrappers.speculation.tree.nodes import Node, Run
 
-_PROPORTIONAL, _INTEGRAL = 0.1, 0.01
+_PROPORTIONAL, _INTEGRAL = 0.1, 0.003
 #: The selectivity stays in these bounds: from starting almost everything to starting only what is nearly certain.
 _LEAST, _MOST = math.log(1e-3), math.log(1e3)
 
