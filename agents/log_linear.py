@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,6 +150,13 @@ class Ranker:
             return 0
         self._features[name] = number = len(self._features)
         return number
+
+    def features(self, names: Iterable[str], *, new: bool = False) -> list[int]:
+        """Return the numbers of features, as ``feature`` does for each."""
+        known = self._features.get
+        if new:
+            return [known(name) or self.feature(name, new=True) for name in names]
+        return [known(name, 0) for name in names]
 
     @property
     def known(self) -> Mapping[str, int]:

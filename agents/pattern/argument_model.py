@@ -50,10 +50,10 @@ class ArgumentModel:
             call_so_far = CallSoFar(moment, choice, chosen, position == len(names) - 1)
             self._number(choice, new=True)
             numbers = [
-                [*(each.numbers or ()), *added, *self._known(call_so_far.features(each), True)]
+                [*(each.numbers or ()), *added, *self.ranker.features(call_so_far.features(each), new=True)]
                 for each, added in zip(choice.candidates, choice.described.numbers or (), strict=True)
             ]
-            numbers += [self._known(row, True) for row in _others(choice)]
+            numbers += [self.ranker.features(row, new=True) for row in _others(choice)]
             found.append((rows_of(numbers, self._contexts(choice, new=True)), right))
             chosen[argument] = _chosen(choice, right, call.arguments.get(argument))
         return found
@@ -134,19 +134,13 @@ class ArgumentModel:
             described.numbers = [self._known_rows.get(row) or self._added(row, new) for row in described.rows]
         for each in choice.candidates:
             if each.numbers is None or (new and 0 in each.numbers):
-                each.numbers = self._known(each.features, new)
+                each.numbers = self.ranker.features(each.features, new=new)
 
     def _added(self, row: Row, new: bool) -> list[int]:
-        numbers = self._known(row, new)
+        numbers = self.ranker.features(row, new=new)
         if all(numbers):  # known for good
             self._known_rows[row] = numbers
         return numbers
-
-    def _known(self, features: Sequence[str], new: bool) -> list[int]:
-        known, feature = self.ranker.known.get, self.ranker.feature
-        if new:
-            return [known(name) or feature(name, new=True) for name in features]
-        return [known(name, 0) for name in features]
 
     def _contexts(self, choice: ArgumentChoice, *, new: bool = False) -> list[int]:
         names = ("", choice.argument, f"{choice.tool}.{choice.argument}")

@@ -55,7 +55,7 @@ class ActionModel:
     def _rows(self, decision: Decision, *, new: bool) -> Rows:
         situation, phase = decision.situation, decision.situation.phase
         names = ("", phase, f"{phase} {situation.form}", f"{phase} after {min(len(situation.pages), 3)}")
-        features = [[self.ranker.feature(name, new=new) for name in row] for row in decision.features]
+        features = [self.ranker.features(row, new=new) for row in decision.features]
         return rows_of(features, [self.ranker.context(name, new=new) for name in names])
 
 
