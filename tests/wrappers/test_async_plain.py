@@ -185,7 +185,8 @@ def test_closing_ends_the_decision_under_way():
 
 def asking(world: Any, **options: Any) -> AsyncSpeculativeWrapper[Any, Any]:
     env = gym.wrappers.TimeLimit(FakeEnv({"world": world}, calls_per_step=2, calls_in_reset=1), 50)
-    return AsyncSpeculativeWrapper(env, Slow(choose, 3.0), **({"max_inflight": 0} | options))
+    options = {"max_inflight": 0} | options
+    return AsyncSpeculativeWrapper(env, Slow(choose, 3.0), **options)
 
 
 def test_the_calls_of_an_environment_are_made_without_the_tree():
