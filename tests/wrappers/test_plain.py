@@ -58,6 +58,18 @@ def test_the_books_are_those_of_the_tree():
     assert played[:2] == played[2:]
 
 
+def test_a_stream_of_the_trace_has_what_happens_from_then_on(tmp_path):
+    with make(guessers={}, max_inflight=0) as wrapped:
+        observation, _ = wrapped.reset(seed=0)
+        observation, *_ = wrapped.step(wrapped.act(observation))
+        wrapped.trace.stream(tmp_path / "trace.jsonl")
+        before = len(wrapped.trace)
+        wrapped.step(wrapped.act(observation))
+        wrapped.trace.stream(None)
+        lines = (tmp_path / "trace.jsonl").read_text().splitlines()
+        assert 0 < len(lines) == len(wrapped.trace) - before
+
+
 def test_acting_twice_asks_the_policy_once():
     asked = []
 

@@ -296,6 +296,7 @@ class Trace:
 
     def listen(self, listener: Callable[[TraceEvent], None]) -> None:
         """Tell ``listener`` of every event from now on, and of the ends of episodes, which are not kept."""
+        self.settle()
         self._listener, self.is_told = listener, True
 
     def tell_end(self, time_s: float, kind: str = "over") -> None:
@@ -308,6 +309,7 @@ class Trace:
 
         ``spec-envs trace --follow PATH`` shows the program live.
         """
+        self.settle()
         if self._file is not None:
             self._file.close()
         self._file = None if path is None else open(path, "w", encoding="utf-8", buffering=1)
