@@ -196,8 +196,9 @@ class Moment:
         admitted = [form for form in forms if form in shapes or (start is not None and form.startswith(start))]
         found = [value for form in sorted(admitted) for value in self._latest_of(form)]
         if len(found) > self._max_values:
-            least = heapq.nlargest(self._max_values, (value.last for value in found))[-1]
-            found = [value for value in found if value.last >= least][: self._max_values]
+            lasts = [value.last for value in found]
+            places = heapq.nlargest(self._max_values, range(len(found)), key=lasts.__getitem__)
+            found = [found[place] for place in sorted(places)]
         return found
 
     def _latest_of(self, form: str) -> list[Value]:

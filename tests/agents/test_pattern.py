@@ -340,6 +340,16 @@ class TestLimits:
         moment = Moment(Index.of(Conversation((*events, UserMessage("And b-2 again.")))), memory, max_values=3)
         assert sorted(each.value for each in moment.candidates("get", "id")) == ["b-2", "b-7", "b-8"]
 
+    @pytest.mark.parametrize("max_values", range(2, 12))
+    def test_what_was_seen_last_is_a_candidate_whatever_its_form(self, max_values):
+        memory = Memory()
+        for each in ("a-1", "#W1234567"):
+            memory.add(ToolCall("get", {"id": each}), "task", [])
+        events = [UserMessage(f"Look at b-{number} and #W765432{number}.") for number in range(9)]
+        moment = Moment(Index.of(Conversation(tuple(events))), memory, max_values=max_values)
+        found = [each.value for each in moment.candidates("get", "id") if each.last >= 0]
+        assert len(found) == max_values and {"b-8", "#W7654328"} <= {*found}
+
     def test_names_used_last_are_kept(self):
         memory = Memory(max_names=2)
         for name in ("anna", "bob", "anna", "carl"):
