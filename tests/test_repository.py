@@ -21,6 +21,12 @@ def test_the_hooks_before_a_commit_are_the_checks_of_make_check():
     assert re.findall(r"^ +entry: (.*)$", text_of(".pre-commit-config.yaml"), re.M) == checks
 
 
+def test_make_check_runs_all_tests_of_pages():
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    marked = [str(each.relative_to(ROOT)) for each in tests if re.search(r"\bmark\.docs\b", each.read_text("utf-8"))]
+    assert f"-m docs {' '.join(marked)}\n" in MAKEFILE
+
+
 def test_the_citation_names_this_version_and_license():
     citation = text_of("CITATION.cff")
     assert f"\nversion: {PROJECT['version']}\n" in citation and f"\nlicense: {PROJECT['license']}\n" in citation

@@ -307,7 +307,7 @@ class ChessEnv(CallEnv[Observation, Action]):
         """The last move, where ``value`` is an observation."""
         if isinstance(value, dict) and "history" in value and "start_fen" in value:
             return brief_position(value["start_fen"], value["history"].split())
-        return brief_position(value.start_fen, value.moves) if type(value) is Position else brief(value)
+        return brief(value)
 
     def _position(self, game: Game, episode_seed: int) -> Position:
         # From the episode's seed and the ply, so that every fork that comes to this ply asks with the same seed.

@@ -83,8 +83,8 @@ _BYE = (f"That is all, thank you. {STOP}", f"Thanks for your help. {STOP}", f"No
 
 
 @functools.lru_cache(maxsize=1024)
-def _wishes(openings: tuple[str, ...], goal: str) -> Sequence[str]:
-    return [opening + wish.format(goal) for opening in openings for wish in _WANTS]
+def _wishes(openings: tuple[str, ...], goal: str) -> tuple[str, ...]:
+    return tuple(opening + wish.format(goal) for opening in openings for wish in _WANTS)
 
 
 class _Customer:
