@@ -184,7 +184,7 @@ class CancelToken(NotPicklable):
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
         if not self._spent:
             return NOTHING, NOTHING
-        now = self._now() if at is None else at
+        now = self._metered_at() if at is None else at
         partial, full = NOTHING, NOTHING
         for spent in tuple(self._spent):
             partial, full = partial + spent.usage * spent.share(now), full + spent.usage
@@ -199,12 +199,14 @@ class CancelToken(NotPicklable):
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
-        with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
-            for callback in reversed(callbacks):
-                stack.callback(callback)
+        _call_all(callbacks)
 
     def _now(self) -> float:
         return time.monotonic()
+
+    def _metered_at(self) -> float:
+        """The time up to which ``usage`` counts, where it is not given one."""
+        return self._now()
 
     def _wait(self, seconds: float) -> None:
         with self._lock:
@@ -212,6 +214,16 @@ class CancelToken(NotPicklable):
                 return
             self._event = self._event or threading.Event()
         self._event.wait(None if math.isinf(seconds) else seconds)
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    """Call each of ``callbacks``, the first one first, also when one of them fails."""
+    for i, callback in enumerate(callbacks):
+        try:
+            callback()
+        except BaseException:
+            _call_all(callbacks[i + 1 :])
+            raise
 
 
 class TaskToken(CancelToken):
