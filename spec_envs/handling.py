@@ -199,7 +199,9 @@ class CancelToken(NotPicklable):
             callbacks, self._callbacks = self._callbacks, []
             if self._event is not None:
                 self._event.set()
-        _call_all(callbacks)
+        with contextlib.ExitStack() as stack:  # calls all of them, also when one of them fails
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
     def _now(self) -> float:
         return time.monotonic()
@@ -214,16 +216,6 @@ class CancelToken(NotPicklable):
                 return
             self._event = self._event or threading.Event()
         self._event.wait(None if math.isinf(seconds) else seconds)
-
-
-def _call_all(callbacks: list[Callable[[], None]]) -> None:
-    """Call each of ``callbacks``, the first one first, also when one of them fails."""
-    for i, callback in enumerate(callbacks):
-        try:
-            callback()
-        except BaseException:
-            _call_all(callbacks[i + 1 :])
-            raise
 
 
 class TaskToken(CancelToken):
