@@ -305,7 +305,7 @@ def key_of(value: Any) -> Hashable:
     if kind is int or kind is bool:
         return (kind.__name__, value)
     if kind is tuple or kind is list:
-        return (kind.__name__, *map(key_of, value))
+        return (kind.__name__, *(value if _OWN_KEYS.issuperset(map(type, value)) else map(key_of, value)))
     if kind is np.ndarray:
         content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
         return ("array", _dtype_name(value.dtype), value.shape, content)
@@ -323,6 +323,10 @@ def key_of(value: Any) -> Hashable:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
         return (_name(kind), *map(key_of, value))
     return _key_of_object(value)
+
+
+#: The types whose values are their own keys.
+_OWN_KEYS = frozenset({str, bytes, type(None)})
 
 
 def _name(kind: type) -> str:
