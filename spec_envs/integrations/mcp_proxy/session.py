@@ -11,7 +11,7 @@ import contextlib
 import functools
 import json
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any
 
 from spec_envs.integrations.mcp_proxy.ahead import Ahead, ClientCall
@@ -118,9 +118,9 @@ class Session:
             server.send(own, own_line)
         params = message.get("params")
         if message.get("method") == "notifications/cancelled" and isinstance(params, dict):
-            give_up = self._calls.get(params.get("requestId"))
-            if give_up is not None:
-                give_up()
+            number = params.get("requestId")
+            if isinstance(number, Hashable) and number in self._calls:
+                self._calls[number]()
 
     def _see(self, server: Server, message: Message, result: Any) -> None:
         with self._unharmed():
