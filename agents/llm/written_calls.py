@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Collection
 from typing import Any
 
 from spec_envs.agents.llm.messages import ToolRequest
+from spec_envs.agents.llm.python_calls import python_calls
+from spec_envs.agents.llm.tagged_calls import CALL, PREFIX, Schemas, tagged_calls
 from spec_envs.json_files import parsed
 
 #: Tags that stand around all of what is said.
@@ -18,14 +19,15 @@ _FENCED = re.compile(r"```(?:text|txt|plaintext|markdown|md)?[ \t]*\n(?P<said>(?
 _FENCES = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(r"^[ \t]*[{\[]", re.MULTILINE)
 
-_CALL = r"(?:tool|function)[_▁ ]?calls?"
 _BAR = "[|｜]"
 #: Marks that models write before a tool call: ``<tool_call>``, ``[TOOL_CALLS]``, ``<|python_tag|>`` and so on.
 _MARK = re.compile(
-    rf"<{_CALL}>|<{_BAR}{_CALL}(?:[_▁]section)?(?:[_▁]begin)?{_BAR}>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|<\|python_tag\|>|"
-    rf"\bfunctools\[|<function\s*=|<invoke\s+name\s*=|<\|START_ACTION\|>|<\|(?:channel|start)\|>[^<>]*\bto=",
+    rf"<{PREFIX}{CALL}>|<{_BAR}{CALL}(?:[_▁](?:section|begin|start))*{_BAR}>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|"
+    rf"<\|(?:python_tag|python_start|start_action|action_start)\|>|<start_function_call>|\bfunctools\[|"
+    rf"<{PREFIX}function\s*=|<{PREFIX}(?:function|invoke)\s+name\s*=|<\|(?:channel|start)\|>[^<>]*\bto=",
     re.IGNORECASE,
 )
+_AROUND = re.compile(r"\A(?:<[^<>]*>|\[TOOL_\w+\]|\s)*|(?:</[^<>]*>|<[|｜][^<>]*>|\[/?[A-Z_]+\]|\s)*\Z")
 _OPENING = re.compile(r"[{\[]")
 _DECODER = json.JSONDecoder()
 
@@ -40,19 +42,20 @@ def unwrapped(text: str) -> str:
     return text
 
 
-def written_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
+def written_calls(text: str, schemas: Schemas) -> list[ToolRequest]:
     """Return the tool calls that ``text`` holds, which some servers do not take out of the text; none if it is said.
 
-    They stand behind a mark of their own; or are JSON objects ``{"name": …, "arguments": {…}}`` as all of the text, or,
-    of ``known`` tools, between backquotes, or from the start of a line to the end.
+    They stand behind a mark of their own; or are JSON objects ``{"name": …, "arguments": {…}}`` as all of the text; or,
+    of tools in ``schemas``, JSON objects or calls in Python as all of the text, between backquotes, or, JSON objects
+    alone, from the start of a line to the end.
 
     Raises:
         ValueError: There is a mark, but something behind it cannot be read.
     """
     said = unwrapped(text)
     if mark := _MARK.search(said):
-        calls = _behind(said[mark.start() :], known)
-        if calls is None:
+        calls = _behind(said[mark.start() :], schemas)
+        if not calls:
             raise ValueError(
                 f"{said[mark.start() :][:200]!r} is no tool call that can be read; call a tool that there is, or write "
                 f'the call as <tool_call>{{"name": "…", "arguments": {{…}}}}</tool_call>'
@@ -61,13 +64,24 @@ def written_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
     for each in (said, *_FENCES.findall(said), *(said[found.start() :] for found in _OBJECT.finditer(said))):
         calls = _requests(parsed(each.strip()))
         is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # of no tool that there is
-        if calls and (is_call or all(call.name in known for call in calls)):
+        if calls and (is_call or all(call.name in schemas for call in calls)):
+            return calls
+    for each in (said, *_FENCES.findall(said)):
+        if calls := python_calls(each, schemas):
             return calls
     return []
 
 
-def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
-    """Return the calls in ``text``, which begins with a mark: JSON objects, or arguments behind the name of a tool."""
+def _behind(text: str, schemas: Schemas) -> list[ToolRequest]:
+    """Return the calls in ``text``, which begins with a mark; none if they cannot be read."""
+    calls = tagged_calls(text, schemas)
+    if calls is not None:
+        return calls
+    return _json_calls(text, schemas) or python_calls(_AROUND.sub("", text), schemas)
+
+
+def _json_calls(text: str, schemas: Schemas) -> list[ToolRequest] | None:
+    """Return the calls that are JSON objects, or arguments behind the name of a tool."""
     calls: list[ToolRequest] = []
     place = looked = 0
     while start := _OPENING.search(text, looked):
@@ -78,8 +92,11 @@ def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
                 return None
             looked = start.end()  # a mark in brackets
             continue
-        named = set(re.findall(r"[\w-]+", text[place : start.start()])).intersection(known)
-        found = [ToolRequest(named.pop(), json.dumps(value))] if len(named) == 1 else _requests(value)
+        named = set(re.findall(r"[\w-]+", text[place : start.start()])).intersection(schemas)
+        if len(named) == 1 and isinstance(value, dict):
+            found = [ToolRequest(named.pop(), text[start.start() : end])]
+        else:
+            found = _requests(value)
         if not found:
             return None
         calls += found
@@ -100,5 +117,7 @@ def _requests(value: Any) -> list[ToolRequest]:
     arguments = value.get("arguments", value.get("parameters"))
     if not isinstance(name, str) or not isinstance(arguments, dict | str | None):
         return []
-    arguments = {} if arguments is None else arguments
-    return [ToolRequest(name, arguments if isinstance(arguments, str) else json.dumps(arguments))]
+    try:
+        return [ToolRequest(name, arguments if isinstance(arguments, str) else json.dumps(arguments or {}))]
+    except RecursionError:
+        return []
