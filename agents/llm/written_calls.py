@@ -1,4 +1,4 @@
-"""What open models' servers leave in the text of an answer: marks around what is said, and tool calls as text."""
+"""Tool calls, and marks around the message, that servers of open models leave in the text of an answer."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from spec_envs.agents.llm.python_calls import python_calls
 from spec_envs.agents.llm.tagged_calls import CALL, PREFIX, Schemas, tagged_calls
 from spec_envs.json_files import parsed
 
-#: Tags that stand around all of what is said.
+#: Tags around the whole message.
 _NAME = r"(?P<tag>(?:final[_ ]?)?(?:answer|response|reply|output)|message|final|solution)"
 _TAGGED = re.compile(rf"<{_NAME}>(?P<said>.*?)(?:</(?P=tag)>(?P<more>.*))?", re.IGNORECASE | re.DOTALL)
-#: An answer in tags that begin a line, behind text that is none.
+#: An answer in tags at the beginning of a line, after other text.
 _TAGGED_LAST = re.compile(r".*\n\s*(?P<said><(?P<tag>(?:final_?)?answer)>.*</(?P=tag)>)", re.IGNORECASE | re.DOTALL)
-#: Three backquotes around all that is said.
+#: Three backquotes around the whole message.
 _FENCED = re.compile(r"```(?:text|txt|plaintext|markdown|md)?[ \t]*\n(?P<said>(?:(?!```).)*)```", re.DOTALL)
 _FENCES = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(r"^[ \t]*[{\[]", re.MULTILINE)
@@ -33,7 +33,7 @@ _DECODER = json.JSONDecoder()
 
 
 def unwrapped(text: str) -> str:
-    """Return what an answer says, without tags or backquotes that stand around all of it."""
+    """Return the message in an answer, without tags or backquotes around the whole message."""
     text = text.strip()
     if last := _TAGGED_LAST.fullmatch(text):
         text = last["said"]
@@ -43,14 +43,14 @@ def unwrapped(text: str) -> str:
 
 
 def written_calls(text: str, schemas: Schemas) -> list[ToolRequest]:
-    """Return the tool calls that ``text`` holds, which some servers do not take out of the text; none if it is said.
+    """Return the tool calls that a server has left in the ``text`` of an answer; none if the text is a message.
 
-    They stand behind a mark of their own; or are JSON objects ``{"name": …, "arguments": {…}}`` as all of the text; or,
-    of tools in ``schemas``, JSON objects or calls in Python as all of the text, between backquotes, or, JSON objects
-    alone, from the start of a line to the end.
+    A tool call follows a mark of tool calls. Or it is a JSON object ``{"name": …, "arguments": {…}}``: the whole text,
+    or, for tools with ``schemas``, a text between backquotes, or from the start of a line to the end of the text. Or it
+    is a call in Python of such a tool: the whole text, or a text between backquotes.
 
     Raises:
-        ValueError: There is a mark, but something behind it cannot be read.
+        ValueError: There is a mark, but the text after the mark cannot be read.
     """
     said = unwrapped(text)
     if mark := _MARK.search(said):
@@ -63,7 +63,7 @@ def written_calls(text: str, schemas: Schemas) -> list[ToolRequest]:
         return calls
     for each in (said, *_FENCES.findall(said), *(said[found.start() :] for found in _OBJECT.finditer(said))):
         calls = _requests(parsed(each.strip()))
-        is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # of no tool that there is
+        is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # also of an unknown tool
         if calls and (is_call or all(call.name in schemas for call in calls)):
             return calls
     for each in (said, *_FENCES.findall(said)):
@@ -105,7 +105,7 @@ def _json_calls(text: str, schemas: Schemas) -> list[ToolRequest] | None:
 
 
 def _requests(value: Any) -> list[ToolRequest]:
-    """Return the tool calls that a JSON value is: one, or a list of them; none if it is anything else."""
+    """Return the tool calls in a JSON value: a tool call, or a list of them; empty for any other value."""
     if isinstance(value, list):
         calls = [_requests(each) for each in value if isinstance(each, dict)]
         return [call for each in calls for call in each] if all(calls) and len(calls) == len(value) else []

@@ -45,7 +45,7 @@ class GuessPrompt:
 
 
 def named(prompts: Mapping[str, Prompts], name: str, otherwise: str) -> Prompts:
-    """Return the prompts of this library that have ``name``; ``InvalidConfiguration`` if there are no such prompts."""
+    """Return the prompts named ``name``; ``InvalidConfiguration`` if there are none."""
     if name not in prompts:
         names = ", ".join(f'"{each}"' for each in prompts)
         raise InvalidConfiguration(f"the prompt must be {names} or {otherwise}, not {name!r}")
@@ -58,7 +58,7 @@ def user_message(text: str) -> Mapping[str, Any]:
 
 
 def corrected(request: ChatRequest, completion: Completion, wrong: str) -> ChatRequest:
-    """Return ``request`` extended by the unusable answer and the reason ``wrong`` why it is unusable."""
+    """Return ``request`` with the unusable answer added, and with ``wrong``, the reason why it is unusable."""
     calls = [
         {"id": f"wrong_{index}", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
         for index, call in enumerate(completion.tool_calls)
@@ -98,7 +98,7 @@ def tool_call(name: str, arguments: Any, known: Collection[str] | None) -> dict[
 
 
 def json_line(line: str, *, whole: bool = False) -> Any:
-    """Return the JSON data in a line. Text behind an object or a list is ignored, unless the line must be ``whole``.
+    """Return the JSON data in a line. Text after an object or a list is ignored, unless the line must be ``whole``.
 
     Raises:
         ValueError: The line is not JSON, or holds numbers or characters that JSON cannot write.
@@ -115,9 +115,9 @@ def json_line(line: str, *, whole: bool = False) -> Any:
 
 
 def bracketed(text: str, start: int) -> str:
-    """Return what stands between the bracket at ``start`` and the bracket that closes it, on the same line.
+    """Return the text between the bracket at ``start`` and its closing bracket, on the same line.
 
-    Brackets may be nested. If none closes it, it ends with the line, provided that the line ends with a bracket.
+    Brackets may be nested. If no bracket closes the first one, a bracket at the end of the line counts as closing it.
 
     Raises:
         ValueError: The bracket is not closed.
