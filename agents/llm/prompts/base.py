@@ -86,7 +86,7 @@ def tool_call(name: str, arguments: Any, known: Collection[str] | None) -> dict[
     """Return a tool call as an action.
 
     Raises:
-        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is not a JSON object, or nested too deeply.
+        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is no JSON object, or nested too deeply.
     """
     if known is not None and name not in known:
         raise ValueError(f"there is no tool {name!r}; the tools are {', '.join(known)}")
