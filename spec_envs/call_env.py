@@ -24,10 +24,9 @@ from spec_envs.calls import Call
 from spec_envs.checks import integer_or_none
 from spec_envs.closing import closed
 from spec_envs.errors import CallPending, EnvClosed, InvalidConfiguration, UnknownHandler
-from spec_envs.forking import copy_attributes
+from spec_envs.forking import copy_attributes, share_attributes
 from spec_envs.forking.generators import Snapshot, restored, snapshot
 from spec_envs.handling import CancelToken, Handler, as_handler
-from spec_envs.immutable import ATOMS
 from spec_envs.values import own_copy
 
 ObsType = TypeVar("ObsType")
@@ -152,17 +151,12 @@ class CallEnv(gym.Env[ObsType, ActType]):
         if self._shared is None:
             raise EnvClosed(f"{type(self).__name__} was closed and cannot be forked; make a new one")
         twin = object.__new__(type(self))
-        state = twin.__dict__
-        state.update(self.__dict__)
-        shared = _all_shared(self.shared_on_fork)
-        changing = [(name, value) for name, value in state.items() if name not in shared and type(value) not in ATOMS]
+        changing = share_attributes(self, twin, _all_shared(self.shared_on_fork))
         if changing:
             copy_attributes(self, twin, changing)
-        if self._np_random is not None:
-            state["_rng_snapshot"] = snapshot(self._np_random.bit_generator)
-            state["_np_random"] = None
-        self._shared.join(self)  # an unpickled environment has not joined yet
-        self._shared.join(twin)
+        if (generator := self._np_random) is not None:
+            twin._rng_snapshot, twin._np_random = snapshot(generator.bit_generator), None
+        self._shared.join(self, twin)  # an unpickled environment has not joined yet
         return twin
 
     @property
@@ -213,9 +207,9 @@ class _Shared:
     def __reduce__(self) -> tuple[type[_Shared], tuple[list[Any]]]:
         return _Shared, (self._resources,)
 
-    def join(self, user: CallEnv[Any, Any]) -> None:
-        if self._resources and user not in self._users:  # without any, nobody has to know who is the last
-            self._users.add(user)
+    def join(self, *users: CallEnv[Any, Any]) -> None:
+        if self._resources:  # without any, nobody has to know who is the last
+            self._users.update(users)
 
     def leave(self, user: CallEnv[Any, Any]) -> None:
         self._users.discard(user)

@@ -11,13 +11,14 @@ import math
 import threading
 import time
 import types
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from spec_envs.calls import Effect
 from spec_envs.errors import CallCancelled, InvalidConfiguration
+from spec_envs.parameters import parameters_of
 from spec_envs.pickling import NotPicklable
 from spec_envs.values import own_copy
 
@@ -276,10 +277,10 @@ def as_handler(function: Handler) -> Handler:
         return _Adapted(function, functools.partial(_action, predict))
     if not callable(function):
         raise InvalidConfiguration(f"a handler must be callable, and {function!r} is not")
-    parameters = list(_parameters(function).values())[:2]
-    second = parameters[1] if len(parameters) == 2 and parameters[1].name == "cancel" else None
-    by_position = second is not None and second.kind is not inspect.Parameter.KEYWORD_ONLY
-    if by_position and second is not None and second.default is not inspect.Parameter.empty:
+    parameters = parameters_of(function)
+    second = parameters["cancel"] if [*parameters][1:2] == ["cancel"] else None
+    by_position = second is not None and not second.is_keyword_only
+    if by_position and second is not None and second.has_default:
         return function
     return _Adapted(function, function, by_position)
 
@@ -336,7 +337,7 @@ class _Adapted:
     def __init__(self, origin: Any, function: Callable[..., Any], by_position: bool = False) -> None:
         self._function = function
         self._by_position = by_position
-        self._by_name = not by_position and "cancel" in _parameters(function)
+        self._by_name = not by_position and "cancel" in parameters_of(function)
         self.is_async = is_async(function)
         self.unpriced = unpriced_model(function)
         self.greatest_usage = declared(origin, "greatest_usage")
@@ -362,7 +363,7 @@ def _predict_of(policy: Any) -> Callable[..., Any] | None:
     predict = policy if getattr(policy, "__name__", None) == "predict" else getattr(policy, "predict", None)
     if not callable(predict) or is_async(predict):
         return None
-    returns_state = not _parameters(predict).keys().isdisjoint({"state", "episode_start", "deterministic"})
+    returns_state = not parameters_of(predict).keys().isdisjoint({"state", "episode_start", "deterministic"})
     return predict if returns_state or not callable(policy) else None
 
 
@@ -384,7 +385,7 @@ def as_guess(guess: Callable[..., Result]) -> Callable[..., Result]:
 
     So does ``prefetch(situation, k)`` of a ``Prefetcher``. What a coroutine function returns is still to be awaited.
     """
-    accepted = sorted({"cancel", "early"} & _parameters(guess).keys())
+    accepted = sorted({"cancel", "early"} & parameters_of(guess).keys())
     return functools.partial(_guessed, guess, accepted)
 
 
@@ -442,9 +443,3 @@ def is_async(function: Any) -> bool:
         return declared
     call = getattr(type(function), "__call__", None)  # noqa: B004  (what it is, not whether)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
-
-
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    with contextlib.suppress(TypeError, ValueError):  # some builtins have no signature
-        return inspect.signature(function).parameters
-    return {}

@@ -12,7 +12,7 @@ from spec_envs.benchmarks.all.here import Here
 from spec_envs.benchmarks.all.units import Row, Unit
 from spec_envs.benchmarks.episodes import play, play_plainly
 from spec_envs.benchmarks.plan.closed_form import hits_and_windows
-from spec_envs.benchmarks.plan.episode import POLICY, PlannedEnv, PlannedGuesser, Players
+from spec_envs.benchmarks.plan.simulation import POLICY, PlannedEnv, PlannedGuesser, Players
 from spec_envs.benchmarks.plan.workload import Guessing, PlannedCall, Workload
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess

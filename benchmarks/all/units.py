@@ -71,13 +71,18 @@ class Result:
     error: str = ""  # why it failed; empty if it did not
 
 
+def rows_of(unit: Unit) -> list[Row]:
+    """Do the work of ``unit``: the figures of its episodes, less its part and its tags."""
+    rows: list[Row] = importlib.import_module(f"spec_envs.benchmarks.all.{unit.part}").work(unit)
+    return rows
+
+
 def run(unit: Unit, code: str) -> Result:
     """Do the work of ``unit``; an error is a result, too."""
     start = time.process_time()
     try:
         with kept_traces() as traces:
-            work = importlib.import_module(f"spec_envs.benchmarks.all.{unit.part}").work
-            rows = [{"part": unit.part, "tags": dict(unit.tags), **row} for row in work(unit)]
+            rows = [{"part": unit.part, "tags": dict(unit.tags), **row} for row in rows_of(unit)]
     except Exception as error:
         told = f"{unit.part}, {dict(unit.tags)}: {error!r}\n{traceback.format_exc()}"
         return Result(unit.key, code, [], [], time.process_time() - start, told)

@@ -5,10 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spec_envs.asgi_server import Served
-from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.serving.behaviour import Fault, RateLimit, ServerStatistics
-from spec_envs.benchmarks.serving.models import served_model
-from spec_envs.benchmarks.serving.slots import QueueRule, Slots
+from spec_envs.benchmarks.serving.behaviour import Fault, Pace, QueueRule, RateLimit, ServerStatistics, Slots
 from spec_envs.closing import Closing
 from spec_envs.extras import require
 from spec_envs.handling import as_handler
@@ -58,7 +55,9 @@ class ModelServer(NotPicklable, Closing):
         queue: QueueRule = "fifo",
     ) -> None:
         require("ModelServer", "servers")
-        from spec_envs.benchmarks.serving.app import ModelApp  # late: starlette is an extra
+        # Late: starlette is an extra, and `spec-envs --help` imports this module.
+        from spec_envs.benchmarks.serving.app import ModelApp
+        from spec_envs.benchmarks.serving.models import served_model
 
         self.name = name or (model if isinstance(model, str) and ":" not in model else "model")
         self._model = served_model(model) if isinstance(model, str) else model

@@ -11,24 +11,30 @@ import numpy as np
 
 
 class Snapshot(NamedTuple):
-    """The state of a bit generator, as values that share nothing with the generator."""
+    """The state of a bit generator, which does not change with the generator."""
 
     kind: type[np.random.BitGenerator]
     state: Any
-    seeds: Any  # what spawn() goes on from
+    seeds: Any  # what spawn() goes on from; nothing of a ``SeedSequence`` changes but the number of its children
+    spawned: int = 0  # that number
 
 
 def snapshot(bits: np.random.BitGenerator) -> Snapshot:
     """The state of ``bits`` now."""
-    return Snapshot(type(bits), bits.state, seeds_of(bits))
+    sequence = getattr(bits, "seed_seq", None)
+    if type(sequence) is np.random.SeedSequence:
+        return Snapshot(type(bits), bits.state, sequence, sequence.n_children_spawned)
+    return Snapshot(type(bits), bits.state, copy.deepcopy(sequence))
 
 
-def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any) -> np.random.BitGenerator:
+def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any, spawned: int) -> np.random.BitGenerator:
     """A new bit generator in the state of a snapshot."""
-    if isinstance(seeds, tuple):
-        entropy, spawn_key, pool_size, spawned = seeds
-        sequence = np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=pool_size, n_children_spawned=spawned)
-        bits = kind(sequence)
+    if type(seeds) is np.random.SeedSequence:
+        bits = kind(
+            np.random.SeedSequence(
+                seeds.entropy, spawn_key=seeds.spawn_key, pool_size=seeds.pool_size, n_children_spawned=spawned
+            )
+        )
     else:
         # 0 spares the operating system's entropy; the state is overwritten below.
         bits = kind(0 if seeds is None else copy.deepcopy(seeds))

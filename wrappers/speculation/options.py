@@ -28,6 +28,9 @@ from spec_envs.wrappers.speculation.tree.limits import Limits
 from spec_envs.wrappers.speculation.tree.nodes import Run
 from spec_envs.wrappers.telemetry import EpisodeSpans, TracerProvider
 
+#: The limits of a user who gives none.
+_LIMITS = Limits()
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
@@ -184,13 +187,18 @@ class SessionOptions:
 
     def limits_for(self, handlers: Mapping[str, Handler]) -> Limits:
         """Return the limits, with what ``handlers`` declare about themselves (``max_inflight``) filled in."""
-        limits = self.limits
-        if limits is None:
-            limits = Limits() if self.max_inflight is None else Limits(max_inflight=self.max_inflight)
+        limits = self.own_limits
         self._check_prices(limits, handlers)
         declared = {name: getattr(handler, "max_inflight", None) for name, handler in handlers.items()}
         own = {name: HandlerLimit(max_inflight=most) for name, most in declared.items() if most is not None}
-        return dataclasses.replace(limits, per_handler={**own, **limits.per_handler})
+        return dataclasses.replace(limits, per_handler={**own, **limits.per_handler}) if own else limits
+
+    @property
+    def own_limits(self) -> Limits:
+        """The limits, without what handlers declare."""
+        if self.limits is not None:
+            return self.limits
+        return _LIMITS if self.max_inflight is None else Limits(max_inflight=self.max_inflight)
 
     def _check_prices(self, limits: Limits, handlers: Mapping[str, Handler]) -> None:
         """Check that the price of every model is known, if there is a limit on money."""

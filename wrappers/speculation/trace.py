@@ -98,9 +98,6 @@ _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
 #: What stands in an observation's event between its handler, which there is none of, and the observation.
 _FIRST_NONE = tuple(field.default for field in dataclasses.fields(TraceEvent)[3 : _FIELDS.index("response")])
 
-#: The fields behind ``probability`` and up to ``guess``, of an event that leaves them out.
-_NO_REST = tuple(field.default for field in dataclasses.fields(TraceEvent)[_FIELDS.index("tokens_in") : _BEHIND])
-
 #: A call that was made without the tree: its handler, when it started and ended, its usage, query and response, and
 #: whether the episode has moved on by the response. Without a time of the start, it is only that the episode moves on.
 Played = tuple[str, float | None, float, Usage, Any, Any, bool]
@@ -227,10 +224,11 @@ class Trace:
         handler, number = "" if call is None else call.handler, None if run is None else run.id
         effect = call.effect.value if call is not None and kind == "start" else None
         spent = (usage.tokens_in, usage.tokens_out, usage.money)
-        rest = (*spent, error, prefetch, effect, rank, claims, query, response, guess)
+        rest = (error, prefetch, effect, rank, claims, query, response, guess)
         first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
         # Half of all events say no more than the first fields, and wrappers keep thousands of events.
-        self._keep(first if rest == _NO_REST else (*first, *rest))
+        is_short = not any(spent) and all(value is None for value in rest)  # `==` of arrays is an array
+        self._keep(first if is_short else (*first, *spent, *rest))
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""

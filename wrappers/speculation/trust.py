@@ -46,7 +46,7 @@ class Trust:
 
     def __init__(self, env: AnyEnv, options: SessionOptions, *, on_forks: bool) -> None:
         foreign = not isinstance(env.unwrapped, CallEnv)
-        guesses = POLICY in (options.guessers or {}) and options.limits_for({}).max_inflight > 0
+        guesses = POLICY in (options.guessers or {}) and options.own_limits.max_inflight > 0
         acts_outside = foreign and _acts_outside(env)
         self.is_withdrawn = False
         self.is_plain = acts_outside or (foreign and not guesses and not on_forks)
