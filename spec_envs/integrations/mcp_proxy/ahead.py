@@ -1,4 +1,4 @@
-"""Calls ahead of time: what the client is likely to call next is called while its model thinks."""
+"""Calls ahead of time: the client's likely next calls are made while its model thinks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the proxy is told: the servers behind it, what is declared of their tools, and what it may do ahead of time."""
+"""The configuration of the proxy: its servers, the declared effects of their tools, and limits of calls ahead."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ServerConfig:
     """A server: a command to run, or an address to connect to.
 
     Args:
-        name: What rules and reports call the server.
+        name: The name of the server in rules and reports.
         command: The program and its arguments.
         env: Variables of the environment that are added for the command.
         cwd: The folder in which the command runs.
