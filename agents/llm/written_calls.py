@@ -1,4 +1,4 @@
-"""Tool calls, and marks around the message, that servers of open models leave in the text of an answer."""
+"""What open models' servers leave in the text of an answer: marks around what is said, and tool calls as text."""
 
 import json
 import re
@@ -8,12 +8,12 @@ from typing import Any
 from spec_envs.agents.llm.messages import ToolRequest
 from spec_envs.json_files import parsed
 
-#: Tags around the whole message.
+#: Tags that stand around all of what is said.
 _NAME = r"(?P<tag>(?:final[_ ]?)?(?:answer|response|reply|output)|message|final|solution)"
 _TAGGED = re.compile(rf"<{_NAME}>(?P<said>.*?)(?:</(?P=tag)>(?P<more>.*))?", re.IGNORECASE | re.DOTALL)
-#: An answer in tags at the beginning of a line, after other text.
+#: An answer in tags that begin a line, behind text that is none.
 _TAGGED_LAST = re.compile(r".*\n\s*(?P<said><(?P<tag>(?:final_?)?answer)>.*</(?P=tag)>)", re.IGNORECASE | re.DOTALL)
-#: Three backquotes around the whole message.
+#: Three backquotes around all that is said.
 _FENCED = re.compile(r"```(?:text|txt|plaintext|markdown|md)?[ \t]*\n(?P<said>(?:(?!```).)*)```", re.DOTALL)
 _FENCES = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(r"^[ \t]*[{\[]", re.MULTILINE)
@@ -31,7 +31,7 @@ _DECODER = json.JSONDecoder()
 
 
 def unwrapped(text: str) -> str:
-    """Return the message in an answer, without tags or backquotes around the whole message."""
+    """Return what an answer says, without tags or backquotes that stand around all of it."""
     text = text.strip()
     if last := _TAGGED_LAST.fullmatch(text):
         text = last["said"]
@@ -41,13 +41,13 @@ def unwrapped(text: str) -> str:
 
 
 def written_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
-    """Return the tool calls that a server has left in the ``text`` of an answer; none if the text is a message.
+    """Return the tool calls that ``text`` holds, which some servers do not take out of the text; none if it is said.
 
-    A tool call follows a mark of tool calls. Or it is a JSON object ``{"name": …, "arguments": {…}}``: the whole text,
-    or, for ``known`` tools, a text between backquotes, or from the start of a line to the end of the text.
+    They stand behind a mark of their own; or are JSON objects ``{"name": …, "arguments": {…}}`` as all of the text, or,
+    of ``known`` tools, between backquotes, or from the start of a line to the end.
 
     Raises:
-        ValueError: There is a mark, but the text after the mark cannot be read.
+        ValueError: There is a mark, but something behind it cannot be read.
     """
     said = unwrapped(text)
     if mark := _MARK.search(said):
@@ -60,14 +60,14 @@ def written_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
         return calls
     for each in (said, *_FENCES.findall(said), *(said[found.start() :] for found in _OBJECT.finditer(said))):
         calls = _requests(parsed(each.strip()))
-        is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # also of an unknown tool
+        is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # of no tool that there is
         if calls and (is_call or all(call.name in known for call in calls)):
             return calls
     return []
 
 
 def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
-    """Return the calls in ``text``, which begins with a mark: JSON objects, or a tool's name and then its arguments."""
+    """Return the calls in ``text``, which begins with a mark: JSON objects, or arguments behind the name of a tool."""
     calls: list[ToolRequest] = []
     place = looked = 0
     while start := _OPENING.search(text, looked):
@@ -88,7 +88,7 @@ def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
 
 
 def _requests(value: Any) -> list[ToolRequest]:
-    """Return the tool calls in a JSON value: a tool call, or a list of them; empty for any other value."""
+    """Return the tool calls that a JSON value is: one, or a list of them; none if it is anything else."""
     if isinstance(value, list):
         calls = [_requests(each) for each in value if isinstance(each, dict)]
         return [call for each in calls for call in each] if all(calls) and len(calls) == len(value) else []

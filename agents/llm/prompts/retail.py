@@ -55,7 +55,7 @@ def _calls(completion: Completion, tools: Sequence[Any]) -> Sequence[ToolRequest
 
 
 def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:
-    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer."""
+    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer was."""
     schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
     call = tool_call(name, arguments, schemas)
     known = [key for key in schemas[name].get("properties", {}) if key in arguments]
