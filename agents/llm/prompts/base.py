@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.json_files import DEEPEST, is_deep
 
 Prompts = TypeVar("Prompts")
 #: The last queries to a handler with its responses, oldest first.
@@ -85,12 +86,14 @@ def tool_call(name: str, arguments: Any, known: Collection[str] | None) -> dict[
     """Return a tool call as an action.
 
     Raises:
-        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is not a JSON object.
+        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is no JSON object, or nested too deeply.
     """
     if known is not None and name not in known:
         raise ValueError(f"there is no tool {name!r}; the tools are {', '.join(known)}")
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of {name} must be a JSON object, not {json.dumps(arguments)[:200]}")
+    if is_deep(arguments):
+        raise ValueError(f"the arguments of {name} are nested more than {DEEPEST} times")
     return {"name": name, "arguments": arguments}
 
 

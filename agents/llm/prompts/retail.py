@@ -51,12 +51,16 @@ def _read_calls(completion: Completion, observation: Mapping[str, str]) -> str |
 
 
 def _calls(completion: Completion, tools: Sequence[Any]) -> Sequence[ToolRequest]:
-    return completion.tool_calls or written_calls(completion.text, [tool["function"]["name"] for tool in tools])
+    return completion.tool_calls or written_calls(completion.text, _schemas(tools))
+
+
+def _schemas(tools: Sequence[Any]) -> dict[str, Any]:
+    return {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
 
 
 def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:
-    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer was."""
-    schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
+    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer."""
+    schemas = _schemas(tools)
     call = tool_call(name, arguments, schemas)
     known = [key for key in schemas[name].get("properties", {}) if key in arguments]
     rest = sorted(arguments.keys() - set(known))
