@@ -29,7 +29,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy import read_config, server_name
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig, ServerConfig
 from spec_envs.integrations.mcp_proxy.learn import proposal
-from spec_envs.integrations.mcp_proxy.memory import Memory
+from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 from spec_envs.pages import timelines
 from tests import commands
@@ -247,7 +247,7 @@ def test_a_handshake_that_a_server_has_refused_is_not_made_again_when_it_is_star
 
     async def main() -> None:
         command = (sys.executable, "-S", "-c", ONE_ERA)
-        server = Server(ServerConfig(name="one", command=command), lambda message: None, lambda: None)
+        server = Server(ServerConfig(name="one", command=command), lambda message, line: None, lambda: None)
         await server.start()
         try:
             assert await server.request({"id": 1, "method": "server/discover"}) == "server/discover"
@@ -307,8 +307,8 @@ def test_proxies_of_one_server_join_what_they_have_learned(tmp_path):
         return Conversation((*asked.events, *(ToolCall(name, {}, f"{n}") for n, name in enumerate(calls))))
 
     one, other = Memory(config), Memory(config)
-    one.teach(after("a"), "b", {}, lambda tool: False)
-    other.teach(after("c"), "d", {}, lambda tool: False)
+    one.teach(Lesson(after("a"), "b", {}, lambda tool: False))
+    other.teach(Lesson(after("c"), "d", {}, lambda tool: False))
     one.close()
     other.close()  # the last proxy to end
     known = Memory(config)

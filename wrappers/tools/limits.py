@@ -18,6 +18,8 @@ class ToolLimits:
         ttl_s: For how many seconds after the start of a call its result may be used (>= 0).
         max_results: The greatest number of results kept (>= 0).
         min_latency_s: A tool that usually answers in less time is not called ahead of time (>= 0).
+        quiet_s: For how long an agent must not have called before anything is predicted (>= 0): guessing would slow
+            down calls in a quick row.
         doubt_s: For how many seconds after its end a ``WRITE`` that raised, returned an error or was given up may still
             take effect (>= 0). Meanwhile the tools that it touches are not called ahead of time, and their results are
             not kept.
@@ -38,6 +40,7 @@ class ToolLimits:
     ttl_s: float = 60.0
     max_results: int = 1000
     min_latency_s: float = 0.005
+    quiet_s: float = 0.0
     doubt_s: float = 1.0
     max_tokens: float | None = None
     max_money: float | None = None
@@ -45,7 +48,7 @@ class ToolLimits:
     def __post_init__(self) -> None:
         for name, least in (("max_inflight", 0), ("k", 1), ("max_depth", 1), ("max_results", 0)):
             integer(name, getattr(self, name), least=least)
-        for name in ("ttl_s", "min_latency_s", "doubt_s", "max_tokens", "max_money"):
+        for name in ("ttl_s", "min_latency_s", "quiet_s", "doubt_s", "max_tokens", "max_money"):
             value = getattr(self, name)
             if value is not None:
                 number(name, value, least=0)
