@@ -1,4 +1,4 @@
-"""``spec-envs demo``: four environments in a row each, and a game of chess played twice, side by side."""
+"""``spec-envs demo``: a table of four environments, and a game of chess played twice, side by side."""
 
 from __future__ import annotations
 

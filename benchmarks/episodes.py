@@ -1,4 +1,4 @@
-"""What the experiments have in common: episodes that are played and timed, clocks, and the figures of a run."""
+"""Shared by the experiments: playing and timing of episodes, clocks, and the figures of a run."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ async def play_awaited(loop: AsyncSpeculativeWrapper[Any, Any] | PlainAsyncLoop,
         await loop.close()
 
 
-#: Where the traces of wrappers are put that ``play`` has played.
+#: The list to which ``play`` adds the trace of a wrapper.
 _traces: contextvars.ContextVar[list[Trace] | None] = contextvars.ContextVar("spec_envs_traces", default=None)
 
 
@@ -268,16 +268,16 @@ def figures_of(statistics: Statistics, *, speculative_s: float, sequential_s: fl
 
 
 class TimedGuesser:
-    """A guesser whose every guess takes a declared time, for virtual clocks, on which computing takes no time."""
+    """A guesser whose guesses take a declared time, for virtual clocks, on which computing takes no time."""
 
-    def __init__(self, inner: Guesser, seconds: float) -> None:
+    def __init__(self, inner: Guesser, seconds: float | Callable[[Call], float]) -> None:
         self._inner: Any = inner
         self._seconds = seconds
         self._guess = as_guess(inner.guess)
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """Return the inner guesses, after the declared time."""
-        cancel.sleep(self._seconds)
+        cancel.sleep(self._seconds(call) if callable(self._seconds) else self._seconds)
         guesses: Sequence[Guess] = self._guess(call, k, cancel)
         return guesses
 

@@ -86,7 +86,7 @@ def series(name: str, points: Iterable[Point | None], kind: Literal["line", "poi
 
 
 def said(points: Mapping[Any, float], name: str = PAPER) -> Figure:
-    """What somebody else says, by x."""
+    """A series of points that others have published, by x."""
     return {"name": name, "kind": "points", "points": [{"x": x, "y": y} for x, y in points.items()], "said": True}
 
 
@@ -104,12 +104,12 @@ def figure(
 
     Args:
         title: The heading.
-        about: What is seen, and what it means.
-        axes: What goes to the right, and what upwards.
+        about: What the figure shows, and what it means.
+        axes: The names of the x axis and of the y axis.
         shown: The series; empty ones are left out.
-        command: What prints the same figures by itself.
-        percent: Whether what goes upwards is a share.
-        categories: Whether what goes to the right are names.
+        command: The command that prints the same figures.
+        percent: Whether the values on the y axis are shares.
+        categories: Whether the values on the x axis are names.
     """
     kept = [each for each in shown if each["points"]]
     if not any("said" not in each for each in kept):

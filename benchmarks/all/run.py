@@ -100,7 +100,7 @@ def _do(
 
 
 def report_of(settings: AllSettings, results: Sequence[Result], missing: Sequence[Missing]) -> dict[str, Any]:
-    """All that was found, in the form of JSON."""
+    """The whole report, as JSON data."""
     rows = [row for result in results for row in result.rows]
     of_part = {name: Rows((row for row in rows if row["part"] == name), settings.seed) for name in PARTS}
     figures: list[Figure] = [figure for name, part in PARTS.items() for figure in part.figures(of_part[name])]

@@ -36,7 +36,7 @@ class CrowdResult:
     peak_tasks: int  # the most asyncio tasks at once in the process; each episode runs in one of them
     max_tasks: int  # the limit of ``peak_tasks``: for each episode its own task, its calls and its guesses
     most_inflight: int  # the most calls in flight at once in one episode, the authoritative call included
-    fewest_inflight: int  # the same for the episode that had the fewest
+    fewest_inflight: int  # the same, for the episode with the fewest
     mb_per_episode: float  # the most by which the process grew, in MB for each episode
     slowest_turn_s: float  # the most by which the event loop was late
     tasks_left: int  # after all episodes were closed

@@ -1,4 +1,4 @@
-"""How a model server behaves: how many requests it accepts and counts, and which faults it has in tests."""
+"""How a model server behaves: its pace, its slots, its rate limit, its counts of requests, and faults for tests."""
 
 import asyncio
 import collections
