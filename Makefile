@@ -71,6 +71,7 @@ clean: ## Remove what the targets above made
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a changed pyproject.toml installs again. What [dev] has, [test] need not install.
+# Without bytecode of all modules: most of them are never imported, and Python makes that of the others by itself.
 $(VENV)/.installed-base: EXTRA =
 $(VENV)/.installed-test: EXTRA = [test]
 $(VENV)/.installed-dev: EXTRA = [dev]
@@ -78,7 +79,7 @@ $(VENV)/.installed-conformance: EXTRA = [conformance]
 $(VENV)/.installed-ray: EXTRA = [ray,test]
 $(VENV)/.installed-base $(VENV)/.installed-test $(VENV)/.installed-dev $(VENV)/.installed-conformance $(VENV)/.installed-ray: pyproject.toml | $(BIN)/python
 	@echo "installing spec-envs$(EXTRA) into $(VENV) ..."
-	@$(PIP) install --editable '.$(EXTRA)' & pip=$$!; seconds=0; \
+	@$(PIP) install --no-compile --editable '.$(EXTRA)' & pip=$$!; seconds=0; \
 	while sleep 1; kill -0 $$pip 2>/dev/null; do \
 		seconds=$$((seconds + 1)); [ $$((seconds % 5)) -ne 0 ] || echo "  $$seconds s"; \
 	done; wait $$pip

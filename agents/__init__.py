@@ -13,11 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from spec_envs.agents.callable import CallableGuesser
-from spec_envs.agents.chess.guessers import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser
-from spec_envs.agents.chess.move_guesser import MoveModelGuesser
-from spec_envs.agents.chess.policies import BuiltinChessPolicy, RandomChessPolicy, StockfishPolicy
 from spec_envs.agents.frequency import FrequencyGuesser
-from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
 from spec_envs.agents.nearest import NearestGuesser
 from spec_envs.agents.ngram import NGramGuesser
 from spec_envs.agents.pattern.guesser import PatternGuesser
@@ -26,6 +22,10 @@ from spec_envs.agents.result_guesser import ResultGuesser
 from spec_envs.agents.union import UnionGuesser
 
 if TYPE_CHECKING:
+    from spec_envs.agents.chess.guessers import BuiltinChessGuesser, RecordedChessGuesser, StockfishGuesser
+    from spec_envs.agents.chess.move_guesser import MoveModelGuesser
+    from spec_envs.agents.chess.policies import BuiltinChessPolicy, RandomChessPolicy, StockfishPolicy
+    from spec_envs.agents.llm import ChatGuesser, ChatModel, ChatPolicy
     from spec_envs.agents.retail.chat_customer import ChatCustomer
     from spec_envs.agents.retail.chat_judge import ChatJudge
     from spec_envs.agents.retail.scripted_policy import GoldReplay, ScriptedRetailPolicy
@@ -64,17 +64,27 @@ __all__ = [
     "UnionGuesser",
 ]
 
-#: The modules of names that are imported on first use, because they import the whole of an environment.
+#: The modules of names that are imported on first use, because they import the whole of an environment, or pydantic.
 _LATE = {
+    "BuiltinChessGuesser": "chess.guessers",
+    "BuiltinChessPolicy": "chess.policies",
     "ChatCustomer": "retail.chat_customer",
+    "ChatGuesser": "llm",
     "ChatJudge": "retail.chat_judge",
+    "ChatModel": "llm",
+    "ChatPolicy": "llm",
     "GoldReplay": "retail.scripted_policy",
+    "MoveModelGuesser": "chess.move_guesser",
     "PageGuesser": "search.page_guesser",
+    "RandomChessPolicy": "chess.policies",
     "ReActPolicy": "search.react_policy",
+    "RecordedChessGuesser": "chess.guessers",
     "ScriptedRetailPolicy": "retail.scripted_policy",
     "ScriptedSearchPolicy": "search.scripted_policy",
     "SearchGuesser": "search.action_guesser",
     "SolutionReplay": "search.scripted_policy",
+    "StockfishGuesser": "chess.guessers",
+    "StockfishPolicy": "chess.policies",
 }
 
 

@@ -1,9 +1,8 @@
-"""How likely a guess is to be right, learned online; every guesser gets its probabilities here.
+"""The probability that a guess is right, learned online. All guessers take their probabilities from this module.
 
-``RankCalibration`` goes by the rank of a guess, ``ScoreCalibration`` by rank and score. ``Reliability`` and
-``LogOddsCalibration`` correct the probabilities that a guesser claims: by rank, and by rank
-and claim. All start from a prior, so that the first guesses have sensible probabilities too. All but
-``LogOddsCalibration`` are thread-safe.
+``RankCalibration`` uses the rank of a guess, ``ScoreCalibration`` its rank and score. ``Reliability`` corrects the
+probabilities that a guesser claims, for each rank. All start from a prior, so that the first guesses have sensible
+probabilities too. All are thread-safe.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ class RankCalibration:
     """Estimates P(the guess of rank r is right) from past guesses, with a Beta distribution for each rank.
 
     Args:
-        prior: The mean of the prior for the ranks 0, 1, …; each further rank gets half of the one before.
-        strength: The number of observations that the prior counts for.
+        prior: The mean of the prior for the ranks 0, 1, …; each further rank gets half of the previous rank's mean.
+        strength: The weight of the prior, as a number of observations.
     """
 
     def __init__(self, prior: Sequence[float] = (0.45, 0.15, 0.10, 0.05, 0.03), strength: float = 10.0) -> None:
@@ -127,7 +126,7 @@ class Reliability:
     """Corrects claimed probabilities by the ratio of hits to claimed hits of each rank.
 
     Args:
-        strength: The number of hits, and of claimed hits, that the prior ratio of 1 counts for.
+        strength: The weight of the prior ratio of 1, as a number of hits and of claimed hits.
     """
 
     def __init__(self, strength: float = 2.0) -> None:

@@ -1,4 +1,4 @@
-"""``CallableGuesser``: a function that names likely responses, as a guesser."""
+"""``CallableGuesser``: makes a guesser of a function that returns likely responses."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from spec_envs.values import key_of
 
 
 class CallableGuesser:
-    """Turns a function that names likely responses into a guesser, which learns how often each rank is right.
+    """Makes a guesser of a function that returns likely responses. The guesser learns how often each rank is right.
 
     Args:
         function: ``function(call, k)`` returns at most ``k`` responses, most likely first.
@@ -30,7 +30,7 @@ class CallableGuesser:
         self._offered: Recent[list[Hashable]] = Recent(capacity)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """Return at most ``k`` guesses, most likely first. A response that the function names twice counts once."""
+        """Return at most ``k`` guesses, most likely first. A response that the function returns twice counts once."""
         responses: dict[Hashable, Any] = {}
         for response in self._function(call, k)[:k]:
             responses.setdefault(key_of(response), response)

@@ -17,11 +17,11 @@ class FrequencyGuesser:
     """Guesses the responses that followed an equal query before, and otherwise the most frequent responses.
 
     ``P(r | q) = (n(q, r) + s P(r)) / (n(q) + s)``, and ``P(r)`` likewise from all queries to the same handler. This
-    suits queries that come again exactly, such as the discrete observations of FrozenLake. Thread-safe.
+    suits queries that are repeated exactly, such as the discrete observations of FrozenLake. Thread-safe.
 
     Args:
-        strength: ``s``: the number of observations of a query that the overall frequencies are worth (> 0).
-        capacity: The number of queries that are remembered. The query not seen for longest is forgotten first.
+        strength: ``s``: the weight of the overall frequencies, as a number of observations of the query (> 0).
+        capacity: The number of queries that are remembered. The least recently seen query is forgotten first.
         max_responses: The number of different responses that are learned. Further ones are ignored.
     """
 

@@ -21,7 +21,7 @@ def _none() -> _Ints:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Part:
-    """Weights that a decision reads together: a block with a line for each context and a column for each feature."""
+    """Weights that a decision reads together: a block with a row for each context and a column for each feature."""
 
     span: slice  # of all weights of the decision
     num_contexts: int
@@ -33,7 +33,7 @@ class _Plan:
     """Where the weights of a decision are in a table of a certain width, and how the rows use them."""
 
     width: int
-    index: NDArray[np.intp]  # places in the table, as if all its lines were one
+    index: NDArray[np.intp]  # places in the flattened table
     parts: list[_Part]
     shared: list[_Part]  # of features that all rows have
 
@@ -42,7 +42,7 @@ class _Plan:
 class Rows:
     """The rows of a decision: the features of each row, and the contexts in which they count."""
 
-    contexts: _Ints  # one line of contexts for all rows, or one line for each row
+    contexts: _Ints  # one row of contexts for all rows, or one for each row
     features: _Ints  # the features of all rows, one row after the other
     starts: _Ints  # the positions at which the features of each row start
     shared: _Ints = dataclasses.field(default_factory=_none)  # further features, which all rows have
@@ -59,7 +59,7 @@ class Rows:
         return [np.unique(column, return_inverse=True) for column in self.contexts.T]
 
     def plan(self, width: int) -> _Plan:
-        """Return where the weights of these rows are in a table of this ``width``. Kept while the width is the same."""
+        """Return where the weights of these rows are in a table of ``width``. Kept while the width is the same."""
         if self._plan is None or self._plan.width != width:
             self._plan = self._planned(width)
         return self._plan
@@ -77,7 +77,7 @@ class Rows:
         return _Plan(width, indices[0] if len(indices) == 1 else np.concatenate(indices), parts, shared)
 
     def _own(self, width: int) -> Iterator[tuple[NDArray[np.intp], int, NDArray[np.intp]]]:
-        """Yield the places of the weights of features that the rows have on their own, each weight once."""
+        """Yield the places of the weights of the rows' own features, each weight once."""
         if len(self.contexts) == 1:
             features, used = np.unique(self.features, return_inverse=True)
             yield _places(self.contexts[0], features, width), self.contexts.shape[1], used
@@ -94,7 +94,7 @@ def _places(contexts: _Ints, features: _Ints, width: int) -> NDArray[np.intp]:
 
 
 def rows_of(features: Sequence[Sequence[int]], contexts: Sequence[int] | Sequence[Sequence[int]]) -> Rows:
-    """Return rows with at least one feature each. ``contexts`` are those of all rows, or a list for each row."""
+    """Return rows with at least one feature each. ``contexts``: those of all rows, or a list for each row."""
     return Rows(np.atleast_2d(np.array(contexts, np.int32)), *flattened(features))
 
 
@@ -121,14 +121,14 @@ def flattened(rows: Sequence[Sequence[int]]) -> Flat:
 class Ranker:
     """Ranks rows by ``P(row) ~ exp(sum of weight[context, feature])`` over the features and contexts of the row.
 
-    For example, a decision about ``reservation_id`` of a tool has the contexts "any argument", "an argument of this
-    name" and "this tool's argument". So a new tool's argument starts with the weights of the first two contexts. The
-    weights are learned by AdaGrad with decay. Not thread-safe.
+    For example, a decision about the argument ``reservation_id`` of a tool has the contexts "any argument", "an
+    argument of this name" and "this tool's argument". So the argument of a new tool starts with the weights of the
+    first two contexts. The weights are learned by AdaGrad with weight decay. Not thread-safe.
 
     Args:
         rate: The step size.
         decay: The pull of a weight towards 0 in each step that uses its feature.
-        max_weights: The greatest number of features times contexts. Those that come later stay unknown.
+        max_weights: The greatest number of features times contexts. Beyond it, new features and contexts stay unknown.
     """
 
     def __init__(self, rate: float = 0.03, decay: float = 0.03, max_weights: int = 2_000_000) -> None:

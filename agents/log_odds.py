@@ -1,4 +1,4 @@
-"""A calibration of probabilities on the scale of log odds, learned online."""
+"""``LogOddsCalibration``: corrects probabilities on the scale of log odds. Learned online."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class LogOddsCalibration:
         self._lines: list[tuple[float, float] | None] = [None] * _RANKS
 
     def corrected(self, claims: Sequence[float], *, exclusive: bool = True) -> list[float]:
-        """Return the corrected probabilities of the ranks 0, 1, …, none greater than the one before.
+        """Return the corrected probabilities of the ranks 0, 1, …; none is greater than that of the rank before.
 
-        If only one prediction can come true (``exclusive``), they are scaled to sum to less than 1.
+        If at most one prediction can be right (``exclusive``), the probabilities are scaled to sum to less than 1.
         """
         result: list[float] = []
         for rank, claim in enumerate(claims):
@@ -46,7 +46,7 @@ class LogOddsCalibration:
         return capped(result) if exclusive else result
 
     def observe(self, right: Collection[int], claims: Sequence[float]) -> None:
-        """Learn which predictions came true: ``right`` holds their ranks, ``claims`` the claims of all predictions."""
+        """Learn which predictions were right: ``right`` holds their ranks, ``claims`` the claims of all predictions."""
         for rank, claim in enumerate(claims):
             row, value = min(rank, _RANKS - 1), log_odds(claim)
             place = round((value + MAX_LOG_ODDS) / _BIN_WIDTH)

@@ -12,16 +12,16 @@ from spec_envs.checks import integer
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
-#: The number of responses that are told apart when the numbers of a query are weighted; all others count as one.
+#: The number of responses that are distinguished when the columns are weighted; all others count as one response.
 _MAX_CLASSES = 64
 
 
 class _PastQueries:
     """The last queries to one handler, as rows of numbers, with their responses.
 
-    In a distance, each column is divided by its standard deviation, and weighted by how well the column alone tells the
-    responses apart: by the share of its variance that lies between responses. These figures are computed over all
-    queries so far, including those that were overwritten.
+    For distances, each column is divided by its standard deviation, and weighted by how well the column alone separates
+    the responses: by the share of its variance that lies between responses. These figures are computed over all queries
+    so far, including those that were overwritten.
     """
 
     def __init__(self, capacity: int, width: int) -> None:
@@ -73,20 +73,20 @@ class _PastQueries:
         known = scatter > 1e-12
         relevance = np.sqrt(np.divide(between, scatter, out=np.zeros_like(mean), where=known).clip(0, 1))
         deviation = np.sqrt(np.where(known, scatter / counts.sum(), 1.0))
-        # A column that tells nothing alone may still tell something together with others, so it keeps a small weight.
+        # A column that is useless alone may be useful together with others, so it keeps a small weight.
         weights: NDArray[np.float64] = (relevance + 0.1) / deviation
         return weights
 
 
 class NearestGuesser:
-    """Guesses the responses that followed the most similar queries; nearer neighbours count for more.
+    """Guesses the responses that followed the most similar queries; nearer neighbours have more weight.
 
-    This suits numbers that never come twice, such as CartPole's observations. Queries are numbers, arrays, and mappings
-    or sequences of these. Other queries, such as texts, get no guess. Thread-safe.
+    This suits numbers that never repeat exactly, such as CartPole's observations. Queries are numbers, arrays, and
+    mappings or sequences of these. Other queries, such as texts, get no guess. Thread-safe.
 
     Args:
         neighbours: The number of most similar queries that are considered (>= 1).
-        strength: The doubt, as a number of neighbours with a different response.
+        strength: The weight of the doubt, as a number of neighbours with a different response.
         capacity: The number of queries remembered for each handler (>= 1). After that the oldest are overwritten.
     """
 

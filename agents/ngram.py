@@ -1,4 +1,4 @@
-"""``NGramGuesser``: the calls that followed the same calls before."""
+"""``NGramGuesser``: guesses the calls that followed the same sequence of calls before."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MESSAGE = ""
 class NGramGuesser:
     """Guesses an agent's next tool call from its last calls, for agents that make the same calls over and over.
 
-    The calls that followed the last ``order`` calls and messages count most, and those that followed fewer of them
-    are mixed in: each context gives the shorter context a weight in proportion to the number of different continuations
-    that the longer one has seen (Witten-Bell smoothing). Arguments are guessed unchanged; ``PatternGuesser`` adapts
-    them. A guess takes microseconds. Thread-safe.
+    Calls that followed the same last ``order`` calls and messages have the greatest weight; those that followed a
+    shorter context are mixed in. The weight of the shorter context grows with the number of different continuations
+    that were seen after the longer one (Witten-Bell smoothing). Arguments are guessed unchanged; ``PatternGuesser``
+    adapts arguments. A guess takes microseconds. Thread-safe.
 
     Args:
         order: The number of calls and messages in the longest context (>= 0).
-        capacity: The number of contexts remembered (>= 1). The context not used for longest is forgotten first.
+        capacity: The number of contexts remembered (>= 1). The least recently used context is forgotten first.
 
     Raises:
         InvalidConfiguration: ``order`` or ``capacity`` is too small.
@@ -77,7 +77,7 @@ class NGramGuesser:
 
     @classmethod
     def from_json(cls, data: Any) -> NGramGuesser:
-        """Return a guesser that has learned what ``data`` says.
+        """Return a guesser that has learned what ``data`` holds.
 
         Args:
             data: The result of ``to_json``.
@@ -110,7 +110,7 @@ class NGramGuesser:
 
 
 def _contexts(conversation: Conversation, order: int) -> list[Hashable]:
-    """Return the agent's last calls and messages as contexts, from the empty one to the one of length ``order``."""
+    """Return the agent's last calls and messages as contexts of the lengths 0 to ``order``."""
     made = [
         _symbol(event.name, event.arguments) if isinstance(event, ToolCall) else _MESSAGE
         for event in conversation.events

@@ -1,4 +1,4 @@
-"""``Recent``: a bounded dictionary that forgets the entry that was not used for longest."""
+"""``Recent``: a bounded dictionary that forgets the least recently used entry."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """A thread-safe dictionary of bounded size. When it is full, the entry not used for longest is forgotten.
+    """A thread-safe dictionary of bounded size. When it is full, the least recently used entry is forgotten.
 
     Raises:
         InvalidConfiguration: ``capacity`` is less than 1.
@@ -42,7 +42,7 @@ class Recent(Generic[Value]):
             return self._entries[key]
 
     def items(self) -> list[tuple[Hashable, Value]]:
-        """Return all entries; the entry not used for longest comes first."""
+        """Return all entries, the least recently used one first."""
         with self._lock:
             return list(self._entries.items())
 

@@ -18,18 +18,18 @@ _QUESTION = re.compile(r"[^.?!\n]*\?")
 _MASKED = frozenset({"email", "date", "id", "number", "digits", "quoted"})
 #: The number of replies to one kind of message that are considered: the most frequent ones.
 _MAX_REPLIES = 50
-#: Stands in a template for a value that was said before. No message holds this character.
+#: The placeholder in a template for a value that was said before. No message holds this character.
 _GAP = "\x00"
-#: Stands in a template for a value that nobody had said before.
+#: The placeholder in a template for a value that nobody had said before.
 _UNKNOWN = "\x01"
 
-#: A reply with gaps for values that were said before, and the place of the value of each gap.
+#: A reply with gaps for values that were said before, and for each gap the place of its value.
 Template = tuple[str, tuple["Place", ...]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """The place of a value in a dialogue: the message, the kind of value, and its number among those of this kind.
+    """The place of a value in a dialogue: the message, the kind of value, and its number among values of this kind.
 
     ``message`` is -1 for the message to be answered, -2 for the message before, and so on, and 1 for the user's first
     message.
@@ -43,18 +43,19 @@ class Place:
 class ReplyGuesser:
     """Guesses the next message of a user from the dialogue alone.
 
-    Counts the replies that followed similar messages: equal messages except for ids and numbers, messages with the same
-    questions, with the same last question, and any messages. In a reply, an id or number that was said before counts as
-    a reference to its place, so that replies hold for other users. A reply with an id or number that nobody has said
-    cannot be guessed, but takes its share of the probability. This user's earlier replies to equal messages count too.
-    After a question for confirmation, "Yes." is possible without having been learned. Thread-safe.
+    The guesser counts the replies that followed similar messages. There are four levels of similarity: messages that
+    are equal except for ids and numbers, messages with the same questions, messages with the same last question, and
+    any messages. In a reply, an id or number that was said before is replaced by a reference to its place, so that
+    replies can be used for other users. A reply with an id or number that nobody has said cannot be guessed, but has
+    its share of the probability. This user's earlier replies to equal messages count too. After a question for
+    confirmation, "Yes." is guessed even if it was never learned. Thread-safe.
 
     Args:
         said: ``said(query)`` returns the dialogue in a query: alternating messages, the first one not the user's, the
             last one to be answered. Default: the query's attribute ``said``, as in a ``CustomerQuery`` of
             ``SpecRetail-v0``. The rest of the query is ignored, because an agent does not know it.
-        strength: The number of observations that the replies to less similar messages count for (> 0).
-        capacity: The number of kinds of messages remembered. The kind not used for longest is forgotten first.
+        strength: The weight of the replies to less similar messages, as a number of observations (> 0).
+        capacity: The number of kinds of messages remembered. The least recently used kind is forgotten first.
     """
 
     def __init__(
@@ -120,7 +121,7 @@ class ReplyGuesser:
 def normalised(text: str) -> str:
     """Return a looser form of a message, for ``canonical={"user": normalised}``: words in lower case, single spaces.
 
-    **Lossy**: a guess that differs from the real message in case, punctuation or spacing alone then counts as right.
+    **Lossy**: a guess then counts as right even if it differs from the real message in case, punctuation or spacing.
     The agent's next action is the one that it chose after the guess, while its dialogue shows the real message. This is
     harmless for an agent that ignores case, punctuation and spacing. ``statistics.shadow_differences`` counts the
     checked actions that the real message would have changed.
@@ -153,7 +154,7 @@ class _Value:
 
 
 def _values(message: str) -> list[_Value]:
-    """Return all values in a message. Of two that overlap, only the longer one counts."""
+    """Return all values in a message; of overlapping values only the longest."""
     taken = bytearray(len(message))
     found = []
     entities = {str(each.value): each.kind for each in texts.read(message).entities if each.kind in _MASKED}
@@ -178,7 +179,7 @@ def _replaced(message: str, others: Sequence[str]) -> str:
 
 
 def _template(reply: str, said: Sequence[str]) -> Template:
-    known = dict(reversed(list(_places(said))))  # of several places, the latest one, which is listed first
+    known = dict(reversed(list(_places(said))))  # the latest place of each value, which comes first
     values = [each.value for each in _values(reply)]
     text = _replaced(reply, [_GAP if value in known else _UNKNOWN for value in values])
     return text, tuple(known[value] for value in values if value in known)
@@ -195,7 +196,7 @@ def _places(said: Sequence[str]) -> Iterator[tuple[str, Place]]:
 
 
 def _filled(template: Template, said: Sequence[str]) -> str | None:
-    """Return the reply that a template stands for in this dialogue; ``None`` if a value is missing."""
+    """Return the reply for which a template stands in this dialogue; ``None`` if a value is missing."""
     reply, places = template
     if _UNKNOWN in reply:
         return None

@@ -1,4 +1,4 @@
-"""``ResultGuesser``: what a ``READ`` returned before."""
+"""``ResultGuesser``: guesses that a ``READ`` returns what it returned before."""
 
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any
@@ -8,25 +8,25 @@ from spec_envs.agents.calibration import RankCalibration
 from spec_envs.agents.recent import Recent
 from spec_envs.values import same
 
-#: How likely a result is to come again, and a copy to be right, before any was observed.
+#: The prior probabilities that a result is the same again, and that a copy is right.
 _SEEN, _COPIED = 0.9, 0.5
 _STRENGTH = 5.0
-#: The number of tools whose results are judged apart.
+#: The number of tools with a calibration of their own.
 _TOOLS = 1_000
 
 
 class ResultGuesser:
-    """Guesses that a ``READ``, of a tool or a page say, returns what an equal ``READ`` returned the last time.
+    """Guesses that a ``READ``, for example of a tool or a page, returns what an equal ``READ`` returned the last time.
 
-    So the agent's next call can start before a slow result is there. This helps with reads that come again in later
-    episodes, after earlier results have become too old to be shared (``Limits.read_ttl_s``). How often results come
-    again is learned online, for each handler and, where its queries have a ``name``, for each tool. Thread-safe; a
-    pickled one keeps what it knows.
+    So the agent's next call can start before a slow result has arrived. This helps with reads that are repeated in
+    later episodes, after earlier results have become too old to be shared (``Limits.read_ttl_s``). How often results
+    are the same again is learned online: for each handler, and for each tool if the queries have a ``name``.
+    Thread-safe. Pickling keeps what was learned.
 
     Args:
-        capacity: The number of results remembered. The result not used for longest is forgotten first.
-        copy: ``copy(query)`` returns what a quick copy, which may be out of date, says, or ``None`` if it says nothing:
-            a dump of a site, or an older cache. It is guessed from where there was no equal ``READ`` yet.
+        capacity: The number of results remembered. The least recently used result is forgotten first.
+        copy: ``copy(query)`` returns the result in a quick copy that may be out of date, such as a dump of a site or an
+            older cache, or ``None`` if the copy has none. Used for guesses if there was no equal ``READ`` before.
     """
 
     def __init__(self, *, capacity: int = 10_000, copy: Callable[[Any], Any] | None = None) -> None:
@@ -36,7 +36,7 @@ class ResultGuesser:
         self._copy_is_right = RankCalibration(prior=(_COPIED,), strength=_STRENGTH)
 
     def guess(self, call: Call, k: int) -> list[Guess]:
-        """Return one guess if there was an equal ``READ``, or the copy has a result; otherwise none."""
+        """Return one guess if there was an equal ``READ``, or if the copy has a result; otherwise none."""
         if call.effect is not Effect.READ:
             return []
         known, calibration = self._known(call)

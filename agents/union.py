@@ -22,15 +22,15 @@ _Offer = list[tuple[Hashable, float]]
 class UnionGuesser(Closing):
     """Lets several guessers predict, corrects their probabilities by past hits, and merges equal guesses.
 
-    A claimed probability is multiplied by the ratio of hits to claimed hits of the guesser's rank. Then the doubts
-    about a response, ``1 - p`` of each of the n guessers with any guess, are multiplied. The n-th root of the product
-    is the union's doubt; without the root, the guessers would count as independent, which guessers of one domain are
-    not. The union's own probabilities are corrected in the same way.
+    A claimed probability is multiplied by the guesser's ratio of hits to claimed hits at that rank. For each response,
+    the doubts ``1 - p`` of all n guessers that have guesses are then multiplied. The union's doubt is the n-th root of
+    the product: without the root, the guessers would count as independent, and guessers of one domain are not. The
+    union's own probabilities are corrected in the same way.
 
     The members predict one after the other, so list quick members first: their guesses are passed to ``early`` before
-    the next member starts. A member that raises is left out of that guess, counted in ``failures`` and logged. The same
-    holds for a member whose ``observe`` raises. Where nothing may be spent (``cancel.may_spend``), the first member
-    that is known to cost something is left out, and so are all after it.
+    the next member starts. If a member raises an error, the error is logged and counted in ``failures``, and the guess
+    is made without the member. Errors of ``observe`` are logged and counted too. If nothing may be spent
+    (``cancel.may_spend``), the first member that is known to cost something is left out, with all members after it.
 
     Args:
         guessers: The members, at least one. ``close`` closes those that have a ``close``.
@@ -78,7 +78,7 @@ class UnionGuesser(Closing):
 
         Raises:
             CallCancelled: The token was cancelled while a member was predicting.
-            Exception: All members have failed: what the first one raised.
+            Exception: All members have failed; this is the error of the first.
         """
         token = CancelToken() if cancel is None else cancel
         values: dict[Hashable, Any] = {}

@@ -1,10 +1,16 @@
-"""The command ``spec-envs``, with all commands except ``bench`` and the servers, which have files of their own.
+"""The command ``spec-envs``, with all commands except those of servers (``serve.py``) and of the proxy (``proxy.py``).
 
 An error of the library is shown as one line; the exit code is 2 for an input that cannot be used, and 1 for a run that
 failed.
+
+``spec-envs bench NAME`` runs the experiment in the folder ``benchmarks/NAME``. The ``__init__`` of the folder has the
+settings: their docstring is the help of the command, and their fields are its options. The module ``run`` has two
+functions: ``run(settings)`` returns the report, which is also what ``--json`` writes, and ``show(report, settings)``
+yields what is printed of the report.
 """
 
 import dataclasses
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +18,25 @@ import click
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.benchmarks import options
-from spec_envs.benchmarks.bench import bench
-from spec_envs.benchmarks.options import SpeculationSettings, options_of, setting
+from spec_envs.benchmarks.all import AllSettings
+from spec_envs.benchmarks.chess import ChessSettings
+from spec_envs.benchmarks.guard import GuardSettings
+from spec_envs.benchmarks.guess import GuessSettings
+from spec_envs.benchmarks.listening import ListeningSettings
+from spec_envs.benchmarks.mcp_proxy import McpProxySettings
+from spec_envs.benchmarks.options import DialSettings, Settings, SpeculationSettings, options_of, setting
+from spec_envs.benchmarks.overhead import OverheadSettings
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.benchmarks.proxy import mcp_proxy
+from spec_envs.benchmarks.retail import RetailSettings
+from spec_envs.benchmarks.scale import ScaleSettings
+from spec_envs.benchmarks.search import SearchSettings
+from spec_envs.benchmarks.search_web import SearchWebSettings
 from spec_envs.benchmarks.serve import serve_model, shop, wiki
+from spec_envs.benchmarks.served_chess import ServedChessSettings
+from spec_envs.benchmarks.tools import ToolsSettings
+from spec_envs.benchmarks.tuning import TuningSettings
+from spec_envs.benchmarks.worlds import WorldsSettings
 from spec_envs.errors import InvalidConfiguration, SpecEnvsError
 from spec_envs.wrappers import Certificate
 
@@ -131,9 +151,9 @@ def chess_group() -> None:
 @click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
 def fit_moves(games: tuple[Path, ...], more_games: tuple[Path, ...], stockfish: bool, l2: float, out: Path) -> None:
     """Fit the model of `MoveModelGuesser` to games of the players that are to be guessed."""
-    from spec_envs.benchmarks.chess.fit import run
+    from spec_envs.benchmarks import fit
 
-    run([*games, *more_games], out, stockfish=stockfish, l2=l2)
+    fit.fit_moves([*games, *more_games], out, stockfish=stockfish, l2=l2)
 
 
 @main.group()
@@ -146,9 +166,9 @@ def search() -> None:
 @click.option("--out", type=options.OutputFile(), default="-", show_default=True, help="File to write (-: stdout).")
 def fit_actions(seed: int, out: Path) -> None:
     """Fit the weights that `SearchGuesser` begins with to actions of the scripted agent."""
-    from spec_envs.benchmarks.search.fit import run
+    from spec_envs.benchmarks import fit
 
-    run(out, seed)
+    fit.fit_actions(out, seed)
 
 
 @main.group()
@@ -180,9 +200,9 @@ _retail_tasks = click.option(
 )
 def replay(data: str, tasks: str | None, json_file: Path) -> None:
     """Replay gold actions of tasks; write the outputs of the tools, and the benchmark's hash of the data at the end."""
-    from spec_envs.benchmarks.retail.checks import run
+    from spec_envs.benchmarks import checks
 
-    run(data, tasks, json_file)
+    checks.write_replay(data, tasks, json_file)
 
 
 @retail.command("certify")
@@ -201,9 +221,9 @@ def certify_retail(seeds: int, learn: int, data: str, tasks: str | None) -> None
 
     The generated shop is served by a scripted clerk; for the tasks of a benchmark, the agent takes their gold actions.
     """
-    from spec_envs.benchmarks.retail.checks import certify_retail
+    from spec_envs.benchmarks import checks
 
-    _tell(certify_retail(range(seeds), learn, data, tasks))
+    _tell(checks.certify_retail(range(seeds), learn, data, tasks))
 
 
 def _tell(certificate: Certificate, what: str = "") -> None:
@@ -234,12 +254,12 @@ def restore(journal: Path | None) -> None:
 @click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True, help="Episodes to compare.")
 def certify_tuning(seeds: int) -> None:
     """Compare the plain with the speculative loop on the simulator, step by step; exit code 1 if they differ."""
-    from spec_envs.benchmarks.tuning.certify import certify_tuning
+    from spec_envs.benchmarks import checks
     from spec_envs.tuning.models import Surface
     from spec_envs.tuning.round_robin import RoundRobin
 
     for workload in (RoundRobin(), Surface(6)):
-        _tell(certify_tuning(workload, range(seeds)), f"{workload.name}: ")
+        _tell(checks.certify_tuning(workload, range(seeds)), f"{workload.name}: ")
 
 
 @main.command(help=PlanSettings.__doc__)
@@ -279,7 +299,83 @@ def trace(files: tuple[Path, ...], out: Path, follow: bool) -> None:
     traces.follow(first)
 
 
-for command in (bench, mcp_proxy, serve_model, shop, wiki):
+# -- bench: the experiments --------------------------------------------------------------------------------------------
+
+
+@main.group()
+def bench() -> None:
+    """Measure what speculation saves, and what it costs."""
+
+
+def _add(settings: type[Settings], *more: click.Parameter) -> None:
+    """Add the command of an experiment, with ``more`` parameters than its settings."""
+
+    def command(json_file: Path | None, swept: bool = False, **given: Any) -> None:
+        # Late, so that --help and completion are quick.
+        from spec_envs.benchmarks import sweep
+        from spec_envs.benchmarks.reports import publish
+
+        module = importlib.import_module(f"{settings.__module__}.run")
+        chosen = settings(**{field.name: given.pop(field.name) for field in dataclasses.fields(settings)})
+        if swept and isinstance(chosen, DialSettings):
+            dial = chosen
+            publish(json_file, lambda: sweep.sweep(module.run, dial, **given), sweep.show)
+        else:
+            publish(json_file, lambda: module.run(chosen, **given), lambda report: module.show(report, chosen))
+
+    name = settings.__module__.rpartition(".")[2].replace("_", "-")
+    command = options.json_file(command)
+    if issubclass(settings, DialSettings):
+        command = options.with_sweep(command)
+    command = options_of(settings)(command)
+    bench.command(name, help=settings.__doc__, params=list(more))(command)
+
+
+@bench.command("all", help=AllSettings.__doc__)
+@options_of(AllSettings)
+def run_all(**given: Any) -> None:
+    """Run everything; the help is that of the settings."""
+    from spec_envs.benchmarks.all.run import run
+
+    run(AllSettings(**given))
+
+
+@bench.command()
+@click.argument("first", type=click.Path(exists=True, path_type=Path))
+@click.argument("second", type=click.Path(exists=True, path_type=Path))
+@click.option("--everything", is_flag=True, help="Show all figures, and not only those that changed.")
+@options.json_file
+def compare(first: Path, second: Path, everything: bool, json_file: Path | None) -> None:
+    """Set two results of bench all side by side, and say what changed beyond the intervals.
+
+    FIRST and SECOND are folders that bench all was given as --out, or results.json in them.
+    """
+    from spec_envs.benchmarks.all.compare import run, show
+    from spec_envs.benchmarks.reports import publish
+
+    publish(json_file, lambda: run(first, second), lambda report: show(report, everything=everything))
+
+
+_add(ChessSettings, *options.games("Recorded games."))
+for each in (
+    GuardSettings,
+    GuessSettings,
+    ListeningSettings,
+    McpProxySettings,
+    OverheadSettings,
+    RetailSettings,
+    ScaleSettings,
+    SearchSettings,
+    SearchWebSettings,
+    ServedChessSettings,
+    ToolsSettings,
+    TuningSettings,
+    WorldsSettings,
+):
+    _add(each)
+
+
+for command in (mcp_proxy, serve_model, shop, wiki):
     main.add_command(command)
 
 

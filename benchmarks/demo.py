@@ -1,4 +1,4 @@
-"""``spec-envs demo``: four environments in a row each, and a game of chess played twice, side by side."""
+"""``spec-envs demo``: a table of four environments, and a game of chess played twice, side by side."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from spec_envs.benchmarks.all import chess, retail, search, tuning
-from spec_envs.benchmarks.all.figures import Rows
-from spec_envs.benchmarks.all.intervals import interval
-from spec_envs.benchmarks.all.units import Row, Unit
+from spec_envs.benchmarks.all.figures import Rows, interval
+from spec_envs.benchmarks.all.units import Row, Unit, rows_of
 from spec_envs.benchmarks.chess import ChessSettings, Guesses
 from spec_envs.benchmarks.chess.run import (
     LIKE_GPT5,
@@ -27,7 +25,6 @@ from spec_envs.benchmarks.chess.run import (
 )
 from spec_envs.benchmarks.episodes import Episode, play, play_plainly, runtime_of
 from spec_envs.benchmarks.processes import Workers, in_order
-from spec_envs.benchmarks.race import Race
 from spec_envs.benchmarks.reports import collected, console, table_of
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.search import SearchSettings
@@ -40,13 +37,28 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from spec_envs.wrappers import SpeculativeWrapper, Statistics
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import chess
+from rich.columns import Columns
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from spec_envs.benchmarks.episodes import Step
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 _PLIES = 30
 #: Of the made-up game.
 _SEED = 4
 #: How long the game takes without speculation.
 _PLAIN_S = 10.0
-_WORK = {"chess": chess.work, "retail": retail.work, "search": search.work, "tuning": tuning.work}
 _FIGURES = ("sequential_s", "speculative_s", "saved", "hit_rate", "tokens_full", "lossless")
 
 
@@ -111,7 +123,7 @@ def _environments(screen: Console, game: Path | None) -> list[dict[str, Any]]:
         Unit(part="search", tags={}, settings=SearchSettings(), items=[6]),
         Unit(part="tuning", tags={}, settings=half, items=[0, 1, 2]),
     ]
-    found = collected(in_order(_rows, planned, Workers(2)), "four environments", len(planned))
+    found = collected(in_order(rows_of, planned, Workers(2)), "four environments", len(planned))
     summary = [_summary(unit.part, rows) for unit, rows in zip(planned, found, strict=True)]
     columns = {
         "environment": "{name}",
@@ -125,10 +137,6 @@ def _environments(screen: Console, game: Path | None) -> list[dict[str, Any]]:
     }
     screen.print(table_of("Agents that wait, in virtual time (means of a few episodes)", columns, summary))
     return summary
-
-
-def _rows(unit: Unit) -> list[Row]:
-    return _WORK[unit.part](unit)
 
 
 def _summary(name: str, rows: list[Row]) -> dict[str, Any]:
@@ -186,3 +194,65 @@ def _conclude(screen: Console, plain_s: float, ahead_s: float, statistics: Stati
         f"is {'the same, move by move' if same else 'NOT THE SAME'}.",
         soft_wrap=not screen.is_terminal,
     )
+
+
+#: The runs, from left to right.
+RUNS = ("plain", "speculative")
+#: How many of the last moves a terminal shows.
+_SHOWN = 6
+
+
+class Race:
+    """Shows both runs of ``record``; it is used in a ``with`` while they go on, from any thread."""
+
+    def __init__(self, screen: Console, record: RecordedGame) -> None:
+        self._screen = screen
+        self._record = record
+        self._lock = threading.Lock()
+        self._times: dict[str, list[float]] = {name: [] for name in RUNS}
+        self._live = Live(console=screen, auto_refresh=False) if screen.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def start(self, name: str) -> Callable[[Step], None]:
+        """Begin to show a run; returns the function to call with each of its steps."""
+        begin, times = time.perf_counter(), self._times[name]
+
+        def on_step(step: Step) -> None:
+            now = time.perf_counter() - begin
+            with self._lock:
+                new = range(len(times), len(step.observation["history"].split()))
+                times.extend(now for _ in new)
+                if self._live is not None:
+                    self._live.update(Columns([self._panel(each) for each in RUNS]), refresh=True)
+                elif new:
+                    moves = "  ".join(numbered(self._record, number) for number in new)
+                    self._screen.print(f"{name:11} {now:6.1f} s  {moves}")
+
+        return on_step
+
+    def _panel(self, name: str) -> Panel:
+        times = self._times[name]
+        position = chess.Board(self._record.start_fen)
+        for ply in self._record.plies[: len(times)]:
+            position.push_uci(ply.move)
+        board = position.unicode(invert_color=True, empty_square="·")
+        first = max(0, len(times) - _SHOWN)
+        lines = [f"{times[number]:5.1f} s  {numbered(self._record, number)}" for number in range(first, len(times))]
+        head = f"{len(times)} moves" + (f" in {times[-1]:.1f} s" if times else "")
+        text = "\n".join([board, "", head, *lines, *[""] * (_SHOWN - len(lines))])
+        return Panel(Text(text), title=name, width=30)
+
+
+def numbered(record: RecordedGame, number: int) -> str:
+    """A move with its number, as chess players write it."""
+    return f"{number // 2 + 1}{'.' if number % 2 == 0 else '...'} {record.plies[number].move}"

@@ -1,8 +1,12 @@
-"""What the experiments have in common: episodes that are played and timed, clocks, and the figures of a run."""
+"""Shared by the experiments: playing and timing of episodes, clocks, and the figures of a run."""
 
+from __future__ import annotations
+
+import asyncio
 import contextlib
 import contextvars
 import dataclasses
+import selectors
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -16,8 +20,15 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.guesses import Guess, Guesser
 from spec_envs.handling import CancelToken, Usage, as_guess
 from spec_envs.values import same
-from spec_envs.wrappers import SimulationRuntime, SpeculativeWrapper, Statistics, ThreadRuntime, Trace
-from spec_envs.wrappers.certify import PlainLoop
+from spec_envs.wrappers import (
+    AsyncSpeculativeWrapper,
+    SimulationRuntime,
+    SpeculativeWrapper,
+    Statistics,
+    ThreadRuntime,
+    Trace,
+)
+from spec_envs.wrappers.certify import PlainAsyncLoop, PlainLoop
 from spec_envs.wrappers.runtimes.base import Runtime
 from spec_envs.wrappers.runtimes.simulation import VirtualToken
 
@@ -53,7 +64,7 @@ class Episode:
         """Actions, observations and rewards: what must be equal with speculation and without."""
         return [step[:3] for step in self.steps]
 
-    def is_as(self, other: "Episode") -> bool:
+    def is_as(self, other: Episode) -> bool:
         """Whether both episodes have the same actions, observations and rewards."""
         return same(self.seen, other.seen)
 
@@ -113,7 +124,20 @@ def play_plainly(
         return play(loop, loop.act, seed=seed, options=options, now=runtime.now, on_step=on_step)
 
 
-#: Where the traces of wrappers are put that ``play`` has played.
+async def play_awaited(loop: AsyncSpeculativeWrapper[Any, Any] | PlainAsyncLoop, seed: int) -> Any:
+    """Play an episode on an event loop to its end, and close ``loop``; returns the last observation."""
+    try:
+        observation, _ = await loop.reset(seed=seed)
+        done = False
+        while not done:
+            observation, _, terminated, truncated, _ = await loop.step(await loop.act(observation))
+            done = terminated or truncated
+        return observation
+    finally:
+        await loop.close()
+
+
+#: The list to which ``play`` adds the trace of a wrapper.
 _traces: contextvars.ContextVar[list[Trace] | None] = contextvars.ContextVar("spec_envs_traces", default=None)
 
 
@@ -244,16 +268,16 @@ def figures_of(statistics: Statistics, *, speculative_s: float, sequential_s: fl
 
 
 class TimedGuesser:
-    """A guesser whose every guess takes a declared time, for virtual clocks, on which computing takes no time."""
+    """A guesser whose guesses take a declared time, for virtual clocks, on which computing takes no time."""
 
-    def __init__(self, inner: Guesser, seconds: float) -> None:
+    def __init__(self, inner: Guesser, seconds: float | Callable[[Call], float]) -> None:
         self._inner: Any = inner
         self._seconds = seconds
         self._guess = as_guess(inner.guess)
 
     def guess(self, call: Call, k: int, cancel: CancelToken) -> Sequence[Guess]:
         """Return the inner guesses, after the declared time."""
-        cancel.sleep(self._seconds)
+        cancel.sleep(self._seconds(call) if callable(self._seconds) else self._seconds)
         guesses: Sequence[Guess] = self._guess(call, k, cancel)
         return guesses
 
@@ -266,3 +290,34 @@ class TimedGuesser:
 def charged(guesser: Guesser, seconds: float, clock: Clock) -> Guesser:
     """``guesser``, charged with ``seconds`` for each guess on the virtual clock; the wall clock measures its time."""
     return TimedGuesser(guesser, seconds) if clock == "virtual" else guesser
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Where it would wait for a timer, the clock is set to that time instead. It must not have to wait for threads.
+
+    Args:
+        computes: Whether what the process computes takes its time, too, so that a loop with too much to do is late.
+    """
+
+    def __init__(self, *, computes: bool = False) -> None:
+        super().__init__(_Jumping(self))
+        self.clock = 0.0
+        self.computed = time.process_time if computes else float
+        self.computed_s = self.computed()
+
+    def time(self) -> float:
+        """Seconds of virtual time since the loop was made."""
+        return self.clock + self.computed_s
+
+
+class _Jumping(selectors.SelectSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> Any:
+        if timeout is None:
+            raise RuntimeError("nothing is left that could happen in virtual time: a task waits for ever, or a thread")
+        self._loop.clock += max(0.0, timeout)
+        self._loop.computed_s = self._loop.computed()  # once for all that is due, since to ask takes a while
+        return super().select(0)

@@ -58,7 +58,7 @@ def setting(
         type: The option's type, where the annotation does not say it, as for a file that must exist.
         required: Whether the option must be given on the command line.
         flag: Whether it is an option without a value, for a field that is true or false.
-        bare: What the option means if its value is left out.
+        bare: The value of the option if it is given without one.
     """
     kept = {"ge": ge, "gt": gt, "le": le, "help": help, "text": default_text, "type": type, "required": required}
     return dataclasses.field(default=default, metadata=kept | {"flag": flag, "bare": bare})
@@ -86,7 +86,7 @@ class Settings:
 
 
 def _rule(bounds: Mapping[str, Any], choices: Sequence[Any], value: Any) -> tuple[bool, str]:
-    """Whether a setting may have the value, and what its value must be."""
+    """Whether a setting may have the value, and the rule in words."""
     if choices:
         return value in choices, f"one of {', '.join(choices)}"
     rules = [
@@ -117,7 +117,7 @@ def seed(help: str = "Seed of everything that is drawn at random.") -> Any:
 
 
 def jobs(default: int | None = None, default_text: str = "1") -> Any:
-    """Over how many processes episodes are spread."""
+    """The number of processes that run episodes."""
     text = f"{default_text}; with --ray one for each CPU"
     return setting(default, "Processes that run episodes side by side.", ge=1, default_text=text)
 
@@ -157,7 +157,7 @@ class SpreadSettings(Settings):
 
     @property
     def workers(self) -> Workers:
-        """Over what the episodes are spread."""
+        """The workers that run the episodes."""
         return Workers(self.jobs, self.ray)
 
 
@@ -215,7 +215,7 @@ class DialSettings(Settings):
     )
 
     def kept(self) -> Estimates | None:
-        """What is known of handlers and guessers, if that knowledge is kept from one episode to the next.
+        """The estimates of handlers and guessers, if they are kept from one episode to the next; otherwise ``None``.
 
         A ratio is held over many episodes, and with a price nothing is started before it is known what calls cost; with
         a selectivity every episode begins with nothing known.

@@ -23,10 +23,10 @@ ANY_CLUSTER = "any"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Workers:
-    """Over what work is spread.
+    """The workers that do the work of an experiment.
 
     Attributes:
-        jobs: How many workers there are; ``None``: this process alone, or one for each CPU of a cluster.
+        jobs: The number of workers; ``None``: this process alone, or one for each CPU of a cluster.
         ray: The address of a Ray cluster, or ``ANY_CLUSTER``; ``None``: processes of this machine.
     """
 
@@ -40,7 +40,7 @@ class Workers:
 
     @property
     def option(self) -> str:
-        """The option that asks for them."""
+        """The command-line option that sets these workers."""
         return f"--jobs {self.jobs}" if self.ray is None else "--ray"
 
 
@@ -51,7 +51,7 @@ ALONE = Workers()
 def as_done(
     work: Callable[[ItemType], ResultType], items: Sequence[ItemType], workers: Workers
 ) -> Iterator[tuple[int, ResultType]]:
-    """The place of each item with the result of its work, in the order in which the work is done.
+    """Yield the place and the result of each item, in the order in which the work is done.
 
     Args:
         work: A function of a module, so that other processes find it. If this process works alone, it is called here.

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import click
 
 from spec_envs.benchmarks.options import Command, Settings, options_of, setting
-from spec_envs.benchmarks.pace import Pace
+from spec_envs.benchmarks.serving.behaviour import Pace
 
 
 def _address(port: int, help: str = "Address to listen at.") -> Callable[[Command], Command]:

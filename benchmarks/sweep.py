@@ -1,7 +1,6 @@
 """``spec-envs bench … --sweep``: what is saved at which cost, at one selectivity after the other.
 
-A point is on the *front* if no other point saves as much for
-fewer tokens, or more for as many.
+A point is on the *front* if no other point saves as much for fewer tokens, or more for as many.
 """
 
 import dataclasses

@@ -4,7 +4,7 @@ import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,25 @@ def parsed(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+#: The greatest depth of lists and objects inside each other. Python's own limit depends on who calls.
+DEEPEST = 100
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects are inside each other more than ``DEEPEST`` times, or for ever."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        inner = (each.values() if isinstance(each, Mapping) else each for each in level if _holds(each))
+        level = list({id(each): each for values in inner for each in values}.values())
+        if not level:
+            return False
+    return True
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, (Mapping, list, tuple))
 
 
 @contextlib.contextmanager

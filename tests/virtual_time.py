@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from spec_envs import Call, CancelToken, Usage
-from spec_envs.benchmarks.virtual_loop import VirtualLoop
+from spec_envs.benchmarks.episodes import VirtualLoop
 from spec_envs.handling import as_guess, as_handler, is_async
 from spec_envs.wrappers.runtimes.base import Job
 from spec_envs.wrappers.runtimes.threads import ThreadRuntime

@@ -37,7 +37,7 @@ ActType = TypeVar("ActType")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Begun:
-    """A step or a reset that has begun, with all that is needed to continue it or to take it back."""
+    """A step or a reset that has begun, with what is needed to continue it or to take it back."""
 
     request: tuple[Any, ...]  # the name of the method, and its arguments
     method: Method  # the method with its arguments, to run on the environment

@@ -1,4 +1,4 @@
-"""How far a guesser's probabilities can be relied on: claims are corrected by what came of earlier claims.
+"""How far a guesser's probabilities can be relied on: claims are corrected by how earlier claims turned out.
 
 Pure: no clock, no randomness.
 """

@@ -1,4 +1,4 @@
-"""What is known of handlers and guessers: how slow and how dear they are, how sure, and whether guesses come in time.
+"""What is known of handlers and guessers: what calls take and cost, how often guesses are right and in time.
 
 Pure: no clock; times are given in seconds. The speculation tree and ``wrappers.tools`` estimate with these classes, by
 one rule: a mean goes back over the last ``MEMORY`` values, so that a handler that becomes slower is soon noticed.
@@ -103,7 +103,7 @@ class CallEstimate:
 
 
 class GuesserEstimate:
-    """How fast, how sure and how dear the guesser of one handler is.
+    """How fast the guesser of one handler is, how often it is right, and what it costs.
 
     Attributes:
         first_s: Seconds until the first guess; infinite for a guess that came after the response.

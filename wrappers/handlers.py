@@ -88,7 +88,7 @@ class DecoratedHandler:
         """Return the response to ``query``; if ``is_async``, a coroutine that returns the response.
 
         Args:
-            query: What the response depends on.
+            query: The query; the response depends on nothing else.
             cancel: The token of the call; default: a new one, on the wall clock or on that of the running event loop.
         """
         if cancel is None:

@@ -24,12 +24,12 @@ _known: weakref.WeakKeyDictionary[Any, dict[str, Estimates]] = weakref.WeakKeyDi
 
 
 def remember(owner: Any, key: str, estimates: Estimates) -> None:
-    """Keep what is known of the handlers with which ``owner`` is used, for as long as ``owner`` lives.
+    """Keep the estimates of the handlers with which ``owner`` is used, as long as ``owner`` lives.
 
     Args:
         owner: A policy, or a method of one.
         key: The environment and the guessers with which ``owner`` is used.
-        estimates: What is known; all but the quality of guesses is kept.
+        estimates: The estimates; all but the quality of guesses is kept.
     """
     try:
         known = _known.setdefault(getattr(owner, "__self__", owner), {})
@@ -70,7 +70,7 @@ def load(path: Path) -> Estimates:
 
 
 def save(estimates: Estimates, path: Path) -> None:
-    """Write what is known of handlers and guessers, and what calls have cost, to a file."""
+    """Write the estimates of handlers and guessers, and what calls have cost, to a file."""
     write_whole(path, json.dumps(_as_json(estimates)))
 
 

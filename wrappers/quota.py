@@ -1,4 +1,4 @@
-"""What one handler can take, and whether another call of it may begin: the rule that the tree and the tools share.
+"""The limit of one handler, and whether another call may begin: the rule that the tree and the tools share.
 
 Pure: no clock; time enters as a number. A call counts against ``max_inflight`` until it ends, and against ``max_calls``
 until ``per_s`` seconds after its handler got it: a thread or a task may begin later than it was told to. Authoritative
@@ -18,7 +18,7 @@ from spec_envs.errors import InvalidConfiguration
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HandlerLimit:
-    """What one handler can take, speculative and authoritative calls together.
+    """The limit of one handler, for speculative and authoritative calls together.
 
     One slot is always kept for the authoritative call: with ``max_inflight=1`` nothing is speculated on the handler.
 
@@ -53,13 +53,13 @@ class _Call:
 
 
 class Quota:
-    """The calls of one handler, held against its limit.
+    """The calls of one handler, which count against its limit.
 
-    Calls are told apart by any hashable object of the caller's, which is given to ``let``, and again to ``began``,
+    The caller gives a hashable object for each call to ``let``, and the same object again to ``began``,
     ``promote`` and ``end``.
 
     Args:
-        limit: What the handler can take.
+        limit: The limit of the handler.
     """
 
     def __init__(self, limit: HandlerLimit) -> None:

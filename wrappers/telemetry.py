@@ -36,7 +36,7 @@ __all__ = ["TracerProvider"]
 
 _log = logging.getLogger(__name__)
 Arguments = ParamSpec("Arguments")
-#: Handlers that are tools by their names; others are by their effects.
+#: Handlers that are tools by name; other handlers are tools if their effect says so.
 _TOOLS = frozenset({"tool", "fetch", "measure"})
 _ENDS = {"stopped": "cancelled", "failed": "failed"}
 #: The number of calls that may wait for their outcome (older calls count as "wasted"), and that can be linked to.
@@ -44,7 +44,7 @@ _MOST = 10_000
 
 
 class TracerProvider(Protocol):
-    """What ``otel`` may be: a tracer provider of OpenTelemetry."""
+    """The type of ``otel``: a tracer provider of OpenTelemetry."""
 
     def get_tracer(self, instrumenting_module_name: str, /, *_: Any, **__: Any) -> Any:
         """Return a tracer."""
@@ -84,7 +84,7 @@ class Spans:
         self._episode = self._span(f"invoke_agent {self._agent}", now, about)
 
     def end(self, now: float) -> None:
-        """The episode ends: calls that it has not used by now were in vain."""
+        """The episode ends: calls that the episode has not used by now were wasted."""
         for number in list(self._ended):
             self.settle(number, "wasted")
         if self._episode is not None:

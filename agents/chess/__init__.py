@@ -1,4 +1,5 @@
 """Policies and guessers for ``SpecChess-v0``. Import them from ``spec_envs.agents``.
 
-``policies`` has the policies, and ``guessers`` the guessers: by an engine, or from a recorded game.
+``policies`` has the policies, ``guessers`` the guessers that use an engine or a recorded game, and ``move_guesser`` the
+guesser that uses a fitted model of players.
 """

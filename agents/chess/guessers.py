@@ -1,4 +1,4 @@
-"""Guessers of chess moves, of the opponent and of the agent alike: by an engine, or from a recorded game.
+"""Guessers of chess moves, of the opponent and of the agent: an engine's best moves, or recorded guesses.
 
 A query that holds no position, such as an observation of planes, gets no guess.
 """
@@ -143,7 +143,7 @@ class BuiltinChessGuesser(_EngineGuesser):
 class RecordedChessGuesser:
     """Repeats the guesses of a recorded game, after the recorded seconds and for the recorded tokens.
 
-    Positions that the record does not hold get no guess, at once. Probabilities are learned by rank.
+    A position that is not in the record gets no guess, without delay. Probabilities are learned by rank.
 
     Args:
         game: The record.

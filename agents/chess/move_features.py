@@ -1,4 +1,4 @@
-"""What may make a player choose a move: the features of every legal move, from which ``MoveModel`` predicts."""
+"""Features of legal moves that may make a player choose a move; the input of ``MoveModel``."""
 
 import math
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ Features = dict[str, float]
 
 _VALUES = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9, chess.KING: 100}
 _PIECES = {chess.KNIGHT: "knight", chess.BISHOP: "bishop", chess.ROOK: "rook", chess.QUEEN: "queen", chess.KING: "king"}
-#: More moves than any position has.
+#: More than the legal moves of any position.
 _ALL = 256
-#: A move that is this many centipawns worse than the best is as bad as any other.
+#: Moves that are worse than the best one by more centipawns are not told apart.
 _LOST = 500
 
 
@@ -28,9 +28,9 @@ def move_features(
     The built-in engine ranks the moves, and so does Stockfish at depth 1 if ``stockfish`` is given.
 
     Args:
-        board: The position, with the moves that led to it; left as it is.
-        stockfish: The engines that rank the moves as well.
-        cancel: Ends the engines' work when it is cancelled.
+        board: The position, with the moves that led to it. It is not changed.
+        stockfish: Stockfish engines that also rank the moves.
+        cancel: Stops the engines when it is cancelled.
 
     Raises:
         CallCancelled: ``cancel`` was cancelled.

@@ -14,10 +14,10 @@ from spec_envs.closing import Closing
 class MoveModelGuesser(Closing):
     """Guesses the moves that language models play: sound moves, but also natural and tempting ones.
 
-    A model gives a probability to every legal move. It goes by the rankings of two quick engines, and by what a move
-    does: takes, checks, castles, attacks, hangs, … Fit a model of other players with ``spec-envs chess fit-moves``. A
-    guess takes 10 to 20 ms, as both engines rank all moves. Positions are remembered, so that a repeated position costs
-    nothing.
+    A model gives a probability to every legal move. The model uses the rankings of two quick engines, and what a move
+    does: whether it captures, checks, castles, attacks, leaves a piece hanging, and so on. To fit a model of other
+    players, run ``spec-envs chess fit-moves``. A guess takes 10 to 20 ms, since both engines rank all moves. Positions
+    are remembered, so that a repeated position costs nothing.
 
     Args:
         model: The model. Default: the one that comes with the package, fitted to three games of gpt-5 against itself;

@@ -20,7 +20,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.json_files import read_json
 
 _ROUNDS = 100
-#: The fit has ended when no weight, of a feature in units of its standard deviation, changes by more.
+#: The fit ends when no weight changes by more than this; features are in units of their standard deviations.
 _SETTLED = 1e-6
 _DIGITS = 4
 
@@ -109,10 +109,10 @@ def choices_in(
 
 
 def fit(choices: Iterable[Choice], l2: float = 30.0) -> MoveModel:
-    """Return the model under which the choices are most likely, less a penalty on large weights.
+    """Return the model that maximises the log-likelihood of the choices, less a penalty on large weights.
 
     Args:
-        choices: What the players chose; all with features of the same names.
+        choices: What the players chose. All moves have features of the same names.
         l2: The penalty is ``l2 / 2`` times the sum of squares of the weights, with every feature in units of its
             standard deviation over all moves.
 

@@ -48,11 +48,12 @@ class ChatGuesser:
     """Prompts a chat model, usually a small and quick one, to name the likely responses to a call, one on each line.
 
     If the server gives log-probabilities, the probability of a line is read as the probability that its guess is right
-    if all guesses before it are wrong. These claims are corrected by how often they came true. Without
+    if all guesses before it are wrong. These claims are corrected by how often earlier claims were right. Without
     log-probabilities, the probability of a guess is the share of guesses of its rank that were right so far.
 
-    If an answer has no usable line, the model is prompted once more, with the reason; after that there is no guess. An
-    answer that was cut twice is a failure; a wrapper counts it in its statistics, and tells the first one.
+    If an answer has no usable line, the model is prompted once more, with the reason. If the second answer has none
+    either, there is no guess. An answer that was cut off twice is a failure: a wrapper counts failures in its
+    statistics, and warns of the first one.
 
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``on_loop`` also a
@@ -60,7 +61,7 @@ class ChatGuesser:
         prompts: "chess", "retail", "search", "tools" (any agent's next call, from the ``Conversation`` so far),
             "tuning" (a tuner's next setting), "generic" (any handler, from its last responses, which must be JSON
             data), or a ``GuessPrompt`` for each handler. Other handlers get no guesses.
-        logprobs: Whether to request log-probabilities. Becomes ``False`` when a server's error names them.
+        logprobs: Whether to request log-probabilities. Becomes ``False`` when the server refuses them.
         capacity: The number of calls that are remembered until their responses are observed.
     """
 
@@ -86,13 +87,13 @@ class ChatGuesser:
         """Return at most ``k`` guesses, most likely first; none if no line of the answers can be read.
 
         Raises:
-            HandlerFailed: The model gave no answer, or one that was cut twice.
+            HandlerFailed: The model gave no answer, or its answer was cut off twice.
             CallCancelled: The token was cancelled.
         """
         return self._prompter.run(self._steps(call, k), cancel or CancelToken())
 
     def on_loop(self) -> _OnLoop:
-        """Return this guesser for an event loop, with a coroutine function ``guess``. The model must be async too."""
+        """Return a twin of this guesser whose ``guess`` is a coroutine function. The model must be async too."""
         return _OnLoop(self)
 
     def observe(self, call: Call, response: Any) -> None:
@@ -157,7 +158,7 @@ class _OnLoop:
         self.observe = inner.observe
 
     async def guess(self, call: Call, k: int, cancel: CancelToken | None = None) -> list[Guess]:
-        """Do the same as ``ChatGuesser.guess``. Ends when its task is cancelled.
+        """Do the same as ``ChatGuesser.guess``, on the running event loop. Ends when its task is cancelled.
 
         Raises:
             HandlerFailed: The model gave no answer.

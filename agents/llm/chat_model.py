@@ -38,11 +38,12 @@ if TYPE_CHECKING:
 
 #: The key that is sent to a server that needs none.
 _NO_KEY = "no-key-given"
-#: Shorter keys are placeholders, such as "x". In errors only whole words are replaced for them.
+#: Shorter keys are placeholders, such as "x". They are removed from errors only where they are whole words.
 _KEY_LENGTH = 8
-#: Tokens that a server may add to a request: its template's own words.
+#: The most tokens that a server's chat template adds to a request.
 _TEMPLATE = 256
-#: For how long any server may be silent behind all that matters, in seconds; a slow one for the time of two pieces.
+#: How long to wait for the end of an answer that holds all that matters, in seconds; or the time of two pieces, if
+#: that is longer.
 _PATIENCE_S = 0.1
 #: Parameters that every request sets itself.
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
@@ -53,11 +54,11 @@ _awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.Conte
 class ChatModel(MadeAnew, Closing):
     """A chat model behind any server that speaks OpenAI's protocol, with the ``openai`` package as its client.
 
-    Answers are streamed, so that a cancelled call closes its stream and the server stops. The tokens written until then
-    are spent on the call's token all the same; ``docs/llm.md`` tells how they are counted.
+    Answers are streamed, so that a cancelled call closes its stream and the server stops. The tokens
+    written until then are still reported to the call's token; ``docs/llm.md`` says how they are counted.
 
-    The key is read from the environment when it is needed. ``ChatModel`` keeps no copy, and removes the key from the
-    text of errors.
+    The API key is read from the environment when it is needed. ``ChatModel`` keeps no copy of the key, and removes the
+    key from the text of errors.
 
     Args:
         name: The name of the model on its server.
@@ -68,11 +69,11 @@ class ChatModel(MadeAnew, Closing):
         max_retries: The number of retries if a server cannot be reached, is busy, or fails before the answer begins.
             Before each retry the client waits for the time in ``Retry-After``, or for a growing time. An answer that
             breaks off later is an error; ``retry(model, attempts=2)`` of ``spec_envs.wrappers.handlers`` retries it.
-        prices: Your own prices, by the name of the model. Any other price is the provider's list price, by the package
-            ``genai-prices``. Of a server that it does not know, such as one of your own, the price is unknown: tokens
-            are counted as ``Usage.unpriced``, and limits on money refuse the model.
+        prices: Your own prices, by the name of the model. Any other price is the provider's list price, from the
+            package ``genai-prices``. For a server that the package does not know, such as your own, the price is
+            unknown: tokens are counted as ``Usage.unpriced``, and limits on money refuse the model.
         options: Further parameters of every request, such as ``{"reasoning_effort": "low"}``, but not ``messages``,
-            ``model`` or ``stream``. The greater one of a limit of tokens here and the limit of a request counts.
+            ``model`` or ``stream``. If these options and a request both limit the tokens, the greater limit counts.
 
     A parameter that the server refuses by name (status 400 or 422) is sent in another form, and the form that works is
     remembered: ``max_tokens`` as ``max_completion_tokens``, or the other way round, while ``stream_options``,
@@ -131,9 +132,10 @@ class ChatModel(MadeAnew, Closing):
         return self.name if self.price is None else None
 
     def greatest_usage(self, query: ChatRequest) -> Usage | None:
-        """What an answer to ``query`` uses at most; ``None`` without a limit of tokens, or with more than text in it.
+        """The greatest usage that an answer to ``query`` may have.
 
-        A token of the request is at least one character of its JSON text.
+        ``None`` if there is no limit of tokens, or if the messages hold more than text. A token of the request is taken
+        to have at least one character of the request's JSON text.
         """
         limit = self._parameters.limit(query)
         if not limit or not all(isinstance(each.get("content"), str | None) for each in query.messages):
@@ -183,7 +185,7 @@ class ChatModel(MadeAnew, Closing):
                 if answer.strange:
                     failure += f"; it is not in OpenAI's form: {answer.strange!r:.300}"
         except Exception as error:
-            # An error of the client holds the request, and so the key. So the error is dropped, and is no cause either.
+            # An error of the client holds the request and so the key. Therefore it is not even kept as the cause.
             failure = _told(error, client.api_key)
         finally:
             usage = answer.usage(self.price, self._rates, cancel.now())
@@ -256,14 +258,14 @@ def _public(url: str) -> str:
 
 
 async def _end(stream: AsyncIterable[object]) -> None:
-    """Run the generators of a closed ``stream`` to their end here: they would be collected later, on any thread."""
+    """Run the generators of a closed ``stream`` to their end now; otherwise any thread may collect them later."""
     with contextlib.suppress(Exception):
         async for _ in stream:
             pass
 
 
 async def _heard_out(stream: AsyncIterable[object], answer: Answer, listener: Listener, cancel: CancelToken) -> bool:
-    """Add the pieces of ``stream`` to ``answer``; return whether the answer was heard to its end, or else left."""
+    """Add the pieces of ``stream`` to ``answer``; return whether the answer was read to its end, and not left early."""
     begun: float | None = None
     try:
         async with asyncio.timeout(None) as patience:

@@ -20,8 +20,8 @@ _PROMPTS = {"chess": CHESS, "retail": RETAIL, "retail-calls": RETAIL_CALLS, "tun
 class ChatPolicy(Prompting[Any]):
     """A policy that prompts a chat model with the observation, and reads the action from the model's answer.
 
-    If an answer cannot be read, the model is prompted once more, with the reason. ``ChatPolicy(model, "chess")`` is a
-    chess opponent too.
+    If an answer cannot be read, the model is prompted once more, with the reason. ``ChatPolicy(model, "chess")`` also
+    works as an opponent in chess.
 
     Args:
         model: ``ChatModel``, or any handler of ``ChatRequest`` that returns a ``Completion``; for ``acall`` also a
@@ -36,9 +36,9 @@ class ChatPolicy(Prompting[Any]):
         self._said: SaidCalls | None = None
 
     def prefetcher(self) -> SaidCalls:
-        """Return a prefetcher of this policy's calls, for the wall clock.
+        """Return a prefetcher of this policy's tool calls, for the wall clock.
 
-        Reads of a streamed answer's tool calls start as each call is complete, while the model still writes.
+        While an answer is streamed, each read in it starts as soon as its tool call is complete.
         """
         if self._said is None:
             self._said = SaidCalls(self.prompt.read)

@@ -1,4 +1,4 @@
-"""Where an answer is complete as far as the request needs it, so that the rest need not be read."""
+"""Detects that a streamed answer holds all that the request needs, so that the rest need not be read."""
 
 import math
 import re
@@ -10,10 +10,11 @@ from spec_envs.agents.llm.streamed_answer import Answer
 
 
 class Endings:
-    """Tells whether answers of a model may be left before their end. Thread-safe.
+    """Decides whether answers of a model may be left before their end. Thread-safe.
 
-    The first answer is heard out. It tells how the model's tokens are counted, and whether reasoning looks like an
-    answer until its end, because the mark that opens it is missing. Answers of such a model are always heard out.
+    The first answer is always read to its end. It shows how the model's tokens are counted, and whether the mark that
+    opens reasoning is missing, so that reasoning looks like an answer until it ends. The answers of such a model are
+    always read to their end.
     """
 
     def __init__(self) -> None:
@@ -27,17 +28,18 @@ class Endings:
         return self._may_leave and not self._hides_reasoning
 
     def heard_out(self, answer: Answer) -> None:
-        """Learn from an answer that was heard to its end."""
+        """Learn from an answer that was read to its end."""
         with self._lock:
             self._may_leave = self._may_leave or answer.is_complete
             self._hides_reasoning = self._hides_reasoning or lacks_opening_mark(answer.text)
 
 
 class Listener:
-    """Listens to one answer.
+    """Watches one streamed answer.
 
-    A model that has said all usually ends with the next piece. Then the server reports the usage, and the connection
-    can be used again. So the answer is left only when more is written than white space, or nothing for a while.
+    An answer that holds all that the request needs usually ends with the next piece. Then the server reports the usage,
+    and the connection can be used again. So an answer is left only if more than white space follows, or if nothing
+    follows for a while.
     """
 
     def __init__(self, request: ChatRequest, may_leave: bool) -> None:
@@ -48,11 +50,11 @@ class Listener:
 
     @property
     def has_heard_all(self) -> bool:
-        """Whether the answer has said all that the request wants."""
+        """Whether the answer holds all that the request needs."""
         return self._said is not None
 
     def goes_on(self, answer: Answer) -> bool:
-        """Look at the answer after a new piece; return whether it has gone on after it had said all."""
+        """Look at the answer after a new piece; return whether it goes on although it holds all that is needed."""
         if not self._waits or answer.pieces == self._pieces:
             return False
         self._pieces = answer.pieces
@@ -60,7 +62,7 @@ class Listener:
             more = answer.text[len(self._said) :]
             return not more or bool(more.strip())  # more text, or more than text
         if answer.has_call or len(answer.text) >= self._next:
-            # In a long text, of reasoning perhaps, not every piece is worth a look at all of the text.
+            # To search a long text, such as reasoning, after every piece would take too long.
             self._next = math.floor(len(answer.text) * 1.01) + 1
             if says_all(self._request, answer.text, has_call=answer.has_call):
                 self._said = answer.text
@@ -68,7 +70,7 @@ class Listener:
 
 
 def says_all(request: ChatRequest, text: str, *, has_call: bool) -> bool:
-    """Return whether an answer with ``text`` says all that matters, however it goes on.
+    """Return whether an answer with ``text`` holds all that the request needs, however the answer goes on.
 
     Args:
         request: The request.

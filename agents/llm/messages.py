@@ -22,7 +22,7 @@ class ChatRequest:
         max_tokens: The greatest number of tokens in the answer; ``None``: no limit.
         temperature: The sampling temperature; ``None``: the model's default.
         logprobs: Whether to report the log-probability of each token of the answer.
-        until: A regular expression. What follows its first match in the text does not matter, so a model may end there.
+        until: A regular expression. Text after its first match does not matter, so a model may stop there.
         one_call: Whether nothing matters after the first tool call.
     """
 

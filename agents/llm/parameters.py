@@ -1,4 +1,4 @@
-"""The parameters of a request to a server, in the form that the server takes."""
+"""The parameters of a request to a server, in the form that the server accepts."""
 
 import re
 import warnings
@@ -10,7 +10,7 @@ from spec_envs.agents.llm.messages import ChatRequest
 #: The two names of the greatest number of tokens. OpenAI's reasoning models refuse the first one; many other servers do
 #: not know the second one.
 _LIMITS = ("max_tokens", "max_completion_tokens")
-#: Parameters that are left out if the server refuses them, and whether that is told, since it changes the answers.
+#: Parameters that are left out if the server refuses them; ``True``: with a warning, since this changes the answers.
 _OPTIONAL = {"stream_options": False, "logprobs": False, "temperature": True, "response_format": True}
 #: The statuses with which servers refuse a parameter.
 _REFUSALS = (400, 422)
@@ -21,8 +21,8 @@ class Parameters:
 
     Args:
         name: The name of the model.
-        options: Further parameters of every request. The greater one of a limit of tokens in ``options`` and a limit in
-            the request counts.
+        options: Further parameters of every request. If ``options`` and a request both limit the tokens, the greater
+            limit counts.
     """
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The prices of tokens: the user's own, or else the list prices that the package ``genai-prices`` knows."""
+"""The prices of tokens: the user's own prices, or else the list prices in the package ``genai-prices``."""
 
 import dataclasses
 import math
@@ -11,7 +11,7 @@ from spec_envs.errors import InvalidConfiguration
 
 #: The end of the name of a dated version, which costs as much as the model itself.
 _DATE = re.compile(r"[-@]\d{4}(?:-\d{2}-\d{2}|\d{4})$")
-#: Where models are prompted unless a server is named.
+#: The default server.
 _OPENAI = "https://api.openai.com/v1"
 
 
@@ -44,10 +44,10 @@ class Price:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ListPrice:
-    """The list price of a provider's model in US dollars, as ``genai-prices`` has it at the moment of the call.
+    """The list price of a provider's model in US dollars, from ``genai-prices``, at the moment of the call.
 
-    It may depend on the length of the request and on the time of day. ``genai_prices.UpdatePrices`` keeps it current
-    in a program that runs for long.
+    The price may depend on the length of the request and on the time of day. In a program that runs for long,
+    ``genai_prices.UpdatePrices`` keeps the prices current.
 
     Args:
         model: The name of the model.
@@ -94,8 +94,8 @@ def price_of(
     Args:
         model: The name of the model; a dated version costs as much as the model itself.
         prices: The user's own prices, which come first.
-        base_url: The address of the server; default: OpenAI's. Of a server that ``genai-prices`` does not know, such as
-            one of your own, no price is known, whatever the name of the model.
+        base_url: The address of the server; default: OpenAI's. For a server that ``genai-prices`` does not know, such
+            as your own, the price is unknown, whatever the name of the model.
     """
     own = prices.get(model) or prices.get(_DATE.sub("", model))
     if own is not None:
@@ -105,7 +105,7 @@ def price_of(
 
 
 def usage_of(price: Price | ListPrice | None, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
-    """Return the usage with its cost, which is unknown without a ``price``."""
+    """Return the usage with its cost; without a ``price``, the cost is unknown."""
     if price is None:
         return Usage(tokens_in, tokens_out, unpriced=tokens_in + tokens_out)
     return price.usage(tokens_in, tokens_out, cached)

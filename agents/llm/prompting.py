@@ -1,4 +1,4 @@
-"""``Prompting``: what policies, customers and guessers share that prompt a chat model, blocking or on an event loop."""
+"""``Prompting``: the base of policies, customers and guessers that prompt a chat model, on threads or event loops."""
 
 import abc
 import dataclasses
@@ -16,28 +16,28 @@ from spec_envs.handling import as_handler, declared, greatest_usage, is_async, u
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]
 
-#: The finish reasons of answers that were cut: because they were too long, and for other reasons.
+#: The finish reasons of answers that were cut off: those that were too long, and all of them.
 _TOO_LONG = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 _CUT = _TOO_LONG | frozenset(
     {"content_filter", "safety", "recitation", "insufficient_system_resource", "error", "abort"}
 )
-#: More than the characters of a complaint about an answer.
+#: An upper bound on the characters of a complaint about an answer.
 _COMPLAINT = 4096
-#: The factor by which the limit of tokens grows for a second answer, and the least limit if the first had none.
+#: The factor by which the limit of tokens grows for a second answer, and its least value if the first had no limit.
 _MORE = 4
 _ROOM = 4096
 
 
 class AnswerCut(HandlerFailed):
-    """The model's answer was cut twice: it was too long, or the server withheld the rest."""
+    """The model's answer was cut off twice: it was too long, or the server withheld the rest."""
 
 
 class Prompter:
     """Prompts a model with the requests that a generator yields, and sends the answers to the generator.
 
     So each way of prompting is written once, for threads and for event loops. Reasoning in the text of an answer is
-    dropped. A cut answer is none: the model is prompted once more, with more room if the answer was too long. If a
-    request fails, ``HandlerFailed`` is raised in the generator, at its ``yield``.
+    dropped. An answer that was cut off is not used: the model is prompted once more, with a greater limit of tokens if
+    the answer was too long. If a request fails, ``HandlerFailed`` is raised in the generator, at its ``yield``.
 
     Args:
         model: A handler of ``ChatRequest``. For ``arun``, a coroutine function, or an object with ``acall``.
@@ -50,9 +50,9 @@ class Prompter:
         self._name = repr(model)
 
     def greatest_usage(self, request: ChatRequest) -> Usage | None:
-        """What two answers use at most, to ``request`` and to its correction, if each is cut once; ``None``: unknown.
+        """The greatest usage of the answers to ``request`` and to its correction, each cut off once; ``None``: unknown.
 
-        The correction holds the answer, which is no longer than the limit of tokens, and a complaint about it.
+        The correction holds the first answer, which is no longer than the limit of tokens, and a complaint about it.
         """
         first = greatest_usage(self._blocking, request)
         if first is None:
@@ -117,7 +117,7 @@ class Prompting(abc.ABC, Generic[Result]):
         self.model_name = declared(model, "model_name")
 
     def greatest_usage(self, query: Any) -> Usage | None:
-        """What a response to ``query`` uses at most; ``None`` if the model declares nothing for such requests."""
+        """The greatest usage of a response to ``query``; ``None`` if the model declares none for such requests."""
         steps = self._steps(query)
         try:
             return self._prompter.greatest_usage(next(steps))
@@ -128,8 +128,8 @@ class Prompting(abc.ABC, Generic[Result]):
         """Return the response to ``query``.
 
         Raises:
-            HandlerFailed: The model gave no answer, or two that were cut or cannot be used. The message quotes the
-                last answer.
+            HandlerFailed: The model gave no answer, or both of its answers were cut off or cannot be used. The message
+                quotes the last answer.
         """
         return self._prompter.run(self._steps(query), cancel or CancelToken())
 
@@ -148,7 +148,7 @@ class Prompting(abc.ABC, Generic[Result]):
 
 
 def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
-    """Yield the requests of ``steps``, each once more if its answer is cut, and take an answer or error for each."""
+    """Yield the requests of ``steps``, each again if its answer is cut off; is sent an answer or an error for each."""
     try:
         request = next(steps)
         while True:
@@ -164,7 +164,7 @@ def _prompts(steps: Steps[Result]) -> Generator[ChatRequest, Any, Result]:
 
 def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
     completion = _checked((yield request))
-    if _is_cut(completion) and _went_on(request, completion):  # only what does not matter was cut off
+    if _is_cut(completion) and _went_on(request, completion):  # the part that was cut off does not matter
         return without_reasoning(completion)
     if _is_cut(completion, _TOO_LONG):
         request = dataclasses.replace(request, max_tokens=_longer(request, completion.usage))
@@ -179,14 +179,14 @@ def _answer(request: ChatRequest) -> Generator[ChatRequest, Any, Completion]:
 
 
 def _went_on(request: ChatRequest, completion: Completion) -> bool:
-    """Whether the answer went on after it had said all that matters."""
+    """Whether the answer went on after all that matters."""
     before = completion.text.rstrip()[:-1]
     calls = completion.tool_calls
     return says_all(request, before, has_call=len(calls) > 1 and is_whole(calls[0].arguments))
 
 
 def _longer(request: ChatRequest, usage: Usage) -> int:
-    """Return the limit of tokens for a second answer to ``request``; the first had ``usage`` and was cut."""
+    """Return the limit of tokens for a second answer to ``request``; the first had ``usage`` and was cut off."""
     return _MORE * max(request.max_tokens or _ROOM // _MORE, round(usage.tokens_out))
 
 

@@ -1,4 +1,4 @@
-"""Tells the answer of a chat model from reasoning that the model, or its server, writes into the same text."""
+"""Separates the answer of a chat model from reasoning that the model, or its server, writes into the same text."""
 
 import dataclasses
 import re
@@ -18,34 +18,34 @@ _MARKS = (
     (r"<[|｜]think(?:ing)?[|｜]>", r"<[|｜]/think(?:ing)?[|｜]>"),
     (r"<unused94>", r"<unused95>"),  # of Gemma models
 )
-#: The marks around the answer, which are no part of it.
+#: The marks around the answer.
 _AROUND = r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>"
-#: What ends an answer; some servers leave it in the text, and what the model writes behind it.
+#: The marks that end an answer. Some servers leave them in the text, with whatever the model writes after them.
 _END = (
     r"<\|(?:im_end|end|eot_id|eom_id|endoftext|end_of_text|eos)\|>|<end_of_turn>|<[|｜]end▁of▁sentence[|｜]>|</s>\s*\Z"
 )
-#: What begins one.
+#: The marks that begin an answer.
 _BEGIN = r"<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<start_of_turn>model\n?"
 _OPEN = "|".join(opening for opening, _ in _MARKS)
 _CLOSE = "|".join(closing for _, closing in _MARKS)
 _MARK = re.compile(
     rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?P<end>{_END})|(?P<around>{_AROUND}|{_BEGIN})", re.IGNORECASE
 )
-#: The beginning of the answer itself, in the form that the gpt-oss models write if their server does not take it apart.
+#: The beginning of the answer in the Harmony format of the gpt-oss models, for servers that do not parse the format.
 _FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?<\|message\|>")
 _HARMONY = re.compile(r"\s*(?:<\|start\|>assistant)?\s*<\|channel\|>")
 _HARMONY_CALL = re.compile(r"<\|(?:channel|start)\|>[^<>]*\bto=functions?\.")
 _HARMONY_END = re.compile(r"<\|(?:return|end)\|>\s*$")
-#: What may become a mark when the text goes on.
+#: The end of a text that may become a mark when the text goes on.
 _UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|[|｜][^<>]*)\Z", re.IGNORECASE)
 
 
 def without_reasoning(completion: Completion) -> Completion:
     """Return ``completion`` with the answer alone as its text, and the log-probabilities of the answer's tokens.
 
-    Reasoning stands between marks such as ``<think>`` and ``</think>``. If the opening mark is missing, as some servers
-    leave it out, everything before the closing mark is reasoning. If the closing mark is missing, everything after an
-    opening mark at the start of a line is reasoning.
+    Reasoning stands between marks such as ``<think>`` and ``</think>``. Some servers leave out the opening mark: then
+    everything before the closing mark is reasoning. If the closing mark is missing, everything after an opening mark at
+    the start of a line is reasoning.
     """
     kept = _parts(completion.text).kept
     text = "".join(completion.text[start:end] for start, end in kept)
@@ -68,14 +68,14 @@ def without_reasoning(completion: Completion) -> Completion:
 
 
 def lacks_opening_mark(text: str) -> bool:
-    """Return whether ``text`` closes reasoning that it has not opened: until then, it looks like an answer."""
+    """Return whether ``text`` has a closing mark of reasoning without an opening mark."""
     return _parts(text).lacks_opening_mark
 
 
 def settled_answer(text: str) -> str:
-    """Return the answer in the ``text`` so far, as far as it stays the beginning of the answer when the text goes on.
+    """Return the part of the answer in ``text`` that stays the same when the text goes on.
 
-    That holds unless the text goes on with a closing mark that lacks its opening mark.
+    The part changes only if the text goes on with a closing mark that lacks its opening mark.
     """
     if unfinished := _UNFINISHED.search(text):
         text = text[: unfinished.start()]
@@ -83,7 +83,7 @@ def settled_answer(text: str) -> str:
 
 
 class _Parts(NamedTuple):
-    """Starts and ends of the pieces of a text that are not reasoning, and of those that more text does not change."""
+    """The starts and ends of the parts of a text that are not reasoning; ``settled`` ones do not change any more."""
 
     kept: list[tuple[int, int]]
     settled: list[tuple[int, int]]

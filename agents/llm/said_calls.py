@@ -1,4 +1,4 @@
-"""``SaidCalls``: makes the reads of tool calls that a chat model has said, while the model goes on writing."""
+"""``SaidCalls``: prefetches the reads in a chat model's answer while the model still writes the answer."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from spec_envs.guesses import Guess, Situation
 from spec_envs.handling import CancelToken
 from spec_envs.values import key_of, same
 
-#: Observations whose answers are remembered. A prefetcher hears an answer while the model writes it.
+#: The number of observations whose answers are remembered.
 _MEMORY = 16
-#: How long the policy's call may take to begin after the prefetcher has begun, in seconds.
+#: How long the prefetcher waits for the policy's call to begin, in seconds.
 _BEGINS_S = 5.0
 
 
 class SaidCalls:
-    """A prefetcher of the policy's calls, made by ``ChatPolicy.prefetcher``.
+    """A prefetcher of the policy's tool calls, made by ``ChatPolicy.prefetcher``.
 
-    While the answer of a chat model arrives, it names each complete tool call as an action. What the policy decides may
-    still be something else, if the answer turns out to be of no use; then some reads were made in vain.
+    While the answer of a chat model arrives, the prefetcher returns each complete tool call as an action. If the whole
+    answer turns out to be unusable, the policy may decide otherwise; then these reads were made in vain.
 
     Args:
-        read: Makes an action of an answer, as ``PolicyPrompt.read`` does.
+        read: Reads an action from an answer, as ``PolicyPrompt.read`` does.
     """
 
     def __init__(self, read: Callable[[Completion, Any], Any]) -> None:
@@ -35,11 +35,11 @@ class SaidCalls:
         self._changed = threading.Condition()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SaidCalls, (self._read,)  # what is heard in this process is of no use in another one
+        return SaidCalls, (self._read,)  # answers of this process are of no use in another one
 
     @contextlib.contextmanager
     def heard(self, query: Any, cancel: CancelToken) -> Iterator[None]:
-        """Hear what the model says to the policy's call with ``query`` and the token ``cancel``."""
+        """Collect the tool calls in the answer to the policy's call with ``query`` and the token ``cancel``."""
         key = key_of(query)
         with self._changed:
             answer = self._answer_to(key)
@@ -47,7 +47,7 @@ class SaidCalls:
 
         def listener(part: Any) -> None:
             if isinstance(part, ToolRequest):
-                with self._changed, contextlib.suppress(ValueError):  # the policy will say what is wrong with it
+                with self._changed, contextlib.suppress(ValueError):  # the policy will raise the error
                     answer.actions.append(self._read(Completion(tool_calls=(part,)), query))
                     self._changed.notify_all()
 
@@ -58,15 +58,15 @@ class SaidCalls:
             with self._changed:
                 answer.has_ended = True
                 if self._answers.get(key) is answer:
-                    del self._answers[key]  # an answer to the same observation later is another one
+                    del self._answers[key]  # a later answer to the same observation is a new one
                 self._changed.notify_all()
 
     def prefetch(
         self, situation: Situation, k: int, cancel: CancelToken, early: Callable[[Sequence[Guess]], None]
     ) -> list[Guess]:
-        """Name the calls of the answer to ``situation``, each as soon as it is complete; at most ``k``."""
+        """Return at most ``k`` calls of the answer to ``situation``, each ``early``, as soon as it is complete."""
         if k < 1 or not same(situation.now, situation.before):
-            return []  # the branch goes on from a read, and all calls were named before that
+            return []  # the branch continues after a read, and all calls were returned before that read
         with self._changed:
             answer = self._answer_to(key_of(situation.call.query))
             cancel.on_cancel(self._wake)
@@ -81,7 +81,7 @@ class SaidCalls:
         return named
 
     def _new_actions(self, answer: _Answer, num_known: int, cancel: CancelToken) -> list[Any]:
-        """Wait for actions beyond the first ``num_known``; none where the answer has ended."""
+        """Wait for actions beyond the first ``num_known``; empty if the answer has ended."""
         with self._changed:
             self._changed.wait_for(lambda: len(answer.actions) > num_known or answer.has_ended or cancel.cancelled)
             return answer.actions[num_known:]
@@ -98,7 +98,7 @@ class SaidCalls:
 
 
 class _Answer:
-    """What the model has said in one answer, as actions."""
+    """The actions in one answer of the model, so far."""
 
     def __init__(self) -> None:
         self.actions: list[Any] = []

@@ -1,4 +1,4 @@
-"""An answer that arrives in pieces, and its cost so far, which is estimated if the server does not report it."""
+"""An answer that arrives in pieces, and its cost so far. The cost is estimated if the server does not report it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TokenRates:
 
 
 class Answer:
-    """The answer to ``request``, as far as it has arrived; it has at most ``limit`` tokens if that is not 0."""
+    """The answer to ``request``, as far as it has arrived. It has at most ``limit`` tokens; 0: no limit."""
 
     def __init__(self, request: ChatRequest, limit: int = 0) -> None:
         self._limit = limit
@@ -73,7 +73,7 @@ class Answer:
         self._characters = self._reasoned = 0
 
     def sent(self, now: float) -> None:
-        """Record that the request is sent at ``now``; called again for each retry."""
+        """Record that the request was sent at ``now``. Called again for each retry."""
         self._sent = now
 
     def refused(self) -> None:
@@ -81,7 +81,7 @@ class Answer:
         self._sent = None
 
     def add(self, chunk: object, now: float) -> None:
-        """Add the next piece, or an answer that was not streamed, which arrives at ``now``.
+        """Add the next piece, or a whole answer that was not streamed; it arrives at ``now``.
 
         Raises:
             ValueError: The chunk does not have the form of an answer, or reports an error.
@@ -131,7 +131,7 @@ class Answer:
         self.text += "".join(written[:2])
         self._reasoned += bool(thought)
         calls, only = message.get("tool_calls") or [], message.get("function_call")
-        if only and not calls:  # the form before there could be several calls
+        if only and not calls:  # OpenAI's older form, for a single call
             calls = [{"index": 0, "function": only} if isinstance(only, Mapping) else only]
         for piece in calls if isinstance(calls, list) else [calls]:
             written += self._calls.add(piece) if piece is not None else ()
@@ -146,7 +146,7 @@ class Answer:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the server has given the reason why the answer ended, or nobody listens any longer."""
+        """Whether the server has given a finish reason, or the rest of the answer was left."""
         return bool(self._finish_reason)
 
     @property
@@ -163,10 +163,10 @@ class Answer:
         self._finish_reason = "stop"
 
     def usage(self, price: Price | ListPrice | None, rates: TokenRates, now: float) -> Usage:
-        """Return the cost by ``now``: the reported usage, or else an estimate. Without a price the money is unknown.
+        """Return the cost until ``now``: the reported usage, or else an estimate. Without a price the money is unknown.
 
-        The estimate is the sum of one token for each piece, or for each four characters if that is more (some servers
-        send several tokens at once), the tokens of the request, and the hidden tokens for the time without output.
+        The estimate is the sum of the tokens of the request, one token for each piece (or for each four characters, if
+        that is more: some servers send several tokens at once), and hidden tokens for the time without output.
         """
         if self._reported is not None:
             rates.learn(self)

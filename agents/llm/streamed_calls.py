@@ -25,12 +25,12 @@ class _Call:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Whether all arguments have arrived."""
         return is_whole(self.arguments)
 
     @property
     def repeats(self) -> bool:
-        """Whether each piece so far repeats all before it, and the last one is whole, while joined they make no sense.
+        """Whether each piece repeats the pieces before it, the last is whole JSON, and all joined are not.
 
         The next piece may still show that the pieces are parts, as in ``{"x":``, ``{"x":1}``, ``}``.
         """
@@ -54,7 +54,7 @@ class StreamedCalls:
 
     def __init__(self, tools: Sequence[Mapping[str, Any]]) -> None:
         functions = [tool.get("function") for tool in tools]
-        # The schemas of the tools that were offered tell a whole name from a piece of a name.
+        # The names of the offered tools: they distinguish a whole name from a piece of a name.
         self._known = {each.get("name") for each in functions if isinstance(each, Mapping)}
         self._calls: list[_Call] = []
         self._num_told = 0
@@ -73,7 +73,7 @@ class StreamedCalls:
         name, arguments = _text(function.get("name")), _text(function.get("arguments") or function.get("parameters"))
         index = index if isinstance(index, int | str) else None
         call = self._call_of(index, "" if call_id is None else str(call_id), name, arguments)
-        if call.name and call.is_complete:  # what follows, such as the whole once more, changes nothing
+        if call.name and call.is_complete:  # further pieces, such as the whole call again, change nothing
             return name, arguments
         if name:
             call.name = self._joined(call.name, name)
@@ -113,7 +113,7 @@ class StreamedCalls:
         return tuple(call.request for call in calls)
 
     def _call_of(self, index: int | str | None, call_id: str, name: str, arguments: str) -> _Call:
-        """Return the call to which a piece belongs, which is a new one if the piece begins a call."""
+        """Return the call to which a piece belongs: a new call if the piece begins one."""
         call = self._with_id(index, call_id, name, arguments) if call_id else self._without_id(index, name)
         if call is None or (not call_id and self._begins(call, name, arguments)):
             call = _Call(index, call_id)
@@ -144,7 +144,7 @@ class StreamedCalls:
         return next((call for call in reversed(self._calls) if condition(call)), None)
 
     def _begins(self, call: _Call, name: str, arguments: str) -> bool:
-        """Whether a piece without an id begins another call than ``call``, which its index leads to."""
+        """Whether a piece without an id begins a new call, although its index is that of ``call``."""
         if not name or not call.name:
             return False
         if name == call.name:
@@ -155,7 +155,7 @@ class StreamedCalls:
         return bool(call.arguments)
 
     def _joined(self, before: str, name: str) -> str:
-        """Return the name of a call: servers repeat it, send it in pieces, or send all of it that is written."""
+        """Return the name so far: servers send a name in pieces, repeat it, or send a longer part of it each time."""
         if before not in self._known and before + name in self._known:
             return before + name
         return name if name.startswith(before) or name in self._known else before + name

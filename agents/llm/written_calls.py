@@ -1,37 +1,39 @@
-"""What open models' servers leave in the text of an answer: marks around what is said, and tool calls as text."""
+"""Tool calls, and marks around the message, that servers of open models leave in the text of an answer."""
 
 import json
 import re
-from collections.abc import Collection
 from typing import Any
 
 from spec_envs.agents.llm.messages import ToolRequest
+from spec_envs.agents.llm.python_calls import python_calls
+from spec_envs.agents.llm.tagged_calls import CALL, PREFIX, Schemas, tagged_calls
 from spec_envs.json_files import parsed
 
-#: Tags that stand around all of what is said.
+#: Tags around the whole message.
 _NAME = r"(?P<tag>(?:final[_ ]?)?(?:answer|response|reply|output)|message|final|solution)"
 _TAGGED = re.compile(rf"<{_NAME}>(?P<said>.*?)(?:</(?P=tag)>(?P<more>.*))?", re.IGNORECASE | re.DOTALL)
-#: An answer in tags that begin a line, behind text that is none.
+#: An answer in tags at the beginning of a line, after other text.
 _TAGGED_LAST = re.compile(r".*\n\s*(?P<said><(?P<tag>(?:final_?)?answer)>.*</(?P=tag)>)", re.IGNORECASE | re.DOTALL)
-#: Three backquotes around all that is said.
+#: Three backquotes around the whole message.
 _FENCED = re.compile(r"```(?:text|txt|plaintext|markdown|md)?[ \t]*\n(?P<said>(?:(?!```).)*)```", re.DOTALL)
 _FENCES = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(r"^[ \t]*[{\[]", re.MULTILINE)
 
-_CALL = r"(?:tool|function)[_▁ ]?calls?"
 _BAR = "[|｜]"
 #: Marks that models write before a tool call: ``<tool_call>``, ``[TOOL_CALLS]``, ``<|python_tag|>`` and so on.
 _MARK = re.compile(
-    rf"<{_CALL}>|<{_BAR}{_CALL}(?:[_▁]section)?(?:[_▁]begin)?{_BAR}>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|<\|python_tag\|>|"
-    rf"\bfunctools\[|<function\s*=|<invoke\s+name\s*=|<\|START_ACTION\|>|<\|(?:channel|start)\|>[^<>]*\bto=",
+    rf"<{PREFIX}{CALL}>|<{_BAR}{CALL}(?:[_▁](?:section|begin|start))*{_BAR}>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|"
+    rf"<\|(?:python_tag|python_start|start_action|action_start)\|>|<start_function_call>|\bfunctools\[|"
+    rf"<{PREFIX}function\s*=|<{PREFIX}(?:function|invoke)\s+name\s*=|<\|(?:channel|start)\|>[^<>]*\bto=",
     re.IGNORECASE,
 )
+_AROUND = re.compile(r"\A(?:<[^<>]*>|\[TOOL_\w+\]|\s)*|(?:</[^<>]*>|<[|｜][^<>]*>|\[/?[A-Z_]+\]|\s)*\Z")
 _OPENING = re.compile(r"[{\[]")
 _DECODER = json.JSONDecoder()
 
 
 def unwrapped(text: str) -> str:
-    """Return what an answer says, without tags or backquotes that stand around all of it."""
+    """Return the message in an answer, without tags or backquotes around the whole message."""
     text = text.strip()
     if last := _TAGGED_LAST.fullmatch(text):
         text = last["said"]
@@ -40,19 +42,20 @@ def unwrapped(text: str) -> str:
     return text
 
 
-def written_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
-    """Return the tool calls that ``text`` holds, which some servers do not take out of the text; none if it is said.
+def written_calls(text: str, schemas: Schemas) -> list[ToolRequest]:
+    """Return the tool calls that a server has left in the ``text`` of an answer; none if the text is a message.
 
-    They stand behind a mark of their own; or are JSON objects ``{"name": …, "arguments": {…}}`` as all of the text, or,
-    of ``known`` tools, between backquotes, or from the start of a line to the end.
+    A tool call follows a mark of tool calls. Or it is a JSON object ``{"name": …, "arguments": {…}}``: the whole text,
+    or, for tools with ``schemas``, a text between backquotes, or from the start of a line to the end of the text. Or it
+    is a call in Python of such a tool: the whole text, or a text between backquotes.
 
     Raises:
-        ValueError: There is a mark, but something behind it cannot be read.
+        ValueError: There is a mark, but the text after the mark cannot be read.
     """
     said = unwrapped(text)
     if mark := _MARK.search(said):
-        calls = _behind(said[mark.start() :], known)
-        if calls is None:
+        calls = _behind(said[mark.start() :], schemas)
+        if not calls:
             raise ValueError(
                 f"{said[mark.start() :][:200]!r} is no tool call that can be read; call a tool that there is, or write "
                 f'the call as <tool_call>{{"name": "…", "arguments": {{…}}}}</tool_call>'
@@ -60,14 +63,25 @@ def written_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
         return calls
     for each in (said, *_FENCES.findall(said), *(said[found.start() :] for found in _OBJECT.finditer(said))):
         calls = _requests(parsed(each.strip()))
-        is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # of no tool that there is
-        if calls and (is_call or all(call.name in known for call in calls)):
+        is_call = each is said and re.search(r'"(?:arguments|parameters)"\s*:\s*\{', said)  # also of an unknown tool
+        if calls and (is_call or all(call.name in schemas for call in calls)):
+            return calls
+    for each in (said, *_FENCES.findall(said)):
+        if calls := python_calls(each, schemas):
             return calls
     return []
 
 
-def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
-    """Return the calls in ``text``, which begins with a mark: JSON objects, or arguments behind the name of a tool."""
+def _behind(text: str, schemas: Schemas) -> list[ToolRequest]:
+    """Return the calls in ``text``, which begins with a mark; none if they cannot be read."""
+    calls = tagged_calls(text, schemas)
+    if calls is not None:
+        return calls
+    return _json_calls(text, schemas) or python_calls(_AROUND.sub("", text), schemas)
+
+
+def _json_calls(text: str, schemas: Schemas) -> list[ToolRequest] | None:
+    """Return the calls that are JSON objects, or arguments behind the name of a tool."""
     calls: list[ToolRequest] = []
     place = looked = 0
     while start := _OPENING.search(text, looked):
@@ -78,8 +92,11 @@ def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
                 return None
             looked = start.end()  # a mark in brackets
             continue
-        named = set(re.findall(r"[\w-]+", text[place : start.start()])).intersection(known)
-        found = [ToolRequest(named.pop(), json.dumps(value))] if len(named) == 1 else _requests(value)
+        named = set(re.findall(r"[\w-]+", text[place : start.start()])).intersection(schemas)
+        if len(named) == 1 and isinstance(value, dict):
+            found = [ToolRequest(named.pop(), text[start.start() : end])]
+        else:
+            found = _requests(value)
         if not found:
             return None
         calls += found
@@ -88,7 +105,7 @@ def _behind(text: str, known: Collection[str]) -> list[ToolRequest] | None:
 
 
 def _requests(value: Any) -> list[ToolRequest]:
-    """Return the tool calls that a JSON value is: one, or a list of them; none if it is anything else."""
+    """Return the tool calls in a JSON value: a tool call, or a list of them; empty for any other value."""
     if isinstance(value, list):
         calls = [_requests(each) for each in value if isinstance(each, dict)]
         return [call for each in calls for call in each] if all(calls) and len(calls) == len(value) else []
@@ -100,5 +117,7 @@ def _requests(value: Any) -> list[ToolRequest]:
     arguments = value.get("arguments", value.get("parameters"))
     if not isinstance(name, str) or not isinstance(arguments, dict | str | None):
         return []
-    arguments = {} if arguments is None else arguments
-    return [ToolRequest(name, arguments if isinstance(arguments, str) else json.dumps(arguments))]
+    try:
+        return [ToolRequest(name, arguments if isinstance(arguments, str) else json.dumps(arguments or {}))]
+    except RecursionError:
+        return []

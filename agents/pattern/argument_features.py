@@ -13,12 +13,12 @@ Chosen = Mapping[str, Candidate | None]
 
 @dataclasses.dataclass(slots=True)
 class ArgumentChoice:
-    """The choice of one argument of a tool at one moment: the candidates, and what this argument makes of each."""
+    """The choice of one argument of a tool at one moment: the candidates, and their features for this argument."""
 
     tool: str
     argument: str
     candidates: Candidates
-    described: Described  # features beside those of the candidate itself, which hold for any argument
+    described: Described  # the features for this argument; those for any argument are in the candidate
     optional: bool
 
 
@@ -30,7 +30,7 @@ def argument_choice(moment: Moment, tool: str, argument: str) -> ArgumentChoice:
 
 
 def _described(moment: Moment, tool: str, argument: str, candidates: Candidates) -> Described:
-    """Return what the argument adds: the same for all tools that were given the same candidates as this argument."""
+    """Return the features for this argument, shared by all tools that were given the same candidates as it."""
     index, places = moment.index, candidates.places
     calls = (index.calls[number].arguments.get(argument) for number in index.of_tool.get(tool, ()))
     used = frozenset([key for key in calls if key in places])
@@ -47,18 +47,21 @@ def _described(moment: Moment, tool: str, argument: str, candidates: Candidates)
     return found
 
 
-#: A place in a list, and a candidate, where there is none.
+#: A place in a list and the number of a candidate, if there is no candidate.
 _NONE = (-1, -1)
 
 
 class _Adding:
-    """What an argument adds to its candidates: for a tool that was given none of them, and from there for others."""
+    """The features that an argument adds to its candidates.
+
+    They are computed for a tool that was given none of the candidates, and adapted to tools that were given some.
+    """
 
     def __init__(self, moment: Moment, argument: str, candidates: Candidates) -> None:
         self._candidates = candidates
         self._starts = _starts(moment, argument, candidates)
         self._now = (moment.user[0], moment.agent[0])
-        #: The candidates in each list, with their places, and those in each message, in their order there.
+        #: The candidates in each list, with their places; the candidates in each message, in the order of the message.
         self._lists: dict[str, list[tuple[int, int]]] = {}
         self._said: dict[int, list[int]] = {}
         for number, each in enumerate(candidates):
@@ -78,12 +81,12 @@ class _Adding:
         self._rows = [self._row(number, "", firsts, self._first_said) for number in range(len(candidates))]
 
     def rows(self, used: frozenset[str], previous: str | None) -> list[Row]:
-        """Return the features of each candidate for a tool that was given those in ``used``, and ``previous`` last."""
+        """Return each candidate's features for a tool that was given the values ``used``, ``previous`` the last."""
         if not used:
             return self._rows
         candidates = self._candidates
         given = {candidates.places[key]: f"used here{' last' * (key == previous)}" for key in used}
-        others = set(given)  # those whose features are not those in ``_rows``
+        others = set(given)  # candidates whose features differ from those in ``_rows``
         first, first_said = dict(self._first), dict(self._first_said)
         for number in given:
             for source, _ in candidates[number].lists:
@@ -155,7 +158,7 @@ def _alike(field: str, argument: str) -> int:
 
 
 class CallSoFar:
-    """Features of candidates that depend on the arguments ``chosen`` before, and on the calls made so far."""
+    """Features of candidates that depend on the arguments already ``chosen``, and on the calls made so far."""
 
     def __init__(self, moment: Moment, choice: ArgumentChoice, chosen: Chosen, final: bool) -> None:
         self._candidates, self._final, self._last = choice.candidates, final, moment.index.calls[-1:]

@@ -1,4 +1,4 @@
-"""Chooses the values of a call's arguments with a log-linear model, and joins them with a beam search."""
+"""Chooses the values of a call's arguments: a log-linear model for each argument, joined by a beam search."""
 
 import dataclasses
 import heapq
@@ -14,7 +14,7 @@ from spec_envs.agents.pattern.argument_features import ArgumentChoice, CallSoFar
 from spec_envs.agents.pattern.moment import Candidate, Moment, Row
 from spec_envs.conversation import ToolCall, canonical
 
-#: Two more outcomes beside the candidates: a value that is no candidate, and an omitted argument.
+#: The two outcomes besides the candidates: a value that is not a candidate, and an omitted argument.
 _UNKNOWN = "(unknown)"
 _OMITTED = "(omitted)"
 #: The number of candidates that extend each partial call, and the number of partial calls in the beam.
@@ -37,10 +37,10 @@ class ArgumentModel:
 
     def __init__(self, ranker: Ranker | None = None) -> None:
         self.ranker = ranker or Ranker()
-        self._known_rows: dict[Row, list[int]] = {}  # what arguments add to candidates, where all of it has numbers
+        self._known_rows: dict[Row, list[int]] = {}  # features that arguments add, if all of them have numbers
 
     def decisions(self, moment: Moment, call: ToolCall) -> list[tuple[Rows, int]]:
-        """Return what ``call`` at ``moment`` teaches: for each argument, the rows and the number of the right row."""
+        """Return the decisions in ``call``: for each argument, the rows and the number of the right row."""
         found = []
         chosen: dict[str, Candidate | None] = {}
         names = list(moment.memory.tools.get(call.name, call.arguments))
@@ -65,7 +65,7 @@ class ArgumentModel:
         return all(self._right(choice, call) < len(choice.candidates) for choice in choices)
 
     def complete(self, moment: Moment, tool: str, least: float = 0.0) -> list[tuple[dict[str, Any], float]]:
-        """Return arguments for a call of ``tool``, at least so likely if it is called, most likely first."""
+        """Return arguments of ``tool``, most likely first, with a probability of at least ``least`` if it is called."""
         beam = [Partial({}, 0.0)]
         names = list(moment.memory.tools.get(tool, ()))
         floor = math.log(max(least, 1e-9))
@@ -97,7 +97,7 @@ class ArgumentModel:
         extended: list[tuple[float, Partial, Candidate | None]] = []
         for partial in beam:
             if len(extended) >= _BEAM and partial.score < heapq.nlargest(_BEAM, extended, key=_score)[-1][0]:
-                break  # what extends this one is less likely yet
+                break  # all extensions of this partial call are less likely
             features = CallSoFar(moment, choice, partial.chosen, final).features
             scores = [score + sum(map(weight_of, features(candidate))) for score, candidate in best]
             highest = max(top, *scores, *others)
@@ -107,7 +107,7 @@ class ArgumentModel:
             options: list[tuple[float, Candidate | None]] = [
                 (share, candidate) for share, (_, candidate) in zip(raised, best, strict=True)
             ]
-            # An unknown value, which is the first of the others, cannot be guessed.
+            # The first of the others is the unknown value, which cannot be guessed.
             options += [(share, None) for share in others_raised[1:]]
             for share, option in options:
                 extended.append((partial.score + math.log(share / total + 1e-12), partial, option))
@@ -119,7 +119,7 @@ class ArgumentModel:
         ]
 
     def _base(self, choice: ArgumentChoice, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the scores of the candidates, as far as they do not depend on other arguments."""
+        """Return the part of the candidates' scores that does not depend on other arguments."""
         candidates, described = choice.candidates, choice.described
         if candidates.flat is None or described.flat is None:
             self._number(choice)
@@ -128,7 +128,7 @@ class ArgumentModel:
         return candidates.flat.sums(weights) + described.flat.sums(weights)
 
     def _number(self, choice: ArgumentChoice, *, new: bool = False) -> None:
-        """Find the numbers of the features of each candidate, and of what the argument adds to them."""
+        """Find the numbers of each candidate's features, and of the features that the argument adds."""
         described = choice.described
         if described.numbers is None or (new and any(0 in row for row in described.numbers)):
             described.numbers = [self._known_rows.get(row) or self._added(row, new) for row in described.rows]
@@ -138,7 +138,7 @@ class ArgumentModel:
 
     def _added(self, row: Row, new: bool) -> list[int]:
         numbers = self.ranker.features(row, new=new)
-        if all(numbers):  # known for good
+        if all(numbers):  # numbers do not change any more
             self._known_rows[row] = numbers
         return numbers
 
@@ -174,7 +174,7 @@ def _score(extended: tuple[float, Partial, Candidate | None]) -> float:
 
 
 class _Weights(dict[str, float]):
-    """The weights of features by their names; those that were asked for are kept."""
+    """The weights of features by name, cached."""
 
     def __init__(self, known: Mapping[str, int], weights: NDArray[np.float64]) -> None:
         self._known, self._weights = known, weights

@@ -1,4 +1,4 @@
-"""Arguments that appear nowhere as a whole: lists of ids, and records with the fields that a tool takes."""
+"""Arguments that have to be built from several values: lists of ids, and records with the fields that a tool takes."""
 
 import dataclasses
 import re
@@ -13,19 +13,19 @@ from spec_envs.conversation import canonical
 #: The greatest number of records, and of groups of records, that are considered for one shape: the latest ones.
 _MAX_RECORDS = 150
 _MAX_GROUPS = 24
-#: The greatest length of a list that is put together.
+#: The greatest length of a list that is built.
 _MAX_LENGTH = 12
 #: The start of a name, as opposed to a number or a code.
 _NAME = re.compile(r"[a-z]{3}")
 
-#: A value, its source, the record that holds its parts, and the time at which that was seen.
+#: A value, its source, the record that holds its parts, and the time when the record was seen.
 _Made = tuple[Any, str, tuple[int, int] | None, int]
 _Projected = dict[tuple[int, int], dict[str, Any]]
 
 
 @dataclasses.dataclass(slots=True)
 class Composite:
-    """A value that was put together, with the sources and records of its parts, and the time of the latest part."""
+    """A value that was built, with the sources and records of its parts, and the time of the latest part."""
 
     value: Any
     sources: list[str]
@@ -34,7 +34,7 @@ class Composite:
 
 
 def composites(index: Index, shape: str, order: Mapping[str, list[str]] = MappingProxyType({})) -> dict[str, Composite]:
-    """Return the values of ``shape`` that can be put together, by their canonical form; ``order`` is that of fields."""
+    """Return the values of ``shape`` that can be built, by canonical form; ``order``: the order of fields."""
     found: dict[str, Composite] = {}
     inner = shape[1:-1] if shape.startswith("[") else shape
     if inner.startswith("{"):
@@ -103,7 +103,7 @@ def _of_records(index: Index, fields: list[str], listed: bool) -> Iterator[_Made
 
 
 def _said(index: Index, projected: _Projected, text: texts.Text) -> list[dict[str, Any]]:
-    """Return the records whose id ``text`` mentions, in the order of the text; of each id the latest record."""
+    """Return the records whose id ``text`` mentions, in the order of the text; the latest record for each id."""
     found: dict[str, tuple[int, dict[str, Any]]] = {}
     for each in projected.values():
         for value in each.values():
@@ -135,7 +135,7 @@ def _project_all(index: Index, fields: list[str]) -> _Projected:
 
 
 def _project(result: Result, member: int, fields: list[str]) -> dict[str, Any] | None:
-    """Return the fields of a record: its own, those of records in or around it, or arguments of the call."""
+    """Return the fields of a record: from the record, from records in or around it, or from arguments of the call."""
     own, row = 0, {}
     for field in fields:
         number = member

@@ -34,9 +34,9 @@ from spec_envs.json_files import parsed
 from spec_envs.pickling import Lock
 
 _VERSION = 1
-#: A weight takes 16 bytes, and there are four rankers: for tools and for arguments, in each of two windows.
+#: A weight takes 16 bytes in each of four rankers: for tools and for arguments, in two windows.
 _BYTES_OF_A_WEIGHT = 64
-#: Of a name that users give to values: names with all their values and tasks, generously.
+#: A generous estimate for a name that users give to values, with all its values and tasks.
 _BYTES_OF_A_NAME = 5000
 #: The number of predictions that are always made, so that the calibration by rank does not depend on ``k``.
 _WIDTH = 8
@@ -44,7 +44,7 @@ _WIDTH = 8
 
 @dataclasses.dataclass(slots=True)
 class _Kept:
-    """A conversation's index, and until the response is observed, what was guessed at its end and from what."""
+    """A conversation's index; and, until the response is observed, the guesses at its end and their moment."""
 
     index: Index
     claims: list[tuple[ToolCall, float]] | None = None
@@ -54,16 +54,16 @@ class _Kept:
 class PatternGuesser:
     """Guesses an agent's next tool call from the conversation and from past conversations. Learns offline and online.
 
-    One log-linear model chooses the tool, another one the value of each argument; a beam search joins them. Values are
-    described by their sources: a path into an earlier result, an entity in the user's text, an earlier argument, or a
-    constant that two tasks have used. So the patterns hold for other users and ids. Messages to the user are not
-    guessed, but take their share of the probability. Thread-safe.
+    One log-linear model chooses the tool, another one the value of each argument; a beam search combines them. Values
+    are described by their sources: a path into an earlier result, an entity in the user's text, an earlier argument, or
+    a constant that two tasks have used. So the patterns hold for other users and ids. Messages to the user are not
+    guessed, but have their share of the probability. Thread-safe.
 
     ``guess`` and ``observe`` serve calls to a policy whose observation holds the dialogue. ``predict`` and ``learn``
     take conversations.
 
     Args:
-        rounds: The least number of times that ``learn`` goes over its examples (>= 1).
+        rounds: The least number of passes of ``learn`` over its examples (>= 1).
         seed: The seed of the order of the examples.
         dialogue: ``dialogue(query)`` returns the ``Conversation`` in a query. Default: a query is a ``Conversation``, a
             list of chat messages, or a mapping (or an object) with ``messages`` or ``dialogue``, and perhaps ``tools``.
@@ -73,11 +73,10 @@ class PatternGuesser:
             mapping with a ``name``, or such a mapping as JSON text, is a call.
         reads: The names of the tools that change nothing, for ``prefetch``. Not saved.
         extra: ``extra(conversation, tool, argument)`` returns further candidates for an argument. Not saved.
-        capacity: The number of conversations that are kept, with what was guessed in them until the response is
-            observed.
+        capacity: The number of conversations that are kept, with their guesses until the response is observed.
         max_values: The number of values of a conversation that are considered for one argument: those seen last.
-        memory_mb: About how many megabytes what is learned may take. When they are full, new words, values and tools
-            stay unknown, and the names that were not used for longest are forgotten.
+        memory_mb: About how much memory the learned data may take, in megabytes. When it is full, new words, values and
+            tools stay unknown, and the least recently used names are forgotten.
 
     Raises:
         InvalidConfiguration: ``rounds``, ``capacity``, ``max_values`` or ``memory_mb`` is less than 1.
@@ -121,10 +120,10 @@ class PatternGuesser:
         Args:
             conversation: The conversation so far.
             k: The greatest number of calls.
-            seen: If true, the agent is about to act, and each probability is the one that the agent's next action is
-                exactly this call. If false, the user is writing a message that is not known yet, and each probability
-                is the one that the agent makes this call before it answers, in any order. Calls that were made ahead of
-                time may stand at the end of ``conversation`` with their results.
+            seen: If true, the agent is about to act: a probability is the one that the agent's next action is exactly
+                this call. If false, the user is writing a message that is not known yet: a probability is the one that
+                the agent makes this call at any point before it answers. ``conversation`` may end with calls that were
+                made ahead of time, and their results.
         """
         with self._lock:
             claims = self._predict(conversation, seen)
@@ -168,8 +167,8 @@ class PatternGuesser:
         """Learn from finished conversations. Conversations of the same ``task`` count as one.
 
         Args:
-            trajectories: The conversations. Pass all of them at once, because later lessons count for more.
-            seen: Learn only for predictions with this ``seen``, in less time. Default: for both.
+            trajectories: The conversations. Pass all of them at once, since later examples have more weight.
+            seen: Learn only for predictions with this ``seen``, which takes less time. Default: for both.
         """
         given = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
         with self._lock:
@@ -192,7 +191,7 @@ class PatternGuesser:
         self._memory.meet(conversation.tools)
         kept, task = self._keep(conversation), _online_task(conversation)
         self._count(conversation, kept.index, task, action)
-        # What is counted of a task is left out where the task is learned: so the moment of the guess is still right.
+        # Counts of the task itself are left out while the task is learned, so the moment of the guess is still valid.
         moment, kept.moment = kept.moment or self._moment(kept.index, task), None
         if action is not None and action.name not in self._memory.tools:
             return
@@ -201,7 +200,7 @@ class PatternGuesser:
             self._learn_turn(conversation, task)
 
     def _count(self, conversation: Conversation, index: Index, task: str, action: ToolCall | None) -> None:
-        """Add what is new since the conversation was counted last. Counts are by task: counting twice is no harm."""
+        """Count the events since the last count. Counts are by task, so counting twice does no harm."""
         events = conversation.events
         counted = self._counted.get(task) or ()
         known = len(counted) if counted == events[: len(counted)] else 0
@@ -212,7 +211,7 @@ class PatternGuesser:
         self._counted.put(task, events)
 
     def _learn_turn(self, conversation: Conversation, task: str) -> None:
-        """Learn all calls since the user's last message, which are complete when the agent answers the user."""
+        """Learn all calls since the user's last message; they are complete, since the agent answers the user."""
         places = (place for place, event in enumerate(conversation.events) if isinstance(event, UserMessage))
         last = max(places, default=None)
         if last is not None:
@@ -222,7 +221,7 @@ class PatternGuesser:
                 _study(model.lessons(self._moment(example.index, task), example.right))
 
     def _keep(self, conversation: Conversation) -> _Kept:
-        """Return what is kept of ``conversation``; its index grows out of that of the longest beginning."""
+        """Return the kept data of ``conversation``; its index extends that of the longest known beginning."""
         events = conversation.events
         beginnings = (each for each in self._kept if len(each.index.events) <= len(events))
         for each in sorted(beginnings, key=lambda each: -len(each.index.events)):

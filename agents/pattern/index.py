@@ -1,4 +1,4 @@
-"""The index of a conversation: every value that could become an argument, with its sources. Grows with the events."""
+"""The index of a conversation: every value that may become an argument, with its sources. Extended by each event."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _MAX_SOURCES = 5
 
 
 class Traced(NamedTuple):
-    """Where a value is from, in the form of features; they hold until the value is seen again."""
+    """The sources of a value, as features; valid until the value is seen again."""
 
     features: list[str]
-    latest: list[str]  # the features as long as the value is in the last event
-    lists: tuple[tuple[str, int], ...]  # the sources that are lists with several elements, with the place in each
+    latest: list[str]  # the features while the value is in the last event
+    lists: tuple[tuple[str, int], ...]  # sources that are lists with several elements, and the place in each
     records: frozenset[tuple[int, int]]
     fields: frozenset[str]
 
 
 class Told(NamedTuple):
-    """What messages say of a value, in the form of features; they hold until the value is seen again or told of."""
+    """The mentions of a value in messages, as features; valid until the value is seen or mentioned again."""
 
     messages: tuple[Message, ...]
-    mention: tuple[int, int]  # the time and position of the latest one; (-1, -1) if there is none
+    mention: tuple[int, int]  # the time and position of the latest mention; (-1, -1) if there is none
     who: str  # the author of that message
     features: list[str]
 
@@ -54,7 +54,7 @@ class Value:
     _traced: Traced | None = None
 
     def changed(self, own: bool, time: int) -> Value:
-        """Return this value, or unless it is ``own`` a copy, to be changed because it is seen at ``time``."""
+        """Return this value if it is ``own``, else a copy, to be changed because the value is seen at ``time``."""
         if not own:
             sources, fields, records = dict(self.sources), dict(self.fields), dict(self.records)
             return Value(self.value, self.key, self.shape, self.normal, self.first, time, sources, fields, records)
@@ -62,7 +62,7 @@ class Value:
         return self
 
     def traced(self) -> Traced:
-        """Return where this value is from."""
+        """Return the sources of this value."""
         if self._traced is None:
             self._traced = self._trace()
         return self._traced
@@ -114,21 +114,21 @@ class Index:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.values: dict[str, Value] = {}
-        self.by_shape: dict[str, dict[str, None]] = {}  # form -> keys of values; the value seen last comes last
+        self.by_shape: dict[str, dict[str, None]] = {}  # form -> keys of values, the latest seen last
         self.members: dict[str, dict[str, None]] = {}  # source of list elements -> their keys
         self.open_days: dict[str, None] = {}  # keys of days without a year
         self.calls: list[PastCall] = []
         self.of_tool: dict[str, tuple[int, ...]] = {}  # tool -> the numbers of its calls
-        self.uses: dict[str, tuple[tuple[str, str], ...]] = {}  # key -> the tools and arguments that it was given to
+        self.uses: dict[str, tuple[tuple[str, str], ...]] = {}  # key -> the tools and arguments that had the value
         self.heard: dict[frozenset[str], tuple[int, int]] = {}  # kept by ``ToolModel`` until the next message
         self.users: list[tuple[int, texts.Text]] = []
         self.agents: list[tuple[int, texts.Text]] = []
-        self.messages: tuple[Message, ...] = ()  # the last ones, latest first; another object after each message
+        self.messages: tuple[Message, ...] = ()  # the last messages, latest first; a new object after each message
         self.results: list[Result] = []
         self.glosses: dict[str, str] = {}  # a name in lower case -> the code in brackets after the name
         self._pending: list[int] = []  # numbers of calls
         self._numbers: dict[tuple[str, str], int] = {}
-        self._own: set[str] = set()  # keys of the values that no copy of this index shares
+        self._own: set[str] = set()  # keys of the values that are not shared with a copy of this index
 
     @classmethod
     def of(cls, conversation: Conversation) -> Index:

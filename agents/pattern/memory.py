@@ -1,4 +1,4 @@
-"""What past conversations tell about arguments: their forms, constants, and the names that users give to values.
+"""Counts from past conversations about arguments: their forms, constants, and the names that users give to values.
 
 Everything is counted by task, so that many trials of one task count as one. When a task is being learned, its own
 counts are left out (``without``), so that constants are as rare in training as they are in use.
@@ -58,7 +58,7 @@ class TaskCounts:
 class Memory:
     """The known tools, and counts of the arguments of their calls.
 
-    Of the names in texts, and of what they stand for, the ``max_names`` are kept that were used last.
+    At most ``max_names`` names in texts are kept, with the values that they stand for: the most recently used names.
     """
 
     def __init__(self, max_names: int = 25_000) -> None:
@@ -74,7 +74,7 @@ class Memory:
         self.years = TaskCounts()  # years of dates that were arguments
         self.names = TaskCounts()  # names in texts
         self.schemas: dict[str, Tool] = {}
-        self._forms: dict[str, texts.Forms] = {}  # of ``shapes``, until there is another shape
+        self._forms: dict[str, texts.Forms] = {}  # of ``shapes``, until a new shape is seen
 
     def meet(self, tools: Iterable[Tool]) -> None:
         """Remember the schemas of ``tools``."""
@@ -136,7 +136,7 @@ class Memory:
                 del self.names.tasks[next(iter(self.names.tasks))]
 
     def _named(self, places: dict[str, TaskCounts], name: str) -> TaskCounts:
-        """Return the counts of a name, which is then the one used last."""
+        """Return the counts of a name, and mark the name as the most recently used one."""
         counts = places.pop(name, None) or TaskCounts()
         places[name] = counts
         if len(places) > self.max_names:
@@ -152,7 +152,7 @@ class Memory:
         return self.given.count(f"{tool}.{argument}", without) < self.calls.count(tool, without)
 
     def admits(self, tool: str, argument: str) -> tuple[texts.Forms, str | None, tuple[Any, ...]]:
-        """Return the forms that were seen, or if none the start of a form; and the choices of the schema."""
+        """Return the forms that were seen, or if there are none the start of a form; and the choices in the schema."""
         schema = self.schemas.get(tool)
         declared = {} if schema is None else _properties(schema).get(argument, {})
         named = declared.get("enum") if isinstance(declared, Mapping) else ()
@@ -166,7 +166,7 @@ class Memory:
         return _NO_FORMS, _TYPES.get(kind, "") if isinstance(kind, str) else "", choices
 
     def associations(self, name: str, without: str | None = None) -> dict[str, float]:
-        """Return the values of arguments in other tasks with ``name``, each with its share of those tasks."""
+        """Return the values of arguments in other tasks that mention ``name``, each with its share of those tasks."""
         counts = self.aliases.get(name)
         if counts is None:
             return {}
@@ -217,6 +217,6 @@ def _counts_from_json(data: Mapping[str, list[str]]) -> TaskCounts:
 
 
 def _properties(tool: Tool) -> Mapping[str, Any]:
-    """Return the schemas of the arguments; servers send other things in their place."""
+    """Return the schemas of the arguments; some servers send something else in their place."""
     properties = tool.parameters.get("properties")
     return properties if isinstance(properties, Mapping) else {}

@@ -22,12 +22,12 @@ from spec_envs.conversation import AssistantMessage, Conversation, UserMessage, 
 MAX_VALUES = 64
 #: The number of constants of an argument that are considered although the conversation does not hold them.
 _MAX_UNKNOWN = 24
-#: A name may stand for a value that went with the name in more than this share of the tasks that mention the name.
+#: A name may stand for a value if the value was an argument in more than this share of the tasks with the name.
 _MIN_SHARE = 0.2
 
 #: Where something was said: the time, the position in the message, and the word before.
 Mention = tuple[int, int, str]
-#: Features of a candidate.
+#: The names of a candidate's features.
 Row = tuple[str, ...]
 #: A domain's own candidates for an argument of a tool.
 Extra = Callable[[Conversation, str, str], Iterable[Any]]
@@ -40,13 +40,13 @@ class Candidate:
     value: Any
     key: str
     shape: str
-    features: list[str]  # what is known of the value
-    records: frozenset[tuple[int, int]]  # those that hold the value
+    features: list[str]  # the features of the value
+    records: frozenset[tuple[int, int]]  # the records that hold the value
     fields: frozenset[str]  # names of fields and arguments that had the value
-    lists: tuple[tuple[str, int], ...]  # those that hold the value, with the place in each
-    mention: tuple[int, int] = (-1, -1)  # time and position of the latest one in a message; (-1, -1) if there is none
+    lists: tuple[tuple[str, int], ...]  # the lists that hold the value, with the place in each
+    mention: tuple[int, int] = (-1, -1)  # time and position of the latest mention in a message; (-1, -1): none
     last: int = -1  # when the value was seen last; -1 if never
-    #: The numbers of the features that a ranker knows; the moment of the candidate has only one such ranker.
+    #: The numbers of the features that the ranker knows; a moment has one ranker of arguments.
     numbers: list[int] | None = dataclasses.field(default=None, init=False)
     _results: frozenset[int] | None = dataclasses.field(default=None, init=False)
 
@@ -72,12 +72,12 @@ class Candidate:
 
 
 class Candidates(list[Candidate]):
-    """The candidates for an argument, each value once, with what arguments that have the same candidates share.
+    """The candidates for an argument, each value once. Arguments with the same candidates share one such list.
 
     Attributes:
         places: The position of each candidate, by its key.
-        signature: Equal for candidates that differ in features of their own alone: arguments add the same to these.
-        flat: The numbers of the candidates' own features, once a ranker has told them.
+        signature: Equal for lists that differ only in the candidates' own features: arguments add the same to these.
+        flat: The numbers of the candidates' own features, once a ranker has given them.
     """
 
     def __init__(self, found: dict[str, Candidate], signature: int) -> None:
@@ -94,11 +94,11 @@ class Candidates(list[Candidate]):
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Described:
-    """What an argument adds to the features of its candidates, and the numbers of these features, once they are known.
+    """The features that an argument adds to its candidates, with the numbers of the features once they are known.
 
     Attributes:
         rows: The features, in the order of the candidates.
-        numbers: Those that a ranker knows; the moment has only one such ranker.
+        numbers: The numbers of those that the ranker knows; a moment has one ranker of arguments.
         flat: The same in one array.
     """
 
@@ -110,8 +110,8 @@ class Described:
 class Moment:
     """The end of an indexed conversation, with the candidates for each argument of each tool.
 
-    Of the values in the conversation, an argument has the ``max_values`` that were seen last as candidates. ``index``
-    must not be changed while the moment is in use. What ``memory`` learned from ``task`` is ignored.
+    The candidates of an argument are the ``max_values`` values of the conversation that were seen last. ``index`` must
+    not be changed while the moment is in use. Counts of ``task`` itself in ``memory`` are ignored.
     """
 
     def __init__(
@@ -133,13 +133,13 @@ class Moment:
         self.uses = index.uses
         self._messages = index.messages
         self._candidates: dict[str, Candidate] = {}
-        #: What arguments with equal candidates share, by all that tells them apart; tools have arguments in common.
+        #: The candidates of arguments, by all that they depend on; many arguments of different tools share them.
         self._found: dict[tuple[Any, ...], Candidates] = {}
         self._signatures: dict[tuple[Any, ...], int] = {}
         self.described: dict[tuple[Any, ...], Described] = {}
-        self.by_argument: dict[tuple[str, int], Any] = {}  # what an argument adds, by its candidates' signature
-        self.states: dict[str, Any] = {}  # what a model of tools has found of each
-        self.unused: dict[tuple[str, str], int] = {}  # the same of lists, for arguments
+        self.by_argument: dict[tuple[str, int], Any] = {}  # what an argument adds, by the candidates' signature
+        self.states: dict[str, Any] = {}  # the state of each outcome, for the model of tools
+        self.unused: dict[tuple[str, str], int] = {}  # the number of unused elements of each list, for each argument
         self._said: dict[tuple[int, int], tuple[set[str], set[str]]] = {}  # by record, as in ``_words_said``
         self._composed: dict[str, list[Candidate]] = {}
         self._dated = self._date() if index.open_days else {}
@@ -191,7 +191,7 @@ class Moment:
         return self._extra(Conversation(tuple(self.index.events)), tool, argument) if self._extra else ()
 
     def _values(self, shapes: texts.Forms, start: str | None) -> list[Value]:
-        """Return the values of certain forms that were seen last; the one seen last comes last in its form."""
+        """Return the latest values of the admitted forms; within a form, the latest value comes last."""
         forms = {*self.index.by_shape, *(each.shape for each in self._dated.values())}
         admitted = [form for form in forms if form in shapes or (start is not None and form.startswith(start))]
         found = [value for form in sorted(admitted) for value in self._latest_of(form)]
@@ -240,7 +240,7 @@ class Moment:
         traced, told = value.traced(), value.told
         if told is None or told.messages is not self._messages:
             told = self._tell(value)
-            if value.last >= 0:  # all conversations share the values that they do not hold
+            if value.last >= 0:  # values that are not in the conversation are shared by all conversations
                 value.told = told
         age = self.now - value.last
         features = [*(traced.latest if age == 1 else traced.features), f"age {_bucket(age)}"]
@@ -285,7 +285,7 @@ class Moment:
         return [f"words {'said' if said else 'written' if written else 'said earlier' if earlier else 'not said'}"]
 
     def _siblings(self, value: Value) -> list[str]:
-        """Return how much else of the record of ``value`` was said, such as a card's last four digits."""
+        """Return how many other values of the record of ``value`` were said, such as a card's last four digits."""
         said = written = 0
         for record in list(value.records)[-3:]:
             by_user, by_agent = self._words_said(record)
@@ -294,7 +294,7 @@ class Moment:
         return [f"sibling said {min(said, 3)}", f"sibling written {min(written, 3)}"]
 
     def _words_said(self, record: tuple[int, int]) -> tuple[set[str], set[str]]:
-        """Return the values in a record that the user's last message has, and those that the agent's has."""
+        """Return the values in a record that the user's last message mentions, and those that the agent's mentions."""
         found = self._said.get(record)
         if found is None:
             words, user, agent = self.index.record(record).words, self.user[1], self.agent[1]
@@ -328,7 +328,7 @@ class Moment:
         return found
 
     def _likely(self, constants: TaskCounts) -> Iterable[str]:
-        """Return the constants that the conversation holds, and the most frequent other ones."""
+        """Return the constants that are in the conversation, and the most frequent others."""
         common, values = constants.common(self.task), self.index.values
         if len(common) <= _MAX_UNKNOWN:
             return common
@@ -338,7 +338,7 @@ class Moment:
 
     @functools.cached_property
     def _called(self) -> dict[str, tuple[float, Mention]]:
-        """The values of names that the user said, each with the certainty and the place of the name."""
+        """The values that names in the user's messages stand for, each with its certainty and the place of the name."""
         found: dict[str, tuple[float, Mention]] = {}
         for time, text in reversed(self.index.users[-4:]):
             for name in text.names:
@@ -374,7 +374,7 @@ class Moment:
 
 @functools.lru_cache(maxsize=65536)
 def _known(key: str) -> Value:
-    """Return a value that the conversation does not hold. Cached, so it must not be changed."""
+    """Return a value that is not in the conversation. Cached, so it must not be changed."""
     value = json.loads(key)
     return Value(value, key, texts.shape(value), texts.normal(value), -1, -1)
 

@@ -1,4 +1,4 @@
-"""Takes a tool's result apart: its values, its records (JSON objects), and its lists of records."""
+"""Splits a tool's result into its values, its records (JSON objects), and its lists of records."""
 
 import dataclasses
 import functools
@@ -10,7 +10,7 @@ from typing import Any
 from spec_envs.agents.pattern import text as texts
 from spec_envs.conversation import canonical
 
-#: The greatest number of values that are indexed of one result; further values are ignored.
+#: The greatest number of values of one result that are indexed; further values are ignored.
 _MAX_LEAVES = 600
 
 
@@ -32,7 +32,7 @@ class Record:
     """A JSON object in a result."""
 
     path: str
-    own: Mapping[str, Any]  # its fields that are no objects or lists
+    own: Mapping[str, Any]  # its fields that are neither objects nor lists
     inner: Mapping[str, Any]  # the same fields of the objects directly inside
     parent: int  # the number of the record around this one; -1 if there is none
     words: frozenset[str]  # the values in ``own``, as they would appear in a text
@@ -55,7 +55,7 @@ class _Walk:
         self.groups: list[tuple[str, tuple[int, ...]]] = []
 
     def visit(self, value: Any, path: str, field: str, record: int, place: int, length: int) -> int:
-        """Add ``value``; return the number of its record, or -1 if ``value`` is no object."""
+        """Add ``value``; return the number of its record, or -1 if ``value`` is not an object."""
         if len(self.leaves) >= _MAX_LEAVES:
             return -1
         if isinstance(value, Mapping):

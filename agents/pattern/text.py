@@ -1,7 +1,7 @@
 """Finds possible arguments in a text: ids, e-mails, numbers, dates, quoted words, names and codes.
 
-No regular expression here is made for a domain. ``normal`` returns the form in which texts are searched for a value.
-``shape`` returns the form of a value, by which kinds of values are told apart without knowing the kinds.
+The regular expressions are not specific to a domain. ``normal`` returns the form in which texts are searched for a
+value. ``shape`` returns the form of a value: values of one kind, such as ids of orders, have the same form.
 """
 
 import dataclasses
@@ -32,16 +32,16 @@ _GLOSS = re.compile(r"\b([A-Z][a-z]+(?:[ /-][A-Z][a-z]+)*)\W{1,4}\(([\w#-]{2,24}
 _NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _RUN = re.compile(r"[A-Z]+|[a-z]+|[0-9]+")
 _ALNUM = re.compile(r"[A-Za-z0-9]+")
-#: Alternating letters and digits, as in hexadecimal ids, whose forms would all differ.
+#: Alternating letters and digits, as in hexadecimal ids; each such id would have another form.
 _MIXED = re.compile(r"[A-Za-z]+[0-9]+[A-Za-z]|[0-9]+[A-Za-z]+[0-9]")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
-#: Frequent words that carry little information, and are no names.
+#: Frequent words that carry little information and are not names.
 COMMON = frozenset(
     """a an and are as at be but by can could do for from great have here hello hi how i i'd i'll i'm in is it it's let
     me my no not of ok okay on or please so sure thank thanks that the then there these they this to was we what when
     which will with would yes you your""".split()
 )
-#: Of a longer text, only the first half and the last half of this number of characters are read.
+#: The number of characters of a text that are read: half from its beginning and half from its end.
 _MAX_TEXT = 6000
 
 
@@ -197,7 +197,7 @@ def shape(value: Any) -> str:
 
 
 class Forms:
-    """A set of forms of values. ``form in forms`` tells whether ``form`` is like one of them.
+    """A set of forms of values. ``form in forms`` is true if ``form`` matches one of them.
 
     Where a form has alternating letters and digits, any letters and digits match: ``T-123456`` may be hexadecimal too.
     """

@@ -1,4 +1,4 @@
-"""Learns from recorded conversations: first the memory, then the models and the correction of their probabilities."""
+"""Learns from recorded conversations: first the memory, then the models and the calibration of their probabilities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spec_envs.agents.pattern.moment import MAX_VALUES, Moment
 from spec_envs.agents.pattern.window_model import Lesson, WindowModel, study
 from spec_envs.conversation import AssistantMessage, Event, ToolCall, ToolResult, Trajectory, UserMessage
 
-#: The number of parts of the tasks, for predictions on tasks that a model has not learned from.
+#: The number of folds of the tasks, for predictions on tasks that a model has not learned from.
 _FOLDS = 3
 #: The greatest number of such predictions.
 _MAX_TRIALS = 200
@@ -26,7 +26,7 @@ class Example:
     """A moment of a recorded conversation, with the calls that should be predicted."""
 
     task: str
-    index: Index  # up to the moment; it changes when the next example is made
+    index: Index  # up to the moment; changed when the next example is made
     right: tuple[ToolCall | None, ...]  # the calls to predict; ``None`` stands for a message to the user
 
 
@@ -55,10 +55,11 @@ def turn_examples(
 ) -> Iterator[Example]:
     """Yield examples for the time before the user's message at ``position``.
 
-    The first example has all calls that the agent makes before it answers the message. The next example follows after
-    the first of these calls that could have been guessed, with its result, and so on, because calls made ahead of time
-    can use each other's results. Their order may differ from the agent's: an order's number may be known before the
-    owner of the order, and lead to the owner. ``index``, if there is one of all before the message, is extended.
+    The first example has all calls that the agent makes before it answers the message. For the next example, the first
+    of these calls that could have been guessed is added to the conversation with its result, and so on, because calls
+    made ahead of time can use each other's results. Their order may differ from the agent's order: an order's number
+    may be known first, and lead to the owner of the order. ``index``, the index of all events before the message, is
+    extended if given.
     """
     events = trajectory.conversation.events
     index = index or Index.of(trajectory.conversation.until(position))
@@ -77,7 +78,7 @@ def turn_examples(
 
 
 def _answered(turn: Sequence[Event]) -> dict[str, tuple[ToolCall, ToolResult | None]]:
-    """Return the different calls of a turn by key, each with its result unless that is missing or an error."""
+    """Return the different calls of a turn by key, each with its result, unless the result is missing or an error."""
     calls = [event for event in turn if isinstance(event, ToolCall)]
     found: dict[str, tuple[ToolCall, ToolResult | None]] = {call.key: (call, None) for call in calls}
     for result in turn:
@@ -123,7 +124,7 @@ def train(
     seed: int,
     max_values: int = MAX_VALUES,
 ) -> None:
-    """Teach ``model`` all ``trajectories``. ``memory`` must know them already."""
+    """Train ``model`` with ``trajectories``, which must be in ``memory`` already."""
 
     def moment(example: Example) -> Moment:
         return Moment(example.index, memory, example.task, max_values=max_values)
@@ -146,7 +147,7 @@ def _calibrate(
     rounds: int,
     seed: int,
 ) -> None:
-    """Predict with models that have learned from the other tasks, and teach the calibration what came true."""
+    """Predict with models trained on other tasks, and train the calibration with the outcomes."""
     tasks = sorted({task for task, _ in groups})
     if len(tasks) < _FOLDS:
         return

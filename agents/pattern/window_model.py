@@ -1,4 +1,4 @@
-"""The most likely next calls with all their arguments: a model of the next tool, and the model of arguments."""
+"""The most likely next calls with all their arguments, from a model of the next tool and the model of arguments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spec_envs.conversation import ToolCall
 
 #: The outcome that the agent answers the user instead of calling a tool.
 MESSAGE = "(message)"
-#: Words that carry no information here. ``yes``, ``no`` and ``please`` are not among them.
+#: Words that carry no information here; words such as ``yes``, ``no`` and ``please`` do.
 _FILLERS = texts.COMMON - frozenset("yes no not please thank thanks sure ok okay great".split())
 
 
@@ -31,10 +31,10 @@ class ToolModel:
     def __init__(self, ranker: Ranker | None = None, *, seen: bool = True) -> None:
         self.ranker = ranker or Ranker()
         self._seen = seen
-        #: Numbers that the ranker has given: of the features of outcomes in one state, and of an outcome's contexts.
+        #: Numbers from the ranker, cached: of the features of outcomes in a state, and of an outcome's contexts.
         self._known_states: dict[_State, list[int]] = {}
         self._known_contexts: dict[str, list[int]] = {}
-        #: The outcomes that were asked for last, with their contexts, all of which have numbers.
+        #: The outcomes of the last decision, with their contexts, if all of these have numbers.
         self._last_contexts: tuple[list[str], NDArray[np.int32]] = ([], np.zeros((0, 3), np.int32))
 
     def outcomes(self, moment: Moment) -> list[str]:
@@ -42,7 +42,7 @@ class ToolModel:
         return [MESSAGE, *moment.memory.tools]
 
     def decision(self, moment: Moment, outcome: str) -> tuple[Rows, int]:
-        """Return what ``outcome`` at ``moment`` teaches: the rows, and the number of the right row."""
+        """Return the decision for ``outcome`` at ``moment``: the rows, and the number of the right row."""
         outcomes = self.outcomes(moment)
         return self._rows(moment, outcomes, new=True), outcomes.index(outcome)
 
@@ -68,7 +68,7 @@ class ToolModel:
 
     def _of_state(self, state: _State, new: bool) -> list[int]:
         numbers = [self.ranker.feature(name, new=new) for name in _features(state)]
-        if all(numbers):  # known for good
+        if all(numbers):  # numbers do not change any more
             self._known_states[state] = numbers
         return numbers
 
@@ -113,14 +113,14 @@ class ToolModel:
 
 
 class _State(NamedTuple):
-    """What there is to say of an outcome at a moment; many tools are in the same state."""
+    """The state of an outcome at a moment, from which its features follow; many tools are in the same state."""
 
     after: str
     called: int = -1  # -1: a message to the user
     said: int = 0  # words of the tool that the user said
     written: int = 0  # words of the tool that the agent wrote
     result: str = ""  # of its last call, if there is one
-    left: int = 0  # unused elements of the lists that the last call's arguments are from
+    left: int = 0  # unused elements of the lists from which the last call's arguments came
 
 
 def _state(moment: Moment, outcome: str) -> _State:
@@ -183,7 +183,7 @@ def _unused(index: Index, source: str, argument: str) -> int:
 #: Arguments are chosen only for tools that are at least this likely, but for at least ``_MIN_TOOLS`` tools.
 _MIN_SHARE = 0.02
 _MIN_TOOLS, _MAX_TOOLS = 2, 6
-#: Less likely calls are dropped.
+#: Calls that are less likely than this are dropped.
 _LEAST = 1e-5
 #: A model learns for at least ``_MIN_STEPS`` steps, in at most ``_MAX_ROUNDS`` rounds.
 _MIN_STEPS, _MAX_ROUNDS = 2000, 40
@@ -203,7 +203,7 @@ class WindowModel:
         self.calibration = LogOddsCalibration()
 
     def lessons(self, moment: Moment, right: Iterable[ToolCall | None]) -> list[Lesson]:
-        """Return what the calls ``right`` at ``moment`` teach; ``None`` stands for a message to the user."""
+        """Return the lessons of the calls ``right`` at ``moment``; ``None`` stands for a message to the user."""
         lessons: list[Lesson] = []
         for action in right:
             rows, outcome = self.calls.decision(moment, MESSAGE if action is None else action.name)

@@ -1,4 +1,4 @@
-"""What the scripted clerk knows, read from the dialogue, so that the next action depends on the observation alone."""
+"""What the scripted clerk knows, all read from the dialogue: the next action depends on the observation alone."""
 
 import dataclasses
 import json
@@ -53,11 +53,11 @@ class Wish:
     text: str  # the customer's message
     facts: dict[str, str] = dataclasses.field(default_factory=dict)  # answers by topic
     agreed: bool | None = None  # ``None`` before the answer
-    result: str | None = None  # of the writing tool; ``None`` before
+    result: str | None = None  # of the writing tool; ``None`` before the call
 
 
 class Case:
-    """What a dialogue tells: who the customer is, the results of tools, and the customer's wishes."""
+    """The facts in a dialogue: who the customer is, the results of tools, and the customer's wishes."""
 
     def __init__(self, messages: Sequence[Mapping[str, Any]]) -> None:
         self.wishes: list[Wish] = []
@@ -100,7 +100,7 @@ class Case:
             self._orders[record.get("order_id", "")] = record
 
     def require_once(self, question: str) -> None:
-        """Put ``question`` to the customer, unless it was put before."""
+        """Ask the customer ``question``, unless it was asked before."""
         if question not in self._questions:
             raise Next(question)
 
@@ -111,7 +111,7 @@ class Case:
         return wish.facts[topic]
 
     def look_up(self, name: str, *, fresh: bool = False, **arguments: Any) -> str:
-        """Return the result of a tool, with ``fresh`` from after the last write; transfer the customer on an error."""
+        """Return the result of a tool (``fresh``: from after the last write). On an error, transfer the customer."""
         key = _key(name, arguments)
         output = self._results.get(key)
         if output is None or (fresh and key in self._stale):
@@ -121,7 +121,7 @@ class Case:
         return output
 
     def user(self, *, fresh: bool = False) -> Any:
-        """Return the customer's record with its id, which is found by e-mail, or by name and zip code."""
+        """Return the customer's record with its id, found by e-mail, or by name and zip code."""
         user_id = self._user_id()
         return {**json.loads(self.look_up("get_user_details", fresh=fresh, user_id=user_id)), "user_id": user_id}
 

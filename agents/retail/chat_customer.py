@@ -27,7 +27,7 @@ _ATTEMPTS = 2
 
 
 class ChatCustomer(Prompting[str]):
-    """A handler of ``"user"``: a chat model plays the customer by the task's instruction.
+    """A handler of ``"user"``: a chat model plays the customer, following the task's instruction.
 
     This follows the "llm" strategy for users of tau-bench. The model sees the messages of both sides, but no tools. The
     conversation ends when the model writes "###STOP###".

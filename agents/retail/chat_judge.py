@@ -59,7 +59,7 @@ def _line(text: str) -> str:
 
 
 def _verdicts(answer: str, count: int) -> tuple[bool, ...]:
-    """Return the verdicts that an answer gives on ``count`` statements; ``ValueError`` if one lacks."""
+    """Return the verdicts in an answer on ``count`` statements; ``ValueError`` if one is missing."""
     found = {int(number): verdict.lower() == "true" for number, verdict in _VERDICT.findall(answer)}
     if lacking := [number for number in range(1, count + 1) if number not in found]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""``ScriptedRetailPolicy``: a clerk that solves the generated tasks of ``SpecRetail-v0`` by the phrases in them."""
+"""``ScriptedRetailPolicy``: a clerk that solves generated tasks of ``SpecRetail-v0`` by recognising their phrases."""
 
 import json
 import re
@@ -165,7 +165,7 @@ class _Clerk:
         return {**where, "country": country, "zip": zip_code}
 
     def _method(self, user: Any, text: str) -> str:
-        """Return the payment method that the customer means, or for an error another method of the customer."""
+        """Return the payment method that the customer means; for an error, another method of the customer."""
         kind = next((kind for words, kind in _METHODS.items() if words in text.lower()), None)
         methods = user["payment_methods"].values()
         meant = [m["id"] for m in methods if m["source"] == kind and m.get("last_four", "") in text]
@@ -183,7 +183,7 @@ class _Clerk:
         if f"the cheapest other {item['name']}" in wanted.replace("The", "the"):
             return min(others, key=lambda variant: variant["price"] * (-1 if self._slips else 1))
         words = _words_about(item["name"], wanted)
-        # If one value begins with another, both are found, and the longer one is meant.
+        # If one value begins with another, both are found; the longer one is meant.
         options = {
             option: max(
                 (v["options"][option] for v in variants if f"{option}: {v['options'][option]}" in words), key=len
@@ -235,9 +235,9 @@ _WISHES: tuple[tuple[str, Callable[[_Clerk, Any, re.Match[str]], Action]], ...] 
 
 
 class GoldReplay:
-    """Calls a task's gold actions one after the other, and then tells its outputs until the customer is done.
+    """Calls a task's gold actions one after the other, and then tells the customer the outputs, until the episode ends.
 
-    A transfer ends the episode, so the outputs are told before it.
+    A transfer ends the episode, so the outputs are told before a transfer.
 
     Args:
         task: The task, with its gold actions and outputs.

@@ -45,11 +45,11 @@ class ActionModel:
         return [float(p) for p in softmax(self.ranker.scores(self._rows(decision, new=False)))[:-1]]
 
     def learn(self, decision: Decision, act: Act | None) -> None:
-        """Learn that the agent took ``act``; ``None`` if its response was not an action."""
+        """Learn that the agent took ``act``; ``None``: its response was not an action."""
         self.ranker.learn(*self.lesson(decision, act))
 
     def lesson(self, decision: Decision, act: Act | None) -> tuple[Rows, int]:
-        """Return what ``ranker`` learns from this, later and several times."""
+        """Return the arguments of ``ranker.learn`` for this decision, to learn it later, or several times."""
         return self._rows(decision, new=True), decision.row_of(act)
 
     def _rows(self, decision: Decision, *, new: bool) -> Rows:
@@ -59,12 +59,12 @@ class ActionModel:
         return rows_of(features, [self.ranker.context(name, new=new) for name in names])
 
 
-#: How reliable each kind of memory is at first: mean and strength of the prior.
+#: The prior reliability of each kind of memory: mean and strength.
 _PRIORS = ((2 / 3, 3.0), (1 / 4, 4.0))
 
 
 class PastActions:
-    """Remembers the action that came next in each situation, and how often the same action came again.
+    """Remembers the next action in each situation, and how often the same action was taken again.
 
     There are two kinds of memory: the same question after the same actions, and any question after the same action.
     """

@@ -1,4 +1,4 @@
-"""The actions that an agent may take next, each with features that tell for or against the action."""
+"""The actions that an agent may take next, each with features from which its probability is estimated."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,12 +7,12 @@ from spec_envs.agents.search.situation import STOP_WORDS, Situation, Step, stem
 from spec_envs.agents.search.spans import Span, descriptions, spans_of, words_of
 from spec_envs.search.actions import Act
 
-#: The number of spans that are considered of the last page, and of each earlier page.
+#: The number of spans of the last page, and of each earlier page, that are considered.
 _MAX_SPANS = 50
 _MAX_EARLIER = 20
 #: The number of characters around a span in which words of the question are counted.
 _REACH = 60
-#: Neighbouring words that may tell what a span is.
+#: Neighbouring words that may show what a span is.
 _NEAR = frozenset(
     """a actor actress album an and are as at author band between book both by called directed director film for from in
     is movie named novel of or player series singer song starring than that the to was with written""".split()
@@ -189,7 +189,7 @@ class Candidates:
                 self.add("finish", span.text, "description", f"description {situation.form}")
 
     def _again(self) -> None:
-        """Add every earlier action again."""
+        """Add every earlier action as a candidate."""
         for age, act in enumerate(reversed(self._situation.acts)):
             self.add(act.name, act.argument, f"again {min(age, 3)}")
 

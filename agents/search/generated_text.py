@@ -1,4 +1,4 @@
-"""How the pages of the generated wiki are read: the facts in their sentences, by the generator's own phrases."""
+"""Reads the pages of the generated wiki: finds facts by the phrases that the generator writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNIVERSITY = r"University of [A-Z]\w+|[A-Z]\w+ University"
 _DATE = r"\d{1,2} [A-Z]\w+ \d{4}"
 _OCCUPATION = r"[a-z]+(?: [a-z]+)?"
 
-#: The phrases by which generated pages tell a fact, by relation. Group ``v`` is the value, ``k`` the kind of person.
+#: The phrases that state a fact on generated pages, by relation. Group ``v``: the value, ``k``: the kind of person.
 _PATTERNS = {
     "author": (rf" by (?:the \w+ writer )?(?P<v>{_PERSON})",),
     "director": (rf"[Dd]irected by (?P<v>{_PERSON})",),
@@ -63,7 +63,7 @@ _PATTERNS = {
     "first": (r"[Ff]irst awarded in (?P<v>\d{4})",),
 }
 
-#: The keywords to look up if the beginning of a page does not tell a fact, by relation.
+#: The keywords to look up if the beginning of a page does not state a fact, by relation.
 KEYWORDS = {
     "university": ("studied", "University"),
     "spouse": ("married",),
@@ -82,14 +82,14 @@ KEYWORDS = {
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fact:
-    """A value that a page tells; ``kind`` is the kind of person that the value names, or empty if unknown."""
+    """A value that a page states; ``kind`` is the kind of person that the value names, or empty if unknown."""
 
     value: str
     kind: str = ""
 
 
 def find_fact(relation: str, texts: Sequence[str]) -> Fact | None:
-    """Return the fact of ``relation`` that the texts tell, or ``None``."""
+    """Return the fact of ``relation`` that the texts state, or ``None``."""
     for pattern in _PATTERNS.get(relation, ()):
         for text in texts:
             if match := re.search(pattern, text):

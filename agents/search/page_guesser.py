@@ -1,4 +1,4 @@
-"""``PageGuesser``: the content of a page, from its earlier content."""
+"""``PageGuesser``: guesses that a page is the same as before."""
 
 from collections.abc import Hashable, Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from spec_envs.search.pages import Fetched, FetchQuery
 
 
 class PageGuesser(ResultGuesser):
-    """Guesses that a ``fetch`` finds the same page as the last time, by the name searched for or by the page's title.
+    """Guesses that a ``fetch`` finds the same page as before, for the same search or for the page's title.
 
     The arguments are those of ``ResultGuesser``; ``copy`` may be a ``Corpus``.
     """

@@ -11,7 +11,7 @@ from spec_envs.search.world.questions import ASKED, REFERRED
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Named:
-    """Something called by its name; ``kind`` is the kind of thing, or empty if the question does not tell."""
+    """Something called by its name; ``kind`` is the kind of thing, or empty if the question does not state it."""
 
     name: str
     kind: str = ""
@@ -40,8 +40,8 @@ class Wanted:
 class Compared:
     """A comparison of two facts."""
 
-    how: str  # are they the "same", or which is the "least", the "most", or not ``value``
-    things: tuple[Phrase, Phrase]  # those that the answer may name
+    how: str  # "same": are they equal? "least", "most", "not": which is the least, the most, or not ``value``?
+    things: tuple[Phrase, Phrase]  # the things that the answer may name
     facts: tuple[Wanted, Wanted]
     value: str = ""
 
@@ -81,7 +81,7 @@ _KIND = re.compile(rf"the (film director|film producer|{'|'.join(_KINDS)}) ([A-Z
 
 
 def read_question(text: str) -> Wanted | Compared | None:
-    """Return what the question wants; ``None`` if its words fit no pattern."""
+    """Return what the question asks for; ``None`` if the question matches no pattern."""
     if match := _BY_MAKER.fullmatch(text):
         one, other = _phrase(match[2]), _phrase(match[3])
         return Compared(
@@ -108,7 +108,7 @@ def _phrase(text: str) -> Phrase:
 
 
 def _relation(phrases: Mapping[str, tuple[str, ...]], text: str) -> tuple[str, str] | None:
-    """Return the relation of the phrase that fits, and the text in its gap; the longest phrase, if several fit."""
+    """Return the relation of the longest phrase that matches, and the text in the gap of the phrase."""
     found: list[tuple[str, str]] = []
     for relation, forms in phrases.items():
         for form in forms:

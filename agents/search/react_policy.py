@@ -25,7 +25,7 @@ _USAGE = "search[entity], lookup[keyword] or finish[answer]"
 _NAME = rf"({'|'.join(ARGUMENTS)})\s*\["
 _LABELLED = re.compile(rf"^\W*action\b[\s\d]*:\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
 _BARE = re.compile(rf"^\W*{_NAME}", re.IGNORECASE | re.MULTILINE)
-#: What follows an action does not matter. Listening goes on where brackets are nested.
+#: Text after an action does not matter. An answer with nested brackets is read to its end.
 _UNTIL = rf"(?im){_LABELLED.pattern}[^\[\]\n]*\]"
 _LABEL = re.compile(r"^\W*thought\b[\s\d]*:\s*", re.IGNORECASE)
 _MAX_THOUGHT = 800
@@ -36,11 +36,11 @@ class ReActPolicy(ChatPolicy):
 
     By default earlier thoughts are not part of the context. So two episodes with the same actions and observations have
     the same context, and a guessed action leads to the same next call as the real action. With ``keep_thoughts`` an
-    action carries its thought into the transcript. A guesser cannot predict the thought. So a correct guess still has
-    the page fetched ahead of time, but the model's next call cannot start before the thought is known.
+    action carries its thought into the transcript. A guesser cannot predict the thought. So with a correct guess the
+    page is still fetched ahead of time, but the model's next call cannot start before the thought is known.
 
     The action is text, or with ``keep_thoughts`` a tool call that carries the thought. As for every ``ChatPolicy``, a
-    model that answers without an action is prompted once more, and ``acall`` is the policy on an event loop.
+    model that answers without an action is prompted once more; ``acall`` is the policy for event loops.
 
     Args:
         model: As for ``ChatPolicy``.
@@ -92,7 +92,7 @@ def chat_messages(observation: Mapping[str, Any], instructions: str = INSTRUCTIO
 
 
 def _read(said: str) -> Act:
-    """Return the first action behind "Action:", or else the first line that is an action, with the thought before."""
+    """Return the first action after "Action:", else the first line that is an action; with the thought before it."""
     match = _LABELLED.search(said) or _BARE.search(said)
     if match is None:
         raise ValueError(f'the answer has no line "Action: ..." with {_USAGE}')

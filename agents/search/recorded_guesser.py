@@ -1,4 +1,4 @@
-"""``RecordedSearchGuesser``: the guesses that were made while an episode was recorded."""
+"""``RecordedSearchGuesser``: repeats the guesses that were made while an episode was recorded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _CHARACTERS_PER_TOKEN = 4
 class RecordedSearchGuesser:
     """Repeats the guesses of a recorded episode, of actions and of pages, after the recorded seconds.
 
-    Serves calls to ``"policy"`` and ``"fetch"``. Calls that the record does not hold get no guess, at once.
+    Serves calls to ``"policy"`` and ``"fetch"``. A call that is not in the record gets no guess, without delay.
     Probabilities are learned by rank. Tokens are estimated as one for each four characters read or written.
 
     Args:

@@ -103,7 +103,7 @@ class _Reader:
         return Named(fact.value, fact.kind or _KINDS.get(phrase.relation, ""))
 
     def read(self, thing: Named, relation: str) -> Fact:
-        """Return the fact that the page about ``thing`` tells."""
+        """Return the fact of ``relation`` that the page about ``thing`` states."""
         name = self.title(thing)
         notes = self._notes.by_name[name]
         if (fact := find_fact(relation, notes.texts)) is not None:
@@ -116,7 +116,7 @@ class _Reader:
     def title(self, thing: Named) -> str:
         """Return the name by which the page about ``thing`` was found."""
         name = thing.name
-        for _ in range(3):  # a name may lead to a list of similar titles, and one of these to the page
+        for _ in range(3):  # a search may return similar titles, one of which leads to the page
             notes = self._notes.by_name.get(name)
             if notes is None:
                 raise _Next("search", name)
@@ -131,7 +131,7 @@ class _Reader:
 
 
 def _number(value: str) -> tuple[int, ...]:
-    """Return a value to compare by: the year of a date, or the number made of all digits."""
+    """Return a value for comparisons: the year of a date, or the number made of all digits."""
     if match := re.fullmatch(r"\d+ [A-Z]\w+ (\d{4})", value):
         return (int(match[1]),)
     return (int(re.sub(r"\D", "", value) or 0),)

@@ -1,4 +1,4 @@
-"""What an observation of ``SpecSearch-v0`` says of the episode: the question, what was done, and what was found."""
+"""The facts in an observation of ``SpecSearch-v0``: the question, the actions so far, and their results."""
 
 import ast
 import dataclasses
@@ -15,7 +15,7 @@ _SIMILAR = re.compile(r"Could not find .*?\. Similar: (\[.*\])\.?\s*$", re.DOTAL
 
 
 def similar_titles(observation: str) -> tuple[str, ...] | None:
-    """Return the similar titles that a search without a page offers; ``None`` if ``observation`` is anything else."""
+    """Return the titles that a search offers instead of a page; ``None`` if ``observation`` is anything else."""
     match = _SIMILAR.match(observation)
     if match is None:
         return None
@@ -29,7 +29,7 @@ _FOUND = re.compile(r"\(Result \d+ / \d+\) ")
 _YES_NO = frozenset("are is was were do does did have has had can could both".split())
 #: Endings of words, the longer ones first.
 _ENDINGS = tuple("ations ation ments ment ings ing ers ors ies ed er or es s e".split())
-#: Words that do not tell what a question is about.
+#: Words that carry no information about a question's subject.
 STOP_WORDS = frozenset(
     """a about after all along also an and any are as at be been before between both but by can could did do does
     during for from had has have he her him his how i in into is it its known many more most much name named not of on
@@ -49,7 +49,7 @@ class Step:
 
 
 class Situation:
-    """What an observation tells of the episode.
+    """The state of an episode, read from an observation.
 
     Raises:
         KeyError, ValueError: ``observation`` is not a ``SpecSearch-v0`` observation.
@@ -118,7 +118,7 @@ _FORMS = (
 )
 
 
-@lru_cache(maxsize=1 << 14)  # the words of a page are asked for again and again
+@lru_cache(maxsize=1 << 14)  # called again and again for the words of a page
 def stem(word: str) -> str:
     """Return a word without its ending, roughly: "founded" and "founder" have the same stem."""
     for ending in _ENDINGS:

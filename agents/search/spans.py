@@ -1,4 +1,4 @@
-"""Finds names, titles, years and numbers in a text: what an agent may search for next, or answer with."""
+"""Finds names, titles, years and numbers in a text: an agent may search for them next, or answer with them."""
 
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ _YEAR = re.compile(r"\b(1[0-9]{3}|20[0-9]{2})\b")
 _MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
 _DATE = re.compile(rf"\b(?:\d{{1,2}} )?(?:{_MONTHS})(?: \d{{1,2}})?(?:,? \d{{4}})?\b")
 _NUMBER = re.compile(r"(?<![\w.,])[$€£]?\d[\d,]*(?:\.\d+)?(?: (?:million|billion|percent))?(?![\w,])")
-#: Words of dates and figures, which are no names.
+#: Words of dates and figures, which are not names.
 _NO_NAME = re.compile(rf"[\W\d]+(?:st|nd|rd|th|s)?|{_MONTHS}|of|the|and|or|to|from|in", re.IGNORECASE)
 _KIND_OF = re.compile(r"\b(?:is|was|are|were) (?:an?|the|one of the) ([^.,;:()]{3,90})")
 
@@ -37,8 +37,8 @@ _KIND_OF = re.compile(r"\b(?:is|was|are|were) (?:an?|the|one of the) ([^.,;:()]{
 class Span:
     """A piece of a text, with its kind, its position, and the words before and after.
 
-    ``part`` tells which part of a longer span this span is, such as "Xingcheng" in "Xingcheng or Ulan Hot":
-    ``"first"``, ``"middle"``, ``"last"`` or ``"end"``; ``""`` for a whole span.
+    ``part`` is the place of this span in a longer span, as of "Xingcheng" in "Xingcheng or Ulan Hot": ``"first"``,
+    ``"middle"``, ``"last"`` or ``"end"``; ``""`` for a whole span.
     """
 
     text: str
@@ -71,7 +71,7 @@ def words_of(text: str) -> list[str]:
 
 
 def descriptions(text: str) -> Iterator[Span]:
-    """Yield what the text calls something: "county-level city" in "Ulanhot is a county-level city"."""
+    """Yield the descriptions in a text: "county-level city" in "Ulanhot is a county-level city"."""
     for match in _KIND_OF.finditer(text):
         yield Span(match[1].strip(), "description", match.start(1))
 
@@ -139,7 +139,7 @@ def _names(text: str) -> Iterator[Span]:
 
 
 def _only_starts(tokens: Sequence[_Token], number: int) -> bool:
-    """Whether the word is capitalised only because it is the first: "Which", or "The" before a word that is no name."""
+    """Whether the word is capitalised only because it starts a sentence: "Which", or "The" before a lower-case word."""
     word = tokens[number].text.lower()
     if not tokens[number].starts_sentence or word not in _STARTERS:
         return False
@@ -195,7 +195,7 @@ def _span(text: str, name: Sequence[_Token], before: str, after: str, part: str)
 
 
 def _longer(text: str, tokens: Sequence[_Token], start: int, last: int, before: str) -> Iterator[Span]:
-    """Yield longer names: over a comma ("Salisbury, South Australia"), around a quotation, by a word ("Rabi cycle")."""
+    """Yield longer names: across a comma ("Salisbury, South Australia"), around a quotation, or with a word more."""
     begin = tokens[start].start
     if last + 2 < len(tokens) and tokens[last + 1].text == "," and tokens[last + 2].named:
         end = _end_of_name(tokens, last + 2)

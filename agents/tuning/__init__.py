@@ -1,6 +1,6 @@
 """Tuners for ``SpecTuning-v0``: strategies that choose the next setting, as policies and as guessers.
 
-A strategy is a function of the windows so far, so that it chooses the same on a branch as in the real episode.
+A strategy is a function of the windows so far, so that it makes the same choice on a branch as in the real episode.
 ``TuningPolicy`` applies the chosen setting; ``TuningGuesser`` guesses that another tuner will choose this setting.
 """
 

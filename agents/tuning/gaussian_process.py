@@ -19,19 +19,19 @@ Gain = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 #: The number of points considered around the best setting, and around the most promising points.
 _POINTS, _REFINED = 1500, 200
-#: The greatest distance of a considered point from the best setting: at first, at least, and the number of windows
-#: without improvement after which the distance is halved. Each knob ranges from -1 to 1.
+#: The greatest distance of a considered point from the best setting: its first value, its least value, and the number
+#: of windows without improvement after which it is halved. Each knob ranges from -1 to 1.
 _REACH, _LEAST_REACH, _PATIENCE = 0.35, 0.15, 6.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """Models results by those of similar settings, and tries the most promising setting. Needs the extra ``tuning``.
+    """Predicts results from similar settings, and tries the most promising setting. Needs the extra ``tuning``.
 
     The first windows try spread-out settings (``first_settings``). Then the logarithm of ``p95`` is modelled over the
     knobs' coordinates, with a smooth kernel and noise. Among settings around the best one, the setting with the
     greatest expected improvement is tried, if that improvement is ``worthwhile``; otherwise the best setting stays. The
-    considered settings get nearer to the best one while there is no improvement.
+    search around the best setting narrows while there is no improvement.
 
     Attributes:
         worthwhile: The least expected decrease of the logarithm of ``p95`` for which a new setting is tried.

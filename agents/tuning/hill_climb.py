@@ -53,9 +53,9 @@ def snapped(knobs: Knobs, point: NDArray[np.float64]) -> Setting:
 def first_settings(known: list[Tried], knobs: Knobs) -> list[Setting]:
     """Return the first settings to try, without those that were tried already.
 
-    With one knob, these are the setting halfway to the farther end of the grid, and then halfway to the other end, or
-    only a third of the way if the first setting was better, since trying settings on a live system has a price. With
-    several knobs, these are as many points as knobs, spread over the inner part of the grids (a fixed Latin hypercube).
+    With one knob, the first setting is halfway to the farther end of the grid. The second is halfway to the other end,
+    or only a third of the way if the first one was better, since bad settings harm a live system. With several knobs,
+    there are as many settings as knobs, spread over the inner part of the grids (a fixed Latin hypercube).
     """
     if len(knobs) == 1:
         start = known[0].at
@@ -74,7 +74,7 @@ def _latin_hypercube(count: int) -> NDArray[np.float64]:
     return 2.0 * (strata + 0.5) / count - 1.0
 
 
-#: The first step, where a grid is 2 wide, and the number of times that it is halved.
+#: The first step, on grids from -1 to 1, and how often the step is halved.
 _STEP, _HALVINGS = 0.5, 2
 
 
@@ -92,7 +92,7 @@ class HillClimb:
     gain: float = 0.05
 
     def propose(self, trials: Trials, knobs: Knobs, k: int) -> list[Setting]:
-        """Return the next steps, and last the best setting so far."""
+        """Return the next steps, and then the best setting so far."""
         known = tried(trials, knobs)
         if not known:
             return [trials[-1].knobs]

@@ -1,4 +1,4 @@
-"""``TuningPolicy`` and ``TuningGuesser``: a strategy as policy or guesser; and blind strategies."""
+"""``TuningPolicy`` and ``TuningGuesser``, which use a strategy; and strategies that ignore the measurements."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -48,8 +48,8 @@ class TuningPolicy:
 class TuningGuesser(CallableGuesser):
     """A strategy as a guesser of another tuner's next setting, as a mapping of knobs to values.
 
-    Settings are compared by the query that they lead to, on the knobs' grids. So the guess is right in whichever format
-    the tuner writes its action. How often each rank is right is learned.
+    Settings are compared by the query that follows from them, on the knobs' grids. So a guess can be right whatever the
+    format of the tuner's action. The guesser learns how often each rank is right.
 
     Args:
         strategy: The strategy.

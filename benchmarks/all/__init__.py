@@ -15,8 +15,8 @@ from spec_envs.benchmarks.processes import Workers
 class AllSettings(SpreadSettings):
     """Run chess, retail, search, tuning and tools with speculation and without, and write a report.
 
-    Writes results.json, and report.html, which opens from disk. What is not here (recordings, Stockfish, Chromium,
-    sysbench) is left out, and the report says how to get it.
+    Writes results.json, and report.html, which opens from disk. Parts that need recordings, Stockfish, Chromium or
+    sysbench are left out if these are missing, and the report says how to get them.
     """
 
     out: Path = setting(
@@ -31,7 +31,7 @@ class AllSettings(SpreadSettings):
     )
     resume: bool = setting(
         False,
-        "Go on: keep what an earlier run has left in --out, where its settings and this package are the same.",
+        "Go on with an earlier run in --out: keep its results if the settings and this package are the same.",
         flag=True,
     )
     jobs: int | None = options.jobs(None, "the number of cores, at most 8")
@@ -39,6 +39,6 @@ class AllSettings(SpreadSettings):
 
     @property
     def workers(self) -> Workers:
-        """Over what the episodes are spread."""
+        """The workers that run the episodes."""
         cores = min(8, os.cpu_count() or 1)
         return Workers(cores if self.jobs is None and self.ray is None else self.jobs, self.ray)

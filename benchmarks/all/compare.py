@@ -9,8 +9,7 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from spec_envs.benchmarks.all.figures import Rows
-from spec_envs.benchmarks.all.intervals import Interval, interval
+from spec_envs.benchmarks.all.figures import Interval, Rows, interval
 from spec_envs.benchmarks.all.run import FIGURES
 from spec_envs.benchmarks.reports import table_of
 from spec_envs.errors import InvalidConfiguration

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from spec_envs.benchmarks.all.intervals import interval
+import numpy as np
+
 from spec_envs.benchmarks.all.units import Row
+
+_RESAMPLES = 2000
+_WITHIN = (2.5, 97.5)
+
+#: ``value``, ``low`` and ``high``; the last two are ``None`` where one episode says nothing about others.
+Interval = dict[str, float | None]
+NOTHING: Interval = {"value": None, "low": None, "high": None}
+
+
+def interval(values: Sequence[Any], seed: int = 0) -> Interval:
+    """The mean, and the interval in which 95 % of the means of resampled episodes lie.
+
+    The draws depend on ``seed`` and on the number of values alone: equal values give equal intervals.
+
+    Args:
+        values: A figure of each episode; those without it (``None``) do not count.
+        seed: Seed of the resampling.
+    """
+    known = np.array([float(value) for value in values if value is not None])
+    if not len(known):
+        return NOTHING
+    if len(known) == 1:
+        return {"value": float(known[0]), "low": None, "high": None}
+    rng = np.random.default_rng([seed, zlib.crc32(b"bootstrap"), len(known)])
+    means = known[rng.integers(len(known), size=(_RESAMPLES, len(known)))].mean(axis=1)
+    low, high = np.percentile(means, _WITHIN)
+    return {"value": float(known.mean()), "low": float(low), "high": float(high)}
+
 
 Figure = dict[str, Any]
 Point = dict[str, Any]
@@ -56,7 +86,7 @@ def series(name: str, points: Iterable[Point | None], kind: Literal["line", "poi
 
 
 def said(points: Mapping[Any, float], name: str = PAPER) -> Figure:
-    """What somebody else says, by x."""
+    """A series of points that others have published, by x."""
     return {"name": name, "kind": "points", "points": [{"x": x, "y": y} for x, y in points.items()], "said": True}
 
 
@@ -74,12 +104,12 @@ def figure(
 
     Args:
         title: The heading.
-        about: What is seen, and what it means.
-        axes: What goes to the right, and what upwards.
+        about: What the figure shows, and what it means.
+        axes: The names of the x axis and of the y axis.
         shown: The series; empty ones are left out.
-        command: What prints the same figures by itself.
-        percent: Whether what goes upwards is a share.
-        categories: Whether what goes to the right are names.
+        command: The command that prints the same figures.
+        percent: Whether the values on the y axis are shares.
+        categories: Whether the values on the x axis are names.
     """
     kept = [each for each in shown if each["points"]]
     if not any("said" not in each for each in kept):

@@ -1,4 +1,4 @@
-"""What is on this machine to run the evaluation with, and what is not."""
+"""The data and programs for the evaluation: which are on this machine, and which are missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GAMES, _EPISODES = _SOURCE.format("chess/games.py"), _SOURCE.format("search/rec
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that is not here."""
+    """A program or data that are missing."""
 
     what: str  # its name
     left_out: str  # what is therefore not measured
@@ -29,7 +29,7 @@ class Missing:
 
 @dataclasses.dataclass(frozen=True)
 class Here:
-    """What is here.
+    """The data and programs on this machine.
 
     Args:
         games: Recorded games of chess.
@@ -51,7 +51,7 @@ class Here:
 
     @classmethod
     def found(cls, data: Path | None) -> Self:
-        """What is found, with recordings in the folder ``data``."""
+        """Look for programs, and for recordings in the folder ``data``."""
 
         def file(name: str) -> Path | None:
             found = None if data is None else data / name
@@ -69,7 +69,7 @@ class Here:
         )
 
     def missing(self, *, quick: bool) -> Iterator[Missing]:
-        """What is not here and would be used."""
+        """The data and programs that the evaluation would use, and that are missing."""
         if not self.games:
             yield Missing(
                 "recorded games of chess (--data)", "the paper's figures of chess; made-up games stand in", _GAMES

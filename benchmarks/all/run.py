@@ -16,13 +16,12 @@ from typing import Any
 import click
 
 from spec_envs.benchmarks.all import AllSettings, chess, clock, retail, search, theory, tools, tuning, units
-from spec_envs.benchmarks.all.figures import Figure, Rows
+from spec_envs.benchmarks.all.figures import Figure, Rows, interval
 from spec_envs.benchmarks.all.here import Here, Missing
-from spec_envs.benchmarks.all.intervals import interval
-from spec_envs.benchmarks.all.report import html_of
 from spec_envs.benchmarks.all.units import Result, Row, Unit
 from spec_envs.benchmarks.processes import ALONE, Workers, as_done
 from spec_envs.benchmarks.reports import config_of, console, table_of, weighed_progress
+from spec_envs.pages import Timeline, page, timelines
 from spec_envs.whole_files import write_whole
 
 #: The environments of the summary.
@@ -101,7 +100,7 @@ def _do(
 
 
 def report_of(settings: AllSettings, results: Sequence[Result], missing: Sequence[Missing]) -> dict[str, Any]:
-    """All that was found, in the form of JSON."""
+    """The whole report, as JSON data."""
     rows = [row for result in results for row in result.rows]
     of_part = {name: Rows((row for row in rows if row["part"] == name), settings.seed) for name in PARTS}
     figures: list[Figure] = [figure for name, part in PARTS.items() for figure in part.figures(of_part[name])]
@@ -150,3 +149,86 @@ def _show(report: Mapping[str, Any], out: Path) -> None:
     for error in report["failed"]:
         screen.print(f"\nA unit failed: {error}", markup=False, style="bold")
     screen.print(f"\nWritten: {out / 'report.html'} (opens from disk) and {out / 'results.json'}", soft_wrap=True)
+
+
+_INTRO = (
+    (
+        "An agent spends most of its life waiting: for its own slow model, an opponent, a customer, a page, a "
+        "measurement. While a call is in flight, a guesser predicts the response, and the next call is started ahead "
+        "of time. A wrong guess costs work, and never changes what happens."
+    ),
+    (
+        "Each episode was played twice: by the plain loop, and with speculation. Both runs were compared step by step. "
+        "This page shows what was saved and what that cost, and redraws the figures of Speculative Actions "
+        "(arXiv 2510.04371) beside the paper's own numbers, also where nothing was gained."
+    ),
+)
+
+
+def html_of(report: Mapping[str, Any], results: Sequence[Result]) -> str:
+    """The page.
+
+    Args:
+        report: The content of ``results.json``.
+        results: The results of its units.
+    """
+    summary = [{"name": name, **_row(found)} for name, found in report["environments"].items() if found["episodes"]]
+    notes = [
+        f"Left out: {each['left_out']} ({each['what']} is not here). To get it: {each['command']}."
+        for each in report["left_out"]
+    ]
+    if report["config"]["quick"]:
+        notes.append("With --quick there are fewer episodes, none on the wall clock, and none of tau-bench.")
+    if report["failed"]:
+        notes.append(f"Parts that failed, and are left out: {len(report['failed'])}. results.json says why.")
+    return page(
+        "What speculation saves, and what it costs",
+        _timelines(results),
+        intro=_INTRO,
+        summary=summary,
+        notes=[*_NOTES, *notes],
+        figures=report["figures"],
+        facts=_facts(report),
+    )
+
+
+_NOTES = (
+    (
+        "Tokens are relative to the plain loop, cancelled calls charged in full. Lossless: whether actions, "
+        "observations and rewards were equal in all episodes."
+    ),
+    (
+        "On the virtual clock waiting takes no real time, and every run is the same. In retail, the time is what the "
+        "customer waits; typing, which nothing can save, is left out. In tuning, the guesser knows half of the "
+        "settings beforehand. An agent with tools has a model of 1 s and tools of 0.3 s, so 20 % is the most that can "
+        "be saved there; guesses of tool calls cost no tokens."
+    ),
+)
+
+
+def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+    share = found["lossless"]["value"]
+    words = "not compared" if share is None else "yes" if share == 1 else f"NO: only {share:.1%}"
+    return {**found, "lossless": words}
+
+
+def _timelines(results: Sequence[Result]) -> list[Timeline]:
+    return [
+        timeline
+        for result in results
+        if result.events
+        for timeline in timelines(result.events, result.key["name"], "From this run.")[:1]
+    ]
+
+
+def _facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    config, machine = report["config"], report["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    options = ["--quick"] * config["quick"] + (["--data …"] if config["data"] != "None" and config["data"] else [])
+    return [
+        ("Command", " ".join(["spec-envs bench all --out …", *options, f"--seed {config['seed']}"])),
+        ("Made", report["made"]),
+        ("Versions", versions),
+        ("Machine", f"{machine['cpus']} CPUs, {machine['system']}"),
+        ("Episodes", f"{len(report['rows'])}, in {report['cpu_s']:.0f} s of computing"),
+    ]

@@ -10,13 +10,11 @@ from typing import Any
 from spec_envs.benchmarks.all.figures import Figure, Point, Rows, figure, series
 from spec_envs.benchmarks.all.here import Here
 from spec_envs.benchmarks.all.units import Row, Unit
-from spec_envs.benchmarks.episodes import play, play_plainly
+from spec_envs.benchmarks.episodes import TimedGuesser, play, play_plainly
 from spec_envs.benchmarks.plan.closed_form import hits_and_windows
-from spec_envs.benchmarks.plan.episode import POLICY, PlannedEnv, PlannedGuesser, Players
+from spec_envs.benchmarks.plan.simulation import POLICY, PlannedEnv, PlannedGuesser, Players
 from spec_envs.benchmarks.plan.workload import Guessing, PlannedCall, Workload
 from spec_envs.calls import Call
-from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken
 from spec_envs.wrappers import Limits, SimulationRuntime, SpeculativeWrapper
 
 #: Calls of an episode; mean seconds of a call, and of a guess.
@@ -52,7 +50,7 @@ def _episode(rng: random.Random, number: int, *, depth: str, latency: str, p: fl
     workload = Workload([planned], {}, num_known=1.0)
     players = Players(planned, workload, rng.randrange(2**32))
     plain = play_plainly(PlannedEnv(planned, players), players.policy(), SimulationRuntime())
-    guesser = _Slow(PlannedGuesser(players, Guessing((p,))), latency, rng.randrange(2**32))
+    guesser = TimedGuesser(PlannedGuesser(players, Guessing((p,))), _guess_seconds(latency, rng.randrange(2**32)))
     runtime = SimulationRuntime()
     with SpeculativeWrapper(
         PlannedEnv(planned, players),
@@ -77,17 +75,11 @@ def _episode(rng: random.Random, number: int, *, depth: str, latency: str, p: fl
     }
 
 
-class _Slow:
-    """A guesser that takes its time, which depends on the call alone."""
-
-    def __init__(self, inner: PlannedGuesser, latency: str, seed: int) -> None:
-        self._inner, self._latency, self._seed = inner, latency, seed
-
-    def guess(self, call: Call, k: int, cancel: CancelToken) -> list[Guess]:
-        """The inner guesses, after the time."""
-        rng = random.Random(f"{self._seed} {call.query}")
-        cancel.sleep(GUESS_S if self._latency == "fixed" else rng.expovariate(1 / GUESS_S))
-        return self._inner.guess(call, k, cancel)
+def _guess_seconds(latency: str, seed: int) -> Callable[[Call], float]:
+    """How long the guess for a call takes; drawn by the call alone."""
+    if latency == "fixed":
+        return lambda call: GUESS_S
+    return lambda call: random.Random(f"{seed} {call.query}").expovariate(1 / GUESS_S)
 
 
 def depth_1(p: float) -> float:

@@ -13,10 +13,10 @@ from spec_envs.agents.llm import ChatRequest
 from spec_envs.benchmarks.all.figures import Figure, Rows, figure, series
 from spec_envs.benchmarks.all.here import Here
 from spec_envs.benchmarks.all.units import Row, Unit
+from spec_envs.benchmarks.episodes import VirtualLoop
 from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.run import questions, records_model
 from spec_envs.benchmarks.tools.server import TOOLS, record
-from spec_envs.benchmarks.virtual_loop import VirtualLoop
 from spec_envs.calls import Call, Effect
 from spec_envs.guesses import Guess
 from spec_envs.handling import CancelToken, as_guess

@@ -1,7 +1,7 @@
-"""The parts of the work of ``bench all``: what a unit is, where its results are kept, and when they are good again.
+"""The units of work of ``bench all``, and the files in which their results are kept and found again.
 
-A unit takes less than a minute, and writes its results into a file of its own when it is done, whole or not at all. So
-what is killed loses no more than the units under way.
+A unit takes less than a minute. When it is done, its results are written to a file of its own, whole or not at all. So
+a run that is killed loses only the units under way.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ class Unit:
     """A part of the work."""
 
     part: str  # the module of this package whose ``work`` does it
-    tags: Mapping[str, Any]  # what tells this run of episodes from others of the part; repeated in every row
+    tags: Mapping[str, Any]  # distinguish this run of episodes from others of the part; repeated in every row
     settings: Any = None  # the settings of the experiment
-    items: Sequence[Any] = ()  # which episodes, in the words of the part, such as files and numbers
+    items: Sequence[Any] = ()  # the episodes, as the part names them, such as files and numbers
     cost_s: float = 1.0  # how long it takes, roughly
-    name: str = ""  # what the timeline of its first episode is called; empty: there is none
+    name: str = ""  # the title of the timeline of its first episode; empty: no timeline
     alone: bool = False  # whether it is measured on the wall clock, so that nothing else may run meanwhile
     files: Sequence[Path] = ()  # the files that it reads
 
     @property
     def key(self) -> dict[str, Any]:
-        """All that the results depend on but the code of this package, in the form of JSON."""
+        """Everything that the results depend on, except the code of this package, as JSON data."""
         settings = None if self.settings is None else dataclasses.asdict(self.settings)
         what = {"tags": dict(self.tags), "settings": settings, "items": list(self.items), "name": self.name}
         files = {str(file): _digest(file) for file in self.files}
@@ -61,7 +61,7 @@ def _short(item: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Result:
-    """What a unit has given."""
+    """The result of a unit."""
 
     key: dict[str, Any]  # of the unit
     code: str  # a digest of the package that it ran
@@ -71,18 +71,23 @@ class Result:
     error: str = ""  # why it failed; empty if it did not
 
 
+def rows_of(unit: Unit) -> list[Row]:
+    """Do the work of ``unit``: the figures of its episodes, less its part and its tags."""
+    rows: list[Row] = importlib.import_module(f"spec_envs.benchmarks.all.{unit.part}").work(unit)
+    return rows
+
+
 def run(unit: Unit, code: str) -> Result:
     """Do the work of ``unit``; an error is a result, too."""
     start = time.process_time()
     try:
         with kept_traces() as traces:
-            work = importlib.import_module(f"spec_envs.benchmarks.all.{unit.part}").work
-            rows = [{"part": unit.part, "tags": dict(unit.tags), **row} for row in work(unit)]
+            rows = [{"part": unit.part, "tags": dict(unit.tags), **row} for row in rows_of(unit)]
     except Exception as error:
         told = f"{unit.part}, {dict(unit.tags)}: {error!r}\n{traceback.format_exc()}"
         return Result(unit.key, code, [], [], time.process_time() - start, told)
     events = [event.as_dict() for event in traces[0]] if unit.name and traces else []
-    # As it will be read again, so that a run that is gone on with gives the same as one in one go.
+    # In the form in which a file is read again, so that a resumed run gives the same results.
     rows, events = json.loads(json.dumps([rows, events], allow_nan=False))
     return Result(unit.key, code, rows, events, time.process_time() - start)
 

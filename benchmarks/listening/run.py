@@ -18,10 +18,9 @@ from spec_envs.agents import ReActPolicy, SearchGuesser
 from spec_envs.agents.llm import ChatModel, ChatRequest, Completion
 from spec_envs.benchmarks.episodes import play
 from spec_envs.benchmarks.listening import ListeningSettings
-from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.reports import config_of, percent, progress, table_of
 from spec_envs.benchmarks.serving import ModelServer
-from spec_envs.benchmarks.serving.behaviour import ServerStatistics
+from spec_envs.benchmarks.serving.behaviour import Pace, ServerStatistics
 from spec_envs.benchmarks.serving.models import SearchModel
 from spec_envs.extras import require
 from spec_envs.handling import CancelToken

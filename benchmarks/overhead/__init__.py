@@ -16,7 +16,7 @@ from spec_envs.guesses import Guess
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OverheadSettings(Settings):
-    """Measure what speculation itself costs: forks, steps, replays, and 200 wrappers at once (some minutes).
+    """Measure what speculation itself costs: forks, steps, windows, tool calls and replays (some minutes).
 
     Where tau-bench, PettingZoo and SuperSuit are installed, their environments are measured side by side.
     """

@@ -30,7 +30,6 @@ from spec_envs.benchmarks.overhead import (
     retail,
     vectors,
 )
-from spec_envs.benchmarks.overhead.crowd import crowd
 from spec_envs.benchmarks.reports import collected, config_of, table_of
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
@@ -68,7 +67,6 @@ def run(settings: OverheadSettings) -> dict[str, Any]:
         vectors.figures,
         pattern.figures,
         _replay,
-        crowd,
     ]
     measured = collected((list(part()) for part in parts), "measuring", len(parts))
     figures = list(itertools.chain.from_iterable(measured))

@@ -11,11 +11,9 @@ from rich.console import RenderableType
 
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.benchmarks.plan.closed_form import closed_form
-from spec_envs.benchmarks.plan.distributions import completed, drawn
-from spec_envs.benchmarks.plan.machinery import measured
-from spec_envs.benchmarks.plan.simulation import simulate
+from spec_envs.benchmarks.plan.simulation import measured, simulate
 from spec_envs.benchmarks.plan.traces import read
-from spec_envs.benchmarks.plan.workload import Workload
+from spec_envs.benchmarks.plan.workload import Workload, completed, drawn
 from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.benchmarks.sweep import front, plot
 from spec_envs.wrappers import Limits

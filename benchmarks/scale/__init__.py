@@ -6,20 +6,18 @@ from typing import Literal
 from spec_envs.benchmarks import options
 from spec_envs.benchmarks.options import Settings, setting
 
-#: What is measured: a runtime, the end of many wrappers, or agents that share a provider.
-Part = Literal["simulation", "asyncio", "threads", "processes", "closing", "provider"]
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ScaleSettings(Settings):
     """Play 1, 10, 100, … episodes at once on each runtime, each number in a process of its own.
 
     On asyncio the loop's clock runs by the processor's time, and jumps where it would wait, so that a busy machine
-    changes nothing. "closing": close wrappers with 50 sleeping calls each. "provider": agents that share the rate limit
-    of one provider, in virtual time.
+    changes nothing. "closing": close wrappers with 50 sleeping calls each. "crowd": the greatest number of episodes on
+    one event loop that really waits, with four guesses a call; are limits kept, and is anything left? "provider":
+    agents that share the rate limit of one provider, in virtual time.
     """
 
-    part: Literal["all", "simulation", "asyncio", "threads", "processes", "closing", "provider"] = setting(
+    part: Literal["all", "simulation", "asyncio", "threads", "processes", "closing", "crowd", "provider"] = setting(
         "all", "What to measure."
     )
     most: int = setting(1000, "The greatest number of episodes at once.", ge=1)

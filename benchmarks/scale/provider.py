@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from spec_envs.benchmarks.episodes import VirtualLoop, play_awaited
 from spec_envs.benchmarks.scale import ScaleSettings
 from spec_envs.benchmarks.scale.workload import RIGHT, MostlyAsync, SlowAsync, env_of, guessers
-from spec_envs.benchmarks.virtual_loop import VirtualLoop
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
 from spec_envs.wrappers.certify import PlainAsyncLoop
 from spec_envs.wrappers.handlers import rate_limited
@@ -157,13 +157,3 @@ async def _all(settings: ScaleSettings, limit: int, *, speculative: bool) -> Non
         await play_awaited(loop, seed)
 
     await asyncio.gather(*map(agent, range(settings.agents)))
-
-
-async def play_awaited(loop: Any, seed: int) -> None:
-    """Play an episode to its end."""
-    observation, _ = await loop.reset(seed=seed)
-    done = False
-    while not done:
-        observation, _, terminated, truncated, _ = await loop.step(await loop.act(observation))
-        done = terminated or truncated
-    await loop.close()

@@ -20,11 +20,10 @@ from spec_envs.agents import BuiltinChessGuesser, StockfishGuesser
 from spec_envs.agents.llm import ChatModel, ChatPolicy
 from spec_envs.benchmarks.chess.run import moves_of
 from spec_envs.benchmarks.episodes import play, tokens_of
-from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.reports import config_of, outcomes, percent, progress, table_of, tokens_text
 from spec_envs.benchmarks.served_chess import ServedChessSettings
 from spec_envs.benchmarks.serving import ModelServer
-from spec_envs.benchmarks.serving.behaviour import ServerStatistics
+from spec_envs.benchmarks.serving.behaviour import Pace, ServerStatistics
 from spec_envs.benchmarks.serving.models import ChessModel
 from spec_envs.extras import require
 from spec_envs.guesses import Guesser

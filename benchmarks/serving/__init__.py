@@ -5,10 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from spec_envs.asgi_server import Served
-from spec_envs.benchmarks.pace import Pace
-from spec_envs.benchmarks.serving.behaviour import Fault, RateLimit, ServerStatistics
-from spec_envs.benchmarks.serving.models import served_model
-from spec_envs.benchmarks.serving.slots import QueueRule, Slots
+from spec_envs.benchmarks.serving.behaviour import Fault, Pace, QueueRule, RateLimit, ServerStatistics, Slots
 from spec_envs.closing import Closing
 from spec_envs.extras import require
 from spec_envs.handling import as_handler
@@ -17,7 +14,7 @@ from spec_envs.pickling import NotPicklable
 __all__ = ["Fault", "ModelServer", "Pace", "ServerStatistics"]
 
 
-#: Requests whose answers can be thought of at once.
+#: The greatest number of answers that are computed at once.
 _THINKERS = 64
 
 
@@ -31,7 +28,7 @@ class ModelServer(NotPicklable, Closing):
         model: "chess", "retail" or "search", which understand the prompts of this library's policies and guessers;
             "tools", which calls the tools that it is offered; "MODULE:NAME"; or a handler of ``ChatRequest`` that
             returns a ``Completion``, or the text of one. Coroutine functions run on the server's own event loop.
-        name: What the model is called. Default: "chess" and so on, or "model".
+        name: The name of the model. Default: "chess" and so on, or "model".
         host: Where to listen.
         port: 0 takes a free one.
         pace: How fast the model writes.
@@ -58,7 +55,9 @@ class ModelServer(NotPicklable, Closing):
         queue: QueueRule = "fifo",
     ) -> None:
         require("ModelServer", "servers")
-        from spec_envs.benchmarks.serving.app import ModelApp  # late: starlette is an extra
+        # Late: starlette is an extra, and `spec-envs --help` imports this module.
+        from spec_envs.benchmarks.serving.app import ModelApp
+        from spec_envs.benchmarks.serving.models import served_model
 
         self.name = name or (model if isinstance(model, str) and ":" not in model else "model")
         self._model = served_model(model) if isinstance(model, str) else model
@@ -71,17 +70,17 @@ class ModelServer(NotPicklable, Closing):
 
     @property
     def address(self) -> str:
-        """Where it answers, such as ``http://127.0.0.1:8000``; ``/stats`` is there."""
+        """The address of the server, such as ``http://127.0.0.1:8000``; ``/stats`` is below it."""
         return self._served.address
 
     @property
     def base_url(self) -> str:
-        """What a client is given as ``base_url``."""
+        """The ``base_url`` for clients."""
         return f"{self.address}/v1"
 
     @property
     def statistics(self) -> ServerStatistics:
-        """What was asked and produced so far."""
+        """The requests and tokens so far."""
         return self._app.counter.statistics()
 
     def settle(self, timeout_s: float = 10.0) -> ServerStatistics:
@@ -94,13 +93,13 @@ class ModelServer(NotPicklable, Closing):
         self._app.faults.extend(faults)
 
     def wait(self) -> None:
-        """Block until it is closed."""
+        """Block until the server is closed."""
         self._served.wait()
 
     def close(self) -> None:
         """Stop answering, and close the model if this server made it. Idempotent.
 
-        Waits for answers that are being thought of; their tokens say that nobody waits for them any more.
+        Waits for answers that are being computed; their tokens (``CancelToken``) are cancelled.
         """
         self._served.close()
         self._executor.shutdown()

@@ -19,10 +19,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from spec_envs.agents.llm import Completion
-from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.serving import wire
-from spec_envs.benchmarks.serving.behaviour import AnsweredRequest, Counter, Fault, RateLimit
-from spec_envs.benchmarks.serving.slots import Slots
+from spec_envs.benchmarks.serving.behaviour import AnsweredRequest, Counter, Fault, Pace, RateLimit, Slots
 from spec_envs.benchmarks.serving.wire import Asked, BadRequest, read_request
 from spec_envs.handling import CancelToken, Handler, is_async
 

@@ -1,12 +1,18 @@
-"""How a model server behaves: how many requests it accepts and counts, and which faults it has in tests."""
+"""How a model server behaves: its pace, its slots, its rate limit, its counts of requests, and faults for tests."""
 
+import asyncio
 import collections
+import contextlib
 import dataclasses
 import math
 import threading
 import time
+from collections.abc import AsyncIterator
+from typing import Any, Literal
 
+from spec_envs.benchmarks.options import Settings, setting
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.latency import lognormal
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,3 +153,66 @@ class Counter:
                 tokens_out=self._tokens[1],
                 by_request=tuple(dataclasses.replace(each) for each in self._last),
             )
+
+
+#: A request that finds no free slot waits for its turn (fifo), or takes the slot of the oldest request (drop).
+QueueRule = Literal["fifo", "drop"]
+
+
+class Slots:
+    """Lets ``count`` requests at once be answered. Used on one event loop.
+
+    Args:
+        count: ``None``: any number.
+        queue: See ``QueueRule``.
+    """
+
+    def __init__(self, count: int | None, queue: QueueRule) -> None:
+        self._count = math.inf if count is None else count
+        self._turns = asyncio.Semaphore(count) if count is not None and queue == "fifo" else contextlib.nullcontext()
+        self._holders: collections.deque[asyncio.Event] = collections.deque()
+
+    @contextlib.asynccontextmanager
+    async def taken(self) -> AsyncIterator[asyncio.Event]:
+        """Hold a slot; the event is set when another request has taken the slot away."""
+        dropped = asyncio.Event()
+        async with self._turns:
+            if len(self._holders) >= self._count:  # nobody waits for a turn: drop the oldest request
+                self._holders.popleft().set()
+            self._holders.append(dropped)
+            try:
+                yield dropped
+            finally:
+                if dropped in self._holders:
+                    self._holders.remove(dropped)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pace(Settings):
+    """How fast a model writes. Times are drawn by the request: equal requests take equally long.
+
+    Args:
+        first_token_s: Median time to the first token, in seconds.
+        tokens_per_s: Median rate of the tokens after it; ``math.inf``: all at once.
+        spread: Sigma of the lognormal distributions of both; 0: no spread.
+        reasoning_tokens: Tokens of reasoning that the model writes before each answer (``reasoning_content``).
+        seed: Seed of the draws.
+
+    Raises:
+        InvalidConfiguration: A value is out of bounds.
+    """
+
+    first_token_s: float = setting(0.0, "Median time to the first token, in seconds.", ge=0)
+    tokens_per_s: float = setting(
+        math.inf, "Median rate of the tokens after the first one.", gt=0, le=math.inf, default_text="no limit"
+    )
+    spread: float = setting(
+        0.0, "Sigma of the lognormal distributions of time and rate; equal requests take equally long.", ge=0
+    )
+    reasoning_tokens: int = setting(0, "Tokens of reasoning written before each answer.", ge=0)
+    seed: int = setting(0, "Seed of the times.", ge=0)
+
+    def times(self, request: Any) -> tuple[float, float]:
+        """Seconds until the first token of the answer to ``request``, and seconds from each token to the next."""
+        first = lognormal(self.first_token_s, self.spread, self.seed)(request)
+        return first, lognormal(1 / self.tokens_per_s, self.spread, self.seed + 1)(request)

@@ -21,9 +21,9 @@ from rich.console import RenderableType
 
 from spec_envs.agents import PatternGuesser
 from spec_envs.agents.llm import ChatRequest, Completion, ToolRequest
-from spec_envs.benchmarks.pace import Pace
 from spec_envs.benchmarks.reports import config_of, progress, table_of
 from spec_envs.benchmarks.serving import ModelServer
+from spec_envs.benchmarks.serving.behaviour import Pace
 from spec_envs.benchmarks.tools import ToolsSettings
 from spec_envs.benchmarks.tools.server import TOOLS
 from spec_envs.calls import Effect

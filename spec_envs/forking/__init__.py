@@ -1,9 +1,9 @@
 """``fork(env)``: an independent copy of an environment and of every wrapper around it.
 
-Environments and wrappers that define ``fork`` themselves are asked to. Any other wrapper is copied layer by layer. An
-environment that is not ours is copied as ``copy.deepcopy`` would, and the copy is compared with the original, because
-some classes (those built on ``gymnasium.utils.EzPickle``) run their constructor again when copied and lose their state
-without a word. What cannot be copied faithfully is refused with ``NotForkable``.
+Environments and wrappers that define ``fork`` themselves are forked by that method. The attributes of any other wrapper
+are copied. Any other environment is copied as ``copy.deepcopy`` would copy it, and the copy is compared with the
+original: when classes built on ``gymnasium.utils.EzPickle`` are copied, they run their constructor again and
+silently lose their state. An environment that cannot be copied faithfully is refused with ``NotForkable``.
 """
 
 import functools
@@ -22,7 +22,7 @@ from spec_envs.immutable import ATOMS
 _Wrapper = gym.Wrapper[Any, Any, Any, Any]
 EnvT = TypeVar("EnvT", bound=gym.Env[Any, Any])
 
-#: What environments of Gymnasium never change once they are made (their code was read); large tables of transitions.
+#: Attributes that environments of Gymnasium never change once they are made (their code was read): large tables.
 _CONSTANT: dict[type, tuple[str, ...]] = {
     TaxiEnv: ("P", "initial_state_distrib", "desc"),
     FrozenLakeEnv: ("P", "initial_state_distrib", "desc"),
@@ -37,12 +37,12 @@ _EFFECTS: dict[type, str] = {
 def fork(env: EnvT) -> EnvT:
     """An independent environment in the same state, with the same stack of wrappers; ``env`` is not changed.
 
-    The state of the random generators is part of it. A function that a wrapper holds, and that refers to the
-    environment or to anything else that can change, is bound to the copy; global variables are not copied.
+    The state of the random generators is copied too. If a wrapper holds a function that refers to the environment, or
+    to anything else that can change, the function's copy refers to the copies. Global variables are not copied.
 
     Raises:
-        NotForkable: A layer has effects outside the environment, or holds something of which no faithful copy can be
-            made. The message names the layer, the part and the way out.
+        NotForkable: A layer has effects outside the environment, or holds something that cannot be copied faithfully.
+            The message names the layer, the part and the way out.
         EnvClosed: The environment was closed (``CallEnv`` and what is built on it).
     """
     return _fork(env, {})
@@ -65,7 +65,7 @@ def _fork(env: EnvT, forked: Mapping[int, Any]) -> EnvT:
 
 
 class _Kind(NamedTuple):
-    """What is the same for all wrappers of a class: effects that forbid a fork, attributes to share, and slots."""
+    """Facts about a class of wrappers: an effect that forbids a fork, attributes that forks share, and slots."""
 
     effect: str | None
     is_unowned: bool
@@ -101,9 +101,9 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
 
 
 def share_attributes(env: gym.Env[Any, Any], twin: Any, shared: frozenset[str]) -> list[tuple[str, Any]]:
-    """Give ``twin``, a fork of ``env``, the attributes of ``env``, and return those that it needs copies of.
+    """Give ``twin``, a fork of ``env``, the attributes of ``env``, and return the attributes that have to be copied.
 
-    These are neither named in ``shared``, nor of a kind that cannot change.
+    All that are not in ``shared`` and that may change have to be copied.
     """
     state = env.__dict__.copy()  # a copy takes half as long as to update the dict that is there
     object.__setattr__(twin, "__dict__", state)
@@ -142,7 +142,7 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
             for original, copied in copier.hooked:
                 compare(original, copied, copier.known, "env", copier.memo)
         except Uncopyable:
-            compare(env, twin, copier.known, "env")  # finds the same, and the path to it
+            compare(env, twin, copier.known, "env")  # finds the same difference, and the path to it
             raise
     except Exception as error:
         _refuse_for(env, error)
@@ -150,7 +150,7 @@ def _fork_foreign(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
 
 
 def _refuse_for(env: gym.Env[Any, Any], error: Exception) -> NoReturn:
-    """Refuse ``env`` because of an error while it was copied. A context manager costs more."""
+    """Refuse ``env`` because of an error while it was copied. A function, since a context manager takes more time."""
     if isinstance(error, Uncopyable):
         _refuse(env, f"{''.join(error.path)} {error}", error)
     if isinstance(error, SpecEnvsError):
@@ -163,10 +163,10 @@ def _constant_parts(env: gym.Env[Any, Any]) -> dict[int, Any]:
 
 
 def difference(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> str | None:
-    """The first part in which ``twin`` is no faithful copy of ``env``; ``None`` if there is none.
+    """The first difference between ``env`` and its fork ``twin``; ``None`` if ``twin`` is a faithful copy.
 
-    All parts are compared, which takes several times as long as a fork. Layers with a ``fork`` of their own may keep
-    their state as they like, and are left out.
+    All parts are compared, which takes several times as long as a fork. Layers with a ``fork`` of their own are left
+    out, since they decide themselves how their state is kept.
     """
     layers = layers_of(env, twin)
     while True:

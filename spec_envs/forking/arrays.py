@@ -1,4 +1,4 @@
-"""Copies of numpy arrays: what shares memory in the original shares memory in the copy."""
+"""Copies of numpy arrays. Arrays that share memory in the original share memory in the copy."""
 
 import array
 import ctypes
@@ -15,8 +15,8 @@ _OWNERS = (bytearray, array.array, *CTYPES)
 
 
 def owner_of(value: Any) -> Any:
-    """The object whose memory an array looks at: the array itself, another array, or a buffer of another kind."""
-    # numpy puts a DummyArray between an array and what ``as_strided`` or ``sliding_window_view`` make of it.
+    """The object that owns an array's memory: the array itself, another array, or a buffer of another kind."""
+    # numpy puts a DummyArray between an array and its views by ``as_strided`` and ``sliding_window_view``.
     while isinstance(value, (np.ndarray, np.void, memoryview)) or type(value).__name__ == "DummyArray":
         base = value.obj if isinstance(value, memoryview) else value.base
         if base is None:
@@ -38,7 +38,7 @@ def _copy_array(copier: Copying, value: np.ndarray[Any, Any]) -> Any:
         return copier.remember(value, value.copy(order="K")) if value.flags.writeable else value
     if isinstance(owner, bytes):
         return value
-    # A view of an array stays a view: what is written through the one must be read through the other.
+    # A view of an array stays a view: a value written to one of them must be visible in the other.
     twin = guarded(value, lambda: _view(copier, value, owner))
     if not value.flags.writeable:
         twin.flags.writeable = False
@@ -64,7 +64,7 @@ def _view(copier: Copying, value: np.ndarray[Any, Any] | np.void, owner: Any) ->
 
 
 def _copy_record(copier: Copying, value: np.void) -> Any:
-    """One item of a structured array: it can be written to, and writes into the array that it was taken from."""
+    """Copy an item of a structured array. To write to the item changes the array from which it was taken."""
     if value.dtype.hasobject:
         raise Uncopyable(f"is a record of {value.dtype}, whose objects cannot be copied one by one")
     if value.base is None:

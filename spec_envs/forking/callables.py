@@ -1,4 +1,4 @@
-"""Copies of functions, methods and caches, bound to the copy of what they hold."""
+"""Copies of functions, methods and caches, which hold copies of the objects that the originals hold."""
 
 import functools
 import gc
@@ -72,7 +72,7 @@ def _weak(copier: Copying, value: weakref.ref[Any]) -> Any:
 
 
 def called_by(ufunc: np.ufunc) -> Any:
-    """The function from which ``np.frompyfunc`` made ``ufunc``; ``None`` for numpy's own.
+    """The Python function from which ``np.frompyfunc`` made ``ufunc``; ``None`` for numpy's own functions.
 
     Raises:
         Uncopyable: That function cannot be found.
@@ -106,7 +106,7 @@ def _count(copier: Copying, value: Any) -> Any:
 
 
 def content_of(cache: Any) -> dict[Any, Any]:
-    """The dict in which a ``functools.lru_cache`` finds what it has cached."""
+    """The dict in which a ``functools.lru_cache`` keeps its results."""
     found = [each for each in gc.get_referents(cache) if type(each) is dict and each is not cache.__dict__]
     if len(found) != 1:
         raise Uncopyable("is a functools cache whose content cannot be seen")
@@ -136,7 +136,7 @@ def _caches_of(kind: type) -> tuple[tuple[str, Any], ...]:
 
 
 def refuse_cached(value: Any) -> None:
-    """Refuse an object with results in the caches of its class: a copy would have none there.
+    """Refuse an object with results in the caches of its class, since its copy would have none.
 
     Raises:
         Uncopyable: A method of its class has cached a result for it.

@@ -1,7 +1,7 @@
 """Check that a copy of an environment is faithful: equal in every part, and sharing no part that can change.
 
-The two graphs of objects are walked side by side. An object that is reached twice in the original must be one object in
-the copy as well. So this finds copies that tear shared state apart, and copies that share state with the original.
+The two graphs of objects are walked side by side. An object that is reached twice in the original must also be one
+object in the copy. So the check finds copies that split shared state, and copies that share state with the original.
 """
 
 import collections
@@ -39,10 +39,10 @@ from spec_envs.forking.sets import alike
 from spec_envs.immutable import ATOMS
 from spec_envs.values import key_of
 
-#: How a part was reached: the way to the whole, and the part's name in it (a format, and what to fill in).
+#: The path to a part: the path to the whole, and the part's name in it (a format and its argument).
 _Path = tuple[Any, str, object]
 
-#: Objects of a program lie above this address.
+#: The address of an object is at least this.
 _LEAST_ADDRESS = 1 << 16
 
 
@@ -54,19 +54,19 @@ def compare(
     Args:
         original: The object that was copied.
         copy: Its copy.
-        known: The ``id`` of each object whose copy is known to be right (a forked layer), with that copy. These are not
-            looked into.
+        known: The ``id`` of each object whose copy is known to be right (a forked layer), with that copy. The insides
+            of these objects are not compared.
         name: The name of ``original`` in the path of an error.
-        pairs: The ``id`` of each object that has a copy already, with that copy: the only right one.
+        pairs: The ``id`` of each object that was copied before, with its copy, which is the only right copy.
 
     Raises:
-        Uncopyable: They differ, share state, or hold something that cannot be compared; its path says where.
+        Uncopyable: The two differ, share state, or hold something that cannot be compared. Its path says where.
     """
     _compare(_Walk(known, pairs), [(original, copy, name)])
 
 
 def compare_parts(parts: Iterable[tuple[Any, Any, str]], known: Mapping[int, Any]) -> None:
-    """Compare the parts of one whole: triples of an original, its copy and its name. Otherwise as ``compare``."""
+    """Do the same as ``compare`` for parts of one whole, each given as its original, its copy and its name."""
     _compare(_Walk(known, {}), parts)
 
 
@@ -109,15 +109,15 @@ class _Walk:
         self.known = known
         self.addresses: list[tuple[int, _Path]] = []  # integers that may be addresses of objects: what id() returns
         self.objects = _Pairing(known)
-        for address, copied in pairs.items():  # one way: a copy may also stand for what is made anew when asked for
+        for address, copied in pairs.items():  # one way: a copy may stand for several objects that are made when read
             self.objects.copy_of.setdefault(address, id(copied))
-        self._memory = _Pairing({})  # of arrays: views of the same memory must stay so
+        self._memory = _Pairing({})  # of arrays: views of the same memory must stay views of the same memory
         self._memory.copy_of.update(self.objects.copy_of)
         self._seen = {(address, id(copy)) for address, copy in known.items()}
-        self._alive: list[Any] = []  # an id is good only while its object lives
+        self._alive: list[Any] = []  # an id is valid only while its object lives
 
     def pair(self, a: Any, b: Any, path: _Path) -> None:
-        """Compare ``a`` with ``b``, and put off their parts."""
+        """Compare ``a`` with ``b``; their parts are added to ``todo``."""
         kind: Any = type(a)
         if kind is not type(b):
             _differ(path, f"is a {kind.__name__}, and its copy a {type(b).__name__}")
@@ -160,7 +160,7 @@ class _Walk:
         mine, other = _attributes_of(a), _attributes_of(b)
         if mine.keys() != other.keys():
             names = ", ".join(map(str, sorted(mine.keys() ^ other.keys(), key=str)))
-            _differ(path, f"has not the same attributes as its copy: {names}")
+            _differ(path, f"has other attributes than its copy: {names}")
         for name, value in mine.items():
             self.part(value, other[name], path, ".{}", name)
 
@@ -171,7 +171,7 @@ class _Walk:
                 self.objects.pair(a, b, path)
             self._attributes(a, b, path)
             return
-        # State that Python cannot see: compare what the class would pickle.
+        # The state is not visible in Python: compare the data that the class would pickle.
         mine, other = _reduced(a, path), _reduced(b, path)
         if isinstance(mine, str):  # a global, found by that name
             if a is not b:
@@ -202,7 +202,7 @@ class _Walk:
         if isinstance(a, set):
             self.objects.pair(a, b, path)
         if any(hashes_by_identity(type(item)) and not is_atomic(item) for item in _raw(a)):
-            _differ(path, "is a set of things that may change, and so cannot be compared")
+            _differ(path, "is a set of objects that may change, so it cannot be compared")
         if len(a) != len(b) or (all(map(is_constant, _raw(a))) and {*map(key_of, _raw(a))} != {*map(key_of, _raw(b))}):
             _differ(path, "is a set with other members than its copy")
         for x, y in zip(_raw(a), _raw(b), strict=True):
@@ -261,7 +261,7 @@ class _Walk:
             _differ(path, f"is {a}, and its copy {b}")
         mine, other = generators_of(a), generators_of(b)
         if len(mine) != len(other):
-            _differ(path, "is a space whose copy has not the same random generators")
+            _differ(path, "is a space whose copy has other random generators")
         for x, y in zip(mine, other, strict=True):
             self.part(x, y, path, "._np_random")
 
@@ -346,19 +346,19 @@ _LOOKS: list[tuple[type, _Look]] = [
     (Cache, _Walk._cache),
     *((family, _Walk._value) for family in (int, float, complex, str, bytes, bytearray)),
 ]
-#: What the look at the family compares all of, whatever the subclass.
+#: Families whose function compares the whole object, whatever the subclass.
 _WHOLE = {gym.Space, np.random.BitGenerator, object}
 _BASES: set[type] = {family for family, _ in _LOOKS} | {object, collections.OrderedDict, collections.defaultdict}
 
 
 @functools.lru_cache(maxsize=1024)
 def _look_of(kind: Any) -> tuple[type, _Look]:
-    """How to compare instances of a class, and for which of its base classes that holds."""
+    """The base class of ``kind`` for which there is a comparing function, and that function."""
     return next((look for look in _LOOKS if issubclass(kind, look[0])), (object, _Walk._instance))
 
 
 def path_text(path: Any) -> str:
-    """The path as it would be written in Python, as far as it can."""
+    """The path, written as in Python as far as possible."""
     parts: list[str] = []
     while path is not None:
         path, form, key = path
@@ -386,13 +386,13 @@ def _attributes_of(value: Any) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _base(kind: Any) -> Any:
-    """The nearest base class whose own state the walk knows how to compare."""
+    """The nearest base class whose own state the walk can compare."""
     return next(base for base in kind.__mro__ if base in _BASES)
 
 
 @functools.lru_cache(maxsize=1024)
 def _has_hidden_state(kind: Any) -> bool:
-    """Whether instances are bigger than what Python shows of them: the test by which ``pickle`` refuses C classes."""
+    """Whether instances have state that Python does not show: the test by which ``pickle`` refuses C classes."""
     visible = bool(kind.__dictoffset__) + bool(kind.__weakrefoffset__) + len(slot_names(kind))
     return bool(kind.__basicsize__ > _base(kind).__basicsize__ + visible * struct.calcsize("P"))
 
@@ -413,7 +413,7 @@ def _reduced(value: Any, path: _Path) -> Any:
 
 
 def _raw(container: Any) -> Any:
-    """The items as they are stored: a subclass may iterate over something else."""
+    """The items as they are stored; a subclass may iterate over others."""
     kind: Any = type(container)
     family: Any = _base(kind)
     return family.items(container) if issubclass(family, dict) else family.__iter__(container)

@@ -1,8 +1,9 @@
 """Copies of the state that a wrapper, or an environment that is not ours, keeps in its attributes.
 
-Like ``copy.deepcopy``, with four differences: functions that close over mutable state or over the environment are
-bound to the copy; spaces and specs are shared as long as that cannot be noticed; what cannot be copied is refused with
-the path that leads to it; and so are classes known to lose their state when copied. ``comparing`` checks the result.
+The copies are those of ``copy.deepcopy``, with four differences. Functions that close over mutable state or over the
+environment are copied, and the copies refer to the copied state. Spaces and specs are shared as long as nobody can
+notice. Objects that cannot be copied are refused with the path that leads to them. Classes that are known to lose their
+state when copied are refused too. ``comparing`` checks the result.
 """
 
 import collections
@@ -37,8 +38,8 @@ from spec_envs.forking.sets import alike, fill_alike
 from spec_envs.forking.tables import LEAST_OF_A_TABLE, cannot_change, copy_table
 from spec_envs.immutable import ATOMS
 
-#: Classes whose ``__deepcopy__`` was seen to make copies of its own, as that of a pandas frame does: for these, copies
-#: made ahead are in vain, and cost as much again.
+#: Classes whose ``__deepcopy__`` was seen to make copies of attributes itself, as that of a pandas frame does. To copy
+#: their attributes beforehand would be in vain, and would cost as much again.
 _MAKE_THEIR_OWN: weakref.WeakSet[type] = weakref.WeakSet()
 
 
@@ -47,29 +48,29 @@ class Copier:
 
     Args:
         layers: The ``id`` of each layer of the environment, with the layer's fork.
-        fork: Forks an environment that is found on the way and is not a layer, given the copies made so far.
+        fork: Forks an environment that is found among the parts and is not a layer, given the copies made so far.
 
     Attributes:
-        known: ``layers`` and the environments that were forked on the way.
+        known: ``layers``, and the environments among the parts that were forked.
         memo: The ``id`` of each object that was copied, with its copy.
-        hooked: Objects that were copied by code of their own class, each with its copy. They have to be compared, since
-            that code may be wrong.
+        hooked: Objects that were copied by code of their own class, each with its copy. These pairs have to be
+            compared, since that code may be wrong.
     """
 
     def __init__(self, layers: Mapping[int, Any], fork: Callable[[Any, Mapping[int, Any]], Any]) -> None:
         self.known = dict(layers)
         self.hooked: list[tuple[Any, Any]] = []
         self.memo: dict[int, Any] = dict(layers)
-        self._alive: list[Any] = []  # an id is good only while its object lives
-        self._begun: set[int] = set()  # objects whose parts are being copied ahead of themselves
+        self._alive: list[Any] = []  # an id is valid only while its object lives
+        self._begun: set[int] = set()  # objects whose parts are being copied before the objects themselves
         self._by_classes: set[int] = set()  # objects that were copied by the code of classes
         self._fork = fork
 
     def copy(self, value: Any) -> Any:
-        """A copy of ``value`` (itself, if it cannot change).
+        """A copy of ``value``; ``value`` itself if it cannot change.
 
         Raises:
-            Uncopyable: There is no way to copy something in it.
+            Uncopyable: ``value``, or something in it, cannot be copied.
         """
         kind: Any = type(value)
         if kind in ATOMS:
@@ -92,7 +93,7 @@ class Copier:
         return self.instance(value)
 
     def part(self, value: Any, form: str, key: object = None) -> Any:
-        """A copy of a part of something; in error messages it is called ``form``, with ``key`` filled in."""
+        """A copy of a part of something; the name of the part in errors is ``form``, with ``key`` filled in."""
         if type(value) in ATOMS:
             return value
         try:
@@ -101,7 +102,7 @@ class Copier:
             raise error.via(form if key is None else form.format(key)) from error.__cause__
 
     def instance(self, value: Any) -> Any:
-        """A copy of an object the way its class wants it, as ``copy.deepcopy`` would."""
+        """A copy of an object, made in the way that its class defines, as by ``copy.deepcopy``."""
         kind = type(value)
         self._refuse_begun(value)
         refuse_cached(value)
@@ -125,10 +126,10 @@ class Copier:
         return self._rebuild(value, *how)
 
     def _by_its_class(self, value: Any) -> Any:
-        """A copy of an object whose class says how it is copied.
+        """A copy of an object whose class defines ``__deepcopy__``.
 
-        What the object holds is copied ahead, so that the code of the class finds these copies. It would make others,
-        with ``copy.deepcopy``, and those are not always faithful: of sets, for example.
+        The attributes of the object are copied first, so that the code of the class finds these copies. Otherwise it
+        would copy the attributes by ``copy.deepcopy``, whose copies, for example of sets, are not always faithful.
         """
         twin = None if type(value) in _MAKE_THEIR_OWN else self._from_copies(value)
         if twin is None:
@@ -138,7 +139,7 @@ class Copier:
         return self.remember(value, twin)
 
     def _from_copies(self, value: Any) -> Any | None:
-        """The copy that the class makes of copied attributes; ``None`` if the class makes other copies itself."""
+        """The copy that the class makes from copied attributes; ``None`` if the class copies attributes itself."""
         made, hooked = len(self.memo), len(self.hooked)
         ahead = self._copy_ahead(value)
         twin = self._deepcopy(value)
@@ -153,7 +154,7 @@ class Copier:
         return None
 
     def _copy_ahead(self, value: Any) -> dict[str, Any]:
-        """Copies of the attributes of ``value``, less those that refer back to it or cannot be copied."""
+        """Copies of the attributes of ``value``, except those that refer back to ``value`` or cannot be copied."""
         copies = {}
         self._begun.add(id(value))
         for name, item in getattr(value, "__dict__", {}).items():
@@ -177,7 +178,7 @@ class Copier:
         return twin
 
     def _forget(self, made: int, hooked: int) -> None:
-        """Drop the copies made since there were ``made`` of them, ``hooked`` of which are to be compared."""
+        """Drop all copies except the first ``made``, and all pairs to be compared except the first ``hooked``."""
         while len(self.memo) > made:
             address, _ = self.memo.popitem()  # the newest first
             self.known.pop(address, None)
@@ -197,20 +198,20 @@ class Copier:
         pairs: Iterable[tuple[Any, Any]] | None = None,
         set_state: Callable[[Any, Any], object] | None = None,
     ) -> Any:
-        """Do what ``__reduce_ex__`` says, as ``copy.deepcopy`` does."""
+        """Build a copy from the result of ``__reduce_ex__``, as ``copy.deepcopy`` does."""
         kind = type(value)
         arguments = tuple(self.copy(argument) for argument in arguments)
         twin = self.remember(value, guarded(value, lambda: make(*arguments)))
         if twin is value:
             raise Uncopyable(f"is a {kind.__name__} that the original and the copy share")
-        # Asked of the class: a wrapper that forwards unknown attributes would look for them before it has any.
+        # Read from the class: a wrapper that forwards unknown attributes has no attributes yet.
         set_state = set_state or getattr(type(twin), "__setstate__", None)
         if make is not _PLAIN or set_state or isinstance(getattr(kind, "__getstate__", None), types.FunctionType):
             self.hooked.append((value, twin))
         if set_state is not None and state is not None:
             set_state(twin, self.copy(state))
             if isinstance(state, dict) and state is getattr(value, "__dict__", None):
-                del self.memo[id(state)]  # that copy was for the call only
+                del self.memo[id(state)]  # this copy was only for the call
         elif state is not None:
             attributes, slots = state if isinstance(state, tuple) else (state, None)
             held = twin.__dict__ if attributes else {}
@@ -226,7 +227,7 @@ class Copier:
         return twin
 
     def remember(self, value: Any, twin: Any) -> Any:
-        """Return ``twin``, which is from now on the copy of ``value``."""
+        """Record ``twin`` as the copy of ``value``, and return ``twin``."""
         self.memo[id(value)] = twin
         return twin
 
@@ -250,7 +251,7 @@ class Copier:
         items = [self.part(item, "[{}]", i) for i, item in enumerate(value)]
         if all(item is old for item, old in zip(items, value, strict=True)):
             return value
-        if id(value) in self.memo:  # it holds itself, by way of a list, and was copied on the way down
+        if id(value) in self.memo:  # the tuple holds itself, through a list, and was copied meanwhile
             return self.memo[id(value)]
         return self.remember(value, tuple(items))
 
@@ -312,7 +313,7 @@ class Copier:
 
 
 class _RefersBack(Uncopyable):
-    """A part refers to the object ``holder``, which has no copy yet, because its parts are being copied ahead."""
+    """A part refers to ``holder``, which has no copy yet, because its parts are being copied first."""
 
     def __init__(self, holder: Any) -> None:
         super().__init__(f"refers to the {type(holder).__name__} that holds it")
@@ -335,7 +336,7 @@ _SPECIAL: dict[type, Callable[[Any, Any], Any]] = {
 
 
 def layers_of(env: gym.Env[Any, Any], twin: gym.Env[Any, Any]) -> dict[int, gym.Env[Any, Any]]:
-    """``id`` of every layer of ``env`` to the same layer of its fork."""
+    """The layers of a fork ``twin``, by the ``id`` of the same layer of ``env``."""
     layers = {id(env): twin}
     while isinstance(env, gym.Wrapper) and isinstance(twin, gym.Wrapper):
         env, twin = env.env, twin.env

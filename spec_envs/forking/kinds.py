@@ -1,4 +1,4 @@
-"""The kinds of objects that an environment may hold, as far as copying and comparing treat them differently."""
+"""Kinds of objects in an environment that are copied and compared in different ways."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from spec_envs.immutable import ATOMIC_FAMILIES, ATOMS
 
 _ATOMIC_FAMILIES = (*ATOMIC_FAMILIES, EnvSpec)
 
-#: Modules that keep a simulation of their own, and know it by a number or a name: a copy of the number is no copy.
+#: Modules that keep a simulation outside Python. Objects refer to it by a number or a name, which is useless to copy.
 _SIMULATIONS = ("pybullet", "libsumo", "traci")
-#: Classes of libraries whose objects never change once they are made (their code was read), with their subclasses. By
-#: name: who does not use these libraries need not have them.
+#: Classes of libraries whose objects never change once they are made (their code was read), with their subclasses.
+#: They are given by name, since the libraries need not be installed.
 _NEVER_CHANGED = frozenset(
     {"chess._BoardState", "pandas.Index", "pandas.core.indexes.base.Index"}
     | {"pandas.api.extensions.ExtensionDtype", "pandas.core.dtypes.base.ExtensionDtype"}
 )
-#: What no wrapper of Gymnasium changes in place: the arguments it was made with, and its cached spec.
+#: Attributes that no wrapper of Gymnasium changes in place: the arguments of its constructor, and its cached spec.
 _SHARED_BY_WRAPPERS = frozenset({"_saved_kwargs", "_cached_spec", "_metadata"})
-#: Like these: what single wrappers keep only to look at.
+#: The same with attributes that a certain wrapper only reads.
 _SHARED_BY: dict[type, frozenset[str]] = {gym.wrappers.PassiveEnvChecker: _SHARED_BY_WRAPPERS | {"_previous_data"}}
 
 
@@ -39,7 +39,7 @@ class Uncopyable(Exception):
     """An object in the environment cannot be copied, or was copied wrongly.
 
     Attributes:
-        path: The way to the object, innermost part last, as in ``[".board", ".move_stack", "[3]"]``.
+        path: The path to the object, innermost part last, as in ``[".board", ".move_stack", "[3]"]``.
     """
 
     def __init__(self, reason: str, path: list[str] | None = None) -> None:
@@ -47,21 +47,21 @@ class Uncopyable(Exception):
         self.path = path or []
 
     def via(self, part: str) -> Uncopyable:
-        """This error with the name of the part that holds the object put before its path."""
+        """Put ``part``, the name of the part that holds the object, before the path of this error; return the error."""
         self.path.insert(0, part)
         return self
 
 
 class Copying(Protocol):
-    """The part of a ``Copier`` that copies of single kinds of objects need."""
+    """The methods of a ``Copier`` that functions for single kinds of objects use."""
 
     memo: dict[int, Any]
 
     def part(self, value: Any, form: str, key: object = None) -> Any:
-        """A copy of a part of something; in error messages it is called ``form``, with ``key`` filled in."""
+        """A copy of a part of something; the name of the part in errors is ``form``, with ``key`` filled in."""
 
     def remember(self, value: Any, twin: Any) -> Any:
-        """Return ``twin``, which is from now on the copy of ``value``."""
+        """Record ``twin`` as the copy of ``value``, and return ``twin``."""
 
 
 def shared_by_wrappers(kind: type) -> frozenset[str]:
@@ -70,7 +70,7 @@ def shared_by_wrappers(kind: type) -> frozenset[str]:
 
 
 def guarded(value: Any, do: Callable[[], Any]) -> Any:
-    """Return what ``do`` returns, which copies ``value``; any error says that ``value`` cannot be copied.
+    """Return the result of ``do``, which copies ``value``; any error becomes an ``Uncopyable``.
 
     Raises:
         Uncopyable: ``do`` has raised an error.
@@ -89,7 +89,7 @@ def full_name(kind: type) -> str:
 
 
 def is_atomic(value: Any) -> bool:
-    """Whether ``value`` may be shared by an environment and its copy without another look at it."""
+    """Whether an environment and its copy may share ``value`` without further checks."""
     if type(value) in ATOMS or is_atomic_kind(type(value)):
         return True
     if type(value) is np.ufunc:
@@ -106,7 +106,7 @@ def is_atomic_kind(kind: type) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def never_changes(kind: Any) -> bool:
-    """Whether the objects of a class are known never to change."""
+    """Whether it is known that objects of this class never change."""
     return not _NEVER_CHANGED.isdisjoint(map(full_name, kind.__mro__))
 
 
@@ -121,7 +121,7 @@ def is_made_of_python(ufunc: np.ufunc) -> bool:
 
 
 def is_global(value: Any, name: str) -> bool:
-    """Whether ``value`` is what its module has under ``name``, which may be a path with dots."""
+    """Whether ``value`` is the object called ``name``, perhaps a name with dots, in its module."""
     module = getattr(value, "__module__", None)
     found: Any = sys.modules.get(module if isinstance(module, str) else getattr(type(value), "__module__", ""))
     for part in name.split("."):
@@ -130,7 +130,7 @@ def is_global(value: Any, name: str) -> bool:
 
 
 def reduced(value: Any) -> Any:
-    """What ``copy.deepcopy`` asks an object for: how to make another one like it."""
+    """The result of ``__reduce_ex__``, from which ``copy.deepcopy`` builds a copy."""
     kind = type(value)
     reduce = copyreg.dispatch_table.get(kind)
     if reduce is not None:
@@ -138,19 +138,19 @@ def reduced(value: Any) -> Any:
     if getattr(kind, "__module__", None) != "itertools":
         return value.__reduce_ex__(4)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 does without: that is an error, and refused
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 raises an error: such an object is refused
         return value.__reduce_ex__(4)
 
 
 @functools.lru_cache(maxsize=1024)
 def has_hooks(kind: Any) -> bool:
-    """Whether a class says in Python how it is to be copied."""
+    """Whether a class defines in Python how its objects are copied."""
     names = ("__deepcopy__", "__reduce_ex__", "__reduce__", "__getstate__", "__setstate__")
     return any(isinstance(getattr(kind, name, None), types.FunctionType) for name in names)
 
 
 def hashes_by_identity(kind: Any) -> bool:
-    """Whether the hash of an object is another one than that of its copy."""
+    """Whether an object and its copy have different hashes."""
     return kind.__hash__ is object.__hash__
 
 
@@ -160,7 +160,7 @@ def slot_names(kind: type) -> list[str]:
 
 
 def loses_state(kind: type) -> bool:
-    """Whether copies of this class are made by its constructor and forget what happened since."""
+    """Whether copies of this class are made by its constructor, and so lose the state since then."""
     for base in kind.__mro__:
         if base.__name__ == "EzPickle":
             hook = getattr(kind, "__getstate__", None)
@@ -169,7 +169,7 @@ def loses_state(kind: type) -> bool:
 
 
 def refuse_unowned(value: Any) -> None:
-    """Refuse an object whose state is not its own, or that would take something from the original when it goes.
+    """Refuse an object whose state is elsewhere, or whose copy would release what the original still uses.
 
     Raises:
         Uncopyable: ``value`` is a global random generator, or its class does not own its state.
@@ -183,7 +183,7 @@ def refuse_unowned(value: Any) -> None:
 
 
 def refuse_watched(value: Any) -> None:
-    """Refuse an object that is known somewhere else by itself, where a copy would not be known.
+    """Refuse an object that is registered somewhere by a weak reference, since its copy would not be registered.
 
     Raises:
         Uncopyable: A weak reference to ``value`` has a callback, as those of ``weakref.finalize``,
@@ -198,7 +198,7 @@ def refuse_watched(value: Any) -> None:
 
 @functools.lru_cache(maxsize=1024)
 def unowned(kind: Any) -> str | None:
-    """Why objects of a class cannot be copied: they release something, or their state is elsewhere; else ``None``."""
+    """Why objects of a class cannot be copied (a ``__del__``, or state elsewhere); ``None`` if they can."""
     if isinstance(getattr(kind, "__del__", None), types.FunctionType) and not hasattr(kind, "__deepcopy__"):
         return f"is a {kind.__name__}, whose __del__ would release what the original still uses when a copy is dropped"
     module = sys.modules.get(getattr(kind, "__module__", ""))
@@ -215,7 +215,7 @@ def unowned(kind: Any) -> str | None:
 
 
 def generators_of(space: gym.Space[Any]) -> list[np.random.Generator]:
-    """The random generators of a space and of the spaces that it is made of, as far as they exist."""
+    """The random generators of a space and of the spaces in it, as far as they exist."""
     found = [] if space._np_random is None else [space._np_random]
     for value in space.__dict__.values():
         if type(value) in ATOMS or type(value) is np.ndarray:  # most of what spaces hold
@@ -238,7 +238,7 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def contents_of(cell: types.CellType) -> list[Any]:
-    """What a closure's variable holds; nothing, as long as it is not bound."""
+    """A list with the value of a closure's variable; empty if the variable is not bound."""
     try:
         return [cell.cell_contents]
     except ValueError:
@@ -246,7 +246,7 @@ def contents_of(cell: types.CellType) -> list[Any]:
 
 
 def is_plain(function: types.FunctionType, seen: set[int]) -> bool:
-    """Whether nothing that the function holds can change, so that a copy may share it.
+    """Whether nothing that the function holds can change, so that a copy may share the function.
 
     A function holds the variables that it closes over, the defaults of its parameters, and its attributes.
     """

@@ -1,10 +1,10 @@
-"""Copies of sets that are walked in the original's order, now and after later changes.
+"""Copies of sets that iterate in the same order as the original, now and after later changes.
 
-The order of a set depends on its table: on the size, on which slot each member got, on the slots of members that were
-removed, and on where ``pop`` looks next. ``set.copy`` keeps some of these. Here the table is looked at (CPython offers
-no other way than its memory, which is only read), and a copy with an equal table is built by adding and removing
-members in the right order. What was built is looked at again. Where the memory does not look as expected, order and
-size are compared instead.
+The order of a set depends on its table: on the size of the table, the slot of each member, the slots of members that
+were removed, and the place where ``pop`` looks next. ``set.copy`` keeps only some of these. Here the table is read from
+the set's memory (CPython offers no other way), and a copy with an equal table is built by adding and removing members
+in the right order. Then the copy's table is read and compared. If the memory does not look as expected, the order and
+the size are compared instead.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ _WORD = ctypes.sizeof(ctypes.c_ssize_t)
 _SMALLEST = 8
 _LINEAR_PROBES = 9
 _UNSIGNED = 2 ** (8 * _WORD)
-#: Fillers are numbers that take slots for a while. These are the ones of slot 0: multiples of the sizes of tables that
-#: are their own hashes, and that nobody would put into a set. Fillers of removed members are told apart from others.
+#: Fillers are numbers that occupy slots for a while. These two are the fillers of slot 0, for removed members and for
+#: other purposes: multiples of all sizes of tables, which are their own hashes, and which nobody would put into a set.
 _REMOVED, _OTHER = (number << (8 * _WORD - 20) for number in (0xB5BD, 0xB5BF))
 
-#: Sizes of tables on the way to the right one, to be tried in turn.
+#: Exponents for the size of an intermediate table, tried one after the other.
 _DETOURS = range(1, 6)
 
 
 class Table(NamedTuple):
     """How a set stores its members."""
 
-    size: int  # how many slots there are
+    size: int  # the number of slots
     slots: np.ndarray[Any, Any]  # the slot of each member, in the order of iteration
     hashes: np.ndarray[Any, Any]  # the hash of each member
     removed: np.ndarray[Any, Any]  # the slots of members that were removed
-    finger: int  # where ``pop`` looks next
+    finger: int  # the slot where ``pop`` looks next
 
     def equals(self, other: Table) -> bool:
-        """Whether members in the same order of iteration are stored alike."""
+        """Whether both tables store members, in the same order of iteration, in the same slots."""
         return (self.size, self.finger) == (other.size, other.finger) and all(
             map(np.array_equal, self[1:4], other[1:4])
         )
 
 
 def _memory_of(members: Any) -> tuple[int, int, bytes] | None:
-    """Count of used and removed slots, ``pop``'s next place and the table; ``None``: sets are stored in another way."""
+    """The number of used and removed slots, ``pop``'s next slot and the table; ``None``: unexpected memory."""
     family: Any = set if isinstance(members, set) else frozenset
     fill, used, mask, table, _, finger = (ctypes.c_ssize_t * 6).from_address(id(members) + object.__basicsize__)
     size = mask + 1
@@ -60,7 +60,7 @@ def _memory_of(members: Any) -> tuple[int, int, bytes] | None:
 
 
 def table_of(members: Any) -> Table | None:
-    """The table of a set or frozenset; ``None`` where this Python stores sets in another way."""
+    """The table of a set or frozenset; ``None`` if this Python stores sets in another way."""
     memory = _memory_of(members)
     if memory is None:
         return None
@@ -77,7 +77,7 @@ def table_of(members: Any) -> Table | None:
 
 
 def alike(one: Any, other: Any) -> bool:
-    """Whether two sets, whose members are equal in the order of iteration, store them alike."""
+    """Whether two sets with the same members in the same order of iteration have equal tables."""
     mine, table = table_of(one), table_of(other)
     if mine is None or table is None:
         return bool(one.__sizeof__() == other.__sizeof__())
@@ -88,7 +88,7 @@ def fill_alike(twin: set[Any], original: set[Any], members: list[Any]) -> None:
     """Put ``members``, the copies of the members of ``original`` in order, into the empty set ``twin``.
 
     Raises:
-        Uncopyable: No set with these members is walked in the order of ``original``.
+        Uncopyable: No set with these members iterates in the order of ``original``.
     """
     shared = all(map(operator.is_, members, set.__iter__(original)))
     memory = _memory_of(original) if shared else None
@@ -134,7 +134,7 @@ def _build(twin: set[Any], table: Table, members: list[Any], detour: int) -> Non
 
 
 def _order_of_adding(slots: list[int], hashes: list[int], size: int) -> list[int]:
-    """An order of slots in which each comes after the slots at which its member is tried before."""
+    """An order of slots in which each slot comes after the slots that are tried first for its member."""
     order = [slot for slot, hash_ in zip(slots, hashes, strict=True) if hash_ & (size - 1) == slot]
     occupied = set(order)
     before = {
@@ -152,7 +152,7 @@ def _order_of_adding(slots: list[int], hashes: list[int], size: int) -> list[int
 
 
 def _before(hash_: int, slot: int, size: int) -> Iterator[int]:
-    """The slots at which a member is tried before it gets ``slot``."""
+    """The slots that are tried for a member before ``slot``."""
     mask, perturb = size - 1, hash_ % _UNSIGNED
     index = perturb & mask
     for _ in range(10 * size):
@@ -167,8 +167,8 @@ def _before(hash_: int, slot: int, size: int) -> Iterator[int]:
 def _resize(twin: set[Any], members: list[Any], detour: int) -> None:
     """Give ``twin`` the ``members`` and a table of eight times their number, without a removed member.
 
-    ``difference_update`` makes such a table where more than a quarter of the old one would be removed members. The
-    size of the old one, by ``detour``, decides the order in which members of equal hashes get to the new one.
+    ``difference_update`` makes such a table if more than a quarter of the old table would be removed members. The size
+    of the old table, which depends on ``detour``, decides the order in which members of equal hashes are moved.
     """
     power = 1 << (len(members) + 2).bit_length() + detour
     fillers = range(_OTHER, _OTHER + 2 * power - 1 - len(members))
@@ -177,7 +177,7 @@ def _resize(twin: set[Any], members: list[Any], detour: int) -> None:
 
 
 def _point(twin: set[Any], finger: int) -> None:
-    """Have ``pop`` look at ``finger`` next: the slot behind that of the member that was popped last."""
+    """Make ``pop`` look at the slot ``finger`` next, by popping a member from the slot before it."""
     last = _OTHER + finger - 1
     fillers = [_OTHER + slot for slot in range(finger + _SMALLEST) if slot != finger - 1]
     set.update(twin, dict.fromkeys([last, *fillers]))

@@ -1,7 +1,7 @@
 """Fast copies of large tables: lists and dicts, nested to any depth, whose innermost items cannot change.
 
-A table of transition probabilities has thousands of small lists. They are looked at and copied level by level instead
-of one by one.
+A table of transition probabilities has thousands of small lists. These are checked and copied level by level instead of
+one by one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,11 +15,11 @@ LEAST_OF_A_TABLE = 8
 
 
 def copy_table(table: Any, memo: dict[int, Any]) -> Any:
-    """A copy of a list or dict; ``None`` if it is no table, and has to be copied item by item.
+    """A copy of a list or dict; ``None`` if it is not a table, and has to be copied item by item.
 
     Args:
         table: A list or dict; each of its levels holds only lists, or only dicts, and no object twice.
-        memo: The copies made so far, by the ``id`` of the original. The copies of all levels are put in.
+        memo: The copies made so far, by the ``id`` of the original. The copies of all levels are added.
     """
     levels: list[list[Any]] = [[table]]
     while True:

@@ -1,1 +1,1 @@
-"""Programs and packages of others that this library plugs into. The rest of the library imports none of it."""
+"""Adapters for programs and packages of others. The rest of the library does not import this package."""

@@ -1,4 +1,4 @@
-"""Retail and search as tasks of inspect-ai, with their own scores, and inspect's tools behind ``SpeculativeTools``.
+"""Retail and search as tasks of inspect-ai, with scorers, and tools of inspect-ai behind ``SpeculativeTools``.
 
 Needs the extra ``inspect``. ``inspect eval`` finds the tasks by their names: ``inspect eval
 spec_envs/integrations/inspect_tasks.py@search --model …``.
@@ -30,13 +30,13 @@ __all__ = ["retail", "search", "speculative_tool", "tools_of"]
 
 @task
 def search(split: str | None = "dev", limit: int | None = None, wrap: Wrap | None = None, **options: Any) -> Task:
-    """``SpecSearch-v0``: answer questions by the tools ``search``, ``lookup`` and ``finish``; scored by EM and F1.
+    """``SpecSearch-v0``: answer questions with the tools ``search``, ``lookup`` and ``finish``; scored by EM and F1.
 
     Args:
-        split: Which of the embedded or generated questions; ``None`` for all.
-        limit: The first so many questions; ``None`` for all.
-        wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers, which then runs ahead
-            while the model thinks.
+        split: The split of the embedded or generated questions; ``None``: all questions.
+        limit: The number of questions, from the first one on; ``None``: all.
+        wrap: Adds wrappers to the environment, such as ``SpeculativeWrapper`` with guessers, which runs ahead while the
+            model thinks.
         **options: Other options of the environment, such as ``questions`` and ``backend``.
     """
     make = functools.partial(ToolEpisode, SEARCH, wrap, split=split, **options)
@@ -52,16 +52,16 @@ def retail(
     data: str = "embedded",
     **options: Any,
 ) -> Task:
-    """``SpecRetail-v0``: serve customers by the tools of the shop and ``respond``; scored as the benchmark scores.
+    """``SpecRetail-v0``: serve customers with the tools of the shop and ``respond``; scored as in the benchmark.
 
-    The tools are those of the benchmark of the data, tau-bench or τ³-bench. Text of the model without a call of a tool
-    is said to the customer, too.
+    The tools are those of tau-bench or τ³-bench, depending on the data. If the model writes text and calls no tool, the
+    text is a message to the customer.
 
     Args:
-        split: Which of the tasks; ``None`` for all.
-        limit: The first so many tasks; ``None`` for all.
+        split: The split of the tasks; ``None``: all tasks.
+        limit: The number of tasks, from the first one on; ``None``: all.
         wrap: See ``search``.
-        data: "embedded", "generated", or the data of a benchmark, as the environment takes them.
+        data: "embedded", "generated", or the data of a benchmark, as for the environment.
         **options: Other options of the environment, such as ``tasks``, ``customer`` and ``judge``.
     """
     domain = retail_for(data)
@@ -71,15 +71,15 @@ def retail(
 
 
 def tools_of(episode: ToolEpisode, domain: Domain) -> list[Tool]:
-    """The tools of an episode as tools of inspect. Steps are made on a thread, since they may wait."""
+    """The tools of an episode as tools of inspect-ai. Steps run on a thread, since they may block."""
     return [_tool(episode, schema["function"]) for schema in domain.schemas]
 
 
 def speculative_tool(tools: SpeculativeTools, tool: Tool) -> Tool:
-    """A copy of a tool that is called through ``tools``, by its name, and may so be called ahead of time.
+    """A copy of a tool whose calls go through ``tools``, under the tool's name, and so may be made ahead of time.
 
-    For tools that answer from the world outside: a search engine, a database. What an undeclared tool does is taken for
-    a ``WRITE``; the rules of ``tools`` say which may be called ahead.
+    This is for tools that reach the outside world, such as a search engine or a database. The rules of ``tools``
+    declare which tools may be called ahead; a tool without a rule counts as a ``WRITE``.
     """
     known = ToolDef(tool)
 
@@ -97,7 +97,7 @@ def speculative_tool(tools: SpeculativeTools, tool: Tool) -> Tool:
 
 @solver
 def play(domain: Domain, make: functools.partial[ToolEpisode]) -> Any:
-    """Lets the model call the tools of an episode until that has ended, or the model has nothing more to do."""
+    """Lets the model call the tools of an episode until the episode ends, or the model stops calling tools."""
 
     async def solve(state: Any, generate: Any) -> Any:
         episode = make()
@@ -122,7 +122,7 @@ def play(domain: Domain, make: functools.partial[ToolEpisode]) -> Any:
 
 @scorer(metrics={"em": [mean(), stderr()], "f1": [mean(), stderr()]})
 def answers() -> Any:
-    """HotpotQA's exact match and F1; 0 where no answer was given."""
+    """HotpotQA's exact match and F1; 0 if no answer was given."""
 
     async def score(state: Any, target: Any) -> Any:
         told: Mapping[str, Any] = state.store.get("episode", {})
@@ -133,9 +133,10 @@ def answers() -> Any:
 
 @scorer(metrics={"reward": [mean(), stderr()], "database": [mean(), stderr()]})
 def service() -> Any:
-    """The benchmark's reward, and whether the data are as the gold actions leave them.
+    """The benchmark's reward, and whether the data at the end are those after the gold actions.
 
-    The metadata have what of a score of τ³-bench is right (``parts``), and what nobody has judged (``unscored``).
+    For τ³-bench, the metadata hold the parts of the score (``parts``), and the parts that nobody has judged
+    (``unscored``).
     """
 
     async def score(state: Any, target: Any) -> Any:
@@ -148,7 +149,7 @@ def service() -> Any:
 
 
 def _samples(name: str, make: functools.partial[ToolEpisode], ids: Callable[[Any], Sequence[str]]) -> list[Any]:
-    """A sample for each of the ``ids`` that an environment has, with the text with which its episode begins."""
+    """A sample for each id that ``ids`` finds in an environment, with the first text of its episode."""
     episode = make()
     try:
         rows = [{name: each, "seed": 0} for each in ids(episode.env.unwrapped)]

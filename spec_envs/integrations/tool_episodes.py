@@ -1,7 +1,7 @@
-"""Episodes of the four environments that are played by calls of tools: what hubs of tool-calling models have in common.
+"""Episodes of the four environments that are played by tool calls. Shared by all integrations of tool-calling models.
 
-A ``Domain`` says which tools an environment has, what a model is told at the beginning, and what it is told after a
-call. A ``ToolEpisode`` plays one environment by them. Nothing here knows of any hub.
+A ``Domain`` holds the tools of an environment, the first text for the model, and the text after a call. A
+``ToolEpisode`` plays one environment with these tools. This module does not depend on any of the integrated packages.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from spec_envs.retail.tools.table import TOOL_SETS
 
 Wrap = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
-#: What a model is told that calls a tool after the end.
+#: The text for a model that calls a tool after the end of the episode.
 OVER = "The episode has ended."
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Domain:
-    """How one environment is played by tools.
+    """How one environment is played by tool calls.
 
     Attributes:
-        env_id: The environment.
-        options: How it is made: so that observations are what models read.
+        env_id: The id of the environment.
+        options: The options of the environment, chosen so that models can read the observations.
         chosen_by: The options of ``reset`` that a row of a data set may hold.
         schemas: The tools, in OpenAI's form.
-        action: The action that a call means, by the tool's name and its arguments.
-        opening: What a model is told at first, by the observation.
-        told: What a model is told after a step, by the observation and the info.
-        says: The tool that says what a model writes without a call of a tool; ``None``: such text is nobody's.
+        action: ``action(name, arguments)`` returns the action for a tool call.
+        opening: ``opening(observation)`` returns the first text for the model.
+        told: ``told(observation, info)`` returns the text for the model after a step.
+        says: The tool that sends a text that the model writes without a tool call; ``None``: such text is ignored.
     """
 
     env_id: str
@@ -56,8 +56,8 @@ class ToolEpisode:
 
     Args:
         domain: The environment and its tools.
-        wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers: what it is told by a
-            tool, it can guess while the model thinks.
+        wrap: Adds wrappers to the environment, such as ``SpeculativeWrapper`` with guessers, which guesses the next
+            action while the model thinks.
         **options: Options of the environment.
     """
 
@@ -68,20 +68,20 @@ class ToolEpisode:
         self._is_over: bool | None = None  # there is no episode
 
     def begin(self, row: Mapping[str, Any]) -> str:
-        """Begin the episode that a row of a data set asks for (``seed``, and ``Domain.chosen_by``); the first text."""
+        """Begin the episode of a row of a data set (``seed``, and ``Domain.chosen_by``); returns the first text."""
         options = {name: row[name] for name in self._domain.chosen_by if row.get(name) is not None}
         observation, self.info = self._env.reset(seed=row.get("seed"), options=options or None)
         self.reward, self._is_over = 0.0, False
         return self._domain.opening(observation)
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Call a tool; what the model is told, also of a mistake, which changes nothing.
+        """Call a tool; returns the text for the model. An invalid call changes nothing, and its text is an error.
 
         Raises:
             ResetNeeded: No episode has begun.
         """
         if self._is_over is None:
-            raise ResetNeeded("no episode has begun: reset begins one")
+            raise ResetNeeded("no episode has begun: call reset first")
         if self._is_over:
             return OVER
         try:
@@ -110,7 +110,7 @@ class ToolEpisode:
 
 
 def tool_schema(name: str, description: str, **parameters: str | Mapping[str, Any]) -> dict[str, Any]:
-    """A tool in OpenAI's form, all of whose parameters are required: texts, where only a description is given."""
+    """A tool in OpenAI's form. All parameters are required; one that is given as a description is a string."""
     properties = {
         each: {"type": "string", "description": given} if isinstance(given, str) else dict(given)
         for each, given in parameters.items()
@@ -183,15 +183,15 @@ SEARCH = Domain(
     lambda observation, info: str(observation["observation"]),
 )
 
-#: The retail domain of each benchmark, which differ in their tools.
+#: The retail domain of each benchmark; their tools differ.
 RETAIL: Mapping[Dialect, Domain] = {dialect: _retail(dialect) for dialect in TOOL_SETS}
 
 
 def retail_for(data: str | os.PathLike[str]) -> Domain:
-    """The domain of the benchmark whose data these are.
+    """The domain of the benchmark to which the data belong.
 
     Raises:
-        InvalidConfiguration: They are no retail data.
+        InvalidConfiguration: ``data`` are not retail data.
     """
     return RETAIL["tau-bench" if os.fspath(data) in BUILT_IN else load_data(data).dialect]
 

@@ -1,7 +1,7 @@
 """The environments for TRL: classes for ``GRPOTrainer(environment_factory=...)``.
 
-Each class has the tools of its environment as methods, whose docstrings TRL shows to the model; ``reset``, which takes
-a row of the data set and returns what the model is told at first; and ``get_reward``. TRL itself is not imported.
+The methods of each class are the tools of its environment, whose docstrings TRL shows to the model; ``reset``, which
+takes a row of the data set and returns the first text for the model; and ``get_reward``. TRL itself is not imported.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _TYPES: dict[str, Any] = {"string": str, "object": dict, "integer": int, "number
 
 
 class _Tools:
-    """What the classes share. TRL takes every public method but ``reset`` and ``get_reward`` for a tool.
+    """The base of the classes. TRL regards every public method as a tool, except ``reset`` and ``get_reward``.
 
     Args:
-        wrap: Puts wrappers around the environment, such as ``SpeculativeWrapper`` with guessers.
+        wrap: Adds wrappers to the environment, such as ``SpeculativeWrapper`` with guessers.
         **options: Options of the environment.
     """
 
@@ -44,10 +44,10 @@ class _Tools:
         self._episode = ToolEpisode(self._domain, wrap, **options)
 
     def reset(self, **row: Any) -> str:
-        """Begin the episode that a row of the data set asks for; what the model is told at first.
+        """Begin the episode of a row of the data set; returns the first text for the model.
 
-        Rollouts that are compared with each other must be of the same episode: give each row a ``seed``, or name what
-        is to be played (``question``, ``task``, ``fen``, ``start``). Other columns are not looked at.
+        Rollouts that are compared with each other must play the same episode. So give each row a ``seed``, or choose
+        the episode by a column ``question``, ``task``, ``fen`` or ``start``. Other columns are ignored.
         """
         return self._episode.begin(row)
 
@@ -113,17 +113,17 @@ def _check_data(data: str | os.PathLike[str], domain: Domain, other: str) -> Non
 
 @_with_tools
 class SearchTools(_Tools):
-    """``SpecSearch-v0`` by the tools ``search``, ``lookup`` and ``finish``. A row may name a ``question``."""
+    """``SpecSearch-v0`` with the tools ``search``, ``lookup`` and ``finish``. A row may have a ``question``."""
 
     _domain = SEARCH
 
 
 @_with_tools
 class RetailTools(_Tools):
-    """``SpecRetail-v0`` by tau-bench's tools and ``respond``. A row may name a ``task``.
+    """``SpecRetail-v0`` with tau-bench's tools and ``respond``. A row may have a ``task``.
 
     Raises:
-        InvalidConfiguration: The option ``data`` is of τ³-bench, or holds no retail data.
+        InvalidConfiguration: The option ``data`` names data of τ³-bench, or no retail data.
     """
 
     _domain = RETAIL["tau-bench"]
@@ -135,15 +135,15 @@ class RetailTools(_Tools):
 
 @_with_tools
 class Tau3RetailTools(_Tools):
-    """``SpecRetail-v0`` by τ³-bench's tools and ``respond``. A row may name a ``task`` by its id.
+    """``SpecRetail-v0`` with τ³-bench's tools and ``respond``. A row may have a ``task``, given by its id.
 
     Args:
         data: τ³-bench's ``db.json``, or its folder.
-        wrap: Puts wrappers around the environment.
+        wrap: Adds wrappers to the environment.
         **options: Other options of the environment.
 
     Raises:
-        InvalidConfiguration: ``data`` is of tau-bench, or holds no retail data.
+        InvalidConfiguration: ``data`` names data of tau-bench, or no retail data.
     """
 
     _domain = RETAIL["tau3"]
@@ -155,13 +155,13 @@ class Tau3RetailTools(_Tools):
 
 @_with_tools
 class ChessTools(_Tools):
-    """``SpecChess-v0`` by the tool ``move``. A row may have a ``fen``, a ``pgn`` or an ``opening``, and a ``color``."""
+    """``SpecChess-v0`` with the tool ``move``. A row may have a ``fen``, ``pgn`` or ``opening``, and a ``color``."""
 
     _domain = CHESS
 
 
 @_with_tools
 class TuningTools(_Tools):
-    """``SpecTuning-v0`` by the tool ``measure``. A row may have a ``start``."""
+    """``SpecTuning-v0`` with the tool ``measure``. A row may have a ``start``."""
 
     _domain = TUNING

@@ -1,8 +1,8 @@
-"""Spaces and values of Gymnasium as JSON: what goes over the wire to a program that may not have Gymnasium at all.
+"""Spaces and values of Gymnasium as JSON, for programs that may not have Gymnasium installed.
 
-``plain`` makes JSON data of any value and never fails, since it is called when a step has been made and cannot be taken
-back. ``fitted`` makes the value that a space wants of JSON data. ``schema_of`` describes a space as a JSON schema that
-also holds all that ``space_of`` needs to build an equal space at the other end.
+``plain`` encodes any value as JSON data. It never fails, since it is called after a step, which cannot be undone.
+``fitted`` decodes JSON data to a value of a space. ``schema_of`` describes a space as a JSON schema, with everything
+that ``space_of`` needs to build an equal space.
 """
 
 import dataclasses
@@ -19,19 +19,19 @@ from spec_envs.brief import brief
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.spaces import ActionText, AnyText, PlainText
 
-#: The keyword of a JSON schema under which a space is described; programs that do not know it skip it.
+#: The keyword of a JSON schema for the description of a space; programs that do not know the keyword ignore it.
 KEYWORD = "gymnasium"
 
 
 def plain(value: Any) -> Any:
     """``value`` as JSON data.
 
-    Arrays, tuples and sets become lists, and dataclasses objects. Numbers that JSON does not have become the texts
-    "NaN", "Infinity" and "-Infinity", which ``fitted`` reads. What has no form in JSON becomes a short text.
+    Arrays, tuples and sets become lists, and dataclasses become objects. Numbers that JSON does not have become the
+    texts "NaN", "Infinity" and "-Infinity", which ``fitted`` reads. Any other value becomes a short text.
     """
     try:
         return _plain(value)
-    except Exception:  # objects of users may fail at anything, and a value may contain itself
+    except Exception:  # methods of users' objects may raise errors, and a value may contain itself
         return brief(value)
 
 
@@ -41,7 +41,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.name
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are in no message
+        return value.encode("utf-8", "replace").decode("utf-8")  # a message must not hold lone surrogates
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -65,7 +65,7 @@ def _number(value: float) -> float | str:
 
 
 def fitted(space: spaces.Space[Any], data: Any) -> Any:
-    """The value of ``space`` that JSON data mean; the data themselves where they mean none, for others to judge."""
+    """The value of ``space`` for JSON data; if there is none, the data themselves, which the caller then refuses."""
     if isinstance(space, spaces.Dict) and isinstance(data, Mapping):
         parts = space.spaces
         return {name: fitted(parts[name], item) if name in parts else item for name, item in data.items()}
@@ -85,7 +85,7 @@ def schema_of(space: spaces.Space[Any]) -> dict[str, Any]:
     """A JSON schema of the values of ``space``, with the description that ``space_of`` reads.
 
     Raises:
-        InvalidConfiguration: The space, or one within, is of a kind whose values have no fixed form in JSON.
+        InvalidConfiguration: The values of the space, or of a space in it, have no fixed form in JSON.
     """
     match space:
         case spaces.Dict():
@@ -125,7 +125,7 @@ def space_of(schema: Mapping[str, Any]) -> spaces.Space[Any]:
             return spaces.Discrete(schema["maximum"] - schema["minimum"] + 1, start=schema["minimum"])
         case "Box":
             dtype, shape = np.dtype(own["dtype"]), tuple(own["shape"])
-            read = np.float64 if dtype.kind == "f" else None  # which "Infinity" is read as; integers are exact without
+            read = np.float64 if dtype.kind == "f" else None  # reads "Infinity"; integers stay exact without it
             low, high = (np.broadcast_to(np.asarray(own[name], read), shape).astype(dtype) for name in ("low", "high"))
             return spaces.Box(low, high, shape, dtype.type)
         case "MultiBinary":
@@ -144,5 +144,5 @@ def _schema(kind: str, form: dict[str, Any], **own: Any) -> dict[str, Any]:
 
 
 def _limit(values: Any) -> Any:
-    """One number where all are equal."""
+    """A single number if all values are equal, else all values."""
     return plain(values.flat[0]) if values.size and (values == values.flat[0]).all() else plain(values)

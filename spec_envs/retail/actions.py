@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction
 from spec_envs.immutable import frozen
-from spec_envs.json_files import parsed
+from spec_envs.json_files import DEEPEST, is_deep, parsed
 
 Action = str | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -81,9 +81,11 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
         arguments = {} if not arguments.strip() else arguments if value is None else value
     if name == "respond" and isinstance(arguments, Mapping) and isinstance(arguments.get("content"), str):
         return str(arguments["content"])
+    if is_deep(arguments):
+        raise InvalidAction(f"the arguments of {name} hold lists or objects that are nested more than {DEEPEST} times")
     try:
         text = json.dumps(arguments, default=_integer)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
     return CallAction(str(name), frozen(json.loads(text)), text)
 

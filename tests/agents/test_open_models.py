@@ -265,8 +265,7 @@ def test_several_calls_in_the_text():
 BROKEN = {
     "cut": f"<tool_call>{CALL[:-2]}",
     "a part that is cut": f"[TOOL_CALLS][{CALL},{CALL[:-2]}",
-    "no arguments": "<tool_call>find</tool_call>",
-    "arguments in tags": "<function=find><parameter=first>A</parameter></function>",
+    "a name that is no tool's": "<tool_call>lose</tool_call>",
     "arguments that are a list": '<tool_call>{"name":"find","arguments":[1]}</tool_call>',
     "arguments that are a text": '<tool_call>{"name":"find","arguments":"x"}</tool_call>',
     "an unknown tool": CALL.replace("find", "lose"),
@@ -296,7 +295,7 @@ def test_a_call_in_the_text_that_cannot_be_read_is_asked_for_again_and_never_sai
 )
 def test_any_text_holds_calls_or_none_or_is_refused(text):
     try:
-        found = written_calls(text, ["find"])
+        found = written_calls(text, {"find": {}})
     except ValueError:
         return
     assert all(isinstance(call.name, str) and isinstance(call.arguments, str) for call in found)

@@ -16,9 +16,8 @@ from spec_envs.benchmarks import processes
 from spec_envs.benchmarks.all import chess, run, search, theory, tools, tuning, units
 from spec_envs.benchmarks.all.chess import HEADLINE
 from spec_envs.benchmarks.all.compare import comparison
-from spec_envs.benchmarks.all.figures import Rows, figure, said, series
+from spec_envs.benchmarks.all.figures import Rows, figure, interval, said, series
 from spec_envs.benchmarks.all.here import Here
-from spec_envs.benchmarks.all.intervals import interval
 from spec_envs.benchmarks.all.units import Unit
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.benchmarks.chess.run import made_up_game

@@ -18,8 +18,7 @@ from spec_envs import extras
 from spec_envs.benchmarks import demo
 from spec_envs.benchmarks.chess.run import LIKE_GPT5, made_up_game
 from spec_envs.benchmarks.cli import Commands, main
-from spec_envs.benchmarks.crowd import CrowdSettings
-from spec_envs.benchmarks.crowd import run as crowd_asyncio
+from spec_envs.benchmarks.demo import Race
 from spec_envs.benchmarks.episodes import Step
 from spec_envs.benchmarks.overhead import Measured
 from spec_envs.benchmarks.overhead import chess as chess_overhead
@@ -28,11 +27,8 @@ from spec_envs.benchmarks.overhead import pattern as pattern_overhead
 from spec_envs.benchmarks.overhead import plain_steps as plain_steps_overhead
 from spec_envs.benchmarks.overhead import retail as retail_overhead
 from spec_envs.benchmarks.overhead import run as overhead
-from spec_envs.benchmarks.overhead.crowd import crowd
-from spec_envs.benchmarks.race import Race
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.wrappers import LastWriteWins, SpeculativeWrapper
-from tests import virtual_time
 
 ROOT = Path(__file__).parents[2]
 UNCHANGED = {"lossless": 1, "clock": "virtual"}
@@ -187,11 +183,6 @@ class TestStandIn:
 
 
 class TestOverhead:
-    def test_crowd_keeps_its_limits_and_leaves_nothing(self):
-        seen = list(crowd(num_wrappers=3, max_inflight=5, seconds=0.1))
-        assert [figure.target for figure in seen if figure.target is not None][::2] == [5, 0]
-        assert all(figure.met for figure in seen)
-
     def test_reports_what_was_measured(self, monkeypatch):
         monkeypatch.setattr(overhead, "_FORKS", 5)
         monkeypatch.setattr(overhead, "_EPISODES", 1)
@@ -208,7 +199,6 @@ class TestOverhead:
         monkeypatch.setattr(retail_overhead, "LIVE_FORKS", 20)
         monkeypatch.setattr(retail_overhead, "EPISODES", 2)
         monkeypatch.setattr(retail_overhead, "SIZES", (1, 2))
-        monkeypatch.setattr(overhead, "crowd", lambda: crowd(num_wrappers=2, max_inflight=3, seconds=0.01))
         result = run("bench", "overhead", "--json", "-")
         assert result.exit_code == 0, result.output
         figures = json.loads(result.stdout)["figures"]
@@ -236,7 +226,7 @@ class TestOverhead:
 
     def test_shows_targets_in_a_table(self, monkeypatch):
         monkeypatch.setattr(overhead, "_steps", lambda: iter([Measured("a step", "ms", 2.0, 1.0)]))
-        for name in ("_forks", "_search_forks", "_windows", "_copies", "_cancels", "_tool_calls", "_replay", "crowd"):
+        for name in ("_forks", "_search_forks", "_windows", "_copies", "_cancels", "_tool_calls", "_replay"):
             monkeypatch.setattr(overhead, name, lambda: iter([]))
         monkeypatch.setattr(retail_overhead, "figures", lambda: iter([]))
         monkeypatch.setattr(chess_overhead, "figures", lambda: iter([]))
@@ -245,27 +235,6 @@ class TestOverhead:
         result = run("bench", "overhead")
         assert "a step" in result.stdout and "<= 1 ms" in result.stdout and "NO" in result.stdout
         assert "pip install pettingzoo pygame-ce" in result.stdout
-
-
-class TestCrowd:
-    def test_limits_are_kept_and_nothing_is_left(self):
-        settings = CrowdSettings(episodes=5, steps=2, seconds=1.0, max_inflight=3)
-        plain = virtual_time.run(lambda: crowd_asyncio.crowd(settings, speculative=False))
-        ahead = virtual_time.run(lambda: crowd_asyncio.crowd(settings, speculative=True))
-        assert plain.observations == ahead.observations
-        assert (plain.most_inflight, ahead.most_inflight) == (1, 4)
-        assert ahead.waited_s < plain.waited_s
-        for result in (plain, ahead):
-            assert 0 < result.peak_tasks <= result.max_tasks
-            assert result.tasks_left == result.threads_left == 0
-
-    def test_reports_both_runs(self):
-        result = run("bench", "crowd", "--episodes", "3", "--steps", "1", "--seconds", "0.01", "--json", "-")
-        assert result.exit_code == 0, result.output
-        report = json.loads(result.stdout)
-        assert report["checks"] == {"same_observations": True, "limits_kept": True, "nothing_left": True}
-        assert report["config"]["episodes"] == 3
-        assert report["speculative"]["hit_rate"] > 0
 
 
 def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -20,10 +20,9 @@ from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.episodes import play, runtime_of
 from spec_envs.benchmarks.plan import PlanSettings
 from spec_envs.benchmarks.plan.closed_form import closed_form, hits_and_windows
-from spec_envs.benchmarks.plan.distributions import completed, drawn
 from spec_envs.benchmarks.plan.simulation import simulate
 from spec_envs.benchmarks.plan.traces import read
-from spec_envs.benchmarks.plan.workload import PlannedCall, Workload
+from spec_envs.benchmarks.plan.workload import PlannedCall, Workload, completed, drawn
 from spec_envs.calls import Effect
 from spec_envs.chess import builtin
 from spec_envs.chess.engine import stockfish_is_installed

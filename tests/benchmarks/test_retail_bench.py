@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from spec_envs.agents import PatternGuesser
+from spec_envs.benchmarks.checks import certify_retail
 from spec_envs.benchmarks.cli import main
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import folds_of, in_first_person, tasks_of, typing_seconds
-from spec_envs.benchmarks.retail.checks import certify_retail
 from spec_envs.benchmarks.retail.foresight import api_correct_rate, foreseen
 from spec_envs.benchmarks.retail.run import RetailBench, run_plainly, run_speculatively, timed_plainly, typing_of
 from spec_envs.benchmarks.serving import ModelServer

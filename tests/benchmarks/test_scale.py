@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from spec_envs.benchmarks.scale import ScaleSettings, provider
-from spec_envs.benchmarks.scale.points import point
-from spec_envs.benchmarks.scale.run import counts
+from spec_envs.benchmarks.scale import ScaleSettings, crowd, provider
+from spec_envs.benchmarks.scale.run import counts, point, run, show
+from tests import virtual_time
 
 SMALL = ScaleSettings(steps=3, agents=1000)
 
@@ -32,6 +32,28 @@ def test_episodes_in_simulation_are_small():
 def test_many_wrappers_whose_calls_sleep_are_closed_and_none_is_given_up():
     found = point(SMALL, "closing", 4)
     assert found["given_up"] == 0 and found["threads"] > 4  # how many of 200 have begun depends on the machine
+
+
+class TestCrowd:
+    def test_limits_are_kept_and_nothing_is_left(self):
+        settings = ScaleSettings(most=5, steps=2, seconds=1.0, max_inflight=3)
+        plain = virtual_time.run(lambda: crowd.crowd(settings, speculative=False))
+        ahead = virtual_time.run(lambda: crowd.crowd(settings, speculative=True))
+        assert plain.observations == ahead.observations
+        assert (plain.most_inflight, ahead.most_inflight) == (1, 4)
+        assert ahead.waited_s < plain.waited_s
+        for result in (plain, ahead):
+            assert 0 < result.peak_tasks <= result.max_tasks
+            assert result.tasks_left == result.threads_left == 0
+
+    def test_reports_both_runs(self):
+        settings = ScaleSettings(part="crowd", most=3, steps=1, seconds=0.01)
+        report = run(settings)
+        found = report["crowd"]
+        assert found["checks"] == {"same_observations": True, "limits_kept": True, "nothing_left": True}
+        assert found["speculative"]["hit_rate"] > 0 and report["points"] == report["provider"] == []
+        *_, text = show(report, settings)
+        assert "nothing left: yes" in str(text)
 
 
 class TestProvider:

@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 
 from spec_envs.benchmarks.all import AllSettings, units
 from spec_envs.benchmarks.all import run as all_of_it
-from spec_envs.benchmarks.all.report import html_of
+from spec_envs.benchmarks.all.run import html_of
 from spec_envs.benchmarks.all.units import Unit
 from spec_envs.benchmarks.chess import ChessSettings
 from spec_envs.pages import page, timelines

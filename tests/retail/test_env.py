@@ -199,8 +199,19 @@ class TestActions:
     def test_arguments_that_never_end(self):
         arguments: dict[str, Any] = {}
         arguments["again"] = arguments
-        with pytest.raises(InvalidAction, match="no JSON data"):
+        with pytest.raises(InvalidAction, match="nested more than 100 times"):
             started().step({"name": "think", "arguments": arguments})
+
+    @pytest.mark.parametrize("depth", [99, 100, 900, 100_000])
+    def test_arguments_that_are_deep(self, depth):
+        value: Any = "x"
+        for _ in range(depth):
+            value = [value]
+        if depth < 100:
+            started().step({"name": "think", "arguments": {"thought": value}})
+            return
+        with pytest.raises(InvalidAction, match="nested more than 100 times"):
+            started().step({"name": "think", "arguments": {"thought": value}})
 
     @pytest.mark.parametrize("action", [None, 5, {}, {"arguments": {}}, {"name": 3}, {"name": "x", "arguments": {1}}])
     def test_what_is_no_action_changes_nothing(self, action):

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs.benchmarks.retail.checks import replayed
+from spec_envs.benchmarks.checks import replayed
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.store.data import RetailData

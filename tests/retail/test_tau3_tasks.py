@@ -11,7 +11,7 @@ import pytest
 from spec_envs import CancelToken
 from spec_envs.agents import ChatJudge
 from spec_envs.agents.llm import ChatRequest, Completion
-from spec_envs.benchmarks.retail.checks import run
+from spec_envs.benchmarks.checks import write_replay
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.forking import fork
 from spec_envs.retail.loading import load_tasks
@@ -237,7 +237,7 @@ def test_the_command_writes_outputs_as_values(tmp_path, capsys):
     wrong = {"name": "get_user_details", "arguments": {"user_id": "bob"}}
     types = {"name": "list_all_product_types", "arguments": {}}
     written(tmp_path, entry("5", [types, wrong, TRANSFER, CANCEL]))
-    run(str(tmp_path), None, tmp_path / "replayed.json")
+    write_replay(str(tmp_path), None, tmp_path / "replayed.json")
     (result,) = json.loads((tmp_path / "replayed.json").read_text(encoding="utf-8"))
     assert result["id"] == "5" and len(result["db_hash"]) == 64
     assert result["outputs"][:3] == [

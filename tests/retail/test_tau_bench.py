@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from spec_envs.benchmarks.retail.checks import replayed, run
+from spec_envs.benchmarks.checks import replayed, write_replay
 from spec_envs.retail.loading import load_data, load_tasks
 from spec_envs.retail.queries import STOP
 from spec_envs.retail.store.snapshot import StoreSnapshot
@@ -54,9 +54,9 @@ def test_the_command_writes_what_gold_dev_holds(tmp_path, capsys):
     gold = json.loads((TAU_BENCH / "gold_dev.json").read_text(encoding="utf-8"))[:5]
     path, target = tmp_path / "tasks.json", tmp_path / "replayed.json"
     path.write_text(json.dumps(tasks), encoding="utf-8")
-    run(str(TAU_BENCH), str(path), target)
+    write_replay(str(TAU_BENCH), str(path), target)
     assert json.loads(target.read_text(encoding="utf-8")) == gold
-    run(str(TAU_BENCH), str(path), type(target)("-"))
+    write_replay(str(TAU_BENCH), str(path), type(target)("-"))
     assert json.loads(capsys.readouterr().out) == gold
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -63,13 +66,29 @@ def ask(backend, text: str, cancel: CancelToken | None = None):
     return backend(FetchQuery(text), cancel or CancelToken())
 
 
+needs_openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+
+
+def signed_certificate(folder: Path) -> str:
+    """The path of a new certificate for this machine, signed by itself, with its key."""
+    path = folder / "site.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=127.0.0.1 -days 2"
+    command += f" -addext subjectAltName=IP:127.0.0.1 -keyout {folder / 'key.pem'} -out {path}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    path.write_text(path.read_text() + (folder / "key.pem").read_text())
+    return str(path)
+
+
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class HostileSite:
-    """Answers each path with a function that writes what it likes to the connection; notes what it is asked."""
+    """Answers each path with a function that writes what it likes to the connection; notes what it is asked.
 
-    def __init__(self, answers: dict[str, Answer]) -> None:
+    With the path of a ``certificate``, which holds its key too, it is an ``https`` site.
+    """
+
+    def __init__(self, answers: dict[str, Answer], *, certificate: str | None = None) -> None:
         self.asked: list[str] = []
         self.closing = threading.Event()
         site = self
@@ -95,7 +114,13 @@ class HostileSite:
                 pass
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        self.url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def __enter__(self) -> HostileSite:

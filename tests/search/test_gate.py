@@ -33,7 +33,7 @@ def through(sites: list[str], head: str, body: bytes = b"", *, is_open: bool = T
         port = await gate.start()
         try:
             if is_open:
-                gate.open()
+                gate.open(head.partition(" ")[2])
             return await ask(port, head, body), gate
         finally:
             await gate.close()
@@ -47,6 +47,24 @@ def test_pages_of_the_site_pass_without_what_could_be_kept():
     with HostileSite({"/wiki/x": lambda request: send(request, page, Set_Cookie="a=b")}) as site:
         answer, _ = through([site.url], f"GET {site.url}/wiki/x")
     assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(page.encode()) and b"cookie" not in answer.lower()
+
+
+def test_one_page_passes_once_and_nothing_else_of_the_site():
+    async def run() -> list[bytes]:
+        client = WebClient([site.url], SETTINGS)
+        gate = Gate(client)
+        port = await gate.start()
+        gate.open(f"{site.url}/wiki/x")
+        try:
+            paths = ("/favicon.ico", "/wiki/x?", "/wiki/x", "/wiki/x", "/wiki/y")
+            return [(await ask(port, f"GET {site.url}{path}"))[9:12] for path in paths]
+        finally:
+            await gate.close()
+            await client.close()
+
+    with HostileSite({"/wiki/x": lambda request: send(request, article("Here."))}) as site:
+        assert asyncio.run(run()) == [b"403", b"403", b"200", b"403", b"403"]
+        assert site.asked == ["GET /wiki/x"]
 
 
 @pytest.mark.parametrize("head", ["GET {trap}/", "CONNECT {host}", "GET file:///etc/hostname", "GET /etc/hostname"])
@@ -70,27 +88,30 @@ def test_a_shut_gate_answers_nothing():
         assert through([site.url], f"GET {site.url}/wiki/x", is_open=False)[0] == b"" and not site.asked
 
 
-def test_encrypted_connections_pass_up_to_a_number_of_bytes():
-    async def run() -> tuple[bytes, bytes]:
-        async def far(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            word = await reader.readexactly(5)
-            writer.write(word.upper() if word == b"hello" else b"x" * 1_000_000)
-            writer.close()
+def test_connections_that_the_browser_encrypts_are_refused():
+    with trap() as (url, seen):
+        host = url.removeprefix("http://")
+        answer, gate = through([f"https://{host}"], f"CONNECT {host}", b"hello")
+        assert answer.startswith(b"HTTP/1.1 403 ") and not seen
 
-        async with await asyncio.start_server(far, "127.0.0.1", 0) as server:
-            host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            gate = Gate(WebClient([f"https://{host}"], SETTINGS))
-            port = await gate.start()
-            answers = []
-            for word in (b"hello", b"flood"):
-                gate.open()
-                answers.append(await ask(port, f"CONNECT {host}", word))
-            await gate.close()
-        return answers[0], answers[1]
 
-    hello, flood = asyncio.run(run())
-    assert hello == b"HTTP/1.1 200 -\r\n\r\nHELLO"
-    assert len(flood) < 200_000  # a chunk or two more than the four pages of the largest size
+def test_an_encrypted_site_has_another_address_in_the_browser():
+    gate = Gate(WebClient(["https://a.example", "https://b.example:8443", "http://c.example"], SETTINGS))
+    for url, named in (
+        ("https://a.example/w?x=1", "https://a.example:443/w?x=1"),
+        ("https://b.example:8443/w", "https://b.example:8443/w"),
+        ("http://c.example/w", "http://c.example:80/w"),
+        ("http://c.example:80", "http://c.example:80"),
+        ("HTTPS://A.Example?q", "https://a.example:443?q"),
+        ("http://other.example/", "http://other.example:80/"),
+        ("https://other.example/", "https://other.example:443/"),
+        ("file:///etc/hostname", "file:///etc/hostname"),
+        ("about:blank", "about:blank"),
+        ("", ""),
+    ):
+        inside = gate.inside(url)
+        assert gate.outside(inside) == gate.outside(url) == named
+        assert inside.startswith("https:") == (named == "https://other.example:443/")
 
 
 def test_what_hangs_is_ended_when_the_gate_is_shut():
@@ -98,7 +119,7 @@ def test_what_hangs_is_ended_when_the_gate_is_shut():
         client = WebClient([site.url], SETTINGS)
         gate = Gate(client)
         port = await gate.start()
-        gate.open()
+        gate.open(f"{site.url}/wiki/x")
         asking = asyncio.create_task(ask(port, f"GET {site.url}/wiki/x"))
         await asyncio.to_thread(asked.wait, 60)
         gate.shut()

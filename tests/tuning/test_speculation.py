@@ -8,7 +8,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Guess
-from spec_envs.benchmarks.tuning.certify import certify_tuning
+from spec_envs.benchmarks.checks import certify_tuning
 from spec_envs.tuning.backends.simulated import SimulatedBackend
 from spec_envs.tuning.env import TuningEnv
 from spec_envs.tuning.models import Surface

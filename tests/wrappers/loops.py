@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 
 from spec_envs import Call, CallEnv, Guess
-from spec_envs.benchmarks.virtual_loop import VirtualLoop
+from spec_envs.benchmarks.episodes import VirtualLoop
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Certificate, SpeculativeWrapper, certify, certify_async

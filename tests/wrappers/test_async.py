@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spec_envs import Call, CallEnv, CancelToken, Guess
-from spec_envs.benchmarks.virtual_loop import VirtualLoop
+from spec_envs.benchmarks.episodes import VirtualLoop
 from spec_envs.errors import EnvClosed, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.testing import FakeEnv, pure_response
 from spec_envs.values import key_of

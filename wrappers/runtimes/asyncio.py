@@ -44,7 +44,7 @@ class _Lateness:
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> Self:
-        """The one of ``loop``: a runtime with few calls learns from all others that the loop is late."""
+        """The lateness of ``loop``: a runtime with few calls learns from all other runtimes that the loop is late."""
         return cls._of.setdefault(loop, cls())
 
     def add(self, seconds: float) -> None:

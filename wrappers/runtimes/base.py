@@ -1,4 +1,4 @@
-"""What a runtime offers: a clock, jobs that run beside the episode, and a way to wait for them.
+"""The interface of a runtime: a clock, jobs that run beside the episode, and a way to wait for them.
 
 There are three runtimes: ``threads`` (blocking handlers, the wall clock), ``asyncio`` (async handlers, an event loop)
 and ``simulation`` (one thread, a virtual clock). The speculation tree's driver, ``wrappers.tools`` and

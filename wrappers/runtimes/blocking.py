@@ -1,4 +1,4 @@
-"""What code that blocks needs of a runtime: one by its name, jobs whose starter waits, coroutines that never wait."""
+"""Runtimes for code that blocks: a runtime by its name, jobs whose starter waits, coroutines that never wait."""
 
 import dataclasses
 from collections.abc import Callable, Coroutine

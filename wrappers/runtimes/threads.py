@@ -129,7 +129,7 @@ class ThreadRuntime(NotPicklable):
         warn_of_stuck(stuck, "their cancel token")
 
     def _work(self, job: Job | None) -> None:
-        """What a worker does, from its first job until it is idle for long or the runtime is closed."""
+        """Run a worker, from its first job until the worker is idle for long or the runtime is closed."""
         while job is not None:
             threading.current_thread().name = _PREFIX + job.name
             value, error = outcome_of(job)

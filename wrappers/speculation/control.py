@@ -1,4 +1,4 @@
-"""The honest figure: what running ahead has saved, against cycles that were run plainly.
+"""The time that running ahead has saved, measured against cycles that were run plainly.
 
 A call's own duration is no measure of the plain loop, since speculation may make calls slower: they share the
 interpreter's lock, the CPU and the server with the calls that are made ahead. So some cycles are run plainly, at places

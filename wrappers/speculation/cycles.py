@@ -1,4 +1,4 @@
-"""What one cycle took: from the end of one step to the end of a later one, as far as the wrapper has to do with it.
+"""The times of one cycle, which lasts from the end of one step to the end of a later step.
 
 Pure data, for ``guard`` (whether to run ahead) and ``control`` (what running ahead has saved).
 """

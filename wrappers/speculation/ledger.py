@@ -1,4 +1,4 @@
-"""The books: counts what the driver does, for the statistics, and writes it to the trace.
+"""The ledger counts what the driver does, for the statistics, and writes it to the trace.
 
 Decides nothing: ``driver`` and ``guessing`` tell it of each call, guess and commit.
 """
@@ -19,7 +19,7 @@ from spec_envs.wrappers.speculation.tree.nodes import Node, Run, RunState
 
 _log = logging.getLogger(__name__)
 _NEVER = TimedCount(0)
-#: So many calls that were made without the tree are brought into the books at once.
+#: This number of calls that were made without the tree are counted at once.
 _MOST_PLAYED = 32
 
 
@@ -49,8 +49,8 @@ class Ledger:
         self.commits = self.windows = self.hits = 0
         self._counted = (0, 0, 0)  # these three, when they were last asked for
         self._num_played = 0  # calls that were made without the tree and have not failed
-        self._played: list[Played] = []  # what is not yet in the books
-        self._lock = threading.RLock()  # somebody may read the books on another thread
+        self._played: list[Played] = []  # calls that are not counted yet
+        self._lock = threading.RLock()  # another thread may read the ledger
         trace.settle = self.settle
         self._waiting_since: float | None = None
 
@@ -130,7 +130,7 @@ class Ledger:
             self.settle()
 
     def settle(self) -> None:
-        """Bring into the books what was played lately: many calls at once, since code that runs again is quick."""
+        """Count the calls that were played lately: many calls at once, since code that runs again is quick."""
         if not self._played:
             return
         with self._lock:

@@ -9,7 +9,7 @@ from spec_envs.wrappers.speculation.transitions import AnyEnv
 
 
 class Lending:
-    """What the environment was when the user last got it.
+    """The environment as it was when the user last got it.
 
     Attributes:
         is_lent: Whether the user has got it, so that ``has_changed`` has something to look at.

@@ -34,7 +34,7 @@ _LIMITS = Limits()
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
-    """What a user may choose for one wrapper; the wrappers' docstrings say what each option means.
+    """The options of one wrapper; the wrappers' docstrings say what each option means.
 
     Raises:
         InvalidConfiguration: An option has the wrong kind of value or is out of range, or two options contradict each
@@ -166,7 +166,7 @@ class SessionOptions:
         return estimates
 
     def _use_of(self, env: AnyEnv) -> str:
-        """What tells one use of a policy from another: the environment, and the guessers."""
+        """The key of one use of a policy: the environment and the guessers."""
         kind = type(env.unwrapped)
         guessers = sorted(f"{name}={type(each).__qualname__}" for name, each in (self.guessers or {}).items())
         return f"{kind.__module__}.{kind.__qualname__} {' '.join(guessers)}"

@@ -1,4 +1,4 @@
-"""Where the time of a wrapper goes, cycle by cycle: what ``guard`` and ``control`` are told."""
+"""Measures where the time of a wrapper goes, cycle by cycle, for ``guard`` and ``control``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHORT_S, _MOST_STEPS = 10e-3, 16
 
 
 class _Sums(NamedTuple):
-    """What has come together since the wrapper was made."""
+    """Sums since the wrapper was made."""
 
     time_s: float = 0.0  # the time on the runtime's clock
     cpu_s: float = 0.0  # what this process has computed

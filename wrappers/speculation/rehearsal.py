@@ -1,4 +1,4 @@
-"""A rehearsal: whether forks of an environment that is not ours really are independent, tried out before they are used.
+"""A rehearsal tries out, before forks are used, whether the forks of an environment really are independent.
 
 A fork of a fork is stepped, the fork is stepped in the same way, and the two must agree. Nothing else may have changed:
 neither the environment, nor the global random generators, nor its classes and modules. The environment itself is never

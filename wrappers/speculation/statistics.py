@@ -86,12 +86,12 @@ class Statistics:
 
     @property
     def machinery_s(self) -> float:
-        """How long speculation's own work held the episode up: neither waiting nor the environment's work."""
+        """How long the episode waited for speculation's own work, beside calls and the environment's work."""
         return max(0.0, self.inside_s - self.waited_s - self.environment_s)
 
     @property
     def saved_by(self) -> str:
-        """What ``saved`` is measured against: ``"control"`` or ``"sequential"``."""
+        """The base of ``saved``: ``"control"`` or ``"sequential"``."""
         return "control" if self.control is not None and not self.control.is_noisy else "sequential"
 
     @property

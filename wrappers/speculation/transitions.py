@@ -1,4 +1,4 @@
-"""What the steps of an episode are made of: environments, transitions, and the agent with its decisions."""
+"""The parts of an episode's steps: environments, transitions, and the agent with its decisions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLICY = "policy"
 
 
 class Transition(NamedTuple):
-    """What a step or a reset returned. After a reset, ``reward`` is 0 and both flags are False."""
+    """The result of a step or a reset. After a reset, ``reward`` is 0 and both flags are False."""
 
     observation: Any
     reward: Any

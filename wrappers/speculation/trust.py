@@ -1,4 +1,4 @@
-"""How far forks of an environment that is not ours are relied on.
+"""Whether forks of an environment that does not ask for its calls can be relied on.
 
 They are tried out before the first episode (``rehearsal``). Of the steps that forks have made, some of the first and
 then every n-th are made again on another fork. Where the two differ, and where an environment cannot be forked any
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Trust:
-    """What is known of the forks of one environment.
+    """Whether the forks of one environment can be relied on.
 
     Args:
         env: The environment.

@@ -1,4 +1,4 @@
-"""What the adapters of MCP share: results, and the tools of a server. This module does not import ``mcp``.
+"""Common parts of the adapters of MCP: results, and the tools of a server. This module does not import ``mcp``.
 
 Results and tools are objects of the MCP SDK, or the JSON data that the protocol carries.
 """

@@ -33,7 +33,7 @@ class ToolDriver:
         runtime: Runs the executions and the guesser.
         ports: How tools are called, by name.
         schemas: What guessers see of tools, by name.
-        spans: What OpenTelemetry is told; ``None``: nothing.
+        spans: The spans for OpenTelemetry; ``None``: none are sent.
         tracing: Keeps the trace.
         contexts: Of each open agent run: the context that its tools get, and the context variables that they see.
 
@@ -61,6 +61,7 @@ class ToolDriver:
         self._tokens: dict[Execution | PredictedCall, CancelToken] = {}
         self._without_context: dict[str, str] = {}
         self._to_tell: dict[str, str] = {}
+        self._alarm: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
 
     def carry_out(self) -> None:
@@ -76,9 +77,16 @@ class ToolDriver:
                 self._execute(job)
             else:
                 self._predict(job)
+        if self._alarm is None and self._machine.more_at is not None:
+            self._alarm = self.runtime.own_loop().call_at(self._machine.more_at, self._ring)
         self.tracing.sweep()
         if self.spans is not None:
             self.spans.sweep(self.runtime.now())
+
+    def _ring(self) -> None:
+        """The time has come, or nearly, at which the machine may have more to do."""
+        self._alarm = None
+        self.carry_out()
 
     def tell(self) -> None:
         """Warn of failures ahead of time, once for each kind. To be called where the user's code waits."""
@@ -245,6 +253,8 @@ class ToolDriver:
             self._machine.close()
             self.carry_out()
             self.runtime.close()
+        if self._alarm is not None:
+            self._alarm.cancel()
         await self.runtime.ended()
         if self.spans is not None:
             self.spans.close(self.runtime.now())

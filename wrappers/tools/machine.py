@@ -6,6 +6,7 @@ calls may be executed; ``runs`` says which calls are likely. The machine joins t
 
 import collections
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ class Machine:
         self.audit = ToolAudit()
         #: The tools that can be called ahead of time.
         self.tools: set[str] = set()
+        #: When ``commands`` may have more to do though nothing happens; ``None``: never.
+        self.more_at: float | None = None
         self._runs: dict[int, AgentRun] = {}
         self._number = 0
         self._predicting: set[PredictedCall] = set()
@@ -58,6 +61,11 @@ class Machine:
         self._dearest: Usage | None = None
         self._held_back: collections.Counter[str] = collections.Counter()
         self._guess_error: str | None = None
+
+    @property
+    def num_calls(self) -> int:
+        """How many calls agents have made."""
+        return self._counts["calls"]
 
     @property
     def statistics(self) -> ToolStatistics:
@@ -122,6 +130,7 @@ class Machine:
         self._counts["calls"] += 1
         if run is not None:
             run.turn.append(agent_call)
+            run.quiet_since = None
         self._obtain(run, agent_call, now, fresh=fresh)
         return agent_call
 
@@ -194,12 +203,24 @@ class Machine:
 
     def commands(self, now: float) -> list[Command]:
         """Return what to do after the events so far: stop what no agent needs, and start what is most probable."""
+        self.more_at = None
         thinking = [run for run in self._runs.values() if not run.turn]
         started: list[Start] = []
         if self._limits.max_inflight and thinking and any(map(self._saves_time, self.tools)):
-            started = [*self._execute(thinking, now), *self._predict(thinking)]
+            started = [*self._execute(thinking, now), *self._predict(self._quiet(thinking, now))]
         stopped, self._stops = self._stops, []
         return [*stopped, *started]
+
+    def _quiet(self, runs: Sequence[AgentRun], now: float) -> list[AgentRun]:
+        """Return the runs that have been thinking long enough to predict what comes next."""
+        quiet = []
+        for run in runs:
+            run.quiet_since = now if run.quiet_since is None else run.quiet_since
+            if now >= run.quiet_since + self._limits.quiet_s:
+                quiet.append(run)
+            else:
+                self.more_at = min(self.more_at or math.inf, run.quiet_since + self._limits.quiet_s)
+        return quiet
 
     def _drop(self, nodes: Iterable[PredictedCall]) -> None:
         for node in nodes:

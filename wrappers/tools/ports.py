@@ -1,4 +1,4 @@
-"""What a tool is to the proxy: its name, how it is called ahead of time, and what its results are."""
+"""How the proxy sees a tool: its name, how it is called ahead of time, and how its results are read."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable

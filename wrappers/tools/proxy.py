@@ -19,10 +19,10 @@ from spec_envs.values import own_copy
 from spec_envs.wrappers.speculation.trace import Trace
 from spec_envs.wrappers.telemetry import TracerProvider
 from spec_envs.wrappers.tools.audit import ToolAudit, ToolStatistics
-from spec_envs.wrappers.tools.calls import AgentCall, ExecutionState
 from spec_envs.wrappers.tools.driver import ToolDriver
 from spec_envs.wrappers.tools.limits import ToolLimits
 from spec_envs.wrappers.tools.machine import Machine
+from spec_envs.wrappers.tools.open_calls import OpenCall
 from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.rules import UNLISTED, ToolRule, ToolRules
 from spec_envs.wrappers.tools.runs import AgentRun
@@ -55,6 +55,11 @@ class ToolRun(NotPicklable):
     def events(self) -> tuple[Event, ...]:
         """What has happened so far."""
         return tuple(self._state.events)
+
+    @property
+    def num_events(self) -> int:
+        """How much has happened so far."""
+        return len(self._state.events)
 
     @property
     def conversation(self) -> Conversation:
@@ -205,65 +210,50 @@ class SpeculativeTools(NotPicklable):
             Exception: Whatever the tool raises.
         """
         run = self._entered()
+        opened = self._open(run, tool, arguments, fresh=fresh)
+        port, context = self._driver.ports[tool], None if run is None else run.context
+        execute = execute or (lambda: port.execute(dict(arguments), context))
+        opened.tell()
+        try:
+            if not opened.is_own:
+                await opened.wait()
+            if opened.is_ready:
+                value = opened.take()
+            else:
+                opened.began()
+                value = await execute()
+                opened.returned(value)
+        except Exception as error:
+            opened.fail(error)
+            raise
+        except BaseException as error:
+            opened.abandon(error)
+            raise
+        opened.got(value)
+        return value
+
+    def open(self, run: ToolRun, tool: str, arguments: Mapping[str, Any], *, fresh: bool = False) -> OpenCall:
+        """Begin a call of ``run``, as ``call`` does, for a caller who executes the call without a task of its own."""
+        self._entered()
+        return self._open(run, tool, arguments, fresh=fresh)
+
+    def _open(self, run: ToolRun | None, tool: str, arguments: Mapping[str, Any], *, fresh: bool) -> OpenCall:
         port = self._driver.ports.get(tool)
         if port is None:
             known = ", ".join(self._driver.ports) or "none"
             raise InvalidConfiguration(f"there is no tool {tool!r}; known are {known}")
-        context = None if run is None else run.context
-        execute = execute or (lambda: port.execute(dict(arguments), context))
         state = None if run is None or run.is_over else run._state
         call, now = self._call(tool, arguments), self._driver.runtime.now()
         agent_call = self._machine.begin_call(state, call, now, fresh=fresh)
-        self._driver.called(state, agent_call)
-        self._driver.carry_out()
-        try:
-            value = await self._result(state, agent_call, port, execute)
-            content, is_error = (None, False) if state is None else _seen(port, value)
-            self._machine.end_call(state, agent_call, content, error=is_error)
-            self._driver.got(state, agent_call)
-            return value
-        except Exception as error:
-            self._machine.end_call(state, agent_call, str(error), error=True)
-            self._driver.got(state, agent_call, error=True)
-            raise
-        except BaseException:
-            self._machine.abandon_call(state, agent_call)
-            raise
-        finally:
-            self._driver.carry_out()
+        return OpenCall(self._machine, self._driver, state, port, agent_call)
 
     def _call(self, tool: str, arguments: Mapping[str, Any]) -> ToolCall:
         try:
-            call = ToolCall(tool, own_copy(dict(arguments)), f"call_{self._machine.statistics.calls}")
+            call = ToolCall(tool, own_copy(dict(arguments)), f"call_{self._machine.num_calls}")
             _ = call.key
         except (TypeError, ValueError) as error:
             raise InvalidConfiguration(f"arguments of {tool!r} must be JSON data, not {arguments!r}") from error
         return call
-
-    async def _result(
-        self, state: AgentRun | None, agent_call: AgentCall, port: Port, execute: Callable[[], Awaitable[Any]]
-    ) -> Any:
-        """Return the result that the agent gets: that of its own execution, or a copy of another one's."""
-        execution = agent_call.execution
-        assert execution is not None
-        if not agent_call.is_own:
-            await self._driver.wait_for(execution)
-            if execution.state is ExecutionState.DONE:
-                return own_copy(self._machine.take_result(agent_call))
-            # The execution failed. Nobody sees its error: the agent executes the call itself.
-            self._machine.call_again(state, agent_call, self._driver.runtime.now())
-            self._driver.carry_out()
-            execution = agent_call.execution
-            assert execution is not None
-        self._driver.began(execution)
-        try:
-            value = await execute()
-        except BaseException as error:
-            ended = ExecutionState.FAILED if isinstance(error, Exception) else ExecutionState.CANCELLED
-            self._driver.end(execution, ended, error=repr(error))
-            raise
-        self._driver.record_result(execution, port, value)
-        return value
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -281,6 +271,16 @@ class SpeculativeTools(NotPicklable):
             InvalidConfiguration: The running event loop is not the proxy's.
             EnvClosed: ``close()`` was called.
         """
+        run = self.open_run(message, context=context)
+        try:
+            with self.current(run):
+                yield run
+                self._driver.learn(run.events)
+        finally:
+            self.close_run(run)
+
+    def open_run(self, message: str | None = None, *, context: Any = None) -> ToolRun:
+        """Begin an agent run for ``open``; it ends by ``close_run``, and the guesser does not learn from it."""
         self._entered()
         events = () if message is None else (UserMessage(message),)
         state = self._machine.open_run(events)
@@ -289,16 +289,16 @@ class SpeculativeTools(NotPicklable):
         variables.run(_current.set, {tools: each for tools, each in _current.get().items() if tools is not self})
         self._driver.contexts[state.number] = (context, variables)
         self._driver.begin_run(state.number, message)
-        try:
-            with self.current(run):
-                self._driver.carry_out()
-                yield run
-                self._driver.learn(run.events)
-        finally:
-            run.is_over = True
-            self._machine.close_run(state)
+        with self.current(run):
             self._driver.carry_out()
-            self._driver.end_run(state.number)
+        return run
+
+    def close_run(self, run: ToolRun) -> None:
+        """End an agent run that ``open_run`` has begun."""
+        run.is_over = True
+        self._machine.close_run(run._state)
+        self._driver.carry_out()
+        self._driver.end_run(run._state.number)
 
     @contextlib.contextmanager
     def current(self, run: ToolRun) -> Iterator[None]:
@@ -364,11 +364,3 @@ class SpeculativeTools(NotPicklable):
             raise InvalidConfiguration("these tools belong to another event loop; make them in the loop that uses them")
         self._driver.tell()
         return _current.get().get(self)
-
-
-def _seen(port: Port, value: Any) -> tuple[Any, bool]:
-    """Return what guessers see of a result, and whether it is an error. A failure here must not hinder the agent."""
-    try:
-        return own_copy(port.seen(value)), not port.usable(value)
-    except Exception as problem:
-        return f"cannot be read: {problem!r}", True

@@ -1,4 +1,4 @@
-"""What is declared of tools: what may be done with them, and which parts of the outside world they touch."""
+"""Rules of tools: whether they may be called ahead of time, and which parts of the outside world they touch."""
 
 import dataclasses
 from collections.abc import Mapping, Set
@@ -11,7 +11,7 @@ from spec_envs.wrappers.quota import HandlerLimit
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ToolRule:
-    """What is declared of one tool.
+    """The rule of one tool.
 
     Args:
         effect: ``READ``: may be called ahead of time, and equal calls may share a result. ``SAMPLE``: may be called

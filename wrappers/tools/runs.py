@@ -78,6 +78,8 @@ class AgentRun:
         events: What has happened.
         root: The conversation so far, with the predicted calls below.
         turn: The agent's calls since its last results; while there are any, the agent waits and nothing is predicted.
+        quiet_since: Since when the agent has had all its results, as ``Machine.commands`` has seen; ``None`` while it
+            waits.
     """
 
     def __init__(self, number: int, events: Iterable[Event], limits: ToolLimits) -> None:
@@ -86,6 +88,7 @@ class AgentRun:
         self.events = list(events)
         self.root = PredictedCall(number, tuple(self.events))
         self.turn: list[AgentCall] = []
+        self.quiet_since: float | None = None
 
     def add(self, node: PredictedCall, guesses: Sequence[tuple[ToolCall, float]], rest: float) -> None:
         """Add the guesses of what comes after ``node``: calls and their probabilities, the most probable first.

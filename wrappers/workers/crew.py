@@ -1,4 +1,4 @@
-"""What ``rollouts`` needs of its workers, wherever they are; and the worker that is this process."""
+"""The interface of the workers of ``rollouts``, wherever they are; and the worker that is this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Crew(abc.ABC):
 
     @property
     def most_begun(self) -> int:
-        """How many episodes may be begun that were not taken yet, so that no worker has to wait for its next one."""
+        """The number of episodes that may be begun and not taken yet, so that no worker waits for its next episode."""
         return 2 * self.size
 
     @abc.abstractmethod
@@ -35,14 +35,14 @@ class Crew(abc.ABC):
 
     @abc.abstractmethod
     def next_played(self) -> tuple[int, Played]:
-        """Wait for the next episode that is done; returns its place, too."""
+        """Wait for the next episode that is done, and return its place and the episode."""
 
 
 class Here(Crew):
     """This process: an episode is played when it is waited for.
 
     Args:
-        plan: What is played.
+        plan: The plan of all episodes.
     """
 
     def __init__(self, plan: Plan) -> None:

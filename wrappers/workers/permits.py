@@ -25,7 +25,7 @@ VALID_S = 0.5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SharedLimit:
-    """What all workers of a cluster together may ask of one handler, calls ahead of time included.
+    """The limit of one handler for all workers of a cluster together, calls ahead of time included.
 
     Args:
         max_inflight: Calls in flight at once; ``None``: any number.
@@ -86,7 +86,7 @@ class Amount:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Settling:
-    """What a worker gives back, has spent, and wants, for one handler."""
+    """A message of a worker about one handler: what the worker gives back, has spent, and wants."""
 
     slots_back: int = 0  # slots that it does not need any more
     starts_back: tuple[float, ...] = ()  # starts that it has not used in time: when each leaves the window
@@ -104,7 +104,7 @@ class Settling:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Loan:
-    """What a worker gets for one handler, and what it is asked for.
+    """The answer to a worker about one handler: what the worker gets, and what it has to give back.
 
     Attributes:
         slots: Slots, until they are given back.
@@ -139,19 +139,19 @@ class Ledger:
         self._dead: set[str] = set()
 
     def settle(self, worker: str, settlings: Mapping[str, Settling], now: float) -> dict[str, Loan]:
-        """Settle with a worker; returns the loans by handler. A worker that is known to be dead gets nothing."""
+        """Settle with a worker, and return the loans by handler. A worker that is known to be dead gets nothing."""
         if worker in self._dead:
             return {}
         return {name: self.permits[name].settle(worker, settling, now) for name, settling in settlings.items()}
 
     def take_back(self, worker: str) -> None:
-        """Take back what a dead worker held; what it still has to say does not count any more."""
+        """Take back what a dead worker held; later messages of this worker do not count."""
         self._dead.add(worker)
         for permits in self.permits.values():
             permits.take_back(worker)
 
     def waits_until(self, now: float) -> float | None:
-        """When more may be lent although nobody gives anything back; ``None``: never."""
+        """The time at which more may be lent although nobody gives anything back; ``None``: never."""
         times = [time for permits in self.permits.values() if (time := permits.waits_until(now)) is not None]
         return min(times, default=None)
 

@@ -61,7 +61,7 @@ class Rollout:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Plan:
-    """What all episodes have in common. It is pickled once for each worker.
+    """The plan of all episodes. It is pickled once for each worker.
 
     Attributes:
         env_factory: Makes a new environment for each episode.

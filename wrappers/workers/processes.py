@@ -45,7 +45,7 @@ class Processes(Crew):
         self._under_way[self._pool.submit(_play, seed, guessers)] = place, seed
 
     def next_played(self) -> tuple[int, Played]:
-        """Wait for the next episode; returns its place, too; ``EpisodeFailed`` if a process has died."""
+        """Wait for the next episode, and return its place and the episode; ``EpisodeFailed`` if a process has died."""
         done, _ = concurrent.futures.wait(self._under_way, return_when=concurrent.futures.FIRST_COMPLETED)
         future = min(done, key=lambda each: self._under_way[each])
         place, seed = self._under_way.pop(future)
@@ -97,7 +97,7 @@ def _begin(plan: bytes) -> None:
 
 
 def _outlive_no_parent() -> None:
-    """End this process when the one that started it was killed: it would work on for nobody, or wait for ever."""
+    """End this process when the one that started it was killed, so that it does not work or wait for nobody."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

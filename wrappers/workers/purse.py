@@ -26,7 +26,7 @@ BEAT_S = 0.25
 
 @dataclasses.dataclass(slots=True, eq=False)
 class _Holding:
-    """What the worker has for one handler."""
+    """The permits that the worker has for one handler."""
 
     name: str
     limit: SharedLimit
@@ -90,7 +90,7 @@ class _Holding:
         self.idle_since = now
 
     def settling(self, now: float, *, is_last: bool) -> Settling:
-        """What to tell the ledger; what is given back is gone."""
+        """Return the message for the ledger; what is given back is gone."""
         is_idle = is_last or (not self.waiting and not self.used and now - self.idle_since >= BEAT_S)
         not_needed = self.idle if is_idle else 0 if self.waiting else min(self.idle, self.recall)
         slots_back, self.returning = self.returning + not_needed, 0

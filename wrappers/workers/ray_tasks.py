@@ -51,13 +51,13 @@ def num_cpus(ray: Any) -> int:
 def done_on_ray(
     work: Callable[[ItemType], ResultType], items: Iterable[ItemType], size: int | None, address: str | None
 ) -> Iterator[tuple[int, ResultType]]:
-    """The place of each item with the result of its work, in the order in which the work is done.
+    """Yield the place of each item with the result of its work, in the order in which the work is done.
 
     Work that its worker or node has not survived is done again by another. An error, and Ctrl-C, cancel what runs.
 
     Args:
         work: A function; it is sent to each node once.
-        items: What the work is given. No more than a few are sent before they can be worked on.
+        items: The arguments of the work. No more than a few are sent before they can be worked on.
         size: How many are worked on at once; ``None``: one for each CPU.
         address: The address of the cluster, as for ``connected``.
 

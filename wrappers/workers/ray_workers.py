@@ -224,7 +224,7 @@ class _LedgerActor:
     async def settle(
         self, worker: str, settlings: Mapping[str, Settling], patience_s: float
     ) -> tuple[dict[str, Loan], float]:
-        """Settle with a worker; returns the loans, and for how many seconds they were waited for."""
+        """Settle with a worker, and return the loans and for how many seconds they were waited for."""
         begin = made_at = time.monotonic()
         async with self._changed:
             loans = self._ledger.settle(worker, settlings, made_at)

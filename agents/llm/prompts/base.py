@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.json_files import DEEPEST, is_deep
 
 Prompts = TypeVar("Prompts")
 #: The last queries to a handler with its responses, oldest first.
@@ -44,7 +45,7 @@ class GuessPrompt:
 
 
 def named(prompts: Mapping[str, Prompts], name: str, otherwise: str) -> Prompts:
-    """Return the prompts of this library that have ``name``; ``InvalidConfiguration`` if there are no such prompts."""
+    """Return the prompts named ``name``; ``InvalidConfiguration`` if there are none."""
     if name not in prompts:
         names = ", ".join(f'"{each}"' for each in prompts)
         raise InvalidConfiguration(f"the prompt must be {names} or {otherwise}, not {name!r}")
@@ -57,7 +58,7 @@ def user_message(text: str) -> Mapping[str, Any]:
 
 
 def corrected(request: ChatRequest, completion: Completion, wrong: str) -> ChatRequest:
-    """Return ``request`` extended by the unusable answer and the reason ``wrong`` why it is unusable."""
+    """Return ``request`` with the unusable answer added, and with ``wrong``, the reason why it is unusable."""
     calls = [
         {"id": f"wrong_{index}", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
         for index, call in enumerate(completion.tool_calls)
@@ -85,17 +86,19 @@ def tool_call(name: str, arguments: Any, known: Collection[str] | None) -> dict[
     """Return a tool call as an action.
 
     Raises:
-        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is not a JSON object.
+        ValueError: The tool is not among the ``known`` ones, or ``arguments`` is no JSON object, or nested too deeply.
     """
     if known is not None and name not in known:
         raise ValueError(f"there is no tool {name!r}; the tools are {', '.join(known)}")
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of {name} must be a JSON object, not {json.dumps(arguments)[:200]}")
+    if is_deep(arguments):
+        raise ValueError(f"the arguments of {name} are nested more than {DEEPEST} times")
     return {"name": name, "arguments": arguments}
 
 
 def json_line(line: str, *, whole: bool = False) -> Any:
-    """Return the JSON data in a line. Text behind an object or a list is ignored, unless the line must be ``whole``.
+    """Return the JSON data in a line. Text after an object or a list is ignored, unless the line must be ``whole``.
 
     Raises:
         ValueError: The line is not JSON, or holds numbers or characters that JSON cannot write.
@@ -112,9 +115,9 @@ def json_line(line: str, *, whole: bool = False) -> Any:
 
 
 def bracketed(text: str, start: int) -> str:
-    """Return what stands between the bracket at ``start`` and the bracket that closes it, on the same line.
+    """Return the text between the bracket at ``start`` and its closing bracket, on the same line.
 
-    Brackets may be nested. If none closes it, it ends with the line, provided that the line ends with a bracket.
+    Brackets may be nested. If no bracket closes the first one, a bracket at the end of the line counts as closing it.
 
     Raises:
         ValueError: The bracket is not closed.

@@ -24,7 +24,7 @@ _WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.patt
 
 
 def _situation(query: Any) -> str:
-    """Return the position in words. ``serve-model`` reads these words back."""
+    """Return the position in words. The model of ``spec-envs serve-model`` parses these words."""
     position = Position.of(query)
     board = position.board(stack=False)
     return "\n".join(
@@ -45,7 +45,7 @@ def _request(observation: Any) -> ChatRequest:
 
 
 def _settled(board: chess.Board) -> str:
-    """Return a regular expression for a line that settles the move, whatever follows: "Move: " and a legal move."""
+    """Return a regular expression for a line that states the move, whatever follows: "Move: " and a legal move."""
     moves = "|".join(sorted(move.uci() for move in board.legal_moves))
     return rf"(?im)^[{re.escape(_MARKS)}]*move[{re.escape(_MARKS)}]*:[{re.escape(_MARKS)}]*({moves})(?=[\s.,;:!?()*_`])"
 
@@ -56,10 +56,13 @@ def _guesses_request(query: Any, k: int, past: Past) -> ChatRequest:
 
 
 def _move(text: str, query: Any) -> str:
-    """Return the move that ``text`` chooses: on the first line "Move: …" in UCI, at the last "Move:", or the only one.
+    """Return the move that ``text`` chooses.
+
+    That is the move on the first line "Move: …" in UCI, else the move after the last "Move:", else the only legal move
+    in the text.
 
     Raises:
-        ValueError: There is no such move, or it is not legal, or several moves may be meant.
+        ValueError: The text names no legal move, or several moves may be meant.
     """
     board = Position.of(query).board()
     if settled := re.search(_settled(board), text):
@@ -76,7 +79,7 @@ def _move(text: str, query: Any) -> str:
 
 
 def _stated(board: chess.Board, line: str) -> str | None:
-    """The move at the beginning of ``line``; if there is none, the only one in it, provided that all in it is legal."""
+    """The move at the beginning of ``line``, else the only move in it, provided that all moves in it are legal."""
     start = _START.sub("", line)
     first = next(iter(_tokens(start)), "")
     if looks_like_move(first):
@@ -88,7 +91,7 @@ def _stated(board: chess.Board, line: str) -> str | None:
 
 
 def _may_be_of_a_piece(line: str, found: re.Match[str]) -> bool:
-    """Whether what was found is a square alone, behind a word or letter that may stand for a piece."""
+    """Whether ``found`` is a bare square after a word or letter that may stand for a piece."""
     before = line[: found.start()]
     return bool(_SQUARE.fullmatch(found[0]) and before.strip(_MARKS + ".…") and not _PLAY.search(before))
 
@@ -125,7 +128,7 @@ def _read(completion: Completion, observation: Any) -> Any:
     return _move(completion.text, observation)
 
 
-#: For ``ChatPolicy``: the agent's move, in UCI notation. It also answers the ``Position`` that an opponent gets.
+#: For ``ChatPolicy``: the agent's move, in UCI notation. Also for an opponent, whose query is a ``Position``.
 CHESS = PolicyPrompt(request=_request, read=_read)
 
 _MOVES = GuessPrompt(request=_guesses_request, read=_move)

@@ -1,4 +1,4 @@
-"""Prompts for guesses alone: of an agent that reads or calls tools, and of the responses of any handler."""
+"""Prompts for guesses: of agents that search or call tools, and of the responses of any handler."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Prompts for the shop: the agent's action, with the observation's tools and dialogue, and guesses of both sides."""
+"""Prompts for the shop: for the agent's action, and for guesses of the agent's and of the customer's next message."""
 
 import dataclasses
 import json
@@ -29,7 +29,7 @@ def _request(observation: Mapping[str, str]) -> ChatRequest:
 
 
 def _read(completion: Completion, observation: Mapping[str, str]) -> str | dict[str, Any]:
-    """Return the first tool call, or the message: the shop's policy allows one call at a time."""
+    """Return the first tool call, or else the message: the shop's policy allows one call at a time."""
     tools = json.loads(observation["tools"])
     if calls := _calls(completion, tools):
         return _call(calls[0].name, json_line(calls[0].arguments or "{}", whole=True), tools)
@@ -51,12 +51,16 @@ def _read_calls(completion: Completion, observation: Mapping[str, str]) -> str |
 
 
 def _calls(completion: Completion, tools: Sequence[Any]) -> Sequence[ToolRequest]:
-    return completion.tool_calls or written_calls(completion.text, [tool["function"]["name"] for tool in tools])
+    return completion.tool_calls or written_calls(completion.text, _schemas(tools))
+
+
+def _schemas(tools: Sequence[Any]) -> dict[str, Any]:
+    return {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
 
 
 def _call(name: str, arguments: Any, tools: Sequence[Any]) -> dict[str, Any]:
-    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer was."""
-    schemas = {tool["function"]["name"]: tool["function"].get("parameters", {}) for tool in tools}
+    """Return a tool call with its arguments in the order of the schema, whatever their order in the answer."""
+    schemas = _schemas(tools)
     call = tool_call(name, arguments, schemas)
     known = [key for key in schemas[name].get("properties", {}) if key in arguments]
     rest = sorted(arguments.keys() - set(known))
@@ -104,7 +108,7 @@ def _read_reply(line: str, query: Any) -> str:
 
 #: For ``ChatPolicy``: a tool call ``{"name", "arguments"}`` or a message.
 RETAIL = PolicyPrompt(request=_request, read=_read)
-#: The same with all tool calls of an answer, as a list where there are several.
+#: The same, with all tool calls of an answer: a list if there are several.
 RETAIL_CALLS = PolicyPrompt(request=_request_calls, read=_read_calls)
 #: For ``ChatGuesser``: the agent's next action, and the customer's reply.
 RETAIL_GUESSES = {

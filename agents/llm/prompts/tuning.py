@@ -87,5 +87,5 @@ def _last_object(text: str) -> dict[str, Any] | None:
 
 #: For ``ChatPolicy``: the next setting, as JSON text.
 TUNING = PolicyPrompt(request=_request, read=lambda completion, observation: _setting(completion.text, observation))
-#: For ``ChatGuesser``: the tuner's next setting. Guesses are compared by the queries that follow, on the knobs' grids.
+#: For ``ChatGuesser``: the tuner's next setting. Two settings are the same if their values are the same on the grids.
 TUNING_GUESSES = {"policy": GuessPrompt(request=_guesses_request, read=_setting)}

@@ -1,9 +1,8 @@
-"""Calls ahead of time: what the client is likely to call next is called while its model thinks."""
+"""Calls ahead of time: the client's likely next calls are made while its model thinks."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import functools
 import json
@@ -12,21 +11,22 @@ import uuid
 from collections.abc import Mapping
 from typing import IO, Any, Self
 
-from spec_envs.integrations.mcp_proxy.channels import Message, note
+from spec_envs.integrations.mcp_proxy.channels import Message
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
-from spec_envs.integrations.mcp_proxy.memory import Memory
-from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
+from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
+from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server, result_of
 from spec_envs.wrappers.speculation.trace import TraceEvent
-from spec_envs.wrappers.tools import SpeculativeTools
+from spec_envs.wrappers.tools import SpeculativeTools, ToolRun
 from spec_envs.wrappers.tools._mcp_results import ServerTools
+from spec_envs.wrappers.tools.open_calls import OpenCall
 from spec_envs.wrappers.tools.ports import qualified
 from spec_envs.wrappers.tools.rules import ToolRules
 
 #: A conversation that is longer, or that has paused for longer, is continued as a new one.
 _MAX_EVENTS, _MAX_PAUSE_S = 200, 900.0
-#: What a call may have besides its name and its arguments without depending on it.
+#: Fields of a call that its result does not depend on, and the name and the arguments.
 _KNOWN_PARAMS = {"name", "arguments", "_meta"}
-#: What makes earlier results doubtful.
+#: Notifications after which earlier results may be out of date.
 _CHANGES = {
     "notifications/tools/list_changed",
     "notifications/resources/list_changed",
@@ -34,13 +34,86 @@ _CHANGES = {
 }
 
 
+class ClientCall:
+    """One ``tools/call`` of the client. It ends once: by ``answered``, ``got`` or ``abandon``.
+
+    Whoever makes the call calls ``sent`` once the server has the call, or else ``wait``, ``take`` and ``got``.
+
+    Args:
+        opened: The call, among those made ahead of time.
+        memory: Learns the call, and counts the seconds.
+        lesson: What ``memory`` learns of the call.
+    """
+
+    def __init__(self, opened: OpenCall, memory: Memory, lesson: Lesson) -> None:
+        self._opened = opened
+        self._memory = memory
+        self._lesson = lesson
+        self._begun_at = time.monotonic()
+        self._is_told = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the server must make the call."""
+        return self._opened.is_own
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the result of an equal call is there."""
+        return self._opened.is_ready
+
+    def sent(self) -> None:
+        """The server has the call."""
+        self._tell()
+        self._opened.began()
+
+    async def wait(self) -> None:
+        """Wait for an equal call that is under way, until the result ``is_ready``, or else the call ``is_own``."""
+        self._tell()
+        await self._opened.wait()
+
+    def take(self) -> Any:
+        """A copy of the result that ``is_ready``."""
+        self._tell()
+        return self._opened.take()
+
+    def got(self, result: Any) -> None:
+        """The client has got the ``result`` that was there."""
+        self._opened.got(result)
+        self._count(ahead=True)
+
+    def answered(self, answer: Message) -> None:
+        """The client has got the server's answer."""
+        try:
+            result = result_of(answer)
+        except RpcError as error:
+            self._opened.fail(error)
+            return
+        self._opened.returned(result)
+        self._opened.got(result)
+        self._count(ahead=False)
+
+    def abandon(self) -> None:
+        """The client does not wait any more."""
+        self._opened.abandon(asyncio.CancelledError())
+
+    def _tell(self) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._opened.tell()
+            self._memory.teach(self._lesson)
+
+    def _count(self, *, ahead: bool) -> None:
+        self._memory.count_call(self._lesson.tool, time.monotonic() - self._begun_at, ahead=ahead)
+
+
 class Ahead:
     """Makes calls ahead of time for one client; the client gets what it would get without that.
 
     Args:
-        config: What is declared of the tools.
-        memory: Guesses, and learns.
-        trace: Where the trace is written, if it is.
+        config: The rules of the tools, and limits.
+        memory: Guesses calls, and learns.
+        trace: The file for the trace; ``None``: there is no trace.
     """
 
     def __init__(self, config: ProxyConfig, memory: Memory, trace: IO[str] | None = None) -> None:
@@ -59,35 +132,35 @@ class Ahead:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        await self._begin()
+        self._begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._end(self._tools, self._open_run)
+        await self._end(self._tools, self._run)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    async def _begin(self) -> None:
+    def _begin(self) -> None:
         self._tools = SpeculativeTools(self._config.rules, self._memory.guesser, limits=self._config.limits)
         if self._trace is not None:
             self._tools.trace.listen(functools.partial(_write_event, self._trace, uuid.uuid4().hex[:8]))
         self._served: dict[str, ServerTools] = {}
-        self._open_run = self._tools.run()  # kept: the run ends when this is collected
-        self._run = await self._open_run.__aenter__()
+        self._added: dict[str, bool] = {}
+        self._run = self._tools.open_run()
         self._is_old = False
         for page in self._lists:
             self._read_page(*page)
 
-    async def _end(self, tools: SpeculativeTools, run: contextlib.AbstractAsyncContextManager[Any]) -> None:
-        await run.__aexit__(None, None, None)
+    async def _end(self, tools: SpeculativeTools, run: ToolRun) -> None:
+        tools.close_run(run)
         await tools.close()
         self._memory.add_statistics(tools.statistics)
 
-    async def _renew(self) -> None:
-        """Go on with nothing known but what was learned: earlier results are not used any more."""
-        task = asyncio.create_task(self._end(self._tools, self._open_run))
+    def _renew(self) -> None:
+        """Begin a new conversation: what was learned stays, and earlier results are not used any more."""
+        task = asyncio.create_task(self._end(self._tools, self._run))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        await self._begin()
+        self._begin()
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
@@ -108,12 +181,12 @@ class Ahead:
             self._add(server, tool["name"])
 
     def see_notification(self, message: Message) -> None:
-        """A server has told something that it was not asked."""
+        """A server has sent a notification."""
         if message["method"] in _CHANGES:
             self.forget()
 
     def forget(self) -> None:
-        """What is known of the servers' data may be out of date: the next call begins anew."""
+        """Earlier results may be out of date: the next call begins a new conversation."""
         self._is_old = True
 
     def asks_in_vain(self, server: Server, message: Message) -> bool:
@@ -139,40 +212,15 @@ class Ahead:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    async def call(self, server: Server, message: Message) -> Any:
-        """The result of the client's ``tools/call``: that of the server, or one that is there already.
-
-        Raises:
-            RpcError: The server has answered with an error, or has ended.
-        """
+    def open(self, server: Server, message: Message) -> ClientCall | None:
+        """The client makes a ``tools/call``; ``None`` if the call names no tool: only the server answers it."""
         params = message.get("params")
-        is_made, results = False, []
-
-        async def execute() -> Any:
-            nonlocal is_made
-            is_made = True
-            results.append(await server.request(message))
-            return results[0]
-
         if not isinstance(params, dict) or not isinstance(params.get("name"), str):
-            return await server.request(message)
-        begin = time.monotonic()
-        try:
-            result = await self._call(server, params, execute)
-        except (RpcError, asyncio.CancelledError):
-            raise
-        except Exception as error:
-            note(f"calls ahead of time failed, and the call goes to the server: {error!r}")
-            return results[0] if is_made else await server.request(message)
-        tool = qualified(server.config.name, params["name"])
-        self._memory.count_call(tool, time.monotonic() - begin, ahead=not is_made)
-        return result
-
-    async def _call(self, server: Server, params: dict[str, Any], execute: Any) -> Any:
+            return None
         now = time.monotonic()
         has_paused = now - self._last_call > _MAX_PAUSE_S
-        if self._is_old or has_paused or len(self._run.events) > _MAX_EVENTS:
-            await self._renew()
+        if self._is_old or has_paused or self._run.num_events > _MAX_EVENTS:
+            self._renew()
         self._last_call = now
         arguments = params.get("arguments") or {}
         tool = self._add(server, params["name"])
@@ -180,12 +228,9 @@ class Ahead:
         meta = params.get("_meta") or {}
         self._meta[server.config.name] = meta
         is_told = "progressToken" in meta and tool in self._with_progress
-        with self._tools.current(self._run):
-            # A moment later, when the server has the call: who waits for it need not wait for lessons.
-            before, loop = self._run.conversation, asyncio.get_running_loop()
-            loop.call_soon(self._memory.teach, before, tool, arguments, self._is_private)
-            is_fresh = is_told or bool(params.keys() - _KNOWN_PARAMS)
-            return await self._tools.call(tool, arguments, execute, fresh=is_fresh)
+        is_fresh = is_told or bool(params.keys() - _KNOWN_PARAMS)
+        opened = self._tools.open(self._run, tool, arguments, fresh=is_fresh)
+        return ClientCall(opened, self._memory, Lesson(self._run.conversation, tool, arguments, self._is_private))
 
     def _is_private(self, tool: str) -> bool:
         return self._rules[tool].private
@@ -198,11 +243,15 @@ class Ahead:
 
     def _add(self, server: Server, name: str) -> str:
         tool = qualified(server.config.name, name)
+        may_be_ahead = tool not in self._barred
+        if self._added.get(tool) is may_be_ahead:
+            return tool
+        self._added[tool] = may_be_ahead
 
         async def ahead(arguments: dict[str, Any], context: Any) -> Any:
             return await self._call_ahead(server, tool, name, arguments)
 
-        return self._served_by(server).add(name, ahead, ahead=tool not in self._barred)
+        return self._served_by(server).add(name, ahead, ahead=may_be_ahead)
 
     async def _call_ahead(self, server: Server, tool: str, name: str, arguments: Mapping[str, Any]) -> Any:
         number = server.new_id()
@@ -218,18 +267,11 @@ class Ahead:
         except asyncio.CancelledError:
             cancelled = {"requestId": number, "reason": "not needed any more"}
             notification = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}
-            asyncio.ensure_future(_tell(server, notification))
+            server.send(notification)
             raise
         finally:
             del self._running[number]
             self._spoiled.discard(number)
-
-
-async def _tell(server: Server, message: Message) -> None:
-    try:
-        await server.send(message)
-    except RpcError as error:
-        note(f"a call ahead of time could not be cancelled: {error}")
 
 
 def _write_event(file: IO[str], session: str, event: TraceEvent) -> None:

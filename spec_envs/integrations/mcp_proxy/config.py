@@ -1,4 +1,4 @@
-"""What the proxy is told: the servers behind it, what is declared of their tools, and what it may do ahead of time."""
+"""The configuration of the proxy: its servers, the declared effects of their tools, and limits of calls ahead."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from spec_envs.wrappers.tools import ToolLimits, ToolRule
 
 #: Programs that run another program, whose name is that of the server.
 _RUNNERS = {"npx", "uvx", "bunx", "node", "deno", "python", "python3", "uv", "pipx", "docker", "env", "bun"}
+#: Guesses wait until the client has made no call for this long, unless the file says otherwise.
+_QUIET_S = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class ServerConfig:
     """A server: a command to run, or an address to connect to.
 
     Args:
-        name: What rules and reports call the server.
+        name: The name of the server in rules and reports.
         command: The program and its arguments.
         env: Variables of the environment that are added for the command.
         cwd: The folder in which the command runs.
@@ -40,7 +42,7 @@ class ServerConfig:
 
     @property
     def identity(self) -> str:
-        """What tells this server from others, for what is kept of it."""
+        """The key under which what was learned of this server is kept."""
         return self.url or shlex.join(self.command)
 
 
@@ -50,8 +52,8 @@ class ProxyConfig:
 
     Args:
         servers: The servers behind the proxy, at least one.
-        rules: What is declared of tools, by ``"server:name"`` or by name; undeclared tools are never called ahead.
-        limits: What calls ahead of time may use.
+        rules: Rules of tools, by ``"server:name"`` or by name; undeclared tools are never called ahead.
+        limits: The limits of calls ahead of time.
         trust_annotations: Whether tools that their server hints to be read-only may be called ahead, as ``SAMPLE``.
         learns: Whether what is learned is kept in ``state``, and read from there.
         state: The folder for what is learned and for figures; ``None``: that of the user.
@@ -61,7 +63,7 @@ class ProxyConfig:
 
     servers: Sequence[ServerConfig]
     rules: Mapping[str, ToolRule] = dataclasses.field(default_factory=dict)
-    limits: ToolLimits = ToolLimits()
+    limits: ToolLimits = ToolLimits(quiet_s=_QUIET_S)
     trust_annotations: bool = False
     learns: bool = True
     state: Path | None = None
@@ -105,7 +107,7 @@ def read_config(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {
             "servers": [_server(name, each) for name, each in _tables(data, "servers").items()],
             "rules": {name: _rule(name, each) for name, each in _tables(data, "tools").items()},
-            "limits": _made(ToolLimits, data.get("limits", {}), "limits"),
+            "limits": _made(ToolLimits, data.get("limits", {}), "limits", quiet_s=_QUIET_S),
         }
     except InvalidConfiguration as error:
         raise InvalidConfiguration(f"{path}: {error}") from None
@@ -150,12 +152,12 @@ def _rule(name: str, given: Mapping[str, Any]) -> ToolRule:
     return made
 
 
-def _made(kind: Any, given: Any, where: str) -> Any:
+def _made(kind: Any, given: Any, where: str, **defaults: Any) -> Any:
     known = {field.name for field in dataclasses.fields(kind)}
     if not isinstance(given, Mapping) or (unknown := set(given) - known):
         strange = ", ".join(sorted(unknown)) if isinstance(given, Mapping) else repr(given)
         raise InvalidConfiguration(f"{where}: {strange} is unknown; known are {', '.join(sorted(known))}")
     try:
-        return kind(**given)
+        return kind(**{**defaults, **given})
     except InvalidConfiguration as error:
         raise InvalidConfiguration(f"{where}: {error}") from None

@@ -1,4 +1,4 @@
-"""Rules for tools, proposed from recorded traffic: for a person to read, since only a person knows what a tool does."""
+"""Rules for tools, proposed from recorded traffic. A person has to check the rules, and knows what a tool does."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ _READING = (
 
 @dataclasses.dataclass
 class _Seen:
-    """What the traffic shows of one tool."""
+    """Facts about one tool in the traffic."""
 
     hint: bool | None = None
     calls: int = 0
     failed: int = 0
     seconds: list[float] = dataclasses.field(default_factory=list)
-    results: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)  # the last, and writes before it
+    results: dict[str, tuple[str, int]] = dataclasses.field(default_factory=dict)  # the last result, writes before it
     same: int = 0
     changed: int = 0
     changed_by: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 class _Traffic:
-    """Reads messages, and keeps what they show of tools."""
+    """Reads messages, and collects facts about tools."""
 
     def __init__(self) -> None:
         self.tools: dict[str, _Seen] = {}
         self._open: dict[Any, tuple[float, dict[str, Any]]] = {}
-        self._others: list[str] = []  # calls of tools without the hint, in their order
+        self._others: list[str] = []  # calls of tools without the hint, in order
 
     def read(self, at: float, source: str, message: dict[str, Any]) -> None:
-        """Take in one message."""
+        """Read one message."""
         number = message.get("id")
         if source == "client" and "method" in message and number is not None:
             self._open[number] = (at, message)
@@ -90,7 +90,7 @@ class _Traffic:
 
 
 def proposal(files: Sequence[Path]) -> str:
-    """Rules as TOML, with what speaks for them in comments.
+    """Rules as TOML, with the evidence for each in comments.
 
     Raises:
         InvalidConfiguration: A file holds no recorded traffic.
@@ -131,7 +131,7 @@ def _rule(name: str, traffic: _Traffic) -> Iterator[str]:
 
 
 def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
-    """The effect to propose, and why; ``None`` for a tool that stays a write."""
+    """The effect to propose, and the reason; ``None`` for a tool that stays a write."""
     seen = f"equal calls: {tool.same} with equal results, {tool.changed} that changed by themselves."
     if tool.hint is True:
         if tool.changed:

@@ -1,4 +1,4 @@
-"""What the proxy learns of a server, and its figures: kept in a file of the user's state folder for later sessions.
+"""What the proxy learns, and its figures, in a file in the user's state folder, for later sessions.
 
 The file is JSON for people to read: figures first, then the sequences of calls that were seen most, then what the
 guessers have learned. It is written whole and then put in place, so a crash leaves the old one.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spec_envs import Call, CancelToken
+from spec_envs import Call
 from spec_envs.agents import NGramGuesser, PatternGuesser, UnionGuesser
 from spec_envs.conversation import Conversation, ToolCall, ToolResult
 from spec_envs.errors import InvalidConfiguration
@@ -31,18 +31,18 @@ from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.tools import ToolStatistics
 
 _VERSION = 1
-#: What is kept at most: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
+#: The most that is kept: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
 _MAX_CONTEXTS, _MAX_SECONDS, _MAX_SEQUENCES, _MAX_FILE = 5_000, 500, 20, 16_000_000
-#: Lessons that wait; more are left out.
+#: The number of lessons that may wait; further lessons are dropped.
 _MAX_LESSONS = 64
 _COUNTS = ("calls", "hits", "shared", "saved_s", "started", "failed")
 _SAVE_EVERY = 25  # calls
-#: Guesses wait for so long for the client's next call, and lessons for so long without one.
-_MOMENT_S, _QUIET_S = 0.01, 0.05
+#: Lessons wait until the client has made no call for this long.
+_QUIET_S = 0.05
 
 
 def state_folder() -> Path:
-    """Where the figures and what was learned are kept, unless told otherwise."""
+    """The folder for the figures and for what was learned, unless the configuration names another."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "spec-envs" / "mcp-proxy"
 
@@ -95,8 +95,31 @@ class Figures:
         return cls({name: float(data.get(name, 0)) for name in _COUNTS}, Counter(data.get("held_back", {})), tools)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lesson:
+    """A call of the client from which the guessers are to learn.
+
+    Args:
+        before: What had happened before.
+        tool: The tool.
+        arguments: The arguments.
+        is_private: Whether the arguments and the results of a tool must not be learned.
+    """
+
+    before: Conversation
+    tool: str
+    arguments: Mapping[str, Any]
+    is_private: Callable[[str], bool]
+
+    def shown(self) -> tuple[Call, Any]:
+        """The example for the guessers: a situation, and the call."""
+        arguments = {} if self.is_private(self.tool) else dict(self.arguments)
+        call = Call("policy", _without_private(self.before, self.is_private))
+        return call, {"name": self.tool, "arguments": arguments}
+
+
 class Memory:
-    """Guesses, learns, counts, and keeps all that. Shared by all sessions of a proxy; thread-safe.
+    """Guesses calls, learns, counts, and writes its file. Shared by all sessions of a proxy; thread-safe.
 
     Args:
         config: Says where the file is, and whether anything learned is kept.
@@ -108,24 +131,21 @@ class Memory:
         self._lock = threading.Lock()
         self._ngrams = NGramGuesser(capacity=_MAX_CONTEXTS)
         self._patterns = PatternGuesser()
-        #: What the file does not have yet.
+        #: Figures and lessons that the file does not have yet.
         self._new = Figures()
         self._lessons: deque[tuple[Call, Any]] = deque(maxlen=_MAX_LESSONS + _SAVE_EVERY)
         self._seen = _version(self.file)  # the file that holds what else was learned here
         self._learn_from(_read(self.file))
         #: Guesses calls; learns by ``teach`` alone.
-        self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]), self._is_of_use())
+        self.guesser = _Guesses(UnionGuesser([self._ngrams, self._patterns]))
         self._teacher = concurrent.futures.ThreadPoolExecutor(1, "mcp-proxy-lessons")
-        self._waiting = threading.Semaphore(_MAX_LESSONS)
+        self._waiting: deque[Lesson] = deque()
+        self._is_learning = False
         self._unsaved = 0
         self._last_call = time.monotonic()
 
-    def _is_of_use(self) -> bool:
-        """Whether anything may be called ahead of time at all."""
-        return self._config.trust_annotations or any(rule.may_run_ahead for rule in self._config.rules.values())
-
     def _learn_from(self, data: Mapping[str, Any] | None) -> bool:
-        """Take over what a file says was learned; whether that was possible."""
+        """Take over what a file says was learned, and return whether that was possible."""
         if data is None or not self._config.learns:
             return False
         try:
@@ -137,36 +157,51 @@ class Memory:
         return True
 
     def _join(self, data: Mapping[str, Any]) -> None:
-        """Learn what another proxy of the same servers has written, and on top of it what it does not know."""
+        """Learn what another proxy of the same servers has written, and then the lessons that are not in its file."""
         if self._learn_from(data):
             self.guesser.replace(UnionGuesser([self._ngrams, self._patterns]))
             for lesson in self._lessons:
                 self.guesser.observe_now(*lesson)
 
-    def teach(
-        self, before: Conversation, tool: str, arguments: Mapping[str, Any], is_private: Callable[[str], bool]
-    ) -> None:
-        """Learn that the client calls ``tool`` after ``before``; arguments of private tools are left out."""
-        if not self._config.learns or not self._waiting.acquire(blocking=False):
-            return
-        shown = _without_private(before, is_private)
-        response = {"name": tool, "arguments": {} if is_private(tool) else dict(arguments)}
-
+    def teach(self, lesson: Lesson) -> None:
+        """Learn ``lesson`` once the client is quiet."""
         self._last_call = time.monotonic()
+        if not self._config.learns or len(self._waiting) >= _MAX_LESSONS:
+            return
+        with self._lock:
+            self._waiting.append(lesson)
+            is_learning, self._is_learning = self._is_learning, True
+        if not is_learning:
+            self._later(self._learn)
 
-        def learn() -> None:
-            while time.monotonic() < self._last_call + _QUIET_S:  # lessons must not slow down calls
-                time.sleep(_QUIET_S)
-            self._lessons.append((Call("policy", shown), response))
+    def _later(self, job: Callable[[], None]) -> None:
+        """Have the thread do ``job`` once the client is quiet: work must not slow down calls."""
+
+        def when_quiet() -> None:
+            self._await_quiet()
+            job()
+
+        with contextlib.suppress(RuntimeError):  # the proxy is ending
+            self._teacher.submit(when_quiet)
+
+    def _await_quiet(self) -> None:
+        while time.monotonic() < self._last_call + _QUIET_S:
+            time.sleep(_QUIET_S)
+
+    def _learn(self) -> None:
+        """Learn the lessons that wait."""
+        while True:
+            with self._lock:
+                lesson = self._waiting.popleft() if self._waiting else None
+                self._is_learning = lesson is not None
+            if lesson is None:
+                return
+            self._await_quiet()
             try:
+                self._lessons.append(lesson.shown())
                 self.guesser.observe_now(*self._lessons[-1])
             except Exception as error:  # a lesson must not end the thread
                 note(f"a call could not be learned from: {error!r}")
-            finally:
-                self._waiting.release()
-
-        with contextlib.suppress(RuntimeError):  # the proxy is ending
-            self._teacher.submit(learn)
 
     def count_call(self, tool: str, seconds: float, *, ahead: bool) -> None:
         """Note how long the client waited for a call."""
@@ -175,8 +210,7 @@ class Memory:
             self._unsaved += 1
             due = self._unsaved % _SAVE_EVERY == 0
         if due:
-            with contextlib.suppress(RuntimeError):
-                self._teacher.submit(self.save)
+            self._later(self.save)
 
     def add_statistics(self, statistics: ToolStatistics) -> None:
         """Add the counts of one stretch of calls."""
@@ -191,10 +225,9 @@ class Memory:
         self.save()
 
     def save(self) -> None:
-        """Write the file. A failure is noted, and harms nobody.
+        """Write the file. A failure is noted, and the proxy goes on.
 
-        Figures and lessons are added to those in the file, to which other proxies of the same servers may have added,
-        too.
+        Figures and lessons are added to those in the file; other proxies of the same servers add to the same file.
         """
         version, before = _version(self.file), _read(self.file) or {}
         with self._lock:
@@ -234,26 +267,14 @@ def _figures_in(data: Mapping[str, Any]) -> Figures:
 
 
 class _Guesses:
-    """A guesser that is taught by the proxy alone: ``SpeculativeTools`` finds no ``observe``.
+    """A guesser that is taught by the proxy alone: ``SpeculativeTools`` finds no ``observe``."""
 
-    It begins when the client has been quiet for a moment, so that calls in a quick row are not slowed down.
-    """
-
-    def __init__(self, inner: UnionGuesser, is_of_use: bool) -> None:
+    def __init__(self, inner: UnionGuesser) -> None:
         self.replace(inner)
-        self._is_of_use = is_of_use
 
     def replace(self, inner: UnionGuesser) -> None:
         """Guess and learn by ``inner`` from now on."""
-        self._inner = inner
-        self.observe_now = inner.observe
-
-    def guess(self, call: Call, k: int, cancel: CancelToken, early: Any) -> Any:
-        """The inner guesses."""
-        if not self._is_of_use:
-            return []
-        cancel.sleep(_MOMENT_S)
-        return self._inner.guess(call, k, cancel, early)
+        self.guess, self.observe_now = inner.guess, inner.observe
 
 
 def _without_private(before: Conversation, is_private: Callable[[str], bool]) -> Conversation:
@@ -297,7 +318,7 @@ def _bounded(data: dict[str, Any]) -> str:
 
 
 def _version(file: Path) -> tuple[int, int] | None:
-    """What differs after the file was written; ``None`` where there is none."""
+    """Values that differ after the file was written again; ``None`` where there is no file."""
     with contextlib.suppress(OSError):
         status = file.stat()
         return status.st_ino, status.st_mtime_ns

@@ -1,4 +1,4 @@
-"""``spec-envs mcp-proxy status``: what the files of the state folder say."""
+"""``spec-envs mcp-proxy status``: a report of the files in the state folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spec_envs.integrations.mcp_proxy.memory import Figures, state_folder
 
 
 def read_status(state: Path | None) -> dict[str, Any]:
-    """The figures of every server that a proxy has served, as JSON data; those used last come first."""
+    """The figures of every server that a proxy has served, as JSON data, the last used server first."""
     folder = state or state_folder()
     files = sorted(folder.glob("*.json")) if folder.is_dir() else []
     servers = [found for file in files if (found := _server(file)) is not None]
@@ -37,7 +37,7 @@ def _server(file: Path) -> dict[str, Any] | None:
             "sequences": data.get("sequences", []),
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # no file of ours, or one that a crash of the disk has cut
+        return None  # not a file of the proxy, or a damaged file
 
 
 def _tool(name: str, lists: Mapping[str, Sequence[float]]) -> dict[str, Any]:

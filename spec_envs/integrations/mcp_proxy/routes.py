@@ -1,6 +1,7 @@
-"""Which server a message is for. With one server, messages go through as they are; with several, lists are joined.
+"""Finds the server that a message is for.
 
-With several servers, tools and prompts are called ``SERVER__NAME``, so that no two have the same name.
+With one server, messages go through as they are. With several, lists are joined, and tools and prompts are called
+``SERVER__NAME``, so that no two have the same name.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from spec_envs.integrations.mcp_proxy.channels import Message
+from spec_envs.integrations.mcp_proxy.channels import Message, Receive
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 
-#: Told of each server's answer: the server, the request as the server got it, and the result.
+#: Begins a task that ends with the session.
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+#: Called with each server's answer: the server, the request as the server got it, and the result.
 See = Callable[[Server, Message, Any], None]
 
 _INVALID_PARAMS = -32602
@@ -23,60 +26,60 @@ _INVALID_PARAMS = -32602
 class Routes(Protocol):
     """The ways between a client and the servers."""
 
-    async def request(self, message: Message) -> Message:
-        """Make a request of the client; returns ``{"result": …}``.
-
-        Raises:
-            RpcError: A server has answered with an error.
-        """
+    def ask(self, message: Message, line: bytes | None, answered: Receive) -> None:
+        """Make a request of the client; ``answered`` is called once with the answer."""
         ...
 
-    def call(self, message: Message) -> tuple[Server, Message]:
-        """The server that has the tool of a ``tools/call``, and the request as the server knows it.
+    def call(self, message: Message, line: bytes | None) -> tuple[Server, Message, bytes | None]:
+        """The server that has the tool of a ``tools/call``, and the request, with its line, as the server knows it.
 
         Raises:
             RpcError: No server has such a tool.
         """
         ...
 
-    def others(self, message: Message) -> list[tuple[Server, Message]]:
-        """Where a notification, or a response to a server's request, goes."""
+    def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
+        """The servers that a notification, or a response to a server's request, goes to."""
         ...
 
-    def to_client(self, server: Server, message: Message) -> Message:
-        """A message of a server as the client may have it."""
+    def to_client(self, server: Server, message: Message, line: bytes | None) -> tuple[Message, bytes | None]:
+        """A message of a server, with its line, as the client may have it."""
         ...
 
 
-def route_of(servers: Sequence[Server], see: See) -> Routes:
-    """The routes for these servers."""
-    return OneServer(servers[0], see) if len(servers) == 1 else SeveralServers(servers, see)
+def route_of(servers: Sequence[Server], see: See, spawn: Spawn) -> Routes:
+    """The routes for these servers; ``spawn`` begins tasks that end with the session."""
+    return OneServer(servers[0], see) if len(servers) == 1 else SeveralServers(servers, see, spawn)
 
 
 class OneServer:
-    """All goes to one server, and nothing is changed."""
+    """All messages go to one server, and nothing is changed."""
 
     def __init__(self, server: Server, see: See) -> None:
         self._server = server
         self._see = see
 
-    async def request(self, message: Message) -> Message:
+    def ask(self, message: Message, line: bytes | None, answered: Receive) -> None:
         """Make a request of the client."""
-        result = await self._server.request(message)
-        self._see(self._server, message, result)
-        return {"result": result}
 
-    def call(self, message: Message) -> tuple[Server, Message]:
+        def seen(answer: Message, answer_line: bytes | None) -> None:
+            answered(answer, answer_line)
+            if "error" not in answer:
+                self._see(self._server, message, answer.get("result"))
+
+        self._server.ask(message, line, seen)
+
+    def call(self, message: Message, line: bytes | None) -> tuple[Server, Message, bytes | None]:
         """The server, and the request as it is."""
-        return self._server, message
+        return self._server, message, line
 
-    def others(self, message: Message) -> list[tuple[Server, Message]]:
+    def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
         """The server."""
-        return [(self._server, message)]
+        return [(self._server, message, line)]
 
-    def to_client(self, server: Server, message: Message) -> Message:
+    def to_client(self, server: Server, message: Message, line: bytes | None) -> tuple[Message, bytes | None]:
         """The message as it is."""
-        return message
+        return message, line
 
 
 _JOINT = "__"
@@ -92,32 +95,44 @@ _BY_URI = ("resources/read", "resources/subscribe", "resources/unsubscribe")
 
 
 class SeveralServers:
-    """Joins what several servers have."""
+    """Joins the tools, prompts and resources of several servers."""
 
-    def __init__(self, servers: Sequence[Server], see: See) -> None:
+    def __init__(self, servers: Sequence[Server], see: See, spawn: Spawn) -> None:
         self._servers = {server.config.name: server for server in servers}
         self._see = see
+        self._spawn = spawn
         self._sites: dict[str, Server] = {}  # of resources
         self._asked: dict[str, tuple[Server, Any]] = {}  # requests of servers, by the id that the client sees
 
-    async def request(self, message: Message) -> Message:
-        """Make a request of the client, of one server or of all."""
+    def ask(self, message: Message, line: bytes | None, answered: Receive) -> None:
+        """Make a request of the client."""
+        self._spawn(self._answer(message, answered))
+
+    async def _answer(self, message: Message, answered: Receive) -> None:
+        try:
+            outcome = {"result": await self._result(message)}
+        except RpcError as error:
+            outcome = {"error": error.error}
+        answered({"jsonrpc": "2.0", "id": message["id"], **outcome}, None)
+
+    async def _result(self, message: Message) -> Any:
+        """The result of a request, of one server or of all."""
         method, params = message["method"], message.get("params") or {}
         if method in _LISTS:
-            return {"result": await self._list(message, params)}
+            return await self._list(message, params)
         if method in _GREETINGS:
-            return {"result": self._greeted(await self._of_all(message))}
+            return self._greeted(await self._of_all(message))
         if method in _BY_URI:
-            return {"result": await self._of_first(message, self._sites.get(str(params.get("uri"))))}
+            return await self._of_first(message, self._sites.get(str(params.get("uri"))))
         if method == "prompts/get":
             server, name = self._split(params.get("name"))
-            return {"result": await self._of(server, {**message, "params": {**params, "name": name}})}
+            return await self._of(server, {**message, "params": {**params, "name": name}})
         if method == "completion/complete":
-            return {"result": await self._complete(message, params)}
+            return await self._complete(message, params)
         if method in ("logging/setLevel", "ping"):
             results = await self._of_all(message, needed=False)
-            return {"result": next(iter(results.values()), {})}
-        return {"result": await self._of_first(message, None)}
+            return next(iter(results.values()), {})
+        return await self._of_first(message, None)
 
     async def _of(self, server: Server, message: Message) -> Any:
         result = await server.request(message)
@@ -220,26 +235,27 @@ class SeveralServers:
             raise RpcError({"code": _INVALID_PARAMS, "message": text})
         return self._servers[server], own
 
-    def call(self, message: Message) -> tuple[Server, Message]:
+    def call(self, message: Message, line: bytes | None) -> tuple[Server, Message, bytes | None]:
         """The server that has the tool, and the request with the tool's own name."""
-        params = message.get("params") or {}
+        params = message.get("params")
+        params = params if isinstance(params, dict) else {}
         server, name = self._split(params.get("name"))
-        return server, {**message, "params": {**params, "name": name}}
+        return server, {**message, "params": {**params, "name": name}}, None
 
-    def others(self, message: Message) -> list[tuple[Server, Message]]:
+    def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
         """A response goes to the server that has asked, and a notification to all servers."""
         if "method" not in message:
             asked = self._asked.pop(str(message.get("id")), None)
-            return [] if asked is None else [(asked[0], {**message, "id": asked[1]})]
-        return [(server, message) for server in self._servers.values()]
+            return [] if asked is None else [(asked[0], {**message, "id": asked[1]}, None)]
+        return [(server, message, line) for server in self._servers.values()]
 
-    def to_client(self, server: Server, message: Message) -> Message:
+    def to_client(self, server: Server, message: Message, line: bytes | None) -> tuple[Message, bytes | None]:
         """The message; a request gets an id that no other server uses."""
         if "method" in message and "id" in message:
             number = f"{server.config.name}/{json.dumps(message['id'])}"
             self._asked[number] = (server, message["id"])
-            return {**message, "id": number}
-        return message
+            return {**message, "id": number}, None
+        return message, line
 
 
 def _cursor(place: int, cursor: str) -> str:

@@ -15,12 +15,12 @@ from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.session import Session
 
-#: A client by HTTP that has asked nothing for so long is taken for gone.
+#: A client by HTTP that has sent no request for this long counts as gone, in seconds.
 _IDLE_S = 1800.0
 
 
 def serve_stdio(config: ProxyConfig) -> None:
-    """Serve the client on standard input and output, until it is gone, or until Ctrl-C or SIGTERM.
+    """Serve the client on standard input and output until the client disconnects, or until Ctrl-C or SIGTERM.
 
     Raises:
         InvalidConfiguration: A server cannot be started.
@@ -60,16 +60,16 @@ def serve_http(config: ProxyConfig, host: str, port: int) -> None:
         note(f"serving {', '.join(each.name for each in config.servers)} at http://{host}:{port}/mcp")
         yield
         await door.close()
-        memory.close()  # here, since uvicorn lets a signal end the process afterwards
+        memory.close()  # here, since a signal may end the process after uvicorn's shutdown
 
     app = Starlette(routes=[Route("/mcp", endpoint=door)], lifespan=lifespan)
     uvicorn.run(app, host=host, port=port, log_level="warning")
 
 
 class Door:
-    """Opens a session for each client that comes, and leads later requests to their sessions.
+    """Opens a session for each new client, and passes later requests to their sessions.
 
-    Clients of the protocol of 2026, which has no sessions, are told to shake hands as before.
+    Clients of the protocol of 2026, which has no sessions, are told to make the earlier handshake.
     """
 
     def __init__(self, config: ProxyConfig, memory: Memory, host: str, port: int) -> None:
@@ -102,7 +102,7 @@ class Door:
             await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 404)(scope, receive, send)
 
     async def _first(self, scope: Any, receive: Any, send: Any) -> None:
-        """Open a session for a request without one; a request that is refused leaves none."""
+        """Open a session for a request without a session; if the request is refused, the session is closed."""
         statuses: list[int] = []
 
         async def watched(message: Any) -> None:

@@ -1,15 +1,15 @@
-"""One server behind the proxy: its connection, what was asked of it, and how it is started again when it has ended."""
+"""One server behind the proxy: its connection, the requests to it, and how it is started again when it has ended."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.integrations.mcp_proxy.channels import Channel, Child, Message, Streams, note
+from spec_envs.integrations.mcp_proxy.channels import Channel, Child, Message, Receive, Streams, note
 from spec_envs.integrations.mcp_proxy.config import ServerConfig
 
 #: A server that ends more often than this is left alone.
@@ -17,7 +17,7 @@ _MAX_STARTS, _PER_S = 5, 60.0
 _CONNECTION_CLOSED = -32000
 #: For how long a connection may take to end.
 _PATIENCE_S = 2.0
-#: How ids and progress tokens of the proxy itself begin.
+#: The beginning of the ids and progress tokens of the proxy itself.
 OWN_ID = "spec-envs/"
 
 
@@ -34,38 +34,40 @@ class Server:
 
     Args:
         config: How the server is reached.
-        deliver: Called with every message of the server that answers no request of ``request``.
+        receive: Called with every message of the server that answers no request of ``ask``.
         started_again: Called when the server runs again after it has ended.
     """
 
-    def __init__(
-        self, config: ServerConfig, deliver: Callable[[Message], None], started_again: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: ServerConfig, receive: Receive, started_again: Callable[[], None]) -> None:
         self.config = config
-        self._deliver = deliver
+        self._receive = receive
         self._started_again = started_again
         self._channel: Channel | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._answers: dict[Any, asyncio.Future[Any]] = {}
+        self._answers: dict[Any, Receive] = {}
         self._greeting: list[Message] = []  # the handshake that the server has accepted
         self._starts: list[float] = []
-        self._starting = asyncio.Lock()
+        self._restart: asyncio.Task[None] | None = None
+        self._unsent: list[tuple[Message, bytes | None]] = []  # while the server is started again
         self._closing = False
         self._number = 0
 
     async def start(self) -> None:
         """Connect to the server; ``InvalidConfiguration`` if the server cannot be reached."""
+        self._channel = await self._connect()
+
+    async def _connect(self) -> Channel:
         self._starts.append(time.monotonic())
         connected: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._stay(connected))
-        self._channel = await connected
+        return await connected
 
     async def _stay(self, connected: asyncio.Future[Channel]) -> None:
-        """Be connected, from beginning to end: a transport of the ``mcp`` package lives in one task."""
+        """Open and close the connection in one task, as a transport of the ``mcp`` package needs it."""
         try:
             async with self._connection() as channel:
                 connected.set_result(channel)
-                await self._read(channel)
+                await channel.read(self._received)
                 self._ended(channel)
         except Exception as error:
             if connected.done():
@@ -80,59 +82,85 @@ class Server:
             return Streams.to_url(config.url, config.headers)
         return Child.of(config.name, config.command, config.env, config.cwd)
 
-    async def _read(self, channel: Channel) -> None:
-        while (message := await channel.receive()) is not None:
+    def _received(self, message: Message, line: bytes | None) -> None:
+        if "method" not in message:
             number = message.get("id")
-            if "method" not in message:
-                answer = self._answers.pop(number, None)
-                if answer is not None:
-                    if not answer.done():
-                        _settle(answer, message)
-                    await asyncio.sleep(0)  # let the answer go on before what the server says next
-                    continue
-                if str(number).startswith(OWN_ID):
-                    continue  # of a call ahead of time that was given up
-            self._deliver(message)
+            answered = self._answers.pop(number, None) if isinstance(number, Hashable) else None
+            if answered is not None:
+                answered(message, line)
+                return
+            if str(number).startswith(OWN_ID):
+                return  # of a call ahead of time that was given up
+        self._receive(message, line)
 
     def _ended(self, channel: Channel) -> None:
-        """The server is gone: whoever waits for an answer is told."""
+        """The server is gone: requests that wait for an answer get an error."""
         if self._channel is channel:
             self._channel = None
-        text = f"the server {self.config.name!r} has ended"
-        gone = {"code": _CONNECTION_CLOSED, "message": text}
         if not self._closing:
-            note(text)
-        answers, self._answers = self._answers, {}
-        for answer in answers.values():
-            if not answer.done():
-                answer.set_exception(RpcError(gone))
+            note(self._gone)
+        unsent = [message.get("id") for message, _ in self._unsent]
+        for number in [each for each in self._answers if each not in unsent]:
+            self._fail(number, self._gone)
 
-    async def send(self, message: Message) -> None:
+    @property
+    def _gone(self) -> str:
+        return f"the server {self.config.name!r} has ended"
+
+    def _fail(self, number: Any, why: str) -> None:
+        """Answer the request ``number``, if it waits for an answer, in place of the server."""
+        answered = self._answers.pop(number, None) if isinstance(number, Hashable) else None
+        if answered is not None:
+            error = {"code": _CONNECTION_CLOSED, "message": why}
+            answered({"jsonrpc": "2.0", "id": number, "error": error}, None)
+
+    def send(self, message: Message, line: bytes | None = None) -> None:
         """Pass on a message of the client. A server that has ended is started again first.
 
-        Raises:
-            RpcError: The server has ended, and cannot be started again.
+        A request that cannot be passed on is answered with an error.
         """
-        channel = await self._connected()
         if message.get("method") == "notifications/initialized":
             self._greeting = [*self._greeting[:1], message]
+        if self._channel is not None:
+            self._put(self._channel, message, line)
+            return
+        self._unsent.append((message, line))
+        if self._restart is None:
+            self._restart = asyncio.create_task(self._start_again())
+
+    def _put(self, channel: Channel, message: Message, line: bytes | None) -> None:
         try:
-            await channel.send(message)
-        except (OSError, ConnectionError, RuntimeError) as error:
-            raise RpcError({"code": _CONNECTION_CLOSED, "message": f"{self.config.name}: {error}"}) from error
+            channel.send(message, line)
+        except (OSError, ValueError) as error:
+            # A moment later: whoever asks is not answered before the request is made.
+            why = f"{self.config.name}: {error}"
+            asyncio.get_running_loop().call_soon(self._fail, message.get("id"), why)
+
+    def ask(self, message: Message, line: bytes | None, answered: Receive) -> None:
+        """Pass on a request; ``answered`` is called once with the server's answer, or with an error in its place."""
+        number = message["id"]
+        if message.get("method") == "initialize":
+            answered = functools.partial(self._greeted, message, answered)
+        self._answers[number] = answered
+        self.send(message, line)
+
+    def _greeted(self, greeting: Message, answered: Receive, answer: Message, line: bytes | None) -> None:
+        if "error" not in answer:  # one that a server refuses would be refused again
+            self._greeting = [greeting]
+        answered(answer, line)
+
+    def leave(self, number: Any) -> None:
+        """Wait for the answer to the request ``number`` no more; an answer that comes is a message like any other."""
+        self._answers.pop(number, None)
 
     async def request(self, message: Message) -> Any:
-        """Send a request and return its result; ``RpcError`` if the server has answered with an error, or has ended."""
-        number = message["id"]
-        answer = self._answers[number] = asyncio.get_running_loop().create_future()
+        """Make a request and return its result; ``RpcError`` if the server has answered with an error, or has ended."""
+        answer, answered = _awaited()
+        self.ask(message, None, answered)
         try:
-            await self.send(message)
-            result = await answer
-            if message.get("method") == "initialize":  # one that a server refuses would be refused again
-                self._greeting = [message]
-            return result
+            return result_of(await answer)
         finally:
-            self._answers.pop(number, None)
+            self.leave(message["id"])
 
     @property
     def is_asked(self) -> bool:
@@ -144,43 +172,43 @@ class Server:
         self._number += 1
         return f"{OWN_ID}{self.config.name}/{self._number}"
 
-    async def _connected(self) -> Channel:
-        async with self._starting:
-            if self._channel is None:
-                await self._start_again()
-            assert self._channel is not None
-            return self._channel
-
     async def _start_again(self) -> None:
+        """Start the server, and send the messages that wait for it; if it cannot be started, requests get an error."""
         now = time.monotonic()
         self._starts = [each for each in self._starts if each > now - _PER_S]
-        gone = {"code": _CONNECTION_CLOSED, "message": f"the server {self.config.name!r} has ended"}
-        if self._closing or len(self._starts) >= _MAX_STARTS:
-            raise RpcError(gone)
+        why = self._gone
         try:
-            await self.start()
-        except (InvalidConfiguration, OSError) as error:
-            raise RpcError({**gone, "message": str(error)}) from error
-        note(f"the server {self.config.name!r} was started again")
-        await self._greet_again()
-        self._started_again()
+            if not self._closing and len(self._starts) < _MAX_STARTS:
+                channel = await self._connect()
+                note(f"the server {self.config.name!r} was started again")
+                await self._greet_again(channel)
+                self._channel = channel
+                self._started_again()
+        except Exception as error:  # transports raise all kinds
+            why = str(error)
+        unsent, self._unsent, self._restart = self._unsent, [], None
+        for message, line in unsent:
+            if self._channel is None:
+                self._fail(message.get("id"), why)
+            else:
+                self._put(self._channel, message, line)
 
-    async def _greet_again(self) -> None:
+    async def _greet_again(self, channel: Channel) -> None:
         """Make the handshake again that the client has made with the server before."""
-        channel = self._channel
-        assert channel is not None
         for message in self._greeting:
             if message.get("method") == "initialize":
                 number = self.new_id()
-                answer = self._answers[number] = asyncio.get_running_loop().create_future()
-                await channel.send({**message, "id": number})
-                await answer
+                answer, self._answers[number] = _awaited()
+                channel.send({**message, "id": number})
+                result_of(await answer)
             else:
-                await channel.send(message)
+                channel.send(message)
 
     async def close(self) -> None:
-        """Let the server end."""
+        """End the server."""
         self._closing = True
+        if self._restart is not None:
+            self._restart.cancel()
         if self._channel is not None:
             await self._channel.close()
         if self._reader is not None:
@@ -189,8 +217,23 @@ class Server:
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-def _settle(answer: asyncio.Future[Any], message: Message) -> None:
-    if "error" in message:
-        answer.set_exception(RpcError(message["error"]))
-    else:
-        answer.set_result(message.get("result"))
+def _awaited() -> tuple[asyncio.Future[Message], Receive]:
+    """An answer, and what is to be called with it."""
+    answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    def answered(message: Message, _: bytes | None) -> None:
+        if not answer.done():
+            answer.set_result(message)
+
+    return answer, answered
+
+
+def result_of(answer: Message) -> Any:
+    """The result in an answer.
+
+    Raises:
+        RpcError: The answer is an error.
+    """
+    if "error" in answer:
+        raise RpcError(answer["error"])
+    return answer.get("result")

@@ -1,15 +1,20 @@
-"""One client and the servers behind the proxy: messages go through unchanged, except calls that are ready already."""
+"""One client and the servers behind the proxy: messages go through unchanged, except calls that are ready already.
+
+A message is passed on at once, by the code that has received it. The proxy notes, learns and starts calls ahead of time
+after that, while the other side is at work.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any
 
-from spec_envs.integrations.mcp_proxy.ahead import Ahead
+from spec_envs.integrations.mcp_proxy.ahead import Ahead, ClientCall
 from spec_envs.integrations.mcp_proxy.channels import Channel, Message, note
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
 from spec_envs.integrations.mcp_proxy.memory import Memory
@@ -17,47 +22,42 @@ from spec_envs.integrations.mcp_proxy.routes import Routes, route_of
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 
 _REFUSED = {"code": -32601, "message": "nothing can be asked of the client during a call ahead of time"}
+_INTERNAL_ERROR = -32603
 
 
 class Session:
     """A client's connection, from its first message to its last.
 
     Args:
-        config: What the proxy is told.
+        config: The configuration of the proxy.
         client: The client.
-        memory: What is learned, which sessions share.
+        memory: Learns and guesses; sessions share it.
     """
 
     def __init__(self, config: ProxyConfig, client: Channel, memory: Memory) -> None:
         self._client = client
         self._servers = {
-            each.name: Server(each, self._handler(each.name), self._started_again) for each in config.servers
+            each.name: Server(each, functools.partial(self._from_server, each.name), self._started_again)
+            for each in config.servers
         }
-        self._routes: Routes = route_of(list(self._servers.values()), self._see)
+        self._routes: Routes = route_of(list(self._servers.values()), self._see, self._spawn)
         self._record, self._trace = (
             None if path is None else path.open("a", encoding="utf-8", buffering=1)
             for path in (config.record, config.trace)
         )
         self._ahead = Ahead(config, memory, self._trace)
-        self._calls: dict[Any, asyncio.Task[None]] = {}
+        self._calls: dict[Any, Callable[[], object]] = {}  # how to give up each call under way, by its id
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outgoing: asyncio.Queue[Message] = asyncio.Queue()
 
     async def run(self) -> None:
         """Serve the client until it is gone; ``InvalidConfiguration`` if a server cannot be started."""
-        sender = asyncio.create_task(self._send_all())
         try:
             await asyncio.gather(*(server.start() for server in self._servers.values()))
             async with self._ahead:
-                while (message := await self._client.receive()) is not None:
-                    self._note("client", message)
-                    await self._from_client(message)
-                    await asyncio.sleep(0)  # let a call that has begun get to its server before the next message
+                await self._client.read(self._from_client)
                 await self._finish()
         finally:
             await asyncio.gather(*(server.close() for server in self._servers.values()))
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
             await self._client.close()
             for file in (self._record, self._trace):
                 if file is not None:
@@ -65,105 +65,161 @@ class Session:
 
     async def _finish(self) -> None:
         """The client is gone: nobody waits for its calls."""
-        for task in (*self._calls.values(), *self._tasks):
+        for give_up in list(self._calls.values()):
+            give_up()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._calls.values(), *self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _send_all(self) -> None:
-        while True:
-            message = await self._outgoing.get()
-            with contextlib.suppress(ConnectionError, OSError):  # the reader sees that the client is gone
-                await self._client.send(message)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a task that ends with the session."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
-    def _to_client(self, message: Message) -> None:
+    def _to_client(self, message: Message, line: bytes | None) -> None:
+        try:
+            self._client.send(message, line)
+        except OSError:
+            pass  # the reader sees that the client is gone
+        except ValueError as error:
+            note(f"a message cannot be sent to the client: {error!r}")
         self._note("server", message)
-        self._outgoing.put_nowait(message)
+
+    def _answer(self, number: Any, outcome: Message) -> None:
+        self._to_client({"jsonrpc": "2.0", "id": number, **outcome}, None)
 
     def _note(self, source: str, message: Message) -> None:
         if self._record is not None:
-            self._record.write(json.dumps({"at": time.time(), "from": source, "message": message}) + "\n")
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop
+                self._record.write(json.dumps({"at": time.time(), "from": source, "message": message}) + "\n")
 
     # -- from the client -----------------------------------------------------------------------------------------
 
-    async def _from_client(self, message: Message) -> None:
+    def _from_client(self, message: Message, line: bytes | None) -> None:
+        self._note("client", message)
         method, number = message.get("method"), message.get("id")
-        if method == "tools/call" and number is not None:
-            task = self._calls[number] = asyncio.create_task(self._call(message))
-            task.add_done_callback(lambda _: self._calls.pop(number, None))
-        elif method == "notifications/cancelled" and (call := self._call_of(message)) is not None:
-            await self._pass_on(message)
-            call.cancel()
-        elif method is not None and number is not None:
-            task = asyncio.create_task(self._request(message))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        else:
-            await self._pass_on(message)
-
-    def _call_of(self, cancelled: Message) -> asyncio.Task[None] | None:
-        params = cancelled.get("params")
-        return self._calls.get(params.get("requestId")) if isinstance(params, dict) else None
-
-    async def _pass_on(self, message: Message) -> None:
-        """Pass a notification, or a response to a server's request, to the servers that it is for."""
-        for server, own in self._routes.others(message):
-            with contextlib.suppress(RpcError):
-                await server.send(own)
-
-    async def _request(self, message: Message) -> None:
         try:
-            response = await self._routes.request(message)
-        except RpcError as error:
-            response = {"error": error.error}
-        self._to_client({"jsonrpc": "2.0", "id": message["id"], **response})
+            if method is None or not isinstance(number, str | int | float):
+                self._pass_on(message, line)
+            elif method == "tools/call":
+                self._call(message, line)
+            else:
+                self._routes.ask(message, line, self._to_client)
+        except Exception as error:  # one message that is not as it should be must not end the connection
+            note(f"a message of the client could not be passed on: {error!r}")
+            if method is not None and number is not None:
+                self._answer(number, {"error": {"code": _INTERNAL_ERROR, "message": f"spec-envs mcp-proxy: {error!r}"}})
+
+    def _pass_on(self, message: Message, line: bytes | None) -> None:
+        """Pass a notification, or a response to a server's request, to the servers that it is for."""
+        for server, own, own_line in self._routes.others(message, line):
+            server.send(own, own_line)
+        params = message.get("params")
+        if message.get("method") == "notifications/cancelled" and isinstance(params, dict):
+            number = params.get("requestId")
+            if isinstance(number, Hashable) and number in self._calls:
+                self._calls[number]()
 
     def _see(self, server: Server, message: Message, result: Any) -> None:
         with self._unharmed():
             self._ahead.see_result(server, message, result)
 
-    async def _call(self, message: Message) -> None:
+    def _call(self, message: Message, line: bytes | None) -> None:
+        """Answer a ``tools/call``: have the server do so, unless the result is there or under way."""
         number = message["id"]
         try:
-            server, own = self._routes.call(message)
-            response = {"result": await self._ahead.call(server, own)}
+            server, own, own_line = self._routes.call(message, line)
         except RpcError as error:
-            response = {"error": error.error}
-        self._to_client({"jsonrpc": "2.0", "id": number, **response})
+            self._answer(number, {"error": error.error})
+            return
+        execute = functools.partial(self._execute, server, own, own_line)
+        call = None
+        with self._unharmed():
+            call = self._ahead.open(server, own)
+        if call is None or call.is_own:
+            execute(call)
+        elif call.is_ready:
+            self._use(number, call, execute)
+        else:
+            task = self._spawn(self._wait(number, call, execute))
+            self._calls[number] = task.cancel
+
+    def _execute(self, server: Server, own: Message, line: bytes | None, call: ClientCall | None) -> None:
+        """Have the server answer a call."""
+        self._calls[own["id"]] = functools.partial(self._give_up, server, own["id"], call)
+        server.ask(own, line, functools.partial(self._answered, call))
+        if call is not None:
+            with self._unharmed():
+                call.sent()
+
+    def _answered(self, call: ClientCall | None, answer: Message, line: bytes | None) -> None:
+        self._to_client(answer, line)
+        self._calls.pop(answer["id"], None)
+        if call is not None:
+            with self._unharmed():
+                call.answered(answer)
+
+    def _give_up(self, server: Server, number: Any, call: ClientCall | None) -> None:
+        """The client does not wait any more; an answer that comes all the same is passed on."""
+        self._calls.pop(number, None)
+        server.leave(number)
+        if call is not None:
+            with self._unharmed():
+                call.abandon()
+
+    async def _wait(self, number: Any, call: ClientCall, execute: Callable[[ClientCall | None], None]) -> None:
+        """Answer a call by the result of an equal one that is under way."""
+        try:
+            with self._unharmed():
+                await call.wait()
+        except asyncio.CancelledError:
+            self._calls.pop(number, None)
+            with self._unharmed():
+                call.abandon()
+            raise
+        if call.is_ready:
+            self._use(number, call, execute)
+        else:
+            execute(call if call.is_own else None)
+
+    def _use(self, number: Any, call: ClientCall, execute: Callable[[ClientCall | None], None]) -> None:
+        """Answer a call by the result that is there."""
+        result, is_there = None, False
+        with self._unharmed():
+            result, is_there = call.take(), True
+        if not is_there:
+            execute(None)
+            return
+        self._calls.pop(number, None)
+        self._answer(number, {"result": result})
+        with self._unharmed():
+            call.got(result)
 
     # -- from the servers ----------------------------------------------------------------------------------------
 
-    def _handler(self, name: str) -> Callable[[Message], None]:
-        def deliver(message: Message) -> None:
-            self._from_server(self._servers[name], message)
-
-        return deliver
-
-    def _from_server(self, server: Server, message: Message) -> None:
-        method = message.get("method")
-        if method is not None and "id" in message and self._ahead.asks_in_vain(server, message):
-            refusal = {"jsonrpc": "2.0", "id": message["id"], "error": _REFUSED}
-            task = asyncio.create_task(self._answer(server, refusal))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return
-        if method == "notifications/progress" and self._ahead.is_own_progress(message):
-            return
+    def _from_server(self, name: str, message: Message, line: bytes | None) -> None:
+        server, method = self._servers[name], message.get("method")
+        with self._unharmed():
+            if method is not None and "id" in message and self._ahead.asks_in_vain(server, message):
+                server.send({"jsonrpc": "2.0", "id": message["id"], "error": _REFUSED})
+                return
+            if method == "notifications/progress" and self._ahead.is_own_progress(message):
+                return
+        self._to_client(*self._routes.to_client(server, message, line))
         with self._unharmed():
             if method is not None and "id" not in message:
                 self._ahead.see_notification(message)
-        self._to_client(self._routes.to_client(server, message))
-
-    async def _answer(self, server: Server, message: Message) -> None:
-        with contextlib.suppress(RpcError):
-            await server.send(message)
 
     def _started_again(self) -> None:
         self._ahead.forget()
 
     @contextlib.contextmanager
-    def _unharmed(self) -> Any:
-        """A failure of what happens ahead of time must not keep a message from going on."""
+    def _unharmed(self) -> Iterator[None]:
+        """A failure of the work ahead of time must not stop a message; all results are forgotten."""
         try:
             yield
         except Exception as error:
             note(f"calls ahead of time failed, and the message goes on: {error!r}")
+            self._ahead.forget()

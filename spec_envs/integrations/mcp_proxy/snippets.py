@@ -1,4 +1,4 @@
-"""What to add to the settings of MCP clients, so that they start a server through the proxy."""
+"""Text to add to the settings of MCP clients, so that they start a server through the proxy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from spec_envs.integrations.mcp_proxy.config import server_name
 
 
 def proxied(command: Sequence[str]) -> list[str]:
-    """The command that runs ``command`` behind the proxy; clients may not have this environment on their path."""
+    """The command that runs ``command`` behind the proxy, with a full path: clients may have another ``PATH``."""
     program = shutil.which("spec-envs")
     start = [program] if program else [sys.executable, "-m", "spec_envs.benchmarks.cli"]
     return [*start, "mcp-proxy", "--trust-annotations", "--", *command]
 
 
 def snippet(client: str, command: Sequence[str]) -> str:
-    """What to add to the settings of ``client``, and where."""
+    """The text to add to the settings of ``client``, and where."""
     return _CLIENTS[client](server_name(command), proxied(command))
 
 
@@ -31,7 +31,7 @@ def _claude_code(name: str, command: list[str]) -> str:
 
 def _codex(name: str, command: list[str]) -> str:
     program, *arguments = command
-    # JSON's texts and lists are TOML's, too.
+    # Strings and lists in JSON are also valid in TOML.
     return (
         f"# add to ~/.codex/config.toml:\n[mcp_servers.{json.dumps(name)}]\n"
         f"command = {json.dumps(program)}\nargs = {json.dumps(arguments)}"

@@ -1,7 +1,7 @@
-"""Environments as servers of OpenEnv, and servers of OpenEnv as environments. Needs the extra ``openenv``.
+"""Environments as OpenEnv servers, and OpenEnv servers as environments. Needs the extra ``openenv``.
 
-``openenv_app`` serves any Gymnasium environment, plain or behind a speculating wrapper: the wrapper runs ahead in the
-server while a remote client thinks. ``RemoteEnv`` is the other end: a Gymnasium environment whose steps a server makes.
+``openenv_app`` serves any Gymnasium environment, with or without a speculative wrapper, which runs ahead in the server
+while a remote client thinks. ``RemoteEnv`` is the client: a Gymnasium environment whose steps run in a server.
 """
 
 from spec_envs.integrations.openenv.client import RemoteEnv

@@ -1,4 +1,4 @@
-"""``RemoteEnv``: a server of OpenEnv as a Gymnasium environment, for loops and policies as they are."""
+"""``RemoteEnv``: an OpenEnv server as a Gymnasium environment, for existing loops and policies."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ with needed("spec_envs.integrations.openenv", "openenv"):
 class RemoteEnv(NotPicklable, gym.Env[Any, Any]):
     """An environment that runs in a server of ``openenv_app``, in a session of its own.
 
-    It steps as the environment there does: equal observations, rewards and flags, and infos as JSON data (arrays as
-    lists). Errors of the environment are raised again here, those of ``spec_envs.errors`` by their own class.
+    Observations, rewards and flags are equal to those of the environment in the server; infos are JSON data (arrays
+    become lists). Errors of the environment are raised again by the client: those of ``spec_envs.errors`` with their
+    own class.
 
     Args:
         base_url: The server's address, such as ``"http://127.0.0.1:8000"``.
-        timeout_s: How long to wait for a connection, or for the result of a step.
+        timeout_s: How long to wait for a connection, or for the result of a step, in seconds.
 
     Raises:
-        InvalidConfiguration: There is no server of ``openenv_app``.
+        InvalidConfiguration: There is no server of ``openenv_app`` at this address.
 
     Forking:
-        A session of a server cannot be copied: run ahead in the server, by a ``SpeculativeWrapper`` there.
+        Not possible, since a session of a server cannot be copied. To run ahead, use a ``SpeculativeWrapper`` in the
+        server.
     """
 
     def __init__(self, base_url: str, *, timeout_s: float = 60.0) -> None:
@@ -63,7 +65,7 @@ class RemoteEnv(NotPicklable, gym.Env[Any, Any]):
 
     @property
     def statistics(self) -> dict[str, Any] | None:
-        """What the speculating wrapper in the server has done in this session; ``None`` where there is none."""
+        """The statistics of the speculative wrapper in the server for this session; ``None`` without a wrapper."""
         told: dict[str, Any] | None = self._ask(self._client.state)["speculation"]
         return told
 
@@ -98,7 +100,7 @@ def _schemas(base_url: str, timeout_s: float) -> Any:
 
 
 def _original(error: RuntimeError) -> Exception:
-    """The error that the environment raised, from the text that the client of OpenEnv makes of it."""
+    """The error that the environment raised, recovered from the text of OpenEnv's error."""
     found = re.search(r"\b([A-Z]\w+): (.*?)(?: \(code: \w+\))?$", str(error), re.DOTALL)
     kind = getattr(errors, found[1], None) if found else None
     if found and isinstance(kind, type) and issubclass(kind, errors.SpecEnvsError):

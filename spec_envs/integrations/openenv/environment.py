@@ -1,4 +1,4 @@
-"""A Gymnasium environment, or a speculating wrapper, as an ``Environment`` of OpenEnv."""
+"""A Gymnasium environment, or a speculative wrapper, as an ``Environment`` of OpenEnv."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ with needed("spec_envs.integrations.openenv", "openenv"):
 
 
 class GymAction(Action):
-    """An action of a Gymnasium environment as JSON data, always under the name ``action``."""
+    """An action of a Gymnasium environment as JSON data, in the field ``action``."""
 
     action: Any = Field(description="the action as JSON data")
 
 
 class GymObservation(Observation):
-    """What ``reset`` or ``step`` returned, as JSON data; ``done`` is ``terminated or truncated``.
+    """The result of ``reset`` or ``step``, as JSON data; ``done`` is ``terminated or truncated``.
 
     Attributes:
         observation: The observation.
@@ -43,7 +43,7 @@ class GymObservation(Observation):
 
 
 class GymState(State):
-    """The number of the steps made, and of a speculating wrapper its statistics."""
+    """The number of steps so far, and the statistics of a speculative wrapper."""
 
     speculation: dict[str, Any] | None = None
 
@@ -51,12 +51,13 @@ class GymState(State):
 class GymEnvironment(Environment[GymAction, GymObservation, GymState]):
     """One session of a server: an environment that is made with the first ``reset``, and closed with the session.
 
-    Actions are read before the step is made, and what cannot be read is refused by the environment itself, unchanged.
-    What the step returned is always told: what JSON does not have is told as text. Errors begin with their class.
+    Actions are decoded before the step. Data that cannot be decoded are passed on unchanged, and the environment itself
+    refuses them. The result of a step is always sent: values that JSON does not have are sent as text. The message of
+    an error begins with its class.
 
     Args:
-        make: Makes the environment, plain or wrapped. A wrapper around it that runs ahead does so between two steps,
-            while the client thinks: it needs guessers, and no policy.
+        make: Makes the environment, with or without wrappers. A speculative wrapper runs ahead between two steps, while
+            the client thinks: it needs guessers, and no policy.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
@@ -78,8 +79,8 @@ class GymEnvironment(Environment[GymAction, GymObservation, GymState]):
         """Begin an episode; ``options`` are those of the environment.
 
         Raises:
-            InvalidConfiguration: There are other arguments.
-            RuntimeError: Whatever the environment raised; the message begins with the class of the error.
+            InvalidConfiguration: An argument is unknown.
+            RuntimeError: The environment raised an error; the message begins with the class of the error.
         """
         with _named_errors():
             env = self._begun(episode_id, unknown)
@@ -90,8 +91,8 @@ class GymEnvironment(Environment[GymAction, GymObservation, GymState]):
         """Make a step.
 
         Raises:
-            InvalidConfiguration: ``timeout_s`` is given: a step that was given up halfway could not be taken back.
-            RuntimeError: Whatever the environment raised; the message begins with the class of the error.
+            InvalidConfiguration: ``timeout_s`` is given: a step that is abandoned halfway cannot be undone.
+            RuntimeError: The environment raised an error; the message begins with the class of the error.
         """
         with _named_errors():
             env = self._stepping(timeout_s, unknown)
@@ -100,13 +101,13 @@ class GymEnvironment(Environment[GymAction, GymObservation, GymState]):
 
     @property
     def state(self) -> GymState:
-        """The episode's id, its steps, and what speculation has done in this session."""
+        """The episode's id, its steps, and the statistics of speculation in this session."""
         statistics = getattr(self._env, "statistics", None)
         told = None if statistics is None else {"summary": str(statistics), **plain(statistics)}
         return GymState(**{**self._state.model_dump(), "speculation": told})
 
     def get_metadata(self) -> EnvironmentMetadata:
-        """The id of the environment, and the first sentence about it."""
+        """The id of the environment, and the first line of its docstring."""
         env = self._env if self._env is not None else self._make()
         try:
             name, about = name_of(env), type(innermost(env)).__doc__ or ""
@@ -116,7 +117,7 @@ class GymEnvironment(Environment[GymAction, GymObservation, GymState]):
         return EnvironmentMetadata(name=name, description=about.strip().partition("\n")[0])
 
     def close(self) -> None:
-        """Close the environment, with all that runs ahead. Idempotent."""
+        """Close the environment, with everything that runs ahead. Idempotent."""
         env, self._env = self._env, None
         if env is not None:
             env.close()
@@ -131,7 +132,7 @@ class GymEnvironment(Environment[GymAction, GymObservation, GymState]):
     def _stepping(self, timeout_s: float | None, unknown: Mapping[str, Any]) -> Any:
         _refuse(dict(unknown) | ({} if timeout_s is None else {"timeout_s": timeout_s}), "step takes an action")
         if self._env is None:
-            raise ResetNeeded("there is no episode: reset begins one, over a WebSocket, in the same session")
+            raise ResetNeeded("there is no episode: call reset first, over a WebSocket, in the same session")
         return self._env
 
     def _told(self, result: tuple[Any, Any, bool, bool, dict[str, Any]]) -> GymObservation:
@@ -173,36 +174,36 @@ class AsyncGymEnvironment(GymEnvironment):
         return self._told(result)
 
     def close(self) -> None:
-        """Close the wrapper on its own loop, and wait for its end unless called there. Idempotent."""
+        """Close the wrapper on its own loop, and wait for the end, unless called on that loop. Idempotent."""
         env, self._env = self._env, None
         if env is None:
             return
         ending = asyncio.run_coroutine_threadsafe(env.close(), self._loop)
-        with contextlib.suppress(RuntimeError):  # a thread without a loop, as that of a session
+        with contextlib.suppress(RuntimeError):  # the thread has no loop, such as the thread of a session
             if asyncio.get_running_loop() is self._loop:
                 return
         ending.result()
 
 
 def innermost(env: Any) -> Any:
-    """The environment inside all wrappers; an ``AsyncSpeculativeWrapper`` is none of Gymnasium's."""
+    """The environment inside all wrappers, among them ``AsyncSpeculativeWrapper``, which is not a ``gym.Wrapper``."""
     return getattr(env, "unwrapped", None) or env.env.unwrapped
 
 
 def close_unused(env: Any) -> None:
-    """Close what ``make`` made for its spaces or its name alone, and what nobody awaits."""
+    """Close an environment that was made only for its spaces or its name; without awaiting an async ``close``."""
     (innermost(env) if inspect.iscoroutinefunction(env.close) else env).close()
 
 
 def name_of(env: Any) -> str:
     """The id under which an environment was made, or the name of its class."""
     inner = innermost(env)
-    return inner.spec.id if inner.spec else type(inner).__name__  # not the spec of a wrapper, which copies handlers
+    return inner.spec.id if inner.spec else type(inner).__name__  # the spec of a wrapper would copy handlers
 
 
 @contextlib.contextmanager
 def _named_errors() -> Iterator[None]:
-    """A client gets the text of an error alone; so the text begins with the name of its class."""
+    """Put the class of an error before its message, since a client gets the message alone."""
     try:
         yield
     except Exception as error:

@@ -26,18 +26,18 @@ with needed("spec_envs.integrations.openenv", "openenv"):
 
 
 def openenv_app(make: Callable[[], Any], *, max_sessions: int = 64) -> Any:
-    """An ASGI application that serves ``make()`` by OpenEnv's protocol; run it with ``uvicorn``.
+    """An ASGI application that serves ``make()`` by OpenEnv's protocol; run the application with ``uvicorn``.
 
-    Each client that connects has a session with an environment of its own. A client that leaves, or vanishes, ends its
-    session, and with it whatever runs ahead for it.
+    Each client that connects has a session with an environment of its own. When the client disconnects, the session
+    ends, with everything that runs ahead in it.
 
     Args:
         make: Makes an environment of Gymnasium, a ``SpeculativeWrapper`` or an ``AsyncSpeculativeWrapper`` around one.
-            Called once more here, to see the spaces.
-        max_sessions: How many sessions there may be at once; further clients are refused.
+            Also called once here, to read the spaces.
+        max_sessions: The greatest number of sessions at once; further clients are refused.
 
     Raises:
-        InvalidConfiguration: The values of a space have no form in JSON.
+        InvalidConfiguration: The values of a space cannot be written as JSON.
     """
     integer("max_sessions", max_sessions, least=1)
     env = make()

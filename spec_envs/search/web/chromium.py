@@ -39,6 +39,7 @@ _FLAGS = (
     "--disable-quic",
     "--disable-extensions",
     "--disable-breakpad",
+    "--disable-features=HttpsUpgrades",  # the gate refuses encrypted requests
     "--blink-settings=imagesEnabled=false",
     "--proxy-bypass-list=<-loopback>",  # requests to this machine's own addresses go through the gate too
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
@@ -106,8 +107,6 @@ class Browser:
     def load(self, url: str, on_page: Callable[[], None]) -> tuple[str, str]:
         """The address and the HTML of the document that ``url`` leads to, as the site has sent it.
 
-        Over ``https`` it is the HTML of what the browser shows, which has repaired broken markup in its own way.
-
         ``on_page`` is called, on the loop's thread, when the browser has received the page.
 
         Raises:
@@ -115,23 +114,26 @@ class Browser:
             HandlerFailed: The page, or the target of one of its redirects, was refused or could not be loaded.
         """
         before = self._shown()
-        self._loop.call(lambda: self._gate.open(on_page))
+        self._loop.call(lambda: self._gate.open(url, on_page))
         try:
-            self._command(lambda driver: driver.get(url), url, self._load_s + _COMMAND_S)
-            address, html = self._document()
+            self._command(lambda driver: driver.get(self._gate.inside(url)), url, self._load_s + _COMMAND_S)
+            shown = self._document()
         except HandlerFailed as error:
             raise self._gate.failure_of(url) or error from None
         finally:
             self._shut_gate()
         if self._shown() == before:  # the browser still shows the previous page
             raise self._gate.failure_of(url) or HandlerFailed(f"{url} is not a page that a browser can show")
+        address = self._gate.outside(shown)
         if (failure := self._gate.failure_of(address)) is not None:
             raise failure
         if address.startswith("chrome-error:"):
             raise HandlerFailed(f"{url} cannot be loaded: Chromium shows an error in its place")
         self._client.check(address)
-        sent = self._gate.text_of(address)
-        return address, html if sent is None else sent
+        text = self._gate.text_of(address)
+        if text is None:
+            raise HandlerFailed(f"{url} cannot be loaded: Chromium shows {address!r:.200} in its place")
+        return address, text
 
     def stop_loading(self) -> None:
         """Make ``load``, which is running on another thread, fail soon. Does not wait."""
@@ -192,18 +194,17 @@ class Browser:
         tree = self._command(lambda driver: driver.execute_cdp_cmd("Page.getFrameTree", {}), "the document", _COMMAND_S)
         return tree["frameTree"]["frame"]["loaderId"]
 
-    def _document(self) -> tuple[str, str]:
-        """Address and HTML of the document that is shown now.
+    def _document(self) -> str:
+        """The address of the document that is shown now.
 
-        They come from the debugger, since a page can change what its own JavaScript objects return.
+        It comes from the debugger, since a page can change what its own JavaScript objects return.
         """
 
-        def address_and_html(driver: Chrome) -> tuple[str, str]:
+        def address(driver: Chrome) -> str:
             root = driver.execute_cdp_cmd("DOM.getDocument", {"depth": 0})["root"]
-            html = driver.execute_cdp_cmd("DOM.getOuterHTML", {"nodeId": root["nodeId"]})["outerHTML"]
-            return urllib.parse.urldefrag(root["documentURL"]).url, html
+            return str(urllib.parse.urldefrag(root["documentURL"]).url)
 
-        return self._command(address_and_html, "the document", _COMMAND_S)
+        return self._command(address, "the document", _COMMAND_S)
 
     def _command(self, command: Callable[[Chrome], T], what: str, timeout_s: float) -> T:
         from selenium.common.exceptions import WebDriverException

@@ -13,6 +13,8 @@ import dataclasses
 import email.utils
 import importlib.metadata
 import math
+import os
+import ssl
 import time
 import urllib.parse
 from collections.abc import Iterable
@@ -46,6 +48,8 @@ class WebSettings:
         max_redirects: How many redirects may lead to one page (>= 0), with those by ``<meta http-equiv="refresh">``.
         requests_per_s: How many requests per second the site gets (> 0); ``math.inf`` for no limit.
         user_agent: The ``User-Agent`` header. Many sites want it to name a way to reach you.
+        certificates: A file (PEM) with the certificates that vouch for ``https`` sites, where they are private ones;
+            ``None`` for those of the web.
     """
 
     timeout_s: float = 15.0
@@ -55,6 +59,7 @@ class WebSettings:
     max_redirects: int = 5
     requests_per_s: float = 10.0
     user_agent: str = ""
+    certificates: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("timeout_s", "requests_per_s"):
@@ -219,7 +224,9 @@ class WebClient:
         if self._client is None:
             version = importlib.metadata.version("spec-envs")
             agent = self.settings.user_agent or f"spec-envs/{version} (a research library; reads, and never writes)"
+            file = self.settings.certificates
             self._client = httpx2.AsyncClient(
+                verify=True if file is None else ssl.create_default_context(cafile=file),
                 headers={"User-Agent": agent, "Accept": "text/html", "Accept-Encoding": "gzip"},
                 timeout=self.settings.timeout_s,
                 limits=httpx2.Limits(max_connections=_MAX_CONNECTIONS),

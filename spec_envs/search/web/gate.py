@@ -1,29 +1,27 @@
 """A gate between one browser and the web: a proxy on this machine that lets allowed requests through.
 
-The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts. The
-``WebClient`` makes a ``GET`` to an allowed site, within its bounds, and follows redirects; only HTML is passed on, as
-UTF-8, so that the browser shows what a reader without a browser reads; the gate keeps the text of the page, since a
-browser's repairs of broken markup differ from those of the parser here. An ``https`` connection to an allowed site is
-forwarded, up to a number of bytes. All other requests are refused. Between loads the gate is shut.
+The browser is started so that all requests of all pages go to its gate: pages, frames, images, scripts. For each load
+the ``WebClient`` makes a ``GET`` of one page of an allowed site, within its bounds, and follows redirects; only HTML is
+passed on, as UTF-8, so that the browser shows what a reader without a browser reads; the gate keeps the text of the
+page, since a browser's repairs of broken markup differ from those of the parser here. All other requests are refused.
+Between loads the gate is shut.
+
+A browser encrypts its requests to an ``https`` site, and nobody else can read them. So the browser knows such a site by
+an ``http`` address that only the gate understands, and the encrypted request is the client's.
 """
 
 import asyncio
 import contextlib
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from spec_envs.errors import HandlerFailed
+from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.web.answers import without_refresh
-from spec_envs.search.web.client import WebClient
+from spec_envs.search.web.client import WebClient, origin_of
 from spec_envs.search.web.mediawiki import check_number_of_tags
 
 #: Seconds that the browser has for the head of a request.
 _HEAD_S = 10.0
-#: How many requests one load may make.
-_MAX_REQUESTS = 200
-#: How many bytes an ``https`` page may load in all, as a multiple of the largest page.
-_PAGES_IN_A_TUNNEL = 4
-_CHUNK = 65536
 
 
 class Gate:
@@ -34,10 +32,13 @@ class Gate:
         self._client = client
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._requests_left = 0
-        self._bytes_left = 0
+        self._is_open = False
+        self._wanted: str | None = None  # the address of the page, until it is asked for
         self._on_page: Callable[[], None] | None = None
-        self._page: tuple[str, str] | None = None  # address and text of the first page since the gate was opened
+        self._page: tuple[str, str] | None = None  # its address and text
+        encrypted = (origin for origin in sorted(client.origins) if origin.startswith("https:"))
+        # Names that end in "invalid" are nobody's.
+        self._encrypted = {f"http://https-{number}.invalid:80": origin for number, origin in enumerate(encrypted)}
 
     async def start(self) -> int:
         """Start to listen, and return the port."""
@@ -45,23 +46,28 @@ class Gate:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def open(self, on_page: Callable[[], None] | None = None) -> None:
-        """Allow the requests of one load; ``on_page`` is called when the browser has the page, or a tunnel to it."""
+    def open(self, url: str, on_page: Callable[[], None] | None = None) -> None:
+        """Allow one request, of the page ``url``; ``on_page`` is called when the browser has the page."""
         self._on_page = on_page
         self._page = None
         self._failures.clear()
-        self._requests_left = _MAX_REQUESTS
-        self._bytes_left = _PAGES_IN_A_TUNNEL * self._client.settings.max_bytes
+        self._is_open, self._wanted = True, self.outside(url)
 
     def failure_of(self, url: str) -> HandlerFailed | None:
         """Why ``url`` was refused since the gate was last opened; ``None`` if it was not refused."""
-        parts = urllib.parse.urlsplit(url)
-        names = (url, f"{parts.hostname}:{parts.port or 443}")  # of an encrypted request only the host is known
-        return next((self._failures[name] for name in names if name in self._failures), None)
+        return self._failures.get(self.outside(url))
 
     def text_of(self, url: str) -> str | None:
-        """The text of the page ``url``, as it came; ``None`` if it went through a tunnel."""
-        return self._page[1] if self._page is not None and self._page[0] == url else None
+        """The text of ``url`` as it came, if this is the page that was loaded last; otherwise ``None``."""
+        return self._page[1] if self._page is not None and self._page[0] == self.outside(url) else None
+
+    def inside(self, url: str) -> str:
+        """The address by which the browser knows the page ``url``."""
+        return _moved(url, {origin: name for name, origin in self._encrypted.items()})
+
+    def outside(self, url: str) -> str:
+        """The address, with its port, of the page that the browser knows by the address ``url``."""
+        return _moved(url, self._encrypted)
 
     def _delivered(self) -> None:
         on_page, self._on_page = self._on_page, None
@@ -70,7 +76,7 @@ class Gate:
 
     def shut(self) -> None:
         """End the connections, and refuse all requests until the gate is opened again."""
-        self._requests_left = self._bytes_left = 0
+        self._is_open = False
         for connection in self._connections:
             connection.cancel()
 
@@ -88,7 +94,7 @@ class Gate:
         try:
             async with asyncio.timeout(_HEAD_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-            await self._answer(head.split(b"\r\n", 1)[0].decode("latin-1"), reader, writer)
+            await self._answer(head.split(b"\r\n", 1)[0].decode("latin-1"), writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the browser has ended, or sent something that is not HTTP
         except asyncio.CancelledError:
@@ -99,20 +105,20 @@ class Gate:
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
-    async def _answer(self, line: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, line: str, writer: asyncio.StreamWriter) -> None:
         method, _, rest = line.partition(" ")
-        target = rest.rpartition(" ")[0]
-        if self._requests_left <= 0:
+        target = self.outside(rest.rpartition(" ")[0])
+        if not self._is_open:
             return
-        self._requests_left -= 1
         try:
-            if method == "CONNECT":
-                self._client.check(f"https://{target}")
-                await self._tunnel(target, reader, writer)
-            elif method == "GET":
-                await self._pass_on(target, writer)
-            else:
+            if method != "GET":
                 raise HandlerFailed(f"only GET is allowed, not {method[:20]} {target[:200]}")
+            self._client.check(target)
+            if target == self._wanted:
+                self._wanted = None
+                await self._pass_on(target, writer)
+            else:  # a part of this page or of the last one, such as an icon, of which nothing is read
+                await self._reply(writer, 403, "text/plain", b"refused")
         except HandlerFailed as error:
             self._failures.setdefault(target, error)
             await self._reply(writer, 403, "text/plain", b"refused")
@@ -123,7 +129,7 @@ class Gate:
         answer.check_page()
         text = answer.text()
         check_number_of_tags(answer.url, text)
-        self._page = self._page or (url, text)
+        self._page = url, text
         await self._reply(writer, 200, "text/html; charset=utf-8", without_refresh(text).encode())
         self._delivered()
 
@@ -132,23 +138,12 @@ class Gate:
         writer.write("\r\n".join((*lines, "cache-control: no-store", "", "")).encode("latin-1") + body)
         await writer.drain()
 
-    async def _tunnel(self, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        parts = urllib.parse.urlsplit(f"//{target}")
-        try:
-            async with asyncio.timeout(self._client.settings.timeout_s):
-                far_reader, far_writer = await asyncio.open_connection(parts.hostname, parts.port)
-        except (OSError, TimeoutError) as error:
-            raise HandlerFailed(f"cannot connect to {target}: {error!r}") from error
-        try:
-            writer.write(b"HTTP/1.1 200 -\r\n\r\n")
-            self._delivered()
-            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
-        finally:
-            far_writer.close()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (chunk := await reader.read(_CHUNK)) and self._bytes_left > 0:
-            self._bytes_left -= len(chunk)
-            writer.write(chunk)
-            await writer.drain()
-        writer.close()
+def _moved(url: str, origins: Mapping[str, str]) -> str:
+    """``url`` with the origin that stands in ``origins`` in place of its own; unchanged if it is of no web page."""
+    try:
+        origin = origin_of(url)
+    except InvalidConfiguration:
+        return url
+    parts = urllib.parse.urlsplit(url)
+    return origins.get(origin, origin) + url[len(f"{parts.scheme}://{parts.netloc}") :]

@@ -104,6 +104,24 @@ def test_a_call_is_there_when_it_was_foreseen_and_half_there_when_it_is_under_wa
     run(main)
 
 
+def test_nothing_is_predicted_before_the_agent_has_been_quiet_for_as_long_as_was_set():
+    async def main():
+        table = Table({None: [(0.9, "read", 1)], ("read", 3): [(0.9, "read", 4)]})
+        async with made(table, {"read": READ}, quiet_s=0.5) as tools:
+            world = World(tools, "read")
+            async with tools.run():
+                await asyncio.sleep(0.4)
+                for a in (2, 3):  # in a quick row
+                    await world.call("read", a)
+                    await asyncio.sleep(0.4)
+                assert table.asked == []
+                await asyncio.sleep(1.2)
+                assert await world.call("read", 4) == ({"name": "read", "a": 4, "state": 0}, 0.0)
+            assert [(round(at, 3), a) for at, _, a in world.log] == [(0.4, 2), (1.8, 3), (3.3, 4)]
+
+    run(main)
+
+
 def test_it_learns_from_run_to_run_also_where_no_message_is_known(tmp_path):
     async def work(guesser, message):
         times = []

@@ -20,9 +20,9 @@ what there is room for. Each part owns one fact, and does not know the others:
 * ``runs``, with ``reads``: the executions of their calls, and who shares them (the only writer of ``Run``);
 * ``predicting``: which nodes wait for a guesser, which have one at work, and whether its guesses come in time;
 * ``claims``: what guessers have claimed, and how far that can be relied on;
-* ``queue``: which call is best;
-* ``dial``, with ``controller``: whether it is worth its cost;
-* ``places``: whether there is room for it (slots, limits of handlers; ``budget``). ``runs`` tells it of each call.
+* ``queue``: which call has the greatest expected gain;
+* ``dial``, with ``controller``: whether a call is worth its cost;
+* ``places``: whether there is room for a call (slots, limits of handlers; ``budget``); told of calls by ``runs``.
 """
 
 import math
@@ -57,17 +57,17 @@ class SpeculationTree:
         prefetching: Names of the handlers with a prefetcher, which guesses actions for the side branches of their
             calls.
         frugal: Names of the handlers whose guesser can be asked for those guesses alone that cost nothing.
-        external: Names of the handlers that are not ours to call (a policy outside the wrapper): their responses may
+        external: Names of the handlers that the tree may not call (a policy outside the wrapper): their responses may
             be guessed, and come with ``commit``.
         canonical: Looser matching, by handler: two responses with equal canonical forms count as the same one. Lossy.
         shadow_every: Every how-many-th loosely matched call is made again with its true query, to see whether the
             response would have been another.
         inflight: Cancelled calls of an earlier tree that have not returned yet; they keep their slots until then.
         wasted: What speculation has wasted before.
-        estimates: What is known of handlers and guessers, and will be; ``None``: nothing yet.
+        estimates: Estimates of handlers and guessers, which the tree adds to; ``None``: new ones.
         greatest_usage: What a call uses at most, where its handler declares that; ``None``: unknown.
         watches_crowds: Whether a handler gets fewer calls at once where that makes its calls slower.
-        quotas: The calls of an earlier tree, held against the limits of their handlers; ``None``: there were none.
+        quotas: The calls of an earlier tree, which count against the limits of handlers; ``None``: there were none.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class SpeculationTree:
         return commands + self._settle(now)
 
     def began(self, run: Run, now: float) -> list[Command]:
-        """The handler gets the call of ``run`` now; to be told where ``counts_begins``."""
+        """The handler gets the call of ``run`` now. Needed only where ``counts_begins``."""
         self._places.began(run, now)
         return []
 
@@ -267,7 +267,7 @@ class SpeculationTree:
     # -- what becomes of nodes -----------------------------------------------------------------------------------
 
     def _take(self, change: Change) -> list[Command]:
-        """Tell all parts what has become of nodes."""
+        """Tell all parts which nodes are new, changed or gone."""
         commands: list[Command] = []
         for node in change.gone:
             commands += self._leave(node)
@@ -290,7 +290,7 @@ class SpeculationTree:
             self._queue.add(node)
 
     def _foresee(self, node: Node) -> list[Command]:
-        """Have ``node`` predicted, once its own call is under way, or if that is not ours to make (yet)."""
+        """Have ``node`` predicted, once its own call is under way, or if the tree may not make that call (yet)."""
         call = node.call
         if call is None or node.answered or self._predicting.was_predicted(node):
             return []
@@ -383,7 +383,7 @@ class SpeculationTree:
         )
 
     def _is_startable(self, call: Call) -> bool:
-        """Whether ``call`` may be made before it is the authoritative one, and is ours to make."""
+        """Whether the tree may make ``call``, and before it is the authoritative one."""
         return call.effect is not Effect.WRITE and call.handler not in self._external
 
     def _begin(self, node: Node, now: float, *, speculative: bool) -> list[Command]:
@@ -412,7 +412,7 @@ def _is_under_way(node: Node) -> bool:
 
 
 def _waits_for_write(node: Node) -> bool:
-    """Whether a ``WRITE`` before ``node`` is not done whose effect its call would see."""
+    """Whether a ``WRITE`` before ``node`` is not done yet, and the call of ``node`` would see its effect."""
     call = node.call
     assert call is not None
     for ancestor in node.ancestors():

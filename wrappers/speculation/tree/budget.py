@@ -16,7 +16,7 @@ GreatestUsage = Callable[[Call], Usage | None]
 
 
 class Budget:
-    """The usage of speculation, held against ``max_tokens`` and ``max_money``.
+    """The usage of speculation, which counts against ``max_tokens`` and ``max_money``.
 
     Args:
         limits: Bounds of the speculation.
@@ -62,6 +62,6 @@ class Budget:
             self._spent = self._spent + run.usage + self._charges.pop(run) * -1
 
     def _most(self, call: Call) -> Usage | None:
-        """What ``call`` uses at most, or else the most that was seen of its handler."""
+        """The greatest usage of ``call`` as declared, or else the greatest one seen of its handler."""
         declared, seen = self._greatest_usage(call), self._calls.get(call.handler)
         return declared if declared is not None or seen is None else seen.most

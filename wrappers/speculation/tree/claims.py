@@ -1,4 +1,4 @@
-"""What guessers have claimed about nodes: merged, corrected by what came of earlier claims, and learned from.
+"""The claims of guessers about nodes: merged, corrected by how earlier claims turned out, and learned from.
 
 Pure, like the tree that owns it.
 """

@@ -24,7 +24,7 @@ def cost_of(usage: Usage, unit: Unit) -> float:
 
 
 class Controller:
-    """Says how selective to be; is told of all calls and guesses.
+    """Says how selective to be, from all calls and guesses so far.
 
     Args:
         unit: What is counted.

@@ -1,4 +1,4 @@
-"""Which calls ran beside which: counts the calls in flight for ``Crowd``, and holds new ones against what it allows.
+"""Which calls ran beside which: counts the calls in flight for ``Crowd``, and asks it whether more may begin.
 
 Pure, like the tree that owns it.
 """
@@ -12,7 +12,7 @@ from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
 @dataclasses.dataclass(slots=True)
 class _Beside:
-    """The calls that were in flight when one began: of its handler, and of other ones; and whether more came later."""
+    """The calls in flight when a call began, of its handler and of other handlers; and whether more came later."""
 
     own: int
     others: int

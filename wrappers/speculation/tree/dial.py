@@ -7,7 +7,7 @@ and T the cost that are expected of the call, and mu the worth of a second, a ca
 
 A call on a certain path wastes nothing and is never refused. Guessing is paid for whether the guess is right or not, so
 a guesser that costs something is asked only if P q s S mu >= T, with T its own cost, and q the usual probability of its
-best guess beyond that of what it says early.
+best guess less that of its best early guess.
 
 The worth of a second is ``money_per_s``. Without it, the selectivity says what odds a call needs that costs as much a
 second as calls usually do (those that cost something): mu is the mean cost of a second divided by the selectivity.
@@ -87,7 +87,7 @@ class Dial:
     # -- what odds are needed ------------------------------------------------------------------------------------
 
     def _needed(self, cost: CallEstimate | GuesserEstimate | None, calls: CallEstimate | None, root: Node) -> float:
-        """The least odds, times the share, at which a cost is worth it that saves up to the time of one of ``calls``.
+        """The least odds, times the share, at which a cost is worth the time of one of ``calls``.
 
         An estimate that is ``None`` is not known: certainty is needed where money counts, and else the usual odds.
         """
@@ -103,14 +103,14 @@ class Dial:
         return selectivity * price / seconds if seconds > 0 else math.inf if price else 0.0
 
     def _unit(self) -> Unit:
-        """What is counted: money, if any call costs money."""
+        """The unit of cost: money, if any call costs money."""
         if self._controller is not None:
             return self._controller.unit
         return "money" if any(calls.money.mean(0.0) for calls in self._calls.values()) else "tokens"
 
     def _usual_cost_per_s(self) -> float | None:
-        """What a second costs of the calls that cost something; ``None`` if no such call is known."""
+        """The mean cost of a second of the calls that cost something; ``None`` if no such call is known."""
         unit = self._unit()
-        dear = [calls for calls in self._calls.values() if mean_cost(calls, unit) > 0]
-        seconds = sum(calls.seconds.mean(0.0) for calls in dear)
-        return sum(mean_cost(calls, unit) for calls in dear) / seconds if seconds > 0 else None
+        paid = [calls for calls in self._calls.values() if mean_cost(calls, unit) > 0]
+        seconds = sum(calls.seconds.mean(0.0) for calls in paid)
+        return sum(mean_cost(calls, unit) for calls in paid) / seconds if seconds > 0 else None

@@ -1,4 +1,4 @@
-"""What the speculation of one wrapper may use."""
+"""The limits of the speculation of one wrapper."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -21,7 +21,7 @@ class Places:
     """The slots that calls take while they are in flight, and the usage of speculation so far.
 
     Attributes:
-        calls: How slow and how dear the calls of each handler are, once one has been answered.
+        calls: What the calls of each handler take and cost, once one has been answered.
         num_speculative: Speculative calls in flight, including those that were cancelled and have not returned.
     """
 
@@ -118,7 +118,7 @@ class Places:
             self._crowding.made(handler, seconds)
 
     def counts_begins(self, handler: str) -> bool:
-        """Whether ``began`` has to be told of each call of ``handler``."""
+        """Whether ``began`` has to be called for each call of ``handler``."""
         limit = self._limits.per_handler.get(handler)
         return limit is not None and limit.max_calls is not None
 

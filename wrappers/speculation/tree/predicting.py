@@ -49,7 +49,7 @@ class _Prediction:
 
 
 class Predicting:
-    """Has nodes predicted, the most probable first, as far as there are slots for guessers.
+    """Has nodes predicted, the most probable first, while there are slots for guessers.
 
     Args:
         limits: Bounds of the speculation.

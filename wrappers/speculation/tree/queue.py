@@ -74,7 +74,7 @@ def rank(node: Node, *, probability: float = 1.0, behind: int = 0) -> float:
     Args:
         node: The node that makes the call, or that the call comes behind.
         probability: Of the way from ``node`` to the call.
-        behind: How many calls come before it, from ``node`` on.
+        behind: How many calls come before the call, from ``node`` on.
     """
     return node.score + math.log(probability) + math.log(share_of(node, behind))
 

@@ -12,7 +12,7 @@ from spec_envs.wrappers.speculation.tree.nodes import Run, RunState
 
 
 class SharedReads:
-    """Finds the run that an equal ``READ`` may share.
+    """Finds the run whose response an equal ``READ`` may have too.
 
     Args:
         ttl_s: For how many seconds a result may be shared.

@@ -1,6 +1,10 @@
-"""``spec-envs retail replay`` and ``certify``: is the shop the benchmark's, and does speculation change nothing?"""
+"""``spec-envs retail replay``, ``retail certify`` and ``tuning certify``.
+
+Does the shop do what the benchmark's shop does, and does speculation change nothing?
+"""
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,20 +17,26 @@ from spec_envs.benchmarks.reports import collected, watched, write_text
 from spec_envs.benchmarks.retail import RetailSettings
 from spec_envs.benchmarks.retail.cast import GoldClerk, agent_of, customer_of, tasks_of, tool_set_of, tools_of
 from spec_envs.benchmarks.retail.run import Guessers, run_plainly
+from spec_envs.calls import Call
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.forking import fork
+from spec_envs.guesses import Guess
 from spec_envs.retail.env import RetailEnv
 from spec_envs.retail.loading import folder_of, load_data
 from spec_envs.retail.tasks import Action
 from spec_envs.retail.tools.table import TOOL_SETS
 from spec_envs.retail.tools.tau3 import TEXTS
+from spec_envs.tuning.backends.simulated import SimulatedBackend
+from spec_envs.tuning.measurement import Workload
+from spec_envs.tuning.report import Report
 from spec_envs.wrappers import Certificate, certify
+from spec_envs.wrappers.handlers import with_latency
 
 #: The beginning of an answer to a wrong call.
 _ERROR = "Error: "
 
 
-def run(data: str, tasks: str | None, target: Path) -> None:
+def write_replay(data: str, tasks: str | None, target: Path) -> None:
     """Replay the tasks' gold actions and write a JSON list, in the form of the benchmark whose data they are.
 
     For tau-bench an entry is ``{split, index, outputs, data_hash}``, and an output is the text that the agent sees. For
@@ -115,3 +125,46 @@ def _settings_for(data: str, tasks: str | None) -> RetailSettings:
         return RetailSettings()
     dialect = load_data(data).dialect
     return RetailSettings(tasks=dialect, data=folder_of(data), task_file=None if tasks is None else Path(tasks))
+
+
+_WINDOWS = 8
+_THINKING_S = 10.0
+
+
+def certify_tuning(workload: Workload, seeds: Sequence[int]) -> Certificate:
+    """Certify episodes in virtual time. Half of the guesses of settings and of measurements are right."""
+    backend = SimulatedBackend(workload, carry_over=0.3, paced=True)
+    plain = SimulatedBackend(workload, carry_over=0.3)
+
+    def policy(observation: str) -> dict[str, Any]:
+        """Choose a setting that depends on every digit of the observation, and on nothing else."""
+        trials = Report.of(observation, workload.knobs).trials
+        drawn = zlib.crc32(repr(trials).encode())
+        best = min(trials, key=lambda trial: trial.metrics.p95)
+        knob = workload.knobs[drawn % len(workload.knobs)]
+        return {**dict(best.knobs), knob.name: knob.grid[drawn // 7 % len(knob.grid)]}
+
+    return certify(
+        lambda: gym.make("SpecTuning-v0", backend=backend, windows=_WINDOWS, observation="text"),
+        with_latency(policy, _THINKING_S),
+        {
+            "policy": _Halfway(lambda call: policy(call.query)),
+            "measure": _Halfway(lambda call: plain(call.query, None)),
+        },
+        watched(seeds, "comparing", len(seeds)),
+        runtime="simulation",
+    )
+
+
+class _Halfway:
+    """Guesses right for half of the calls, and for the others repeats the response of the last call."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self._last: Any = None
+
+    def guess(self, call: Call, k: int) -> list[Guess]:
+        """One guess."""
+        right = self._answer(call)
+        guessed, self._last = (right, right) if zlib.crc32(repr(call.query).encode()) % 2 else (self._last, right)
+        return [] if guessed is None else [Guess(guessed, 0.5)]

@@ -1,33 +1,30 @@
-"""Many episodes at once on one event loop, each with a tree of its own: are limits kept, is anything left?"""
+"""Many episodes at once on one event loop that really waits: are limits kept, is anything left, what is saved?"""
 
 import asyncio
 import contextlib
 import dataclasses
 import gc
 import hashlib
-import multiprocessing
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import psutil
 from rich.console import RenderableType
 
-from spec_envs.benchmarks.crowd import CrowdSettings
-from spec_envs.benchmarks.episodes import tokens_of
-from spec_envs.benchmarks.reports import config_of, mean_of_rows, percent, progress, table
+from spec_envs.benchmarks.episodes import play_awaited
+from spec_envs.benchmarks.reports import percent, table
+from spec_envs.benchmarks.scale import ScaleSettings
 from spec_envs.calls import Call
 from spec_envs.guesses import Guess
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
 from spec_envs.testing import FakeEnv
 from spec_envs.wrappers import AsyncSpeculativeWrapper, Limits
+from spec_envs.wrappers.workers.processes import spawned
 
 _WAYS = 4
 _WATCH_S = 0.05
-#: What a call costs.
-_USAGE = Usage(tokens_out=100)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,15 +36,12 @@ class CrowdResult:
     peak_tasks: int  # the most asyncio tasks at once in the process; each episode runs in one of them
     max_tasks: int  # the limit of ``peak_tasks``: for each episode its own task, its calls and its guesses
     most_inflight: int  # the most calls in flight at once in one episode, the authoritative call included
-    fewest_inflight: int  # the same for the episode that had the fewest
+    fewest_inflight: int  # the same, for the episode with the fewest
     mb_per_episode: float  # the most by which the process grew, in MB for each episode
     slowest_turn_s: float  # the most by which the event loop was late
     tasks_left: int  # after all episodes were closed
     threads_left: int  # after all episodes were closed
     hit_rate: float  # share of the calls whose response was guessed
-    tokens_partial: float  # in the mean of the episodes, relative to no speculation
-    tokens_full: float  # the same with cancelled calls charged in full
-    tokens_pooled: float  # in full, of all episodes together
     observations: str  # a digest of the last observations of all episodes
 
 
@@ -61,7 +55,6 @@ class _Slow:
         self.most = 0
 
     async def __call__(self, query: Any, cancel: CancelToken) -> int:
-        cancel.spend(_USAGE)
         self._now += 1
         self.most = max(self.most, self._now)
         try:
@@ -105,11 +98,11 @@ class _Watch:
             self.late_s = max(self.late_s, time.perf_counter() - due)
 
 
-async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
+async def crowd(settings: ScaleSettings, *, speculative: bool) -> CrowdResult:
     """Run all episodes at once, with speculation or without it."""
     gc.collect()
     threads, watch = threading.active_count(), _Watch()
-    handlers = [_Slow(seed, settings.seconds) for seed in range(settings.episodes)]
+    handlers = [_Slow(seed, settings.seconds) for seed in range(settings.most)]
     start = time.perf_counter()
     async with watch.watching():
         played = await asyncio.gather(*(_episode(handler, settings, speculative) for handler in handlers))
@@ -117,75 +110,65 @@ async def crowd(settings: CrowdSettings, *, speculative: bool) -> CrowdResult:
     digest = hashlib.blake2b("\n".join(observation for observation, _ in played).encode(), digest_size=8)
     statistics = [figures for _, figures in played]
     most = [handler.most for handler in handlers]
-    tokens = mean_of_rows([tokens_of(figures) for figures in statistics])
     return CrowdResult(
         seconds=seconds,
         waited_s=sum(figures.waited_s for figures in statistics) / len(statistics),
         peak_tasks=watch.tasks,
-        max_tasks=settings.episodes * (1 + (2 * (settings.max_inflight + 1) if speculative else 1)),
+        max_tasks=settings.most * (1 + (2 * (settings.max_inflight + 1) if speculative else 1)),
         most_inflight=max(most),
         fewest_inflight=min(most),
-        mb_per_episode=watch.grown / settings.episodes / 1e6,
+        mb_per_episode=watch.grown / settings.most / 1e6,
         slowest_turn_s=watch.late_s,
         tasks_left=len(asyncio.all_tasks()) - 1,
         threads_left=threading.active_count() - threads,
         hit_rate=sum(figures.hits for figures in statistics) / max(1, sum(figures.windows for figures in statistics)),
-        **{name: tokens[name] for name in ("tokens_partial", "tokens_full", "tokens_pooled")},
         observations=digest.hexdigest(),
     )
 
 
-async def _episode(handler: _Slow, settings: CrowdSettings, speculative: bool) -> tuple[str, Any]:
+async def _episode(handler: _Slow, settings: ScaleSettings, speculative: bool) -> tuple[str, Any]:
     env = FakeEnv({"world": handler}, num_actions=_WAYS, length=settings.steps, random=False)
     guessers = {"policy": _Uniform(), "world": _Uniform()} if speculative else {}
     slots = settings.max_inflight if speculative else 0
-    limits = settings.dialled(Limits(max_inflight=slots, min_probability=0.0))
-    async with AsyncSpeculativeWrapper(env, handler, guessers=guessers, k=_WAYS, limits=limits, guard=False) as wrapper:
-        observation, _ = await wrapper.reset(seed=0)
-        done = False
-        while not done:
-            observation, _, terminated, truncated, _ = await wrapper.step(await wrapper.act(observation))
-            done = terminated or truncated
-    return observation, wrapper.statistics
+    limits = Limits(max_inflight=slots, min_probability=0.0, selectivity=0.0)
+    wrapper = AsyncSpeculativeWrapper(env, handler, guessers=guessers, k=_WAYS, limits=limits, guard=False)
+    return await play_awaited(wrapper, seed=0), wrapper.statistics
 
 
-def run(settings: CrowdSettings) -> dict[str, Any]:
-    """The report of the crowd without speculation and with it."""
-    results: dict[str, CrowdResult] = {}
-    with progress("running", 2) as advance:
-        for name in ("plain", "speculative"):
-            # Each run has a process of its own, so that it cannot reuse the memory of the other run.
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-                results[name] = process.submit(_measure, settings, name == "speculative").result()
-            advance()
-    plain, ahead = results["plain"], results["speculative"]
-    checks = {
-        "same_observations": plain.observations == ahead.observations,
-        "limits_kept": ahead.most_inflight <= settings.max_inflight + 1
-        and all(result.peak_tasks <= result.max_tasks for result in results.values()),
-        "nothing_left": not any(result.tasks_left or result.threads_left for result in results.values()),
-    }
+def compared(settings: ScaleSettings) -> dict[str, Any]:
+    """The figures of the crowd without speculation and with it, and what was checked."""
+    # Each run has a process of its own, so that it cannot reuse the memory of the other run.
+    plain, ahead = (_alone(settings, speculative=speculative) for speculative in (False, True))
     return {
-        "config": config_of(settings),
-        **{name: dataclasses.asdict(result) for name, result in results.items()},
-        "saved": (saved := 1 - ahead.seconds / plain.seconds),
-        "mean": {"saved": saved, **dataclasses.asdict(ahead)},
-        "checks": checks,
+        "plain": dataclasses.asdict(plain),
+        "speculative": dataclasses.asdict(ahead),
+        "saved": 1 - ahead.seconds / plain.seconds,
+        "checks": {
+            "same_observations": plain.observations == ahead.observations,
+            "limits_kept": ahead.most_inflight <= settings.max_inflight + 1
+            and all(result.peak_tasks <= result.max_tasks for result in (plain, ahead)),
+            "nothing_left": not any(result.tasks_left or result.threads_left for result in (plain, ahead)),
+        },
     }
 
 
-def show(report: dict[str, Any], settings: CrowdSettings) -> Iterator[RenderableType]:
+def _alone(settings: ScaleSettings, *, speculative: bool) -> CrowdResult:
+    with spawned(1) as pool:
+        return pool.submit(_measure, settings, speculative).result()
+
+
+def _measure(settings: ScaleSettings, speculative: bool) -> CrowdResult:
+    return asyncio.run(crowd(settings, speculative=speculative))
+
+
+def show(report: dict[str, Any], settings: ScaleSettings) -> Iterator[RenderableType]:
     """A table with a column for each run, and what was checked."""
-    title = f"{settings.episodes} episodes at once, {_WAYS} guesses for a call, max_inflight={settings.max_inflight}"
+    title = f"{settings.most} episodes at once, {_WAYS} guesses for a call, max_inflight={settings.max_inflight}"
     runs = ("plain", "speculative")
     rows = [[name, *(_text(report[run][name]) for run in runs)] for name in report["plain"]]
     yield table(title, ("", *runs), rows)
     checks = ", ".join(f"{name.replace('_', ' ')}: {'yes' if ok else 'NO'}" for name, ok in report["checks"].items())
     yield f"saved {percent(report['saved'])} of the wall clock; {checks}"
-
-
-def _measure(settings: CrowdSettings, speculative: bool) -> CrowdResult:
-    return asyncio.run(crowd(settings, speculative=speculative))
 
 
 def _text(value: float | str) -> str:
