@@ -13,14 +13,14 @@ _PART = (
     rf"""[^\W\d]\w*+|-?\d++(?:\.\d++)?(?:[eE][-+]?\d++)?(?![\w.])|"(?:[^"\\\n]|{_ESCAPE})*+"|'(?:[^'\\\n]|{_ESCAPE})*+'|"""
     r"[()\[\]{},=:;]|\s++"
 )
-#: Text whose parts are those of calls, so that Python's parser reads it without a warning.
+#: Text made of the parts of calls only, so that Python's parser reads it without a warning.
 _PARTS = re.compile(rf"(?:{_PART})*+")
-#: What JSON writes otherwise than Python.
+#: Constants that have another name in JSON than in Python.
 _CONSTANTS = {"true": True, "false": False, "null": None}
 
 
 def python_calls(text: str, known: Collection[str]) -> list[ToolRequest]:
-    """Return the calls of ``known`` tools that ``text`` is: one, or a list, or one on each line; none if it is not."""
+    """Return the calls of ``known`` tools in ``text``: one, or a list, or one on each line; else none."""
     text = text.strip()
     if not text.endswith((")", "]", ");")) or not any(name in text for name in known):
         return []

@@ -1,4 +1,4 @@
-"""Tool calls whose arguments stand in tags of their own, as text; each is read by its type in the tool's schema.
+"""Tool calls with each argument as text in a tag of its own; the tool's schema says how to read the text.
 
 Models write ``<function=find><parameter=first>Ann</parameter></function>`` (Qwen),
 ``<tool_call>find<arg_key>first</arg_key><arg_value>Ann</arg_value></tool_call>`` (GLM), or
@@ -13,10 +13,10 @@ from typing import Any
 
 from spec_envs.agents.llm.messages import ToolRequest
 
-#: By the name of a tool, the JSON schema of its arguments.
+#: JSON schemas of arguments, by the name of the tool.
 Schemas = Mapping[str, Mapping[str, Any]]
 
-#: What models write before the name of a tag: ``minimax:``, ``｜DSML｜`` and so on.
+#: A prefix that some models write before the name of a tag: ``minimax:``, ``｜DSML｜`` and so on.
 PREFIX = r"(?:\w+:|[|｜]\w+[|｜])?"
 #: The name of a tag around calls.
 CALL = r"(?:\w+_)?(?:tool|function)[_▁ ]?calls?"
@@ -26,7 +26,7 @@ _BEGIN = re.compile(
 )
 _OVER = rf"</{PREFIX}(?:function|invoke|{CALL})>"
 _END = re.compile(rf"\s*{_OVER}(?:\s|</[^<>]*>|<[|｜][^<>]*>)*", re.IGNORECASE)
-#: What stands before no call: a call in another form, or what a model makes up as a call's result.
+#: Text before a call that makes the call unreadable: a call in another form, or a result that the model has made up.
 _OTHER = re.compile(r"[{}\[\]]|<[\w:]*(?:response|result|output)", re.IGNORECASE)
 #: Some models leave out the tag that closes an argument.
 _ARGUMENT = re.compile(
@@ -38,10 +38,10 @@ _ARGUMENT = re.compile(
 
 
 def tagged_calls(text: str, schemas: Schemas) -> list[ToolRequest] | None:
-    """Return the calls in ``text``, which begins with the first one; ``None`` if the first one has another form.
+    """Return the calls in ``text``, which begins with the first call; ``None`` if the first call has another form.
 
-    There are none if what stands behind the first one cannot be read. Words behind the last one are ignored; tags and
-    brackets are not, since they may be calls in another form.
+    The list is empty if the text behind the first call cannot be read. Words behind the last call are ignored; tags
+    and brackets are not, since they may be calls in another form.
     """
     calls: list[ToolRequest] = []
     place = 0
@@ -91,7 +91,7 @@ def _kinds(schema: Any) -> Iterator[str]:
 
 
 def _value(text: str, kinds: set[str]) -> Any:
-    """Return the value that ``text`` means to a model: the text itself if it may be, or if it means nothing else."""
+    """Return the value of an argument: ``text`` itself if a string is allowed, or if it is no other value."""
     bare = text.strip()
     if "string" in kinds:
         return None if "null" in kinds and bare.lower() in ("null", "none") else text

@@ -1,8 +1,8 @@
 """``fork(env)``: an independent copy of an environment and of every wrapper around it.
 
 Environments and wrappers that define ``fork`` themselves are forked by that method. The attributes of any other wrapper
-are copied. An environment that is not ours is copied as ``copy.deepcopy`` would copy it, and the copy is compared with
-the original: when classes built on ``gymnasium.utils.EzPickle`` are copied, they run their constructor again and
+are copied. Any other environment is copied as ``copy.deepcopy`` would copy it, and the copy is compared with the
+original: when classes built on ``gymnasium.utils.EzPickle`` are copied, they run their constructor again and
 silently lose their state. An environment that cannot be copied faithfully is refused with ``NotForkable``.
 """
 
@@ -101,9 +101,9 @@ def _fork_wrapper(env: _Wrapper, forked: Mapping[int, Any]) -> _Wrapper:
 
 
 def share_attributes(env: gym.Env[Any, Any], twin: Any, shared: frozenset[str]) -> list[tuple[str, Any]]:
-    """Give ``twin``, a fork of ``env``, the attributes of ``env``, and return those that it needs copies of.
+    """Give ``twin``, a fork of ``env``, the attributes of ``env``, and return the attributes that have to be copied.
 
-    These are neither named in ``shared``, nor of a kind that cannot change.
+    All that are not in ``shared`` and that may change have to be copied.
     """
     state = env.__dict__.copy()  # a copy takes half as long as to update the dict that is there
     object.__setattr__(twin, "__dict__", state)

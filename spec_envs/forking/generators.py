@@ -15,7 +15,7 @@ class Snapshot(NamedTuple):
 
     kind: type[np.random.BitGenerator]
     state: Any
-    seeds: Any  # what spawn() goes on from; nothing of a ``SeedSequence`` changes but the number of its children
+    seeds: Any  # the base of spawn(); of a ``SeedSequence`` only the number of its children changes
     spawned: int = 0  # that number
 
 

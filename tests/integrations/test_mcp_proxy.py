@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 
 pytest.importorskip("mcp", reason="needs the extra mcp")
 
+import anyio
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import ListRootsResult, Root
@@ -27,15 +29,19 @@ from spec_envs.benchmarks.cli import main as command_line
 from spec_envs.conversation import Conversation, ToolCall, UserMessage
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy import read_config, server_name
+from spec_envs.integrations.mcp_proxy.channels import Streams
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig, ServerConfig
 from spec_envs.integrations.mcp_proxy.learn import proposal
 from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
+from spec_envs.integrations.mcp_proxy.session import Session
 from spec_envs.pages import timelines
 from tests import commands
 
-SERVER = [sys.executable, "-m", "tests.integrations.mcp_server"]
 ROOT = Path(__file__).parents[2]
+#: The server of the SDK, and one with the same tools that starts in a tenth of the time.
+SDK_SERVER = [sys.executable, "-m", "tests.integrations.mcp_server"]
+SERVER = [sys.executable, "-S", str(Path(__file__).parent / "light_mcp_server.py")]
 #: A call that is never made ahead of time fails the test after so long; a call that is made ends the wait at once.
 PATIENCE_S = 60.0
 
@@ -73,19 +79,31 @@ class Bench:
             while self.lines().count(line) < times:  # noqa: ASYNC110  (another process writes the lines)
                 await asyncio.sleep(0.01)
 
-    def plain(self) -> list[str]:
-        return SERVER
-
-    def proxied(self, *options: str, server: Sequence[str] = SERVER) -> list[str]:
+    def command(self, *options: str, server: Sequence[str] = SERVER) -> list[str]:
+        """The command of a proxy."""
         begin = [sys.executable, "-m", "spec_envs.benchmarks.cli", "mcp-proxy", "--state", str(self.folder / "state")]
-        return [*begin, "--config", str(self.folder / "rules.toml"), *options, "--", *server]
+        return [*begin, "--config", str(self.folder / "rules.toml"), *options, *(["--", *server] if server else [])]
 
     @asynccontextmanager
     async def client(self, command: Sequence[str], **options: Any) -> AsyncIterator[Client]:
+        """A client of a server or of a proxy that runs as a process of its own."""
         start = StdioServerParameters(
             command=command[0], args=list(command[1:]), env={"LOG": str(self.log)}, cwd=str(ROOT)
         )
         async with Client(stdio_client(start), **options) as client:
+            await client.list_tools()
+            yield client
+
+    @asynccontextmanager
+    async def proxied(
+        self, *, server: Sequence[str] = SERVER, given: Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncIterator[Client]:
+        """A client of a proxy that runs here, which is the quick way; ``given`` goes to the proxy's configuration."""
+        found = {"state": self.folder / "state", **read_config(self.folder / "rules.toml"), **(given or {})}
+        if server:
+            found["servers"].append(ServerConfig(name=server_name(server), command=server))
+        found["servers"] = [dataclasses.replace(each, env={"LOG": str(self.log)}) for each in found["servers"]]
+        async with Client(proxy_here(ProxyConfig(**found)), **options) as client:
             await client.list_tools()
             yield client
 
@@ -96,6 +114,22 @@ class Bench:
         assert done.exit_code == 0, done.output
         [server] = json.loads(done.stdout)["servers"]
         return server
+
+
+@asynccontextmanager
+async def proxy_here(config: ProxyConfig) -> AsyncIterator[tuple[Any, Any]]:
+    """The client's end of a proxy in this process."""
+    from_client, at_proxy = anyio.create_memory_object_stream[Any](0)
+    from_proxy, at_client = anyio.create_memory_object_stream[Any](0)
+    memory = Memory(config)
+    session = asyncio.create_task(Session(config, Streams(at_proxy, from_proxy), memory).run())
+    try:
+        async with at_proxy, from_proxy:
+            async with at_client, from_client:
+                yield at_client, from_client
+            await session
+    finally:
+        await asyncio.to_thread(memory.close)
 
 
 @pytest.fixture
@@ -124,9 +158,9 @@ async def teach(client: Client, count: int, first: int = 0) -> None:
 
 def test_the_next_read_is_made_while_the_client_thinks_and_later_sessions_know_it(bench):
     async def main() -> None:
-        async with bench.client(bench.proxied()) as client:
+        async with bench.proxied() as client:
             await teach(client, 8)
-        async with bench.client(bench.proxied()) as client:
+        async with bench.client(bench.command()) as client:
             await structured(client, "read_ticket", ticket="T77")
             await bench.until("read_customer C-T77")
             found = await structured(client, "read_customer", customer="C-T77")
@@ -168,10 +202,10 @@ def test_every_answer_is_the_plain_one_and_every_write_is_made_once(bench, tmp_p
         return ListRootsResult(roots=[Root(uri="file:///a"), Root(uri="file:///b")])  # type: ignore[arg-type]
 
     async def main() -> None:
-        async with bench.client(bench.plain(), list_roots_callback=roots) as client:
+        async with bench.client(SDK_SERVER, list_roots_callback=roots) as client:
             plain = await play(client)
         bench.log.write_text("")
-        async with bench.client(bench.proxied(), list_roots_callback=roots) as client:
+        async with bench.client(bench.command(server=SDK_SERVER), list_roots_callback=roots) as client:
             proxied = await play(client)
         for one, other in zip(plain, proxied, strict=True):
             assert _without_ticks(one) == _without_ticks(other)
@@ -202,7 +236,7 @@ def test_a_server_that_asks_during_a_call_ahead_is_refused_and_the_client_is_not
 
     async def main() -> None:
         # With the protocol of 2026 no server asks during a call: its answer is the question.
-        async with bench.client(bench.proxied(), list_roots_callback=roots, mode="legacy") as client:
+        async with bench.proxied(server=SDK_SERVER, list_roots_callback=roots, mode="legacy") as client:
             async with asyncio.timeout(PATIENCE_S):
                 calls = 0
                 while bench.lines().count("ask_client which") == calls:  # until it is called ahead of time
@@ -218,7 +252,7 @@ def test_a_server_that_asks_during_a_call_ahead_is_refused_and_the_client_is_not
 
 def test_a_server_that_has_died_is_started_again(bench):
     async def main() -> None:
-        async with bench.client(bench.proxied()) as client:
+        async with bench.proxied() as client:
             await structured(client, "write_note", customer="C", note="lost with the process")
             with pytest.raises(MCPError, match="has ended"):
                 await client.call_tool("die", {})
@@ -265,18 +299,18 @@ def test_private_arguments_and_with_no_learn_anything_at_all_stay_out_of_the_fil
     rules = bench.folder / "rules.toml"
     rules.write_text(RULES.replace('[tools.read_ticket]\neffect = "read"', "[tools.read_ticket]\nprivate = true"))
 
-    async def main(*options: str) -> None:
-        async with bench.client(bench.proxied(*options)) as client:
+    async def main(learns: bool) -> None:
+        async with bench.proxied(given={"learns": learns}) as client:
             await teach(client, 3)
             await structured(client, "write_note", customer="C-open", note="open")
 
-    run(main)
+    run(lambda: main(learns=True))
     [file] = (bench.folder / "state").glob("*.json")
     assert "C-open" in file.read_text()
     assert "read_ticket" in file.read_text()
     assert not any(f'\\"T{number}' in file.read_text() or f'"T{number}' in file.read_text() for number in range(3))
     file.unlink()
-    run(lambda: main("--no-learn"))
+    run(lambda: main(learns=False))
     [file] = (bench.folder / "state").glob("*.json")
     assert "C-open" not in file.read_text()
     assert bench.status()["calls"] == 7
@@ -284,13 +318,13 @@ def test_private_arguments_and_with_no_learn_anything_at_all_stay_out_of_the_fil
 
 def test_proxies_of_one_server_add_to_the_same_figures(bench):
     async def main() -> None:
-        async with bench.client(bench.proxied()) as early:
+        async with bench.proxied() as early:
             await structured(early, "clock")
-            async with bench.client(bench.proxied()) as late:
+            async with bench.proxied() as late:
                 for _ in range(2):
                     await structured(late, "clock")
             assert bench.status()["calls"] == 2
-        async with bench.client(bench.proxied()) as last:
+        async with bench.proxied() as last:
             await structured(last, "clock")
 
     run(main)
@@ -325,7 +359,7 @@ def test_several_servers_are_joined(bench, tmp_path):
     (bench.folder / "rules.toml").write_text(tables + RULES)
 
     async def main() -> None:
-        async with bench.client(bench.proxied()[: -len(SERVER) - 1]) as client:
+        async with bench.proxied(server=()) as client:
             names = [tool.name for tool in (await client.list_tools()).tools]
             assert len(names) == 12 and {"one__clock", "two__clock"} <= set(names)
             await structured(client, "one__write_note", customer="C", note="here")
@@ -341,7 +375,7 @@ def test_clients_by_http_have_servers_of_their_own(bench):
     async def main() -> None:
         port = free_port()
         process = await asyncio.create_subprocess_exec(
-            *bench.proxied("--http", str(port)), cwd=ROOT, env=os.environ | {"LOG": str(bench.log)}
+            *bench.command("--http", str(port)), cwd=ROOT, env=os.environ | {"LOG": str(bench.log)}
         )
         try:
             address = f"http://127.0.0.1:{port}/mcp"
@@ -354,7 +388,7 @@ def test_clients_by_http_have_servers_of_their_own(bench):
                 await serving(process.pid, servers=2)
             await serving(process.pid, servers=0)
             (bench.folder / "rules.toml").write_text(f'[servers.far]\nurl = "{address}"\n' + RULES)
-            async with bench.client(bench.proxied()[: -len(SERVER) - 1]) as client:  # a server that is reached by HTTP
+            async with bench.proxied(server=()) as client:  # a server that is reached by HTTP
                 assert (await structured(client, "read_customer", customer="C"))["note"] == ""
                 assert (await client.call_tool("read_ticket", {})).is_error
         finally:
@@ -395,7 +429,7 @@ async def reachable(port: int) -> None:
 
 
 def test_a_command_that_cannot_be_started_is_named(bench):
-    begin = bench.proxied(server=["no-such-program", "x"])
+    begin = bench.command(server=["no-such-program", "x"])
     done = commands.run(*begin, cwd=ROOT)
     assert done.returncode == 2
     assert "no-such-program x" in done.stderr
@@ -442,7 +476,7 @@ def test_the_trace_of_a_session_is_that_of_an_agent_run(bench):
 
     async def main() -> None:
         for customer in ("C", "D"):
-            async with bench.client(bench.proxied("--trace", str(trace))) as client:
+            async with bench.proxied(given={"trace": trace}) as client:
                 await structured(client, "read_customer", customer=customer)
                 await structured(client, "clock")
 
@@ -460,7 +494,7 @@ def test_rules_are_proposed_from_recorded_traffic(bench):
     record = bench.folder / "traffic.jsonl"
 
     async def main() -> None:
-        async with bench.client(bench.proxied("--record", str(record))) as client:
+        async with bench.proxied(given={"record": record}) as client:
             for _ in range(3):
                 await structured(client, "read_customer", customer="C")
                 await structured(client, "clock")

@@ -33,7 +33,7 @@ class ToolDriver:
         runtime: Runs the executions and the guesser.
         ports: How tools are called, by name.
         schemas: What guessers see of tools, by name.
-        spans: What OpenTelemetry is told; ``None``: nothing.
+        spans: The spans for OpenTelemetry; ``None``: none are sent.
         tracing: Keeps the trace.
         contexts: Of each open agent run: the context that its tools get, and the context variables that they see.
 
@@ -84,7 +84,7 @@ class ToolDriver:
             self.spans.sweep(self.runtime.now())
 
     def _ring(self) -> None:
-        """The time has come at which the machine may have more to do, or a time before."""
+        """The time has come, or nearly, at which the machine may have more to do."""
         self._alarm = None
         self.carry_out()
 

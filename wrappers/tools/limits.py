@@ -1,4 +1,4 @@
-"""`ToolLimits`: what calls ahead of time may use."""
+"""``ToolLimits``: the limits of calls ahead of time."""
 
 import dataclasses
 
@@ -7,13 +7,13 @@ from spec_envs.checks import keep_integers, keep_numbers
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class ToolLimits:
-    """What speculation on tools may use.
+    """The limits of speculation on tools.
 
     Args:
         max_inflight: The greatest number of calls in flight ahead of time (>= 0). A call that an agent waits for does
             not count. The guesser gets ``max_inflight + 1`` slots.
-        k: The number of guesses to request of what an agent does next (>= 1).
-        max_depth: How many calls ahead of the agent a call may be started (>= 1).
+        k: The number of guesses to request for one decision of an agent (>= 1).
+        max_depth: The number of calls that a call may be started ahead of the agent (>= 1).
         min_probability: The least probability with which a call is started, in [0, 1].
         ttl_s: For how many seconds after the start of a call its result may be used (>= 0).
         max_results: The greatest number of results kept (>= 0).
@@ -25,7 +25,7 @@ class ToolLimits:
             not kept.
         max_tokens: Tokens that the guesser may use, over the life of the proxy (>= 0); ``None``: any number. Each
             prediction under way is charged at the greatest usage seen so far, and the first prediction runs alone; so
-            the sum can only be exceeded by a prediction that is dearer than all before it, and
+            the sum can only be exceeded by a prediction that costs more than all before it, and
             ``statistics.over_budget`` says by how much.
         max_money: Money that the guesser may use, as for ``max_tokens``.
 

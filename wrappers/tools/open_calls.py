@@ -17,7 +17,7 @@ class OpenCall:
     and ``returned`` when the tool has answered; else ``wait``, and ``take`` if the call ``is_ready`` then.
 
     Args:
-        machine, driver: Those of the proxy.
+        machine, driver: The machine and the driver of the proxy.
         state: The agent run; ``None``: the call is outside of all runs.
         port: The port of the tool.
         agent_call: The call.
@@ -87,7 +87,7 @@ class OpenCall:
         self._driver.carry_out()
 
     def abandon(self, error: BaseException) -> None:
-        """The agent does not want the result any more: ``error`` has come between."""
+        """The agent does not want the result any more, because of ``error``."""
         if self.is_own:
             self._driver.end(self._execution, ExecutionState.CANCELLED, error=repr(error))
         self._machine.abandon_call(self._state, self._agent_call)

@@ -24,9 +24,9 @@ from spec_envs.wrappers.tools.rules import ToolRules
 
 #: A conversation that is longer, or that has paused for longer, is continued as a new one.
 _MAX_EVENTS, _MAX_PAUSE_S = 200, 900.0
-#: What a call may have besides its name and its arguments without depending on it.
+#: Fields of a call that its result does not depend on, and the name and the arguments.
 _KNOWN_PARAMS = {"name", "arguments", "_meta"}
-#: What makes earlier results doubtful.
+#: Notifications after which earlier results may be out of date.
 _CHANGES = {
     "notifications/tools/list_changed",
     "notifications/resources/list_changed",
@@ -42,7 +42,7 @@ class ClientCall:
     Args:
         opened: The call, among those made ahead of time.
         memory: Learns the call, and counts the seconds.
-        lesson: What is learned.
+        lesson: What ``memory`` learns of the call.
     """
 
     def __init__(self, opened: OpenCall, memory: Memory, lesson: Lesson) -> None:
@@ -111,9 +111,9 @@ class Ahead:
     """Makes calls ahead of time for one client; the client gets what it would get without that.
 
     Args:
-        config: What is declared of the tools.
-        memory: Guesses, and learns.
-        trace: Where the trace is written, if it is.
+        config: The rules of the tools, and limits.
+        memory: Guesses calls, and learns.
+        trace: The file for the trace; ``None``: there is no trace.
     """
 
     def __init__(self, config: ProxyConfig, memory: Memory, trace: IO[str] | None = None) -> None:
@@ -156,7 +156,7 @@ class Ahead:
         self._memory.add_statistics(tools.statistics)
 
     def _renew(self) -> None:
-        """Go on with nothing known but what was learned: earlier results are not used any more."""
+        """Begin a new conversation: what was learned stays, and earlier results are not used any more."""
         task = asyncio.create_task(self._end(self._tools, self._run))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -181,12 +181,12 @@ class Ahead:
             self._add(server, tool["name"])
 
     def see_notification(self, message: Message) -> None:
-        """A server has told something that it was not asked."""
+        """A server has sent a notification."""
         if message["method"] in _CHANGES:
             self.forget()
 
     def forget(self) -> None:
-        """What is known of the servers' data may be out of date: the next call begins anew."""
+        """Earlier results may be out of date: the next call begins a new conversation."""
         self._is_old = True
 
     def asks_in_vain(self, server: Server, message: Message) -> bool:
@@ -213,7 +213,7 @@ class Ahead:
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def open(self, server: Server, message: Message) -> ClientCall | None:
-        """The client makes a ``tools/call``; ``None``: no tool is named, and the call is the server's alone."""
+        """The client makes a ``tools/call``; ``None`` if the call names no tool: only the server answers it."""
         params = message.get("params")
         if not isinstance(params, dict) or not isinstance(params.get("name"), str):
             return None

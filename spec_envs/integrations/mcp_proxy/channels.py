@@ -1,4 +1,4 @@
-"""Ways to the client and to the servers: JSON-RPC messages as mappings, whatever carries them.
+"""Connections to the client and to the servers: JSON-RPC messages as mappings, whatever carries them.
 
 A message that was read comes with the line that it stood on, if it stood on a line: whoever passes the message on
 unchanged passes on the line, so that no byte of it differs and nothing is encoded anew.
@@ -20,7 +20,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
 
 Message = dict[str, Any]
-#: Told of a message, and of the line that it stood on.
+#: Called with a message, and with the line that it stood on, if it stood on a line.
 Receive = Callable[[Message, bytes | None], None]
 
 #: A line may hold a file or a picture.
@@ -52,7 +52,7 @@ def _encoded(message: Message) -> bytes:
 
 
 def _decoded(line: bytes, source: str) -> Message | None:
-    """The message on a line; ``None``, and a note, for anything else: servers print what they should not."""
+    """The message on a line; ``None``, and a note, for any other line: some servers print other text, too."""
     try:
         message = json.loads(line)
     except ValueError:
@@ -65,13 +65,13 @@ def _decoded(line: bytes, source: str) -> Message | None:
 
 
 def note(text: str) -> None:
-    """Tell the person who runs the proxy: standard error, since standard output belongs to the client."""
+    """Print ``text`` for the person who runs the proxy, on standard error: standard output belongs to the client."""
     with contextlib.suppress(OSError, ValueError):
         print(f"spec-envs mcp-proxy: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 class Lines:
-    """Messages on lines, out of bytes that come as they like.
+    """Finds the lines in bytes that come in pieces, and the message on each line.
 
     Of several messages that come at once, each is received in a turn of the event loop of its own: tasks that wait for
     one of them go on before the next one.
@@ -92,7 +92,7 @@ class Lines:
         self._is_over = False
 
     def feed(self, data: bytes) -> None:
-        """Bytes have come; none: no more will come."""
+        """Bytes have come; no bytes: the end has come."""
         is_busy = bool(self._waiting)
         if not data:
             self._is_over = True
@@ -134,7 +134,7 @@ class Lines:
 
 
 class _Pipes(asyncio.SubprocessProtocol):
-    """What a server's process says, and whether it has ended."""
+    """The output of a server's process, and whether the process has ended."""
 
     def __init__(self) -> None:
         self.lines: Lines | None = None
@@ -142,13 +142,13 @@ class _Pipes(asyncio.SubprocessProtocol):
         self._early: list[bytes] = []
 
     def read_into(self, lines: Lines) -> None:
-        """Have ``lines`` get all that the process says."""
+        """Have ``lines`` get the output of the process."""
         self.lines = lines
         for data in self._early:
             lines.feed(data)
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """The process has said something; nothing: it says no more."""
+        """The process has written something; no bytes: its output has ended."""
         if self.lines is None:
             self._early.append(data)
         else:
@@ -202,13 +202,13 @@ class Child:
             raise ConnectionError("the server does not read any more")
 
     async def read(self, receive: Receive) -> None:
-        """Call ``receive`` with each message, until the server says no more."""
+        """Call ``receive`` with each message, until the output of the server ends."""
         lines = Lines(f"the server {self._name!r}", receive)
         self._pipes.read_into(lines)
         await lines.ended
 
     async def close(self) -> None:
-        """Let the server end: close its input, then ask, then force it."""
+        """End the server: close its input, then ask it to end, then kill it."""
         self._in.close()
         try:
             for end in (None, self._process.terminate, self._process.kill):
@@ -262,7 +262,7 @@ class StandardStreams:
 
 
 def _read(descriptor: int) -> bytes:
-    """What has come; nothing at the end, or if nothing can be read any more."""
+    """The bytes that have come; none at the end, or if nothing can be read any more."""
     try:
         return os.read(descriptor, _CHUNK)
     except OSError:
@@ -277,7 +277,7 @@ def _taken(descriptor: int) -> int:
 
 
 class _Output:
-    """A descriptor to write to. Whoever does not read from a pipe keeps the event loop from nothing else."""
+    """A descriptor to write to. A reader that does not read does not block the event loop."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -300,7 +300,7 @@ class _Output:
             self._loop.add_writer(self._descriptor, self._go_on)
 
     def _written(self, data: bytes | bytearray) -> int:
-        """Write what there is room for, and return how much that was."""
+        """Write as much as there is room for, and return the number of bytes."""
         done = 0
         with memoryview(data) as view, contextlib.suppress(BlockingIOError):
             while done < len(view):

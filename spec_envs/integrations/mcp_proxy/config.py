@@ -16,7 +16,7 @@ from spec_envs.wrappers.tools import ToolLimits, ToolRule
 
 #: Programs that run another program, whose name is that of the server.
 _RUNNERS = {"npx", "uvx", "bunx", "node", "deno", "python", "python3", "uv", "pipx", "docker", "env", "bun"}
-#: Guesses wait until the client has not called for so long, unless the file says otherwise.
+#: Guesses wait until the client has made no call for this long, unless the file says otherwise.
 _QUIET_S = 0.01
 
 
@@ -42,7 +42,7 @@ class ServerConfig:
 
     @property
     def identity(self) -> str:
-        """What tells this server from others, for what is kept of it."""
+        """The key under which what was learned of this server is kept."""
         return self.url or shlex.join(self.command)
 
 
@@ -52,8 +52,8 @@ class ProxyConfig:
 
     Args:
         servers: The servers behind the proxy, at least one.
-        rules: What is declared of tools, by ``"server:name"`` or by name; undeclared tools are never called ahead.
-        limits: What calls ahead of time may use.
+        rules: Rules of tools, by ``"server:name"`` or by name; undeclared tools are never called ahead.
+        limits: The limits of calls ahead of time.
         trust_annotations: Whether tools that their server hints to be read-only may be called ahead, as ``SAMPLE``.
         learns: Whether what is learned is kept in ``state``, and read from there.
         state: The folder for what is learned and for figures; ``None``: that of the user.

@@ -1,4 +1,4 @@
-"""What the proxy learns of a server, and its figures: kept in a file of the user's state folder for later sessions.
+"""What the proxy learns, and its figures, in a file in the user's state folder, for later sessions.
 
 The file is JSON for people to read: figures first, then the sequences of calls that were seen most, then what the
 guessers have learned. It is written whole and then put in place, so a crash leaves the old one.
@@ -31,18 +31,18 @@ from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.tools import ToolStatistics
 
 _VERSION = 1
-#: What is kept at most: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
+#: The most that is kept: contexts of calls, seconds of a tool's calls, sequences for people, characters of a file.
 _MAX_CONTEXTS, _MAX_SECONDS, _MAX_SEQUENCES, _MAX_FILE = 5_000, 500, 20, 16_000_000
-#: Lessons that wait; more are left out.
+#: The number of lessons that may wait; further lessons are dropped.
 _MAX_LESSONS = 64
 _COUNTS = ("calls", "hits", "shared", "saved_s", "started", "failed")
 _SAVE_EVERY = 25  # calls
-#: Lessons wait until the client has not called for so long.
+#: Lessons wait until the client has made no call for this long.
 _QUIET_S = 0.05
 
 
 def state_folder() -> Path:
-    """Where the figures and what was learned are kept, unless told otherwise."""
+    """The folder for the figures and for what was learned, unless the configuration names another."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(base) / "spec-envs" / "mcp-proxy"
 
@@ -97,7 +97,7 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Lesson:
-    """What is to be learned: the client has called a tool.
+    """A call of the client from which the guessers are to learn.
 
     Args:
         before: What had happened before.
@@ -112,14 +112,14 @@ class Lesson:
     is_private: Callable[[str], bool]
 
     def shown(self) -> tuple[Call, Any]:
-        """What the guessers are shown: a situation, and the call."""
+        """The example for the guessers: a situation, and the call."""
         arguments = {} if self.is_private(self.tool) else dict(self.arguments)
         call = Call("policy", _without_private(self.before, self.is_private))
         return call, {"name": self.tool, "arguments": arguments}
 
 
 class Memory:
-    """Guesses, learns, counts, and keeps all that. Shared by all sessions of a proxy; thread-safe.
+    """Guesses calls, learns, counts, and writes its file. Shared by all sessions of a proxy; thread-safe.
 
     Args:
         config: Says where the file is, and whether anything learned is kept.
@@ -131,7 +131,7 @@ class Memory:
         self._lock = threading.Lock()
         self._ngrams = NGramGuesser(capacity=_MAX_CONTEXTS)
         self._patterns = PatternGuesser()
-        #: What the file does not have yet.
+        #: Figures and lessons that the file does not have yet.
         self._new = Figures()
         self._lessons: deque[tuple[Call, Any]] = deque(maxlen=_MAX_LESSONS + _SAVE_EVERY)
         self._seen = _version(self.file)  # the file that holds what else was learned here
@@ -145,7 +145,7 @@ class Memory:
         self._last_call = time.monotonic()
 
     def _learn_from(self, data: Mapping[str, Any] | None) -> bool:
-        """Take over what a file says was learned; whether that was possible."""
+        """Take over what a file says was learned, and return whether that was possible."""
         if data is None or not self._config.learns:
             return False
         try:
@@ -157,7 +157,7 @@ class Memory:
         return True
 
     def _join(self, data: Mapping[str, Any]) -> None:
-        """Learn what another proxy of the same servers has written, and on top of it what it does not know."""
+        """Learn what another proxy of the same servers has written, and then the lessons that are not in its file."""
         if self._learn_from(data):
             self.guesser.replace(UnionGuesser([self._ngrams, self._patterns]))
             for lesson in self._lessons:
@@ -225,10 +225,9 @@ class Memory:
         self.save()
 
     def save(self) -> None:
-        """Write the file. A failure is noted, and harms nobody.
+        """Write the file. A failure is noted, and the proxy goes on.
 
-        Figures and lessons are added to those in the file, to which other proxies of the same servers may have added,
-        too.
+        Figures and lessons are added to those in the file; other proxies of the same servers add to the same file.
         """
         version, before = _version(self.file), _read(self.file) or {}
         with self._lock:
@@ -319,7 +318,7 @@ def _bounded(data: dict[str, Any]) -> str:
 
 
 def _version(file: Path) -> tuple[int, int] | None:
-    """What differs after the file was written; ``None`` where there is none."""
+    """Values that differ after the file was written again; ``None`` where there is no file."""
     with contextlib.suppress(OSError):
         status = file.stat()
         return status.st_ino, status.st_mtime_ns

@@ -1,6 +1,7 @@
-"""Which server a message is for. With one server, messages go through as they are; with several, lists are joined.
+"""Finds the server that a message is for.
 
-With several servers, tools and prompts are called ``SERVER__NAME``, so that no two have the same name.
+With one server, messages go through as they are. With several, lists are joined, and tools and prompts are called
+``SERVER__NAME``, so that no two have the same name.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 
 #: Begins a task that ends with the session.
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
-#: Told of each server's answer: the server, the request as the server got it, and the result.
+#: Called with each server's answer: the server, the request as the server got it, and the result.
 See = Callable[[Server, Message, Any], None]
 
 _INVALID_PARAMS = -32602
@@ -38,7 +39,7 @@ class Routes(Protocol):
         ...
 
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
-        """Where a notification, or a response to a server's request, goes."""
+        """The servers that a notification, or a response to a server's request, goes to."""
         ...
 
     def to_client(self, server: Server, message: Message, line: bytes | None) -> tuple[Message, bytes | None]:
@@ -52,7 +53,7 @@ def route_of(servers: Sequence[Server], see: See, spawn: Spawn) -> Routes:
 
 
 class OneServer:
-    """All goes to one server, and nothing is changed."""
+    """All messages go to one server, and nothing is changed."""
 
     def __init__(self, server: Server, see: See) -> None:
         self._server = server
@@ -94,7 +95,7 @@ _BY_URI = ("resources/read", "resources/subscribe", "resources/unsubscribe")
 
 
 class SeveralServers:
-    """Joins what several servers have."""
+    """Joins the tools, prompts and resources of several servers."""
 
     def __init__(self, servers: Sequence[Server], see: See, spawn: Spawn) -> None:
         self._servers = {server.config.name: server for server in servers}

@@ -1,4 +1,4 @@
-"""One server behind the proxy: its connection, what was asked of it, and how it is started again when it has ended."""
+"""One server behind the proxy: its connection, the requests to it, and how it is started again when it has ended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAX_STARTS, _PER_S = 5, 60.0
 _CONNECTION_CLOSED = -32000
 #: For how long a connection may take to end.
 _PATIENCE_S = 2.0
-#: How ids and progress tokens of the proxy itself begin.
+#: The beginning of the ids and progress tokens of the proxy itself.
 OWN_ID = "spec-envs/"
 
 
@@ -63,7 +63,7 @@ class Server:
         return await connected
 
     async def _stay(self, connected: asyncio.Future[Channel]) -> None:
-        """Be connected, from beginning to end: a transport of the ``mcp`` package lives in one task."""
+        """Open and close the connection in one task, as a transport of the ``mcp`` package needs it."""
         try:
             async with self._connection() as channel:
                 connected.set_result(channel)
@@ -94,7 +94,7 @@ class Server:
         self._receive(message, line)
 
     def _ended(self, channel: Channel) -> None:
-        """The server is gone: whoever waits for an answer is told."""
+        """The server is gone: requests that wait for an answer get an error."""
         if self._channel is channel:
             self._channel = None
         if not self._closing:
@@ -173,7 +173,7 @@ class Server:
         return f"{OWN_ID}{self.config.name}/{self._number}"
 
     async def _start_again(self) -> None:
-        """Start the server, and send what waits for that; if it cannot be started, requests get an error."""
+        """Start the server, and send the messages that wait for it; if it cannot be started, requests get an error."""
         now = time.monotonic()
         self._starts = [each for each in self._starts if each > now - _PER_S]
         why = self._gone
@@ -205,7 +205,7 @@ class Server:
                 channel.send(message)
 
     async def close(self) -> None:
-        """Let the server end."""
+        """End the server."""
         self._closing = True
         if self._restart is not None:
             self._restart.cancel()

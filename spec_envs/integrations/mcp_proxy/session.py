@@ -1,7 +1,7 @@
 """One client and the servers behind the proxy: messages go through unchanged, except calls that are ready already.
 
-Whatever is passed on is passed on at once, by whoever has received it; what is noted, learned and started ahead of
-time comes after that, while the other side is at work.
+A message is passed on at once, by the code that has received it. The proxy notes, learns and starts calls ahead of time
+after that, while the other side is at work.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Session:
     """A client's connection, from its first message to its last.
 
     Args:
-        config: What the proxy is told.
+        config: The configuration of the proxy.
         client: The client.
-        memory: What is learned, which sessions share.
+        memory: Learns and guesses; sessions share it.
     """
 
     def __init__(self, config: ProxyConfig, client: Channel, memory: Memory) -> None:
@@ -217,7 +217,7 @@ class Session:
 
     @contextlib.contextmanager
     def _unharmed(self) -> Iterator[None]:
-        """A failure of what happens ahead of time must not keep a message from going on; all results are forgotten."""
+        """A failure of the work ahead of time must not stop a message; all results are forgotten."""
         try:
             yield
         except Exception as error:

@@ -43,12 +43,12 @@ class RetailTools:
 
     def find_user_id_by_email(self, email: str) -> ToolResponse:
         """Find a user by e-mail address, in any case."""
-        return ToolResponse(_found("User", self._store.find_user(email.lower())))
+        return ToolResponse(functions.found("User", self._store.find_user(email.lower())))
 
     def find_user_id_by_name_zip(self, first_name: str, last_name: str, zip: str) -> ToolResponse:
         """Find a user by name, in any case, and zip code."""
         key = (first_name.lower(), last_name.lower())
-        return ToolResponse(_found("User", self._store.find_user(key, zip) if isinstance(zip, str) else None))
+        return ToolResponse(functions.found("User", self._store.find_user(key, zip) if isinstance(zip, str) else None))
 
     def get_order_details(self, order_id: str) -> ToolResponse:
         """Look an order up."""
@@ -62,7 +62,7 @@ class RetailTools:
         """Look up one item of whichever product."""
         products = (product for _, product in self._store.items("products"))
         return _record(
-            _found("Item", next((p["variants"][item_id] for p in products if item_id in p["variants"]), None))
+            functions.found("Item", next((p["variants"][item_id] for p in products if item_id in p["variants"]), None))
         )
 
     def get_user_details(self, user_id: str) -> ToolResponse:
@@ -192,8 +192,7 @@ class RetailTools:
         return changed("orders", order_id, {**order, **requested})
 
     def _find(self, table: Table, key: str) -> Record:
-        record: Record = _found(_NOUNS[table], self._store.get(table, key))
-        return record
+        return functions.found(_NOUNS[table], self._store.get(table, key))
 
     def _order(self, order_id: str, status: str, to_be: str, *, exactly: bool = True) -> Record:
         """Return an order that has the status, or with ``exactly=False`` one that begins so."""
@@ -215,7 +214,7 @@ class RetailTools:
             if old == new and not same:
                 raise ToolError("The new item id should be different from the old item id")
             item = next(item for item in order["items"] if item["item_id"] == old)
-            variant = _found("Variant", self._find("products", item["product_id"])["variants"].get(new))
+            variant = functions.found("Variant", self._find("products", item["product_id"])["variants"].get(new))
             if not variant["available"]:
                 raise ToolError(f"New item {new} not found or available")
             difference += variant["price"] - item["price"]
@@ -225,18 +224,12 @@ class RetailTools:
 _NOUNS: Mapping[Table, str] = {"orders": "Order", "products": "Product", "users": "User"}
 
 
-def _found(what: str, value: Any) -> Any:
-    if value is None:
-        raise ToolError(f"{what} not found")
-    return value
-
-
 def _record(record: Any) -> ToolResponse:
     return ToolResponse(json.dumps(record))
 
 
 def _method(user: Record, method_id: str) -> Record:
-    method: Record = _found("Payment method", user["payment_methods"].get(method_id))
+    method: Record = functions.found("Payment method", user["payment_methods"].get(method_id))
     return method
 
 
