@@ -231,6 +231,27 @@ def test_usage_that_is_not_told_is_estimated(usage):
     assert estimated.tokens_out == 2 and estimated.tokens_in > 100 and estimated.money == 0
 
 
+PIECE, STOP = (json.dumps(each) for each in (delta(content="hi"), delta("stop")))
+STREAMS = {
+    "no spaces": f"data:{PIECE}\n\ndata:{STOP}\n\ndata:[DONE]\n\n",
+    "line ends of DOS": f"data: {PIECE}\r\n\r\ndata: {STOP}\r\n\r\n",
+    "line ends of old Macs": f"data: {PIECE}\r\rdata: {STOP}\r\r",
+    "a byte order mark": f"\ufeffdata: {PIECE}\n\ndata: {STOP}\n\n",
+    "comments": f": ping\n\ndata: {PIECE}\n\n: PROCESSING\n\ndata: {STOP}\n\n",
+    "other fields": f"event: message\nid: 1\nretry: 5\ndata: {PIECE}\n\ndata: {STOP}\n\n",
+    "data on several lines": f"data: {PIECE[:10]}\ndata: {PIECE[10:]}\n\ndata: {STOP}\n\n",
+    "an event that is a ping": f"event: ping\ndata: {{}}\n\ndata: {PIECE}\n\ndata: {STOP}\n\n",
+    "more behind the end": f"data: {PIECE}\n\ndata: {STOP}\n\ndata: [DONE]\n\ndata: {PIECE}\n\n",
+    "no mark of the end": f"data: {PIECE}\n\ndata: {STOP}\n\n",
+}
+
+
+@pytest.mark.parametrize("body", STREAMS.values(), ids=STREAMS)
+def test_every_form_of_an_event_stream_is_read(body):
+    with serving(body.encode()) as (_, url), ChatModel("m", base_url=url) as model:
+        assert model(asking()).text == "hi"
+
+
 def test_an_answer_that_is_not_streamed_is_read_as_well():
     message = {"role": "assistant", "content": "hi", "tool_calls": [piece("get_a", X, id="a")]}
     body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
