@@ -64,6 +64,32 @@ def number(name: str, value: Any, *, least: float, most: float = math.inf) -> fl
     raise InvalidConfiguration(f"{name} must be a number {expected}, not {value!r:.80}")
 
 
+def keep_integers(settings: object, **least: int) -> None:
+    """Replace the fields of a frozen dataclass by the ``int`` that they mean, each at least so great.
+
+    A field that was only checked would stay ``np.uint8(200)``, say, whose double is 144.
+
+    Raises:
+        InvalidConfiguration: A field is no integer, or below its bound.
+    """
+    for name, bound in least.items():
+        object.__setattr__(settings, name, integer(name, getattr(settings, name), least=bound))
+
+
+def keep_numbers(settings: object, *names: str, least: float = 0.0, most: float = math.inf) -> None:
+    """Replace the fields of a frozen dataclass by the ``float`` or ``int`` that they mean, from ``least`` to ``most``.
+
+    A field that was only checked would stay ``Decimal("0.5")``, say, which cannot be added to a ``float``.
+
+    Raises:
+        InvalidConfiguration: A field is no number, NaN, or out of range.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        kept = number(name, value, least=least, most=most)
+        object.__setattr__(settings, name, value if type(value) is int else kept)
+
+
 #: The greatest size of a generated world: a hundred times the embedded one.
 LARGEST_WORLD = 100
 

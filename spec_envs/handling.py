@@ -184,7 +184,7 @@ class CancelToken(NotPicklable):
         """The cost of the call up to the time ``at`` (default: now), and its cost if it runs to its end."""
         if not self._spent:
             return NOTHING, NOTHING
-        now = self._now() if at is None else at
+        now = self._metered_at() if at is None else at
         partial, full = NOTHING, NOTHING
         for spent in tuple(self._spent):
             partial, full = partial + spent.usage * spent.share(now), full + spent.usage
@@ -205,6 +205,10 @@ class CancelToken(NotPicklable):
 
     def _now(self) -> float:
         return time.monotonic()
+
+    def _metered_at(self) -> float:
+        """The time up to which ``usage`` counts, where it is not given one."""
+        return self._now()
 
     def _wait(self, seconds: float) -> None:
         with self._lock:

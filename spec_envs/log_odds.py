@@ -36,12 +36,14 @@ def fitted(
         begin: Weights that are near the result, such as those before the last trials. Default: ``mean``.
     """
     weights = (mean if begin is None else begin).copy()
+    prior = np.diag(precision)
     for _ in range(25):
         p = 1.0 / (1.0 + np.exp(-design @ weights))
         gradient = design.T @ (counts * p - hits) + precision * (weights - mean)
-        curvature = (design * (counts * p * (1 - p))[:, None]).T @ design + np.diag(precision)
+        curvature = (design * (counts * p * (1 - p))[:, None]).T @ design + prior
         step = np.linalg.solve(curvature, gradient)
-        weights -= step * min(1.0, 1.0 / max(1e-9, float(np.abs(step).max())))  # a long step may overshoot
-        if np.abs(step).max() < 1e-6:
+        longest = float(np.abs(step).max())
+        weights -= step * min(1.0, 1.0 / max(1e-9, longest))  # a long step may overshoot
+        if longest < 1e-6:
             break
     return weights

@@ -30,10 +30,12 @@ def same(one: Any, other: Any) -> bool:
     if kind is np.ndarray and type(other) is np.ndarray and one.dtype.isbuiltin == 1 and not one.dtype.hasobject:
         return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     if kind is dict and type(other) is dict:  # observations; no need to build the keys of all that they hold
-        return len(one) == len(other) and all(
-            same(name, name_there) and same(value, there)
-            for (name, value), (name_there, there) in zip(one.items(), other.items(), strict=True)
-        )
+        if len(one) != len(other):
+            return False
+        for (name, value), (name_there, there) in zip(one.items(), other.items(), strict=True):
+            if not ((name is name_there or same(name, name_there)) and (value is there or same(value, there))):
+                return False
+        return True
     return bool(key_of(one) == key_of(other))
 
 
@@ -295,7 +297,7 @@ def key_of(value: Any) -> Hashable:
     Raises:
         TypeError: ``value`` holds an object that is neither hashable nor picklable.
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str or value is None or kind is bytes:
         return value  # type: ignore[no-any-return]
     if kind is float:
@@ -303,7 +305,7 @@ def key_of(value: Any) -> Hashable:
     if kind is int or kind is bool:
         return (kind.__name__, value)
     if kind is tuple or kind is list:
-        return (kind.__name__, *map(key_of, value))
+        return (kind.__name__, *(value if _OWN_KEYS.issuperset(map(type, value)) else map(key_of, value)))
     if kind is np.ndarray:
         content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
         return ("array", _dtype_name(value.dtype), value.shape, content)
@@ -313,8 +315,7 @@ def key_of(value: Any) -> Hashable:
         # A combination of flags need not have a name.
         return (_name(kind), value.name if value.name is not None else key_of(value.value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_own_rule(kind):
-        fields = (field for field in dataclasses.fields(value) if field.compare)
-        return (_name(kind), *(key_of(getattr(value, field.name)) for field in fields))
+        return (_name(kind), *[key_of(getattr(value, name)) for name in _compared_fields(kind)])
     if isinstance(value, Mapping):
         return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()))
     if isinstance(value, AbstractSet):
@@ -322,6 +323,10 @@ def key_of(value: Any) -> Hashable:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
         return (_name(kind), *map(key_of, value))
     return _key_of_object(value)
+
+
+#: The types whose values are their own keys.
+_OWN_KEYS = frozenset({str, bytes, type(None)})
 
 
 def _name(kind: type) -> str:
@@ -336,6 +341,12 @@ def _hashes_by_value(kind: type) -> bool:
     return getattr(kind, "__hash__", None) not in (None, object.__hash__)
 
 
+@functools.lru_cache(maxsize=1024)
+def _compared_fields(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind) if field.compare)
+
+
+@functools.lru_cache(maxsize=1024)
 def _hashes_by_own_rule(kind: type) -> bool:
     # The methods that @dataclass makes do not count as one: they would take 1, 1.0 and True for equal.
     methods = (getattr(kind, "__hash__", None), kind.__eq__)

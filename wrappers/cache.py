@@ -85,7 +85,7 @@ class CachedHandler(MadeAnew, DecoratedHandler):
     ) -> None:
         if not ttl_s > 0:
             raise InvalidConfiguration(f"ttl_s must be positive, not {ttl_s!r}")
-        integer("max_bytes", max_bytes, least=1)
+        max_bytes = integer("max_bytes", max_bytes, least=1)
         effect = getattr(handler, "effect", Effect.READ)
         if effect is not Effect.READ:
             raise InvalidConfiguration(f"only READ handlers can be cached, and the effect of {handler!r} is {effect}")

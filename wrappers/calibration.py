@@ -5,10 +5,9 @@ Pure: no clock, no randomness.
 
 from __future__ import annotations
 
-import collections
-import itertools
+import array
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,7 +41,9 @@ class Calibration:
     """
 
     def __init__(self) -> None:
-        self._pairs: collections.deque[tuple[int, float, bool]] = collections.deque(maxlen=_MEMORY)
+        #: Of each pair the row, the log odds of the claim, and whether it was right: three numbers one after another,
+        #: so that nothing is copied to fit a line to them.
+        self._pairs = array.array("d")
         self._num_since = 0
         self._line: tuple[float, ...] | None = None  # slope, then offsets; None: the identity
         self._evidence = 0.0  # for the line against the claims, in nats
@@ -70,15 +71,22 @@ class Calibration:
         """
         gain = _log_likelihood(self._on_line(claims), right) - _log_likelihood(claims, right)
         self._evidence = max(_LEAST_EVIDENCE, min(_MOST_EVIDENCE, _FORGETTING * self._evidence + gain))
-        self._pairs.extend((_row(rank), log_odds(claim), rank == right) for rank, claim in enumerate(claims))
+        for rank, claim in enumerate(claims):
+            self._remember(_row(rank), log_odds(claim), rank == right)
         self._num_since += 1
         if self._num_since >= _REFIT_EVERY and self._pairs:
             self._num_since = 0
             self._line = _fit(self._pairs, self._line or _IDENTITY)
 
+    def _remember(self, row: int, claimed: float, hit: bool) -> None:
+        self._pairs.extend((row, claimed, hit))
+        if len(self._pairs) > 3 * _MEMORY:
+            del self._pairs[:3]
+
     def to_json(self) -> dict[str, Any]:
         """Return what is remembered as JSON data."""
-        pairs = [[row, round(claimed, 4), int(hit)] for row, claimed, hit in self._pairs]
+        table = np.array(self._pairs).reshape(-1, 3).tolist()
+        pairs = [[int(row), round(claimed, 4), int(hit)] for row, claimed, hit in table]
         return {"evidence": self._evidence, "pairs": pairs}
 
     @classmethod
@@ -86,15 +94,16 @@ class Calibration:
         """Return a calibration that remembers what ``to_json`` returned."""
         calibration = cls()
         calibration._evidence = float(data["evidence"])
-        calibration._pairs.extend((int(row), float(claimed), bool(hit)) for row, claimed, hit in data["pairs"])
+        for row, claimed, hit in data["pairs"]:
+            calibration._remember(int(row), float(claimed), bool(hit))
         if calibration._pairs:
             calibration._line = _fit(calibration._pairs, _IDENTITY)
         return calibration
 
 
-def _fit(pairs: Iterable[tuple[int, float, bool]], before: Sequence[float]) -> tuple[float, ...]:
+def _fit(pairs: array.array[float], before: Sequence[float]) -> tuple[float, ...]:
     """Return the most likely slope and offsets, starting from the line ``before``."""
-    rows, claimed, hits = np.fromiter(itertools.chain.from_iterable(pairs), float).reshape(-1, 3).T
+    rows, claimed, hits = np.frombuffer(pairs).reshape(-1, 3).T
     count = int(rows.max()) + 1
     design = np.zeros((len(rows), 1 + count))
     design[:, 0], design[np.arange(len(rows)), 1 + rows.astype(int)] = claimed, 1.0

@@ -7,7 +7,6 @@ one rule: a mean goes back over the last ``MEMORY`` values, so that a handler th
 import collections
 import dataclasses
 import math
-import statistics
 from collections.abc import Iterator
 from typing import Literal
 
@@ -61,7 +60,7 @@ class Recent:
         if not self._values:
             return unknown
         if self._mean is None:
-            self._mean = statistics.fmean(self._values)
+            self._mean = math.fsum(self._values) / len(self._values)
         return self._mean
 
     def __iter__(self) -> Iterator[float]:

@@ -217,12 +217,12 @@ def retry(
         InvalidConfiguration: An argument is out of range, or the handler writes.
         HandlerFailed: (By the returned handler.) The last attempt failed too; its error is the ``__cause__``.
     """
-    integer("attempts", attempts, least=1)
+    attempts = integer("attempts", attempts, least=1)
     if getattr(handler, "effect", None) is Effect.WRITE:
         raise InvalidConfiguration(
             f"{handler!r} writes, and a failed call may have had its effect; repeat the call where you can check that"
         )
-    number("backoff_s", backoff_s, least=0)
+    backoff_s = number("backoff_s", backoff_s, least=0)
     retrying = DecoratedHandler(handler, functools.partial(_retried, attempts, on, backoff_s))
     retrying.greatest_usage = functools.partial(_most_retried, handler, attempts)
     return retrying
@@ -265,7 +265,7 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
     Raises:
         InvalidConfiguration: An argument is out of range.
     """
-    integer("max_calls", max_calls, least=1)
+    max_calls = integer("max_calls", max_calls, least=1)
     if not 0 < per_s < math.inf:
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
     return DecoratedHandler(handler, functools.partial(_held_back, _Window(max_calls, per_s)))

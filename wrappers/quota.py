@@ -9,10 +9,9 @@ window as authoritative calls lately needed, and one more.
 import dataclasses
 import math
 from collections.abc import Container, Hashable
-from numbers import Real
 from typing import Any
 
-from spec_envs.checks import integer_or_none
+from spec_envs.checks import integer_or_none, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 
 
@@ -39,7 +38,8 @@ class HandlerLimit:
     def __post_init__(self) -> None:
         for name in ("max_inflight", "max_calls"):
             object.__setattr__(self, name, integer_or_none(name, getattr(self, name), least=1))
-        if isinstance(self.per_s, bool) or not (isinstance(self.per_s, Real) and 0 < self.per_s < math.inf):
+        keep_numbers(self, "per_s")
+        if not 0 < self.per_s < math.inf:
             raise InvalidConfiguration(f"per_s must be a finite number of seconds above 0, not {self.per_s!r}")
 
 

@@ -214,8 +214,9 @@ class Copier:
                 del self.memo[id(state)]  # this copy was only for the call
         elif state is not None:
             attributes, slots = state if isinstance(state, tuple) else (state, None)
+            held = twin.__dict__ if attributes else {}
             for name, item in (attributes or {}).items():
-                twin.__dict__[name] = self.part(item, ".{}", name)
+                held[name] = item if type(item) in ATOMS else self.part(item, ".{}", name)
             for name, item in (slots or {}).items():
                 object.__setattr__(twin, name, self.part(item, ".{}", name))
         for i, item in enumerate(items or ()):

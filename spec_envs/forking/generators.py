@@ -29,19 +29,39 @@ def snapshot(bits: np.random.BitGenerator) -> Snapshot:
 
 def restored(kind: type[np.random.BitGenerator], state: Any, seeds: Any, spawned: int) -> np.random.BitGenerator:
     """A new bit generator in the state of a snapshot."""
+    make: Any = kind  # its class does not say to a checker of types what it takes
     if type(seeds) is np.random.SeedSequence:
-        bits = kind(
-            np.random.SeedSequence(
-                seeds.entropy, spawn_key=seeds.spawn_key, pool_size=seeds.pool_size, n_children_spawned=spawned
-            )
+        sequence = np.random.SeedSequence(
+            seeds.entropy, spawn_key=seeds.spawn_key, pool_size=seeds.pool_size, n_children_spawned=spawned
         )
+        bits: np.random.BitGenerator = make(_ZEROS if kind in _TAKE_SEEDS else sequence)
+        if kind in _TAKE_SEEDS:
+            make.__setstate__(bits, (state, sequence))
+            return bits
     else:
         # 0 spares the operating system's entropy; the state is overwritten below.
-        bits = kind(0 if seeds is None else copy.deepcopy(seeds))
+        bits = make(0 if seeds is None else copy.deepcopy(seeds))
         if seeds is None and isinstance(bits, np.random.MT19937):
             bits._legacy_seeding(0)  # as RandomState does, and has no SeedSequence then
     bits.state = state
     return bits
+
+
+class _Zeros(np.random.bit_generator.ISeedSequence):
+    """Seeds with zeros, because the state is set later: to draw a seed takes as long as all else."""
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        """``n_words`` zeros."""
+        return np.zeros(n_words, dtype)
+
+
+_ZEROS = _Zeros()
+#: The kinds that take a state together with the seeds; in older versions of numpy, none does.
+_TAKE_SEEDS = frozenset(
+    kind
+    for kind in (np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.random.Philox, np.random.SFC64)
+    if isinstance(kind(0).__getstate__(), tuple)
+)
 
 
 def seeds_of(bits: np.random.BitGenerator) -> Any:

@@ -218,6 +218,8 @@ def generators_of(space: gym.Space[Any]) -> list[np.random.Generator]:
     """The random generators of a space and of the spaces in it, as far as they exist."""
     found = [] if space._np_random is None else [space._np_random]
     for value in space.__dict__.values():
+        if type(value) in ATOMS or type(value) is np.ndarray:  # most of what spaces hold
+            continue
         for part in _items(value):
             if isinstance(part, gym.Space):
                 found += generators_of(part)

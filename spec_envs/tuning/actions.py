@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction
 from spec_envs.json_files import parsed
 from spec_envs.spaces import AnyText
@@ -108,9 +109,10 @@ def _updated(knobs: tuple[Knob, ...], given: Mapping[Any, Any], current: Setting
 
 
 def _value(knob: Knob, value: Any, numbered: bool) -> Value:
-    if knob.kind == "choice" and isinstance(value, int) and not isinstance(value, bool):
+    index = as_integer(value) if knob.kind == "choice" else None
+    if index is not None:
         if not numbered:  # a language model may write 4096 for the choice "4096"
-            return knob.snap(str(value))
-        if 0 <= value < len(knob.choices):
-            return knob.choices[value]
+            return knob.snap(str(index))
+        if 0 <= index < len(knob.choices):
+            return knob.choices[index]
     return knob.snap(value)

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidConfiguration
 
 CoreSet = tuple[int, ...]
@@ -20,9 +21,10 @@ def core_sets(size: int) -> list[CoreSet]:
     """
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
     cores = [core for core in usable if core == min(_siblings(core) & set(usable))]
-    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= len(cores):
+    number = as_integer(size)
+    if number is None or not 1 <= number <= len(cores):
         raise InvalidConfiguration(f"cores must be an integer from 1 to {len(cores)}, the number here, not {size!r}")
-    return [tuple(cores[first : first + size]) for first in range(0, len(cores) - size + 1, size)]
+    return [tuple(cores[first : first + number]) for first in range(0, len(cores) - number + 1, number)]
 
 
 def _siblings(core: int) -> set[int]:

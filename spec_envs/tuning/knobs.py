@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction, InvalidConfiguration
 
 Value = float | int | str
@@ -126,8 +127,12 @@ class Knob:
             raise InvalidConfiguration(f"{self.name}: an 'int' needs whole bounds, not {self.low!r} and {self.high!r}")
         if self.log and low <= 0:
             raise InvalidConfiguration(f"{self.name}: a logarithmic scale begins above 0, not at {self.low!r}")
-        if not isinstance(self.steps, int) or self.steps < 2:
+        steps = as_integer(self.steps)
+        if steps is None or steps < 2:
             raise InvalidConfiguration(f"{self.name}: steps must be an integer of at least 2, not {self.steps!r}")
+        for name, value in (("low", low), ("high", high), ("steps", steps)):
+            if type(getattr(self, name)) not in (int, float):  # np.uint8(200), say, whose double is 144
+                object.__setattr__(self, name, value)
 
     def _scaled(self, number: float) -> float:
         return math.log(number) if self.log else number

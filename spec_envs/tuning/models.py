@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.checks import integer
+from spec_envs.checks import keep_integers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import Metrics
@@ -49,9 +49,9 @@ class Surface:
     best_ms: float = 20.0
 
     def __post_init__(self) -> None:
-        if integer("num_knobs", self.num_knobs, least=_LEAST) > _MOST:
+        keep_integers(self, num_knobs=_LEAST, seed=0)
+        if self.num_knobs > _MOST:
             raise InvalidConfiguration(f"num_knobs must be at most {_MOST}, not {self.num_knobs!r}")
-        integer("seed", self.seed, least=0)
         if not (math.isfinite(self.best_ms) and self.best_ms > 0):
             raise InvalidConfiguration(f"best_ms must be above 0 ms, not {self.best_ms!r}")
 

@@ -5,7 +5,7 @@ import functools
 import math
 from collections.abc import Mapping
 
-from spec_envs.checks import integer
+from spec_envs.checks import keep_integers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.tuning.knobs import Knob, Setting, Value
 from spec_envs.tuning.measurement import Metrics
@@ -33,7 +33,7 @@ class RoundRobin:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.service_ms) and self.service_ms > 0):
             raise InvalidConfiguration(f"service_ms must be above 0 ms, not {self.service_ms!r}")
-        integer("tasks", self.tasks, least=1)
+        keep_integers(self, tasks=1)
 
     @property
     def name(self) -> str:

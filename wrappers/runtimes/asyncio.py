@@ -11,7 +11,7 @@ import inspect
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Self
 
 from spec_envs.errors import CallCancelled, InvalidConfiguration
@@ -69,21 +69,19 @@ class AsyncioRuntime(NotPicklable):
         #: Whether no job can start any more: the runtime was closed, or its loop is being shut down.
         self.is_closed = False
 
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Let one task at a time use the episode.
+    def turn(self) -> asyncio.Lock:
+        """What lets one task at a time use the episode, in ``async with``.
 
         Raises:
             InvalidConfiguration: The runtime was first used in another event loop.
         """
         if asyncio.get_running_loop() is not self.own_loop():
             raise InvalidConfiguration("this wrapper belongs to another event loop; make one in the loop that uses it")
-        async with self._turn:
-            yield
+        return self._turn
 
     def now(self) -> float:
         """Seconds on the loop's clock."""
-        return self.own_loop().time()
+        return (self._loop or self.own_loop()).time()
 
     @property
     def is_late(self) -> bool:

@@ -44,9 +44,9 @@ class contained:  # used as contextlib.suppress is; a generator would cost as mu
             raise HandlerFailed(f"it raised {signal!r}, which would have ended the program") from signal
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@dataclasses.dataclass(slots=True, eq=False)
 class Job:
-    """A function to run with a token, and where to deliver its outcome.
+    """A function to run with a token, and where to deliver its outcome. Never changed.
 
     Args:
         name: A name for threads and messages.

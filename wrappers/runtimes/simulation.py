@@ -7,16 +7,16 @@ the same. Computing takes no virtual time; only sleeping does.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import heapq
 import itertools
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from spec_envs.errors import HandlerFailed
-from spec_envs.handling import CancelToken, Usage
+from spec_envs.handling import CancelToken
 from spec_envs.pickling import NotPicklable
 from spec_envs.wrappers.runtimes.base import Job, is_interrupt, outcome_of
 
@@ -35,16 +35,15 @@ class VirtualToken(CancelToken):
     def _wait(self, seconds: float) -> None:
         self.elapsed_s += seconds
 
-    def usage(self, at: float | None = None) -> tuple[Usage, Usage]:
-        """See ``CancelToken.usage``; by default what was spent by the present time of the virtual clock."""
-        return super().usage(self._runtime.now() if at is None else at)
+    def _metered_at(self) -> float:  # not by the time up to which the handler has slept, which may be to come
+        return self._runtime.now()
 
 
 class SimulationRuntime(NotPicklable):
     """Runs an episode in virtual time. Wrappers that are used one after the other may share it."""
 
     def __init__(self) -> None:
-        self.lock = contextlib.nullcontext()
+        self.lock = threading.RLock()  # nobody else takes it, but it costs less than a context that does nothing
         self._clock = 0.0
         self._sequence = itertools.count()
         self._due: list[tuple[float, int, _Due]] = []
@@ -107,7 +106,7 @@ class SimulationRuntime(NotPicklable):
             HandlerFailed: Nothing is left to deliver: the call that the episode waits for never returns.
         """
         limit = math.inf if until is None else until
-        while self._due and self._due[0][0] <= limit and not math.isinf(self._due[0][0]):
+        while self._due and self._due[0][0] <= limit and self._due[0][0] < math.inf:
             if self._deliver_next():
                 return
         if not math.isinf(limit):

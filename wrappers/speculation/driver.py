@@ -80,7 +80,8 @@ class Driver:
     @property
     def root(self) -> Process | None:
         """Where the episode stands."""
-        return None if self._tree.root is None else self._tree.root.process
+        root = self._tree.root
+        return None if root is None else root.process
 
     def now(self) -> float:
         """Seconds on the runtime's clock."""
@@ -192,10 +193,12 @@ class Driver:
         """The authoritative job, if it has yet to be run, and the run of the root, once that has ended."""
         if self._broken is not None:
             raise self._broken
-        job = self._authoritative
-        run = self._tree.root.run if self._tree.root is not None else None
-        ended = job is None and run is not None and run.state in (RunState.DONE, RunState.FAILED)
-        return job, run if ended else None
+        if (job := self._authoritative) is not None:
+            return job, None
+        root = self._tree.root
+        run = None if root is None else root.run
+        ended = run is not None and (run.state is RunState.DONE or run.state is RunState.FAILED)
+        return None, run if ended else None
 
     def _run(self, job: Job) -> None:
         """Run the authoritative job; one that Ctrl-C keeps from beginning is run by whoever waits next."""
@@ -218,9 +221,10 @@ class Driver:
         try:
             with self._runtime.lock:
                 try:
-                    self._commands.extend(event(self._runtime.now()))
+                    now = self._runtime.now()
+                    self._commands.extend(event(now))
                     while self._commands:
-                        self._carry_out(self._commands.popleft())
+                        self._carry_out(self._commands.popleft(), now)
                 except Exception:
                     raise
                 except BaseException:
@@ -279,17 +283,11 @@ class Driver:
                 self._deliver(event)  # Ctrl-C may have come before it; nothing ends twice
                 raise
 
-    def _carry_out(self, command: Command) -> None:
-        now = self._runtime.now()
+    def _carry_out(self, command: Command, now: float) -> None:
         match command:
             case Start(run):
                 self._ledger.started(now, run, self._tree.root)
                 self._start(run)
-            case Cancel(run):
-                self._ledger.cancelled(now, run)
-                self._to_cancel.append(self._tokens[run])
-                if (job := self._authoritative) is not None and job.token is self._tokens[run]:
-                    job.deliver(None, CallCancelled())  # it has not begun
             case Predict(node, may_spend):
                 self.guessing.predict(node, self._tree, may_spend)
             case StopPredicting(node):
@@ -300,6 +298,11 @@ class Driver:
             case Discarded(node):
                 self._ledger.discarded(now, node)
                 node.children = {}  # it and they refer to each other, and would stay until the garbage is collected
+            case Cancel(run):
+                self._ledger.cancelled(now, run)
+                self._to_cancel.append(self._tokens[run])
+                if (job := self._authoritative) is not None and job.token is self._tokens[run]:
+                    job.deliver(None, CallCancelled())  # it has not begun
             case _:
                 assert_never(command)
 

@@ -39,7 +39,8 @@ STEP = "step"
 PREFETCH = "prefetch"
 
 
-@dataclasses.dataclass(slots=True, eq=False)  # never changed, but to make a frozen one takes thrice as long
+# Processes are never changed, but to make a frozen one takes thrice as long.
+@dataclasses.dataclass(slots=True, eq=False)
 class Deciding:
     """Between two steps: waits for the policy."""
 
@@ -72,8 +73,7 @@ class Deciding:
         if not isinstance(self.env.unwrapped, CallEnv):
             assert self.steps is not None
             return Stepping(self.env, agent, action, self.steps)
-        process = attempt(self.env, agent, stepping(action))
-        return dataclasses.replace(process, began=(self, action)) if isinstance(process, Acting) else process
+        return attempt(self.env, agent, stepping(action), began=(self, action))
 
     def aside(self) -> Process | None:
         """Return the side branch from here, which makes the reads of the next action and of later actions."""
@@ -106,7 +106,7 @@ def _forked(policy: Any) -> Handler:
     return decide_async if is_async(policy) else decide
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Acting:
     """Inside a step or a reset of a ``CallEnv``: waits for one of the calls that the environment asks for."""
 
@@ -125,8 +125,7 @@ class Acting:
 
     def advance(self, response: Any) -> Process:
         """Run the step again from its beginning, with one more response."""
-        process = attempt(self.env, self.agent, self.method, (*self.responses, response))
-        return dataclasses.replace(process, began=self.began) if isinstance(process, Acting) else process
+        return attempt(self.env, self.agent, self.method, (*self.responses, response), began=self.began)
 
     def aside(self) -> Process | None:
         """Return the side branch from before the step, which makes the reads of actions that may be taken instead."""
@@ -137,12 +136,21 @@ class Acting:
         return SideBranch(Situation(self.call, observation, action, observation), before)
 
 
-def attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...] = ()) -> Deciding | Acting:
+def attempt(
+    env: AnyEnv,
+    agent: Agent,
+    method: Method,
+    responses: tuple[Any, ...] = (),
+    *,
+    began: tuple[Deciding, Any] | None = None,
+) -> Deciding | Acting:
     """Run ``method`` on a fork of ``env`` with ``responses`` to its calls, until it ends or asks for another call."""
-    return undrawn(lambda: _attempt(env, agent, method, responses), env)
+    return undrawn(lambda: _attempt(env, agent, method, responses, began), env)
 
 
-def _attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...]) -> Deciding | Acting:
+def _attempt(
+    env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ...], began: tuple[Deciding, Any] | None
+) -> Deciding | Acting:
     twin = fork(env)
     unwrapped = twin.unwrapped
     assert isinstance(unwrapped, CallEnv)
@@ -150,7 +158,7 @@ def _attempt(env: AnyEnv, agent: Agent, method: Method, responses: tuple[Any, ..
     try:
         transition = method(twin)
     except CallPending as pending:
-        return Acting(env, agent, method, responses, pending.call)
+        return Acting(env, agent, method, responses, pending.call, began)
     return Deciding(twin, agent, transition)
 
 

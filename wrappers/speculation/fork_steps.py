@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
@@ -135,27 +135,25 @@ def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
     Raises:
         Exception: What ``run`` raises.
     """
-    first = GlobalGenerators()
+    first = before = GlobalGenerators()
     for _ in range(_TIMES):
-        before, outcome = GlobalGenerators(), _outcome(run)
+        outcome, failure = _outcome(run)
         moved = before.moved()
         if moved is None:
-            return outcome()
-    first.restore()
-    text = f"{env} draws from the global generator {moved}, so few of its steps are predicted; use self.np_random"
-    warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return outcome()
+            break
+        before = GlobalGenerators()
+    else:
+        first.restore()
+        text = f"{env} draws from the global generator {moved}, so few of its steps are predicted; use self.np_random"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    if failure is not None:
+        raise failure
+    return cast(_T, outcome)
 
 
-def _outcome(run: Callable[[], _T]) -> Callable[[], _T]:
-    """Run ``run``; the function returns what it has returned, or raises what it has raised."""
+def _outcome(run: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
+    """Run ``run``, and return what it has returned, or what it has raised."""
     try:
-        result = run()
+        return run(), None
     except Exception as error:
-        failure = error
-
-        def fail() -> _T:
-            raise failure
-
-        return fail
-    return lambda: result
+        return None, error

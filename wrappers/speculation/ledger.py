@@ -62,7 +62,8 @@ class Ledger:
 
     def started(self, now: float, run: Run, root: Node | None) -> None:
         """Record that the call of ``run`` begins."""
-        self._counts["prefetched"] += run.prefetch
+        if run.prefetch:
+            self._counts["prefetched"] += 1
         probability = None
         if run.nodes and root is not None and run.speculative:
             probability = run.nodes[0].probability_from(root)
@@ -104,7 +105,8 @@ class Ledger:
         self.commits += 1
         self.windows += command.predicted
         self.hits += node.hit
-        self._counts["loose_matches"] += command.child.lossy
+        if command.child.lossy:
+            self._counts["loose_matches"] += 1
         outcome = ("hit" if node.hit else "miss") if command.predicted else "unguessed"
         claims = command.claims or None
         self.trace.add(now, "commit", node=node, outcome=outcome, rank=command.rank, claims=claims)
@@ -115,8 +117,10 @@ class Ledger:
             self._counts["shared"] += 1
         else:
             self._counts["committed"] += 1
-            self._counts["prefetch_used"] += run.prefetch
-            self._usage["committed"] += run.usage
+            if run.prefetch:
+                self._counts["prefetch_used"] += 1
+            if run.usage is not NOTHING:
+                self._usage["committed"] += run.usage
 
     def played(self, call: Played) -> None:
         """Record ``call``, in which nobody changes anything any more."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spec_envs.calls import Call, Effect
-from spec_envs.checks import integer
+from spec_envs.checks import keep_integers
 from spec_envs.errors import InvalidConfiguration, UnknownHandler
 from spec_envs.guesses import AsyncGuesser, Guesser, Prefetcher
 from spec_envs.handling import Handler, Usage, as_handler, greatest_usage, is_async, unpriced_model
@@ -64,8 +64,7 @@ class SessionOptions:
             )
         if self.limits is not None and self.max_inflight is not None:
             raise InvalidConfiguration("give max_inflight or limits, not both: limits=Limits(max_inflight=...)")
-        for name, least in (("k", 1), ("shadow_every", 1), ("prove_every", 0), ("max_trace_events", 0)):
-            object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
+        keep_integers(self, k=1, shadow_every=1, prove_every=0, max_trace_events=0)
         if self.estimates is not None and not isinstance(self.estimates, (Estimates, str, os.PathLike)):
             raise InvalidConfiguration(f"estimates must be Estimates or the path of a file, not {self.estimates!r}")
         if self.guard not in (None, False, True):

@@ -91,6 +91,7 @@ class TraceEvent:
 #: a step. The same holds for arrays of up to ``_SMALL`` numbers.
 _NUMBERS = frozenset({int, float, bool, np.int64, np.float32, np.float64})
 _SMALL_ARRAY = 8
+_NOTHING_SPENT = (NOTHING.tokens_in, NOTHING.tokens_out, NOTHING.money)
 _FIELDS = [field.name for field in dataclasses.fields(TraceEvent)]
 #: The numbers of the fields that are texts made of values: of the first, and of the first behind them.
 _TEXTS, _BEHIND = _FIELDS.index("query"), _FIELDS.index("guess") + 1
@@ -210,7 +211,6 @@ class Trace:
         if run is None and node is not None:
             run = node.run
         call = run.call if run is not None else node.call if node is not None else None
-        usage = usage or NOTHING
         query = response = guess = None
         if kind == "start" and call is not None:
             query = self._noted(call.query)
@@ -223,12 +223,14 @@ class Trace:
             where = (node.id, None if node.parent is None else node.parent.id, node.level)
         handler, number = "" if call is None else call.handler, None if run is None else run.id
         effect = call.effect.value if call is not None and kind == "start" else None
-        spent = (usage.tokens_in, usage.tokens_out, usage.money)
-        rest = (error, prefetch, effect, rank, claims, query, response, guess)
         first = (time_s, kind, handler, *where, number, outcome, speculative, probability)
         # Half of all events say no more than the first fields, and wrappers keep thousands of events.
-        is_short = not any(spent) and all(value is None for value in rest)  # `==` of arrays is an array
-        self._keep(first if is_short else (*first, *spent, *rest))
+        is_short = error is None and prefetch is None and effect is None and rank is None and claims is None
+        if is_short and not usage and query is None and response is None and guess is None:
+            self._keep(first)
+            return
+        spent = (usage.tokens_in, usage.tokens_out, usage.money) if usage else _NOTHING_SPENT
+        self._keep((*first, *spent, error, prefetch, effect, rank, claims, query, response, guess))
 
     def add_reset(self, time_s: float) -> None:
         """Add that an episode begins."""

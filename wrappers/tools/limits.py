@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from spec_envs.checks import integer, number
+from spec_envs.checks import keep_integers, keep_numbers
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,7 @@ class ToolLimits:
     max_money: float | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("max_inflight", 0), ("k", 1), ("max_depth", 1), ("max_results", 0)):
-            integer(name, getattr(self, name), least=least)
-        for name in ("ttl_s", "min_latency_s", "quiet_s", "doubt_s", "max_tokens", "max_money"):
-            value = getattr(self, name)
-            if value is not None:
-                number(name, value, least=0)
-        number("min_probability", self.min_probability, least=0, most=1)
+        keep_integers(self, max_inflight=0, k=1, max_depth=1, max_results=0)
+        keep_numbers(self, "ttl_s", "min_latency_s", "quiet_s", "doubt_s")
+        keep_numbers(self, *(name for name in ("max_tokens", "max_money") if getattr(self, name) is not None))
+        keep_numbers(self, "min_probability", most=1)

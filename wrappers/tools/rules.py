@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Set
 
 from spec_envs.calls import Effect, parts_named
-from spec_envs.checks import number
+from spec_envs.checks import keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.wrappers.quota import HandlerLimit
 
@@ -43,7 +43,7 @@ class ToolRule:
     def __post_init__(self) -> None:
         object.__setattr__(self, "touches", parts_named(self.touches))
         if self.ttl_s is not None:
-            number("ttl_s", self.ttl_s, least=0)
+            keep_numbers(self, "ttl_s")
         if self.shared and self.effect is not Effect.READ:
             raise InvalidConfiguration(f"only results of a READ can be shared, and this tool is declared {self.effect}")
         if self.metered is not None and self.metered.max_calls is None:

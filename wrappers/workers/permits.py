@@ -16,7 +16,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping
 
-from spec_envs.checks import integer_or_none, number
+from spec_envs.checks import integer_or_none, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 
 #: For how long a start that was lent may be used, at most.
@@ -49,10 +49,9 @@ class SharedLimit:
     def __post_init__(self) -> None:
         for name in ("max_inflight", "max_calls"):
             object.__setattr__(self, name, integer_or_none(name, getattr(self, name), least=1))
-        for name in ("max_tokens", "max_money"):
-            if getattr(self, name) is not None:
-                number(name, getattr(self, name), least=0.0)
-        if not 0 < number("per_s", self.per_s, least=0.0) < math.inf:
+        given = (name for name in ("max_tokens", "max_money") if getattr(self, name) is not None)
+        keep_numbers(self, "per_s", *given)
+        if not 0 < self.per_s < math.inf:
             raise InvalidConfiguration(f"per_s must be a finite number of seconds above 0, not {self.per_s!r}")
         if (self.max_inflight, self.max_calls, self.max_tokens, self.max_money) == (None,) * 4:
             raise InvalidConfiguration("a SharedLimit must limit something: calls in flight, begun, tokens or money")

@@ -39,7 +39,7 @@ def openenv_app(make: Callable[[], Any], *, max_sessions: int = 64) -> Any:
     Raises:
         InvalidConfiguration: The values of a space cannot be written as JSON.
     """
-    integer("max_sessions", max_sessions, least=1)
+    max_sessions = integer("max_sessions", max_sessions, least=1)
     env = make()
     kind = AsyncGymEnvironment if inspect.iscoroutinefunction(env.reset) else GymEnvironment
     try:

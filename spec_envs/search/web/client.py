@@ -20,7 +20,7 @@ import urllib.parse
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from spec_envs.checks import integer
+from spec_envs.checks import keep_integers, keep_numbers
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.search.web.answers import Answer, BrokenBody, Inflater
 
@@ -62,12 +62,12 @@ class WebSettings:
     certificates: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
+        keep_numbers(self, "timeout_s", "requests_per_s", "backoff_s")
         for name in ("timeout_s", "requests_per_s"):
             if not getattr(self, name) > 0:
                 raise InvalidConfiguration(f"{name} must be above 0, not {getattr(self, name)!r}")
-        for name, least in (("attempts", 1), ("max_bytes", 1), ("max_redirects", 0)):
-            object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
-        if not 0 <= self.backoff_s < math.inf:
+        keep_integers(self, attempts=1, max_bytes=1, max_redirects=0)
+        if self.backoff_s == math.inf:
             raise InvalidConfiguration(f"backoff_s must be at least 0 and finite, not {self.backoff_s!r}")
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer, integer_or_none, number
+from spec_envs.checks import integer_or_none, keep_integers, keep_numbers
 from spec_envs.closing import closed
 from spec_envs.errors import HandlerFailed, InvalidConfiguration
 from spec_envs.handling import CancelToken
@@ -194,7 +194,7 @@ class Loopback:
     message_kb: int = 256
 
     def __post_init__(self) -> None:
-        integer("message_kb", self.message_kb, least=1)
+        keep_integers(self, message_kb=1)
 
     @property
     def name(self) -> str:
@@ -271,8 +271,8 @@ class SqliteMix:
     reads: float = 0.7
 
     def __post_init__(self) -> None:
-        integer("rows", self.rows, least=1)
-        number("reads", self.reads, least=0, most=1)
+        keep_integers(self, rows=1)
+        keep_numbers(self, "reads", most=1)
 
     @property
     def name(self) -> str:

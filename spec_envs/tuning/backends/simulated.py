@@ -62,6 +62,7 @@ class SimulatedBackend:
     ) -> None:
         for name, value in (("noise", noise), ("outliers", outliers), ("carry_over", carry_over)):
             number(name, value, least=0, most=1)
+        noise, outliers, carry_over = map(float, (noise, outliers, carry_over))
         self.workload: ModelledWorkload = _modelled(workload or RoundRobin())
         self.carries_over = carry_over > 0
         self._noise = noise

@@ -11,7 +11,7 @@ import time
 from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer
+from spec_envs.checks import keep_integers
 from spec_envs.closing import closed
 from spec_envs.errors import HandlerFailed
 from spec_envs.handling import CancelToken
@@ -40,8 +40,7 @@ class SysbenchCpu:
     max_prime: int = 10_000
 
     def __post_init__(self) -> None:
-        integer("threads", self.threads, least=1)
-        integer("max_prime", self.max_prime, least=3)
+        keep_integers(self, threads=1, max_prime=3)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer
+from spec_envs.checks import keep_integers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.live_system import KnobBackend, LiveWorkload
@@ -133,7 +133,7 @@ class FileReads:
     megabytes: int = 64
 
     def __post_init__(self) -> None:
-        integer("megabytes", self.megabytes, least=1)
+        keep_integers(self, megabytes=1)
 
     @property
     def name(self) -> str:

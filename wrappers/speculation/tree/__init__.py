@@ -150,7 +150,7 @@ class SpeculationTree:
         commands: list[Command] = []
         if run.state is RunState.DONE:
             # A node and its descendant may share a READ: what happens to the first may discard the other.
-            for node in sorted(run.nodes, key=lambda node: node.level):
+            for node in sorted(run.nodes, key=lambda node: node.level) if len(run.nodes) > 1 else tuple(run.nodes):
                 if node.alive:
                     commands += self._answered(node)
         return commands + self._settle(now)
@@ -333,11 +333,13 @@ class SpeculationTree:
             return []
         commands = self._serve(root, now) if self._demanded else []
         commands += self._predicting.predict(root, now)
+        has_begun = False
         while (node := self._next(root, now)) is not None:
             commands += self._begin(node, now, speculative=True)
+            has_begun = True
         if self._queue.has_waiting:
             commands += self._runs.give_way()
-        return commands + self._predicting.predict(root, now)
+        return commands + self._predicting.predict(root, now) if has_begun else commands
 
     def _serve(self, root: Node, now: float) -> list[Command]:
         """See to it that the authoritative call is under way."""
@@ -394,9 +396,10 @@ class SpeculationTree:
         return commands + self._foresee(node)
 
     def _root(self) -> Node:
-        if self.root is None:
+        root = self._branches.root
+        if root is None:
             raise ValueError("there is no episode; call rebase first")
-        return self.root
+        return root
 
 
 def _is_under_way(node: Node) -> bool:

@@ -224,6 +224,7 @@ class Branches:
     def _rebuild(self, node: Node, process: Process | None, *, loosely: bool) -> None:
         """Give ``node`` the process that the real response led to, and its descendants theirs."""
         node.process, node.lossy = process, node.lossy or loosely
+        node.call = None if process is None else process.call
         self._change.changed.append(node)
         self._drop_aside(node)
         for child in tuple(node.children.values()):

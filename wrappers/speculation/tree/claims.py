@@ -44,6 +44,8 @@ class Claims:
         if not self._calibrate:
             return merged
         corrected = self._guessers[node.call.handler].calibration.corrected(claims)
+        if corrected == claims:
+            return merged
         pairs = zip(merged.items(), corrected, strict=True)
         return _best_first({key: Guess(guess.response, probability) for (key, guess), probability in pairs})
 
@@ -67,4 +69,6 @@ class Claims:
 
 
 def _best_first(guesses: Mapping[Hashable, Guess]) -> dict[Hashable, Guess]:
+    if len(guesses) < 2:
+        return dict(guesses)
     return dict(sorted(guesses.items(), key=lambda item: -item[1].probability))

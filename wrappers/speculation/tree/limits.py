@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from spec_envs.checks import integer, integer_or_none, number
+from spec_envs.checks import integer_or_none, keep_integers, keep_numbers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import Usage
 from spec_envs.wrappers.estimates import beyond
@@ -65,20 +65,15 @@ class Limits:
     windows_ahead: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("max_inflight", 0), ("max_nodes", 2), ("max_reads", 0)):
-            object.__setattr__(self, name, integer(name, getattr(self, name), least=least))
+        keep_integers(self, max_inflight=0, max_nodes=2, max_reads=0)
         object.__setattr__(self, "max_depth", integer_or_none("max_depth", self.max_depth, least=0))
-        for name in ("min_probability", "give_up_below"):
-            number(name, getattr(self, name), least=0.0, most=1.0)
-        for name in ("read_ttl_s", "selectivity"):
-            number(name, getattr(self, name), least=0.0)
-        for name in ("max_tokens", "max_money"):
-            if getattr(self, name) is not None:
-                number(name, getattr(self, name), least=0.0)
-        dials = {name: getattr(self, name) for name in ("money_per_s", "token_ratio", "money_ratio")}
-        given = {name: value for name, value in dials.items() if value is not None}
-        for name, value in given.items():
-            number(name, value, least=0.0 if name == "money_per_s" else 1.0)
+        keep_numbers(self, "min_probability", "give_up_below", most=1.0)
+        keep_numbers(self, "read_ttl_s", "selectivity")
+        keep_numbers(self, *(name for name in ("max_tokens", "max_money") if getattr(self, name) is not None))
+        dials = ("money_per_s", "token_ratio", "money_ratio")
+        given = [name for name in dials if getattr(self, name) is not None]
+        for name in given:
+            keep_numbers(self, name, least=0.0 if name == "money_per_s" else 1.0)
         if len(given) > 1:
             raise InvalidConfiguration(f"{' and '.join(given)} each say what speculation may cost; give one of them")
         if not isinstance(self.per_handler, Mapping) or not all(

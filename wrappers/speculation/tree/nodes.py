@@ -126,11 +126,11 @@ class Node:
     hit: bool = False  # whether the real response was among the guesses
     alive: bool = True  # whether it is part of the tree
     lossy: bool = False  # whether it was reached by a loose match
+    #: What it waits for; ``None`` at the end of an episode, or where the environment refused the response.
+    call: Call | None = dataclasses.field(init=False)
 
-    @property
-    def call(self) -> Call | None:
-        """What the node waits for; ``None`` at the end of an episode, or where the environment refused the response."""
-        return None if self.process is None else self.process.call
+    def __post_init__(self) -> None:
+        self.call = None if self.process is None else self.process.call
 
     @property
     def answered(self) -> bool:
