@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import contextvars
 import functools
@@ -12,7 +13,7 @@ import re
 import threading
 import urllib.parse
 import weakref
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -304,6 +305,30 @@ async def _replied(response: Any) -> None:
         answer.unstreamed = (await response.aread()).decode(errors="replace")
     elif "event-stream" not in content_type:
         answer.strange = f"a body of the type {content_type!r}"
+    else:
+        chunks = response.aiter_bytes
+        response.aiter_bytes = lambda *size: _WithoutMark(chunks(*size))
+
+
+class _WithoutMark:
+    """The bytes of a stream without a byte order mark, because of which the client would skip the first event."""
+
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
+        self._begins = True
+
+    def __aiter__(self) -> _WithoutMark:
+        return self
+
+    async def __anext__(self) -> bytes:
+        chunk = await anext(self._chunks)
+        if not self._begins:
+            return chunk
+        self._begins = False
+        with contextlib.suppress(StopAsyncIteration):
+            while len(chunk) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(chunk):
+                chunk += await anext(self._chunks)
+        return chunk.removeprefix(codecs.BOM_UTF8)
 
 
 async def _close_client(clients: _Clients) -> None:

@@ -7,7 +7,10 @@ from typing import NamedTuple
 from spec_envs.agents.llm.messages import Completion
 
 #: The names of the tags around reasoning.
-_NAMES = r"(?:\w+:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad|antthinking)"
+_NAMES = (
+    r"(?:\w+:|longcat_)?(?:think(?:ing)?|thoughts?|reason(?:ing)?(?:_content)?|analysis|reflection|scratchpad|"
+    r"antthinking|inner_monologue|cot_budget_reflect)"
+)
 #: The marks around reasoning, as pairs: ``<think>…</think>``, ``[THINK]…[/THINK]``, ``◁think▷…◁/think▷`` and so on.
 _MARKS = (
     (rf"<\s*{_NAMES}(?:\s[^<>]*)?>", rf"<\s*/\s*{_NAMES}\s*>"),
@@ -16,25 +19,35 @@ _MARKS = (
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
     (r"<[|｜]think(?:ing)?[|｜]>", r"<[|｜]/think(?:ing)?[|｜]>"),
-    (r"<unused94>", r"<unused95>"),  # of Gemma models
+    (r"<(?:unused|ctrl)94>", r"<(?:unused|ctrl)95>"),  # of Gemma models
+    (r"<\|channel>thought", r"<channel\|>"),  # of later ones
+    (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
+    (r"(?!)", r"\[BEGIN FINAL RESPONSE\]"),  # of Apriel models, which write nothing before their reasoning
 )
 #: The marks around the answer.
-_AROUND = r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_solution\|>"
+_AROUND = (
+    r"<\|(?:START|END)_RESPONSE\|>|<\|(?:begin|end)_of_(?:solution|box)\|>|\[END FINAL RESPONSE\]|"
+    rf"<\s*{_NAMES}\s*/\s*>|<details\s[^<>]*type=[\"']?reasoning[^<>]*>(?:[\s\S]*?</details>|[\s\S]*)"
+)
 #: The marks that end an answer. Some servers leave them in the text, with whatever the model writes after them.
 _END = (
-    r"<\|(?:im_end|end|eot_id|eom_id|endoftext|end_of_text|eos)\|>|<end_of_turn>|<[|｜]end▁of▁sentence[|｜]>|</s>\s*\Z"
+    r"<\|(?:im_end|end|eot_id|eom_id|endoftext|end_of_text|eos)\|>|<end_of_turn>|<[|｜]end▁of▁sentence[|｜]>|"
+    r"(?:<eos>|</s>)\s*\Z"
 )
 #: The marks that begin an answer.
-_BEGIN = r"<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<start_of_turn>model\n?"
+_BEGIN = r"<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<start_of_turn>model\n?|"
+_BEGIN += r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>|<[|｜]begin▁of▁sentence[|｜]>)|\A\s*<[|｜]assistant[|｜]>\n?"
 _OPEN = "|".join(opening for opening, _ in _MARKS)
 _CLOSE = "|".join(closing for _, closing in _MARKS)
 _MARK = re.compile(
     rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?P<end>{_END})|(?P<around>{_AROUND}|{_BEGIN})", re.IGNORECASE
 )
 #: The beginning of the answer in the Harmony format of the gpt-oss models, for servers that do not parse the format.
-_FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?<\|message\|>")
+_FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?(?:<\|constrain\|>[^<]*)?<\|message\|>")
 _HARMONY = re.compile(r"\s*(?:<\|start\|>assistant)?\s*<\|channel\|>")
 _HARMONY_CALL = re.compile(r"<\|(?:channel|start)\|>[^<>]*\bto=functions?\.")
+#: The same where the server has dropped the marks, and left the words between them.
+_BARE = re.compile(r"\s*(?:assistant)?analysis(?P<answer>.*?assistantfinal)?", re.DOTALL)
 _HARMONY_END = re.compile(r"<\|(?:return|end)\|>\s*$")
 #: The end of a text that may become a mark when the text goes on.
 _UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|[|｜][^<>]*)\Z", re.IGNORECASE)
@@ -96,6 +109,9 @@ def _parts(text: str) -> _Parts:
         ending = _HARMONY_END.search(text)
         start = final[-1].end() if final else call.start() if (call := _HARMONY_CALL.search(text)) else len(text)
         return _Parts([(start, max(start, ending.start() if ending else len(text)))], [], False)
+    bare = _BARE.match(text)
+    if bare is not None and bare["answer"] is not None:
+        return _Parts([(bare.end(), len(text))], [], True)
     kept: list[tuple[int, int]] = []
     start, opened, lacks = 0, None, False
     for mark in _MARK.finditer(text):
@@ -118,4 +134,4 @@ def _parts(text: str) -> _Parts:
         kept.append((start, len(text)))
     elif "".join(text[a:b] for a, b in kept).rpartition("\n")[2].strip():  # in the middle of a line: a word
         kept.append((opened, len(text)))
-    return _Parts(kept, settled, lacks)
+    return _Parts(kept, settled if bare is None else [], lacks)

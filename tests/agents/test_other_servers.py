@@ -231,6 +231,27 @@ def test_usage_that_is_not_told_is_estimated(usage):
     assert estimated.tokens_out == 2 and estimated.tokens_in > 100 and estimated.money == 0
 
 
+PIECE, STOP = (json.dumps(each) for each in (delta(content="hi"), delta("stop")))
+STREAMS = {
+    "no spaces": f"data:{PIECE}\n\ndata:{STOP}\n\ndata:[DONE]\n\n",
+    "line ends of DOS": f"data: {PIECE}\r\n\r\ndata: {STOP}\r\n\r\n",
+    "line ends of old Macs": f"data: {PIECE}\r\rdata: {STOP}\r\r",
+    "a byte order mark": f"\ufeffdata: {PIECE}\n\ndata: {STOP}\n\n",
+    "comments": f": ping\n\ndata: {PIECE}\n\n: PROCESSING\n\ndata: {STOP}\n\n",
+    "other fields": f"event: message\nid: 1\nretry: 5\ndata: {PIECE}\n\ndata: {STOP}\n\n",
+    "data on several lines": f"data: {PIECE[:10]}\ndata: {PIECE[10:]}\n\ndata: {STOP}\n\n",
+    "an event that is a ping": f"event: ping\ndata: {{}}\n\ndata: {PIECE}\n\ndata: {STOP}\n\n",
+    "more behind the end": f"data: {PIECE}\n\ndata: {STOP}\n\ndata: [DONE]\n\ndata: {PIECE}\n\n",
+    "no mark of the end": f"data: {PIECE}\n\ndata: {STOP}\n\n",
+}
+
+
+@pytest.mark.parametrize("body", STREAMS.values(), ids=STREAMS)
+def test_every_form_of_an_event_stream_is_read(body):
+    with serving(body.encode()) as (_, url), ChatModel("m", base_url=url) as model:
+        assert model(asking()).text == "hi"
+
+
 def test_an_answer_that_is_not_streamed_is_read_as_well():
     message = {"role": "assistant", "content": "hi", "tool_calls": [piece("get_a", X, id="a")]}
     body = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
@@ -344,6 +365,31 @@ REASONED = {
     ),
     "marks around the answer in reasoning": ("<think><|START_RESPONSE|>no<|END_RESPONSE|></think>Hi", "Hi"),
     "attributes": ('<think budget="3">Hm</think>Hi', "Hi"),
+    "an empty tag": ("<think/>Hi", "Hi"),
+    "a model's own name": ("<longcat_think>Hm</longcat_think>Hi", "Hi"),
+    "the name of the field": ("<reasoning_content>Hm</reasoning_content>Hi", "Hi"),
+    "a monologue": ("<inner_monologue>Hm</inner_monologue>Hi", "Hi"),
+    "seed, its budget": ("<seed:cot_budget_reflect>5</seed:cot_budget_reflect>Hi", "Hi"),
+    "gemma, control": ("<ctrl94>thought\nHm<ctrl95>Hi", "Hi"),
+    "gemma, a channel": ("<|channel>thought\nHm<channel|>Hi", "Hi"),
+    "apertus": ("<|inner_prefix|>Hm<|inner_suffix|>Hi", "Hi"),
+    "a web page": ('<details type="reasoning" done="true"><summary>Thought</summary>Hm</details>Hi', "Hi"),
+    "a web page that does not end": ('<details type="reasoning"><summary>Thought</summary>Hm', ""),
+    "details that are said": (
+        "<details><summary>More</summary>Hm</details>",
+        "<details><summary>More</summary>Hm</details>",
+    ),
+    "apriel": ("Here are my reasoning steps:\nHm\n[BEGIN FINAL RESPONSE]\nHi\n[END FINAL RESPONSE]", "Hi\n"),
+    "harmony, json": ("<|start|>assistant<|channel|>final<|constrain|>json<|message|>Hi<|return|>", "Hi"),
+    "harmony without its marks": ("analysisThe user greets.assistantfinalHi", "Hi"),
+    "harmony without its marks, on lines": ("analysis\nThe user greets.\n\nassistantfinal\n\nHi", "Hi"),
+    "an analysis that is said": ("analysis shows nothing", "analysis shows nothing"),
+    "a box": ("<think>Hm</think><|begin_of_box|>Hi<|end_of_box|>", "Hi"),
+    "a beginning of Llama 2": ("<s>Hi</s>", "Hi"),
+    "a beginning of Gemma": ("<bos>Hi<eos>", "Hi"),
+    "a beginning of DeepSeek": ("<｜Assistant｜><think>Hm</think>Hi", "Hi"),
+    "a beginning of Phi": ("<|assistant|>\nHi<|end|>", "Hi"),
+    "struck out": ("It costs <s>$5</s> $4", "It costs <s>$5</s> $4"),
     "none": ("Hi", "Hi"),
     "none, but brackets": ("think[hm] < 3 > 2 [think] I think>so", "think[hm] < 3 > 2 [think] I think>so"),
     "a tag that is spoken of": ("Use the <think> tag", "Use the <think> tag"),
