@@ -14,7 +14,7 @@ from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|\bgo ahead\b|\byes/no\b|\bshall i\b|\bshould i\b", re.IGNORECASE)
-_QUESTION = re.compile(r"[^.?!\n]*\?")
+_QUESTION = re.compile(r"(?<![^.?!\n])[^.?!\n]*+\?")  # tried where a sentence begins, and nowhere else
 _MASKED = frozenset({"email", "date", "id", "number", "digits", "quoted"})
 #: The number of replies to one kind of message that are considered: the most frequent ones.
 _MAX_REPLIES = 50

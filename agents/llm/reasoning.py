@@ -44,13 +44,13 @@ _MARK = re.compile(
 )
 #: The beginning of the answer in the Harmony format of the gpt-oss models, for servers that do not parse the format.
 _FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?(?:<\|constrain\|>[^<]*)?<\|message\|>")
-_HARMONY = re.compile(r"\s*(?:<\|start\|>assistant)?\s*<\|channel\|>")
+_HARMONY = re.compile(r"\s*+(?:<\|start\|>assistant\s*+)?<\|channel\|>")
 _HARMONY_CALL = re.compile(r"<\|(?:channel|start)\|>[^<>]*\bto=functions?\.")
 #: The same where the server has dropped the marks, and left the words between them.
 _BARE = re.compile(r"\s*(?:assistant)?analysis(?P<answer>.*?assistantfinal)?", re.DOTALL)
 _HARMONY_END = re.compile(r"<\|(?:return|end)\|>\s*$")
 #: The end of a text that may become a mark when the text goes on.
-_UNFINISHED = re.compile(rf"<(?:\s*/?\s*(?:[\w:]*|{_NAMES}\s[^<>]*)|[|｜][^<>]*)\Z", re.IGNORECASE)
+_UNFINISHED = re.compile(rf"<(?:\s*+(?:/\s*+)?(?:[\w:]*|{_NAMES}\s[^<>]*)|[|｜][^<>]*)\Z", re.IGNORECASE)
 
 
 def without_reasoning(completion: Completion) -> Completion:

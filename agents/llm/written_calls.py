@@ -13,11 +13,16 @@ from spec_envs.json_files import parsed
 _NAME = r"(?P<tag>(?:final[_ ]?)?(?:answer|response|reply|output)|message|final|solution)"
 _TAGGED = re.compile(rf"<{_NAME}>(?P<said>.*?)(?:</(?P=tag)>(?P<more>.*))?", re.IGNORECASE | re.DOTALL)
 #: An answer in tags at the beginning of a line, after other text.
-_TAGGED_LAST = re.compile(r".*\n\s*(?P<said><(?P<tag>(?:final_?)?answer)>.*</(?P=tag)>)", re.IGNORECASE | re.DOTALL)
+_TAGGED_LAST = re.compile(
+    r".*\n[^\S\n]*(?P<said><(?P<tag>(?:final_?)?answer)>.*</(?P=tag)>)", re.IGNORECASE | re.DOTALL
+)
 #: Three backquotes around the whole message.
 _FENCED = re.compile(r"```(?:text|txt|plaintext|markdown|md)?[ \t]*\n(?P<said>(?:(?!```).)*)```", re.DOTALL)
 _FENCES = re.compile(r"^[ \t]*```\w*[ \t]*\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _OBJECT = re.compile(r"^[ \t]*[{\[]", re.MULTILINE)
+
+#: How many pairs of tags or backquotes are taken from around a message. A model that runs away may write thousands.
+_MOST_AROUND = 10
 
 _BAR = "[|｜]"
 #: Marks that models write before a tool call: ``<tool_call>``, ``[TOOL_CALLS]``, ``<|python_tag|>`` and so on.
@@ -35,9 +40,12 @@ _DECODER = json.JSONDecoder()
 def unwrapped(text: str) -> str:
     """Return the message in an answer, without tags or backquotes around the whole message."""
     text = text.strip()
-    if last := _TAGGED_LAST.fullmatch(text):
+    if text.endswith(">") and (last := _TAGGED_LAST.fullmatch(text)):  # asked first: it is quick
         text = last["said"]
-    while found := _TAGGED.fullmatch(text) or _FENCED.fullmatch(text):
+    for _ in range(_MOST_AROUND):
+        found = _TAGGED.fullmatch(text) or _FENCED.fullmatch(text)
+        if found is None:
+            break
         text = (found["said"] + (found.groupdict().get("more") or "")).strip()
     return text
 

@@ -13,7 +13,8 @@ from spec_envs.retail.tasks import Identity, Request, Scenario, was_said
 #: The number of useless answers of the agent after which the customer gives up a request.
 _PATIENCE = 3
 
-_QUESTION = re.compile(r"[^.?!\n]*\?|[^.?!\n]*\b(?:please|could you|let me know|tell me|provide)\b[^.?!\n]*", re.I)
+_SENTENCE = re.compile(r"([^.?!\n]*+)(\??)")  # without its end, if that is no question mark
+_ASKS = re.compile(r"\b(?:please|could you|let me know|tell me|provide)\b", re.I)
 _IDENTITY = re.compile(r"e-?mail|\bzip\b|\b(?:first|last|full|your) name\b|verify|authenticate|identi", re.I)
 _NAME = re.compile(r"\bzip\b|\b(?:first|last|full|your) name\b", re.I)
 _CONFIRM = re.compile(r"\bconfirm|\bproceed\b|go ahead|yes/no|\(yes\b|\bshall i\b|\b(?:is|does) (?:this|that) ", re.I)
@@ -24,7 +25,9 @@ _REFUSED = re.compile(r"\b(?:cannot|can't|can not|unable|not able|not possible|n
 _TOPICS = {
     "order": re.compile(r"\border\b", re.I),
     "items": re.compile(r"\bitems?\b|\bproducts?\b|which one", re.I),
-    "new items": re.compile(r"\bnew\b|instead|replace|exchange .*\bfor\b|version|variant|\boptions?\b", re.I),
+    "new items": re.compile(
+        r"\bnew\b|instead|replace|^(?>.*?exchange ).*\bfor\b|version|variant|\boptions?\b", re.I | re.M
+    ),
     "payment": re.compile(r"\bpay|refund|method|\bcard\b", re.I),
     "reason": re.compile(r"\breason\b|\bwhy\b", re.I),
     "address": re.compile(r"\baddress\b|deliver(?:ed)? to|\bsent\b", re.I),
@@ -45,7 +48,7 @@ class _Message:
 
 @functools.lru_cache(maxsize=1024)  # a customer listens to the whole dialogue again for each answer
 def _understood(text: str) -> _Message:
-    question = " ".join(_QUESTION.findall(text))
+    question = " ".join(said + mark for said, mark in _SENTENCE.findall(text) if mark or _ASKS.search(said))
     if _YES.search(text) and _CONFIRM.search(text):
         wants = "yes"
     elif _IDENTITY.search(question):

@@ -19,6 +19,8 @@ _UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
 _SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
 #: After these words a square is the move of a pawn.
 _PLAY = re.compile(r"\b(?:play|plays|playing|choose|pick|prefer|push|advance|choice|is|with|say)\W*$", re.IGNORECASE)
+#: How many characters before a square are looked at. A line may hold thousands of squares.
+_NEAR = 200
 _PIECE = re.compile(r"\b(?:king|queen|rook|bishop|knight)s?\b", re.IGNORECASE)
 _WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.pattern}", re.IGNORECASE)
 
@@ -72,8 +74,9 @@ def _move(text: str, query: Any) -> str:
     chosen = _stated(board, lines[0]) if _SAID.search(plain(text)) else _named(board, lines)
     if chosen is not None:
         return chosen
-    wrong = [token for token in _tokens(said) if looks_like_move(token) and move_in(board, token) is None]
-    what = f"{wrong[-1]} is not legal" if wrong else f"{text[-80:]!r} names no legal move, or more than one,"
+    moves = (token for token in reversed(_tokens(said)) if looks_like_move(token))
+    wrong = next((token for token in moves if move_in(board, token) is None), None)
+    what = f"{wrong} is not legal" if wrong else f"{text[-80:]!r} names no legal move, or more than one,"
     legal = " ".join(sorted(move.uci() for move in board.legal_moves))
     raise ValueError(f"{what} in {board.fen()}; the legal moves are {legal}")
 
@@ -92,7 +95,7 @@ def _stated(board: chess.Board, line: str) -> str | None:
 
 def _may_be_of_a_piece(line: str, found: re.Match[str]) -> bool:
     """Whether ``found`` is a bare square after a word or letter that may stand for a piece."""
-    before = line[: found.start()]
+    before = line[max(0, found.start() - _NEAR) : found.start()]
     return bool(_SQUARE.fullmatch(found[0]) and before.strip(_MARKS + ".…") and not _PLAY.search(before))
 
 
@@ -101,12 +104,13 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
     named: set[str | None] = set()
     for line in lines:
         line = _START.sub("", line)
+        has_piece = _PIECE.search(line) is not None
         for found in TOKEN.finditer(line):
             token = found[0]
             if not looks_like_move(token) or (_UCI.fullmatch(token) and not move_in(board, token)):
                 continue
             if _may_be_of_a_piece(line, found):
-                if _PIECE.search(line) or move_in(board, token):  # a piece may go there, or a pawn
+                if has_piece or move_in(board, token):  # a piece may go there, or a pawn
                     named.add(None)
             else:
                 named.add(move_in(board, token))
