@@ -28,6 +28,9 @@ from spec_envs.wrappers.workers.permits import SharedLimit
 
 
 class Index:
+    def __repr__(self) -> str:  # the names of tests are to be the same in each process
+        return "Index"
+
     def __index__(self) -> int:
         return 3
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,8 +26,8 @@ KINDS = {
     "color": {"enum": ["red", "blue"]},
     "anything": {},
 }
-BUY = {"name": "buy", "parameters": {"type": "object", "properties": KINDS, "required": ["order_id"]}}
-LIST = {"name": "list", "parameters": {"type": "object", "properties": {}}}
+BUY: dict[str, Any] = {"name": "buy", "parameters": {"type": "object", "properties": KINDS, "required": ["order_id"]}}
+LIST: dict[str, Any] = {"name": "list", "parameters": {"type": "object", "properties": {}}}
 TOOLS = [{"type": "function", "function": each} for each in (BUY, LIST)]
 SHOP = SHOP | {"tools": json.dumps(TOOLS)}
 SCHEMAS = {each["name"]: each["parameters"] for each in (BUY, LIST)}

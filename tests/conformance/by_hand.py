@@ -82,6 +82,9 @@ class Pieces(_Numbers):
 
     def act(self, action: int) -> None:
         moves = sorted(self.board.legal_moves, key=str)
+        if not moves:  # mate
+            self.board.reset()
+            return
         self.board.push(moves[(action + int(self.np_random.integers(len(moves)))) % len(moves)])
 
     def look(self) -> float:

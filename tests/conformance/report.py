@@ -86,6 +86,7 @@ def _short(reason: str) -> str:
     reason = reason.partition("cannot be forked: ")[2] or reason
     for end in ("; give it a fork()", ". Found by", "; put it outside"):
         reason = reason.partition(end)[0]
+    reason = re.sub(r"/\S*/site-packages/", "", reason)  # where packages are installed is nobody's business
     return reason.replace("|", "/").replace("<", "&lt;")[:160]
 
 

@@ -135,6 +135,7 @@ def undrawn(run: Callable[[], _T], env: AnyEnv) -> _T:
     Raises:
         Exception: What ``run`` raises.
     """
+    outcome, failure = None, None
     first = before = GlobalGenerators()
     for _ in range(_TIMES):
         outcome, failure = _outcome(run)
