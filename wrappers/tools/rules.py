@@ -41,6 +41,10 @@ class ToolRule:
     ttl_s: float | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.effect, Effect):
+            raise InvalidConfiguration(
+                f"effect must be Effect.READ, Effect.SAMPLE or Effect.WRITE, not {self.effect!r}"
+            )
         object.__setattr__(self, "touches", parts_named(self.touches))
         if self.ttl_s is not None:
             keep_numbers(self, "ttl_s")

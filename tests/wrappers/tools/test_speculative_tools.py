@@ -707,6 +707,8 @@ def test_results_are_let_go_of():
 def test_bad_input():
     with pytest.raises(InvalidConfiguration, match="'read' must be declared by an Effect or a ToolRule"):
         SpeculativeTools({"read": "read"}, NGramGuesser())  # type: ignore[dict-item]
+    with pytest.raises(InvalidConfiguration, match="effect must be Effect.READ, .* not 'read'"):
+        ToolRule(effect="read")  # type: ignore[arg-type]
     with pytest.raises(InvalidConfiguration, match="max_calls"):
         ToolRule(effect=READ, metered=HandlerLimit())
     with pytest.raises(InvalidConfiguration, match="READ can be shared"):
