@@ -31,7 +31,9 @@ _BOUND = re.compile(rf" (min|max) ({_NUMBER})")
 #: Lines that tell nothing about why an engine fails.
 _USUAL = re.compile(r"\s*(?:info (?!string)|option |id |uciok|readyok|$)")
 #: What programs answer to "uci" that speak another protocol, such as XBoard's.
-_STRANGER = re.compile(r"(?:(?:illegal|invalid) move|unknown command|error)\b.*\buci\s*$", re.IGNORECASE)
+_STRANGER = re.compile(
+    r"(?:(?:illegal|invalid) move|unknown command|error)\b.*\buci\s*$|^(?:tellics|telluser|feature)\s", re.IGNORECASE
+)
 # In the line of an analysis: the score, the first move of its line, and its rank.
 _SCORE = re.compile(rf"^info (?!string).*\bscore (cp|mate) ({_NUMBER})( lowerbound| upperbound)?")
 _FIRST = re.compile(r"\bpv (\S+)")
