@@ -60,14 +60,11 @@ class SimulatedBackend:
         carry_over: float = 0.0,
         paced: bool = False,
     ) -> None:
-        for name, value in (("noise", noise), ("outliers", outliers), ("carry_over", carry_over)):
-            number(name, value, least=0, most=1)
-        noise, outliers, carry_over = map(float, (noise, outliers, carry_over))
         self.workload: ModelledWorkload = _modelled(workload or RoundRobin())
-        self.carries_over = carry_over > 0
-        self._noise = noise
-        self._outliers = outliers
-        self._carry_over = carry_over
+        self._noise = number("noise", noise, least=0, most=1)
+        self._outliers = number("outliers", outliers, least=0, most=1)
+        self._carry_over = number("carry_over", carry_over, least=0, most=1)
+        self.carries_over = self._carry_over > 0
         self._paced = paced
 
     def __call__(self, query: MeasureQuery, cancel: CancelToken | None = None) -> Measurement:
