@@ -15,11 +15,11 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Effect
-from spec_envs.errors import NotForkable
+from spec_envs.errors import NotCopyable, NotForkable
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.fork_steps import ForkSteps
 from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, private_copy
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.episode import Stepped, Stepping
@@ -62,9 +62,15 @@ class Trust:
         """An episode of ``env`` has begun with ``begun``: rehearse, if that was not done.
 
         Raises:
-            NotForkable: See ``rehearse``.
+            NotForkable: See ``rehearse``; or the observation can change and cannot be copied.
         """
-        if self._must_rehearse and not self.is_plain and not begun.done:
+        if self.is_plain:
+            return
+        try:
+            private_copy(begun)
+        except NotCopyable as error:
+            raise NotForkable(f"{env} cannot be speculated on: {error}") from error
+        if self._must_rehearse and not begun.done:
             self._rehearsal = "passed" if rehearse(env, begun) else "too slow"
             self._must_rehearse = False
 
