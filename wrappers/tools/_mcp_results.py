@@ -63,10 +63,21 @@ class ServerTools:
         server: The name of the server.
         source: What calls the tools: a client, or the server itself.
         trust_annotations: Whether to believe what the server says about the effects of its tools.
+        content, usable: How results are read; see ``Port``.
     """
 
-    def __init__(self, tools: SpeculativeTools, server: str, source: object, *, trust_annotations: bool) -> None:
+    def __init__(
+        self,
+        tools: SpeculativeTools,
+        server: str,
+        source: object,
+        *,
+        trust_annotations: bool,
+        content: Callable[[Any], Any] = content,
+        usable: Callable[[Any], bool] = usable,
+    ) -> None:
         self._tools = tools
+        self._content, self._usable = content, usable
         self._server = server
         self._source = source
         self._added: set[str] = set()
@@ -83,8 +94,8 @@ class ServerTools:
         tool = qualified(self._server, name)
         port = Port(
             execute=execute,
-            content=content,
-            usable=usable,
+            content=self._content,
+            usable=self._usable,
             source=self._source,
             takes_context=False,
             server=self._server,

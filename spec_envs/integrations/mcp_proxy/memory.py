@@ -25,8 +25,8 @@ from spec_envs import Call
 from spec_envs.agents import NGramGuesser, PatternGuesser, UnionGuesser
 from spec_envs.conversation import Conversation, ToolCall, ToolResult
 from spec_envs.errors import InvalidConfiguration
-from spec_envs.integrations.mcp_proxy.channels import note
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.lines import note
 from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.tools import ToolStatistics
 

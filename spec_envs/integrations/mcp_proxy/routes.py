@@ -12,11 +12,11 @@ import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from spec_envs.integrations.mcp_proxy.channels import Message, Receive
+from spec_envs.integrations.mcp_proxy.lines import Message, Receive
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 
 #: Begins a task that ends with the session.
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 #: Called with each server's answer: the server, the request as the server got it, and the result.
 See = Callable[[Server, Message, Any], None]
 
@@ -36,6 +36,10 @@ class Routes(Protocol):
         Raises:
             RpcError: No server has such a tool.
         """
+        ...
+
+    def give_up(self, number: Any) -> None:
+        """The client does not wait any more for the answer to the request ``number``, which may be none of its own."""
         ...
 
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
@@ -73,6 +77,10 @@ class OneServer:
         """The server, and the request as it is."""
         return self._server, message, line
 
+    def give_up(self, number: Any) -> None:
+        """Wait for an answer no more; one that comes all the same is passed on."""
+        self._server.leave(number)
+
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
         """The server."""
         return [(self._server, message, line)]
@@ -102,11 +110,14 @@ class SeveralServers:
         self._see = see
         self._spawn = spawn
         self._sites: dict[str, Server] = {}  # of resources
+        self._under_way: dict[Any, asyncio.Task[None]] = {}  # requests of the client, by their ids
         self._asked: dict[str, tuple[Server, Any]] = {}  # requests of servers, by the id that the client sees
 
     def ask(self, message: Message, line: bytes | None, answered: Receive) -> None:
         """Make a request of the client."""
-        self._spawn(self._answer(message, answered))
+        number = message["id"]
+        task = self._under_way[number] = self._spawn(self._answer(message, answered))
+        task.add_done_callback(lambda _: self._under_way.pop(number, None))
 
     async def _answer(self, message: Message, answered: Receive) -> None:
         try:
@@ -242,8 +253,16 @@ class SeveralServers:
         server, name = self._split(params.get("name"))
         return server, {**message, "params": {**params, "name": name}}, None
 
+    def give_up(self, number: Any) -> None:
+        """Wait for an answer no more."""
+        task = self._under_way.get(number)
+        if task is not None:
+            task.cancel()
+
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
         """A response goes to the server that has asked, and a notification to all servers."""
+        if not message:  # a line that the proxy does not understand
+            return []
         if "method" not in message:
             asked = self._asked.pop(str(message.get("id")), None)
             return [] if asked is None else [(asked[0], {**message, "id": asked[1]}, None)]

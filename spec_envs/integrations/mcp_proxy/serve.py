@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from spec_envs.extras import needed
-from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams, note
+from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.lines import note
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.session import Session
 
