@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import dataclasses
 import datetime
@@ -22,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Call
-from spec_envs.errors import NotCopyable
+from spec_envs.errors import InvalidAction, NotCopyable
 from spec_envs.immutable import frozen
 from spec_envs.values import key_of, own_copy
+from spec_envs.wrappers import SpeculativeWrapper
 
 
 class Point(NamedTuple):
@@ -357,3 +359,30 @@ def test_a_call_is_owned() -> None:
     twin.query.append("r")
     assert listed.query == ["q"]
     assert copy.deepcopy(listed) == listed
+
+
+def nested(depth: int, kind: type) -> Any:
+    value: Any = kind()
+    for _ in range(depth):
+        value = {"a": value} if kind is dict else kind([value])
+    return value
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+@pytest.mark.parametrize("depth", [900, 5000, 100_000])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: gym.make("SpecChess-v0", opponent="builtin"), lambda: gym.make("SpecSearch-v0")],
+    ids=["chess", "search"],
+)
+@pytest.mark.parametrize("wrap", [lambda env: env, SpeculativeWrapper], ids=["plain", "wrapped"])
+def test_what_is_nested_too_deeply_is_refused_by_name(make, wrap, kind, depth):
+    value = nested(depth, kind)
+    with wrap(make()) as env:
+        env.reset(seed=0)
+        with contextlib.suppress(InvalidAction, NotCopyable):  # an own error, and never a RecursionError
+            env.step(value)
+    with pytest.raises(NotCopyable, match="nested too deeply to be copied"):
+        own_copy([value, []])
+    with pytest.raises(NotCopyable, match="nested too deeply to be compared"):
+        key_of(value)
