@@ -10,6 +10,7 @@ from typing import Any
 
 from spec_envs.conversation import canonical
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.wrappers.tools._mcp_results import changes_nothing
 
 _READING = (
     "get",
@@ -32,7 +33,7 @@ _READING = (
 class _Seen:
     """Facts about one tool in the traffic."""
 
-    hint: bool | None = None
+    hint: bool = False
     calls: int = 0
     failed: int = 0
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -53,16 +54,19 @@ class _Traffic:
     def read(self, at: float, source: str, message: dict[str, Any]) -> None:
         """Read one message."""
         number = message.get("id")
+        if not isinstance(number, str | int | float | None):
+            return  # nobody can answer it
         if source == "client" and "method" in message and number is not None:
             self._open[number] = (at, message)
         elif source == "server" and "method" not in message and number in self._open:
             begun, request = self._open.pop(number)
             result = message.get("result")
             if request["method"] == "tools/list" and isinstance(result, dict):
-                for tool in result.get("tools", ()):
-                    self._of(tool["name"]).hint = (tool.get("annotations") or {}).get("readOnlyHint")
-            elif request["method"] == "tools/call":
-                self._called(request.get("params") or {}, at - begun, result)
+                for tool in result.get("tools") or ():
+                    if isinstance(tool, dict) and isinstance(tool.get("name"), str):
+                        self._of(tool["name"]).hint = changes_nothing(tool.get("annotations"))
+            elif request["method"] == "tools/call" and isinstance(request.get("params"), dict):
+                self._called(request["params"], at - begun, result)
 
     def _of(self, tool: str) -> _Seen:
         return self.tools.setdefault(tool, _Seen())
@@ -75,7 +79,7 @@ class _Traffic:
         if not isinstance(result, dict) or result.get("isError"):
             tool.failed += 1
             return
-        if tool.hint is not True:
+        if not tool.hint:
             self._others.append(name)
         key, text = canonical(params.get("arguments") or {}), canonical(result)
         known = tool.results.get(key)
@@ -133,7 +137,7 @@ def _rule(name: str, traffic: _Traffic) -> Iterator[str]:
 def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
     """The effect to propose, and the reason; ``None`` for a tool that stays a write."""
     seen = f"equal calls: {tool.same} with equal results, {tool.changed} that changed by themselves."
-    if tool.hint is True:
+    if tool.hint:
         if tool.changed:
             return "sample", f"The server hints that it only reads; {seen}"
         if tool.same >= 2:
