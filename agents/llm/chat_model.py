@@ -13,7 +13,7 @@ import re
 import threading
 import urllib.parse
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -78,7 +78,9 @@ class ChatModel(MadeAnew, Closing):
 
     A parameter that the server refuses by name (status 400 or 422) is sent in another form, and the form that works is
     remembered: ``max_tokens`` as ``max_completion_tokens``, or the other way round, while ``stream_options``,
-    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning.
+    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning. Where a server does
+    not stream, the answer is read whole. A dialogue that is refused is sent in another form: the system's message as
+    part of the user's (with a warning), ``…`` as the text of a message without text, and other ids of tool calls.
 
     Raises:
         InvalidConfiguration: An argument is invalid.
@@ -329,6 +331,10 @@ class _WithoutMark:
             while len(chunk) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(chunk):
                 chunk += await anext(self._chunks)
         return chunk.removeprefix(codecs.BOM_UTF8)
+
+    async def aclose(self) -> None:
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
 
 
 async def _close_client(clients: _Clients) -> None:

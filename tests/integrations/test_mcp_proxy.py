@@ -595,6 +595,38 @@ def test_files_that_cannot_be_written_hinder_no_call(bench, place):
     run(main)
 
 
+ODD_HINTS = [
+    {"readOnlyHint": True, "destructiveHint": True},
+    {"readOnlyHint": "true"},
+    "readOnlyHint",
+    ["x"],
+    7,
+    None,
+    {},
+]
+
+
+@pytest.mark.parametrize("annotations", ODD_HINTS)
+def test_rules_are_not_proposed_for_hints_that_say_less(tmp_path, annotations):
+    tools = [
+        {"name": "erase", "annotations": annotations},
+        {"name": "look", "annotations": {"readOnlyHint": True}},
+        7,
+        {},
+    ]
+    messages: list[Any] = [
+        ("client", {"id": 1, "method": "tools/list"}),
+        ("server", {"id": 1, "result": {"tools": tools}}),
+    ]
+    for name in ("erase", "look", None):
+        messages.append(("client", {"id": 2, "method": "tools/call", "params": name and {"name": name}}))
+        messages.append(("server", {"id": 2, "result": {"content": []}}))
+    lines = [json.dumps({"at": at, "from": source, "message": each}) for at, (source, each) in enumerate(messages)]
+    (tmp_path / "record.jsonl").write_text("\n".join([*lines, '{"at": 9, "from": "client", "message": {"id": []}}']))
+    (tmp_path / "proposed.toml").write_text(proposal([tmp_path / "record.jsonl"]))
+    assert list(read_config(tmp_path / "proposed.toml")["rules"]) == ["look"]
+
+
 @pytest.mark.parametrize("client", ["claude-code", "codex", "cursor", "vscode"])
 def test_what_to_add_to_the_settings_of_a_client(client):
     done = CliRunner().invoke(command_line, ["mcp-proxy", "config", client, "--", "npx", "-y", "server-x", "--flag"])

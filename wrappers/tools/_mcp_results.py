@@ -41,7 +41,7 @@ def usable(result: Any) -> bool:
     return _field(result, "is_error", True) is False
 
 
-def _changes_nothing(annotations: Any) -> bool:
+def changes_nothing(annotations: Any) -> bool:
     """Whether a server says so of its tool, and does not say the contrary as well."""
     return _field(annotations, "read_only_hint") is True and not _field(annotations, "destructive_hint", False)
 
@@ -124,7 +124,7 @@ class ServerTools:
             self._tools.describe(
                 Tool(name, str(_field(tool, "description") or ""), schema if isinstance(schema, Mapping) else {})
             )
-            self._tools.trust(name, read_only=self._trust_annotations and _changes_nothing(_field(tool, "annotations")))
+            self._tools.trust(name, read_only=self._trust_annotations and changes_nothing(_field(tool, "annotations")))
         self._is_complete = is_last and (is_first or self._was_begun)
         self._was_begun = (is_first or self._was_begun) and not is_last
 

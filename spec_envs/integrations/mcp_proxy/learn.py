@@ -11,6 +11,7 @@ from typing import Any
 from spec_envs.conversation import canonical
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.integrations.mcp_proxy.routes import tool_of
+from spec_envs.wrappers.tools._mcp_results import changes_nothing
 
 _READING = (
     "get",
@@ -33,7 +34,7 @@ _READING = (
 class _Seen:
     """Facts about one tool in the traffic."""
 
-    hint: bool | None = None
+    hint: bool = False
     calls: int = 0
     failed: int = 0
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -63,11 +64,11 @@ class _Traffic:
             begun, request = self._open.pop(place)
             result = message.get("result")
             if request["method"] == "tools/list" and isinstance(result, dict):
-                for tool in result.get("tools", ()):
-                    hint = (tool.get("annotations") or {}).get("readOnlyHint")
-                    self._of(self._named(session, tool.get("name"))).hint = hint
-            elif request["method"] == "tools/call":
-                params = request.get("params") or {}
+                for tool in result.get("tools") or ():
+                    if isinstance(tool, dict) and isinstance(tool.get("name"), str):
+                        seen = self._of(self._named(session, tool["name"]))
+                        seen.hint = changes_nothing(tool.get("annotations"))
+            elif request["method"] == "tools/call" and isinstance(params := request.get("params"), dict):
                 self._called(self._named(session, params.get("name")), params, at - begun, result)
 
     def _named(self, session: str, tool: Any) -> str:
@@ -85,7 +86,7 @@ class _Traffic:
         if not isinstance(result, dict) or result.get("isError"):
             tool.failed += 1
             return
-        if tool.hint is not True:
+        if not tool.hint:
             self._others.append(name)
         key, text = canonical(params.get("arguments") or {}), canonical(result)
         known = tool.results.get(key)
@@ -143,7 +144,7 @@ def _rule(name: str, traffic: _Traffic) -> Iterator[str]:
 def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
     """The effect to propose, and the reason; ``None`` for a tool that stays a write."""
     seen = f"equal calls: {tool.same} with equal results, {tool.changed} that changed by themselves."
-    if tool.hint is True:
+    if tool.hint:
         if tool.changed:
             return "sample", f"The server hints that it only reads; {seen}"
         if tool.same >= 2:
