@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from spec_envs.integrations.mcp_proxy.answers import MAX_KEPT, Answer
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.files import JsonLines
 from spec_envs.integrations.mcp_proxy.lines import Message, note
 from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
 from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
@@ -126,7 +126,7 @@ class Ahead:
         trace: The file for the trace; ``None``: there is no trace.
     """
 
-    def __init__(self, config: ProxyConfig, memory: Memory, trace: IO[str] | None = None) -> None:
+    def __init__(self, config: ProxyConfig, memory: Memory, trace: JsonLines | None = None) -> None:
         self._config = config
         self._memory = memory
         self._trace = trace
@@ -210,12 +210,13 @@ class Ahead:
             self._renew()
 
     def asks_in_vain(self, server: Server, message: Message) -> bool:
-        """Whether a request of a server comes from a call ahead of time: the client must not see it.
+        """Whether a request of a server may come from a call ahead of time: the client must not see it.
 
-        Such a call is not used, and its tool is not called ahead of time again.
+        Such a call is not used, and its tool is not called ahead of time again. Which roots there are, a server may
+        ask at any time: to answer costs nothing, and nobody notices.
         """
         own = [number for number in self._running if number.startswith(f"{OWN_ID}{server.config.name}/")]
-        if not own or server.is_asked or message["method"] == "ping":
+        if not own or server.is_asked or message["method"] in ("ping", "roots/list"):
             return False
         self._spoiled.update(own)
         self._barred.update(self._running[number] for number in own)
@@ -305,7 +306,6 @@ class Ahead:
             self._spoiled.discard(number)
 
 
-def _write_event(file: IO[str], session: str, event: TraceEvent) -> None:
+def _write_event(file: JsonLines, session: str, event: TraceEvent) -> None:
     """Write an event; runs of other sessions, which may write to the same file, have other names."""
-    named = dataclasses.replace(event, run=f"{session}-{event.run}")
-    file.write(json.dumps(named.as_dict()) + "\n")
+    file.append(dataclasses.replace(event, run=f"{session}-{event.run}").as_dict())

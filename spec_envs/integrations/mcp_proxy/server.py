@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from spec_envs.integrations.mcp_proxy.channels import Channel, Child, Streams
+from spec_envs.integrations.mcp_proxy.channels import Channel, Streams
+from spec_envs.integrations.mcp_proxy.children import Child
 from spec_envs.integrations.mcp_proxy.config import ServerConfig
 from spec_envs.integrations.mcp_proxy.flow import MUCH
 from spec_envs.integrations.mcp_proxy.lines import Message, Receive, encoded, note
@@ -247,6 +248,12 @@ class Server:
                 result_of((await answer)[0])
             else:
                 channel.send(message)
+
+    async def end(self) -> None:
+        """End the server, which is started again for the next message."""
+        channel, self._channel, self._greeting = self._channel, None, []
+        if channel is not None:
+            await channel.close()
 
     async def close(self) -> None:
         """End the server."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-import time
 from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any
 
 from spec_envs.integrations.mcp_proxy.ahead import Ahead, ClientCall
 from spec_envs.integrations.mcp_proxy.channels import Channel
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.files import JsonLines, Recorder
 from spec_envs.integrations.mcp_proxy.flow import Flow
 from spec_envs.integrations.mcp_proxy.lines import Message, decoded, note
 from spec_envs.integrations.mcp_proxy.memory import Memory
@@ -47,15 +46,15 @@ class Session:
         flow = Flow(client, list(self._servers.values()))
         client.on_flow = flow.regulate
         self._routes: Routes = route_of(list(self._servers.values()), self._see, self._spawn)
-        self._record, self._trace = (
-            None if path is None else path.open("a", encoding="utf-8", buffering=1)
-            for path in (config.record, config.trace)
-        )
+        self._recorder = None if config.record is None else Recorder(config, config.record)
+        self._trace = None if config.trace is None else JsonLines(config.trace)
         self._ahead = Ahead(config, memory, self._trace)
         # How to give up each call under way, by its id: those that a server makes, and those that wait for equal ones.
         self._calls: dict[Any, Callable[[], object]] = {}
         self._waiting: dict[Any, Callable[[], object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Whether the client is gone: the session ends soon.
+        self.is_over = False
 
     async def run(self) -> None:
         """Serve the client until it is gone; ``InvalidConfiguration`` if a server cannot be started."""
@@ -63,11 +62,13 @@ class Session:
             await asyncio.gather(*(server.start() for server in self._servers.values()))
             async with self._ahead:
                 await self._client.read(self._from_client)
+                self.is_over = True
                 await self._finish()
         finally:
+            self.is_over = True
             await asyncio.gather(*(server.close() for server in self._servers.values()))
             await self._client.close()
-            for file in (self._record, self._trace):
+            for file in (self._recorder, self._trace):
                 if file is not None:
                     file.close()
 
@@ -99,9 +100,8 @@ class Session:
         self._to_client({"jsonrpc": "2.0", "id": number, **outcome}, None)
 
     def _note(self, source: str, message: Message) -> None:
-        if self._record is not None and message:
-            with contextlib.suppress(OSError):  # a full disk is no reason to stop
-                self._record.write(json.dumps({"at": time.time(), "from": source, "message": message}) + "\n")
+        if self._recorder is not None:
+            self._recorder.record(source, message)
 
     # -- from the client -----------------------------------------------------------------------------------------
 
@@ -138,6 +138,8 @@ class Session:
         """Pass a notification, or a response to a server's request, to the servers that it is for."""
         for server, own, own_line in self._routes.others(message, line):
             server.send(own, own_line)
+        if message.get("method") == "notifications/roots/list_changed":
+            self._ahead.forget()
         params = message.get("params")
         if message.get("method") == "notifications/cancelled" and isinstance(params, dict):
             number = params.get("requestId")
