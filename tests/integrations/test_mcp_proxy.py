@@ -8,6 +8,8 @@ import json
 import os
 import socket
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -407,6 +409,9 @@ def test_clients_by_http_have_servers_of_their_own(bench):
         try:
             address = f"http://127.0.0.1:{port}/mcp"
             await reachable(port)
+            with pytest.raises(urllib.error.HTTPError, match="400"):  # and no server is started for a browser
+                await asyncio.to_thread(urllib.request.urlopen, address)
+            assert psutil.Process(process.pid).children() == []
             async with Client(address) as one, Client(address) as two:
                 await structured(one, "write_note", customer="C", note="of one")
                 assert (await structured(one, "read_customer", customer="C"))["note"] == "of one"
@@ -489,10 +494,13 @@ def test_a_wrong_file_says_where_and_what_is_right(tmp_path, text, message):
         ("uvx mcp-server-git --repository .", "mcp-server-git"),
         ("python -m mcp_server_time", "mcp_server_time"),
         ("/usr/bin/env node build/index.js", "index"),
-        ("docker run -i --rm mcp/fetch", "fetch"),
+        ("docker run -i --rm -e KEY=a/b mcp/fetch:latest", "fetch"),
+        ("cmd /c npx.cmd -y server-x", "server-x"),
+        ("env TOKEN=/dev/null python3.12 server.py", "server"),
+        ("node build/main.mjs", "main"),
         ("./my-server.py", "my-server"),
     ],
-    ids=lambda text: text.split()[-1].strip("./@").replace("/", "-"),
+    ids=lambda text: text.split()[-1].strip("./@").replace("/", "-").replace(":", "-"),
 )
 def test_a_server_is_named_after_its_package_or_program(command, name):
     assert server_name(command.split()) == name
