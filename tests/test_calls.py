@@ -191,7 +191,7 @@ def test_sets_that_are_walked_in_another_order_can_be_told_apart():
 
 
 def test_calls_with_queries_that_have_no_key_equal_themselves_alone():
-    holds_itself = []
+    holds_itself: list[object] = []
     holds_itself.append(holds_itself)
     for query in (lambda: None, holds_itself):
         call = Call("fetch", query)

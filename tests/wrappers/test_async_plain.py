@@ -257,7 +257,7 @@ def test_closing_ends_the_call_under_way(method: str):
     run(main)
 
 
-class Forgetful(CallEnv[int, int]):
+class Forgetful(CallEnv[Any, Any]):
     """Breaks the third rule: a step changes a list, and catches everything, before its calls are answered."""
 
     observation_space, action_space = gym.spaces.Discrete(10**9), gym.spaces.Discrete(99)

@@ -13,7 +13,7 @@ import numpy as np
 from spec_envs.brief import brief, own_form
 from spec_envs.call_env import Answer, CallEnv
 from spec_envs.calls import Effect
-from spec_envs.errors import NotCopyable
+from spec_envs.errors import NotCopyable, NotForkable
 from spec_envs.handling import Handler
 from spec_envs.values import is_flat, own_copy, same
 
@@ -117,6 +117,18 @@ def private_copy(transition: Transition) -> Transition:
     except NotCopyable:  # as in the plain loop, the user gets the very info: no policy and no handler sees it
         observation = own_copy(observation)
     return Transition(observation, reward, terminated, truncated, info)
+
+
+def check_copyable(env: AnyEnv, begun: Transition) -> None:
+    """Check that what the reset of ``env`` has returned can be copied.
+
+    Raises:
+        NotForkable: The observation can change and cannot be copied.
+    """
+    try:
+        private_copy(begun)
+    except NotCopyable as error:
+        raise NotForkable(f"{env} cannot be speculated on: {error}") from error
 
 
 def private_copy_or_itself(transition: Transition, told: Callable[[NotCopyable], None]) -> Transition:

@@ -15,11 +15,11 @@ import gymnasium as gym
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Effect
-from spec_envs.errors import NotCopyable, NotForkable
+from spec_envs.errors import NotForkable
 from spec_envs.forking import fork
 from spec_envs.wrappers.speculation.fork_steps import ForkSteps
 from spec_envs.wrappers.speculation.rehearsal import outcome_of, rehearse
-from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, private_copy
+from spec_envs.wrappers.speculation.transitions import POLICY, AnyEnv, Transition, check_copyable
 
 if TYPE_CHECKING:
     from spec_envs.wrappers.speculation.episode import Stepped, Stepping
@@ -66,10 +66,7 @@ class Trust:
         """
         if self.is_plain:
             return
-        try:
-            private_copy(begun)
-        except NotCopyable as error:
-            raise NotForkable(f"{env} cannot be speculated on: {error}") from error
+        check_copyable(env, begun)
         if self._must_rehearse and not begun.done:
             self._rehearsal = "passed" if rehearse(env, begun) else "too slow"
             self._must_rehearse = False
