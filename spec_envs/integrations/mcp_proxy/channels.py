@@ -252,7 +252,11 @@ class Streams:
 
         async with create_mcp_http_client(headers=dict(headers)) as client:
             async with streamable_http_client(url, http_client=client) as (received, sent, *_):
-                yield cls(received, sent)
+                streams = cls(received, sent)
+                try:
+                    yield streams
+                finally:
+                    await streams.close()
 
     @property
     def backlog(self) -> int:
