@@ -1,10 +1,12 @@
 """Guessers and prefetchers, which predict responses, and reads, while an episode waits for a response."""
 
 import dataclasses
+import itertools
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
 from spec_envs.calls import Call
+from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import own_copy
 
@@ -17,18 +19,14 @@ class Guess:
     probability: float
 
     def __post_init__(self) -> None:
-        try:
-            is_right = 0.0 <= self.probability <= 1.0
-            probability = float(self.probability)
-        except (TypeError, ValueError):
-            is_right = False
-        if not is_right:
+        probability = self.probability if type(self.probability) is float else as_number(self.probability)
+        if not 0.0 <= probability <= 1.0:
             raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r:.80}")
         object.__setattr__(self, "probability", probability)
 
 
-def owned_guesses(guesser: object, guesses: object) -> tuple[Guess, ...]:
-    """``guesses`` that ``guesser`` has returned, with copies of their responses: a guesser may reuse its buffers.
+def owned_guesses(guesser: object, guesses: object, most: int | None = None) -> tuple[Guess, ...]:
+    """The first ``most`` ``guesses`` of ``guesser``, with copies of their responses: a guesser may reuse its buffers.
 
     Raises:
         InvalidConfiguration: ``guesses`` is not an iterable of ``Guess``; the message shows what it is.
@@ -37,7 +35,7 @@ def owned_guesses(guesser: object, guesses: object) -> tuple[Guess, ...]:
     if isinstance(guesses, Guess) or not isinstance(guesses, Iterable):
         wrong: list[Any] = [guesses]
     else:
-        collected = tuple(guesses)
+        collected = tuple(itertools.islice(guesses, most))  # there may be no end of them
         wrong = [each for each in collected if not isinstance(each, Guess)]
         if not wrong:
             return tuple(Guess(own_copy(each.response), each.probability) for each in collected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import dataclasses
 import datetime
@@ -22,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Call
-from spec_envs.errors import NotCopyable
+from spec_envs.errors import InvalidAction, NotCopyable
 from spec_envs.immutable import frozen
 from spec_envs.values import key_of, own_copy
+from spec_envs.wrappers import SpeculativeWrapper
 
 
 class Point(NamedTuple):
@@ -111,6 +113,51 @@ class Sentinel:
     pass
 
 
+class FromFrozen(Holder):
+    """Derived from a frozen dataclass, and none itself: its own attributes can be set."""
+
+
+class Attributes(dict[str, Any]):
+    """Its items are its attributes, too."""
+
+    def __init__(self, **items: Any) -> None:
+        super().__init__(**items)
+        self.__dict__ = self
+
+
+class Vector(np.ndarray[Any, Any]):
+    note: list[int]
+
+
+def _from_frozen() -> FromFrozen:
+    value = FromFrozen("a")
+    value.count = 0  # type: ignore[attr-defined]  # what is tested
+    return value
+
+
+def _vector() -> Vector:
+    value = np.zeros(2).view(Vector)
+    value.note = [1]
+    return value
+
+
+def _counting() -> Callable[[int], int]:
+    count = 0
+
+    def add(number: int) -> int:
+        nonlocal count
+        count += number
+        return count
+
+    return add
+
+
+def _holds_itself() -> Holder:
+    value = Holder([])
+    value.content.append(value)
+    return value
+
+
 def _numbered() -> Numbered:
     value = Numbered((1, 2))
     value.note = ["a"]
@@ -179,12 +226,27 @@ CHANGED: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "a mapping proxy": (lambda: types.MappingProxyType({"a": [1]}), lambda v: v["a"].append(2)),
     "an exception": (lambda: ValueError(["a"]), lambda v: v.args[0].append("b")),
     "a random generator": (lambda: random.Random(1), lambda v: v.random()),
+    "a class derived from a frozen dataclass": (_from_frozen, lambda v: setattr(v, "count", 1)),
+    "a frozen dataclass that holds itself": (_holds_itself, lambda v: v.content.append(1)),
+    "a dict whose items are its attributes": (lambda: Attributes(a=1), lambda v: setattr(v, "a", 2)),
+    "an array with attributes": (_vector, lambda v: v.note.append(2)),
+    "a function that counts": (_counting, lambda v: v(1)),
+    "a function with a list": (lambda: (lambda kept: lambda: kept.append(1) or len(kept))(list[int]()), lambda v: v()),
+    "a method of a list": (lambda: [1].append, lambda v: v(2)),
 }
 
 
 def _look(value: Any) -> Any:
     if isinstance(value, random.Random):
         return value.getstate()
+    if isinstance(value, types.FunctionType):
+        return key_of([cell.cell_contents for cell in value.__closure__ or ()])
+    if isinstance(value, (types.BuiltinFunctionType, FromFrozen)):
+        return key_of(getattr(value, "__self__", getattr(value, "count", None)))
+    if isinstance(value, Holder) and isinstance(value.content, list) and value.content[:1] == [value]:
+        return len(value.content)
+    if isinstance(value, Vector):
+        return key_of(value.note)
     if isinstance(value, np.ma.MaskedArray):
         return value.tolist()
     if isinstance(value, (Plain, WithSlots)):
@@ -285,6 +347,15 @@ def test_a_copy_of_a_copied_set_has_its_order(items: list[Any], data: st.DataObj
     assert list(own_copy(once)) == list(once)
 
 
+def test_a_set_that_was_larger_is_walked_and_grows_in_the_same_order() -> None:
+    value = set(range(500)) - set(range(3, 495)) | {513, 1024}
+    twin = own_copy({"free": value})["free"]
+    assert list(twin) == list(value) and twin is not value
+    for each in (value, twin):
+        each.update((64, 8192))
+    assert list(twin) == list(value)
+
+
 class _RaisesWhenReduced:
     def __init__(self) -> None:
         self.items = ["a"]
@@ -357,3 +428,38 @@ def test_a_call_is_owned() -> None:
     twin.query.append("r")
     assert listed.query == ["q"]
     assert copy.deepcopy(listed) == listed
+
+
+def nested(depth: int, kind: type) -> Any:
+    value: Any = kind()
+    for _ in range(depth):
+        value = {"a": value} if kind is dict else kind([value])
+    return value
+
+
+ENVIRONMENTS = {
+    "chess": lambda: gym.make("SpecChess-v0", opponent="builtin"),
+    "search": lambda: gym.make("SpecSearch-v0"),
+    "retail": lambda: gym.make("SpecRetail-v0"),
+    "tuning": lambda: gym.make("SpecTuning-v0"),
+}
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("wrap", [lambda env: env, SpeculativeWrapper], ids=["plain", "wrapped"])
+def test_an_action_that_is_nested_too_deeply_is_refused_by_name(name, wrap, kind):
+    with wrap(ENVIRONMENTS[name]()) as env:
+        env.reset(seed=0)
+        for depth in (300, 900, 5000, 100_000):
+            with contextlib.suppress(InvalidAction, NotCopyable):  # never a RecursionError
+                env.step(nested(depth, kind))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+@pytest.mark.parametrize("depth", [5000, 100_000])
+def test_a_value_that_is_nested_too_deeply_is_told(kind, depth):
+    with pytest.raises(NotCopyable, match="nested too deeply to be copied"):
+        own_copy([nested(depth, kind), []])
+    with pytest.raises(NotCopyable, match="nested too deeply to be compared"):
+        key_of(nested(depth, kind))

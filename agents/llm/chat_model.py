@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import contextvars
 import functools
-import json
 import os
 import re
 import threading
 import urllib.parse
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from spec_envs import CancelToken, Effect, Usage
 from spec_envs.agents.llm.endings import Endings, Listener
+from spec_envs.agents.llm.event_stream import Framing
 from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
-from spec_envs.checks import integer
+from spec_envs.checks import as_number, integer
 from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.pickling import MadeAnew
@@ -48,6 +47,8 @@ _TEMPLATE = 256
 _PATIENCE_S = 0.1
 #: Parameters that every request sets itself.
 _NOT_OPTIONS = frozenset({"messages", "model", "stream"})
+#: In a request for an answer in pieces. In a text, there would be backslashes before the quotation marks.
+_STREAMS = re.compile(rb'"stream"\s*:\s*true')
 #: The answer that the running task waits for, and its token.
 _awaited: contextvars.ContextVar[tuple[Answer, CancelToken]] = contextvars.ContextVar("awaited")
 
@@ -78,7 +79,9 @@ class ChatModel(MadeAnew, Closing):
 
     A parameter that the server refuses by name (status 400 or 422) is sent in another form, and the form that works is
     remembered: ``max_tokens`` as ``max_completion_tokens``, or the other way round, while ``stream_options``,
-    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning.
+    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning. Where a server does
+    not stream, the answer is read whole. A dialogue that is refused is sent in another form: the system's message as
+    part of the user's (with a warning), ``…`` as the text of a message without text, and other ids of tool calls.
 
     Raises:
         InvalidConfiguration: An argument is invalid.
@@ -99,7 +102,7 @@ class ChatModel(MadeAnew, Closing):
     ) -> None:
         if not name:
             raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
-        if not 0 < timeout_s < float("inf"):
+        if not 0 < as_number(timeout_s) < float("inf"):
             raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
         if taken := _NOT_OPTIONS & options.keys():
             raise InvalidConfiguration(
@@ -111,7 +114,7 @@ class ChatModel(MadeAnew, Closing):
         self.base_url = base_url
         self._prices = prices
         self._key_variable = key_variable
-        self._timeout_s = timeout_s
+        self._timeout_s = as_number(timeout_s)
         self._max_retries = integer("max_retries", max_retries, least=0)
         self._parameters = Parameters(name, options)
         self._rates = TokenRates()
@@ -179,8 +182,6 @@ class ChatModel(MadeAnew, Closing):
                         self._endings.heard_out(answer)
             finally:
                 await _end(stream)
-            if answer.unstreamed and not answer.is_complete:
-                answer.add(json.loads(answer.unstreamed), cancel.now())
             if not answer.is_complete:
                 failure = "the answer ended before it was complete"
                 if answer.strange:
@@ -300,35 +301,37 @@ async def _replied(response: Any) -> None:
     if response.is_error:
         answer.refused()
         return
+    if not _STREAMS.search(response.request.content):
+        return
     content_type = response.headers.get("content-type", "")
-    if "application/json" in content_type:  # some servers and proxies do not stream
-        answer.unstreamed = (await response.aread()).decode(errors="replace")
-    elif "event-stream" not in content_type:
+    if not re.search("event-stream|json", content_type, re.IGNORECASE):  # some servers and proxies do not stream
         answer.strange = f"a body of the type {content_type!r}"
-    else:
-        chunks = response.aiter_bytes
-        response.aiter_bytes = lambda *size: _WithoutMark(chunks(*size))
+    pieces = response.aiter_bytes
+    response.aiter_bytes = lambda *size: _Framed(pieces(*size))
 
 
-class _WithoutMark:
-    """The bytes of a stream without a byte order mark, because of which the client would skip the first event."""
+class _Framed:
+    """The pieces of a stream, with its events in the form that the client reads."""
 
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self._begins = True
+    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
+        self._pieces = pieces
+        self._framing: Framing | None = Framing()
 
-    def __aiter__(self) -> _WithoutMark:
+    def __aiter__(self) -> _Framed:
         return self
 
     async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
-        if not self._begins:
-            return chunk
-        self._begins = False
-        with contextlib.suppress(StopAsyncIteration):
-            while len(chunk) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(chunk):
-                chunk += await anext(self._chunks)
-        return chunk.removeprefix(codecs.BOM_UTF8)
+        if self._framing is None:
+            raise StopAsyncIteration
+        try:
+            return self._framing.feed(await anext(self._pieces))
+        except StopAsyncIteration:
+            last, self._framing = self._framing.end(), None
+            return last
+
+    async def aclose(self) -> None:
+        if isinstance(self._pieces, AsyncGenerator):
+            await self._pieces.aclose()
 
 
 async def _close_client(clients: _Clients) -> None:
