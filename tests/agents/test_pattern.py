@@ -630,6 +630,12 @@ class TestComposites:
             each.value for each in composites(Index.of(Conversation(self.EVENTS)), shape).values()
         ]
 
+    def test_a_number_and_a_text_that_read_alike_are_put_together(self):
+        ids = [123456, "123456", "T-3fa9c1"]
+        events = (UserMessage("It is 123456."), ToolCall("list", {}), ToolResult({"ids": ids}))
+        found = [each.value for each in composites(Index.of(Conversation(events)), "[x]").values()]
+        assert ids[:2] in [[part for part in value if part != "It"] for value in found]
+
     def test_ids_of_what_is_called_by_its_name_are_put_together(self):
         events = (
             ToolCall("get_order", {"order_id": "#W1"}),
