@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import Lock
 
@@ -26,12 +27,12 @@ class RankCalibration:
     """
 
     def __init__(self, prior: Sequence[float] = (0.45, 0.15, 0.10, 0.05, 0.03), strength: float = 10.0) -> None:
-        if not prior or not all(0 < mean < 1 for mean in prior):
+        if not prior or not all(0 < as_number(mean) < 1 for mean in prior):
             raise InvalidConfiguration(f"prior must be probabilities between 0 and 1, not {prior!r}")
-        if not strength > 0:
+        if not as_number(strength) > 0:
             raise InvalidConfiguration(f"strength must be above 0, not {strength!r}")
         self._prior = tuple(prior)
-        self._strength = strength
+        self._strength = as_number(strength)
         self._lock = Lock()
         self._hits: dict[int, int] = {}
         self._trials: dict[int, int] = {}
@@ -77,7 +78,7 @@ class ScoreCalibration:
         temperatures: Sequence[float] = (30.0, 60.0, 120.0, 240.0, 480.0, math.inf),
         limit: float = 1000.0,
     ) -> None:
-        if not temperatures or not all(each > 0 for each in temperatures):
+        if not temperatures or not all(as_number(each) > 0 for each in temperatures):
             raise InvalidConfiguration(f"temperatures must be above 0, not {temperatures!r}")
         self.ranks = ranks or RankCalibration()
         self._temperatures = tuple(temperatures)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spec_envs import Call, Guess
 from spec_envs.agents.calibration import capped
-from spec_envs.checks import integer
+from spec_envs.checks import integer, number
 from spec_envs.pickling import Lock
 from spec_envs.values import key_of
 
@@ -92,7 +92,7 @@ class NearestGuesser:
 
     def __init__(self, *, neighbours: int = 8, strength: float = 0.5, capacity: int = 10_000) -> None:
         self._neighbours = integer("neighbours", neighbours, least=1)
-        self._strength = strength
+        self._strength = number("strength", strength, least=0)
         self._capacity = integer("capacity", capacity, least=1)
         self._lock = Lock()
         self._past: dict[tuple[str, int], _PastQueries] = {}

@@ -33,6 +33,15 @@ def brief(value: Any) -> str:
     return text if len(text) <= MAX_LENGTH else f"{text[: MAX_LENGTH - 1]}…"
 
 
+def quoted(value: Any, most: int = 200) -> str:
+    """At most ``most`` characters of ``repr(value)``, for errors; the class if ``repr`` fails."""
+    try:
+        return repr(value)[:most]
+    except (Exception, RecursionError) as error:
+        why = "nested too deeply to be shown" if isinstance(error, RecursionError) else f"repr: {type(error).__name__}"
+        return f"<{type(value).__name__}, {why}>"
+
+
 @functools.singledispatch
 def own_form(value: Any) -> str | None:
     """The short text of objects of one class, which registers it; ``None`` where there is none."""

@@ -16,9 +16,10 @@ An integer is whatever has ``__index__`` and is not a bool: ``np.int64(3)`` and 
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 import gymnasium as gym
+import numpy as np
 
 from spec_envs.errors import InvalidConfiguration, ResetNeeded
 
@@ -53,13 +54,22 @@ def _integer(name: str, value: object, least: int, expected: str) -> int:
     return number
 
 
+def as_number(value: Any) -> float:
+    """``value`` as a ``float``; NaN, which lies within no bounds, if it is not a number. Text and bools are none."""
+    if type(value) not in (float, int):
+        is_number = isinstance(value, SupportsFloat | SupportsIndex) and np.ndim(value) == 0  # type: ignore[arg-type]
+        if not is_number or isinstance(value, bool | np.bool_ | str | bytes | bytearray):
+            return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
 def number(name: str, value: Any, *, least: float, most: float = math.inf) -> float:
     """The argument ``name`` as a ``float``, no NaN, from ``least`` to ``most``; or ``InvalidConfiguration``."""
-    try:
-        if not isinstance(value, (bool, str, bytes)) and least <= float(value) <= most:
-            return float(value)
-    except (TypeError, ValueError, OverflowError):
-        pass
+    if least <= (found := as_number(value)) <= most:
+        return found
     expected = f"of at least {least}" if most == math.inf else f"in [{least}, {most}]"
     raise InvalidConfiguration(f"{name} must be a number {expected}, not {value!r:.80}")
 

@@ -3,11 +3,14 @@
 import contextlib
 import importlib
 import importlib.util
+import re
 import traceback
 from collections.abc import Iterator
 from importlib import metadata
 
 from gymnasium.error import DependencyNotInstalled
+
+from spec_envs.errors import SpecEnvsError
 
 #: The packages of each extra, as in pyproject.toml.
 PACKAGES = {
@@ -59,9 +62,11 @@ def needed(what: str, *extras: str, script: bool = False) -> Iterator[None]:
             require(what, *extras)
         yield
     except Exception as error:  # a broken package may raise anything
-        if _is_of_this_package(error):
+        names = [name for extra in extras for name in PACKAGES[extra]]
+        unfit = [told for name in names if (told := _unfit(name))]
+        if _is_of_this_package(error) and (not unfit or isinstance(error, SpecEnvsError)):
             raise
-        packages = ", ".join(name for extra in extras for name in PACKAGES[extra])
+        packages = ", ".join(unfit or map(_with_version, names))
         said = str(error) if isinstance(error, ImportError) else f"installed, but broken: {error!r:.300}"
         is_told = isinstance(error, DependencyNotInstalled)
         failure = error if is_told else _failure(what, extras, f"{packages} ({' '.join(said.split())})")
@@ -81,6 +86,30 @@ def _is_of_this_package(error: Exception) -> bool:
 
 def _failure(what: str, extras: tuple[str, ...], packages: str) -> DependencyNotInstalled:
     return DependencyNotInstalled(f"{what} needs {packages}: pip install 'spec-envs[{','.join(extras)}]'")
+
+
+def _unfit(package: str) -> str | None:
+    """The version that is needed and the version that is installed, if the latter is too old or too new."""
+    with contextlib.suppress(Exception):
+        version = metadata.version(package)
+        for requirement in metadata.requires("spec-envs") or ():
+            bounds = re.fullmatch(rf"{re.escape(package)}\s*([<>=!~,.\d\s]*)(?:;.*)?", requirement)
+            for sign, bound in re.findall(r"(>=|<)\s*([\d.]+)", bounds[1] if bounds else ""):
+                if (_numbers(version) < _numbers(bound)) == (sign == ">="):
+                    return f"{package}{sign}{bound}, and {version} is installed"
+    return None
+
+
+def _numbers(version: str) -> list[int]:
+    """The numbers of a version in order, without zeros at the end."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return list(map(int, re.sub(r"(?:\.0+)+$", "", found[0]).split("."))) if found else []
+
+
+def _with_version(package: str) -> str:
+    with contextlib.suppress(Exception):
+        return f"{package} (version {metadata.version(package)})"
+    return package
 
 
 def _module_of(package: str) -> str:

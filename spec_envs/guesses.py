@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Protocol
 
 from spec_envs.calls import Call
+from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import own_copy
 
@@ -17,12 +18,8 @@ class Guess:
     probability: float
 
     def __post_init__(self) -> None:
-        try:
-            is_right = 0.0 <= self.probability <= 1.0
-            probability = float(self.probability)
-        except (TypeError, ValueError):
-            is_right = False
-        if not is_right:
+        probability = self.probability if type(self.probability) is float else as_number(self.probability)
+        if not 0.0 <= probability <= 1.0:
             raise InvalidConfiguration(f"probability of a guess must lie in [0, 1], not {self.probability!r:.80}")
         object.__setattr__(self, "probability", probability)
 

@@ -47,7 +47,8 @@ def own_copy(value: Any) -> Any:
     says so by a ``__deepcopy__`` that returns the value itself, beside its own ``__eq__`` and ``__hash__``.
 
     Raises:
-        NotCopyable: ``value`` holds an object that can change and cannot be copied; the message names its class.
+        NotCopyable: ``value`` holds an object that can change and cannot be copied; the message names its class. Or it
+            is nested more deeply than Python can follow.
     """
     kind = type(value)
     if kind in _ATOMS:
@@ -56,7 +57,10 @@ def own_copy(value: Any) -> Any:
         return value.copy("K") if value.flags.writeable else value
     if kind is dict and is_flat(value):
         return value.copy()
-    return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+    try:
+        return _copier_of(kind)(value, {})  # type: ignore[arg-type]  # mypy thinks that a class is not hashable
+    except RecursionError:
+        raise NotCopyable(_TOO_DEEP.format(what="copied")) from None
 
 
 def is_flat(value: Any) -> bool:
@@ -64,6 +68,7 @@ def is_flat(value: Any) -> bool:
     return type(value) is dict and _ATOMS.issuperset(map(type, value.values())) and _ATOMS.issuperset(map(type, value))
 
 
+_TOO_DEEP = "a value that the episode exchanges is nested too deeply to be {what}; exchange flatter data instead"
 #: The copies made so far, by the ``id`` of what they are copies of; an id is good only while its object lives.
 _Memo = dict[int, Any]
 #: A function is shared: whoever receives a value does not change functions. A fork does bind them anew.
@@ -296,6 +301,7 @@ def key_of(value: Any) -> Hashable:
 
     Raises:
         TypeError: ``value`` holds an object that is neither hashable nor picklable.
+        NotCopyable: ``value`` is nested more deeply than Python can follow.
     """
     kind: Any = type(value)
     if kind is str or value is None or kind is bytes:
@@ -304,25 +310,28 @@ def key_of(value: Any) -> Hashable:
         return ("float", value.hex())
     if kind is int or kind is bool:
         return (kind.__name__, value)
-    if kind is tuple or kind is list:
-        return (kind.__name__, *(value if _OWN_KEYS.issuperset(map(type, value)) else map(key_of, value)))
-    if kind is np.ndarray:
-        content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
-        return ("array", _dtype_name(value.dtype), value.shape, content)
-    if isinstance(value, np.generic):
-        return (kind.__name__, _dtype_name(value.dtype), value.tobytes())
-    if isinstance(value, enum.Enum):
-        # A combination of flags need not have a name.
-        return (_name(kind), value.name if value.name is not None else key_of(value.value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_own_rule(kind):
-        return (_name(kind), *[key_of(getattr(value, name)) for name in _compared_fields(kind)])
-    if isinstance(value, Mapping):
-        return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()))
-    if isinstance(value, AbstractSet):
-        return (_name(kind), frozenset(key_of(item) for item in value))
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
-        return (_name(kind), *map(key_of, value))
-    return _key_of_object(value)
+    try:
+        if kind is tuple or kind is list:
+            return (kind.__name__, *(value if _OWN_KEYS.issuperset(map(type, value)) else map(key_of, value)))
+        if kind is np.ndarray:
+            content = key_of(value.tolist()) if value.dtype.hasobject else value.tobytes()
+            return ("array", _dtype_name(value.dtype), value.shape, content)
+        if isinstance(value, np.generic):
+            return (kind.__name__, _dtype_name(value.dtype), value.tobytes())
+        if isinstance(value, enum.Enum):
+            # A combination of flags need not have a name.
+            return (_name(kind), value.name if value.name is not None else key_of(value.value))
+        if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _hashes_by_own_rule(kind):
+            return (_name(kind), *[key_of(getattr(value, name)) for name in _compared_fields(kind)])
+        if isinstance(value, Mapping):
+            return (_name(kind), *((key_of(k), key_of(v)) for k, v in value.items()))
+        if isinstance(value, AbstractSet):
+            return (_name(kind), frozenset(key_of(item) for item in value))
+        if isinstance(value, Sequence) and not isinstance(value, (str, bytes, range)):
+            return (_name(kind), *map(key_of, value))
+        return _key_of_object(value)
+    except RecursionError:
+        raise NotCopyable(_TOO_DEEP.format(what="compared")) from None
 
 
 #: The types whose values are their own keys.

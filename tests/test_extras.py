@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from gymnasium.error import DependencyNotInstalled
 
 from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
@@ -206,4 +208,25 @@ def test_a_bug_of_this_package_is_not_taken_for_a_missing_extra():
     with pytest.raises(ImportError, match="nothing_such"), needed("a test", "plot"):
         from spec_envs.calls import nothing_such  # type: ignore[attr-defined]  # noqa: F401
     with pytest.raises(InvalidConfiguration, match="least 1"), needed("a test", "plot"):
+        integer("size", 0, least=1)
+
+
+VERSIONS = {
+    "too old": ("1.9.4", "needs mcp>=2, and 1.9.4 is installed (no Server): pip install 'spec-envs[mcp]'"),
+    "too old, by far": ("0.10", "needs mcp>=2, and 0.10 is installed (no Server)"),
+    "before its release": ("1.99rc1", "needs mcp>=2, and 1.99rc1 is installed (no Server)"),
+    "the oldest": ("2.0.0", "needs mcp (version 2.0.0) (no Server): pip install 'spec-envs[mcp]'"),
+    "too new": ("10.1", "needs mcp (version 10.1) (no Server): pip install 'spec-envs[mcp]'"),
+    "of no number": ("unknown", "needs mcp>=2, and unknown is installed (no Server)"),
+}
+
+
+@pytest.mark.parametrize(("version", "message"), VERSIONS.values(), ids=VERSIONS)
+def test_a_package_of_another_version_is_named_with_its_version(version, message, monkeypatch):
+    known = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: version if name == "mcp" else known(name))
+    with pytest.raises(DependencyNotInstalled) as caught, needed("a test", "mcp"):
+        raise ImportError("no Server", name="mcp")
+    assert message in str(caught.value)
+    with pytest.raises(InvalidConfiguration, match="least 1"), needed("a test", "mcp"):
         integer("size", 0, least=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import copy
 import dataclasses
 import datetime
@@ -22,9 +23,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spec_envs import Call
-from spec_envs.errors import NotCopyable
+from spec_envs.errors import InvalidAction, NotCopyable
 from spec_envs.immutable import frozen
 from spec_envs.values import key_of, own_copy
+from spec_envs.wrappers import SpeculativeWrapper
 
 
 class Point(NamedTuple):
@@ -357,3 +359,38 @@ def test_a_call_is_owned() -> None:
     twin.query.append("r")
     assert listed.query == ["q"]
     assert copy.deepcopy(listed) == listed
+
+
+def nested(depth: int, kind: type) -> Any:
+    value: Any = kind()
+    for _ in range(depth):
+        value = {"a": value} if kind is dict else kind([value])
+    return value
+
+
+ENVIRONMENTS = {
+    "chess": lambda: gym.make("SpecChess-v0", opponent="builtin"),
+    "search": lambda: gym.make("SpecSearch-v0"),
+    "retail": lambda: gym.make("SpecRetail-v0"),
+    "tuning": lambda: gym.make("SpecTuning-v0"),
+}
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+@pytest.mark.parametrize("name", ENVIRONMENTS)
+@pytest.mark.parametrize("wrap", [lambda env: env, SpeculativeWrapper], ids=["plain", "wrapped"])
+def test_an_action_that_is_nested_too_deeply_is_refused_by_name(name, wrap, kind):
+    with wrap(ENVIRONMENTS[name]()) as env:
+        env.reset(seed=0)
+        for depth in (300, 900, 5000, 100_000):
+            with contextlib.suppress(InvalidAction, NotCopyable):  # never a RecursionError
+                env.step(nested(depth, kind))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+@pytest.mark.parametrize("depth", [5000, 100_000])
+def test_a_value_that_is_nested_too_deeply_is_told(kind, depth):
+    with pytest.raises(NotCopyable, match="nested too deeply to be copied"):
+        own_copy([nested(depth, kind), []])
+    with pytest.raises(NotCopyable, match="nested too deeply to be compared"):
+        key_of(nested(depth, kind))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from spec_envs.calls import Effect
-from spec_envs.checks import integer, number
+from spec_envs.checks import as_number, integer, number
 from spec_envs.errors import CallCancelled, HandlerFailed, InvalidConfiguration, RecordMissing
 from spec_envs.handling import (
     CancelToken,
@@ -167,7 +167,7 @@ def replay(
     Raises:
         InvalidConfiguration: ``speed`` is not positive.
     """
-    if not speed > 0:
+    if not as_number(speed) > 0:
         raise InvalidConfiguration(f"speed of a replay must be positive, not {speed!r}")
 
     otherwise = functools.partial(_refuse, recording) if missing == "raise" else missing
@@ -266,9 +266,9 @@ def rate_limited(handler: Callable[..., Any], max_calls: int, per_s: float) -> D
         InvalidConfiguration: An argument is out of range.
     """
     max_calls = integer("max_calls", max_calls, least=1)
-    if not 0 < per_s < math.inf:
+    if not 0 < as_number(per_s) < math.inf:
         raise InvalidConfiguration(f"per_s must be positive and finite, not {per_s!r}")
-    return DecoratedHandler(handler, functools.partial(_held_back, _Window(max_calls, per_s)))
+    return DecoratedHandler(handler, functools.partial(_held_back, _Window(max_calls, as_number(per_s))))
 
 
 async def _held_back(window: "_Window", inner: Any, query: Any, cancel: CancelToken) -> Any:

@@ -14,7 +14,7 @@ from gymnasium.utils import RecordConstructorArgs
 
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call
-from spec_envs.checks import number
+from spec_envs.checks import integer, number
 from spec_envs.errors import EnvClosed, InvalidAction, InvalidConfiguration, NotForkable, ResetNeeded
 from spec_envs.guesses import Guess, Guesser, owned_guesses
 from spec_envs.handling import CancelToken, answered, as_guess, as_handler, is_async
@@ -113,6 +113,7 @@ class LastWriteWins(
         self._patience_s = number("patience_s", patience_s, least=0)
         self._runtime = make_runtime(runtime)
         self._jobs = PendingJobs(self._runtime)
+        max_trace_events = integer("max_trace_events", max_trace_events, least=0)
         self._windows: collections.deque[LiveWindow] = collections.deque(maxlen=max_trace_events)
         self._counts: collections.Counter[str] = collections.Counter()
         self._closed = False

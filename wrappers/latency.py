@@ -13,6 +13,7 @@ from hashlib import blake2b
 from statistics import NormalDist
 from typing import Any
 
+from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.values import OwnRule, key_of
 
@@ -41,7 +42,7 @@ def _lognormal(median_s: float, sigma: float, seed: int, query: Any) -> float:
 
 
 def _check(name: str, value: float) -> None:
-    if not 0 <= value < math.inf:
+    if not 0 <= as_number(value) < math.inf:
         raise InvalidConfiguration(f"{name} must be finite and at least 0, not {value!r}")
 
 

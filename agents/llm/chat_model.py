@@ -13,7 +13,7 @@ import re
 import threading
 import urllib.parse
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,7 +23,7 @@ from spec_envs.agents.llm.parameters import Parameters
 from spec_envs.agents.llm.prices import ListPrice, Price, price_of, usage_of
 from spec_envs.agents.llm.streamed_answer import Answer, TokenRates
 from spec_envs.background_loop import BackgroundLoop
-from spec_envs.checks import integer
+from spec_envs.checks import as_number, integer
 from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed, InvalidConfiguration
 from spec_envs.pickling import MadeAnew
@@ -78,7 +78,9 @@ class ChatModel(MadeAnew, Closing):
 
     A parameter that the server refuses by name (status 400 or 422) is sent in another form, and the form that works is
     remembered: ``max_tokens`` as ``max_completion_tokens``, or the other way round, while ``stream_options``,
-    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning.
+    ``logprobs``, ``temperature`` and ``response_format`` are left out, the last two with a warning. Where a server does
+    not stream, the answer is read whole. A dialogue that is refused is sent in another form: the system's message as
+    part of the user's (with a warning), ``…`` as the text of a message without text, and other ids of tool calls.
 
     Raises:
         InvalidConfiguration: An argument is invalid.
@@ -99,7 +101,7 @@ class ChatModel(MadeAnew, Closing):
     ) -> None:
         if not name:
             raise InvalidConfiguration(f"name must be the name of a model, not {name!r}")
-        if not 0 < timeout_s < float("inf"):
+        if not 0 < as_number(timeout_s) < float("inf"):
             raise InvalidConfiguration(f"timeout_s must be above 0 seconds and finite, not {timeout_s!r}")
         if taken := _NOT_OPTIONS & options.keys():
             raise InvalidConfiguration(
@@ -111,7 +113,7 @@ class ChatModel(MadeAnew, Closing):
         self.base_url = base_url
         self._prices = prices
         self._key_variable = key_variable
-        self._timeout_s = timeout_s
+        self._timeout_s = as_number(timeout_s)
         self._max_retries = integer("max_retries", max_retries, least=0)
         self._parameters = Parameters(name, options)
         self._rates = TokenRates()
@@ -329,6 +331,10 @@ class _WithoutMark:
             while len(chunk) < len(codecs.BOM_UTF8) and codecs.BOM_UTF8.startswith(chunk):
                 chunk += await anext(self._chunks)
         return chunk.removeprefix(codecs.BOM_UTF8)
+
+    async def aclose(self) -> None:
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
 
 
 async def _close_client(clients: _Clients) -> None:

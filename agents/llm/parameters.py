@@ -2,9 +2,10 @@
 
 import re
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
+from spec_envs.agents.llm.dialogues import FORMS
 from spec_envs.agents.llm.messages import ChatRequest
 
 #: The two names of the greatest number of tokens. OpenAI's reasoning models refuse the first one; many other servers do
@@ -12,8 +13,19 @@ from spec_envs.agents.llm.messages import ChatRequest
 _LIMITS = ("max_tokens", "max_completion_tokens")
 #: Parameters that are left out if the server refuses them; ``True``: with a warning, since this changes the answers.
 _OPTIONAL = {"stream_options": False, "logprobs": False, "temperature": True, "response_format": True}
-#: The statuses with which servers refuse a parameter.
+#: The names of what servers send with a refusal.
+_FIELDS = frozenset("error message type param code object status detail loc msg input ctx url error_type".split())
+#: Stands for answers in pieces.
+_STREAM = "stream"
+_IN_PIECES = re.compile(r"(?<!\w)stream(?:ing|ed)?(?!\w)", re.IGNORECASE)
+#: The statuses with which servers refuse a parameter; and those that mean it only in a text that says so.
 _REFUSALS = (400, 422)
+_PERHAPS = (404, 405, 406, 415, 500, 501)
+_SAYS_SO = re.compile(
+    r"not (?:yet )?(?:support|allow|permit|implement|enabl|recogni)|un(?:support|know|recogni|expect|implement)"
+    r"|(?:n't|cannot|not) (?:support|use|accept|handle|be used)|\bextra\b|jinja|template|must alternate",
+    re.IGNORECASE,
+)
 
 
 class Parameters:
@@ -56,13 +68,17 @@ class Parameters:
                 first, now = first or error, now | named
             else:
                 self._remember(before ^ now)
-                return answer
+                return answer if sent["stream"] else _Whole(answer)
 
     def _made(self, query: ChatRequest, changed: frozenset[str]) -> dict[str, Any]:
+        messages = list(query.messages)
+        for name in (*FORMS,) if changed else ():
+            messages = FORMS[name].rewrite(messages) if name in changed else messages
+        streams = _STREAM not in changed
         parameters: dict[str, Any] = {
             "model": self._name,
-            "messages": list(query.messages),
-            "stream": True,
+            "messages": messages,
+            "stream": streams,
             "extra_body": self._options or None,
         }
         if query.tools:
@@ -70,7 +86,7 @@ class Parameters:
         if limit := self.limit(query):
             parameters[_LIMITS[_LIMITS[0] in changed]] = limit
         optional = {
-            "stream_options": {"include_usage": True},
+            "stream_options": {"include_usage": True} if streams else None,
             "logprobs": True if query.logprobs else None,
             "temperature": query.temperature,
             "response_format": {"type": "json_object"} if query.output == "json" else None,
@@ -80,21 +96,57 @@ class Parameters:
     def _remember(self, changed: frozenset[str]) -> None:
         before, self._changed = self._changed, changed
         for name in sorted(changed - before):
-            if _OPTIONAL.get(name):
-                warnings.warn(
-                    f"the server of {self._name!r} refuses {name}, so {name} is not sent any more, and the model's "
-                    f"default holds; make requests without {name} to avoid this",
-                    stacklevel=2,
-                )
+            told = f"refuses {name}, so {name} is not sent any more, and the model's default holds; make requests "
+            told = f"{told}without {name} to avoid this" if _OPTIONAL.get(name) else ""
+            if name in FORMS:
+                told = FORMS[name].told
+            if told:
+                warnings.warn(f"the server of {self._name!r} {told}", stacklevel=2)
+
+
+class _Whole:
+    """An answer that was not streamed, as a stream of one piece."""
+
+    def __init__(self, answer: Any) -> None:
+        self._pieces = [answer]
+
+    async def __aenter__(self) -> "_Whole":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while self._pieces:
+            yield self._pieces.pop()
 
 
 def _refused(error: Exception, sent: Mapping[str, Any]) -> frozenset[str]:
-    """Return the parameters in ``sent`` that the server refuses by name."""
-    if getattr(error, "status_code", None) not in _REFUSALS:
+    """Return the parameters in ``sent``, and the forms of its dialogue, that the server refuses by name."""
+    status, text = getattr(error, "status_code", None), _reason(error)
+    if status not in _REFUSALS and not (status in _PERHAPS and _SAYS_SO.search(text)):
         return frozenset()
-    text = str(getattr(error, "param", None) or f"{error} {getattr(error, 'body', '')}").replace(
-        "include_usage", "stream_options"
-    )
+    forms = {name for name, form in FORMS.items() if form.refusal.search(text)}
+    forms = {name for name in forms if FORMS[name].rewrite(sent["messages"]) != sent["messages"]}
+    text = str(getattr(error, "param", None) or text).replace("include_usage", "stream_options")
     names = {name for name in (*_LIMITS, *_OPTIONAL) if re.search(rf"(?<!\w){name}(?!\w)", text)}
+    if sent["stream"] and "stream_options" not in names and _IN_PIECES.search(text):
+        return frozenset({_STREAM})  # what else it names, it refuses in a stream
     limit = {_LIMITS[0]} if names.intersection(_LIMITS) and sent.keys() & set(_LIMITS) else set()
-    return frozenset(limit | (names & _OPTIONAL.keys() & sent.keys()))
+    return frozenset(forms | limit | (names & _OPTIONAL.keys() & sent.keys()))
+
+
+def _reason(error: Exception) -> str:
+    """Return what the server says, without the request that some servers repeat."""
+    texts: list[str] = []
+    parts: list[Any] = [getattr(error, "body", None)]
+    while parts:
+        part = parts.pop(0)
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            texts += [str(key) for key in part if key not in _FIELDS]  # a parameter, with what is wrong about it
+            parts = [value for key, value in part.items() if key != "input"] + parts
+        elif isinstance(part, list):
+            parts = part + parts
+    return " ".join(texts) or str(error)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from spec_envs import Usage
+from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
 
 #: The end of the name of a dated version, which costs as much as the model itself.
@@ -32,8 +33,12 @@ class Price:
     def __post_init__(self) -> None:
         for name in ("tokens_in", "tokens_out", "cached_in"):
             value = getattr(self, name)
-            if value is not None and not _is_amount(value):
+            if value is None and name == "cached_in":
+                continue
+            amount = as_number(value)
+            if not 0 <= amount < math.inf:
                 raise InvalidConfiguration(f"{name} of a price must be finite and at least 0, not {value!r}")
+            object.__setattr__(self, name, value if type(value) is int else amount)
 
     def usage(self, tokens_in: float, tokens_out: float, cached: float = 0) -> Usage:
         """Return the usage with its cost; ``cached`` is the number of cached tokens among ``tokens_in``."""
@@ -77,13 +82,6 @@ class ListPrice:
         except LookupError:
             return False
         return found.model_price.input_mtok is not None and found.model_price.output_mtok is not None
-
-
-def _is_amount(value: object) -> bool:
-    try:
-        return not isinstance(value, bool | str | bytes) and 0 <= float(value) < math.inf  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return False
 
 
 def price_of(

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import re
 from collections.abc import Generator
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,10 +17,15 @@ from spec_envs.handling import as_handler, declared, greatest_usage, is_async, u
 Result = TypeVar("Result")
 Steps = Generator[ChatRequest, Completion, Result]
 
-#: The finish reasons of answers that were cut off: those that were too long, and all of them.
-_TOO_LONG = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
-_CUT = _TOO_LONG | frozenset(
-    {"content_filter", "safety", "recitation", "insufficient_system_resource", "error", "abort"}
+#: What the finish reasons of answers hold that were cut off: those that were too long, and all of them. Servers write
+#: "length", "MAX_TOKENS", "ERROR_LIMIT", "model_context_window_exceeded", "contextLengthReached" and so on.
+_TOO_LONG = re.compile(
+    r"length|max_?(?:output_?|new_?|predicted_?)?(?:tokens?|len)|limit|context_?window", re.IGNORECASE
+)
+_CUT = re.compile(
+    rf"{_TOO_LONG.pattern}|filter|safety|recitation|block_?list|prohibited|spii|sensitive|refus|guard|toxic|malformed"
+    r"|unexpected|too_many|insufficient|error|abort|cancel|interrupt|user_?stop|time_?out|timed|pause|\A(?:other|language|load)\Z",
+    re.IGNORECASE,
 )
 #: An upper bound on the characters of a complaint about an answer.
 _COMPLAINT = 4096
@@ -190,8 +196,8 @@ def _longer(request: ChatRequest, usage: Usage) -> int:
     return _MORE * max(request.max_tokens or _ROOM // _MORE, round(usage.tokens_out))
 
 
-def _is_cut(completion: Completion, reasons: frozenset[str] = _CUT) -> bool:
-    return (completion.finish_reason or "").lower() in reasons
+def _is_cut(completion: Completion, reasons: re.Pattern[str] = _CUT) -> bool:
+    return reasons.search(completion.finish_reason or "") is not None
 
 
 def _checked(reply: Any) -> Completion:

@@ -6,19 +6,21 @@ from typing import NamedTuple
 
 from spec_envs.agents.llm.messages import Completion
 
-#: The names of the tags around reasoning.
+#: What reasoning is called, and the names of the tags around it.
+_WORDS = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|reflection|scratchpad|monologue|chain_of_thoughts?|cot)"
 _NAMES = (
-    r"(?:\w+:|longcat_)?(?:think(?:ing)?|thoughts?|reason(?:ing)?(?:_content)?|analysis|reflection|scratchpad|"
-    r"antthinking|inner_monologue|cot_budget_reflect)"
+    rf"(?:(?!(?:end|stop)_)\w{{1,20}}[:_]|ant|inner|deep)?{_WORDS}"
+    r"(?:_(?:content|process|steps|trace|budget_reflect|never_used_\w+))?(?::\w+)?"
 )
 #: The marks around reasoning, as pairs: ``<think>…</think>``, ``[THINK]…[/THINK]``, ``◁think▷…◁/think▷`` and so on.
 _MARKS = (
     (rf"<\s*{_NAMES}(?:\s[^<>]*)?>", rf"<\s*/\s*{_NAMES}\s*>"),
     (r"\[THINK\]", r"\[/THINK\]"),
     (r"◁think▷", r"◁/think▷"),
-    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
-    (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
-    (r"<[|｜]think(?:ing)?[|｜]>", r"<[|｜]/think(?:ing)?[|｜]>"),
+    (
+        rf"<[|｜](?:begin_of_|start_(?:of_)?)?{_WORDS}(?:_start|_begin)?[|｜]>",
+        rf"<[|｜](?:(?:/|end_(?:of_)?){_WORDS}|{_WORDS}_end)[|｜]>",
+    ),
     (r"<(?:unused|ctrl)94>", r"<(?:unused|ctrl)95>"),  # of Gemma models
     (r"<\|channel>thought", r"<channel\|>"),  # of later ones
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
@@ -31,11 +33,12 @@ _AROUND = (
 )
 #: The marks that end an answer. Some servers leave them in the text, with whatever the model writes after them.
 _END = (
-    r"<\|(?:im_end|end|eot_id|eom_id|endoftext|end_of_text|eos)\|>|<end_of_turn>|<[|｜]end▁of▁sentence[|｜]>|"
-    r"(?:<eos>|</s>)\s*\Z"
+    r"<\|(?:im_end|end|eot_id|eom_id|endoftext|end_of_text|eos|end_?of_?turn(?:_token)?|return|user|observation)\|>|"
+    r"<end_of_turn>|<turn\|>|<[|｜](?:end▁of▁sentence|user)[|｜]>|\[e~\[|(?:<eos>|</s>)\s*(?:\Z|<s>)"
 )
 #: The marks that begin an answer.
-_BEGIN = r"<\|im_start\|>assistant\n?|<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<start_of_turn>model\n?|"
+_BEGIN = r"<\|im_start\|>assistant(?:<\|im_sep\|>|\n?)|<\|start_of_role\|>assistant<\|end_of_role\|>|<\|turn>model\n?|"
+_BEGIN += r"<\|start_header_id\|>assistant<\|end_header_id\|>\n*|<start_of_turn>model\n?|"
 _BEGIN += r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>|<[|｜]begin▁of▁sentence[|｜]>)|\A\s*<[|｜]assistant[|｜]>\n?"
 _OPEN = "|".join(opening for opening, _ in _MARKS)
 _CLOSE = "|".join(closing for _, closing in _MARKS)
@@ -43,7 +46,7 @@ _MARK = re.compile(
     rf"(?P<open>{_OPEN})|(?P<close>{_CLOSE})|(?P<end>{_END})|(?P<around>{_AROUND}|{_BEGIN})", re.IGNORECASE
 )
 #: The beginning of the answer in the Harmony format of the gpt-oss models, for servers that do not parse the format.
-_FINAL = re.compile(r"<\|channel\|>final(?:\s[^<]*)?(?:<\|constrain\|>[^<]*)?<\|message\|>")
+_FINAL = re.compile(r"(?:<\|channel\|>final(?:\s[^<]*)?(?:<\|constrain\|>[^<]*)?|<\|start\|>assistant\s*)<\|message\|>")
 _HARMONY = re.compile(r"\s*+(?:<\|start\|>assistant\s*+)?<\|channel\|>")
 _HARMONY_CALL = re.compile(r"<\|(?:channel|start)\|>[^<>]*\bto=functions?\.")
 #: The same where the server has dropped the marks, and left the words between them.

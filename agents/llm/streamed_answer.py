@@ -17,6 +17,8 @@ from spec_envs.pickling import Lock
 
 #: The fields in which servers send reasoning beside the answer.
 _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
+#: What some servers write as the finish reason while the answer goes on.
+_NO_REASON = ("null", "none", "not_finished", "finish_reason_unspecified")
 #: The number of characters in a token, until a better estimate is known.
 _CHARACTERS = 4
 
@@ -120,7 +122,9 @@ class Answer:
                 text, logprob = token.get("token"), token.get("logprob")
                 if isinstance(text, str) and isinstance(logprob, int | float) and not math.isnan(logprob):
                     self._logprobs.append((text, logprob))
-        self._finish_reason = str(choice.get("finish_reason") or self._finish_reason)
+        reason = choice.get("finish_reason")
+        if reason and str(reason).lower() not in _NO_REASON:
+            self._finish_reason = str(reason)
 
     def _take(self, message: Mapping[str, Any]) -> bool:
         """Add a piece of the message; return whether the piece had any output."""

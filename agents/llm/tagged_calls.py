@@ -69,16 +69,15 @@ def _arguments(text: str, place: int, schema: Mapping[str, Any]) -> tuple[dict[s
         name = (found["name"] or found["key"]).strip()
         value = found["value"] if found["name"] else found["written"]
         value = value.removeprefix("\n").removesuffix("\n")
-        kinds = set(_kinds(properties.get(name)))
+        kinds = kinds_of(properties.get(name))
         if found["is_text"]:  # the model says so itself
             kinds = {"string"} if found["is_text"].lower() == "true" else {"object"}
-        arguments[name] = _value(value, kinds)
+        arguments[name] = value_of(value, kinds)
         place = found.end()
     return arguments, place
 
 
 def _kinds(schema: Any) -> Iterator[str]:
-    """Yield the types that a value with ``schema`` may have, as JSON schemas name them; none if any is possible."""
     if not isinstance(schema, Mapping):
         return
     kind = schema.get("type")
@@ -90,7 +89,12 @@ def _kinds(schema: Any) -> Iterator[str]:
         yield "string"
 
 
-def _value(text: str, kinds: set[str]) -> Any:
+def kinds_of(schema: Any) -> set[str]:
+    """Return the types that a value with ``schema`` may have, as JSON schemas name them; empty if any is possible."""
+    return set(_kinds(schema))
+
+
+def value_of(text: str, kinds: set[str]) -> Any:
     """Return the value of an argument: ``text`` itself if a string is allowed, or if it is no other value."""
     bare = text.strip()
     if "string" in kinds:

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from spec_envs.agents.llm.gemma_calls import BEGIN, gemma_calls
 from spec_envs.agents.llm.messages import ToolRequest
 from spec_envs.agents.llm.python_calls import python_calls
 from spec_envs.agents.llm.tagged_calls import CALL, PREFIX, Schemas, tagged_calls
@@ -28,7 +29,7 @@ _BAR = "[|｜]"
 #: Marks that models write before a tool call: ``<tool_call>``, ``[TOOL_CALLS]``, ``<|python_tag|>`` and so on.
 _MARK = re.compile(
     rf"<{PREFIX}{CALL}>|<{_BAR}{CALL}(?:[_▁](?:section|begin|start))*{_BAR}>|\[TOOL_CALLS\]|\[TOOL_REQUEST\]|"
-    rf"<\|(?:python_tag|python_start|start_action|action_start)\|>|<start_function_call>|\bfunctools\[|"
+    rf"<\|(?:python_tag|python_start|start_action|action_start)\|>|{BEGIN}|\bfunctools\[|"
     rf"<{PREFIX}function\s*=|<{PREFIX}(?:function|invoke)\s+name\s*=|<\|(?:channel|start)\|>[^<>]*\bto=",
     re.IGNORECASE,
 )
@@ -85,6 +86,8 @@ def _behind(text: str, schemas: Schemas) -> list[ToolRequest]:
     calls = tagged_calls(text, schemas)
     if calls is not None:
         return calls
+    if re.match(BEGIN, text):
+        return gemma_calls(text, schemas)
     return _json_calls(text, schemas) or python_calls(_AROUND.sub("", text), schemas)
 
 

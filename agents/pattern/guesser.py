@@ -96,7 +96,7 @@ class PatternGuesser:
         max_values: int = MAX_VALUES,
         memory_mb: int = 256,
     ) -> None:
-        self._rounds, self._seed = integer("rounds", rounds, least=1), seed
+        self._rounds, self._seed = integer("rounds", rounds, least=1), integer("seed", seed, least=0)
         self._reader = ChatReader()
         self._dialogue = dialogue or self._read
         self._action = action or _as_action

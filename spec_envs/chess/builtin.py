@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import chess
 
+from spec_envs.checks import integer
 from spec_envs.errors import InvalidConfiguration
 
 #: Score, in centipawns, of giving mate now; a mate ``n`` plies away is worth ``n`` less.
@@ -54,8 +55,7 @@ def best_move(board: chess.Board, depth: int = 1) -> chess.Move:
 
 def rank_moves(board: chess.Board, k: int, depth: int = 1) -> list[tuple[chess.Move, int]]:
     """The ``k`` best legal moves, best first, with their scores in centipawns for the side to move; ``depth`` >= 1."""
-    if depth < 1:
-        raise InvalidConfiguration(f"depth must be at least 1, not {depth!r}")
+    depth = integer("depth", depth, least=1)
     search = _Search(board.copy(stack=_HISTORY))
     best: list[tuple[int, int, chess.Move]] = []
     for order, (gain, move) in enumerate(search.ordered(search.board.generate_legal_moves())):

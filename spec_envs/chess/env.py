@@ -8,7 +8,7 @@ import chess
 import numpy as np
 from numpy.typing import NDArray
 
-from spec_envs.brief import brief
+from spec_envs.brief import brief, quoted
 from spec_envs.call_env import CallEnv
 from spec_envs.calls import Call, Effect
 from spec_envs.checks import (
@@ -291,7 +291,7 @@ class ChessEnv(CallEnv[Observation, Action]):
                 raise InvalidAction(str(error)) from None
         index = as_integer(action)
         if index is None:
-            raise InvalidAction(f"an action is an integer from 0 to {NUM_ACTIONS - 1}, not {action!r}")
+            raise InvalidAction(f"an action is an integer from 0 to {NUM_ACTIONS - 1}, not {quoted(action)}")
         try:
             return game.read(decode_action(index, game.board).uci())
         except ValueError as error:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import chess
 
+from spec_envs.brief import quoted
 from spec_envs.chess.frames import Frame
 from spec_envs.chess.reading import fen_of, legal_moves_of
 
@@ -90,7 +91,7 @@ class Game:
         if type(uci) is str and uci in self.__dict__.get("legal_moves", ()):  # so they need not be found first
             return uci
         if not isinstance(uci, str):
-            raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {repr(uci)[:200]}")
+            raise ValueError(f"a move is a string in UCI notation, such as 'e2e4', not {quoted(uci)}")
         try:
             move = self.board.parse_uci(uci)
         except chess.IllegalMoveError:

@@ -33,7 +33,9 @@ _SHORT = re.compile(rf"[KQRBN]?[a-h]?[1-8]?[x:-]?{_SQUARE}(?:=?[QRBN])?|O-O(?:-O
 #: What looks like a move, also one that does not exist or has the letter of another language.
 _LOOKS = re.compile(r"(?:[^\W\d_]?[a-i]?\d?[x:-]?[a-i]\d|[^\W\d_]?[a-i]\d[x:-]?[a-i]\d)(?:=?[^\W\d_])?|O-O(?:-O)?")
 #: A possible move in a text: everything between blanks, brackets and quotation marks.
-TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’]+")
+TOKEN = re.compile(r"[^\s,;/()\[\]{}<>|*_`'\"“”‘’«»‹›「」『』【】$]+")
+#: Commands of LaTeX around a move, the innermost first.
+_LATEX = re.compile(r"\\(?:boxed|fbox|text\w*|math\w+)\s*\{([^{}\\]*)\}|\\[()\[\]]")
 #: What people write before a move.
 _BEFORE = re.compile(
     r"^\W*(?:(?:i|my) )?(?:(?:move|play|choose|pick)(?: is)?\b\W*)?(?:the )?(?:\d+\s*(?:\.+|…|\))\s*)?", re.IGNORECASE
@@ -44,6 +46,8 @@ _ANNOTATION = re.compile(r"(?:[!?+#†‡.:]|e\.p)+$")
 def plain(text: str) -> str:
     """``text`` with its moves in the letters and signs of SAN and UCI, where they can be recognised."""
     text = unicodedata.normalize("NFKC", text.translate(FIGURINES)).translate(_SIGNS)
+    for _ in range(2 if "\\" in text else 0):
+        text = _LATEX.sub(lambda found: found[1] or " ", text)
     text = _FROM_TO.sub(r"\1\2", text)
     text = _IN_WORDS.sub(_spelled, text)
     text = _PROMOTION.sub(lambda found: "=" + _letter(found[1]), text)

@@ -160,13 +160,31 @@ _MOVE = re.compile(
 #: What a game's end, and what is not closed, is seen by: tags, comments, lines that are left out, brackets, the result.
 _STRUCTURE = re.compile(
     r"(?P<blank>\n[ \t]*\n\s*)|^\s*\[[^\n]*$|\{[^}]*(?P<closed>\}?)|;[^\n]*|^%[^\n]*|(?P<bracket>[()])"
-    r"|(?<![\w/-])(?P<result>1-0|0-1|1/2-1/2|\*)(?![\w/-])",
+    r"|(?<![\w/-])(?P<result>1-0|0-1|1/2-1/2|½-½|\*)(?![\w/-])",
     re.MULTILINE,
 )
 #: The first move of another game, whose tags were left out.
 _ANEW = re.compile(r"1\s*\.(?!\s*\.)")
-_DASH = "[-\u2010-\u2015\u2212]"
-_CASTLING = re.compile(rf"(?<![\w-])[oO0]{_DASH}[oO0](?:{_DASH}[oO0])?(?![\w-])")
+#: For ``str.translate``: signs that stand for others, and characters that are not seen.
+_SIGNS = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+        "×": "x",
+        **dict.fromkeys("\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", ""),
+    }
+)
+_O = "[oO0\u041e\u043e\u039f\u03bf]"  # also those of Cyrillic and Greek
+_CASTLING = re.compile(rf"(?<![\w-]){_O}-{_O}(?:-{_O})?(?![\w-])")
+#: Takes and promotions in other signs, and what is written behind a move.
+_WRITTEN = (
+    (re.compile(r"(?<=[a-hKQRBN1-8]):(?=[a-h][1-8])"), "x"),
+    (re.compile(r"(?<=[a-h][18])(?:/([QRBN])|=?\(([QRBN])\))"), r"=\1\2"),
+    (re.compile(r"(?<=[a-h][36])e\.?p\b\.?"), ""),
+)
+_TAG = re.compile(r'\s*\[\s*(\w+)\s+("(?:[^"\\\n]|\\.)*+")\s*\]')
+_TAGS = {name.lower(): name for name in ("FEN", "SetUp", "Variant")}
+#: Moves in short, such as "ed" and "OO", which would be skipped as words.
+_IN_SHORT = re.compile(r"(?:[a-h]x[a-h]|ab|ba|bc|cb|cd|dc|de|ed|ef|fe|fg|gf|gh|hg|[oO0]{2,3})[-+#=!?]*")
 
 
 def _first_game(pgn: str) -> str:
@@ -175,7 +193,7 @@ def _first_game(pgn: str) -> str:
     Raises:
         InvalidConfiguration: A comment or a variation is not closed, so that it may hide moves.
     """
-    pgn = pgn.replace("\r\n", "\n").replace("\r", "\n").translate(FIGURINES)
+    pgn = _in_lines(pgn.replace("\r\n", "\n").replace("\r", "\n").translate(FIGURINES | _SIGNS))
     depth = 0
     for found in _STRUCTURE.finditer(pgn):
         if found["closed"] == "":
@@ -192,7 +210,18 @@ def _first_game(pgn: str) -> str:
     if depth:
         raise InvalidConfiguration("cannot read the PGN: a variation is not closed")
     pgn = re.sub(r"\n[ \t]*(?=\n\s*[^\s\[])", "", pgn)  # a game does not end at a blank line
+    for pattern, sign in _WRITTEN:
+        pgn = pattern.sub(sign, pgn)
     return _CASTLING.sub(lambda found: "O-O-O" if len(found[0]) == 5 else "O-O", pgn)
+
+
+def _in_lines(pgn: str) -> str:
+    """Return ``pgn`` with each of its first tags on a line of its own, by the name that python-chess knows."""
+    tags, end = [], 0
+    while tag := _TAG.match(pgn, end):
+        tags.append(f"[{_TAGS.get(tag[1].lower(), tag[1])} {tag[2]}]\n")
+        end = tag.end()
+    return "".join(tags) + ("\n" if tags else "") + pgn[end:]
 
 
 def _read_pgn(pgn: str, claim_draw: bool) -> Game:
@@ -210,9 +239,10 @@ def _read_pgn(pgn: str, claim_draw: bool) -> Game:
         what = variant or "Chess960 (its castling rights need it)"
         raise InvalidConfiguration(f"the PGN is of a game of {what}; only usual chess is played here")
     for word in _BESIDES.sub(" ", pgn[: lines.tell()]).split():
-        if re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(
+        is_cut = re.search(r"[^\W\d_]\d", word) and not _MOVE.fullmatch(
             word
-        ):  # python-chess reads the part of it that it knows
+        )  # python-chess reads the part that it knows
+        if is_cut or _IN_SHORT.fullmatch(word):
             raise InvalidConfiguration(
                 f"cannot read the PGN: {word[:40]!r} is not a move with the letters K, Q, R, B, N, such as Nf3"
             )

@@ -14,7 +14,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import chess
 
@@ -24,10 +24,12 @@ from spec_envs.handling import CancelToken
 
 #: Seconds until an engine that should stop searching is killed.
 _PATIENCE_S = 2.0
-_OPTION = re.compile(r"\s*option name (.+?) type \w+(.*)")
-#: The longest number that is read; Python refuses to read much longer ones.
-_NUMBER = "-?[0-9]{1,15}(?![0-9])"
-_BOUND = re.compile(rf" (min|max) ({_NUMBER})")
+#: How many characters of an engine's stderr are kept.
+_KEPT = 1000
+_OPTION = re.compile(r"option name (.+?) type \w+(.*)")
+#: The longest number that is read, without its decimals; Python refuses to read much longer ones.
+_NUMBER = r"[-+]?[0-9]{1,15}(?![^\s.])"
+_BOUND = re.compile(rf" (min|max) ({_NUMBER})", re.IGNORECASE)
 #: Lines that tell nothing about why an engine fails.
 _USUAL = re.compile(r"\s*(?:info (?!string)|option |id |uciok|readyok|$)")
 #: What programs answer to "uci" that speak another protocol, such as XBoard's.
@@ -35,7 +37,7 @@ _STRANGER = re.compile(
     r"(?:(?:illegal|invalid) move|unknown command|error)\b.*\buci\s*$|^(?:tellics|telluser|feature)\s", re.IGNORECASE
 )
 # In the line of an analysis: the score, the first move of its line, and its rank.
-_SCORE = re.compile(rf"^info (?!string).*\bscore (cp|mate) ({_NUMBER})( lowerbound| upperbound)?")
+_SCORE = re.compile(rf"^info .*\bscore (lowerbound |upperbound )?(cp|mate) ({_NUMBER})( lowerbound| upperbound)?")
 _FIRST = re.compile(r"\bpv (\S+)")
 _RANK = re.compile(rf"\bmultipv ({_NUMBER})")
 
@@ -72,7 +74,7 @@ class Engine:
                 command_of(path),
                 stdin=pipe,
                 stdout=pipe,
-                stderr=subprocess.DEVNULL,
+                stderr=pipe,
                 encoding="utf-8",
                 errors="replace",
                 process_group=0,  # the program may be a script that starts the engine
@@ -84,6 +86,7 @@ class Engine:
         #: The least and the greatest value of each option that the engine offers, by its name in small letters.
         self._options: dict[str, dict[str, int]] = {}
         self._words: collections.deque[str] = collections.deque(maxlen=3)  # what was printed last
+        self._complaints = _Complaints(self._process)
         self._lock = threading.Lock()
 
     @property
@@ -110,11 +113,11 @@ class Engine:
             HandlerFailed: It is no UCI engine, or hung and was killed.
         """
         late = f"it did not answer 'uci' with 'uciok' within {timeout_s} s"
-        with self._task(timeout_s, cancel, late):
+        with self._task(timeout_s, cancel, lambda: late):
             self._say("uci")
             for line in self._hear("uciok", _STRANGER):
-                if option := _OPTION.match(line):
-                    bounds = {name: int(value) for name, value in _BOUND.findall(option[2])}
+                if option := _OPTION.match(" ".join(line.split())):
+                    bounds = {name.lower(): int(value) for name, value in _BOUND.findall(option[2])}
                     self._options[option[1].lower()] = bounds
             for name in ("Threads", "Number of Threads"):
                 self._set(name, 1)
@@ -128,34 +131,40 @@ class Engine:
         Raises:
             CallCancelled: The call was cancelled meanwhile.
             HandlerFailed: The engine hung and was killed, or its move is illegal.
-            InvalidConfiguration: The engine cannot rank several moves.
+            InvalidConfiguration: The engine cannot rank several moves, or does not know the castling of Chess960.
         """
-        board = query.board
+        board = query.board if "uci_chess960" in self._options else _usual(query.board, self._path)
         wanted = min(query.multipv, board.legal_moves.count())
         if wanted > 1 and "multipv" not in self._options:
             raise InvalidConfiguration(
                 f"{self._path} does not offer the option MultiPV, so it cannot rank {wanted} moves; use "
                 f"Stockfish, or an opponent of full strength (skill=20), which needs one move"
             )
-        late = (
-            f"{self._path} gave no answer on {board.fen()} in {timeout_s} s and was killed; it was told {query.go!r}: "
-            f"give a limit that this engine knows, or more time (timeout_s)"
-        )
+        told = "isready"
+
+        def late() -> str:
+            limit = "a limit that this engine knows, or " if told == query.go else ""
+            return (
+                f"{self._path} gave no answer on {board.fen()} in {timeout_s} s and was killed; it was told {told!r}: "
+                f"give {limit}more time (timeout_s)"
+            )
+
         with self._task(timeout_s, query.cancel, late):
             self._set("UCI_Chess960", str(board.chess960).lower())
             self._set("MultiPV", wanted)
             self._say("ucinewgame", "isready")  # a new game empties the hash table
             self._hear("readyok")
-            self._say(_position(board), query.go)
+            told = query.go
+            self._say(_position(board), told)
             if query.cancel.cancelled:  # a "stop" before the search had no effect
                 self._say("stop")
             lines = self._hear("bestmove")
         query.cancel.raise_if_cancelled()
-        return _ranked(board, lines, self._path)
+        return _ranked(query.board, lines, self._path)
 
     @contextlib.contextmanager
-    def _task(self, timeout_s: float, cancel: CancelToken, late: str) -> Iterator[None]:
-        """Kill the engine, and raise ``late``, after ``timeout_s``; stop its search on ``cancel``."""
+    def _task(self, timeout_s: float, cancel: CancelToken, late: Callable[[], str]) -> Iterator[None]:
+        """Kill the engine, and raise ``late()``, after ``timeout_s``; stop its search on ``cancel``."""
         overdue = threading.Event()
         timers: list[threading.Timer] = []
         under_way = True
@@ -185,7 +194,7 @@ class Engine:
         except EngineDied as error:
             self.kill()
             if overdue.is_set() and not cancel.cancelled:
-                raise HandlerFailed(f"{late}{self._last_words()}") from error
+                raise HandlerFailed(f"{late()}{self._last_words()}") from error
             raise
         finally:
             with self._lock:
@@ -234,7 +243,46 @@ class Engine:
         return EngineDied(f"exit code {self._process.returncode}{self._last_words()}")
 
     def _last_words(self) -> str:
-        return f"; it printed {' / '.join(self._words)!r}" if self._words else ""
+        words = [*self._words, *self._complaints.last()]
+        return f"; it printed {' / '.join(words)!r}" if words else ""
+
+
+class _Complaints:
+    """What the engine of ``process`` writes to stderr, read by a thread until the end; only the last part is kept."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._end = ""
+        self._process = process
+        self._reader = threading.Thread(target=self._read, name="engine-stderr", daemon=True)
+        self._reader.start()
+
+    def last(self) -> list[str]:
+        """The last lines, at most 3; of an engine that has ended, all of them."""
+        if self._process.poll() is not None:
+            self._reader.join(_PATIENCE_S)
+        lines = [line.strip() for line in self._end.splitlines() if line.strip()]
+        return [line[:100] for line in lines[-3:]]
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as stderr:
+            while text := stderr.readline(_KEPT):
+                self._end = (self._end + text)[-_KEPT:]
+
+
+def _usual(board: chess.Board, path: str) -> chess.Board:
+    """``board`` with castling as in usual chess, for an engine that does not know Chess960."""
+    if not board.chess960:
+        return board
+    usual = board.root()
+    if usual.has_chess960_castling_rights():
+        raise InvalidConfiguration(
+            f"{path} does not offer the option UCI_Chess960, so it cannot castle in {usual.fen()}; use Stockfish"
+        )
+    usual.chess960 = False
+    for move in board.move_stack:
+        usual.push(move)
+    return usual
 
 
 def _position(board: chess.Board) -> str:
@@ -249,7 +297,7 @@ def _ranked(board: chess.Board, lines: list[str], path: str) -> list[Line]:
     """The moves in the engine's answer: the ``bestmove`` first, then the other ranks of the last iteration."""
     said = lines[-1].split()[1:2]
     try:
-        best = board.parse_uci(said[0]) if said else chess.Move.null()
+        best = board.parse_uci(said[0].lower()) if said else chess.Move.null()
     except ValueError:
         best = chess.Move.null()
     if not best:
@@ -259,14 +307,16 @@ def _ranked(board: chess.Board, lines: list[str], path: str) -> list[Line]:
         )
     ranks: dict[int, tuple[str, int, bool]] = {}
     for line in lines:
+        line = " ".join(line.split()).partition(" string ")[0]
         score, first = _SCORE.search(line), _FIRST.search(line)
         if score is None or first is None:
             continue
         rank = int(found[1]) if (found := _RANK.search(line)) else 1
-        exact = score[3] is None
+        exact = score[1] is None and score[4] is None
         if exact or rank not in ranks or not ranks[rank][2]:
             with contextlib.suppress(ValueError):
-                ranks[rank] = (board.parse_uci(first[1]).uci(), _centipawns(score[1], int(score[2])), exact)
+                move = board.parse_uci(first[1].lower()).uci()
+                ranks[rank] = (move, _centipawns(score[2], int(score[3])), exact)
     scores: dict[str, int] = {}
     for _, (move, points, _exact) in sorted(ranks.items()):
         scores.setdefault(move, points)

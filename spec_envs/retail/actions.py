@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from spec_envs.brief import quoted
 from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction
 from spec_envs.immutable import frozen
@@ -52,7 +53,7 @@ def read_action(action: object) -> str | tuple[CallAction, ...]:
         return _several(action)
     raise InvalidAction(
         f'an action is a message (text), a tool call ({{"name": text, "arguments": {{…}}}}), or a list of tool calls '
-        f"(calls also as JSON text), not {repr(action)[:200]}"
+        f"(calls also as JSON text), not {quoted(action)}"
     )
 
 
@@ -86,7 +87,9 @@ def _call(action: Mapping[str, Any]) -> str | CallAction:
     try:
         text = json.dumps(arguments, default=_integer)
     except (TypeError, ValueError) as error:
-        raise InvalidAction(f"the arguments of {name} are no JSON data: {error}; they are {arguments!r:.200}") from None
+        raise InvalidAction(
+            f"the arguments of {name} are no JSON data: {error}; they are {quoted(arguments)}"
+        ) from None
     return CallAction(str(name), frozen(json.loads(text)), text)
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from spec_envs.brief import quoted
 from spec_envs.errors import InvalidAction
 from spec_envs.json_files import parsed
 
@@ -75,7 +76,7 @@ def read_action(action: object) -> Act | Mistake:
         return _read_call(json.loads(text), text)
     raise InvalidAction(
         f"an action must be text ({_USAGE}) or a tool call ({{'name': 'search', 'arguments': {{'entity': …}}}}), "
-        f"not {action!r:.200}"
+        f"not {quoted(action)}"
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from spec_envs.calls import Effect
+from spec_envs.checks import as_number
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken, Usage
 from spec_envs.search.actions import read_action
@@ -46,7 +47,7 @@ class RecordedAgent:
         _check(median_s=median_s, speed=speed)
         self.episode = episode
         self.median_s = median_s
-        self.speed = speed
+        self.speed = as_number(speed)
         self.seed = seed
 
     def __call__(self, query: Mapping[str, Any], cancel: CancelToken | None = None) -> str:
@@ -95,7 +96,7 @@ class RecordedSite:
     ) -> None:
         _check(speed=speed)
         self.episode = episode
-        self.speed = speed
+        self.speed = as_number(speed)
         self.seed = seed
         self._others: dict[str, Fetched] = {}
         for other in others:
@@ -126,5 +127,5 @@ def _factor(seed: int, *texts: str) -> float:
 
 def _check(**values: float) -> None:
     for name, value in values.items():
-        if not 0 < value < math.inf:
+        if not 0 < as_number(value) < math.inf:
             raise InvalidConfiguration(f"{name} must be above 0 and finite, not {value!r}")

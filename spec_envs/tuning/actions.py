@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from spec_envs.brief import quoted
 from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction
 from spec_envs.json_files import parsed
@@ -46,7 +47,7 @@ def read_action(knobs: tuple[Knob, ...], action: object, current: Setting) -> Se
         names = ", ".join(knob.name for knob in knobs)
         raise InvalidAction(
             f"an action must be a mapping of knobs ({names}) to values, such a mapping as JSON text, or an array of "
-            f"{len(knobs)} coordinate(s) from -1 to 1, not {str(action)[:200]!r}"
+            f"{len(knobs)} coordinate(s) from -1 to 1, not {quoted(action)}"
         )
     inside = np.where(np.abs(given) <= 1.0 + _SLACK, np.clip(given, -1.0, 1.0), given)
     return tuple((knob.name, knob.decode(float(at))) for knob, at in zip(knobs, inside, strict=True))

@@ -20,16 +20,8 @@ from typing import Any
 
 from spec_envs.closing import Closing
 from spec_envs.errors import EnvClosed, HandlerFailed
+from spec_envs.tuning.couplings import changed_by, overwritten_by
 
-#: Settings of which each overwrites the other: the kernel sets one to 0 when the other is written.
-_OVERWRITES = {
-    "dirty_bytes": "dirty_ratio",
-    "dirty_background_bytes": "dirty_background_ratio",
-    "overcommit_kbytes": "overcommit_ratio",
-}
-_OVERWRITES |= {other: name for name, other in _OVERWRITES.items()}
-#: Settings that the kernel resets when another one is written.
-_RESETS = {"scheduler": ("nr_requests", "wbt_lat_usec")}
 #: How often all settings are looked at to restore them. The last time only finds that all are as they were.
 _ROUNDS = 4
 
@@ -75,7 +67,7 @@ class Journal(Closing):
     def write(self, path: str, text: str) -> None:
         """Write ``text`` to the file ``path``, after its old value has been written to the journal.
 
-        The old values of settings that ``path`` overwrites are written to the journal, too.
+        The old values of settings that may change with ``path`` are written to the journal, too.
 
         Raises:
             HandlerFailed: The file cannot be read or written, or does not take back its own value, so that it could not
@@ -93,7 +85,7 @@ class Journal(Closing):
             _write(path, text)
 
     def note(self, *paths: str) -> None:
-        """Write the old values of settings to the journal, and of those that they overwrite, unless they are there.
+        """Write the old values of settings to the journal, and of those that they may change, unless they are there.
 
         Settings that are written together are noted together, since the first may change the second.
 
@@ -102,9 +94,14 @@ class Journal(Closing):
         """
         with self._mutex:
             for path in map(os.path.realpath, paths):
-                for each in (*_changed_by(path), path):
+                for each in (*changed_by(path), path):
                     if each not in self._old:
-                        old = read_file(each)
+                        try:
+                            old = read_file(each)
+                        except HandlerFailed:
+                            if each == path:
+                                raise
+                            continue  # such as a setting that this device does not have
                         self._append({"path": each, "old": old})
                         self._old[each] = old
 
@@ -268,20 +265,6 @@ def read_file(path: str) -> str:
     chosen = [word[1:-1] for word in words if re.fullmatch(r"\[[^\[\]]+\]", word)]  # as in "always [madvise] never"
     is_choice = len(chosen) == 1 and all(re.fullmatch(r"\[?[\w.:+-]+\]?", word) for word in words)
     return chosen[0] if is_choice else text
-
-
-def overwritten_by(path: str) -> str | None:
-    """The file of the setting that the kernel sets to 0 when ``path`` is written; ``None`` if there is none."""
-    folder, name = os.path.split(path)
-    other = os.path.join(folder, _OVERWRITES.get(name, ""))
-    return other if os.path.isfile(other) else None
-
-
-def _changed_by(path: str) -> list[str]:
-    """The files of the settings that may change when ``path`` is written, of those that there are."""
-    folder, name = os.path.split(path)
-    others = [os.path.join(folder, each) for each in _RESETS.get(name, ())]
-    return [each for each in (overwritten_by(path), *others) if each and os.path.isfile(each)]
 
 
 def _try_to_restore(path: str, old: str) -> None:

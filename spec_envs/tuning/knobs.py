@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+from spec_envs.brief import quoted
 from spec_envs.checks import as_integer
 from spec_envs.errors import InvalidAction, InvalidConfiguration
 
@@ -86,11 +87,11 @@ class Knob:
         if self.kind == "choice":
             if isinstance(value, str) and value in self.choices:
                 return str(value)
-            raise InvalidAction(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+            raise InvalidAction(f"{self.name} must be one of {', '.join(self.choices)}, not {quoted(value)}")
         number = finite(value)
         if number is None or not self.low <= number <= self.high:
             bounds = f"from {self.low:g} to {self.high:g} {self.unit}".rstrip()
-            raise InvalidAction(f"{self.name} must be a number {bounds}, not {value!r}")
+            raise InvalidAction(f"{self.name} must be a number {bounds}, not {quoted(value)}")
         grid = _grid(self.kind, self.low, self.high, self.log, self.steps)
         at = self._scaled(number)
         return min(grid, key=lambda point: abs(self._scaled(point) - at))

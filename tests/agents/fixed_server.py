@@ -50,7 +50,7 @@ class FixedServer:
         if callable(answer):
             answer = answer(self.requests[-1])
         status, data = answer if isinstance(answer, tuple) else (200, answer)
-        kind = self._content_type if status == 200 else "application/json"
+        kind = self._content_type if status == 200 and self.requests[-1].get("stream") else "application/json"
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", kind.encode())]})
         await send({"type": "http.response.body", "body": data})
 

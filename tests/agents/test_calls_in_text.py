@@ -49,6 +49,11 @@ def invoke(name, /, prefix="", around="function_calls", **texts):
     return f'<{prefix}{around}>\n<{prefix}invoke name="{name}">\n{inner}</{prefix}invoke>\n</{prefix}{around}>'
 
 
+def gemma(name, /, **texts):
+    inner = ",".join(f"{key}:<escape>{text}<escape>" for key, text in texts.items())
+    return f"<start_function_call>call:{name}{{{inner}}}<end_function_call>"
+
+
 ORDER = {"order_id": "#W1"}
 ONE = {
     "qwen": qwen("buy", **ORDER),
@@ -84,6 +89,10 @@ ONE = {
     "olmo": "<function_calls>\nbuy(order_id='#W1')\n</function_calls>",
     "python": '[buy(order_id="#W1")]',
     "python, a call alone": "buy(order_id='#W1')",
+    "function gemma": gemma("buy", **ORDER),
+    "function gemma, stopped": f"I look.\n{gemma('buy', **ORDER)}<start_function_response>",
+    "function gemma, not closed": "<start_function_call>call:buy{order_id:<escape>#W1<escape>}",
+    "later gemma": '<|tool_call>call:buy{order_id:<|"|>#W1<|"|>}<tool_call|>',
     "gemma": '```tool_code\nprint(buy(order_id="#W1"))\n```',
 }
 
@@ -97,7 +106,15 @@ def test_a_call_is_read(text):
 
 @pytest.mark.parametrize(
     "text",
-    [qwen("list"), glm("list"), invoke("list"), "<tool_call>list</tool_call>", "<function=list></function>", "list()"],
+    [
+        qwen("list"),
+        gemma("list"),
+        glm("list"),
+        invoke("list"),
+        "<tool_call>list</tool_call>",
+        "<function=list></function>",
+        "list()",
+    ],
 )
 def test_a_call_without_arguments_is_read(text):
     assert ChatPolicy(Script(text), "retail")(SHOP) == {"name": "list", "arguments": {}}
@@ -145,6 +162,23 @@ def test_an_argument_has_its_type(form, key, text, value):
     assert (found, type(found)) == (value, type(value))
 
 
+def test_gemma_writes_values_of_every_type():
+    text = (
+        "<start_function_call>call:buy{order_id:5,count: 3 ,price:1.50,gift:true,note:null,"
+        "items:[<escape>a,b<escape>,<escape>{}<escape>],address:{zip:<escape>02139<escape>,n:[1,[]]},other:{}}"
+    )
+    assert ChatPolicy(Script(text), "retail")(SHOP)["arguments"] == {
+        "order_id": "5",
+        "count": 3,
+        "price": 1.5,
+        "gift": True,
+        "items": ["a,b", "{}"],
+        "address": {"zip": "02139", "n": [1, []]},
+        "note": None,
+        "other": {},
+    }
+
+
 def test_deepseek_says_what_is_text():
     text = invoke("buy", BAR, order_id="5", count="5")
     for mark, value in (("true", "5"), ("false", 5)):
@@ -157,6 +191,7 @@ SEVERAL = {
     "qwen, in one tag": "<tool_call><function=buy><parameter=order_id>a</parameter></function>"
     "<function=buy><parameter=order_id>b</parameter></function></tool_call>",
     "glm": glm("buy", order_id="a") + glm("buy", order_id="b"),
+    "gemma": gemma("buy", order_id="a") + "\n" + gemma("buy", order_id="b"),
     "invoke": "<function_calls>" + (invoke("buy", order_id="a") + invoke("buy", order_id="b")) + "</function_calls>",
     "llama": '<|python_tag|>{"name":"buy","parameters":{"order_id":"a"}}; {"name":"buy","parameters":{"order_id":"b"}}',
     "mistral": '[TOOL_CALLS]buy[ARGS]{"order_id":"a"}[TOOL_CALLS]buy[ARGS]{"order_id":"b"}',
@@ -183,7 +218,12 @@ REFUSED = {
     "a made-up result": f"{qwen('buy', **ORDER)}<tool_response>Done.</tool_response>",
     "a made-up result between calls": f"{qwen('list')}<tool_response>1</tool_response>{qwen('buy', **ORDER)}",
     "another form behind": f'{qwen("list")}[{{"name":"buy"}}]',
-    "a function in Gemma's form": "<start_function_call>call:buy{order_id:<escape>a<escape>}<end_function_call>",
+    "gemma, cut": "<start_function_call>call:buy{order_id:<escape>a",
+    "gemma, cut in a number": "<start_function_call>call:buy{order_id:<escape>a<escape>,count:1",
+    "gemma, a made-up result": f"{gemma('list')}<start_function_response>response:list{{value:1}}",
+    "gemma, an argument twice": "<start_function_call>call:buy{order_id:<escape>a<escape>,order_id:<escape>b<escape>}",
+    "gemma, deep": "<start_function_call>call:buy{order_id:" + "[" * 5000 + "]" * 5000 + "}<end_function_call>",
+    "gemma, another form behind": f'{gemma("list")}[{{"name":"buy"}}]',
     "python, no name for an argument": "<|python_tag|>buy('#W1')",
     "python, computed": "<|python_tag|>buy(order_id='a' * 3)",
     "python, two steps": "<|python_tag|>x = list()",

@@ -38,15 +38,54 @@ REACT = {
     "a space": ("Action: search [Tallow] [1]", "search[Tallow]"),
     "an empty answer": ("Action: finish[] [1]", "finish[]"),
     "windows": ("Action: search[Tallow] (x)\r\n", "search[Tallow]"),
+    "a bold label": ("**Action**: search[Tallow]", "search[Tallow]"),
+    "a bold label, and a thought with an action": (
+        "**Thought**: I'd search[Mirk].\n**Action**: search[Tallow]",
+        "search[Tallow]",
+    ),
+    "a bold label behind a bare action": ("search[Mirk] is one way.\n__Action__: search[Tallow]", "search[Tallow]"),
+    "a number": ("Action 1: search[Tallow]", "search[Tallow]"),
+    "a bold label with a number": ("**Action #12**: Search[Tallow]", "search[Tallow]"),
+    "a number before it": ("1. Action: search[Tallow]", "search[Tallow]"),
+    "another colon": ("Action： search[Tallow]", "search[Tallow]"),
+    "a bold name": ("Action: **search**[Tallow]", "search[Tallow]"),
+    "a tag": ("<action>search[Tallow]</action>", "search[Tallow]"),
+    "all on one line": ("Thought: It is a novel. Action: search[Tallow]", "search[Tallow]"),
+    "round brackets": ("Action: search(Tallow)", "search[Tallow]"),
+    "round brackets and quotation marks": ('Action: search(entity="Tallow (novel)")', "search[Tallow (novel)]"),
+    "an input": ("Action: Search\nAction Input: Tallow", "search[Tallow]"),
+    "an input in quotation marks": ('**Action**: search\n**Action Input**: "Tallow"', "search[Tallow]"),
+    "an input as JSON": ('Action: search\nAction Input: {"entity": "Tallow"}', "search[Tallow]"),
+    "JSON": ('Action: {"name": "search", "arguments": {"entity": "Tallow"}}', "search[Tallow]"),
+    "JSON of LangChain": ('```json\n{"action": "search", "action_input": "Tallow"}\n```', "search[Tallow]"),
+    "a tool call": ('<tool_call>{"name": "search", "arguments": {"entity": "Tallow"}}</tool_call>', "search[Tallow]"),
+    "a tool call of Gemma": ("<start_function_call>call:search{entity:<escape>Tallow<escape>}", "search[Tallow]"),
 }
 
 
 @pytest.mark.parametrize("said, action", REACT.values(), ids=REACT)
 def test_an_action_ends_at_the_bracket_that_closes(said, action):
     assert ReActPolicy(Script(said))(START) == action
-    if "\n" not in said:
+    if said.startswith(("Action: search[", "Search[")) and "\n" not in said:
         (guess,) = ChatGuesser(Script(said), "search").guess(Call("policy", START), 3)
         assert guess.response == action
+
+
+NO_ACTION = {
+    "options": "1. search[Tallow]\n2. search[Mirk]",
+    "an action in a sentence": "I could search[Tallow] or finish.",
+    "words in brackets": "Search (as I did before)",
+    "two labels on a line": "Action Input: Tallow",
+    "another argument": 'Action: search\nAction Input: {"keyword": "Tallow"}',
+    "another action": 'Action: {"name": "open", "arguments": {"entity": "Tallow"}}',
+    "deep": '{"action": ' * 5000,
+}
+
+
+@pytest.mark.parametrize("said", NO_ACTION.values(), ids=NO_ACTION)
+def test_what_is_no_action_is_prompted_for_again(said):
+    script = Script(said, "Action: finish[Ada]")
+    assert ReActPolicy(script)(START) == "finish[Ada]" and len(script.asked) == 2
 
 
 @pytest.mark.parametrize("said", ["search[Tallow", "Action: search[Ta[llow], Search[Mirk", "Action: finish[a\n]"])

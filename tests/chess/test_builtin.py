@@ -94,5 +94,5 @@ def test_no_move_and_no_depth_are_errors():
     assert rank_moves(mated, 3) == []
     with pytest.raises(InvalidConfiguration, match="no legal move to choose from in 7k/6Q1"):
         best_move(mated)
-    with pytest.raises(InvalidConfiguration, match="depth must be at least 1, not 0"):
+    with pytest.raises(InvalidConfiguration, match="depth must be an integer of at least 1, not 0"):
         best_move(chess.Board(), depth=0)

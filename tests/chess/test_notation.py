@@ -64,12 +64,25 @@ ANSWERS = [
     ("e2e4 or d2d4", START, None),
     ("The knight belongs on f3.", START, None),
     ("e2e4\nd2d4", START, None),
+    *((text, START, KNIGHT) for text in (
+        r"\boxed{g1f3}", r"Move: $\boxed{\text{Nf3}}$", r"Move: \(\boxed{\mathrm{Nf3}}\)", "Move: «Nf3»",
+        "Move: 【Nf3】",
+        '{"move": "Nf3", "reason": "better than e4 and d2d4"}', '{"reason": "d2d4 is weaker", "Best move": "g1f3"}',
+        'So:\n```json\n{"move": {"from": "g1", "to": "f3"}}\n```', '{"from": "g1", "to": "f3", "promotion": null}',
+    )),
+    *((text, START, None) for text in (
+        "Don't play e2e4", "Never play e2e4.", "I would not play e4", "Move: not e2e4", "Move: anything but e2e4",
+        "Avoid Nf3!", '{"move": ["e2e4", "d2d4"]}', '{"move": "e2e5", "reason": "better than e2e4"}',
+        '{"from": 1, "to": 2}',
+        "{" * 100_000,
+    )),
+    ('{"move": "a7a8", "promotion": "n"}', ENDING, "a7a8n"),
     ("Move: e2e4\nOn second thought:\nMove: d2d4", START, "e2e4"),  # a client may have stopped listening
     ("Move: ?\nOn second thought:\nMove: d2d4", START, "d2d4"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("answer", "position", "move"), ANSWERS, ids=[repr(answer) for answer, *_ in ANSWERS])
+@pytest.mark.parametrize(("answer", "position", "move"), ANSWERS, ids=[repr(answer)[:60] for answer, *_ in ANSWERS])
 def test_the_move_that_is_meant_or_none(answer, position, move):
     assert said(answer, position) == move
 

@@ -61,6 +61,7 @@ ODD = {
     "two moves": {"go": r"bestmove e2e4\nbestmove d2d4\n"},
     "a move before the search": {"uci": r"uciok\nbestmove a2a3\n"},
     "an answer to what was not asked": {"other": r"what?\nno such command\n"},
+    "capital letters": {"go": r"info depth 1 score cp 5 pv E2E4\nbestmove E2E4\n"},
     "talk before the protocol": {"uci": r"Chess 1.0\n\n> uci\nuciok\n"},
     "lines of analysis without scores": {"go": r"info depth 1 pv e2e4\ninfo nodes 7\ninfo\nbestmove e2e4\n"},
 }
@@ -93,7 +94,7 @@ FAILING = {
     "a start that is cut": ({"uci": "uciokexit"}, "does not start as a UCI engine: exit code 3"),
     "no move": ({"go": r"bestmove (none)\n"}, "not a legal move"),
     "a null move": ({"go": r"bestmove 0000\n"}, "not a legal move"),
-    "capital letters": ({"go": r"bestmove E2E4\n"}, "not a legal move"),
+    "castling that is not there": ({"go": r"bestmove e1h1\n"}, "not a legal move"),
 }
 
 

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 
+import chess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ for line in sys.stdin:
         print("readyok")
     elif word == "go":
         if script["answer"] == "die":
-            sys.exit(3)
+            sys.exit("nothing.net: No such file")  # exit code 1
         if script["answer"] == "by file":
             with open(script["log"] + ".answer", encoding="utf-8") as lines:
                 script["lines"] = json.load(lines)
@@ -78,6 +79,8 @@ FEN = "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
         pytest.param("Hash type spin default 16 min 1 max 64", 7, 1, ["Hash value 7"], id="hash within"),
         pytest.param("Hash type spin default 16", 7, 1, ["Hash value 7"], id="hash without bounds"),
         pytest.param("hash type spin default 16 max 4 min 2", 1, 1, ["Hash value 2"], id="bounds in another order"),
+        pytest.param("Hash  type spin  default 16 Min  4\tMax +8", 1, 1, ["Hash value 4"], id="capitals and blanks"),
+        pytest.param("Hash type spin default 16.0 min 2.0 max 8.5", 64, 1, ["Hash value 8"], id="bounds with decimals"),
         pytest.param(
             "Threads type spin default 8 min 2 max 9", 1, 1, ["Threads value 2"], id="threads below the least"
         ),
@@ -162,6 +165,18 @@ def info(move, score, rank=None, bound=""):
         ),
         pytest.param([info("e2e4", "mate 3")], [("e2e4", MATE - 3)], id="mate"),
         pytest.param([info("e2e4", "mate -2")], [("e2e4", 2 - MATE)], id="mated"),
+        pytest.param([info("e2e4", "cp +31")], [("e2e4", 31)], id="a sign"),
+        pytest.param([info("e2e4", "mate +3")], [("e2e4", MATE - 3)], id="mate with a sign"),
+        pytest.param([info("E2E4", "cp 31").replace(" ", "\t")], [("e2e4", 31)], id="tabs and capitals"),
+        pytest.param(
+            [info("e2e4", "cp 31").replace(" ", "  ") + "\r"], [("e2e4", 31)], id="blanks and a line end of DOS"
+        ),
+        pytest.param(
+            [info("e2e4", "cp 31"), "info depth 9 string score cp 7 pv d2d4"], [("e2e4", 31)], id="a late comment"
+        ),
+        pytest.param(
+            [info("e2e4", "cp 31"), "info score upperbound cp 9 pv e2e4"], [("e2e4", 31)], id="a bound before its score"
+        ),
         pytest.param([info("a1a1", "cp 900")], [("e2e4", 0)], id="an illegal line"),
         pytest.param(["info depth 1", "info", "", "info pv", "info score cp", "what?"], [("e2e4", 0)], id="noise"),
     ],
@@ -184,9 +199,39 @@ def test_a_limit_that_is_never_reached_is_named(fake, limit, capfd):
 
 
 def test_an_engine_that_always_dies_is_an_error(fake, capfd):
-    with fake.pool("die") as pool, pytest.raises(HandlerFailed, match="failed 3 times on rnbq.*: exit code 3"):
+    told = "failed 3 times on rnbq.*: exit code 1; it printed .*nothing.net: No such file"
+    with fake.pool("die") as pool, pytest.raises(HandlerFailed, match=told):
         pool.analyse(Position(), depth=1)
     assert capfd.readouterr() == ("", "")
+
+
+CASTLING = "4k3/8/8/8/8/8/8/R3K2R w KQ - 0 1"
+
+
+@pytest.mark.parametrize(
+    ("fen", "chess960", "said", "move"),
+    [
+        (CASTLING, False, "e1h1", "e1g1"),
+        (CASTLING, False, "E1C1", "e1c1"),
+        (CASTLING, True, "e1g1", "e1h1"),
+        (CASTLING, True, "e1h1", "e1h1"),
+        ("4k3/P7/8/8/8/8/8/4K3 w - - 0 1", False, "a7a8Q", "a7a8q"),
+    ],
+)
+def test_castling_and_promotions_in_every_form(fake, fen, chess960, said, move):
+    board = chess.Board(fen, chess960=chess960)
+    for options in ([], ["UCI_Chess960 type check default false"]):
+        with fake.pool([f"bestmove {said} ponder (none)"], options) as pool:
+            assert pool.analyse(board, depth=1)[0].move == move
+    if chess960:  # the engine that does not know Chess960 gets the castling rights of usual chess
+        assert [line.split()[4] for line in fake.heard() if line.startswith("position")] == ["KQ", "HA"]
+
+
+def test_an_engine_without_chess960_is_not_asked_for_its_castling(fake):
+    board = chess.Board("bqnb1rkr/8/8/8/8/8/8/BQNB1RKR w HFhf - 2 9", chess960=True)
+    with fake.pool(["bestmove a1d4"]) as pool:
+        with pytest.raises(InvalidConfiguration, match="does not offer the option UCI_Chess960, so it cannot castle"):
+            pool.analyse(board, depth=1)
 
 
 def test_an_engine_that_died_between_two_queries_is_replaced(fake):

@@ -9,7 +9,7 @@ from typing import Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
-from mcp.types import ToolAnnotations
+from mcp.types import SamplingMessage, TextContent, ToolAnnotations
 
 READ_ONLY = ToolAnnotations(read_only_hint=True)
 LOG = Path(os.environ["LOG"])
@@ -54,11 +54,12 @@ def write_note(customer: str, note: str) -> str:
 
 @server.tool(annotations=READ_ONLY)
 async def ask_client(question: str, ctx: Context) -> str:
-    """Ask the client which roots it has, before the answer."""
+    """Ask the client's model, before the answer."""
     log(f"ask_client {question}")
     try:
-        roots: Any = await ctx.session.list_roots()
-        return f"{question}: {len(roots.roots)} roots"
+        asked = SamplingMessage(role="user", content=TextContent(type="text", text=question))
+        said: Any = await ctx.session.create_message([asked], max_tokens=5)
+        return f"{question}: {said.content.text}"
     except Exception as error:
         return f"{question}: refused ({error})"
 

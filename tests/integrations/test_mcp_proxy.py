@@ -22,7 +22,7 @@ pytest.importorskip("mcp", reason="needs the extra mcp")
 import anyio
 from mcp import Client, MCPError
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from mcp.types import ListRootsResult, Root
+from mcp.types import CreateMessageResult, ListRootsResult, Root, TextContent
 
 from spec_envs import Call, CancelToken
 from spec_envs.benchmarks.cli import main as command_line
@@ -230,20 +230,20 @@ def _without_ticks(result: Any) -> Any:
 def test_a_server_that_asks_during_a_call_ahead_is_refused_and_the_client_is_not_asked(bench):
     asked = []
 
-    async def roots(*_: Any) -> ListRootsResult:
+    async def say(*_: Any) -> CreateMessageResult:
         asked.append(1)
-        return ListRootsResult(roots=[])
+        return CreateMessageResult(role="assistant", content=TextContent(type="text", text="this"), model="m")
 
     async def main() -> None:
         # With the protocol of 2026 no server asks during a call: its answer is the question.
-        async with bench.proxied(server=SDK_SERVER, list_roots_callback=roots, mode="legacy") as client:
+        async with bench.proxied(server=SDK_SERVER, sampling_callback=say, mode="legacy") as client:
             async with asyncio.timeout(PATIENCE_S):
                 calls = 0
                 while bench.lines().count("ask_client which") == calls:  # until it is called ahead of time
                     await client.call_tool("clock", {})
                     await asyncio.sleep(0.2)
                     result = await client.call_tool("ask_client", {"question": "which"})
-                    assert result.content[0].text == "which: 0 roots"
+                    assert result.content[0].text == "which: this"
                     calls += 1
             assert len(asked) == calls
 
@@ -369,6 +369,33 @@ def test_several_servers_are_joined(bench, tmp_path):
                 await client.call_tool("clock", {})
 
     run(main)
+
+
+def test_several_servers_are_joined_though_one_knows_only_the_handshake_and_one_cannot_start(bench):
+    commands = {"light": SERVER, "sdk": SDK_SERVER, "gone": [sys.executable, "-S", "-c", ""]}
+    tables = "".join(f"[servers.{name}]\ncommand = {json.dumps(command)}\n" for name, command in commands.items())
+    (bench.folder / "rules.toml").write_text(tables + RULES)
+
+    async def main() -> None:
+        # The client asks for the protocol of 2026 first, which one of the servers speaks from then on.
+        async with bench.proxied(server=()) as client:
+            assert {tool.name.partition("__")[0] for tool in (await client.list_tools()).tools} == {"light", "sdk"}
+            for name in ("light", "sdk"):
+                found = await structured(client, f"{name}__read_ticket", ticket="T")
+                assert found == {"ticket": "T", "customer": "C-T"}
+            tools = client.server_capabilities.tools
+            assert tools is not None
+            assert client.server_capabilities.prompts is not None  # of the one
+
+    run(main)
+
+
+@pytest.mark.parametrize("name", ["a__b", "a_"])
+def test_names_of_several_servers_can_be_told_from_those_of_their_tools(name):
+    servers = [ServerConfig(name=each, command=("x",)) for each in (name, "a")]
+    assert ProxyConfig(servers=servers[:1]).servers == servers[:1]
+    with pytest.raises(InvalidConfiguration, match="two underscores in a row"):
+        ProxyConfig(servers=servers)
 
 
 def test_clients_by_http_have_servers_of_their_own(bench):
@@ -512,10 +539,92 @@ def test_rules_are_proposed_from_recorded_traffic(bench):
         "ask_client": "sample",
     }
     assert '# touches = ["read_customer"]' in text
+    with record.open("a") as file:
+        file.write('{"at": 1')  # the proxy was killed
+    assert proposal([record]) == text
     other = bench.folder / "other.jsonl"
     other.write_text("{}\n")
     with pytest.raises(InvalidConfiguration, match="line 1 is no recorded message"):
         proposal([other])
+
+
+def test_what_is_recorded_of_several_servers_leads_to_rules_for_them_without_what_is_private(bench):
+    record = bench.folder / "traffic.jsonl"
+    tables = "".join(f"[servers.{name}]\ncommand = {json.dumps(SERVER)}\n" for name in ("one", "two"))
+    (bench.folder / "rules.toml").write_text(tables + '[tools."two:read_customer"]\nprivate = true\n')
+
+    async def main() -> None:
+        async with bench.proxied(server=(), given={"record": record}) as client:
+            for _ in range(3):
+                for name in ("one", "two"):
+                    await structured(client, f"{name}__read_customer", customer=f"C-{name}")
+
+    run(main)
+    assert "C-one" in record.read_text() and "C-two" not in record.read_text()
+    (bench.folder / "proposed.toml").write_text(proposal([record]))
+    rules = read_config(bench.folder / "proposed.toml")["rules"]
+    assert rules["one:read_customer"].effect.value == "read" and rules["two:read_customer"].effect.value == "sample"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[" * 10_000, '{"version": 1, "figures": 7}', '{"version": 1, "sequences": [1], "calls": {"order": 3}}'],
+)
+def test_a_damaged_file_of_state_is_begun_anew(tmp_path, text):
+    config = ProxyConfig(servers=[ServerConfig(name="shop", command=("shop",))], state=tmp_path)
+    (file,) = [Memory(config).file]
+    file.write_text(text)
+    status = ["mcp-proxy", "status", "--state", str(tmp_path)]
+    assert CliRunner().invoke(command_line, status).exit_code == 0
+    memory = Memory(config)
+    memory.count_call("shop:buy", 0.1, ahead=False)
+    memory.close()
+    assert "shop" in CliRunner().invoke(command_line, status).output
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/proc/none"])
+def test_files_that_cannot_be_written_hinder_no_call(bench, place):
+    if not Path(place).parent.is_dir():
+        pytest.skip(f"there is no {place} on this system")
+    given = {"state": Path(place), "record": Path("/dev/full"), "trace": Path("/dev/full")}
+
+    async def main() -> None:
+        async with bench.proxied(given=given) as client:
+            await teach(client, 2)
+
+    run(main)
+
+
+ODD_HINTS = [
+    {"readOnlyHint": True, "destructiveHint": True},
+    {"readOnlyHint": "true"},
+    "readOnlyHint",
+    ["x"],
+    7,
+    None,
+    {},
+]
+
+
+@pytest.mark.parametrize("annotations", ODD_HINTS)
+def test_rules_are_not_proposed_for_hints_that_say_less(tmp_path, annotations):
+    tools = [
+        {"name": "erase", "annotations": annotations},
+        {"name": "look", "annotations": {"readOnlyHint": True}},
+        7,
+        {},
+    ]
+    messages: list[Any] = [
+        ("client", {"id": 1, "method": "tools/list"}),
+        ("server", {"id": 1, "result": {"tools": tools}}),
+    ]
+    for name in ("erase", "look", None):
+        messages.append(("client", {"id": 2, "method": "tools/call", "params": name and {"name": name}}))
+        messages.append(("server", {"id": 2, "result": {"content": []}}))
+    lines = [json.dumps({"at": at, "from": source, "message": each}) for at, (source, each) in enumerate(messages)]
+    (tmp_path / "record.jsonl").write_text("\n".join([*lines, '{"at": 9, "from": "client", "message": {"id": []}}']))
+    (tmp_path / "proposed.toml").write_text(proposal([tmp_path / "record.jsonl"]))
+    assert list(read_config(tmp_path / "proposed.toml")["rules"]) == ["look"]
 
 
 @pytest.mark.parametrize("client", ["claude-code", "codex", "cursor", "vscode"])

@@ -6,12 +6,13 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from spec_envs.integrations.mcp_proxy.channels import Message, Receive
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig, ServerConfig
+from spec_envs.integrations.mcp_proxy.lines import Message, Receive
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
 from spec_envs.integrations.mcp_proxy.session import Session
@@ -53,9 +54,9 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(patient())
 
 
-def proxy(folder: Path) -> list[str]:
-    begin = [sys.executable, "-m", "spec_envs.benchmarks.cli", "mcp-proxy", "--state", str(folder)]
-    return [*begin, "--", *COMMAND]
+def proxy(folder: Path, *options: str, command: Sequence[str] = COMMAND) -> list[str]:
+    begin = [sys.executable, "-m", "spec_envs.benchmarks.cli", "mcp-proxy", "--state", str(folder / "state")]
+    return [*begin, *options, "--", *command]
 
 
 def test_every_byte_goes_through_also_while_the_client_does_not_read(tmp_path: Path) -> None:
@@ -84,6 +85,84 @@ def test_every_byte_goes_through_also_while_the_client_does_not_read(tmp_path: P
     run(main)
 
 
+#: Answers with the result that the name of the tool is, and with all other lines in the form of a result.
+TELLING = r"""
+import json, sys
+for line in sys.stdin.buffer:
+    number, result = b"0", json.dumps(line.decode("latin-1")).encode()
+    try:
+        message = json.loads(line)
+        number = json.dumps(message["id"]).encode()
+        result = message["params"]["name"].encode("latin-1")
+    except Exception:
+        pass
+    sys.stdout.buffer.write(b'{ "result" :%s,"id": %s ,"jsonrpc":"2.0"}\r\n' % (result, number))
+    sys.stdout.buffer.flush()
+"""
+RESULTS = {
+    "numbers": "[1e400, NaN, -Infinity, -0, 1.50, 9007199254740993, 0.1000000000000000055511151231257827]",
+    "a name twice": '{"content": [], "content": [1], "id": 77}',
+    "half a surrogate pair": r'{"content": [{"type": "text", "text": "\ud800 \/ \u0000 \ud83d\ude00"}]}',
+    "no UTF-8": '{"content": [{"type": "text", "text": "caf\xe9"}]}',
+    "no JSON": '{"content": "a\ttab"}',
+    "nested deeply": "[" * 5000 + "]" * 5000,
+    "a long number": "9" * 5000,
+    "long": '{"content": [{"type": "text", "text": "' + "x" * 3_000_000 + '"}]}',
+    "kinds of content": '{"content": [{"type": "image", "data": "AA=="}, {"type": "new"}, 7], "_meta": {"a/b": [0]}}',
+    "no object": '"text"',
+}
+
+
+def called(number: str, result: str) -> bytes:
+    """A call with the answer ``result``, also where the name cannot be read as the proxy reads lines."""
+    name = json.dumps(result)
+    return f'{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{{"name":{name}}}}}\n'.encode()
+
+
+def test_what_json_does_not_hold_and_what_is_no_message_goes_through(tmp_path: Path) -> None:
+    """Also where the answer is that of an equal call before."""
+    numbers = iter(range(1, 100))
+    lines = [called(str(next(numbers)), result) for _ in range(2) for result in RESULTS.values()]
+    lines += [called(number, "{}") for number in ("1.0", "-1", "1e2", '"s"', r'"\ud800"', "9007199254740993", "null")]
+    lines += [b'{"id":5,"method":"x","params":{"a":1,"a":2e0,"b":"\xe9"}}\n', b'{"id":6,"method":"x"}\r\n']
+    lines += [b"[]\n", b"no message\n", b"17\n", b"[" * 5000 + b"]" * 5000 + b"\n"]
+    lines += [b'[{"id":1,"method":"tools/call","params":{"name":"{}"}},{"id":2,"method":"ping"}]\n']
+    rules = "".join(
+        f'[tools.{json.dumps(result)}]\neffect = "read"\n' for result in RESULTS.values() if len(result) < 999
+    )
+    (tmp_path / "rules.toml").write_text(rules)
+
+    async def answers(command: Sequence[str]) -> list[bytes]:
+        async with talking_to(command) as (send, receive):
+            found = []
+            for line in lines:
+                send(line)
+                found.append(await receive())
+            return found
+
+    async def main() -> None:
+        telling = (sys.executable, "-S", "-c", TELLING)
+        plain = await answers(telling)
+        rules = ("--config", str(tmp_path / "rules.toml"))
+        for line, one, other in zip(lines, plain, await answers(proxy(tmp_path, *rules, command=telling)), strict=True):
+            assert one == other, line[:100]
+
+    run(main)
+
+
+@asynccontextmanager
+async def talking_to(
+    command: Sequence[str],
+) -> AsyncIterator[tuple[Callable[[bytes], None], Callable[[], Awaitable[bytes]]]]:
+    """What sends a line to a process, and what receives one."""
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=2**24)
+    assert process.stdin is not None and process.stdout is not None
+    yield process.stdin.write, process.stdout.readline
+    process.stdin.close()
+    assert await process.wait() == 0
+
+
 def test_where_there_is_no_client_the_proxy_ends(tmp_path: Path) -> None:
     # An event loop can wait for pipes and sockets, but not for this.
     done = subprocess.run(proxy(tmp_path), stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S)
@@ -98,6 +177,11 @@ class Wire:
         self._heard = asyncio.Event()
         self._over = asyncio.Event()
         self.receive: asyncio.Future[Receive] = asyncio.get_running_loop().create_future()
+        self.on_flow: Callable[[], None] = lambda: None
+        self.backlog = 0
+
+    def hold(self, held: bool) -> None:
+        pass
 
     def send(self, message: Message, line: bytes | None = None) -> None:
         self.sent.append(message)

@@ -28,7 +28,7 @@ def say(**message):
 held = {}
 for line in sys.stdin:
     message = json.loads(line)
-    method, params = message["method"], message.get("params", {})
+    method, params = message.get("method"), message.get("params", {})
     if method == "notifications/cancelled":
         say(method="told", params={"given up": params["requestId"]})
         if params["requestId"] in held:
@@ -47,6 +47,7 @@ for line in sys.stdin:
         say(method="told", params={"called": name, "text": text})
         if name == "second" and text.startswith("slow"):
             held[message["id"]] = text
+            say(id="roots", method="roots/list")  # as servers may ask at any time
         else:
             say(id=message["id"], result=result(text))
 """
@@ -131,6 +132,7 @@ def test_a_call_that_is_under_way_already_is_given_up(tmp_path: Path) -> None:
     async def main(client: Talk) -> None:
         client.call(100, "first", "slow-99")
         await client.until(lambda _: client.told(called="second", text="slow-99") == 1)  # made ahead of time
+        await client.until(lambda message: message.get("method") == "roots/list")
         client.call(101, "second", "slow-99")
         for _ in range(20):
             await asyncio.sleep(0)  # the call waits for the one that is under way

@@ -16,6 +16,7 @@ import numpy as np
 
 from spec_envs.brief import brief
 from spec_envs.call_env import CallEnv
+from spec_envs.checks import integer
 from spec_envs.handling import NOTHING, Usage
 from spec_envs.pages import page, timelines
 from spec_envs.wrappers.speculation.episode import Stepped
@@ -118,7 +119,7 @@ class Trace:
     def __init__(self, max_events: int = 100_000, text: Callable[[Any], str] = brief, view: str = "transcript") -> None:
         self._make_text = text
         self._view = view
-        self._max_events = max_events
+        self._max_events = max_events = integer("max_events", max_events, least=0)
         #: Plain tuples, because most events are never looked at and a run writes thousands of them. A list stands for
         #: the two or three events of a call that was made without the tree.
         self._kept: collections.deque[Sequence[Any]] = collections.deque(maxlen=max_events)

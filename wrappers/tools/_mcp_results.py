@@ -41,7 +41,7 @@ def usable(result: Any) -> bool:
     return _field(result, "is_error", True) is False
 
 
-def _changes_nothing(annotations: Any) -> bool:
+def changes_nothing(annotations: Any) -> bool:
     """Whether a server says so of its tool, and does not say the contrary as well."""
     return _field(annotations, "read_only_hint") is True and not _field(annotations, "destructive_hint", False)
 
@@ -63,10 +63,21 @@ class ServerTools:
         server: The name of the server.
         source: What calls the tools: a client, or the server itself.
         trust_annotations: Whether to believe what the server says about the effects of its tools.
+        content, usable: How results are read; see ``Port``.
     """
 
-    def __init__(self, tools: SpeculativeTools, server: str, source: object, *, trust_annotations: bool) -> None:
+    def __init__(
+        self,
+        tools: SpeculativeTools,
+        server: str,
+        source: object,
+        *,
+        trust_annotations: bool,
+        content: Callable[[Any], Any] = content,
+        usable: Callable[[Any], bool] = usable,
+    ) -> None:
         self._tools = tools
+        self._content, self._usable = content, usable
         self._server = server
         self._source = source
         self._added: set[str] = set()
@@ -83,8 +94,8 @@ class ServerTools:
         tool = qualified(self._server, name)
         port = Port(
             execute=execute,
-            content=content,
-            usable=usable,
+            content=self._content,
+            usable=self._usable,
             source=self._source,
             takes_context=False,
             server=self._server,
@@ -113,7 +124,7 @@ class ServerTools:
             self._tools.describe(
                 Tool(name, str(_field(tool, "description") or ""), schema if isinstance(schema, Mapping) else {})
             )
-            self._tools.trust(name, read_only=self._trust_annotations and _changes_nothing(_field(tool, "annotations")))
+            self._tools.trust(name, read_only=self._trust_annotations and changes_nothing(_field(tool, "annotations")))
         self._is_complete = is_last and (is_first or self._was_begun)
         self._was_begun = (is_first or self._was_begun) and not is_last
 

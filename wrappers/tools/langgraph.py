@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from spec_envs.conversation import Tool
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
+from spec_envs.wrappers.tools._mcp_results import changes_nothing
 from spec_envs.wrappers.tools.blocking import BlockingTools
 from spec_envs.wrappers.tools.ports import Port
 from spec_envs.wrappers.tools.proxy import SpeculativeTools
@@ -88,7 +89,7 @@ def speculative_node(
         port = Port(execute=_ahead(tool), content=_content, usable=_usable, source=source, takes_context=False)
         tools.add(tool.name, port, schema=schema, ahead=tool.name not in injected)
         if trust_annotations:
-            tools.trust(tool.name, read_only=(tool.metadata or {}).get("readOnlyHint") is True)
+            tools.trust(tool.name, read_only=changes_nothing(tool.metadata))
     return node
 
 

@@ -9,10 +9,11 @@ from spec_envs.agents.llm.messages import ChatRequest, Completion
 from spec_envs.agents.llm.prompts.base import GuessPrompt, Past, PolicyPrompt, best_first, user_message
 from spec_envs.chess.notation import TOKEN, looks_like_move, move_in, plain
 from spec_envs.chess.position import Position
+from spec_envs.json_files import parsed
 
 _SYSTEM = "You are a strong chess player."
 _SAID = re.compile(r"\bmove[*_`]*:", re.IGNORECASE)
-_MARKS = " \t*_`'\"“”‘’>#-•"
+_MARKS = " \t*_`'\"“”‘’«»‹›「」『』【】$>#-•"
 #: What may stand before a move on its line: marks, bullets, and the move's number.
 _START = re.compile(rf"^[{re.escape(_MARKS)}(\[]*(?:\d+\s*(?:\.+|…|\))\s*)?[{re.escape(_MARKS)}]*")
 _UCI = re.compile(r"[a-h][1-8][a-h][1-8][qrbn]?[.!?:]*")
@@ -21,6 +22,14 @@ _SQUARE = re.compile(r"[a-h][1-8][.!?+#:]*")
 _PLAY = re.compile(r"\b(?:play|plays|playing|choose|pick|prefer|push|advance|choice|is|with|say)\W*$", re.IGNORECASE)
 #: How many characters before a square are looked at. A line may hold thousands of squares.
 _NEAR = 200
+#: After these words a move is one that is not chosen.
+_NOT = re.compile(
+    r"(?:\b(?:not|never|avoid(?:ing)?|reject(?:ing)?|against|rather than|instead of|except|\w+thing but)|n['’]t)\b"
+    r"[^.,;:!?]*$",
+    re.IGNORECASE,
+)
+#: The names under which a JSON object states the move.
+_KEYS = ("move", "best_move", "bestmove", "chosen_move", "selected_move", "my_move", "next_move", "uci", "san")
 _PIECE = re.compile(r"\b(?:king|queen|rook|bishop|knight)s?\b", re.IGNORECASE)
 _WITH_PIECE = re.compile(rf"\W*(?:with|by|using)?\s*(?:the|my|a)?\s*{_PIECE.pattern}", re.IGNORECASE)
 
@@ -69,9 +78,11 @@ def _move(text: str, query: Any) -> str:
     board = Position.of(query).board()
     if settled := re.search(_settled(board), text):
         return settled[1].lower()
-    *_, said = _SAID.split(plain(text))
+    written = _in_json(text)
+    *_, said = [plain(written)] if written is not None else _SAID.split(plain(text))
     lines = [line for line in said.splitlines() if line.strip(_MARKS)] or [""]
-    chosen = _stated(board, lines[0]) if _SAID.search(plain(text)) else _named(board, lines)
+    is_stated = written is not None or _SAID.search(plain(text))
+    chosen = _stated(board, lines[0]) if is_stated else _named(board, lines)
     if chosen is not None:
         return chosen
     moves = (token for token in reversed(_tokens(said)) if looks_like_move(token))
@@ -79,6 +90,19 @@ def _move(text: str, query: Any) -> str:
     what = f"{wrong} is not legal" if wrong else f"{text[-80:]!r} names no legal move, or more than one,"
     legal = " ".join(sorted(move.uci() for move in board.legal_moves))
     raise ValueError(f"{what} in {board.fen()}; the legal moves are {legal}")
+
+
+def _in_json(text: str) -> str | None:
+    """Return the move that the JSON object in ``text`` states; ``None`` if there is no such object."""
+    said = parsed(text[text.find("{") : text.rfind("}") + 1])
+    if not isinstance(said, dict):
+        return None
+    said = {str(key).lower().replace(" ", "_"): value for key, value in said.items()}
+    move = next((said[key] for key in _KEYS if key in said), said)
+    if isinstance(move, dict):
+        said, move = move, f"{move.get('from')}{move.get('to')}"
+    promotion = said.get("promotion")
+    return move + (promotion if isinstance(promotion, str) else "") if isinstance(move, str) else None
 
 
 def _stated(board: chess.Board, line: str) -> str | None:
@@ -89,7 +113,8 @@ def _stated(board: chess.Board, line: str) -> str | None:
         bare = _SQUARE.fullmatch(first) is not None
         return None if bare and _WITH_PIECE.match(start, len(first)) else move_in(board, first)
     found = [each for each in TOKEN.finditer(line) if looks_like_move(each[0])]
-    named = {None if _may_be_of_a_piece(line, each) else move_in(board, each[0]) for each in found}
+    doubtful = [_may_be_of_a_piece(line, each) or _is_rejected(line, each) for each in found]
+    named = {None if doubt else move_in(board, each[0]) for each, doubt in zip(found, doubtful, strict=True)}
     return named.pop() if len(named) == 1 and not _PIECE.search(line) else None
 
 
@@ -97,6 +122,11 @@ def _may_be_of_a_piece(line: str, found: re.Match[str]) -> bool:
     """Whether ``found`` is a bare square after a word or letter that may stand for a piece."""
     before = line[max(0, found.start() - _NEAR) : found.start()]
     return bool(_SQUARE.fullmatch(found[0]) and before.strip(_MARKS + ".…") and not _PLAY.search(before))
+
+
+def _is_rejected(line: str, found: re.Match[str]) -> bool:
+    """Whether ``found`` is a move that the text before it says is not chosen."""
+    return _NOT.search(line, max(0, found.start() - _NEAR), found.start()) is not None
 
 
 def _named(board: chess.Board, lines: list[str]) -> str | None:
@@ -112,6 +142,8 @@ def _named(board: chess.Board, lines: list[str]) -> str | None:
             if _may_be_of_a_piece(line, found):
                 if has_piece or move_in(board, token):  # a piece may go there, or a pawn
                     named.add(None)
+            elif _is_rejected(line, found):
+                named.add(None)
             else:
                 named.add(move_in(board, token))
     if len(named) == 1:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import json
 import time
 import uuid
-from collections.abc import Mapping
-from typing import IO, Any, Self
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from typing import Any, Self
 
-from spec_envs.integrations.mcp_proxy.channels import Message
+from spec_envs.integrations.mcp_proxy.answers import MAX_KEPT, Answer
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.files import JsonLines
+from spec_envs.integrations.mcp_proxy.lines import Message, note
 from spec_envs.integrations.mcp_proxy.memory import Lesson, Memory
-from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server, result_of
+from spec_envs.integrations.mcp_proxy.server import OWN_ID, RpcError, Server
 from spec_envs.wrappers.speculation.trace import TraceEvent
-from spec_envs.wrappers.tools import SpeculativeTools, ToolRun
+from spec_envs.wrappers.tools import SpeculativeTools, ToolLimits, ToolRun
 from spec_envs.wrappers.tools._mcp_results import ServerTools
 from spec_envs.wrappers.tools.open_calls import OpenCall
 from spec_envs.wrappers.tools.ports import qualified
@@ -32,6 +34,10 @@ _CHANGES = {
     "notifications/resources/list_changed",
     "notifications/resources/updated",
 }
+#: Limits by which nothing is called ahead of time.
+_NOTHING = ToolLimits(max_inflight=0)
+#: How an ``Answer`` is read.
+_CONTENT, _IS_USABLE = attrgetter("content"), attrgetter("is_usable")
 
 
 class ClientCall:
@@ -43,10 +49,12 @@ class ClientCall:
         opened: The call, among those made ahead of time.
         memory: Learns the call, and counts the seconds.
         lesson: What ``memory`` learns of the call.
+        weigh: Called with the server's answer.
     """
 
-    def __init__(self, opened: OpenCall, memory: Memory, lesson: Lesson) -> None:
+    def __init__(self, opened: OpenCall, memory: Memory, lesson: Lesson, weigh: Callable[[Answer], object]) -> None:
         self._opened = opened
+        self._weigh = weigh
         self._memory = memory
         self._lesson = lesson
         self._begun_at = time.monotonic()
@@ -72,25 +80,27 @@ class ClientCall:
         self._tell()
         await self._opened.wait()
 
-    def take(self) -> Any:
-        """A copy of the result that ``is_ready``."""
+    def take(self) -> Answer:
+        """The answer that ``is_ready``."""
         self._tell()
-        return self._opened.take()
+        answer: Answer = self._opened.take()
+        return answer
 
-    def got(self, result: Any) -> None:
-        """The client has got the ``result`` that was there."""
-        self._opened.got(result)
+    def got(self, answer: Answer) -> None:
+        """The client has got the ``answer`` that was there."""
+        self._opened.got(answer)
         self._count(ahead=True)
 
-    def answered(self, answer: Message) -> None:
+    def answered(self, message: Message, line: bytes | None) -> None:
         """The client has got the server's answer."""
         try:
-            result = result_of(answer)
+            answer = Answer.of(message, line)
         except RpcError as error:
             self._opened.fail(error)
             return
-        self._opened.returned(result)
-        self._opened.got(result)
+        self._weigh(answer)
+        self._opened.returned(answer)
+        self._opened.got(answer)
         self._count(ahead=False)
 
     def abandon(self) -> None:
@@ -116,7 +126,7 @@ class Ahead:
         trace: The file for the trace; ``None``: there is no trace.
     """
 
-    def __init__(self, config: ProxyConfig, memory: Memory, trace: IO[str] | None = None) -> None:
+    def __init__(self, config: ProxyConfig, memory: Memory, trace: JsonLines | None = None) -> None:
         self._config = config
         self._memory = memory
         self._trace = trace
@@ -129,6 +139,7 @@ class Ahead:
         self._spoiled: set[str] = set()
         self._last_call = time.monotonic()
         self._is_old = False
+        self._is_off = False
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -147,6 +158,7 @@ class Ahead:
         self._added: dict[str, bool] = {}
         self._run = self._tools.open_run()
         self._is_old = False
+        self._weight = 0  # bytes of the answers of this conversation
         for page in self._lists:
             self._read_page(*page)
 
@@ -189,13 +201,22 @@ class Ahead:
         """Earlier results may be out of date: the next call begins a new conversation."""
         self._is_old = True
 
-    def asks_in_vain(self, server: Server, message: Message) -> bool:
-        """Whether a request of a server comes from a call ahead of time: the client must not see it.
+    def stop(self) -> None:
+        """Make nothing ahead of time any more: the client has made calls that the proxy cannot see."""
+        if not self._is_off:
+            note("the client has sent a line that is not one message; nothing is called ahead of time any more")
+            self._is_off = True
+            self._config = dataclasses.replace(self._config, limits=_NOTHING)
+            self._renew()
 
-        Such a call is not used, and its tool is not called ahead of time again.
+    def asks_in_vain(self, server: Server, message: Message) -> bool:
+        """Whether a request of a server may come from a call ahead of time: the client must not see it.
+
+        Such a call is not used, and its tool is not called ahead of time again. Which roots there are, a server may
+        ask at any time: to answer costs nothing, and nobody notices.
         """
         own = [number for number in self._running if number.startswith(f"{OWN_ID}{server.config.name}/")]
-        if not own or server.is_asked or message["method"] == "ping":
+        if not own or server.is_asked or message["method"] in ("ping", "roots/list"):
             return False
         self._spoiled.update(own)
         self._barred.update(self._running[number] for number in own)
@@ -215,7 +236,7 @@ class Ahead:
     def open(self, server: Server, message: Message) -> ClientCall | None:
         """The client makes a ``tools/call``; ``None`` if the call names no tool: only the server answers it."""
         params = message.get("params")
-        if not isinstance(params, dict) or not isinstance(params.get("name"), str):
+        if self._is_off or not isinstance(params, dict) or not isinstance(params.get("name"), str):
             return None
         now = time.monotonic()
         has_paused = now - self._last_call > _MAX_PAUSE_S
@@ -230,7 +251,14 @@ class Ahead:
         is_told = "progressToken" in meta and tool in self._with_progress
         is_fresh = is_told or bool(params.keys() - _KNOWN_PARAMS)
         opened = self._tools.open(self._run, tool, arguments, fresh=is_fresh)
-        return ClientCall(opened, self._memory, Lesson(self._run.conversation, tool, arguments, self._is_private))
+        lesson = Lesson(self._run.conversation, tool, arguments, self._is_private)
+        return ClientCall(opened, self._memory, lesson, self._weigh)
+
+    def _weigh(self, answer: Answer) -> None:
+        """Begin a new conversation soon, where the answers of this one take much memory."""
+        self._weight += len(answer.line)
+        if self._weight > MAX_KEPT:
+            self.forget()
 
     def _is_private(self, tool: str) -> bool:
         return self._rules[tool].private
@@ -238,7 +266,9 @@ class Ahead:
     def _served_by(self, server: Server) -> ServerTools:
         name, trusts = server.config.name, self._config.trust_annotations
         if name not in self._served:
-            self._served[name] = ServerTools(self._tools, name, server, trust_annotations=trusts)
+            self._served[name] = ServerTools(
+                self._tools, name, server, trust_annotations=trusts, content=_CONTENT, usable=_IS_USABLE
+            )
         return self._served[name]
 
     def _add(self, server: Server, name: str) -> str:
@@ -259,11 +289,13 @@ class Ahead:
         if meta := self._meta.get(server.config.name):
             params["_meta"] = {**meta, "progressToken": number} if "progressToken" in meta else meta
         self._running[number] = tool
+        request = {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
         try:
-            result = await server.request({"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params})
+            answer = Answer.of(*await server.answer(request))
+            self._weigh(answer)
             if number in self._spoiled:
                 raise RpcError({"message": f"{tool} asks the client, and is not called ahead of time any more"})
-            return result
+            return answer
         except asyncio.CancelledError:
             cancelled = {"requestId": number, "reason": "not needed any more"}
             notification = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}
@@ -274,7 +306,6 @@ class Ahead:
             self._spoiled.discard(number)
 
 
-def _write_event(file: IO[str], session: str, event: TraceEvent) -> None:
+def _write_event(file: JsonLines, session: str, event: TraceEvent) -> None:
     """Write an event; runs of other sessions, which may write to the same file, have other names."""
-    named = dataclasses.replace(event, run=f"{session}-{event.run}")
-    file.write(json.dumps(named.as_dict()) + "\n")
+    file.append(dataclasses.replace(event, run=f"{session}-{event.run}").as_dict())

@@ -1,36 +1,37 @@
-"""Connections to the client and to the servers: JSON-RPC messages as mappings, whatever carries them.
+"""Connections to the client and to the servers, whatever carries the messages.
 
-A message that was read comes with the line that it stood on, if it stood on a line: whoever passes the message on
-unchanged passes on the line, so that no byte of it differs and nothing is encoded anew.
+A connection buffers what the other side has not read yet. ``Flow`` keeps the buffers small: it has the proxy stop
+reading from whoever sends to a side that does not read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import stat
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from spec_envs.errors import InvalidConfiguration
 from spec_envs.extras import needed
+from spec_envs.integrations.mcp_proxy.flow import MUCH
+from spec_envs.integrations.mcp_proxy.lines import Lines, Message, Receive, encoded, note
 
-Message = dict[str, Any]
-#: Called with a message, and with the line that it stood on, if it stood on a line.
-Receive = Callable[[Message, bytes | None], None]
-
-#: A line may hold a file or a picture.
-_MAX_LINE = 256 * 1024 * 1024
 _CHUNK = 256 * 1024
+#: For how long a client that does not read is waited for at the end.
 _GRACE_S = 2.0
 
 
 class Channel(Protocol):
-    """A connection that carries messages both ways."""
+    """A connection that carries messages both ways.
+
+    Attributes:
+        on_flow: Called when the ``backlog`` is much, and when it has become little again.
+    """
+
+    on_flow: Callable[[], None]
 
     def send(self, message: Message, line: bytes | None = None) -> None:
         """Send a message, which stands on ``line`` if that is given.
@@ -43,218 +44,92 @@ class Channel(Protocol):
     async def read(self, receive: Receive) -> None:
         """Call ``receive`` with each message, until the other side is gone; to be called once."""
 
+    @property
+    def backlog(self) -> int:
+        """The number of bytes that were sent, and that the other side has no room for yet."""
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more until ``held`` is false again."""
+
     async def close(self) -> None:
         """End the connection. Idempotent."""
 
 
-def _encoded(message: Message) -> bytes:
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
-
-
-def _decoded(line: bytes, source: str) -> Message | None:
-    """The message on a line; ``None``, and a note, for any other line: some servers print other text, too."""
-    try:
-        message = json.loads(line)
-    except ValueError:
-        message = None
-    if isinstance(message, dict):
-        return message
-    if line.strip():
-        note(f"{source} sent a line that is no message: {line[:200]!r}")
-    return None
-
-
-def note(text: str) -> None:
-    """Print ``text`` for the person who runs the proxy, on standard error: standard output belongs to the client."""
-    with contextlib.suppress(OSError, ValueError):
-        print(f"spec-envs mcp-proxy: {text}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-class Lines:
-    """Finds the lines in bytes that come in pieces, and the message on each line.
-
-    Of several messages that come at once, each is received in a turn of the event loop of its own: tasks that wait for
-    one of them go on before the next one.
-
-    Args:
-        source: Who sends the lines.
-        receive: Called with each message.
-    """
-
-    def __init__(self, source: str, receive: Receive) -> None:
-        self._source = source
-        self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._begun = bytearray()  # a line without its end
-        self._waiting: list[bytes] = []  # whole lines, the next one last
-        #: Done when no message follows; its exception is what ``receive`` has raised.
-        self.ended: asyncio.Future[None] = self._loop.create_future()
-        self._is_over = False
-
-    def feed(self, data: bytes) -> None:
-        """Bytes have come; no bytes: the end has come."""
-        is_busy = bool(self._waiting)
-        if not data:
-            self._is_over = True
-            data = b"\n"  # the last line may have no end
-        *whole, rest = data.split(b"\n")
-        if whole:
-            whole[0] = bytes(self._begun) + whole[0]
-            self._waiting[:0] = reversed(whole)
-            self._begun.clear()
-        self._begun += rest
-        if len(self._begun) > _MAX_LINE:
-            self._end(ValueError(f"{self._source} sent a line of more than {_MAX_LINE} bytes"))
-        elif not is_busy:
-            self._go_on()
-
-    def _go_on(self) -> None:
-        """Receive the next message."""
-        message = None
-        try:
-            while self._waiting and message is None:
-                line = self._waiting.pop()
-                if (message := _decoded(line, self._source)) is not None:
-                    self._receive(message, line + b"\n")
-        except Exception as error:
-            self._waiting.clear()
-            self._end(error)
-        if self._waiting:
-            self._loop.call_soon(self._go_on)
-        elif self._is_over:
-            self._end(None)
-
-    def _end(self, error: Exception | None) -> None:
-        if self.ended.done():
-            return
-        if error is None:
-            self.ended.set_result(None)
-        else:
-            self.ended.set_exception(error)
-
-
-class _Pipes(asyncio.SubprocessProtocol):
-    """The output of a server's process, and whether the process has ended."""
-
-    def __init__(self) -> None:
-        self.lines: Lines | None = None
-        self.exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._early: list[bytes] = []
-
-    def read_into(self, lines: Lines) -> None:
-        """Have ``lines`` get the output of the process."""
-        self.lines = lines
-        for data in self._early:
-            lines.feed(data)
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        """The process has written something; no bytes: its output has ended."""
-        if self.lines is None:
-            self._early.append(data)
-        else:
-            self.lines.feed(data)
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        """A pipe has ended."""
-        if fd == 1:
-            self.pipe_data_received(fd, b"")
-
-    def process_exited(self) -> None:
-        """The process has ended."""
-        self.exited.set_result(None)
-
-
-class Child:
-    """A server that runs as a process of its own, on its standard input and output."""
-
-    def __init__(self, process: asyncio.SubprocessTransport, pipes: _Pipes, name: str) -> None:
-        self._process = process
-        self._pipes = pipes
-        self._name = name
-        self._in: Any = process.get_pipe_transport(0)
-
-    @classmethod
-    @contextlib.asynccontextmanager
-    async def of(
-        cls, name: str, command: Sequence[str], env: Mapping[str, str], cwd: str | None
-    ) -> AsyncIterator[Child]:
-        """The server ``name``, which runs inside of the ``async with``.
-
-        Raises:
-            InvalidConfiguration: The command cannot be started.
-        """
-        try:
-            process, pipes = await asyncio.get_running_loop().subprocess_exec(
-                _Pipes, *command, stderr=None, env={**os.environ, **env}, cwd=cwd
-            )
-        except (OSError, ValueError) as error:
-            raise InvalidConfiguration(f"the server {name!r} cannot be started: {' '.join(command)}: {error}") from None
-        child = cls(process, pipes, name)
-        try:
-            yield child
-        finally:
-            await child.close()
-
-    def send(self, message: Message, line: bytes | None = None) -> None:
-        """Send a message."""
-        self._in.write(line or _encoded(message))
-        if self._in.is_closing():
-            raise ConnectionError("the server does not read any more")
-
-    async def read(self, receive: Receive) -> None:
-        """Call ``receive`` with each message, until the output of the server ends."""
-        lines = Lines(f"the server {self._name!r}", receive)
-        self._pipes.read_into(lines)
-        await lines.ended
-
-    async def close(self) -> None:
-        """End the server: close its input, then ask it to end, then kill it."""
-        self._in.close()
-        try:
-            for end in (None, self._process.terminate, self._process.kill):
-                with contextlib.suppress(ProcessLookupError):
-                    if end is not None:
-                        end()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(asyncio.shield(self._pipes.exited), _GRACE_S)
-                    return
-        finally:
-            self._process.close()
+def nothing() -> None:
+    """What ``on_flow`` does until somebody sets it."""
 
 
 class StandardStreams:
     """The client, on this process's standard input and output, which nothing else may use from now on."""
 
     def __init__(self) -> None:
-        self._out = _Output(_taken(sys.stdout.fileno()))
+        self.on_flow: Callable[[], None] = nothing
+        self._in = sys.stdin.fileno()
+        self._is_one_socket = os.path.samestat(os.fstat(self._in), os.fstat(sys.stdout.fileno()))
+        self._out = _Output(_taken(sys.stdout.fileno()), lambda: self.on_flow())
+        self._lines: Lines | None = None
+        self._may_read = threading.Event()  # for a thread
+        self._may_read.set()
+        self._is_held = False
+
+    @property
+    def backlog(self) -> int:
+        """The number of bytes that the client has no room for yet."""
+        return self._out.backlog
 
     def send(self, message: Message, line: bytes | None = None) -> None:
         """Send a message."""
-        self._out.write(line or _encoded(message))
+        self._out.write(line or encoded(message))
+        if self._out.backlog > MUCH:
+            self.on_flow()
 
     async def read(self, receive: Receive) -> None:
         """Call ``receive`` with each message, until the client is gone."""
-        lines, loop, descriptor = Lines("the client", receive), asyncio.get_running_loop(), sys.stdin.fileno()
-
-        def feed() -> None:
-            lines.feed(_read(descriptor))
-
-        def feed_from_thread() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                while data := _read(descriptor):
-                    loop.call_soon_threadsafe(lines.feed, data)
-                loop.call_soon_threadsafe(lines.feed, b"")
-
+        loop = asyncio.get_running_loop()
         try:
-            loop.add_reader(descriptor, feed)
+            loop.add_reader(self._in, self._feed)
         except (OSError, NotImplementedError):  # a file, for example: an event loop cannot wait for it
-            threading.Thread(target=feed_from_thread, name="mcp-client", daemon=True).start()
-            await lines.ended
+            self._lines = Lines("the client", receive, self._let_thread_read)
+            threading.Thread(target=self._feed_from_thread, args=(loop,), name="mcp-client", daemon=True).start()
+            await self._lines.ended
             return
+        self._lines = Lines("the client", receive, self._set_reading)
         try:
-            await lines.ended
+            await self._lines.ended
         finally:
-            loop.remove_reader(descriptor)
+            loop.remove_reader(self._in)
+
+    def _set_reading(self, reads: bool) -> None:
+        loop = asyncio.get_running_loop()
+        if reads:
+            loop.add_reader(self._in, self._feed)
+        else:
+            loop.remove_reader(self._in)
+
+    def _feed(self) -> None:
+        assert self._lines is not None
+        self._lines.feed(_read(self._in))
+
+    def _let_thread_read(self, reads: bool) -> None:
+        (self._may_read.set if reads else self._may_read.clear)()
+
+    def _feed_from_thread(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert self._lines is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            data = b"-"
+            while data:
+                self._may_read.wait()
+                data = _read(self._in)
+                loop.call_soon_threadsafe(self._lines.feed, data)
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more until ``held`` is false again. A client that is gone meanwhile is noticed."""
+        if held is self._is_held or self._lines is None:
+            return
+        self._is_held = held
+        self._lines.hold(held)
+        if not self._is_one_socket:  # which has something to read whenever the client writes
+            self._out.watch(self._lines.end if held else None)
 
     async def close(self) -> None:
         """Write what is left; the streams end with the process."""
@@ -277,18 +152,30 @@ def _taken(descriptor: int) -> int:
 
 
 class _Output:
-    """A descriptor to write to. A reader that does not read does not block the event loop."""
+    """A descriptor to write to. A reader that does not read does not block the event loop.
 
-    def __init__(self, descriptor: int) -> None:
+    Args:
+        descriptor: Where to write.
+        on_written: Called when all is written that had to wait.
+    """
+
+    def __init__(self, descriptor: int, on_written: Callable[[], None]) -> None:
         self._descriptor = descriptor
+        self._on_written = on_written
         self._loop = asyncio.get_running_loop()
         self._rest = bytearray()
         self._is_written = asyncio.Event()
         self._is_written.set()
+        self._on_gone: Callable[[], None] | None = None
         mode = os.fstat(descriptor).st_mode
         self._is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
         if self._is_pipe:
             os.set_blocking(descriptor, False)
+
+    @property
+    def backlog(self) -> int:
+        """The number of bytes that there is no room for yet."""
+        return len(self._rest)
 
     def write(self, data: bytes) -> None:
         """Write ``data`` now, or as soon as there is room."""
@@ -315,9 +202,25 @@ class _Output:
         if not self._rest:
             self._is_written.set()
             self._loop.remove_writer(self._descriptor)
+            self._on_written()
+
+    def watch(self, on_gone: Callable[[], None] | None) -> None:
+        """Call ``on_gone`` once nobody can read any more what is written; ``None``: watch no more."""
+        if self._on_gone is not None:
+            self._loop.remove_reader(self._descriptor)
+        self._on_gone = on_gone if self._is_pipe else None
+        if self._on_gone is not None:
+            self._loop.add_reader(self._descriptor, self._end_watch)
+
+    def _end_watch(self) -> None:
+        on_gone = self._on_gone
+        self.watch(None)
+        if on_gone is not None:
+            on_gone()
 
     async def close(self) -> None:
         """Write what is left, as far as somebody reads."""
+        self.watch(None)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_written.wait(), _GRACE_S)
         if self._is_pipe:
@@ -329,9 +232,13 @@ class Streams:
     """A transport of the ``mcp`` package as a channel: a pair of streams of ``SessionMessage``."""
 
     def __init__(self, received: Any, sent: Any) -> None:
+        self.on_flow: Callable[[], None] = nothing
         self._received = received
         self._sent = sent
-        self._outgoing: asyncio.Queue[Any] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[tuple[Any, int]] = asyncio.Queue()
+        self._backlog = 0
+        self._may_read = asyncio.Event()
+        self._may_read.set()
         self._sender = asyncio.create_task(self._send_all())
 
     @classmethod
@@ -346,6 +253,11 @@ class Streams:
             async with streamable_http_client(url, http_client=client) as (received, sent, *_):
                 yield cls(received, sent)
 
+    @property
+    def backlog(self) -> int:
+        """The number of bytes that were not sent yet."""
+        return self._backlog
+
     def send(self, message: Message, line: bytes | None = None) -> None:
         """Send a message, after those before."""
         from mcp.shared.message import SessionMessage
@@ -353,14 +265,23 @@ class Streams:
 
         if self._sender.done():
             raise ConnectionError("the other side is gone")
-        self._outgoing.put_nowait(SessionMessage(jsonrpc_message_adapter.validate_python(message)))
+        size = len(line or encoded(message))
+        self._outgoing.put_nowait((SessionMessage(jsonrpc_message_adapter.validate_python(message)), size))
+        self._backlog += size
+        if self._backlog > MUCH:
+            self.on_flow()
 
     async def _send_all(self) -> None:
         import anyio
 
         with contextlib.suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
             while True:
-                await self._sent.send(await self._outgoing.get())
+                item, size = await self._outgoing.get()
+                await self._sent.send(item)
+                was_much = self._backlog > MUCH
+                self._backlog -= size
+                if was_much and self._backlog <= MUCH:
+                    self.on_flow()
 
     async def read(self, receive: Receive) -> None:
         """Call ``receive`` with each message, until the other side is gone, or does not read any more."""
@@ -378,11 +299,16 @@ class Streams:
 
         with contextlib.suppress(anyio.ClosedResourceError):
             async for item in self._received:
+                await self._may_read.wait()
                 if isinstance(item, Exception):
                     note(f"a message could not be read: {item!r}")
                     continue
                 receive(item.message.model_dump(by_alias=True, mode="json", exclude_unset=True), None)
                 await asyncio.sleep(0)  # tasks that wait for this message go on before the next one
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more until ``held`` is false again."""
+        (self._may_read.clear if held else self._may_read.set)()
 
     async def close(self) -> None:
         """Close both ways."""

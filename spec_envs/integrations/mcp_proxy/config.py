@@ -76,6 +76,12 @@ class ProxyConfig:
             raise InvalidConfiguration("the proxy needs a server: give its command after --, or --config FILE")
         if len(set(names)) < len(names):
             raise InvalidConfiguration(f"two servers have one name: {', '.join(names)}")
+        unclear = [name for name in names if "__" in name or name.endswith("_")]
+        if unclear and len(names) > 1:
+            raise InvalidConfiguration(
+                f"with several servers, tools are called SERVER__NAME, so the name {unclear[0]!r} of a server must not "
+                "hold two underscores in a row, or end with one"
+            )
 
 
 def server_name(command: Sequence[str]) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from spec_envs.conversation import canonical
 from spec_envs.errors import InvalidConfiguration
+from spec_envs.integrations.mcp_proxy.routes import tool_of
+from spec_envs.wrappers.tools._mcp_results import changes_nothing
 
 _READING = (
     "get",
@@ -32,7 +34,7 @@ _READING = (
 class _Seen:
     """Facts about one tool in the traffic."""
 
-    hint: bool | None = None
+    hint: bool = False
     calls: int = 0
     failed: int = 0
     seconds: list[float] = dataclasses.field(default_factory=list)
@@ -47,35 +49,44 @@ class _Traffic:
 
     def __init__(self) -> None:
         self.tools: dict[str, _Seen] = {}
-        self._open: dict[Any, tuple[float, dict[str, Any]]] = {}
+        self._open: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}  # requests by session and id
         self._others: list[str] = []  # calls of tools without the hint, in order
+        self._servers: dict[str, list[str]] = {}  # behind the proxy, by session
 
-    def read(self, at: float, source: str, message: dict[str, Any]) -> None:
+    def read(self, at: float, session: str, source: str, message: dict[str, Any]) -> None:
         """Read one message."""
-        number = message.get("id")
-        if source == "client" and "method" in message and number is not None:
-            self._open[number] = (at, message)
-        elif source == "server" and "method" not in message and number in self._open:
-            begun, request = self._open.pop(number)
+        place = session, json.dumps(message.get("id"))
+        if source == "proxy":
+            self._servers[session] = list(message["servers"])
+        elif source == "client" and "method" in message and "id" in message:
+            self._open[place] = (at, message)
+        elif source == "server" and "method" not in message and place in self._open:
+            begun, request = self._open.pop(place)
             result = message.get("result")
             if request["method"] == "tools/list" and isinstance(result, dict):
-                for tool in result.get("tools", ()):
-                    self._of(tool["name"]).hint = (tool.get("annotations") or {}).get("readOnlyHint")
-            elif request["method"] == "tools/call":
-                self._called(request.get("params") or {}, at - begun, result)
+                for tool in result.get("tools") or ():
+                    if isinstance(tool, dict) and isinstance(tool.get("name"), str):
+                        seen = self._of(self._named(session, tool["name"]))
+                        seen.hint = changes_nothing(tool.get("annotations"))
+            elif request["method"] == "tools/call" and isinstance(params := request.get("params"), dict):
+                self._called(self._named(session, params.get("name")), params, at - begun, result)
+
+    def _named(self, session: str, tool: Any) -> str:
+        """The name of a tool in rules, from the name by which the client calls it."""
+        servers = self._servers.get(session, ())
+        return tool_of(servers, tool) if len(servers) > 1 else str(tool)
 
     def _of(self, tool: str) -> _Seen:
         return self.tools.setdefault(tool, _Seen())
 
-    def _called(self, params: dict[str, Any], seconds: float, result: Any) -> None:
-        name = str(params.get("name"))
+    def _called(self, name: str, params: dict[str, Any], seconds: float, result: Any) -> None:
         tool = self._of(name)
         tool.calls += 1
         tool.seconds.append(seconds)
         if not isinstance(result, dict) or result.get("isError"):
             tool.failed += 1
             return
-        if tool.hint is not True:
+        if not tool.hint:
             self._others.append(name)
         key, text = canonical(params.get("arguments") or {}), canonical(result)
         known = tool.results.get(key)
@@ -97,8 +108,8 @@ def proposal(files: Sequence[Path]) -> str:
     """
     traffic = _Traffic()
     for file in files:
-        for at, source, message in _messages(file):
-            traffic.read(at, source, message)
+        for entry in _messages(file):
+            traffic.read(*entry)
     if not traffic.tools:
         raise InvalidConfiguration(f"{', '.join(map(str, files))}: no tool was listed or called in this traffic")
     head = [
@@ -133,7 +144,7 @@ def _rule(name: str, traffic: _Traffic) -> Iterator[str]:
 def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
     """The effect to propose, and the reason; ``None`` for a tool that stays a write."""
     seen = f"equal calls: {tool.same} with equal results, {tool.changed} that changed by themselves."
-    if tool.hint is True:
+    if tool.hint:
         if tool.changed:
             return "sample", f"The server hints that it only reads; {seen}"
         if tool.same >= 2:
@@ -144,13 +155,16 @@ def _effect(name: str, tool: _Seen) -> tuple[str | None, str]:
     return None, f"The server gives no hint that it only reads. {seen.capitalize()}"
 
 
-def _messages(file: Path) -> Iterable[tuple[float, str, dict[str, Any]]]:
+def _messages(file: Path) -> Iterable[tuple[float, str, str, dict[str, Any]]]:
+    """The time of each message, its session, who has sent it, and the message."""
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
-                yield float(entry["at"]), str(entry["from"]), dict(entry["message"])
+                yield float(entry["at"]), entry.get("session", ""), str(entry["from"]), dict(entry["message"])
             except (ValueError, KeyError, TypeError) as error:
+                if not line.endswith("\n") and number > 1:
+                    return  # the proxy was killed, or the disk was full
                 raise InvalidConfiguration(
                     f"{file}, line {number} is no recorded message ({error!r}); `spec-envs mcp-proxy --record` records"
                 ) from None

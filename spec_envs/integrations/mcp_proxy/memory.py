@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -24,9 +25,8 @@ from typing import Any
 from spec_envs import Call
 from spec_envs.agents import NGramGuesser, PatternGuesser, UnionGuesser
 from spec_envs.conversation import Conversation, ToolCall, ToolResult
-from spec_envs.errors import InvalidConfiguration
-from spec_envs.integrations.mcp_proxy.channels import note
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.lines import note
 from spec_envs.whole_files import write_whole
 from spec_envs.wrappers.tools import ToolStatistics
 
@@ -43,8 +43,10 @@ _QUIET_S = 0.05
 
 def state_folder() -> Path:
     """The folder for the figures and for what was learned, unless the configuration names another."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "spec-envs" / "mcp-proxy"
+    base = os.environ.get("XDG_STATE_HOME")
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        base = base or str(Path.home() / ".local" / "state")
+    return Path(base or tempfile.gettempdir()) / "spec-envs" / "mcp-proxy"
 
 
 def file_of(config: ProxyConfig) -> Path:
@@ -150,8 +152,9 @@ class Memory:
             return False
         try:
             ngrams, patterns = NGramGuesser.from_json(data["calls"]), PatternGuesser.from_json(data["patterns"])
-        except (InvalidConfiguration, KeyError, TypeError, ValueError, AttributeError) as error:
-            note(f"{self.file}: what was learned cannot be read, and is learned anew: {error}")
+            list(_sequences(ngrams.to_json()))  # which is needed later
+        except Exception as error:  # anybody may have changed the file
+            note(f"{self.file}: what was learned cannot be read, and is learned anew: {error!r}")
             return False
         self._ngrams, self._patterns = ngrams, patterns
         return True
@@ -330,7 +333,7 @@ def _read(file: Path) -> dict[str, Any] | None:
         data = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         note(f"{file} cannot be read, and is begun anew: {error}")
         return None
     return data if isinstance(data, dict) and data.get("version") == _VERSION else None

@@ -34,10 +34,18 @@ def _server(file: Path) -> dict[str, Any] | None:
             "in_vain": counts["started"] - counts["hits"],
             "held_back": dict(figures.held_back),
             "tools": [_tool(name, lists) for name, lists in sorted(figures.tools.items())],
-            "sequences": data.get("sequences", []),
+            "sequences": [each for each in data.get("sequences", []) if _is_sequence(each)],
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # not a file of the proxy, or a damaged file
+
+
+def _is_sequence(data: Any) -> bool:
+    """Whether ``data`` are two calls, and how often the one came after the other."""
+    calls = [data.get(name) for name in ("after", "then")] if isinstance(data, dict) and "times" in data else []
+    return bool(calls) and all(
+        isinstance(call, dict) and isinstance(call.get("name"), str) and "arguments" in call for call in calls
+    )
 
 
 def _tool(name: str, lists: Mapping[str, Sequence[float]]) -> dict[str, Any]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import json
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
-from spec_envs.integrations.mcp_proxy.channels import Message, Receive
+from spec_envs.integrations.mcp_proxy.lines import Message, Receive, note
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
+from spec_envs.wrappers.tools.ports import qualified
 
 #: Begins a task that ends with the session.
-Spawn = Callable[[Coroutine[Any, Any, None]], object]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 #: Called with each server's answer: the server, the request as the server got it, and the result.
 See = Callable[[Server, Message, Any], None]
 
@@ -36,6 +38,10 @@ class Routes(Protocol):
         Raises:
             RpcError: No server has such a tool.
         """
+        ...
+
+    def give_up(self, number: Any) -> None:
+        """The client does not wait any more for the answer to the request ``number``, which may be none of its own."""
         ...
 
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
@@ -73,6 +79,10 @@ class OneServer:
         """The server, and the request as it is."""
         return self._server, message, line
 
+    def give_up(self, number: Any) -> None:
+        """Wait for an answer no more; one that comes all the same is passed on."""
+        self._server.leave(number)
+
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
         """The server."""
         return [(self._server, message, line)]
@@ -83,6 +93,16 @@ class OneServer:
 
 
 _JOINT = "__"
+
+
+def tool_of(servers: Sequence[str], name: Any) -> str:
+    """The name in rules of the tool that clients of these ``servers`` call ``name``."""
+    if len(servers) == 1:
+        return qualified(servers[0], str(name))
+    server, joint, own = str(name).partition(_JOINT)
+    return qualified(server, own) if joint and server in servers else str(name)
+
+
 #: Lists that are joined: the method, the name of the list in its result, and whether its items are renamed.
 _LISTS = {
     "tools/list": ("tools", True),
@@ -102,11 +122,14 @@ class SeveralServers:
         self._see = see
         self._spawn = spawn
         self._sites: dict[str, Server] = {}  # of resources
+        self._under_way: dict[Any, asyncio.Task[None]] = {}  # requests of the client, by their ids
         self._asked: dict[str, tuple[Server, Any]] = {}  # requests of servers, by the id that the client sees
 
     def ask(self, message: Message, line: bytes | None, answered: Receive) -> None:
         """Make a request of the client."""
-        self._spawn(self._answer(message, answered))
+        number = message["id"]
+        task = self._under_way[number] = self._spawn(self._answer(message, answered))
+        task.add_done_callback(lambda _: self._under_way.pop(number, None))
 
     async def _answer(self, message: Message, answered: Receive) -> None:
         try:
@@ -121,7 +144,7 @@ class SeveralServers:
         if method in _LISTS:
             return await self._list(message, params)
         if method in _GREETINGS:
-            return self._greeted(await self._of_all(message))
+            return _joined_greeting(await self._greetings(message))
         if method in _BY_URI:
             return await self._of_first(message, self._sites.get(str(params.get("uri"))))
         if method == "prompts/get":
@@ -130,8 +153,8 @@ class SeveralServers:
         if method == "completion/complete":
             return await self._complete(message, params)
         if method in ("logging/setLevel", "ping"):
-            results = await self._of_all(message, needed=False)
-            return next(iter(results.values()), {})
+            results = (await self._of_all(message)).values()
+            return next((result for result in results if not isinstance(result, RpcError)), {})
         return await self._of_first(message, None)
 
     async def _of(self, server: Server, message: Message) -> Any:
@@ -139,19 +162,47 @@ class SeveralServers:
         self._see(server, message, result)
         return result
 
-    async def _of_all(self, message: Message, *, needed: bool = True) -> dict[str, Any]:
-        """The results of all servers, by their names; without those that refuse, unless all are ``needed``."""
+    async def _of_all(self, message: Message) -> dict[str, Any]:
+        """What all servers answer, by their names: results, or ``RpcError``."""
         servers = list(self._servers.values())
         results = await asyncio.gather(*(each.request(message) for each in servers), return_exceptions=True)
-        found = {}
+        found: dict[str, Any] = {}
         for server, result in zip(servers, results, strict=True):
-            if isinstance(result, RpcError) and not needed:
-                continue
             if isinstance(result, BaseException):
-                raise result
-            self._see(server, message, result)
+                if not isinstance(result, RpcError):
+                    raise result
+            else:
+                self._see(server, message, result)
             found[server.config.name] = result
         return found
+
+    async def _greetings(self, message: Message) -> dict[str, Any]:
+        """The greetings of the servers, by their names. A server that cannot make the handshake is left out.
+
+        The protocol of 2026 is spoken with all servers, or with none.
+
+        Raises:
+            RpcError: No server greets; or a server does not know the protocol of 2026.
+        """
+        found = await self._of_all(message)
+        if message["method"] == "initialize":
+            # A server that has greeted by the protocol of 2026, as another one has not, accepts no handshake any more.
+            for name in [name for name, result in found.items() if isinstance(result, RpcError)]:
+                found[name] = await self._greeted_anew(self._servers[name], message)
+        refusals = {name: result for name, result in found.items() if isinstance(result, RpcError)}
+        if refusals and (len(refusals) == len(found) or message["method"] != "initialize"):
+            raise next(iter(refusals.values()))
+        for name, refusal in refusals.items():
+            note(f"{name!r} is left out, since it refuses the handshake: {refusal}")
+        return {name: result for name, result in found.items() if name not in refusals}
+
+    async def _greeted_anew(self, server: Server, message: Message) -> Any:
+        """The greeting of a server that is started again for the purpose, or its refusal."""
+        await server.end()
+        try:
+            return await self._of(server, message)
+        except RpcError as refusal:
+            return refusal
 
     async def _of_first(self, message: Message, server: Server | None) -> Any:
         """The result of ``server``, or else of the first one that does not refuse."""
@@ -194,31 +245,8 @@ class SeveralServers:
         if is_renamed:
             return [{**item, "name": f"{server.config.name}{_JOINT}{item['name']}"} for item in items if "name" in item]
         for item in items:
-            self._sites.setdefault(str(item.get("uri", "")), server)
+            self._sites.setdefault(str(item.get("uri") or item.get("uriTemplate")), server)
         return list(items)
-
-    def _greeted(self, results: dict[str, Any]) -> Any:
-        """The greetings of all servers as one: all that any of them can do."""
-        first = next(iter(results.values()))
-        capabilities: dict[str, Any] = {}
-        for result in results.values():
-            for name, value in (result.get("capabilities") or {}).items():
-                known = capabilities.get(name)
-                capabilities[name] = (
-                    {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
-                )
-        instructions = [f"{name}: {each['instructions']}" for name, each in results.items() if each.get("instructions")]
-        merged = {**first, "capabilities": capabilities}
-        if instructions:
-            merged["instructions"] = "\n\n".join(instructions)
-        if "protocolVersion" in first:
-            merged["protocolVersion"] = min(each["protocolVersion"] for each in results.values())
-        if "serverInfo" in first:
-            merged["serverInfo"] = {**first["serverInfo"], "name": "+".join(results)}
-        if "supportedVersions" in first:
-            common = set.intersection(*(set(each["supportedVersions"]) for each in results.values()))
-            merged["supportedVersions"] = [each for each in first["supportedVersions"] if each in common]
-        return merged
 
     async def _complete(self, message: Message, params: dict[str, Any]) -> Any:
         ref = params.get("ref") or {}
@@ -242,8 +270,16 @@ class SeveralServers:
         server, name = self._split(params.get("name"))
         return server, {**message, "params": {**params, "name": name}}, None
 
+    def give_up(self, number: Any) -> None:
+        """Wait for an answer no more."""
+        task = self._under_way.get(number)
+        if task is not None:
+            task.cancel()
+
     def others(self, message: Message, line: bytes | None) -> list[tuple[Server, Message, bytes | None]]:
         """A response goes to the server that has asked, and a notification to all servers."""
+        if not message:  # a line that the proxy does not understand
+            return []
         if "method" not in message:
             asked = self._asked.pop(str(message.get("id")), None)
             return [] if asked is None else [(asked[0], {**message, "id": asked[1]}, None)]
@@ -252,10 +288,44 @@ class SeveralServers:
     def to_client(self, server: Server, message: Message, line: bytes | None) -> tuple[Message, bytes | None]:
         """The message; a request gets an id that no other server uses."""
         if "method" in message and "id" in message:
-            number = f"{server.config.name}/{json.dumps(message['id'])}"
+            number = _joint_id(server, message["id"])
             self._asked[number] = (server, message["id"])
             return {**message, "id": number}, None
+        params = message.get("params")
+        if message.get("method") == "notifications/cancelled" and isinstance(params, dict) and "requestId" in params:
+            return {**message, "params": {**params, "requestId": _joint_id(server, params["requestId"])}}, None
         return message, line
+
+
+def _joint_id(server: Server, number: Any) -> str:
+    """The id that the client sees for a request of one of the servers."""
+    return f"{server.config.name}/{json.dumps(number)}"
+
+
+def _joined_greeting(results: dict[str, Any]) -> Any:
+    """The greetings of all servers as one: all that any of them can do."""
+    first = next(iter(results.values()))
+    instructions = [f"{name}: {each['instructions']}" for name, each in results.items() if each.get("instructions")]
+    capabilities = functools.reduce(_either, (result.get("capabilities") or {} for result in results.values()))
+    merged = {**first, "capabilities": capabilities}
+    if instructions:
+        merged["instructions"] = "\n\n".join(instructions)
+    if "protocolVersion" in first:
+        merged["protocolVersion"] = min(each["protocolVersion"] for each in results.values())
+    if "serverInfo" in first:
+        merged["serverInfo"] = {**first["serverInfo"], "name": "+".join(results)}
+    if "supportedVersions" in first:
+        common = set.intersection(*(set(each["supportedVersions"]) for each in results.values()))
+        merged["supportedVersions"] = [each for each in first["supportedVersions"] if each in common]
+    return merged
+
+
+def _either(one: Any, other: Any) -> Any:
+    """What one or the other server can do."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        joint = {name: _either(one[name], other[name]) for name in one.keys() & other.keys()}
+        return {**one, **other, **joint}
+    return one or other
 
 
 def _cursor(place: int, cursor: str) -> str:

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from spec_envs.extras import needed
-from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams, note
+from spec_envs.integrations.mcp_proxy.channels import StandardStreams, Streams
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.lines import note
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.session import Session
 
@@ -28,12 +29,18 @@ def serve_stdio(config: ProxyConfig) -> None:
     memory = Memory(config)
 
     async def serve() -> None:
-        session = asyncio.create_task(Session(config, StandardStreams(), memory).run())
+        session = Session(config, StandardStreams(), memory)
+        running = asyncio.create_task(session.run())
+
+        def end() -> None:
+            if not session.is_over:  # or else the servers are ending, which takes some seconds at most
+                running.cancel()
+
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):
-                asyncio.get_running_loop().add_signal_handler(number, session.cancel)
+                asyncio.get_running_loop().add_signal_handler(number, end)
         with contextlib.suppress(asyncio.CancelledError):
-            await session
+            await running
 
     try:
         asyncio.run(serve())

@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from spec_envs.integrations.mcp_proxy.channels import Channel, Child, Message, Receive, Streams, note
+from spec_envs.integrations.mcp_proxy.channels import Channel, Streams
+from spec_envs.integrations.mcp_proxy.children import Child
 from spec_envs.integrations.mcp_proxy.config import ServerConfig
+from spec_envs.integrations.mcp_proxy.flow import MUCH
+from spec_envs.integrations.mcp_proxy.lines import Message, Receive, encoded, note
 
 #: A server that ends more often than this is left alone.
 _MAX_STARTS, _PER_S = 5, 60.0
@@ -36,19 +39,30 @@ class Server:
         config: How the server is reached.
         receive: Called with every message of the server that answers no request of ``ask``.
         started_again: Called when the server runs again after it has ended.
+        on_flow: Called when the ``backlog`` is much, and when it has become little again.
     """
 
-    def __init__(self, config: ServerConfig, receive: Receive, started_again: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        receive: Receive,
+        started_again: Callable[[], None],
+        on_flow: Callable[[], None] = lambda: None,
+    ) -> None:
         self.config = config
         self._receive = receive
         self._started_again = started_again
+        self._on_flow = on_flow
         self._channel: Channel | None = None
+        self._newest: Channel | None = None  # which may not be ready yet
+        self._is_held = False
         self._reader: asyncio.Task[None] | None = None
         self._answers: dict[Any, Receive] = {}
         self._greeting: list[Message] = []  # the handshake that the server has accepted
         self._starts: list[float] = []
         self._restart: asyncio.Task[None] | None = None
         self._unsent: list[tuple[Message, bytes | None]] = []  # while the server is started again
+        self._unsent_bytes = 0
         self._closing = False
         self._number = 0
 
@@ -60,7 +74,10 @@ class Server:
         self._starts.append(time.monotonic())
         connected: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._stay(connected))
-        return await connected
+        self._newest = channel = await connected
+        channel.on_flow = self._on_flow
+        channel.hold(self._is_held)
+        return channel
 
     async def _stay(self, connected: asyncio.Future[Channel]) -> None:
         """Open and close the connection in one task, as a transport of the ``mcp`` package needs it."""
@@ -82,14 +99,29 @@ class Server:
             return Streams.to_url(config.url, config.headers)
         return Child.of(config.name, config.command, config.env, config.cwd)
 
+    @property
+    def backlog(self) -> int:
+        """The number of bytes that the server has no room for yet."""
+        return self._unsent_bytes + (0 if self._newest is None else self._newest.backlog)
+
+    def hold(self, held: bool) -> None:
+        """Read nothing more from the server until ``held`` is false again."""
+        self._is_held = held
+        if self._newest is not None:
+            self._newest.hold(held)
+
     def _received(self, message: Message, line: bytes | None) -> None:
+        if not message and OWN_ID.encode() in (line or b""):  # whichever of them it answers
+            for number in [each for each in self._answers if _is_own(each)]:
+                self._fail(number, "the answer cannot be read")
+            return
         if "method" not in message:
             number = message.get("id")
             answered = self._answers.pop(number, None) if isinstance(number, Hashable) else None
             if answered is not None:
                 answered(message, line)
                 return
-            if str(number).startswith(OWN_ID):
+            if _is_own(number):
                 return  # of a call ahead of time that was given up
         self._receive(message, line)
 
@@ -97,6 +129,9 @@ class Server:
         """The server is gone: requests that wait for an answer get an error."""
         if self._channel is channel:
             self._channel = None
+        if self._newest is channel:
+            self._newest = None
+        self._on_flow()
         if not self._closing:
             note(self._gone)
         unsent = [message.get("id") for message, _ in self._unsent]
@@ -125,6 +160,9 @@ class Server:
             self._put(self._channel, message, line)
             return
         self._unsent.append((message, line))
+        self._unsent_bytes += len(line or encoded(message))
+        if self._unsent_bytes > MUCH:
+            self._on_flow()
         if self._restart is None:
             self._restart = asyncio.create_task(self._start_again())
 
@@ -155,17 +193,22 @@ class Server:
 
     async def request(self, message: Message) -> Any:
         """Make a request and return its result; ``RpcError`` if the server has answered with an error, or has ended."""
+        answer, _ = await self.answer(message)
+        return result_of(answer)
+
+    async def answer(self, message: Message) -> tuple[Message, bytes | None]:
+        """Make a request and return the answer, with its line."""
         answer, answered = _awaited()
         self.ask(message, None, answered)
         try:
-            return result_of(await answer)
+            return await answer
         finally:
             self.leave(message["id"])
 
     @property
     def is_asked(self) -> bool:
         """Whether a request of the client is under way."""
-        return any(not str(number).startswith(OWN_ID) for number in self._answers)
+        return not all(map(_is_own, self._answers))
 
     def new_id(self) -> str:
         """An id that no client uses."""
@@ -187,11 +230,13 @@ class Server:
         except Exception as error:  # transports raise all kinds
             why = str(error)
         unsent, self._unsent, self._restart = self._unsent, [], None
+        self._unsent_bytes = 0
         for message, line in unsent:
             if self._channel is None:
                 self._fail(message.get("id"), why)
             else:
                 self._put(self._channel, message, line)
+        self._on_flow()
 
     async def _greet_again(self, channel: Channel) -> None:
         """Make the handshake again that the client has made with the server before."""
@@ -200,9 +245,15 @@ class Server:
                 number = self.new_id()
                 answer, self._answers[number] = _awaited()
                 channel.send({**message, "id": number})
-                result_of(await answer)
+                result_of((await answer)[0])
             else:
                 channel.send(message)
+
+    async def end(self) -> None:
+        """End the server, which is started again for the next message."""
+        channel, self._channel, self._greeting = self._channel, None, []
+        if channel is not None:
+            await channel.close()
 
     async def close(self) -> None:
         """End the server."""
@@ -217,13 +268,18 @@ class Server:
             await asyncio.gather(self._reader, return_exceptions=True)
 
 
-def _awaited() -> tuple[asyncio.Future[Message], Receive]:
-    """An answer, and what is to be called with it."""
-    answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+def _is_own(number: Any) -> bool:
+    """Whether a request is of the proxy itself."""
+    return isinstance(number, str) and number.startswith(OWN_ID)
 
-    def answered(message: Message, _: bytes | None) -> None:
+
+def _awaited() -> tuple[asyncio.Future[tuple[Message, bytes | None]], Receive]:
+    """An answer with its line, and what is to be called with them."""
+    answer: asyncio.Future[tuple[Message, bytes | None]] = asyncio.get_running_loop().create_future()
+
+    def answered(message: Message, line: bytes | None) -> None:
         if not answer.done():
-            answer.set_result(message)
+            answer.set_result((message, line))
 
     return answer, answered
 

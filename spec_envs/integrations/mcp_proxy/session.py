@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
-import time
 from collections.abc import Callable, Coroutine, Hashable, Iterator
 from typing import Any
 
 from spec_envs.integrations.mcp_proxy.ahead import Ahead, ClientCall
-from spec_envs.integrations.mcp_proxy.channels import Channel, Message, note
+from spec_envs.integrations.mcp_proxy.channels import Channel
 from spec_envs.integrations.mcp_proxy.config import ProxyConfig
+from spec_envs.integrations.mcp_proxy.files import JsonLines, Recorder
+from spec_envs.integrations.mcp_proxy.flow import Flow
+from spec_envs.integrations.mcp_proxy.lines import Message, decoded, note
 from spec_envs.integrations.mcp_proxy.memory import Memory
 from spec_envs.integrations.mcp_proxy.routes import Routes, route_of
 from spec_envs.integrations.mcp_proxy.server import RpcError, Server
@@ -37,17 +38,23 @@ class Session:
     def __init__(self, config: ProxyConfig, client: Channel, memory: Memory) -> None:
         self._client = client
         self._servers = {
-            each.name: Server(each, functools.partial(self._from_server, each.name), self._started_again)
+            each.name: Server(
+                each, functools.partial(self._from_server, each.name), self._started_again, lambda: flow.regulate()
+            )
             for each in config.servers
         }
+        flow = Flow(client, list(self._servers.values()))
+        client.on_flow = flow.regulate
         self._routes: Routes = route_of(list(self._servers.values()), self._see, self._spawn)
-        self._record, self._trace = (
-            None if path is None else path.open("a", encoding="utf-8", buffering=1)
-            for path in (config.record, config.trace)
-        )
+        self._recorder = None if config.record is None else Recorder(config, config.record)
+        self._trace = None if config.trace is None else JsonLines(config.trace)
         self._ahead = Ahead(config, memory, self._trace)
-        self._calls: dict[Any, Callable[[], object]] = {}  # how to give up each call under way, by its id
+        # How to give up each call under way, by its id: those that a server makes, and those that wait for equal ones.
+        self._calls: dict[Any, Callable[[], object]] = {}
+        self._waiting: dict[Any, Callable[[], object]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Whether the client is gone: the session ends soon.
+        self.is_over = False
 
     async def run(self) -> None:
         """Serve the client until it is gone; ``InvalidConfiguration`` if a server cannot be started."""
@@ -55,17 +62,19 @@ class Session:
             await asyncio.gather(*(server.start() for server in self._servers.values()))
             async with self._ahead:
                 await self._client.read(self._from_client)
+                self.is_over = True
                 await self._finish()
         finally:
+            self.is_over = True
             await asyncio.gather(*(server.close() for server in self._servers.values()))
             await self._client.close()
-            for file in (self._record, self._trace):
+            for file in (self._recorder, self._trace):
                 if file is not None:
                     file.close()
 
     async def _finish(self) -> None:
         """The client is gone: nobody waits for its calls."""
-        for give_up in list(self._calls.values()):
+        for give_up in (*self._calls.values(), *self._waiting.values()):
             give_up()
         for task in self._tasks:
             task.cancel()
@@ -91,9 +100,8 @@ class Session:
         self._to_client({"jsonrpc": "2.0", "id": number, **outcome}, None)
 
     def _note(self, source: str, message: Message) -> None:
-        if self._record is not None:
-            with contextlib.suppress(OSError):  # a full disk is no reason to stop
-                self._record.write(json.dumps({"at": time.time(), "from": source, "message": message}) + "\n")
+        if self._recorder is not None:
+            self._recorder.record(source, message)
 
     # -- from the client -----------------------------------------------------------------------------------------
 
@@ -101,7 +109,9 @@ class Session:
         self._note("client", message)
         method, number = message.get("method"), message.get("id")
         try:
-            if method is None or not isinstance(number, str | int | float):
+            if not message and line is not None:
+                self._unread(line)
+            elif method is None or not isinstance(number, str | int | float):
                 self._pass_on(message, line)
             elif method == "tools/call":
                 self._call(message, line)
@@ -112,15 +122,30 @@ class Session:
             if method is not None and number is not None:
                 self._answer(number, {"error": {"code": _INTERNAL_ERROR, "message": f"spec-envs mcp-proxy: {error!r}"}})
 
+    def _unread(self, line: bytes) -> None:
+        """The client has sent a line that is not one message: several of them, or something else."""
+        self._ahead.stop()
+        several = None
+        with contextlib.suppress(ValueError, RecursionError):
+            several = decoded(line)
+        if isinstance(several, list) and len(self._servers) > 1:
+            for each in several:
+                self._from_client(each if isinstance(each, dict) else {}, None)
+        else:
+            self._pass_on({}, line)
+
     def _pass_on(self, message: Message, line: bytes | None) -> None:
         """Pass a notification, or a response to a server's request, to the servers that it is for."""
         for server, own, own_line in self._routes.others(message, line):
             server.send(own, own_line)
+        if message.get("method") == "notifications/roots/list_changed":
+            self._ahead.forget()
         params = message.get("params")
         if message.get("method") == "notifications/cancelled" and isinstance(params, dict):
             number = params.get("requestId")
-            if isinstance(number, Hashable) and number in self._calls:
-                self._calls[number]()
+            if isinstance(number, Hashable):
+                give_up = self._calls.get(number) or self._waiting.get(number)
+                (give_up or functools.partial(self._routes.give_up, number))()
 
     def _see(self, server: Server, message: Message, result: Any) -> None:
         with self._unharmed():
@@ -144,7 +169,7 @@ class Session:
             self._use(number, call, execute)
         else:
             task = self._spawn(self._wait(number, call, execute))
-            self._calls[number] = task.cancel
+            self._waiting[number] = task.cancel
 
     def _execute(self, server: Server, own: Message, line: bytes | None, call: ClientCall | None) -> None:
         """Have the server answer a call."""
@@ -159,7 +184,7 @@ class Session:
         self._calls.pop(answer["id"], None)
         if call is not None:
             with self._unharmed():
-                call.answered(answer)
+                call.answered(answer, line)
 
     def _give_up(self, server: Server, number: Any, call: ClientCall | None) -> None:
         """The client does not wait any more; an answer that comes all the same is passed on."""
@@ -175,10 +200,11 @@ class Session:
             with self._unharmed():
                 await call.wait()
         except asyncio.CancelledError:
-            self._calls.pop(number, None)
             with self._unharmed():
                 call.abandon()
             raise
+        finally:
+            self._waiting.pop(number, None)
         if call.is_ready:
             self._use(number, call, execute)
         else:
@@ -186,21 +212,24 @@ class Session:
 
     def _use(self, number: Any, call: ClientCall, execute: Callable[[ClientCall | None], None]) -> None:
         """Answer a call by the result that is there."""
-        result, is_there = None, False
+        found = None
         with self._unharmed():
-            result, is_there = call.take(), True
-        if not is_there:
+            answer = call.take()
+            found = answer.to(number)
+        if found is None:
             execute(None)
             return
-        self._calls.pop(number, None)
-        self._answer(number, {"result": result})
+        self._to_client(*found)
         with self._unharmed():
-            call.got(result)
+            call.got(answer)
 
     # -- from the servers ----------------------------------------------------------------------------------------
 
     def _from_server(self, name: str, message: Message, line: bytes | None) -> None:
         server, method = self._servers[name], message.get("method")
+        if line is not None and not message and _may_answer(line):
+            for give_up in list(self._calls.values()):  # which of them are answered, nobody knows
+                give_up()
         with self._unharmed():
             if method is not None and "id" in message and self._ahead.asks_in_vain(server, message):
                 server.send({"jsonrpc": "2.0", "id": message["id"], "error": _REFUSED})
@@ -223,3 +252,8 @@ class Session:
         except Exception as error:
             note(f"calls ahead of time failed, and the message goes on: {error!r}")
             self._ahead.forget()
+
+
+def _may_answer(line: bytes) -> bool:
+    """Whether a line that the proxy cannot read may hold an answer."""
+    return b'"jsonrpc"' in line and b'"id"' in line

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from spec_envs.asgi_server import Served
+from spec_envs.checks import as_number
 from spec_envs.closing import Closing
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.pickling import NotPicklable
@@ -46,7 +47,7 @@ class WikiSite(NotPicklable, Closing):
         port: int = 0,
         latency_s: float | Callable[[str], float] = 0.0,
     ) -> None:
-        if not callable(latency_s) and not 0 <= latency_s < float("inf"):
+        if not callable(latency_s) and not 0 <= as_number(latency_s) < float("inf"):
             raise InvalidConfiguration(f"latency_s must be at least 0 and finite, not {latency_s!r}")
         self._corpus = corpus
         self._host, self._port = host, port

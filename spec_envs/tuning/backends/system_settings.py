@@ -18,7 +18,8 @@ from spec_envs.checks import keep_integers
 from spec_envs.errors import InvalidConfiguration
 from spec_envs.handling import CancelToken
 from spec_envs.tuning.backends.live_system import KnobBackend, LiveWorkload
-from spec_envs.tuning.journal import Journal, overwritten_by, read_file
+from spec_envs.tuning.couplings import is_one_way, overwritten_by
+from spec_envs.tuning.journal import Journal, read_file
 from spec_envs.tuning.knobs import Knob, Value
 from spec_envs.tuning.measurement import MeasureQuery, Metrics
 
@@ -99,6 +100,8 @@ def _check_writable(path: str) -> None:
         raise InvalidConfiguration(f"there is no {path} on this machine{hint}; {_INSTEAD}")
     if os.path.isdir(path):
         raise InvalidConfiguration(f"{path} is a folder, not the file of a setting")
+    if is_one_way(os.path.realpath(path)):
+        raise InvalidConfiguration(f"{path} could not be restored: the kernel does not take its old value back")
     if not os.access(path, os.W_OK):
         raise InvalidConfiguration(f"{path} may not be written by user {os.geteuid()}; {_INSTEAD}")
 

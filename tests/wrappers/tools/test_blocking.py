@@ -210,7 +210,16 @@ def test_a_bridge_that_was_closed_and_nodes_of_the_wrong_kind():
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"readOnlyHint": True}, {"readOnlyHint": False}, {"readOnlyHint": None}, {}, None]
+    "metadata",
+    [
+        {"readOnlyHint": True},
+        {"readOnlyHint": True, "destructiveHint": True},
+        {"readOnlyHint": "true"},
+        {"readOnlyHint": False},
+        {"readOnlyHint": None},
+        {},
+        None,
+    ],
 )
 @pytest.mark.parametrize("trusted", [True, False])
 def test_hints_of_mcp_servers_arrive_with_langchains_tools(metadata, trusted):
