@@ -139,10 +139,18 @@ def _raising(error: BaseException) -> Callable[[], Any]:
     return give
 
 
+class ShowsNothing(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+    __str__ = __repr__
+
+
 BROKEN: dict[str, tuple[Callable[[], Any], str]] = {
     "raises": (_raising(ValueError("no idea")), "no idea"),
     "exits": (_raising(SystemExit(3)), r"SystemExit\(3\)"),
     "raises KeyboardInterrupt": (_raising(KeyboardInterrupt()), r"KeyboardInterrupt\(\)"),
+    "raises what cannot be shown": (_raising(ShowsNothing()), "<ShowsNothing, repr: RuntimeError>"),
     "raises GeneratorExit": (_raising(GeneratorExit()), r"GeneratorExit\(\)"),
     "a list of numbers": (lambda: [1], "returned 1; a guesser returns a sequence of Guess"),
     "a list of pairs": (lambda: [(1, 0.9)], r"returned \(1, 0.9\)"),
